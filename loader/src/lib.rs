@@ -1,1 +1,44 @@
-//! frostline loader.
+//! Everything between files and tensors: weights, checkpoints, photos, folders, batches.
+//!
+//! This crate knows no engine and no GPU. It turns bytes from disk, which may be wrong in any
+//! way, into plain `Vec<f32>` and `Vec<u8>` whose sizes are right, or into an [`Error`] that
+//! names the file and says what to do. Nothing here panics on the *content* of a file.
+//!
+//! | from | to | module |
+//! |---|---|---|
+//! | `*.safetensors` | [`StateDict`]: name → [`HostTensor`] in PyTorch order | [`safetensors`] |
+//! | a training run | one file to resume from | [`checkpoint`] |
+//! | PNG, JPEG, WebP | [`RgbImage8`] | [`image`] |
+//! | photo | network input, as Pillow and torchvision make it | [`resize`], [`preprocess`] |
+//! | a folder of class folders | paths and labels, images on demand | [`folder`] |
+//! | many small images | one packed set in memory | [`dataset`] |
+//! | labels | who trains, who validates | [`split`] |
+//! | a count | which images go into which step | [`batch`] |
+//!
+//! Randomness is ChaCha8 seeded with what the caller gives ([`shuffle`]), so a seed means the same
+//! batches on every platform and in every release.
+
+pub mod atomic;
+pub mod batch;
+pub mod checkpoint;
+pub mod dataset;
+mod error;
+mod file;
+pub mod folder;
+pub mod image;
+pub mod preprocess;
+pub mod resize;
+pub mod safetensors;
+pub mod shuffle;
+pub mod split;
+mod tensor;
+
+pub use batch::{BatchState, Batches, EvalBatch, eval_batches};
+pub use checkpoint::Checkpoint;
+pub use dataset::ImageSet;
+pub use error::Error;
+pub use folder::{ImageFolder, OnCorrupt};
+pub use image::RgbImage8;
+pub use preprocess::Preprocessing;
+pub use split::{Split, stratified_split, stratified_subset};
+pub use tensor::{HostTensor, StateDict, shape_text};

@@ -1,1 +1,79 @@
-//! frostline shaders.
+//! The WGSL kernels of frostline and the few lines of Rust that join them.
+//!
+//! A kernel file is plain WGSL that a reader can open and any WGSL tool can check. Three things
+//! are done to it before it reaches the driver, and all leave its line numbers alone:
+//!
+//! - `//!use shared/x.wgsl` appends a shared snippet **after** the file. `{share}` in the path is
+//!   replaced by the [`Share`] variant, which is how one source serves adapters with and without
+//!   subgroups.
+//! - a line `const NAME: u32 = 8;` may get another value from the host. Register-tile sizes must
+//!   be constants (WGSL has no run-time sized private arrays), so this is the one way to tune.
+//! - a loop marked `//!unroll` is written out (see the module of that name for why).
+#![forbid(unsafe_code)]
+
+mod constants;
+mod files;
+mod unroll;
+
+pub use files::FILES;
+
+/// How the lanes that need the same weights get them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Share {
+    /// Every lane loads its own copy: runs everywhere.
+    Portable,
+    /// Each lane of a subgroup loads a part and `subgroupShuffle` hands it round.
+    Subgroup,
+}
+
+impl Share {
+    /// The word that stands for `{share}` in a `//!use` line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Share::Portable => "portable",
+            Share::Subgroup => "subgroup",
+        }
+    }
+}
+
+/// What can be wrong with a request for a shader's text.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// No such file in `shaders/`.
+    #[error("shaders: there is no file `{0}`")]
+    NoFile(String),
+    /// A constant was to be set that the file does not declare.
+    #[error("shaders: `{file}` has no line `const {name}: u32 = …;` to set")]
+    NoConstant {
+        /// The shader file.
+        file: String,
+        /// The constant that the host wanted to set.
+        name: String,
+    },
+}
+
+/// The text of `shaders/<path>` as it lies on disk.
+pub fn raw(path: &str) -> Result<&'static str, Error> {
+    FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text).ok_or_else(|| Error::NoFile(path.to_owned()))
+}
+
+/// The text of `shaders/<file>.wgsl` as the driver sees it: constants set, snippets appended.
+pub fn source(file: &str, constants: &[(&str, u32)], share: Share) -> Result<String, Error> {
+    let text = raw(&format!("{file}.wgsl"))?;
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for &(name, value) in constants {
+        let declaration = format!("const {name}: u32 =");
+        let line = lines
+            .iter_mut()
+            .find(|line| line.starts_with(&declaration))
+            .ok_or_else(|| Error::NoConstant { file: file.to_owned(), name: name.to_owned() })?;
+        let comment = line.split_once("//").map(|(_, rest)| format!(" //{rest}")).unwrap_or_default();
+        *line = format!("{declaration} {value}u;{comment}");
+    }
+    for line in text.lines() {
+        if let Some(path) = line.strip_prefix("//!use ") {
+            lines.push(raw(&path.trim().replace("{share}", share.word()))?.to_owned());
+        }
+    }
+    Ok(unroll::unroll(&lines.join("\n")))
+}

@@ -1,0 +1,201 @@
+//! A training run in one file: weights, optimiser state, and what is needed to go on.
+//!
+//! The file is ordinary safetensors. Weights keep their torchvision names, so any other program
+//! can load them; the optimiser's state lies beside them as `optimizer.<slot>.<parameter>`
+//! (`optimizer.momentum_buffer.fc.weight`); all else is JSON text under `__metadata__`, each field
+//! as `frostline.<field>`. Everything is stored as F32, so resuming goes on bit for bit.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::clip;
+use crate::safetensors::{self, Dtype};
+use crate::{Error, HostTensor, Preprocessing, StateDict, shape_text};
+
+/// The version of this layout, written to every file.
+pub const FORMAT_VERSION: u64 = 1;
+pub(crate) const VERSION_KEY: &str = "frostline.version";
+const OPTIMIZER_PREFIX: &str = "optimizer.";
+
+/// All that a training run needs in order to continue, and all that inference needs to be right.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// The network, by its torchvision name: `resnet18`.
+    pub architecture: String,
+    /// Names of the classes, in the order of the last layer's outputs.
+    pub classes: Vec<String>,
+    /// How an image becomes the input these weights were trained on.
+    pub preprocessing: Preprocessing,
+    /// Names of the parameters that were frozen.
+    pub frozen: Vec<String>,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Optimiser steps taken.
+    pub step: u64,
+    /// Epochs completed.
+    pub epoch: u64,
+    /// Further state of other parts, by name; free text, JSON by custom.
+    pub extra: BTreeMap<String, String>,
+    /// Parameters and running statistics, by torchvision name.
+    pub weights: StateDict,
+    /// Optimiser state, by `<slot>.<parameter>`, each of its parameter's shape. PyTorch's slot
+    /// names: `momentum_buffer` (SGD), `exp_avg` and `exp_avg_sq` (Adam).
+    pub optimizer: StateDict,
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint, replacing an older one only when the new one is safely on disk.
+    ///
+    /// # Errors
+    /// [`Error::CheckpointField`] and [`Error::ReservedName`] if its parts contradict one another
+    /// (see [`Checkpoint::load`]); otherwise as [`safetensors::write`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        self.check(path)?;
+        // "format": other loaders ask which framework's conventions the tensors follow.
+        let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        let mut put = |field: &str, json: String| metadata.insert(key(field), json);
+        put("version", to_json(&FORMAT_VERSION));
+        put("architecture", to_json(&self.architecture));
+        put("classes", to_json(&self.classes));
+        put("preprocessing", to_json(&self.preprocessing));
+        put("frozen", to_json(&self.frozen));
+        put("seed", to_json(&self.seed));
+        put("step", to_json(&self.step));
+        put("epoch", to_json(&self.epoch));
+        put("extra", to_json(&self.extra));
+
+        let mut tensors = self.weights.clone();
+        for (name, state) in &self.optimizer {
+            tensors.insert(format!("{OPTIMIZER_PREFIX}{name}"), state.clone());
+        }
+        safetensors::write(path, &tensors, &metadata, Dtype::F32)
+    }
+
+    /// Reads a checkpoint back.
+    ///
+    /// # Errors
+    /// As [`safetensors::read`]; [`Error::NotACheckpoint`] for a file of plain weights;
+    /// [`Error::CheckpointVersion`] for another format; [`Error::CheckpointField`] for metadata
+    /// that is missing, not JSON of the right kind, or contradicts the tensors: a frozen name
+    /// without weight, optimiser state without weight or of another shape.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let file = safetensors::read(path)?;
+        let metadata = &file.metadata;
+        let version = metadata
+            .get(VERSION_KEY)
+            .ok_or_else(|| Error::NotACheckpoint {
+                path: path.to_owned(),
+            })?;
+        if version.parse() != Ok(FORMAT_VERSION) {
+            return Err(Error::CheckpointVersion {
+                path: path.to_owned(),
+                found: clip(version),
+                supported: FORMAT_VERSION,
+            });
+        }
+        let mut weights = StateDict::new();
+        let mut optimizer = StateDict::new();
+        for (name, tensor) in file.tensors {
+            match name.strip_prefix(OPTIMIZER_PREFIX) {
+                Some(state) => optimizer.insert(state.to_owned(), tensor),
+                None => weights.insert(name, tensor),
+            };
+        }
+        let checkpoint = Self {
+            architecture: from_json(metadata, "architecture", path)?,
+            classes: from_json(metadata, "classes", path)?,
+            preprocessing: from_json(metadata, "preprocessing", path)?,
+            frozen: from_json(metadata, "frozen", path)?,
+            seed: from_json(metadata, "seed", path)?,
+            step: from_json(metadata, "step", path)?,
+            epoch: from_json(metadata, "epoch", path)?,
+            extra: from_json(metadata, "extra", path)?,
+            weights,
+            optimizer,
+        };
+        checkpoint.check(path)?;
+        Ok(checkpoint)
+    }
+
+    /// What no well-meant checkpoint breaks; asked both before saving and after loading.
+    fn check(&self, path: &Path) -> Result<(), Error> {
+        let wrong = |field: &str, reason: String| Error::CheckpointField {
+            path: path.to_owned(),
+            field: field.to_owned(),
+            reason,
+        };
+        self.preprocessing
+            .check()
+            .map_err(|error| wrong("preprocessing", error.to_string()))?;
+        if let Some(name) = self
+            .weights
+            .keys()
+            .find(|n| n.starts_with(OPTIMIZER_PREFIX))
+        {
+            return Err(Error::ReservedName {
+                path: path.to_owned(),
+                tensor: name.clone(),
+                reason: "names beginning with \"optimizer.\" are the optimiser's state",
+            });
+        }
+        if let Some(name) = self.frozen.iter().find(|n| !self.weights.contains_key(*n)) {
+            let reason = format!("lists {:?}, which is not among the weights", clip(name));
+            return Err(wrong("frozen", reason));
+        }
+        for (name, state) in &self.optimizer {
+            let weight = name
+                .split_once('.')
+                .and_then(|(_slot, parameter)| self.weights.get(parameter));
+            match weight {
+                None => {
+                    let reason = "belongs to no weight; expected optimizer.<slot>.<parameter>";
+                    return Err(wrong(
+                        &format!("{OPTIMIZER_PREFIX}{name}"),
+                        reason.to_owned(),
+                    ));
+                }
+                Some(weight) if weight.shape != state.shape => {
+                    let reason = mismatch(state, weight);
+                    return Err(wrong(&format!("{OPTIMIZER_PREFIX}{name}"), reason));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn mismatch(state: &HostTensor, weight: &HostTensor) -> String {
+    let (state, weight) = (shape_text(&state.shape), shape_text(&weight.shape));
+    format!("has shape {state}, but its weight has shape {weight}")
+}
+
+fn key(field: &str) -> String {
+    format!("frostline.{field}")
+}
+
+/// The field types are strings, numbers, lists and maps of strings; none of them can fail.
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain data always has a JSON form")
+}
+
+fn from_json<T: DeserializeOwned>(
+    metadata: &BTreeMap<String, String>,
+    field: &str,
+    path: &Path,
+) -> Result<T, Error> {
+    let wrong = |reason| Error::CheckpointField {
+        path: path.to_owned(),
+        field: field.to_owned(),
+        reason,
+    };
+    let text = metadata
+        .get(&key(field))
+        .ok_or_else(|| wrong("is missing from the metadata".to_owned()))?;
+    serde_json::from_str(text).map_err(|error| wrong(clip(error)))
+}

@@ -1,0 +1,294 @@
+//! The one error type of this crate. Every text names the file (or tensor, class, index), gives
+//! the numbers that disagree, and says what to do where there is something to do.
+//!
+//! Names that come out of a file are printed quoted and escaped (`{:?}`), so that a hostile file
+//! cannot write control sequences to a terminal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::safetensors::Dtype;
+use crate::shape_text;
+
+/// What can go wrong between files and tensors. The fields are the values in the text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each field is explained by the message it stands in"
+)]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        path: PathBuf,
+        action: &'static str,
+        source: io::Error,
+    },
+    /// A folder, pipe or device where a file was expected.
+    #[error("{}: this is not a regular file; give the path of a file", path.display())]
+    NotAFile { path: PathBuf },
+    /// Refused before reading, to protect memory.
+    #[error("{}: the file has {bytes} bytes, more than the {limit} allowed here", path.display())]
+    FileTooLarge {
+        path: PathBuf,
+        bytes: u64,
+        limit: u64,
+    },
+
+    /// A safetensors file that ends early.
+    #[error(
+        "{}: the file ends after {actual} bytes, but {needed} are needed; it was cut short, so download or copy it again",
+        path.display()
+    )]
+    Truncated {
+        path: PathBuf,
+        needed: u64,
+        actual: u64,
+    },
+    /// A safetensors file with bytes that belong to no tensor.
+    #[error(
+        "{}: {extra} bytes follow the last tensor and belong to none; the file is damaged or not safetensors",
+        path.display()
+    )]
+    TrailingBytes { path: PathBuf, extra: u64 },
+    /// The first eight bytes announce an impossible header.
+    #[error(
+        "{}: not a safetensors file: its first 8 bytes announce a header of {header} bytes, more than the limit of {limit}",
+        path.display()
+    )]
+    HeaderTooLarge {
+        path: PathBuf,
+        header: u64,
+        limit: u64,
+    },
+    /// The header is not the JSON it should be.
+    #[error("{}: the safetensors header cannot be read: {reason}", path.display())]
+    Header { path: PathBuf, reason: String },
+    /// One name twice.
+    #[error("{}: the header lists tensor {tensor:?} twice", path.display())]
+    DuplicateTensor { path: PathBuf, tensor: String },
+    /// Offsets outside the file.
+    #[error(
+        "{}: tensor {tensor:?} claims bytes {begin}..{end}, but the file holds {available} bytes of data; it is damaged or cut short",
+        path.display()
+    )]
+    TensorOutOfRange {
+        path: PathBuf,
+        tensor: String,
+        begin: u64,
+        end: u64,
+        available: u64,
+    },
+    /// Tensors that overlap or leave a hole.
+    #[error(
+        "{}: tensor {tensor:?} begins at byte {begin}, but the tensor before it ends at byte {expected}; they must follow one another without overlap or hole",
+        path.display()
+    )]
+    TensorOverlap {
+        path: PathBuf,
+        tensor: String,
+        begin: u64,
+        expected: u64,
+    },
+    /// Shape and number of bytes disagree.
+    #[error(
+        "{}: tensor {tensor:?} of shape {} and type {dtype} takes {expected} bytes, but the header gives it {actual}",
+        path.display(), shape_text(shape)
+    )]
+    TensorSize {
+        path: PathBuf,
+        tensor: String,
+        dtype: Dtype,
+        shape: Vec<usize>,
+        expected: u64,
+        actual: u64,
+    },
+    /// A number type that weights do not come in.
+    #[error(
+        "{}: tensor {tensor:?} has type {dtype}; supported are F32, F16, BF16, and I64 for a single num_batches_tracked. Convert it with `.float()` before saving",
+        path.display()
+    )]
+    UnsupportedDtype {
+        path: PathBuf,
+        tensor: String,
+        dtype: String,
+    },
+    /// A weight that is NaN or infinite.
+    #[error(
+        "{}: tensor {tensor:?} of shape {} holds {value} at element {index}; the training run that made it diverged, so use an earlier checkpoint",
+        path.display(), shape_text(shape)
+    )]
+    NonFinite {
+        path: PathBuf,
+        tensor: String,
+        shape: Vec<usize>,
+        index: usize,
+        value: f32,
+    },
+    /// A weight that half precision cannot hold.
+    #[error(
+        "{}: tensor {tensor:?} holds {value} at element {index}, which rounds to infinity in {dtype}; save as F32",
+        path.display()
+    )]
+    TooLargeForHalf {
+        path: PathBuf,
+        tensor: String,
+        index: usize,
+        value: f32,
+        dtype: Dtype,
+    },
+    /// A name the file format keeps for itself.
+    #[error("{}: a tensor cannot be named {tensor:?}: {reason}", path.display())]
+    ReservedName {
+        path: PathBuf,
+        tensor: String,
+        reason: &'static str,
+    },
+    /// A host tensor whose two fields disagree.
+    #[error(
+        "tensor {tensor:?}: shape {} holds {expected} values, got {actual}",
+        shape_text(shape)
+    )]
+    ElementCount {
+        tensor: String,
+        shape: Vec<usize>,
+        expected: u64,
+        actual: usize,
+    },
+
+    /// Weights without the run that made them.
+    #[error(
+        "{}: holds weights but is no frostline checkpoint (no {:?} in its metadata); load it as plain weights instead",
+        path.display(), crate::checkpoint::VERSION_KEY
+    )]
+    NotACheckpoint { path: PathBuf },
+    /// Written by another release.
+    #[error(
+        "{}: checkpoint format {found:?}, this release reads {supported}; load it with the release that wrote it",
+        path.display()
+    )]
+    CheckpointVersion {
+        path: PathBuf,
+        found: String,
+        supported: u64,
+    },
+    /// A checkpoint field that is missing or makes no sense.
+    #[error("{}: checkpoint field {field:?}: {reason}", path.display())]
+    CheckpointField {
+        path: PathBuf,
+        field: String,
+        reason: String,
+    },
+
+    /// Neither PNG, JPEG nor WebP, whatever the name says.
+    #[error("{}: not an image this program reads (PNG, JPEG or WebP), judging by its first bytes", path.display())]
+    UnknownImageFormat { path: PathBuf },
+    /// The decoder gave up.
+    #[error("{}: the image is damaged: {reason}", path.display())]
+    CorruptImage { path: PathBuf, reason: String },
+    /// Refused from the header, before any pixel was decoded.
+    #[error(
+        "{}: the image is {width}x{height} pixels; allowed are {max_pixels} pixels and {max_side} on a side. Scale it down first",
+        path.display()
+    )]
+    ImageTooLarge {
+        path: PathBuf,
+        width: u32,
+        height: u32,
+        max_pixels: u64,
+        max_side: u32,
+    },
+    /// A resize to or from nothing, or to something enormous.
+    #[error(
+        "cannot resize an image of {}x{} to {}x{} pixels: sides must be at least 1, and the result at most {max_pixels} pixels",
+        from.0, from.1, to.0, to.1
+    )]
+    ResizeSize {
+        from: (usize, usize),
+        to: (usize, usize),
+        max_pixels: u64,
+    },
+    /// Pixel data that is not width x height x channels long.
+    #[error("an image of {width}x{height} with {channels} channels needs {} bytes, got {actual}", *width as u128 * *height as u128 * *channels as u128)]
+    PixelCount {
+        width: usize,
+        height: usize,
+        channels: usize,
+        actual: usize,
+    },
+    /// Settings that cannot be carried out.
+    #[error("preprocessing: {reason}")]
+    Preprocessing { reason: String },
+
+    /// The data folder is not there.
+    #[error("{}: no such folder; give a folder that holds one sub-folder of images per class", path.display())]
+    NoSuchFolder { path: PathBuf },
+    /// A folder without class folders.
+    #[error("{}: no class folders inside; expected one sub-folder of images per class, such as {0}/cat and {0}/dog", path.display())]
+    NoClassFolders { path: PathBuf },
+    /// Nothing to tell apart.
+    #[error("{}: only one class folder, {class:?}; a classifier needs at least two", path.display())]
+    OneClass { path: PathBuf, class: String },
+    /// A class without images.
+    #[error("{}: this class folder holds no usable images (PNG, JPEG or WebP); fill it or remove it", path.display())]
+    EmptyClass { path: PathBuf },
+    /// Class folders, but all of them empty.
+    #[error("{}: none of the {classes} class folders holds an image (PNG, JPEG or WebP)", path.display())]
+    NoImages { path: PathBuf, classes: usize },
+
+    /// A part that is no part.
+    #[error("a validation fraction must lie between 0 and 1, both excluded; got {fraction}")]
+    Fraction { fraction: f64 },
+    /// More asked for than there is.
+    #[error("cannot choose {wanted} images: there are {available}")]
+    SubsetTooLarge { wanted: usize, available: usize },
+    /// A label that names no class.
+    #[error("image {index} has label {label}, but there are {classes} classes (labels start at 0)")]
+    LabelOutOfRange {
+        index: usize,
+        label: usize,
+        classes: usize,
+    },
+    /// An index past the end of a set.
+    #[error("image {index} was asked for, but the set holds {len}")]
+    IndexOutOfRange { index: usize, len: usize },
+    /// A batch that can never be filled.
+    #[error(
+        "a batch of {batch} cannot be filled from {len} images; choose a batch between 1 and {len}"
+    )]
+    BatchTooLarge { batch: usize, len: usize },
+    /// A batch of nothing, or out of nothing.
+    #[error("cannot make batches of {batch} from {len} images: both must be at least 1")]
+    EmptyBatch { batch: usize, len: usize },
+    /// A saved place in the data that this data does not have.
+    #[error(
+        "cannot continue at batch {position} of an epoch of {per_epoch} batches; the data or the batch size changed since the state was saved"
+    )]
+    BatchPosition { position: usize, per_epoch: usize },
+
+    /// A packed image sheet whose parts disagree.
+    #[error("image sheet: {reason}")]
+    Sheet { reason: String },
+}
+
+impl Error {
+    /// For `map_err`: an [`io::Error`] met while trying to `action` this file.
+    pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {
+        let path = path.to_owned();
+        move |source| Error::Io {
+            path,
+            action,
+            source,
+        }
+    }
+}
+
+/// The first 300 characters of a message made by a parser, which may quote the whole input.
+pub(crate) fn clip(message: impl ToString) -> String {
+    let message = message.to_string();
+    match message.char_indices().nth(300) {
+        Some((end, _)) => format!("{}…", message[..end].escape_debug()),
+        None => message.escape_debug().to_string(),
+    }
+}

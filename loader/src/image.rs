@@ -1,0 +1,171 @@
+//! Decoding photos: PNG, JPEG or WebP in, 8-bit RGB out.
+//!
+//! Grey becomes three equal channels, a palette its colours, 16 bits are rounded to 8, and what is
+//! transparent shows white behind it. A camera's EXIF orientation is applied, so that up is up.
+//! Compressed images are small files that may unpack to anything, so the size in the header is
+//! checked before a pixel is decoded, and the decoder gets a memory limit as well. The decoders are
+//! the `image` crate's, all in safe Rust; a panic inside them would be a bug to report there, and is
+//! not caught here (millions of damaged files have not caused one; `tests/images.rs` tries more).
+
+use std::io::Cursor;
+use std::path::Path;
+
+use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, metadata::Orientation};
+
+use crate::error::clip;
+use crate::{Error, file};
+
+/// An image with three bytes a pixel: red, green, blue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RgbImage8 {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Number of rows.
+    pub height: usize,
+    /// height x width x 3 bytes, row by row from the top left.
+    pub data: Vec<u8>,
+}
+
+/// How large an image may be, judged by its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest width x height. Default 50 million, above what most cameras make.
+    pub max_pixels: u64,
+    /// Largest width or height. Default 65,535, as for JPEG.
+    pub max_side: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_pixels: 50_000_000,
+            max_side: 65_535,
+        }
+    }
+}
+
+impl RgbImage8 {
+    /// An image of these pixels.
+    ///
+    /// # Errors
+    /// [`Error::PixelCount`] unless `data` holds `width` x `height` x 3 bytes.
+    pub fn new(width: usize, height: usize, data: Vec<u8>) -> Result<Self, Error> {
+        check_pixels(&data, 3, width, height)?;
+        Ok(Self {
+            width,
+            height,
+            data,
+        })
+    }
+}
+
+/// Reads an image file, whatever its name: the format is recognised from the content.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::NotAFile`], [`Error::FileTooLarge`] (over 256 MiB) on reading;
+/// [`Error::UnknownImageFormat`], [`Error::ImageTooLarge`], [`Error::CorruptImage`] on decoding.
+pub fn decode(path: impl AsRef<Path>) -> Result<RgbImage8, Error> {
+    let path = path.as_ref();
+    decode_bytes(&file::read_all(path, MAX_FILE)?, path)
+}
+
+/// Decodes an image in memory; `label` stands for the path in errors.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_bytes(bytes: &[u8], label: &Path) -> Result<RgbImage8, Error> {
+    decode_with(bytes, label, Limits::default())
+}
+
+/// [`decode_bytes`], with other limits.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_with(bytes: &[u8], label: &Path, limits: Limits) -> Result<RgbImage8, Error> {
+    let image = decode_dynamic(bytes, label, limits)?;
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let data = match image.color().has_alpha() {
+        false => image.into_rgb8().into_raw(),
+        true => over_white(image.into_rgba8().as_raw()),
+    };
+    Ok(RgbImage8 {
+        width,
+        height,
+        data,
+    })
+}
+
+/// The encoded file's own limit: no photo is larger, and it is held in memory whole.
+const MAX_FILE: u64 = 256 << 20;
+
+/// Decodes to whatever colour type the file has, upright.
+pub(crate) fn decode_dynamic(
+    bytes: &[u8],
+    label: &Path,
+    limits: Limits,
+) -> Result<DynamicImage, Error> {
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(Error::io(label, "read"))?;
+    let Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP) = reader.format() else {
+        return Err(Error::UnknownImageFormat {
+            path: label.to_owned(),
+        });
+    };
+    let corrupt = |error: ::image::ImageError| Error::CorruptImage {
+        path: label.to_owned(),
+        reason: clip(error),
+    };
+    let mut allocation = ::image::Limits::default();
+    // The widest pixel takes 8 bytes (RGBA, 16 bits); as much again for the decoder's own needs.
+    allocation.max_alloc = Some(limits.max_pixels.saturating_mul(16));
+    reader.limits(allocation);
+    let mut decoder = reader.into_decoder().map_err(corrupt)?;
+
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > limits.max_pixels
+        || width.max(height) > limits.max_side
+    {
+        return Err(Error::ImageTooLarge {
+            path: label.to_owned(),
+            width,
+            height,
+            max_pixels: limits.max_pixels,
+            max_side: limits.max_side,
+        });
+    }
+    // Damaged camera data is no reason to refuse a good picture.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(corrupt)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// Blends RGBA over white: c·a + 255·(1 - a), rounded.
+fn over_white(rgba: &[u8]) -> Vec<u8> {
+    let mut rgb = Vec::with_capacity(rgba.len() / 4 * 3);
+    for &[r, g, b, a] in rgba.as_chunks().0 {
+        let a = u32::from(a);
+        let blend = |c: u8| ((u32::from(c) * a + 255 * (255 - a) + 127) / 255) as u8;
+        rgb.extend([blend(r), blend(g), blend(b)]);
+    }
+    rgb
+}
+
+/// Fails unless interleaved pixel data has the length its sizes ask for.
+pub(crate) fn check_pixels(
+    data: &[u8],
+    channels: usize,
+    width: usize,
+    height: usize,
+) -> Result<(), Error> {
+    if width as u128 * height as u128 * channels as u128 == data.len() as u128 {
+        return Ok(());
+    }
+    Err(Error::PixelCount {
+        width,
+        height,
+        channels,
+        actual: data.len(),
+    })
+}

@@ -1,0 +1,155 @@
+//! From a decoded photo to the numbers a network was trained on.
+//!
+//! The steps are torchvision's: shorter side, centre crop, divide by 255, subtract the mean, divide
+//! by the standard deviation. The settings belong to the weights, not to the program: they are
+//! stored in the checkpoint, because forgetting them costs most of the accuracy and no error shows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::check_pixels;
+use crate::resize::{center_crop_interleaved, resize_interleaved, shorter_side_size};
+use crate::{Error, RgbImage8};
+
+/// How an image becomes a network's input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preprocessing {
+    /// Scale the shorter side to this many pixels first; `None` leaves the image as it is.
+    pub resize: Option<usize>,
+    /// Side of the square cut from the middle, in pixels: the network's input size.
+    pub crop: usize,
+    /// 3 for RGB, 1 for grey.
+    pub channels: usize,
+    /// Per channel, what to subtract from values in 0..1.
+    pub mean: Vec<f32>,
+    /// Per channel, what to divide by afterwards.
+    pub std: Vec<f32>,
+}
+
+/// Larger inputs than any network takes; a checkpoint that asks for more is damaged.
+const MAX_SIDE: usize = 4096;
+
+impl Preprocessing {
+    /// What torchvision's ImageNet ResNets expect: the shorter side 256/224 of the crop, and the
+    /// mean and deviation of ImageNet's pixels.
+    pub fn imagenet(crop: usize) -> Self {
+        Self {
+            resize: Some(crop.saturating_mul(256) / 224),
+            crop,
+            channels: 3,
+            mean: vec![0.485, 0.456, 0.406],
+            std: vec![0.229, 0.224, 0.225],
+        }
+    }
+
+    /// What EfficientNet-Lite expects: the shorter side equal to the crop, (255·x - 127) / 128.
+    pub fn efficientnet_lite(crop: usize) -> Self {
+        Self {
+            resize: Some(crop),
+            crop,
+            channels: 3,
+            mean: vec![127.0 / 255.0; 3],
+            std: vec![128.0 / 255.0; 3],
+        }
+    }
+
+    /// Fails if these settings cannot be carried out; they may come from a file.
+    ///
+    /// # Errors
+    /// [`Error::Preprocessing`] with the reason.
+    pub fn check(&self) -> Result<(), Error> {
+        for (name, side) in [("crop", self.crop), ("resize", self.resize.unwrap_or(1))] {
+            if side == 0 || side > MAX_SIDE {
+                return Err(wrong(format!("{name} is {side}, expected 1 to {MAX_SIDE}")));
+            }
+        }
+        if self.channels != 1 && self.channels != 3 {
+            let channels = self.channels;
+            return Err(wrong(format!("{channels} channels, expected 1 or 3")));
+        }
+        check_normalization(self.channels, &self.mean, &self.std)
+    }
+
+    /// The network's input: (crop, crop, channels) values, row by row, channels last.
+    ///
+    /// # Errors
+    /// As [`Preprocessing::pixels`].
+    pub fn apply(&self, image: &RgbImage8) -> Result<Vec<f32>, Error> {
+        let pixels = self.pixels(image)?;
+        let mut out = Vec::with_capacity(pixels.len());
+        normalize_into(&pixels, &self.mean, &self.std, &mut out);
+        Ok(out)
+    }
+
+    /// The steps before normalisation, which keep bytes: (crop, crop, channels).
+    ///
+    /// Grey is made as Pillow's `convert("L")` makes it, before scaling.
+    ///
+    /// # Errors
+    /// [`Error::Preprocessing`] for impossible settings, [`Error::PixelCount`] or
+    /// [`Error::ResizeSize`] for an image that is not whole or far too oblong.
+    pub fn pixels(&self, image: &RgbImage8) -> Result<Vec<u8>, Error> {
+        self.check()?;
+        check_pixels(&image.data, 3, image.width, image.height)?;
+        let mut size = (image.width, image.height);
+        let mut data = match self.channels {
+            1 => to_grey(&image.data),
+            _ => image.data.clone(),
+        };
+        if let Some(shorter) = self.resize {
+            let scaled = shorter_side_size(size.0, size.1, shorter);
+            data = resize_interleaved(&data, self.channels, size, scaled)?;
+            size = scaled;
+        }
+        center_crop_interleaved(&data, self.channels, size, (self.crop, self.crop))
+    }
+}
+
+/// Fails unless there is one finite mean and one positive deviation a channel.
+pub(crate) fn check_normalization(channels: usize, mean: &[f32], std: &[f32]) -> Result<(), Error> {
+    if mean.len() != channels || std.len() != channels {
+        return Err(wrong(format!(
+            "{channels} channels need as many means and deviations, got {} and {}",
+            mean.len(),
+            std.len()
+        )));
+    }
+    if let Some(mean) = mean.iter().find(|mean| !mean.is_finite()) {
+        return Err(wrong(format!("a mean of {mean}")));
+    }
+    if let Some(std) = std.iter().find(|std| !std.is_normal() || **std < 0.0) {
+        return Err(wrong(format!("a standard deviation of {std}")));
+    }
+    Ok(())
+}
+
+/// Appends (byte/255 - mean) / std for interleaved channels; the order of the f32 operations is
+/// torchvision's, so the results are the same bits.
+pub(crate) fn normalize_into(bytes: &[u8], mean: &[f32], std: &[f32], out: &mut Vec<f32>) {
+    // A byte has 256 values: look the result up instead of dividing twice a pixel.
+    let tables: Vec<[f32; 256]> = mean
+        .iter()
+        .zip(std)
+        .map(|(mean, std)| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std))
+        .collect();
+    for pixel in bytes.chunks_exact(tables.len()) {
+        out.extend(
+            pixel
+                .iter()
+                .zip(&tables)
+                .map(|(&byte, table)| table[usize::from(byte)]),
+        );
+    }
+}
+
+/// ITU-R 601 luma, with Pillow's 16-bit weights.
+fn to_grey(rgb: &[u8]) -> Vec<u8> {
+    let luma = |&[r, g, b]: &[u8; 3]| {
+        let sum = 19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b);
+        ((sum + 0x8000) >> 16) as u8
+    };
+    rgb.as_chunks().0.iter().map(luma).collect()
+}
+
+fn wrong(reason: String) -> Error {
+    Error::Preprocessing { reason }
+}

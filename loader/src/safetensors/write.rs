@@ -1,0 +1,121 @@
+//! Writing safetensors. Our own writer and not a library's, because a checkpoint of the same run
+//! should be the same bytes: tensors keep the order of the state dict, metadata is sorted.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Dtype, check_finite, is_counter};
+use crate::atomic::write_atomically;
+use crate::{Error, HostTensor, StateDict};
+
+/// Writes a state dict as a safetensors file, all of it or nothing (see [`crate::atomic`]).
+///
+/// `dtype` is [`Dtype::F32`], [`Dtype::F16`] or [`Dtype::Bf16`], rounding to nearest even.
+/// `num_batches_tracked` counters are written as I64, as PyTorch does; they come first, so that
+/// every tensor is aligned to its own size, which PyTorch's reader needs.
+///
+/// # Errors
+/// [`Error::ElementCount`], [`Error::NonFinite`], [`Error::TooLargeForHalf`],
+/// [`Error::ReservedName`] or [`Error::UnsupportedDtype`] before anything is written, so that no
+/// file can be saved which [`super::read`] would refuse; [`Error::Io`] while writing. What was at
+/// `path` before is then untouched.
+pub fn write(
+    path: impl AsRef<Path>,
+    tensors: &StateDict,
+    metadata: &BTreeMap<String, String>,
+    dtype: Dtype,
+) -> Result<(), Error> {
+    let path = path.as_ref();
+    let mut entries = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        let stored = match is_counter(name, tensor.data.len() as u64) {
+            true => Dtype::I64,
+            false => dtype,
+        };
+        check(path, name, tensor, stored)?;
+        entries.push((name, tensor, stored));
+    }
+    // A stable sort: within one size, the order of the state dict stays.
+    entries.sort_by_key(|(_, _, dtype)| std::cmp::Reverse(dtype.size()));
+
+    let mut header = serde_json::Map::new();
+    if !metadata.is_empty() {
+        header.insert("__metadata__".to_owned(), json!(metadata));
+    }
+    let mut begin = 0;
+    for (name, tensor, dtype) in &entries {
+        let end = begin + tensor.data.len() * dtype.size();
+        let entry =
+            json!({"dtype": dtype.name(), "shape": tensor.shape, "data_offsets": [begin, end]});
+        header.insert((*name).clone(), entry);
+        begin = end;
+    }
+    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
+    // Spaces up to a multiple of 8, so that the data begins aligned.
+    header.resize(header.len().next_multiple_of(8), b' ');
+
+    write_atomically(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        for (_, tensor, dtype) in &entries {
+            write_values(file, &tensor.data, *dtype)?;
+        }
+        Ok(())
+    })
+}
+
+fn check(path: &Path, name: &str, tensor: &HostTensor, stored: Dtype) -> Result<(), Error> {
+    if name == "__metadata__" {
+        return Err(Error::ReservedName {
+            path: path.to_owned(),
+            tensor: name.to_owned(),
+            reason: "the safetensors format keeps this name for its metadata",
+        });
+    }
+    tensor.check(name)?;
+    check_finite(name, &tensor.shape, &tensor.data, path)?;
+    let round: fn(f32) -> f32 = match stored {
+        Dtype::F32 => |value| value,
+        Dtype::F16 => |value| half::f16::from_f32(value).to_f32(),
+        Dtype::Bf16 => |value| half::bf16::from_f32(value).to_f32(),
+        Dtype::I64 if is_counter(name, tensor.data.len() as u64) => |value| value,
+        Dtype::I64 => {
+            return Err(Error::UnsupportedDtype {
+                path: path.to_owned(),
+                tensor: name.to_owned(),
+                dtype: stored.name().to_owned(),
+            });
+        }
+    };
+    match tensor.data.iter().position(|&v| round(v).is_infinite()) {
+        None => Ok(()),
+        Some(index) => Err(Error::TooLargeForHalf {
+            path: path.to_owned(),
+            tensor: name.to_owned(),
+            index,
+            value: tensor.data[index],
+            dtype: stored,
+        }),
+    }
+}
+
+/// Values as little-endian bytes, through a buffer of a few thousand.
+fn write_values(file: &mut dyn Write, values: &[f32], dtype: Dtype) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(4096 * dtype.size());
+    for piece in values.chunks(4096) {
+        bytes.clear();
+        for &value in piece {
+            match dtype {
+                Dtype::F32 => bytes.extend(value.to_le_bytes()),
+                Dtype::F16 => bytes.extend(half::f16::from_f32(value).to_le_bytes()),
+                Dtype::Bf16 => bytes.extend(half::bf16::from_f32(value).to_le_bytes()),
+                Dtype::I64 => bytes.extend((value as i64).to_le_bytes()),
+            }
+        }
+        file.write_all(&bytes)?;
+    }
+    Ok(())
+}

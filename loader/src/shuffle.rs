@@ -1,0 +1,81 @@
+//! Shuffling that means the same everywhere.
+//!
+//! Written out here instead of taken from a random-number library, because libraries promise the
+//! stream of a generator but not how `shuffle` consumes it, and a lesson's figures should not
+//! change with an update.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+/// A generator for one purpose: `seed` is the run's, `stream` tells its uses apart (the epoch, the
+/// class). Streams of one seed are independent.
+pub fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&stream.to_le_bytes());
+    ChaCha8Rng::from_seed(key)
+}
+
+/// The numbers below `len` in an order drawn from `seed` and `stream`, each order as likely.
+pub fn permutation(len: usize, seed: u64, stream: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..len).collect();
+    shuffle(&mut order, &mut generator(seed, stream));
+    order
+}
+
+/// Fisher and Yates: each place, from the last, swaps with a random one not after it.
+pub fn shuffle<T>(items: &mut [T], generator: &mut impl RngCore) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, below(last as u64 + 1, generator) as usize);
+    }
+}
+
+/// A uniform number below `bound` (at least 1): the high half of a 128-bit product, after drawing
+/// again when the low half falls into the remainder that would favour some results (D. Lemire,
+/// "Fast Random Integer Generation in an Interval", 2019, <https://arxiv.org/abs/1805.10941>).
+pub fn below(bound: u64, generator: &mut impl RngCore) -> u64 {
+    let remainder = bound.wrapping_neg() % bound;
+    loop {
+        let product = u128::from(generator.next_u64()) * u128::from(bound);
+        if product as u64 >= remainder {
+            return (product >> 64) as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permutation_holds_every_number_once() {
+        for len in [0, 1, 2, 97] {
+            let mut order = permutation(len, 1, 2);
+            order.sort_unstable();
+            assert!(order.into_iter().eq(0..len));
+        }
+    }
+
+    /// Pinned, so that a change of algorithm, library or platform shows.
+    #[test]
+    fn the_order_is_pinned() {
+        assert_eq!(permutation(10, 42, 0), PINNED);
+        assert_ne!(permutation(10, 42, 1), PINNED);
+        assert_ne!(permutation(10, 43, 0), PINNED);
+    }
+    const PINNED: [usize; 10] = [7, 6, 5, 1, 0, 4, 8, 9, 2, 3];
+
+    #[test]
+    fn every_order_is_about_as_likely() {
+        let mut counts = std::collections::BTreeMap::new();
+        for seed in 0..6000 {
+            *counts.entry(permutation(3, seed, 0)).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 6);
+        // 1000 each; the deviation of a count is 29.
+        assert!(
+            counts.values().all(|&count| (870..1130).contains(&count)),
+            "{counts:?}"
+        );
+    }
+}

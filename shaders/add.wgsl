@@ -1,0 +1,22 @@
+//! add: y = act(a + b), all of one shape. Its gradient is dy for both, so it has no backward kernel.
+//! One invocation per 8 rows of 4 channels.
+//!use shared/activation.wgsl
+const WG: u32 = 64;
+const ACT: u32 = 0;    // 0: none, 1: relu, 2: relu6
+
+struct Params { rows: u32, c4: u32, items: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;         // (rows, C/4)
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;         // (rows, C/4)
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;   // (rows, C/4)
+
+@compute @workgroup_size(WG)
+fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    let i = id.y * groups.x * WG + id.x;
+    if i >= p.items { return; }
+    for (var r = 0u; r < 8u; r++) { //!unroll
+        let row = i / p.c4 * 8u + r;
+        let at = row * p.c4 + i % p.c4;
+        if row < p.rows { y[at] = activate(ACT, a[at] + b[at]); }
+    }
+}

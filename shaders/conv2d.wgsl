@@ -1,0 +1,254 @@
+//! conv2d: y[n,oh,ow,co] = act(scale[co]·Σ x[n, oh·s+kh−top, ow·s+kw−left, ci]·w[kh,kw,ci,co] + shift[co] + r)
+//!   backward_input:  dx[n,ih,iw,ci] = Σ_{kh,kw,co} dy[n,oh,ow,co]·w[kh,kw,ci,co]  with oh·s+kh−top = ih, ow·s+kw−left = iw
+//!   backward_weight: dw[kh,kw,ci,co] = Σ_{n,oh,ow} x[n, oh·s+kh−top, ow·s+kw−left, ci]·dy[n,oh,ow,co]
+//!
+//! Layout: activations NHWC, weights (KH, KW, C_in, C_out); channels padded to 4 and read as vec4.
+//!
+//! A load costs as much as a hundred multiply-adds on a software adapter, so every value loaded is
+//! used many times from registers. In `forward` a lane owns PW neighbouring pixels of one output
+//! row and TM channels of them: the row window under them is loaded once for all KW taps. The
+//! weight block (4 input channels × TM output channels) is the same for every lane, so the S lanes
+//! of a subgroup load a part each and hand it round with `share`. `backward_input` is the mirror
+//! image (lanes own input pixels), `backward_weight` keeps the weights in registers and walks over
+//! the pixels. All lanes must stay active for `share`: indices are clamped, never returned early.
+//!use shared/share.{share}.wgsl
+
+const S: u32 = 8;         // lanes that share a block; 1 = every lane loads its own
+const WG: u32 = 8;        // workgroup size, a multiple of S
+const TM: u32 = 16;       // channels a lane computes, a multiple of 4
+const PW: u32 = 7;        // pixels of a row a lane computes (forward, backward_input)
+const U: u32 = 2;         // pixels a lane takes in at a time (backward_weight)
+const KW: u32 = 3;        // kernel width
+const STRIDE: u32 = 1;
+const OVERLAP: u32 = 2;   // input pixels that successive windows share: max(KW - STRIDE, 0)
+const AFFINE: u32 = 0;    // 0: none, 1: + shift, 2: · scale + shift
+const RESIDUAL: u32 = 0;  // 1: + residual
+const ACT: u32 = 0;       // 0: none, 1: relu, 2: relu6
+
+const TM4 = TM / 4;
+const LOADS = (TM + S - 1) / S;            // vec4s of a 4 × TM weight block that each lane loads
+const SPAN = (PW - 1) * STRIDE + KW;       // input pixels under PW outputs
+const TAPS = (KW + STRIDE - 1) / STRIDE;   // taps of a row that reach one input pixel
+const BACK_SPAN = PW + TAPS - 1;           // output pixels over PW inputs of one phase
+const STEP_SPAN = (U - 1) * STRIDE + KW;   // input pixels under U outputs
+const STEP_LOADS = (U * TM4 + S - 1) / S;  // vec4s of a U × TM block of dy that each lane loads
+
+struct Params {
+    h_in: u32, w_in: u32, c_in4: u32,
+    h_out: u32, w_out: u32, c_out4: u32,
+    kh: u32, top: u32, left: u32,
+    strips_per_row: u32, strips: u32,     // forward, backward_input: strips of PW pixels
+    rows: u32, rows_per_split: u32,       // backward_weight: N·H_out, and the share of one split
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;          // (N, H_in, W_in, C_in/4)
+@group(0) @binding(2) var<storage, read> w: array<vec4f>;          // (KH, KW, C_in, C_out/4)
+@group(0) @binding(3) var<storage, read> dy: array<vec4f>;         // (N, H_out, W_out, C_out/4)
+@group(0) @binding(4) var<storage, read> affine: array<vec4f>;     // (C_out/4) shift, or (2, C_out/4) scale, shift
+@group(0) @binding(5) var<storage, read> residual: array<vec4f>;   // the shape of y (forward) or of dx
+@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;    // (N, H_out, W_out, C_out/4)
+@group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;   // (N, H_in, W_in, C_in/4)
+@group(0) @binding(8) var<storage, read_write> dw: array<vec4f>;   // (splits, KH, KW, C_in, C_out/4)
+
+// x: strip of PW output pixels; y: tile of TM output channels.
+@compute @workgroup_size(WG)
+fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
+    let lane = local % S;
+    let strip = min(id.x, p.strips - 1u);
+    let ow = (strip % p.strips_per_row) * PW;
+    let oh = (strip / p.strips_per_row) % p.h_out;
+    let n = strip / p.strips_per_row / p.h_out;
+    let co = id.y * TM4;
+    let iw = i32(ow * STRIDE) - i32(p.left);
+
+    var acc: array<array<vec4f, PW>, TM4>;
+    for (var kh = 0u; kh < p.kh; kh++) {
+        let ih = i32(oh * STRIDE + kh) - i32(p.top);
+        let row_inside = ih >= 0 && ih < i32(p.h_in);
+        let row = (n * p.h_in + u32(clamp(ih, 0, i32(p.h_in) - 1))) * p.w_in;
+        for (var c = 0u; c < p.c_in4; c++) {
+            var xs: array<vec4f, SPAN>;
+            for (var i = 0u; i < SPAN; i++) { //!unroll
+                let at = iw + i32(i);
+                let inside = row_inside && at >= 0 && at < i32(p.w_in);
+                xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside);
+            }
+            for (var kw = 0u; kw < KW; kw++) { //!unroll
+                let block = ((kh * KW + kw) * p.c_in4 + c) * 4u;
+                var v: array<vec4f, LOADS>;
+                for (var r = 0u; r < LOADS; r++) { //!unroll
+                    let e = min(lane + r * S, TM - 1u);
+                    v[r] = w[(block + e / TM4) * p.c_out4 + min(co + e % TM4, p.c_out4 - 1u)];
+                }
+                for (var m = 0u; m < TM4; m++) { //!unroll
+                    let w0 = share(v[m / S], m % S);
+                    let w1 = share(v[(TM4 + m) / S], (TM4 + m) % S);
+                    let w2 = share(v[(2u * TM4 + m) / S], (2u * TM4 + m) % S);
+                    let w3 = share(v[(3u * TM4 + m) / S], (3u * TM4 + m) % S);
+                    for (var q = 0u; q < PW; q++) { //!unroll
+                        let a = xs[q * STRIDE + kw];
+                        acc[m][q] = fma(w3, vec4f(a.w), fma(w2, vec4f(a.z), fma(w1, vec4f(a.y), fma(w0, vec4f(a.x), acc[m][q]))));
+                    }
+                }
+            }
+        }
+    }
+    if id.x >= p.strips { return; }
+    let out = (n * p.h_out + oh) * p.w_out + ow;
+    for (var m = 0u; m < TM4; m++) { //!unroll
+        let c = co + m;
+        for (var q = 0u; q < PW; q++) { //!unroll
+            if c < p.c_out4 && ow + q < p.w_out {
+                let at = (out + q) * p.c_out4 + c;
+                y[at] = epilogue(acc[m][q], at, c);
+            }
+        }
+    }
+}
+
+fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
+    var value = sum;
+    if AFFINE == 1u { value += affine[c]; }
+    if AFFINE == 2u { value = fma(value, affine[c], affine[p.c_out4 + c]); }
+    if RESIDUAL == 1u { value += residual[at]; }
+    if ACT == 1u { value = max(value, vec4f()); }
+    if ACT == 2u { value = clamp(value, vec4f(), vec4f(6.0)); }
+    return value;
+}
+
+// With a stride, an input pixel is reached by the taps of its phase only: kh ≡ ih + top (mod s).
+// x: strip of PW input pixels of one phase; y: tile of TM input channels; z: phase (s × s).
+@compute @workgroup_size(WG)
+fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) local: u32,
+                  @builtin(workgroup_id) group: vec3u) {
+    let lane = local % S;
+    let phase_h = group.z / STRIDE;
+    let phase_w = group.z % STRIDE;
+    let rows = (p.h_in + STRIDE - 1u) / STRIDE;
+    let strip = min(id.x, p.strips - 1u);
+    let j_w = (strip % p.strips_per_row) * PW;              // iw = j_w·s + phase_w
+    let j_h = (strip / p.strips_per_row) % rows;
+    let n = strip / p.strips_per_row / rows;
+    let ci = id.y * TM4;
+    let kw_first = (phase_w + p.left) % STRIDE;
+    let kh_first = (phase_h + p.top) % STRIDE;
+    let ow_first = i32(j_w + (phase_w + p.left - kw_first) / STRIDE) - i32(TAPS - 1u);
+    var oh = i32(j_h + (phase_h + p.top - kh_first) / STRIDE);
+
+    var acc: array<array<vec4f, PW>, TM4>;
+    for (var kh = kh_first; kh < p.kh; kh += STRIDE) {
+        let row_inside = oh >= 0 && oh < i32(p.h_out);
+        let row = (n * p.h_out + u32(clamp(oh, 0, i32(p.h_out) - 1))) * p.w_out;
+        for (var c = 0u; c < p.c_out4; c++) {
+            var ds: array<vec4f, BACK_SPAN>;
+            for (var i = 0u; i < BACK_SPAN; i++) { //!unroll
+                let at = ow_first + i32(i);
+                let inside = row_inside && at >= 0 && at < i32(p.w_out);
+                ds[i] = select(vec4f(), dy[(row + u32(clamp(at, 0, i32(p.w_out) - 1))) * p.c_out4 + c], inside);
+            }
+            for (var j = 0u; j < TAPS; j++) { //!unroll
+                let kw = kw_first + j * STRIDE;
+                if kw < KW {
+                    // TM rows of w, each 4 output channels wide.
+                    let block = (kh * KW + kw) * p.c_in4 * 4u + ci * 4u;
+                    var v: array<vec4f, LOADS>;
+                    for (var r = 0u; r < LOADS; r++) { //!unroll
+                        let e = min(lane + r * S, min(TM, (p.c_in4 - ci) * 4u) - 1u);
+                        v[r] = w[(block + e) * p.c_out4 + c];
+                    }
+                    for (var m = 0u; m < TM4; m++) { //!unroll
+                        let w0 = share(v[4u * m / S], (4u * m) % S);
+                        let w1 = share(v[(4u * m + 1u) / S], (4u * m + 1u) % S);
+                        let w2 = share(v[(4u * m + 2u) / S], (4u * m + 2u) % S);
+                        let w3 = share(v[(4u * m + 3u) / S], (4u * m + 3u) % S);
+                        for (var q = 0u; q < PW; q++) { //!unroll
+                            let d = ds[q + TAPS - 1u - j];
+                            acc[m][q] = fma(vec4f(w0.w, w1.w, w2.w, w3.w), vec4f(d.w), fma(vec4f(w0.z, w1.z, w2.z, w3.z), vec4f(d.z),
+                                fma(vec4f(w0.y, w1.y, w2.y, w3.y), vec4f(d.y), fma(vec4f(w0.x, w1.x, w2.x, w3.x), vec4f(d.x), acc[m][q]))));
+                        }
+                    }
+                }
+            }
+        }
+        oh -= 1;
+    }
+    let ih = j_h * STRIDE + phase_h;
+    if id.x >= p.strips || ih >= p.h_in { return; }
+    for (var m = 0u; m < TM4; m++) { //!unroll
+        let c = ci + m;
+        for (var q = 0u; q < PW; q++) { //!unroll
+            let iw = (j_w + q) * STRIDE + phase_w;
+            if c < p.c_in4 && iw < p.w_in {
+                let at = ((n * p.h_in + ih) * p.w_in + iw) * p.c_in4 + c;
+                var value = acc[m][q];
+                if RESIDUAL == 1u { value += residual[at]; }
+                dx[at] = value;
+            }
+        }
+    }
+}
+
+// The pixels are split over z so that a small weight still fills the machine; `partials.sum` adds
+// the splits up in a fixed order.
+// x: (kh, 4 input channels); y: tile of TM output channels; z: split of the output rows.
+@compute @workgroup_size(WG)
+fn backward_weight(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
+    let lane = local % S;
+    let t = min(id.x, p.kh * p.c_in4 - 1u);
+    let kh = t / p.c_in4;
+    let c = t % p.c_in4;
+    let co = id.y * TM4;
+    let last = min((id.z + 1u) * p.rows_per_split, p.rows);
+
+    var acc: array<array<array<vec4f, TM4>, 4>, KW>;
+    for (var out_row = id.z * p.rows_per_split; out_row < last; out_row++) {
+        let ih = i32((out_row % p.h_out) * STRIDE + kh) - i32(p.top);
+        let row_inside = ih >= 0 && ih < i32(p.h_in);
+        let row = (out_row / p.h_out * p.h_in + u32(clamp(ih, 0, i32(p.h_in) - 1))) * p.w_in;
+        var xs: array<vec4f, STEP_SPAN>;
+        for (var i = 0u; i < OVERLAP; i++) { //!unroll
+            let at = i32(i) - i32(p.left);
+            let inside = row_inside && at >= 0 && at < i32(p.w_in);
+            xs[U * STRIDE + i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside);
+        }
+        for (var ow = 0u; ow < p.w_out; ow += U) {
+            for (var i = 0u; i < OVERLAP; i++) { //!unroll
+                xs[i] = xs[U * STRIDE + i];
+            }
+            for (var i = OVERLAP; i < STEP_SPAN; i++) { //!unroll
+                let at = i32(ow * STRIDE + i) - i32(p.left);
+                let inside = row_inside && at >= 0 && at < i32(p.w_in);
+                xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside);
+            }
+            var v: array<vec4f, STEP_LOADS>;
+            for (var r = 0u; r < STEP_LOADS; r++) { //!unroll
+                let e = min(lane + r * S, U * TM4 - 1u);
+                let at = ow + e / TM4;
+                let channel = co + e % TM4;
+                let source = (out_row * p.w_out + min(at, p.w_out - 1u)) * p.c_out4 + min(channel, p.c_out4 - 1u);
+                v[r] = select(vec4f(), dy[source], at < p.w_out);
+            }
+            for (var u = 0u; u < U; u++) { //!unroll
+                for (var m = 0u; m < TM4; m++) { //!unroll
+                    let d = share(v[(u * TM4 + m) / S], (u * TM4 + m) % S);
+                    for (var kw = 0u; kw < KW; kw++) { //!unroll
+                        let a = xs[u * STRIDE + kw];
+                        acc[kw][0][m] = fma(d, vec4f(a.x), acc[kw][0][m]);
+                        acc[kw][1][m] = fma(d, vec4f(a.y), acc[kw][1][m]);
+                        acc[kw][2][m] = fma(d, vec4f(a.z), acc[kw][2][m]);
+                        acc[kw][3][m] = fma(d, vec4f(a.w), acc[kw][3][m]);
+                    }
+                }
+            }
+        }
+    }
+    if id.x >= p.kh * p.c_in4 { return; }
+    for (var kw = 0u; kw < KW; kw++) { //!unroll
+        let out = ((id.z * p.kh + kh) * KW + kw) * p.c_in4 + c;
+        for (var i = 0u; i < 4u; i++) { //!unroll
+            for (var m = 0u; m < TM4; m++) { //!unroll
+                if co + m < p.c_out4 { dw[(out * 4u + i) * p.c_out4 + co + m] = acc[kw][i][m]; }
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The table of shader files; a new kernel adds one line here.
+
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        /// Every shader file: its path below `shaders/` and its text.
+        pub static FILES: &[(&str, &str)] = &[$(($path, include_str!(concat!("../", $path)))),*];
+    };
+}
+
+files![
+    "adamw.wgsl",
+    "add.wgsl",
+    "batch_norm.wgsl",
+    "conv2d.wgsl",
+    "cross_entropy.wgsl",
+    "depthwise_conv2d.wgsl",
+    "global_avg_pool.wgsl",
+    "max_pool2d.wgsl",
+    "partials.wgsl",
+    "relu.wgsl",
+    "sgd.wgsl",
+    "shared/activation.wgsl",
+    "shared/finite.wgsl",
+    "shared/share.portable.wgsl",
+    "shared/share.subgroup.wgsl",
+];

@@ -1,0 +1,83 @@
+//! Every shader passes naga's validation, in every shape that the host gives it. No GPU needed.
+
+use frostline_shaders::{FILES, Share, source};
+use naga::valid::{Capabilities, SubgroupOperationSet, ValidationFlags, Validator};
+
+/// Parses and validates one text; panics with naga's own message, which names line and column.
+fn validate(file: &str, constants: &[(&str, u32)], share: Share) -> naga::Module {
+    let text = source(file, constants, share).expect("the source");
+    let module = naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|error| panic!("{file} {constants:?} {share:?}\n{}", error.emit_to_string(&text)));
+    let mut capabilities = Capabilities::empty();
+    if share == Share::Subgroup {
+        capabilities |= Capabilities::SUBGROUP;
+    }
+    Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_operations(SubgroupOperationSet::all())
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{file} {constants:?} {share:?}\n{}", error.emit_to_string(&text)));
+    module
+}
+
+fn kernel_files() -> impl Iterator<Item = &'static str> {
+    FILES.iter().filter_map(|(path, _)| path.strip_suffix(".wgsl")).filter(|path| !path.starts_with("shared/"))
+}
+
+#[test]
+fn every_shader_is_valid_as_it_lies_on_disk() {
+    for file in kernel_files() {
+        let module = validate(file, &[], Share::Subgroup);
+        assert!(!module.entry_points.is_empty(), "{file} has no entry point");
+    }
+}
+
+#[test]
+fn portable_shaders_need_no_capability() {
+    for file in kernel_files() {
+        let constants: &[(&str, u32)] = if file == "conv2d" { &[("S", 1), ("WG", 64)] } else { &[] };
+        validate(file, constants, Share::Portable);
+    }
+}
+
+#[test]
+fn conv2d_is_valid_for_every_tile_and_kernel() {
+    for (kw, stride) in [(1, 1), (1, 2), (3, 1), (3, 2), (5, 1), (5, 3), (7, 2)] {
+        for (tm, pw, u) in [(4, 2, 1), (8, 4, 2), (16, 7, 2), (32, 7, 1)] {
+            for (share, s, wg) in [(Share::Subgroup, 8, 8), (Share::Subgroup, 4, 4), (Share::Portable, 1, 64)] {
+                let overlap = u32::saturating_sub(kw, stride);
+                let u = if overlap == 0 { 1 } else { u };
+                let constants =
+                    [("S", s), ("WG", wg), ("TM", tm), ("PW", pw), ("U", u), ("KW", kw), ("STRIDE", stride), ("OVERLAP", overlap)];
+                validate("conv2d", &constants, share);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_flag_is_valid() {
+    for act in 0..3 {
+        validate("add", &[("ACT", act)], Share::Portable);
+        validate("relu", &[("ACT", act.max(1)), ("BITS", act % 2)], Share::Portable);
+        for affine in 0..3 {
+            validate("conv2d", &[("ACT", act), ("AFFINE", affine), ("RESIDUAL", affine % 2)], Share::Subgroup);
+        }
+        for mask in 0..4 {
+            validate("batch_norm", &[("ACT", act), ("MASK", mask), ("WEIGHT", act % 2), ("BIAS", mask % 2)], Share::Portable);
+        }
+    }
+}
+
+#[test]
+fn every_kernel_has_a_header_and_every_binding_ends_in_its_shape() {
+    for (path, text) in FILES {
+        if path.starts_with("shared/") {
+            continue;
+        }
+        assert!(text.starts_with("//! "), "{path} starts with a header");
+        for line in text.lines().filter(|line| line.contains("var<storage")) {
+            assert!(line.contains("// "), "{path}: no shape at the end of `{line}`");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! relu: y = max(x, 0). relu6: y = min(max(x, 0), 6).
+//! backward: dx = dy where 0 < x (and x < 6), else 0.
+
+use crate::{Array, Tracked, Value, exact};
+
+/// An element-wise function, alone or at the end of another op.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// y = x
+    #[default]
+    None,
+    /// y = max(x, 0)
+    Relu,
+    /// y = min(max(x, 0), 6)
+    Relu6,
+}
+
+impl Activation {
+    /// The function itself.
+    pub fn apply(self, x: Tracked) -> Tracked {
+        match self {
+            Activation::None => x,
+            Activation::Relu => x.clamp(0.0, f64::INFINITY),
+            Activation::Relu6 => x.clamp(0.0, 6.0),
+        }
+    }
+
+    /// Whether a gradient passes at this input. Both kinks, 0 and 6, block it, as in PyTorch.
+    ///
+    /// The output may be given instead of the input: it lies inside the same open interval.
+    pub fn passes(self, x: f64) -> bool {
+        match self {
+            Activation::None => true,
+            Activation::Relu => x > 0.0,
+            Activation::Relu6 => x > 0.0 && x < 6.0,
+        }
+    }
+
+    /// `activation.forward`: any shape.
+    pub fn forward(self, x: &Array) -> Value {
+        Value::build(&x.shape, |i| self.apply(exact(x.data[i])))
+    }
+
+    /// `activation.backward`: dx from dy and either x or y, all of one shape.
+    ///
+    /// Nothing is computed, only selected: a kernel has to match exactly where it passes nothing.
+    pub fn backward(self, dy: &Array, x_or_y: &Array) -> Value {
+        dy.expect_shape("grad_output", &x_or_y.shape);
+        Value::build(&dy.shape, |i| {
+            if self.passes(x_or_y.data[i]) {
+                exact(dy.data[i])
+            } else {
+                Tracked::ZERO
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cases, gradcheck};
+
+    #[test]
+    fn values_at_and_around_the_kinks() {
+        let x = Array::new(&[7], vec![-7.0, -0.0, 0.0, 0.5, 5.5, 6.0, 7.0]);
+        let dy = Array::new(&[7], vec![1.0; 7]);
+        let relu = Activation::Relu;
+        assert_eq!(relu.forward(&x).value.data, [0., 0., 0., 0.5, 5.5, 6., 7.]);
+        assert_eq!(
+            relu.backward(&dy, &x).value.data,
+            [0., 0., 0., 1., 1., 1., 1.]
+        );
+        let relu6 = Activation::Relu6;
+        assert_eq!(relu6.forward(&x).value.data, [0., 0., 0., 0.5, 5.5, 6., 6.]);
+        assert_eq!(
+            relu6.backward(&dy, &x).value.data,
+            [0., 0., 0., 1., 1., 0., 0.]
+        );
+    }
+
+    /// Kinks at 0 and 6: the inputs keep 0.01 away from both, 100 times the eps of 1e-4.
+    /// Piecewise linear, so the differences are exact up to rounding.
+    #[test]
+    fn gradients() {
+        let mut rng = cases::rng(1);
+        for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+            for shape in [vec![1, 1, 1, 1], vec![2, 5, 3, 7]] {
+                let mut x = cases::uniform(&mut rng, &shape, -3.0..9.0);
+                cases::keep_away(&mut x, 0.0, 0.01);
+                cases::keep_away(&mut x, 6.0, 0.01);
+                let dy = gradcheck::grad_output(&shape);
+                let from_input = activation.backward(&dy, &x);
+                let from_output = activation.backward(&dy, &activation.forward(&x).value);
+                assert_eq!(from_input, from_output, "{activation:?}");
+                let name = format!("{activation:?} {shape:?}");
+                let forward = |v: &[Array]| activation.forward(&v[0]);
+                gradcheck::check(&name, forward, &[x], &[from_input], 1e-4, 1e-9);
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Softmax and cross entropy in f32.
+
+use crate::{accepted, refused};
+use frostline_twin::softmax_cross_entropy::{self as twin, IGNORED};
+use frostline_twin::{Array, cases};
+
+/// Loss and gradient in f32; `shift` is what is subtracted from the logits, the maximum if
+/// it is right, and `spread` the q of classes that are not the label.
+fn f32_loss(
+    logits: &Array,
+    labels: &[u32],
+    shift: fn(&[f32]) -> f32,
+    smoothing: f32,
+    spread: f32,
+    divisor: usize,
+) -> (f32, Vec<f32>) {
+    let [rows, classes] = logits.dims();
+    let x = logits.to_f32();
+    let (mut loss, mut dx) = (0f32, vec![0f32; rows * classes]);
+    for row in (0..rows).filter(|&row| labels[row] != IGNORED) {
+        let range = row * classes..(row + 1) * classes;
+        let shift = shift(&x[range.clone()]);
+        let sum: f32 = x[range.clone()].iter().map(|x| (x - shift).exp()).sum();
+        for (k, i) in range.enumerate() {
+            let label = if k == labels[row] as usize { 1.0 } else { 0.0 };
+            let q = (1.0 - smoothing) * label + spread;
+            loss += q * (sum.ln() - (x[i] - shift));
+            dx[i] = ((x[i] - shift).exp() / sum - q) / divisor as f32;
+        }
+    }
+    (loss / divisor as f32, dx)
+}
+
+fn max(x: &[f32]) -> f32 {
+    x.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+#[test]
+fn random_logits() {
+    let mut rng = cases::rng(23);
+    for (rows, classes, range) in [
+        (1, 2, 1.0),
+        (5, 7, 10.0),
+        (32, 10, 30.0),
+        (3, 1000, 5.0),
+        (4, 3, 150.0),
+    ] {
+        for smoothing in [0.0, 0.1f32] {
+            let logits = cases::uniform(&mut rng, &[rows, classes], -range..range);
+            let mut labels = cases::labels_with_ignored(&mut rng, rows, classes);
+            labels[0] = 1;
+            let count = labels.iter().filter(|&&label| label != IGNORED).count();
+            let expected = twin::forward(&logits, &labels, smoothing.into());
+            let expected_dx = twin::backward(&logits, &labels, smoothing.into());
+            let name = |what| format!("{what}, {rows}x{classes} ±{range} smoothing {smoothing}");
+            let spread = smoothing / classes as f32;
+
+            let (loss, dx) = f32_loss(&logits, &labels, max, smoothing, spread, count);
+            accepted(&name("loss"), &[loss], &expected);
+            accepted(&name("gradient"), &dx, &expected_dx);
+
+            if smoothing > 0.0 {
+                let spread = smoothing / (classes - 1) as f32;
+                let (loss, dx) = f32_loss(&logits, &labels, max, smoothing, spread, count);
+                refused(&name("loss spread over the others"), &[loss], &expected);
+                refused(&name("gradient spread over the others"), &dx, &expected_dx);
+            }
+            // Logits of ±150 leave a loss of nothing but zeros to the rows of this seed.
+            if count < rows && range < 100.0 {
+                let (loss, dx) = f32_loss(&logits, &labels, max, smoothing, spread, rows);
+                refused(&name("loss over all rows"), &[loss], &expected);
+                refused(&name("gradient over all rows"), &dx, &expected_dx);
+            }
+            if range > 100.0 {
+                let (loss, _) = f32_loss(&logits, &labels, |_| 0.0, smoothing, spread, count);
+                refused(&name("loss not shifted"), &[loss], &expected);
+            }
+        }
+    }
+}
