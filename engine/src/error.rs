@@ -1,0 +1,116 @@
+//! Everything that can go wrong in the engine, said so that a person can act on it.
+
+use crate::shape::Shape;
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No adapter could be found.
+    #[error(
+        "no GPU adapter was found, not even a software one. On Debian or Ubuntu, `apt-get install mesa-vulkan-drivers` gives a \
+         software Vulkan driver; on other systems install the graphics driver ({reason})"
+    )]
+    NoAdapter {
+        /// What the driver loader said.
+        reason: String,
+    },
+    /// The adapter gave no device.
+    #[error("adapter `{adapter}` gave no device: {reason}")]
+    NoDevice {
+        /// The adapter's name.
+        adapter: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The device went away (driver reset, unplugged, time-out).
+    #[error("the GPU device was lost: {reason}. Nothing after the last checkpoint is kept; start again from it with a new device")]
+    DeviceLost {
+        /// What the driver said.
+        reason: String,
+    },
+    /// A buffer could not be had.
+    #[error("out of GPU memory: {bytes} bytes were asked for {purpose}. A smaller batch, a smaller image or more frozen layers need less")]
+    OutOfMemory {
+        /// The size of the request.
+        bytes: u64,
+        /// What the memory was for.
+        purpose: String,
+    },
+    /// A tensor is larger than the adapter lets one buffer or binding be.
+    #[error("{tensor} needs {bytes} bytes, and this adapter binds at most {limit} at once: use a smaller batch or image")]
+    TooLarge {
+        /// The tensor.
+        tensor: String,
+        /// Its size.
+        bytes: u64,
+        /// The adapter's limit.
+        limit: u64,
+    },
+    /// Two shapes do not go together.
+    #[error("{op} {layer}: {reason}")]
+    Shape {
+        /// The op, such as `conv2d`.
+        op: &'static str,
+        /// The layer, such as `layer2.0.conv1`.
+        layer: String,
+        /// Both shapes and what was expected.
+        reason: String,
+    },
+    /// Data of the wrong length or shape was given for a tensor.
+    #[error("{tensor}: expected {expected}, got {got}")]
+    Data {
+        /// The tensor.
+        tensor: String,
+        /// What was expected.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
+    /// A name that the model does not have.
+    #[error("there is no {what} named `{name}`; there are: {known}")]
+    Unknown {
+        /// "parameter", "group" …
+        what: &'static str,
+        /// The name that was asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// Everything is frozen.
+    #[error("nothing to train: every parameter that reaches the loss is frozen")]
+    NothingToTrain,
+    /// A graph that cannot be planned.
+    #[error("cannot plan this graph: {0}")]
+    Graph(String),
+    /// A shader did not pass validation; a bug of frostline or of the driver.
+    #[error("shader {kernel}: {reason}")]
+    Shader {
+        /// The kernel.
+        kernel: String,
+        /// The compiler's message.
+        reason: String,
+    },
+    /// A setting that makes no sense.
+    #[error("{name} = {value}: {reason}")]
+    Setting {
+        /// Its name.
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// What would be right.
+        reason: &'static str,
+    },
+}
+
+/// A result of the engine.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub(crate) fn shape(op: &'static str, layer: &str, reason: impl Into<String>) -> Self {
+        Self::Shape { op, layer: layer.to_owned(), reason: reason.into() }
+    }
+
+    pub(crate) fn data(tensor: &str, expected: &Shape, got: impl Into<String>) -> Self {
+        Self::Data { tensor: tensor.to_owned(), expected: format!("shape {expected}"), got: got.into() }
+    }
+}

@@ -1,0 +1,189 @@
+//! The device: how it is found, what it says when it fails, and reading back from it.
+
+use crate::error::{Error, Result};
+use crate::kernel::Pipelines;
+use crate::tuning::Tuning;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// A device with its queue, its compiled pipelines and the tuning that fits it.
+#[derive(Debug)]
+pub struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    pub(crate) pipelines: Pipelines,
+    info: wgpu::AdapterInfo,
+    tuning: Tuning,
+    lost: Arc<Mutex<Option<String>>>,
+    buffers: AtomicU64,
+    submits: AtomicU64,
+}
+
+/// What the host has asked of a device so far: a steady step adds one submit and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requests {
+    /// Buffers allocated.
+    pub buffers: u64,
+    /// Pipelines compiled.
+    pub pipelines: u64,
+    /// Submissions.
+    pub submits: u64,
+}
+
+impl Gpu {
+    /// The best adapter of this machine; a software adapter where there is no other.
+    ///
+    /// `FROSTLINE_TUNING=portable` uses kernels without subgroups.
+    pub fn new() -> Result<Self> {
+        pollster::block_on(Self::request())
+    }
+
+    /// [`Gpu::new`] for callers that must not block, such as a browser.
+    pub async fn request() -> Result<Self> {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        // Mesa offers its software device through GL too, where it has no subgroups.
+        descriptor.backends = wgpu::Backends::PRIMARY;
+        let instance = wgpu::Instance::new(descriptor);
+        let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+        let adapter = instance.request_adapter(&options).await.map_err(|error| Error::NoAdapter { reason: error.to_string() })?;
+        let info = adapter.get_info();
+        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("frostline"),
+                required_features: adapter.features() & wanted,
+                // The defaults are the smallest any browser has: ask for all that this adapter can do.
+                required_limits: adapter.limits(),
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| Error::NoDevice { adapter: info.name.clone(), reason: error.to_string() })?;
+        let lost = Arc::new(Mutex::new(None));
+        let reason = lost.clone();
+        device.set_device_lost_callback(move |why, message| {
+            *reason.lock().expect("no panic while the reason is written") = Some(format!("{why:?}: {message}"));
+        });
+        let reason = lost.clone();
+        // Errors outside a scope panic by default; they surface at the next `check` instead.
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            reason.lock().expect("no panic while the reason is written").get_or_insert(error.to_string());
+        }));
+        let tuning = pick_tuning(&info, device.features());
+        Ok(Self { pipelines: Pipelines::default(), device, queue, info, tuning, lost, buffers: AtomicU64::new(0), submits: AtomicU64::new(0) })
+    }
+
+    /// Name, driver and kind of the adapter, for people.
+    pub fn describe(&self) -> String {
+        let info = &self.info;
+        format!("{} ({:?}, {:?}, {} {})", info.name, info.device_type, info.backend, info.driver, info.driver_info)
+    }
+
+    /// The kernel shapes that fit this adapter.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
+    }
+
+    /// The largest part of a buffer that a kernel can be given, in bytes.
+    pub fn largest_binding(&self) -> u64 {
+        let limits = self.device.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+    }
+
+    /// Whether kernels can be timed one by one.
+    pub fn has_timestamps(&self) -> bool {
+        self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES)
+    }
+
+    /// Destroys the device as a driver reset would: every later call gives [`Error::DeviceLost`].
+    pub fn lose(&self) {
+        self.device.destroy();
+        let _ = self.device.poll(wgpu::PollType::Poll);
+    }
+
+    /// An error if the device was lost or refused something since the last call.
+    pub(crate) fn check(&self) -> Result<()> {
+        match &*self.lost.lock().expect("no panic while the reason is written") {
+            Some(reason) => Err(Error::DeviceLost { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// A zeroed buffer of `bytes` for `purpose`, or an error that says how many bytes it was about.
+    pub(crate) fn buffer(&self, purpose: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.check()?;
+        let limit = self.device.limits().max_buffer_size;
+        if bytes > limit {
+            return Err(Error::TooLarge { tensor: purpose.to_owned(), bytes, limit });
+        }
+        self.buffers.fetch_add(1, Ordering::Relaxed);
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let descriptor = wgpu::BufferDescriptor { label: Some(purpose), size: bytes.max(256), usage, mapped_at_creation: false };
+        let buffer = self.device.create_buffer(&descriptor);
+        let refused = pollster::block_on(validation.pop()).is_some();
+        let failed = pollster::block_on(memory.pop()).is_some() || refused;
+        if failed { Err(Error::OutOfMemory { bytes, purpose: purpose.to_owned() }) } else { Ok(buffer) }
+    }
+
+    /// Storage that the host can write and read.
+    pub(crate) fn storage(&self, purpose: &str, bytes: u64) -> Result<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        self.buffer(purpose, bytes, usage)
+    }
+
+    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) {
+        self.submits.fetch_add(1, Ordering::Relaxed);
+        self.queue.submit([encoder.finish()]);
+    }
+
+    /// What has been asked of the device so far.
+    pub fn requests(&self) -> Requests {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Requests { buffers: load(&self.buffers), pipelines: self.pipelines.len() as u64, submits: load(&self.submits) }
+    }
+
+    pub(crate) fn write(&self, buffer: &wgpu::Buffer, offset: u64, values: &[f32]) {
+        self.queue.write_buffer(buffer, offset, bytemuck::cast_slice(values));
+    }
+
+    /// Waits for all work submitted so far.
+    pub fn wait(&self) -> Result<()> {
+        self.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|error| Error::DeviceLost { reason: error.to_string() })?;
+        self.check()
+    }
+
+    /// `count` values of `buffer` from byte `offset` on; waits for the work before it.
+    pub(crate) fn read(&self, buffer: &wgpu::Buffer, offset: u64, count: usize) -> Result<Vec<f32>> {
+        Ok(bytemuck::cast_slice(&self.read_bytes(buffer, offset, 4 * count as u64)?).to_vec())
+    }
+
+    pub(crate) fn read_bytes(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.buffer("a read-back", bytes, usage)?;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
+        self.submit(encoder);
+        let (sender, receiver) = flume::bounded(1);
+        staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+            let _ = sender.send(result);
+        });
+        self.wait()?;
+        let lost = |reason: String| Error::DeviceLost { reason };
+        receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
+        let view = staging.get_mapped_range(0..bytes).map_err(|error| lost(error.to_string()))?;
+        Ok(view.to_vec())
+    }
+}
+
+fn pick_tuning(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Tuning {
+    let forced = std::env::var("FROSTLINE_TUNING").unwrap_or_default();
+    let same_size = info.subgroup_min_size == info.subgroup_max_size && (4..=32).contains(&info.subgroup_min_size);
+    let software = info.device_type == wgpu::DeviceType::Cpu;
+    if features.contains(wgpu::Features::SUBGROUP) && same_size && (software || forced == "subgroup") && forced != "portable" {
+        Tuning::subgroup(info.subgroup_min_size)
+    } else {
+        Tuning::portable()
+    }
+}

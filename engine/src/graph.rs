@@ -1,0 +1,143 @@
+//! The graph: what the model's code records. Nothing is computed here, but every shape is checked.
+
+use crate::error::{Error, Result};
+use crate::ops::Op;
+use crate::shape::Shape;
+use std::sync::Arc;
+
+/// A tensor of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub(crate) u32);
+
+impl TensorId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a tensor is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Role {
+    /// Given by the host for every batch.
+    Input,
+    /// Learned.
+    Parameter(Init),
+    /// A running statistic: moved by training, never by a gradient. Holds its first value.
+    Statistic(f32),
+    /// Computed.
+    Activation,
+}
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Normal with variance `2 / fan_out` (He et al. 2015), torchvision's for convolutions.
+    KaimingNormal,
+    /// Uniform within `±1/√fan_in`, PyTorch's for linear layers.
+    Uniform {
+        /// Inputs of one output.
+        fan_in: usize,
+    },
+    /// One value everywhere.
+    Constant(f32),
+}
+
+/// Name, shape and role of a tensor.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    /// Parameters and statistics: torchvision's name; others: the layer's.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// An op with its tensors.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What is computed.
+    pub op: Arc<dyn Op>,
+    /// Its inputs, parameters included.
+    pub inputs: Vec<TensorId>,
+    /// Its output.
+    pub output: TensorId,
+    /// The layer that recorded it, such as `layer2.0.conv1`.
+    pub layer: String,
+}
+
+/// Ops in the order they were recorded, which is an order they can run in.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    pub(crate) tensors: Vec<Tensor>,
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A tensor's name, shape and role.
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.index()]
+    }
+
+    /// A tensor's shape.
+    pub fn shape(&self, id: TensorId) -> Shape {
+        self.tensor(id).shape
+    }
+
+    /// The recorded ops.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Names of all parameters, in model order.
+    pub fn parameter_names(&self) -> Vec<&str> {
+        let parameters = self.tensors.iter().filter(|tensor| matches!(tensor.role, Role::Parameter(_)));
+        parameters.map(|tensor| tensor.name.as_str()).collect()
+    }
+
+    /// A batch of images that the host gives: `n` × `h` × `w` × `c`.
+    pub fn input(&mut self, n: usize, h: usize, w: usize, c: usize) -> TensorId {
+        self.add_tensor("input", Shape::Image { n, h, w, c }, Role::Input)
+    }
+
+    /// One class index an image, given by the host.
+    pub fn labels(&mut self, n: usize) -> TensorId {
+        self.add_tensor("labels", Shape::Labels { n }, Role::Input)
+    }
+
+    /// A parameter; its name must be new.
+    pub fn parameter(&mut self, name: &str, shape: Shape, init: Init) -> Result<TensorId> {
+        self.named(name, shape, Role::Parameter(init))
+    }
+
+    /// A running statistic that starts at `first`; its name must be new.
+    pub fn statistic(&mut self, name: &str, shape: Shape, first: f32) -> Result<TensorId> {
+        self.named(name, shape, Role::Statistic(first))
+    }
+
+    /// Records `op`; its shape check decides the output's shape.
+    pub fn record(&mut self, op: impl Op, layer: &str, inputs: &[TensorId]) -> Result<TensorId> {
+        let shapes: Vec<Shape> = inputs.iter().map(|&id| self.shape(id)).collect();
+        let shape = op.output_shape(layer, &shapes)?;
+        let output = self.add_tensor(layer, shape, Role::Activation);
+        self.nodes.push(Node { op: Arc::new(op), inputs: inputs.to_vec(), output, layer: layer.to_owned() });
+        Ok(output)
+    }
+
+    fn named(&mut self, name: &str, shape: Shape, role: Role) -> Result<TensorId> {
+        if self.tensors.iter().any(|tensor| tensor.name == name && matches!(tensor.role, Role::Parameter(_) | Role::Statistic(_))) {
+            return Err(Error::Graph(format!("two tensors are named `{name}`; a weight can be used once")));
+        }
+        Ok(self.add_tensor(name, shape, role))
+    }
+
+    fn add_tensor(&mut self, name: &str, shape: Shape, role: Role) -> TensorId {
+        self.tensors.push(Tensor { name: name.to_owned(), shape, role });
+        TensorId(self.tensors.len() as u32 - 1)
+    }
+}

@@ -1,0 +1,184 @@
+//! Kernels by name, what their WGSL declares, and the pipelines made of them.
+//!
+//! The WGSL is the declaration: binding names, their access and the fields of `Params` are read
+//! out of it with naga, so that Rust never says them a second time.
+
+use crate::error::{Error, Result};
+use frostline_shaders::Share;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, Mutex};
+use wgpu::naga;
+
+/// An entry point of a shader file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    /// The file in `shaders/`, without `.wgsl`.
+    pub file: &'static str,
+    /// The entry point.
+    pub entry: &'static str,
+}
+
+impl Kernel {
+    /// `conv2d.backward_input`: the label of its pipeline, plan line and profile row.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.file, self.entry)
+    }
+}
+
+/// A kernel with its constants set: one pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Constants that differ from the file's.
+    pub constants: Vec<(&'static str, u32)>,
+    /// How weights are shared.
+    pub share: Share,
+}
+
+/// How a kernel uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The uniform `Params`.
+    Params,
+    /// Storage that is read.
+    Read,
+    /// Storage that is written (and may be read).
+    Write,
+}
+
+/// A scalar of `Params`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scalar {
+    /// `u32`.
+    U32(u32),
+    /// `f32`.
+    F32(f32),
+}
+
+/// What an entry point declares.
+#[derive(Debug)]
+pub struct Reflection {
+    /// Binding index and access by name.
+    pub bindings: BTreeMap<String, (u32, Access)>,
+    /// Byte offset and whether it is a float, of every field of `Params`.
+    pub fields: BTreeMap<String, (u32, bool)>,
+    /// Bytes of `Params`.
+    pub params_bytes: u32,
+}
+
+/// Reads what `kernel` declares; parsed once per process.
+pub fn reflect(kernel: Kernel) -> Result<Arc<Reflection>> {
+    static CACHE: LazyLock<Mutex<HashMap<Kernel, Arc<Reflection>>>> = LazyLock::new(Mutex::default);
+    if let Some(known) = CACHE.lock().expect("no panic while reflecting").get(&kernel) {
+        return Ok(known.clone());
+    }
+    let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
+    // The portable text declares the same bindings as any other and needs no capability.
+    let text = frostline_shaders::source(kernel.file, &[], Share::Portable).map_err(|error| fail(error.to_string()))?;
+    let module = naga::front::wgsl::parse_str(&text).map_err(|error| fail(error.emit_to_string(&text)))?;
+    let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty())
+        .validate(&module)
+        .map_err(|error| fail(error.emit_to_string(&text)))?;
+    let index = module.entry_points.iter().position(|entry| entry.name == kernel.entry);
+    let index = index.ok_or_else(|| fail("the file has no such entry point".to_owned()))?;
+    let reflection = Arc::new(declared(&module, info.get_entry_point(index)));
+    CACHE.lock().expect("no panic while reflecting").insert(kernel, reflection.clone());
+    Ok(reflection)
+}
+
+fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflection {
+    let mut reflection = Reflection { bindings: BTreeMap::new(), fields: BTreeMap::new(), params_bytes: 0 };
+    for (handle, variable) in module.global_variables.iter() {
+        let (Some(name), Some(binding)) = (&variable.name, &variable.binding) else { continue };
+        if info[handle].is_empty() {
+            continue;
+        }
+        let access = match variable.space {
+            naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => Access::Write,
+            naga::AddressSpace::Storage { .. } => Access::Read,
+            _ => Access::Params,
+        };
+        reflection.bindings.insert(name.clone(), (binding.binding, access));
+        if let (Access::Params, naga::TypeInner::Struct { members, span }) = (access, &module.types[variable.ty].inner) {
+            reflection.params_bytes = *span;
+            for member in members {
+                let float = matches!(module.types[member.ty].inner, naga::TypeInner::Scalar(s) if s.kind == naga::ScalarKind::Float);
+                reflection.fields.insert(member.name.clone().unwrap_or_default(), (member.offset, float));
+            }
+        }
+    }
+    reflection
+}
+
+/// The pipelines compiled so far, by variant.
+#[derive(Debug, Default)]
+pub(crate) struct Pipelines {
+    compiled: Mutex<HashMap<Variant, wgpu::ComputePipeline>>,
+}
+
+impl Pipelines {
+    /// The pipeline of `variant`, compiled on first use.
+    pub(crate) fn get(&self, device: &wgpu::Device, variant: &Variant) -> Result<wgpu::ComputePipeline> {
+        if let Some(pipeline) = self.compiled.lock().expect("no panic while compiling").get(variant) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = compile(device, variant)?;
+        self.compiled.lock().expect("no panic while compiling").insert(variant.clone(), pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// How many there are: a steady step adds none.
+    pub(crate) fn len(&self) -> usize {
+        self.compiled.lock().expect("no panic while compiling").len()
+    }
+}
+
+fn compile(device: &wgpu::Device, variant: &Variant) -> Result<wgpu::ComputePipeline> {
+    let kernel = variant.kernel;
+    let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
+    let text = frostline_shaders::source(kernel.file, &variant.constants, variant.share).map_err(|e| fail(e.to_string()))?;
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.file), source: wgpu::ShaderSource::Wgsl(text.into()) };
+    // SAFETY: every index in our kernels is bounded by `Params`, and the tests run them with the
+    // checks of the software driver on. Loop bounding alone costs a quarter of the speed there.
+    let module = unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+    let reflection = reflect(kernel)?;
+    let entries: Vec<wgpu::BindGroupLayoutEntry> = reflection
+        .bindings
+        .values()
+        .map(|&(binding, access)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: match access {
+                    Access::Params => wgpu::BufferBindingType::Uniform,
+                    Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                    Access::Write => wgpu::BufferBindingType::Storage { read_only: false },
+                },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        })
+        .collect();
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.file), entries: &entries });
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(kernel.file),
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let label = kernel.name();
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(&label),
+        layout: Some(&layout),
+        module: &module,
+        entry_point: Some(kernel.entry),
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    match pollster::block_on(scope.pop()) {
+        Some(error) => Err(fail(error.to_string())),
+        None => Ok(pipeline),
+    }
+}

@@ -1,0 +1,84 @@
+//! Layers by torchvision's names: what model code calls to record itself.
+
+use crate::error::Result;
+use crate::graph::{Graph, Init, TensorId};
+use crate::ops::{
+    Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Padding, Relu,
+};
+use crate::shape::Shape;
+
+impl Graph {
+    /// A convolution `layer` with `c_out` filters of `kernel` × `kernel`, without bias: `layer.weight`.
+    pub fn conv2d(&mut self, x: TensorId, layer: &str, c_out: usize, kernel: usize, stride: usize, padding: Padding) -> Result<TensorId> {
+        let c_in = self.shape(x).channels();
+        let shape = Shape::Filter { kh: kernel, kw: kernel, c_in, c_out };
+        let weight = self.parameter(&format!("{layer}.weight"), shape, Init::KaimingNormal)?;
+        self.record(Conv2d { stride, padding, ..Default::default() }, layer, &[x, weight])
+    }
+
+    /// A convolution with bias: `layer.weight`, `layer.bias`.
+    pub fn conv2d_bias(&mut self, x: TensorId, layer: &str, c_out: usize, kernel: usize, stride: usize, padding: Padding) -> Result<TensorId> {
+        let c_in = self.shape(x).channels();
+        let shape = Shape::Filter { kh: kernel, kw: kernel, c_in, c_out };
+        let weight = self.parameter(&format!("{layer}.weight"), shape, Init::KaimingNormal)?;
+        let bias = self.parameter(&format!("{layer}.bias"), Shape::Vector { c: c_out }, Init::Uniform { fan_in: shape.fan_in() })?;
+        self.record(Conv2d { stride, padding, bias: true, ..Default::default() }, layer, &[x, weight, bias])
+    }
+
+    /// A depthwise convolution `layer` without bias: `layer.weight`.
+    pub fn depthwise_conv2d(&mut self, x: TensorId, layer: &str, kernel: usize, stride: usize, padding: Padding) -> Result<TensorId> {
+        let shape = Shape::Depthwise { kh: kernel, kw: kernel, c: self.shape(x).channels() };
+        let weight = self.parameter(&format!("{layer}.weight"), shape, Init::KaimingNormal)?;
+        self.record(DepthwiseConv2d { stride, padding, ..Default::default() }, layer, &[x, weight])
+    }
+
+    /// Batch norm `layer`: `layer.weight`, `layer.bias`, `layer.running_mean`, `layer.running_var`.
+    pub fn batch_norm(&mut self, x: TensorId, layer: &str, eps: f32) -> Result<TensorId> {
+        let shape = Shape::Vector { c: self.shape(x).channels() };
+        let weight = self.parameter(&format!("{layer}.weight"), shape, Init::Constant(1.0))?;
+        let bias = self.parameter(&format!("{layer}.bias"), shape, Init::Constant(0.0))?;
+        let mean = self.statistic(&format!("{layer}.running_mean"), shape, 0.0)?;
+        let var = self.statistic(&format!("{layer}.running_var"), shape, 1.0)?;
+        self.record(BatchNorm { eps, ..Default::default() }, layer, &[x, weight, bias, mean, var])
+    }
+
+    /// max(x, 0).
+    pub fn relu(&mut self, x: TensorId, layer: &str) -> Result<TensorId> {
+        self.record(Relu { activation: Activation::Relu }, layer, &[x])
+    }
+
+    /// min(max(x, 0), 6).
+    pub fn relu6(&mut self, x: TensorId, layer: &str) -> Result<TensorId> {
+        self.record(Relu { activation: Activation::Relu6 }, layer, &[x])
+    }
+
+    /// a + b.
+    pub fn add(&mut self, a: TensorId, b: TensorId, layer: &str) -> Result<TensorId> {
+        self.record(Add::default(), layer, &[a, b])
+    }
+
+    /// The largest value of every `kernel` × `kernel` window.
+    pub fn max_pool2d(&mut self, x: TensorId, layer: &str, kernel: usize, stride: usize, padding: usize) -> Result<TensorId> {
+        self.record(MaxPool2d { kernel, stride, padding }, layer, &[x])
+    }
+
+    /// The mean over all pixels.
+    pub fn global_avg_pool(&mut self, x: TensorId, layer: &str) -> Result<TensorId> {
+        self.record(GlobalAvgPool, layer, &[x])
+    }
+
+    /// A linear layer with bias: `layer.weight`, `layer.bias`.
+    pub fn linear(&mut self, x: TensorId, layer: &str, c_out: usize) -> Result<TensorId> {
+        let c_in = self.shape(x).channels();
+        let init = Init::Uniform { fan_in: c_in };
+        let weight = self.parameter(&format!("{layer}.weight"), Shape::Matrix { c_in, c_out }, init)?;
+        let bias = self.parameter(&format!("{layer}.bias"), Shape::Vector { c: c_out }, init)?;
+        self.record(Linear, layer, &[x, weight, bias])
+    }
+
+    /// The mean loss of a softmax over `logits`, with the fraction `label_smoothing` of every target
+    /// spread over all classes.
+    pub fn cross_entropy(&mut self, logits: TensorId, labels: TensorId, label_smoothing: f32) -> Result<TensorId> {
+        self.record(CrossEntropy { label_smoothing }, "loss", &[logits, labels])
+    }
+}

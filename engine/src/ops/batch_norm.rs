@@ -1,0 +1,286 @@
+//! batch_norm: normalises every channel, with the batch's statistics or with the running ones.
+
+use super::relu::{self, Open};
+use super::{Activation, Op, channel_blocks, chunks, image, row_blocks};
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::shape::Shape;
+
+const fn kernel(entry: &'static str) -> Kernel {
+    Kernel { file: "batch_norm", entry }
+}
+static STATISTICS: Kernel = kernel("statistics");
+static FINISH: Kernel = kernel("finish");
+static RUNNING: Kernel = kernel("running");
+static FORWARD: Kernel = kernel("forward");
+static BACKWARD_REDUCE: Kernel = kernel("backward_reduce");
+static BACKWARD_FINISH: Kernel = kernel("backward_finish");
+static BACKWARD_INPUT: Kernel = kernel("backward_input");
+static BACKWARD_INPUT_RUNNING: Kernel = kernel("backward_input_running");
+
+/// Whose mean and variance a batch norm uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stats {
+    /// The batch's; the running statistics move towards them.
+    #[default]
+    Batch,
+    /// The running statistics, which stay as they are.
+    Running,
+}
+
+/// y = act(γ·(x − μ)·rstd + β + residual).
+///
+/// Inputs: x, weight, bias, running_mean, running_var; then, if there is one, the residual.
+#[derive(Clone, Debug)]
+pub struct BatchNorm {
+    /// Added to the variance.
+    pub eps: f32,
+    /// Weight of the batch in the running statistics.
+    pub momentum: f32,
+    /// Whose statistics.
+    pub stats: Stats,
+    /// Adds a residual.
+    pub residual: bool,
+    /// What is done at the end.
+    pub activation: Activation,
+}
+
+impl Default for BatchNorm {
+    /// PyTorch's: eps 1e-5, momentum 0.1.
+    fn default() -> Self {
+        Self { eps: 1e-5, momentum: 0.1, stats: Stats::Batch, residual: false, activation: Activation::None }
+    }
+}
+
+/// Where the residual comes among the inputs.
+pub(crate) const RESIDUAL_INPUT: usize = 5;
+
+fn per_channel(kernel: Kernel, shape: Shape) -> Request {
+    let (rows, c4) = (shape.rows(), channel_blocks(shape));
+    let (per_chunk, chunks) = chunks(rows);
+    Request::new(kernel, grid(c4, 64)).params(&[("rows", rows), ("c4", c4), ("rows_per_chunk", per_chunk), ("chunks", chunks)])
+}
+
+fn per_chunk(kernel: Kernel, shape: Shape) -> Request {
+    let mut request = per_channel(kernel, shape);
+    request.grid = grid(chunks(shape.rows()).1 * channel_blocks(shape), 64);
+    request
+}
+
+fn per_row_block(kernel: Kernel, shape: Shape) -> Request {
+    let items = row_blocks(shape);
+    let mut request = per_channel(kernel, shape).params(&[("items", items)]);
+    request.grid = grid(items, 64);
+    request
+}
+
+/// Bytes of two values a channel.
+fn two_vectors(shape: Shape) -> u64 {
+    2 * 16 * channel_blocks(shape) as u64
+}
+
+/// Scale and shift of a batch norm that is frozen whole: computed once, before the first step.
+/// `first` is the place of its weight among the inputs.
+pub(crate) fn running_constant(f: &mut Forward<'_, '_>, norm: &BatchNorm, first: usize) -> BufferId {
+    let shape = f.output_shape();
+    let eps = norm.eps;
+    let stats = f.plan_buffer("stats", two_vectors(shape));
+    f.constant("affine", two_vectors(shape), |f, affine| running(f, shape, first, eps, stats, affine))
+}
+
+fn running(f: &mut Forward<'_, '_>, shape: Shape, first: usize, eps: f32, stats: BufferId, affine: BufferId) -> Request {
+    let bindings = [
+        ("weight", f.input(first)),
+        ("bias", f.input(first + 1)),
+        ("running_mean", f.input(first + 2)),
+        ("running_var", f.input(first + 3)),
+        ("stats_out", stats),
+        ("affine_out", affine),
+    ];
+    per_channel(RUNNING, shape).bind(&bindings).float("eps", eps)
+}
+
+/// dy·γ·rstd where the activation is open: the backward pass of a batch norm with running
+/// statistics, whose `affine` forward saved.
+pub(crate) fn backward_scaled(b: &mut Backward<'_, '_>, dy: BufferId, activation: Activation) -> BufferId {
+    let shape = b.output_shape();
+    let dx = b.scratch("grad before batch norm", shape.bytes());
+    backward_running_into(b, dy, activation, NOTHING, dx);
+    dx
+}
+
+fn backward_running_into(b: &mut Backward<'_, '_>, dy: BufferId, activation: Activation, x: BufferId, dx: BufferId) {
+    let (mask, y, bits) = mask_of(b, activation, x != NOTHING);
+    let affine = b.saved("affine").unwrap_or(NOTHING);
+    let bindings = [("x", x), ("affine", affine), ("y", y), ("mask", bits), ("dy", dy), ("out", dx)];
+    let request = per_row_block(BACKWARD_INPUT_RUNNING, b.output_shape());
+    b.dispatch(request.constants(&[("ACT", activation.code()), ("MASK", mask)]).bind(&bindings));
+}
+
+/// The shader's `MASK`, and the buffers `y` and `mask` that go with it.
+fn mask_of(b: &mut Backward<'_, '_>, activation: Activation, from_x: bool) -> (u32, BufferId, BufferId) {
+    if activation == Activation::None {
+        return (0, NOTHING, NOTHING);
+    }
+    if from_x {
+        return (1, NOTHING, NOTHING);
+    }
+    match relu::open(b, activation) {
+        Open::Everywhere => (0, NOTHING, NOTHING),
+        Open::Output(y) => (2, y, NOTHING),
+        Open::Mask(bits) => (3, NOTHING, bits),
+    }
+}
+
+impl BatchNorm {
+    /// Backward needs the input: to train the weight, and with the batch's statistics always.
+    fn reads_x(&self, wants: &[bool]) -> bool {
+        wants[1] || (self.stats == Stats::Batch && (wants[0] || wants[2]))
+    }
+
+    fn apply(&self, shape: Shape) -> Request {
+        per_row_block(FORWARD, shape).constants(&[("ACT", self.activation.code()), ("RESIDUAL", self.residual as u32)])
+    }
+}
+
+impl Op for BatchNorm {
+    fn name(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
+        let [.., c] = image("batch_norm", layer, inputs[0])?;
+        for (shape, what) in inputs[1..5].iter().zip(["weight", "bias", "running_mean", "running_var"]) {
+            if *shape != (Shape::Vector { c }) {
+                let reason = format!("{what} {shape} does not fit {c} channels (input {})", inputs[0]);
+                return Err(Error::shape("batch_norm", layer, reason));
+            }
+        }
+        Ok(inputs[0])
+    }
+
+    fn differentiable(&self, input: usize) -> bool {
+        input != 3 && input != 4
+    }
+
+    fn keeps(&self, wants: &[bool]) -> Vec<usize> {
+        if self.reads_x(wants) { vec![0] } else { vec![] }
+    }
+
+    /// Without a residual, backward sees from the kept x where the activation is open.
+    fn activation(&self) -> Activation {
+        if !self.residual && self.stats == Stats::Batch { Activation::None } else { self.activation }
+    }
+
+    fn recomputable(&self) -> bool {
+        self.stats == Stats::Batch && !self.residual
+    }
+
+    fn forward(&self, f: &mut Forward<'_, '_>) {
+        let shape = f.output_shape();
+        let (_, chunks) = chunks(shape.rows());
+        let stats = f.save("stats", two_vectors(shape));
+        let affine = f.save("affine", two_vectors(shape));
+        match self.stats {
+            Stats::Batch => {
+                let partial = f.scratch("partial statistics", two_vectors(shape) * chunks as u64);
+                let x = f.input(0);
+                f.dispatch(per_chunk(STATISTICS, shape).bind(&[("x", x), ("partial_out", partial)]));
+                let bindings = [
+                    ("partial_in", partial),
+                    ("weight", f.input(1)),
+                    ("bias", f.input(2)),
+                    ("running_mean", f.input(3)),
+                    ("running_var", f.input(4)),
+                    ("stats_out", stats),
+                    ("affine_out", affine),
+                ];
+                f.dispatch(per_channel(FINISH, shape).bind(&bindings).float("eps", self.eps).float("momentum", self.momentum));
+            }
+            Stats::Running => {
+                let request = running(f, shape, 1, self.eps, stats, affine);
+                f.dispatch(request);
+            }
+        }
+        let residual = if self.residual { f.input(RESIDUAL_INPUT) } else { NOTHING };
+        let bindings = [("x", f.input(0)), ("affine", affine), ("residual", residual), ("out", f.output())];
+        f.dispatch(self.apply(shape).bind(&bindings));
+        relu::keep_mask(f, self.activation());
+    }
+
+    fn recompute(&self, b: &mut Backward<'_, '_>) {
+        let affine = b.saved("affine").unwrap_or(NOTHING);
+        let bindings = [("x", b.kept_input(0)), ("affine", affine), ("residual", NOTHING), ("out", b.output())];
+        b.dispatch(self.apply(b.output_shape()).bind(&bindings));
+    }
+
+    fn backward(&self, b: &mut Backward<'_, '_>) {
+        let shape = b.output_shape();
+        let wants = [b.wants(0), b.wants(1), b.wants(2)];
+        let (dz, activation) = if self.residual {
+            let dz = relu::gradient_before(b, self.activation);
+            b.pass(RESIDUAL_INPUT, dz);
+            (dz, Activation::None)
+        } else {
+            (b.grad_output(), self.activation)
+        };
+        if !wants.contains(&true) {
+            return;
+        }
+        let stats = b.saved("stats").unwrap_or(NOTHING);
+        let affine = b.saved("affine").unwrap_or(NOTHING);
+        let reads_x = self.reads_x(&wants);
+        let from_x = reads_x && self.stats == Stats::Batch;
+        let x = if reads_x { b.kept_input(0) } else { NOTHING };
+        let (mask, y, bits) = mask_of(b, activation, from_x);
+        let constants = [("ACT", activation.code()), ("MASK", mask)];
+
+        let sums = b.scratch("gradient sums", two_vectors(shape));
+        if reads_x || wants[2] {
+            // Without x (only β trains, running statistics) the sum with x̂ is not used: any buffer will do.
+            let x = if reads_x { x } else { dz };
+            let partial = b.scratch("partial gradient sums", two_vectors(shape) * chunks(shape.rows()).1 as u64);
+            let bindings = [("x", x), ("stats", stats), ("affine", affine), ("y", y), ("mask", bits), ("dy", dz), ("partial_out", partial)];
+            b.dispatch(per_chunk(BACKWARD_REDUCE, shape).constants(&constants).bind(&bindings));
+            let (mut dweight, mut dbias) = (NOTHING, NOTHING);
+            b.grad(1, |_, buffer, _| dweight = buffer);
+            b.grad(2, |_, buffer, _| dbias = buffer);
+            let request = per_channel(BACKWARD_FINISH, shape)
+                .constants(&[("WEIGHT", wants[1] as u32), ("BIAS", wants[2] as u32)])
+                .bind(&[("partial_in", partial), ("sums_out", sums), ("dweight", dweight), ("dbias", dbias)]);
+            b.dispatch(request);
+        }
+        let stats_mode = self.stats;
+        let mut contribution = |b: &mut Backward<'_, '_>, dx| match stats_mode {
+            Stats::Batch => {
+                let bindings = [
+                    ("x", x),
+                    ("stats", stats),
+                    ("affine", affine),
+                    ("y", y),
+                    ("mask", bits),
+                    ("dy", dz),
+                    ("sums", sums),
+                    ("out", dx),
+                ];
+                b.dispatch(per_row_block(BACKWARD_INPUT, shape).constants(&constants).bind(&bindings));
+            }
+            Stats::Running => backward_running_into(b, dz, activation, NOTHING, dx),
+        };
+        accumulate(b, &mut contribution);
+    }
+}
+
+/// The gradient of input 0 by a kernel that cannot add an earlier contribution itself.
+pub(crate) fn accumulate(b: &mut Backward<'_, '_>, contribution: &mut dyn FnMut(&mut Backward<'_, '_>, BufferId)) {
+    b.grad(0, |b, dx, earlier| match earlier {
+        None => contribution(b, dx),
+        Some(earlier) => {
+            let shape = b.shape(0);
+            let part = b.scratch("gradient contribution", shape.bytes());
+            contribution(b, part);
+            b.dispatch(super::add::sum(shape, earlier, part, dx, Activation::None));
+        }
+    });
+}

@@ -1,0 +1,311 @@
+//! conv2d: two-dimensional convolution; with what the planner folded into it.
+
+use super::{Activation, BatchNorm, Op, batch_norm, channel_blocks, image, relu};
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::shape::Shape;
+
+static FORWARD: Kernel = Kernel { file: "conv2d", entry: "forward" };
+static BACKWARD_INPUT: Kernel = Kernel { file: "conv2d", entry: "backward_input" };
+static BACKWARD_WEIGHT: Kernel = Kernel { file: "conv2d", entry: "backward_weight" };
+static SUM: Kernel = Kernel { file: "partials", entry: "sum" };
+static ROWS: Kernel = Kernel { file: "partials", entry: "rows" };
+
+/// Zero rows and columns around the image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Padding {
+    /// Rows above.
+    pub top: usize,
+    /// Columns to the left.
+    pub left: usize,
+    /// Rows below.
+    pub bottom: usize,
+    /// Columns to the right.
+    pub right: usize,
+}
+
+impl Padding {
+    /// The same on all sides.
+    pub fn all(size: usize) -> Self {
+        Self { top: size, left: size, bottom: size, right: size }
+    }
+
+    /// TensorFlow's "SAME" for an image of `h` × `w`: the output is the input divided by the
+    /// stride, rounded up; an odd row or column goes below or to the right.
+    pub fn same(h: usize, w: usize, kernel: usize, stride: usize) -> Self {
+        let total = |size: usize| ((size.div_ceil(stride) - 1) * stride + kernel).saturating_sub(size);
+        let (rows, columns) = (total(h), total(w));
+        Self { top: rows / 2, left: columns / 2, bottom: rows - rows / 2, right: columns - columns / 2 }
+    }
+
+    /// The output size for an image of `h` × `w`, or none if the kernel does not fit.
+    pub(crate) fn output(&self, h: usize, w: usize, kernel: (usize, usize), stride: usize) -> Option<(usize, usize)> {
+        let (rows, columns) = (h + self.top + self.bottom, w + self.left + self.right);
+        (rows >= kernel.0 && columns >= kernel.1).then(|| ((rows - kernel.0) / stride + 1, (columns - kernel.1) / stride + 1))
+    }
+}
+
+/// y = act(conv(x, w) · scale + shift + residual).
+///
+/// Inputs: x, weight; then, if there is one, bias; or, if batch norm was folded in, its weight,
+/// bias, running_mean and running_var; then, if there is one, the residual.
+#[derive(Clone, Debug, Default)]
+pub struct Conv2d {
+    /// Step between windows, in both directions.
+    pub stride: usize,
+    /// Zeros around the image.
+    pub padding: Padding,
+    /// Has a bias.
+    pub bias: bool,
+    /// A batch norm with running statistics and frozen parameters, folded in.
+    pub norm: Option<BatchNorm>,
+    /// Adds a residual.
+    pub residual: bool,
+    /// What is done at the end.
+    pub activation: Activation,
+}
+
+/// The sizes that a convolution's kernels need.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    n: usize,
+    h_in: usize,
+    w_in: usize,
+    c_in: usize,
+    h_out: usize,
+    w_out: usize,
+    c_out: usize,
+    kh: usize,
+    kw: usize,
+    stride: usize,
+    padding: Padding,
+}
+
+impl Sizes {
+    pub(crate) fn new(x: Shape, w: Shape, y: Shape, stride: usize, padding: Padding) -> Self {
+        let (Shape::Image { n, h, w: w_in, c: c_in }, Shape::Image { h: h_out, w: w_out, c: c_out, .. }) = (x, y) else {
+            unreachable!("the shape check let images through only")
+        };
+        let (kh, kw) = match w {
+            Shape::Filter { kh, kw, .. } => (kh, kw),
+            _ => (1, 1),
+        };
+        let mut sizes = Self { n, h_in: h, w_in, c_in, h_out, w_out, c_out, kh, kw, stride, padding };
+        if kh == 1 && kw == 1 && stride == 1 && padding == Padding::default() {
+            // A 1×1 convolution does not know where rows end: one long row wastes no strip.
+            (sizes.n, sizes.h_in, sizes.h_out) = (1, 1, 1);
+            (sizes.w_in, sizes.w_out) = (n * h * w_in, n * h * w_in);
+        }
+        sizes
+    }
+
+    fn macs(&self) -> usize {
+        self.n * self.h_out * self.w_out * self.c_out * self.c_in * self.kh * self.kw
+    }
+
+    fn request(&self, kernel: Kernel, grid: [u32; 3]) -> Request {
+        let overlap = self.kw.saturating_sub(self.stride);
+        Request::new(kernel, grid)
+            .constants(&[("KW", self.kw as u32), ("STRIDE", self.stride as u32), ("OVERLAP", overlap as u32)])
+            .params(&[("h_in", self.h_in), ("w_in", self.w_in), ("c_in4", self.c_in.div_ceil(4))])
+            .params(&[("h_out", self.h_out), ("w_out", self.w_out), ("c_out4", self.c_out.div_ceil(4))])
+            .params(&[("kh", self.kh), ("top", self.padding.top), ("left", self.padding.left)])
+            .macs(self.macs())
+    }
+}
+
+/// What `forward` does to the sums: none, + shift, or · scale + shift; and the buffer of these.
+pub(crate) enum Affine {
+    None,
+    Shift(BufferId),
+    ScaleShift(BufferId),
+}
+
+impl Affine {
+    fn parts(&self) -> (u32, BufferId) {
+        match *self {
+            Affine::None => (0, NOTHING),
+            Affine::Shift(buffer) => (1, buffer),
+            Affine::ScaleShift(buffer) => (2, buffer),
+        }
+    }
+}
+
+/// Records y = act(conv(x, w) · scale + shift + residual).
+pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, affine: Affine, residual: Option<BufferId>, activation: Activation) {
+    let tile = f.tuning().conv(sizes.w_out, sizes.c_out);
+    let (s, wg) = f.tuning().lanes();
+    let strips_per_row = sizes.w_out.div_ceil(tile.pw as usize);
+    let strips = sizes.n * sizes.h_out * strips_per_row;
+    let tiles = sizes.c_out.next_multiple_of(4).div_ceil(tile.tm as usize);
+    let (kind, affine) = affine.parts();
+    let bindings = [
+        ("x", f.input(0)),
+        ("w", f.input(1)),
+        ("affine", affine),
+        ("residual", residual.unwrap_or(NOTHING)),
+        ("y", f.output()),
+    ];
+    let request = sizes
+        .request(FORWARD, [strips.div_ceil(wg as usize) as u32, tiles as u32, 1])
+        .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
+        .constants(&[("AFFINE", kind), ("RESIDUAL", residual.is_some() as u32), ("ACT", activation.code())])
+        .bind(&bindings)
+        .params(&[("strips_per_row", strips_per_row), ("strips", strips)]);
+    f.dispatch(request);
+}
+
+/// Records dx from `dy`, plus `earlier` if there is one.
+pub(crate) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferId, dx: BufferId, earlier: Option<BufferId>) {
+    let stride = sizes.stride;
+    let columns = sizes.w_in.div_ceil(stride);
+    let tile = b.tuning().conv(columns, sizes.c_in);
+    let (s, wg) = b.tuning().lanes();
+    let strips_per_row = columns.div_ceil(tile.pw as usize);
+    let strips = sizes.n * sizes.h_in.div_ceil(stride) * strips_per_row;
+    let tiles = sizes.c_in.next_multiple_of(4).div_ceil(tile.tm as usize);
+    let phases = (stride * stride) as u32;
+    let bindings = [("w", b.input(1)), ("dy", dy), ("residual", earlier.unwrap_or(NOTHING)), ("dx", dx)];
+    let request = sizes
+        .request(BACKWARD_INPUT, [strips.div_ceil(wg as usize) as u32, tiles as u32, phases])
+        .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw), ("RESIDUAL", earlier.is_some() as u32)])
+        .bind(&bindings)
+        .params(&[("strips_per_row", strips_per_row), ("strips", strips)]);
+    b.dispatch(request);
+}
+
+/// Records dw from `dy` and the kept input.
+pub(crate) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferId, dw: BufferId) {
+    let tile = b.tuning().conv_weight(sizes.kw, sizes.stride, sizes.c_out);
+    let (s, wg) = b.tuning().lanes();
+    let lanes = (sizes.kh * sizes.c_in.div_ceil(4)).div_ceil(wg as usize);
+    let tiles = sizes.c_out.next_multiple_of(4).div_ceil(tile.tm as usize);
+    let mut sizes = sizes;
+    if sizes.n * sizes.h_out == 1 {
+        // The one long row of a 1×1 convolution: cut it, or it could not be split.
+        let width = (1..=64).rev().find(|width| sizes.w_out.is_multiple_of(*width)).unwrap_or(1);
+        (sizes.h_in, sizes.w_in) = (sizes.w_in / width, width);
+        (sizes.h_out, sizes.w_out) = (sizes.h_in, width);
+    }
+    let rows = sizes.n * sizes.h_out;
+    let splits = b.tuning().fill.div_ceil(lanes * tiles).clamp(1, rows);
+    let rows_per_split = rows.div_ceil(splits);
+    let splits = rows.div_ceil(rows_per_split);
+    let bytes = b.shape(1).bytes();
+    let partial = if splits > 1 { b.scratch("partial weight gradients", bytes * splits as u64) } else { dw };
+    let bindings = [("x", b.kept_input(0)), ("dy", dy), ("dw", partial)];
+    let request = sizes
+        .request(BACKWARD_WEIGHT, [lanes as u32, tiles as u32, splits as u32])
+        .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("U", tile.u)])
+        .bind(&bindings)
+        .params(&[("rows", rows), ("rows_per_split", rows_per_split)]);
+    b.dispatch(request);
+    if splits > 1 {
+        b.dispatch(sum_partials(partial, dw, splits, bytes));
+    }
+}
+
+/// Adds up `splits` partial results of `bytes` each.
+pub(crate) fn sum_partials(partial: BufferId, total: BufferId, splits: usize, bytes: u64) -> Request {
+    let size4 = (bytes / 16) as usize;
+    Request::new(SUM, grid(size4, 64)).bind(&[("x", partial), ("y", total)]).params(&[("splits", splits), ("size4", size4)])
+}
+
+/// Records the gradient of a bias: the sum of `dy` over its rows.
+pub(crate) fn backward_bias(b: &mut Backward<'_, '_>, dy: BufferId, db: BufferId) {
+    let shape = b.output_shape();
+    let (rows, c4) = (shape.rows(), channel_blocks(shape));
+    let (per_chunk, chunks) = super::chunks(rows);
+    let bytes = 16 * c4 as u64;
+    let partial = if chunks > 1 { b.scratch("partial bias gradients", bytes * chunks as u64) } else { db };
+    let request = Request::new(ROWS, grid(chunks * c4, 64))
+        .bind(&[("x", dy), ("y", partial)])
+        .params(&[("rows", rows), ("rows_per_chunk", per_chunk), ("c4", c4), ("size4", chunks * c4)]);
+    b.dispatch(request);
+    if chunks > 1 {
+        b.dispatch(sum_partials(partial, db, chunks, bytes));
+    }
+}
+
+impl Conv2d {
+    /// Where the residual comes among the inputs.
+    pub(crate) fn residual_input(&self) -> usize {
+        2 + self.bias as usize + if self.norm.is_some() { 4 } else { 0 }
+    }
+
+    fn sizes(&self, x: Shape, w: Shape, y: Shape) -> Sizes {
+        Sizes::new(x, w, y, self.stride, self.padding)
+    }
+}
+
+impl Op for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
+        let [n, h, w, c] = image("conv2d", layer, inputs[0])?;
+        let Shape::Filter { kh, kw, c_in, c_out } = inputs[1] else {
+            return Err(Error::shape("conv2d", layer, format!("weight {} is not a filter (C_out, C_in, KH, KW)", inputs[1])));
+        };
+        if c != c_in {
+            let reason = format!("weight {} expects {c_in} input channels, got {c} (input {})", inputs[1], inputs[0]);
+            return Err(Error::shape("conv2d", layer, reason));
+        }
+        if self.stride == 0 || kw < 1 || kh < 1 {
+            return Err(Error::shape("conv2d", layer, format!("stride {} with weight {}", self.stride, inputs[1])));
+        }
+        let (h, w) = self.padding.output(h, w, (kh, kw), self.stride).ok_or_else(|| {
+            let reason = format!("weight {} does not fit into input {} with padding {:?}", inputs[1], inputs[0], self.padding);
+            Error::shape("conv2d", layer, reason)
+        })?;
+        Ok(Shape::Image { n, h, w, c: c_out })
+    }
+
+    fn keeps(&self, wants: &[bool]) -> Vec<usize> {
+        if wants[1] { vec![0] } else { vec![] }
+    }
+
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn forward(&self, f: &mut Forward<'_, '_>) {
+        let sizes = self.sizes(f.shape(0), f.shape(1), f.output_shape());
+        let affine = match &self.norm {
+            Some(norm) => Affine::ScaleShift(batch_norm::running_constant(f, norm, 2)),
+            None if self.bias => Affine::Shift(f.input(2)),
+            None => Affine::None,
+        };
+        let residual = self.residual.then(|| f.input(self.residual_input()));
+        forward(f, sizes, affine, residual, self.activation);
+        relu::keep_mask(f, self.activation);
+    }
+
+    fn backward(&self, b: &mut Backward<'_, '_>) {
+        let sizes = self.sizes(b.shape(0), b.shape(1), b.output_shape());
+        let branch = self.residual && b.wants(self.residual_input());
+        let dz = if self.norm.is_none() || branch { Some(relu::gradient_before(b, self.activation)) } else { None };
+        if let (true, Some(dz)) = (branch, dz) {
+            b.pass(self.residual_input(), dz);
+        }
+        if !b.wants(0) && !b.wants(1) && !(self.bias && b.wants(2)) {
+            return;
+        }
+        let dy = match (&self.norm, dz) {
+            (None, Some(dz)) => dz,
+            // The folded batch norm's part: dy·γ·rstd, and the activation if that is still to do.
+            (Some(_), Some(dz)) => batch_norm::backward_scaled(b, dz, Activation::None),
+            (_, None) => {
+                let dy = b.grad_output();
+                batch_norm::backward_scaled(b, dy, self.activation)
+            }
+        };
+        if self.bias {
+            b.grad(2, |b, db, _| backward_bias(b, dy, db));
+        }
+        b.grad(1, |b, dw, _| backward_weight(b, sizes, dy, dw));
+        b.grad(0, |b, dx, earlier| backward_input(b, sizes, dy, dx, earlier));
+    }
+}

@@ -1,0 +1,117 @@
+//! depthwise_conv2d: one filter per channel; with what the planner folded into it.
+
+use super::conv2d::{Padding, sum_partials};
+use super::{Activation, BatchNorm, Op, batch_norm, channel_blocks, image, relu};
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+use crate::record::{Backward, Forward, NOTHING, Request, grid};
+use crate::shape::Shape;
+
+static FORWARD: Kernel = Kernel { file: "depthwise_conv2d", entry: "forward" };
+static BACKWARD_INPUT: Kernel = Kernel { file: "depthwise_conv2d", entry: "backward_input" };
+static BACKWARD_WEIGHT: Kernel = Kernel { file: "depthwise_conv2d", entry: "backward_weight" };
+const PIXELS: usize = 4;
+
+/// y = act(conv(x, w) · scale + shift), channel by channel.
+///
+/// Inputs: x, weight; then, if batch norm was folded in, its weight, bias, running_mean, running_var.
+#[derive(Clone, Debug, Default)]
+pub struct DepthwiseConv2d {
+    /// Step between windows, in both directions.
+    pub stride: usize,
+    /// Zeros around the image.
+    pub padding: Padding,
+    /// A batch norm with running statistics and frozen parameters, folded in.
+    pub norm: Option<BatchNorm>,
+    /// What is done at the end.
+    pub activation: Activation,
+}
+
+impl DepthwiseConv2d {
+    fn request(&self, kernel: Kernel, [x, w, y]: [Shape; 3], items: usize) -> Request {
+        let (Shape::Image { h, w: w_in, .. }, Shape::Image { h: h_out, w: w_out, .. }, Shape::Depthwise { kh, kw, .. }) = (x, y, w) else {
+            unreachable!("the shape check let images and filters through only")
+        };
+        Request::new(kernel, grid(items, 64))
+            .constants(&[("KW", kw as u32), ("STRIDE", self.stride as u32), ("PW", PIXELS as u32)])
+            .params(&[("h_in", h), ("w_in", w_in), ("h_out", h_out), ("w_out", w_out), ("c4", channel_blocks(y))])
+            .params(&[("kh", kh), ("top", self.padding.top), ("left", self.padding.left), ("items", items)])
+            .macs(y.count() * kh * kw)
+    }
+}
+
+impl Op for DepthwiseConv2d {
+    fn name(&self) -> &'static str {
+        "depthwise_conv2d"
+    }
+
+    fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
+        let [n, h, w, c] = image("depthwise_conv2d", layer, inputs[0])?;
+        let wrong = |reason| Err(Error::shape("depthwise_conv2d", layer, reason));
+        let Shape::Depthwise { kh, kw, c: channels } = inputs[1] else {
+            return wrong(format!("weight {} is not a depthwise filter (C, 1, KH, KW)", inputs[1]));
+        };
+        if c != channels || self.stride == 0 {
+            return wrong(format!("weight {} expects {channels} channels, got {c} (input {}), stride {}", inputs[1], inputs[0], self.stride));
+        }
+        match self.padding.output(h, w, (kh, kw), self.stride) {
+            Some((h, w)) => Ok(Shape::Image { n, h, w, c }),
+            None => wrong(format!("weight {} does not fit into input {} with padding {:?}", inputs[1], inputs[0], self.padding)),
+        }
+    }
+
+    fn keeps(&self, wants: &[bool]) -> Vec<usize> {
+        if wants[1] { vec![0] } else { vec![] }
+    }
+
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn forward(&self, f: &mut Forward<'_, '_>) {
+        let y = f.output_shape();
+        let Shape::Image { n, h, w, .. } = y else { unreachable!("checked when recorded") };
+        let strips_per_row = w.div_ceil(PIXELS);
+        let affine = self.norm.as_ref().map(|norm| batch_norm::running_constant(f, norm, 2));
+        let shapes = [f.shape(0), f.shape(1), y];
+        let bindings = [("x", f.input(0)), ("w", f.input(1)), ("affine", affine.unwrap_or(NOTHING)), ("y", f.output())];
+        let request = self
+            .request(FORWARD, shapes, n * h * strips_per_row * channel_blocks(y))
+            .constants(&[("AFFINE", if affine.is_some() { 2 } else { 0 }), ("ACT", self.activation.code())])
+            .params(&[("strips_per_row", strips_per_row)])
+            .bind(&bindings);
+        f.dispatch(request);
+        relu::keep_mask(f, self.activation);
+    }
+
+    fn backward(&self, b: &mut Backward<'_, '_>) {
+        let (x, w, y) = (b.shape(0), b.shape(1), b.output_shape());
+        let dy = if self.norm.is_some() {
+            let dy = b.grad_output();
+            batch_norm::backward_scaled(b, dy, self.activation)
+        } else {
+            relu::gradient_before(b, self.activation)
+        };
+        b.grad(1, |b, dw, _| {
+            let Shape::Image { n, h, .. } = y else { unreachable!("checked when recorded") };
+            let rows = n * h;
+            let per_split = rows.div_ceil(64).max(8).min(rows);
+            let splits = rows.div_ceil(per_split);
+            let taps = w.padded_count() / 4;
+            let partial = if splits > 1 { b.scratch("partial weight gradients", w.bytes() * splits as u64) } else { dw };
+            let bindings = [("x", b.kept_input(0)), ("dy", dy), ("dw", partial)];
+            let request = self
+                .request(BACKWARD_WEIGHT, [x, w, y], taps * splits)
+                .params(&[("rows", rows), ("rows_per_split", per_split)])
+                .bind(&bindings);
+            b.dispatch(request);
+            if splits > 1 {
+                b.dispatch(sum_partials(partial, dw, splits, w.bytes()));
+            }
+        });
+        batch_norm::accumulate(b, &mut |b, dx| {
+            let bindings = [("w", b.input(1)), ("dy", dy), ("dx", dx)];
+            b.dispatch(self.request(BACKWARD_INPUT, [x, w, y], x.rows() * channel_blocks(x)).bind(&bindings));
+        });
+    }
+}

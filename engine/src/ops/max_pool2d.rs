@@ -1,0 +1,71 @@
+//! max_pool2d: the largest value of every window; windows may overlap.
+
+use super::{Op, batch_norm, channel_blocks, image};
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+use crate::ops::Padding;
+use crate::record::{Backward, Forward, NOTHING, Request, grid};
+use crate::shape::Shape;
+
+static FORWARD: Kernel = Kernel { file: "max_pool2d", entry: "forward" };
+static BACKWARD: Kernel = Kernel { file: "max_pool2d", entry: "backward" };
+
+/// Inputs: x.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPool2d {
+    /// Window height and width, at most 15: a place in the window is kept as one byte.
+    pub kernel: usize,
+    /// Step between windows.
+    pub stride: usize,
+    /// Ring around the image that never wins; at most half the window.
+    pub padding: usize,
+}
+
+impl MaxPool2d {
+    fn request(&self, kernel: Kernel, x: Shape, y: Shape, items: usize) -> Request {
+        let (Shape::Image { h, w, .. }, Shape::Image { h: h_out, w: w_out, .. }) = (x, y) else {
+            unreachable!("the shape check let images through only")
+        };
+        Request::new(kernel, grid(items, 64))
+            .params(&[("h_in", h), ("w_in", w), ("h_out", h_out), ("w_out", w_out), ("c4", channel_blocks(y))])
+            .params(&[("kernel", self.kernel), ("stride", self.stride), ("padding", self.padding), ("items", items)])
+    }
+}
+
+impl Op for MaxPool2d {
+    fn name(&self) -> &'static str {
+        "max_pool2d"
+    }
+
+    fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
+        let [n, h, w, c] = image("max_pool2d", layer, inputs[0])?;
+        let fits = (1..=15).contains(&self.kernel) && self.stride > 0 && 2 * self.padding <= self.kernel;
+        let size = Padding::all(self.padding).output(h, w, (self.kernel, self.kernel), self.stride);
+        match size {
+            Some((h, w)) if fits => Ok(Shape::Image { n, h, w, c }),
+            _ => Err(Error::shape("max_pool2d", layer, format!("{self:?} does not fit input {}", inputs[0]))),
+        }
+    }
+
+    fn keeps(&self, _wants: &[bool]) -> Vec<usize> {
+        vec![]
+    }
+
+    fn forward(&self, f: &mut Forward<'_, '_>) {
+        let (x, y) = (f.shape(0), f.output_shape());
+        let items = y.rows() * channel_blocks(y);
+        let argmax = if f.has_backward() { f.save("argmax", 4 * items as u64) } else { NOTHING };
+        let bindings = [("x", f.input(0)), ("y", f.output()), ("argmax_out", argmax)];
+        let request = self.request(FORWARD, x, y, items);
+        f.dispatch(request.constants(&[("ARGMAX", f.has_backward() as u32)]).bind(&bindings));
+    }
+
+    fn backward(&self, b: &mut Backward<'_, '_>) {
+        let (x, y, dy) = (b.shape(0), b.output_shape(), b.grad_output());
+        let argmax = b.saved("argmax").unwrap_or(NOTHING);
+        batch_norm::accumulate(b, &mut |b, dx| {
+            let request = self.request(BACKWARD, x, y, x.rows() * channel_blocks(x));
+            b.dispatch(request.bind(&[("dy", dy), ("argmax", argmax), ("dx", dx)]));
+        });
+    }
+}

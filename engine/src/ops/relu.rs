@@ -1,0 +1,100 @@
+//! relu and relu6, and the mask that stands in for an activation nothing else keeps.
+
+use super::{Activation, Op, channel_blocks, row_blocks};
+use crate::error::Result;
+use crate::kernel::Kernel;
+use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::shape::Shape;
+
+static FORWARD: Kernel = Kernel { file: "relu", entry: "forward" };
+static BACKWARD: Kernel = Kernel { file: "relu", entry: "backward" };
+static MASK: Kernel = Kernel { file: "relu", entry: "mask_bits" };
+
+/// y = max(x, 0), or relu6; inputs: x.
+#[derive(Clone, Copy, Debug)]
+pub struct Relu {
+    /// Which of them.
+    pub activation: Activation,
+}
+
+fn request(kernel: Kernel, shape: Shape, activation: Activation) -> Request {
+    let items = row_blocks(shape);
+    Request::new(kernel, grid(items, 64))
+        .constants(&[("ACT", activation.code())])
+        .params(&[("rows", shape.rows()), ("c4", channel_blocks(shape)), ("items", items)])
+}
+
+/// What tells backward where the activation is open: the output if it is kept, else mask bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Open {
+    /// There is no activation.
+    Everywhere,
+    /// The output.
+    Output(BufferId),
+    /// One bit a value.
+    Mask(BufferId),
+}
+
+/// After an op's forward: saves the mask, if there is an activation whose output is not kept.
+pub(crate) fn keep_mask(f: &mut Forward<'_, '_>, activation: Activation) {
+    if activation == Activation::None || !f.has_backward() || f.keeps_output() {
+        return;
+    }
+    let shape = f.output_shape();
+    let bits = f.save("mask", 4 * row_blocks(shape) as u64);
+    let y = f.output();
+    f.dispatch(request(MASK, shape, activation).bind(&[("y", y), ("bits", bits)]));
+}
+
+/// How backward finds out where the activation was open.
+pub(crate) fn open(b: &mut Backward<'_, '_>, activation: Activation) -> Open {
+    match (activation, b.saved("mask")) {
+        (Activation::None, _) => Open::Everywhere,
+        (_, Some(mask)) => Open::Mask(mask),
+        (_, None) => Open::Output(b.output()),
+    }
+}
+
+/// The gradient before an op's activation: the output's gradient where the activation is open.
+pub(crate) fn gradient_before(b: &mut Backward<'_, '_>, activation: Activation) -> BufferId {
+    let (mask, y, bits) = match open(b, activation) {
+        Open::Everywhere => return b.grad_output(),
+        Open::Output(y) => (NOTHING, y, 0),
+        Open::Mask(mask) => (mask, NOTHING, 1),
+    };
+    let shape = b.output_shape();
+    let dz = b.scratch("grad before activation", shape.bytes());
+    let dy = b.grad_output();
+    let bindings = [("y", y), ("mask", mask), ("dy", dy), ("out", dz)];
+    b.dispatch(request(BACKWARD, shape, activation).constants(&[("BITS", bits)]).bind(&bindings));
+    dz
+}
+
+impl Op for Relu {
+    fn name(&self) -> &'static str {
+        if self.activation == Activation::Relu6 { "relu6" } else { "relu" }
+    }
+
+    fn output_shape(&self, _layer: &str, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0])
+    }
+
+    fn keeps(&self, _wants: &[bool]) -> Vec<usize> {
+        vec![]
+    }
+
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn forward(&self, f: &mut Forward<'_, '_>) {
+        let bindings = [("x", f.input(0)), ("out", f.output())];
+        f.dispatch(request(FORWARD, f.output_shape(), self.activation).bind(&bindings));
+        keep_mask(f, self.activation);
+    }
+
+    fn backward(&self, b: &mut Backward<'_, '_>) {
+        let dx = gradient_before(b, self.activation);
+        b.pass(0, dx);
+    }
+}

@@ -1,0 +1,300 @@
+//! The plan: a graph and a freeze turned, once, into a flat list of dispatches.
+
+use crate::error::{Error, Result};
+use crate::fold::{Purpose, fold, wanted};
+use crate::freeze::Freeze;
+use crate::graph::{Graph, Role, TensorId};
+use crate::layout::Layout;
+use crate::ledger::Ledger;
+use crate::memory::{Pool, assign, lifetimes, writes};
+use crate::optim::{self, Optim};
+use crate::ops::Activation;
+use crate::record::{Backward, Buffer, BufferId, Dispatch, Forward, Home, NOTHING, Phase, Recorder, gradient_of, saved_by};
+use crate::shape::Shape;
+use crate::tuning::Tuning;
+use std::fmt;
+
+/// A list of dispatches with their buffers: everything about a step except the device.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) dispatches: Vec<Dispatch>,
+    pub(crate) buffers: Vec<Buffer>,
+    pub(crate) pool: Pool,
+    pub(crate) parameters: Layout,
+    pub(crate) trainable: Layout,
+    pub(crate) inputs: Vec<(BufferId, Shape)>,
+    pub(crate) labels: Option<(BufferId, usize)>,
+    pub(crate) output: (BufferId, Shape),
+    /// Where the host puts the gradient of the output, if it gives one.
+    pub(crate) grad_output: Option<(BufferId, Shape)>,
+    pub(crate) history: Option<BufferId>,
+    pub(crate) optim: Option<Optim>,
+    /// Group of each update dispatch, in order.
+    pub(crate) update_groups: Vec<Option<usize>>,
+    ledger: Ledger,
+    unfrozen: Option<Box<Ledger>>,
+}
+
+impl Plan {
+    /// The plan of a training step that lowers `loss`, with `freeze` (and the frozen groups of
+    /// `optim`) left as they are.
+    pub fn training(graph: &Graph, loss: TensorId, freeze: &Freeze, optim: &Optim, tuning: Tuning) -> Result<Self> {
+        optim.check()?;
+        let mut freeze = freeze.clone();
+        for group in optim.groups.iter().filter(|group| group.frozen) {
+            for member in &group.members {
+                freeze.freeze(graph, member)?;
+            }
+        }
+        let mut plan = Self::build(graph, loss, Purpose::Training, &freeze, Some(optim), tuning)?;
+        let mut open = Freeze::none();
+        open.batch_norm = freeze.batch_norm;
+        if freeze != open {
+            let unfrozen = Optim { groups: vec![], ..optim.clone() };
+            plan.unfrozen = Some(Box::new(Self::build(graph, loss, Purpose::Training, &open, Some(&unfrozen), tuning)?.ledger));
+        }
+        Ok(plan)
+    }
+
+    /// The plan that computes `output` from the input, with everything folded that can be.
+    pub fn inference(graph: &Graph, output: TensorId, tuning: Tuning) -> Result<Self> {
+        Self::build(graph, output, Purpose::Inference, &Freeze::none(), None, tuning)
+    }
+
+    /// The plan that computes `output` and, from a gradient of it that the host gives, the gradients
+    /// of all parameters that are not frozen (a vector-Jacobian product). To get the gradient of an
+    /// image, record the image as a parameter.
+    pub fn gradient(graph: &Graph, output: TensorId, freeze: &Freeze, tuning: Tuning) -> Result<Self> {
+        Self::build(graph, output, Purpose::Training, freeze, None, tuning)
+    }
+
+    /// What it costs.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// What it would cost with nothing frozen, if something is.
+    pub fn unfrozen_ledger(&self) -> Option<&Ledger> {
+        self.unfrozen.as_deref()
+    }
+
+    /// Names of the parameters that get a gradient, in model order.
+    pub fn trainable_names(&self) -> impl Iterator<Item = &str> {
+        self.trainable.iter().map(|(name, _)| name)
+    }
+
+    /// The dispatches: prologue first, then the step.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
+    /// Shape of the output.
+    pub fn output_shape(&self) -> Shape {
+        self.output.1
+    }
+
+    fn build(graph: &Graph, output: TensorId, purpose: Purpose, freeze: &Freeze, optim: Option<&Optim>, tuning: Tuning) -> Result<Self> {
+        let folded = fold(graph, output, purpose, freeze);
+        let wanted = match purpose {
+            Purpose::Training => wanted(&folded, freeze),
+            Purpose::Inference => vec![false; folded.tensors.len()],
+        };
+        if purpose == Purpose::Training && !wanted[output.index()] {
+            return Err(Error::NothingToTrain);
+        }
+        let kept = kept(&folded, &wanted);
+        let parameters = Layout::parameters(graph);
+        let mut recorder = Recorder::new(&folded, output, tuning, wanted, kept);
+        for node in 0..folded.nodes.len() {
+            let op = folded.nodes[node].op.clone();
+            op.forward(&mut Forward { recorder: &mut recorder, node });
+        }
+        let mut trainable = Layout::default();
+        let mut update_groups = vec![];
+        let mut grad_output = None;
+        if purpose == Purpose::Training {
+            // A loss is its own start; any other output needs a gradient from outside.
+            let seed = optim.is_none().then(|| recorder.buffer("grad output", graph.shape(output).bytes(), Home::Plan));
+            grad_output = seed.map(|buffer| (buffer, graph.shape(output)));
+            backward(&mut recorder, output, seed.unwrap_or(NOTHING));
+            let reached = |name: &str| {
+                let id = folded.tensors.iter().position(|t| t.name == name && matches!(t.role, Role::Parameter(_)));
+                id.is_some_and(|id| gradient_of(&recorder, TensorId(id as u32)).is_some())
+            };
+            trainable = Layout::new(parameters.iter().filter(|(name, _)| reached(name)).map(|(name, slice)| (name, slice.shape)));
+        }
+        if let Some(optim) = optim {
+            let summary = recorder.value(output);
+            update_groups = optim::record(&mut recorder, optim, &parameters, &trainable, summary);
+        }
+        recorder.finish()?;
+
+        let mut inputs = vec![];
+        let mut labels = None;
+        for index in 0..folded.tensors.len() {
+            if folded.tensors[index].role == Role::Input {
+                let shape = folded.tensors[index].shape;
+                let buffer = recorder.value(TensorId(index as u32));
+                match shape {
+                    Shape::Labels { n } => labels = Some((buffer, n)),
+                    shape => inputs.push((buffer, shape)),
+                }
+            }
+        }
+        let output_buffer = recorder.value(output);
+        let history = saved_by(&recorder, output, "history");
+        let (buffers, mut dispatches) = (recorder.buffers, recorder.dispatches);
+        // Prologue first; the order within each phase stays.
+        dispatches.sort_by_key(|dispatch| dispatch.phase != Phase::Prologue);
+        let lifetimes = lifetimes(&buffers, &dispatches);
+        let pool = assign(&buffers, &lifetimes, dispatches.len());
+        let mut plan = Self {
+            pool,
+            parameters,
+            trainable,
+            inputs,
+            labels,
+            output: (output_buffer, graph.shape(output)),
+            grad_output,
+            history,
+            optim: optim.cloned(),
+            update_groups,
+            ledger: Ledger::default(),
+            unfrozen: None,
+            buffers,
+            dispatches,
+        };
+        plan.ledger = plan.account();
+        Ok(plan)
+    }
+
+    /// Adds the ledger up from the list of dispatches.
+    fn account(&self) -> Ledger {
+        let mut ledger = Ledger {
+            pool_bytes: self.pool.bytes(),
+            parameter_bytes: self.parameters.bytes(),
+            gradient_bytes: self.trainable.bytes(),
+            optimizer_bytes: self.trainable.bytes() * self.optim.as_ref().map_or(0, |optim| optim.slots().len() as u64),
+            ..Ledger::default()
+        };
+        for dispatch in &self.dispatches {
+            ledger.add(dispatch);
+        }
+        for (layer, bytes) in self.kept() {
+            ledger.kept_bytes += bytes;
+            if let Some(row) = ledger.layers.get_mut(&layer) {
+                row.kept_bytes += bytes;
+            }
+        }
+        ledger
+    }
+
+    /// Layer and bytes of everything computed (or given) before backward that backward reads.
+    fn kept(&self) -> Vec<(String, u64)> {
+        let mut writer: Vec<Option<&Dispatch>> = vec![None; self.buffers.len()];
+        let mut read = vec![false; self.buffers.len()];
+        for dispatch in self.dispatches.iter().filter(|dispatch| dispatch.phase != Phase::Update) {
+            for &(name, id) in dispatch.bindings.iter().filter(|(_, id)| *id != NOTHING) {
+                match dispatch.phase {
+                    Phase::Forward if writes(dispatch, name) => writer[id.0 as usize] = Some(dispatch),
+                    Phase::Backward => read[id.0 as usize] = true,
+                    _ => {}
+                }
+            }
+        }
+        let mut kept = vec![];
+        for (id, buffer) in self.buffers.iter().enumerate().filter(|(id, _)| read[*id]) {
+            let input = self.inputs.iter().any(|(input, _)| input.0 as usize == id);
+            match (writer[id], &buffer.home) {
+                (Some(dispatch), Home::Pool) => kept.push((dispatch.layer.clone(), buffer.bytes)),
+                _ if input => kept.push(("input".to_owned(), buffer.bytes)),
+                _ => {}
+            }
+        }
+        kept
+    }
+}
+
+/// Per tensor: must its value stay until backward? What can be computed again from kept tensors
+/// is not kept.
+fn kept(graph: &Graph, wanted: &[bool]) -> Vec<bool> {
+    let mut kept = vec![false; graph.tensors.len()];
+    let wants = |node: &crate::graph::Node| -> Vec<bool> { node.inputs.iter().map(|id| wanted[id.index()]).collect() };
+    for node in graph.nodes.iter().filter(|node| wanted[node.output.index()]) {
+        for input in node.op.keeps(&wants(node)) {
+            kept[node.inputs[input].index()] = true;
+        }
+    }
+    for node in graph.nodes.iter().filter(|node| wanted[node.output.index()]) {
+        let source = node.inputs[0];
+        let source_stays = kept[source.index()] || graph.tensor(source).role == Role::Input;
+        if kept[node.output.index()] && node.op.recomputable() && source_stays && node.op.activation() == Activation::None {
+            kept[node.output.index()] = false;
+        }
+    }
+    kept
+}
+
+/// Records backward, from the last node, whose gradient is in `seed`, up to the frostline: nodes whose output wants no gradient are
+/// passed over, and so is everything below them.
+fn backward(recorder: &mut Recorder<'_>, last: TensorId, seed: BufferId) {
+    recorder.set_phase(Phase::Backward);
+    let graph = recorder.graph;
+    for (node, recorded) in graph.nodes.iter().enumerate().rev() {
+        let output = recorded.output;
+        let gradient = if output == last { Some(seed) } else { gradient_of(recorder, output) };
+        if let (true, Some(grad_output)) = (recorder.wanted[output.index()], gradient) {
+            recorded.op.backward(&mut Backward { recorder, node, grad_output });
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    /// The lesson in one table: forward and backward kernels of every layer, and the missing ones.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ledger = &self.ledger;
+        let short = |kernels: &[String]| kernels.iter().map(|name| name.replace("batch_norm", "bn")).collect::<Vec<_>>().join(" ");
+        writeln!(f, "{:<24} {:>9}  forward | backward (− = skipped, its layer is frozen)", "layer", "kept")?;
+        for (layer, row) in &ledger.layers {
+            let skipped = self.unfrozen.as_ref().map(|full| ledger.skipped_kernels(full, layer)).unwrap_or_default();
+            write!(f, "{layer:<24} {:>9}  {} | {}", bytes(row.kept_bytes), short(&row.forward_kernels), short(&row.backward_kernels))?;
+            for kernel in skipped {
+                write!(f, " −{}", kernel.replace("batch_norm", "bn"))?;
+            }
+            writeln!(f)?;
+        }
+        let full = self.unfrozen.as_deref().unwrap_or(ledger);
+        writeln!(f, "\n{:<34} {:>12} {:>12}", "a step", "this plan", "unfrozen")?;
+        let counts = [
+            ("forward dispatches", ledger.forward_dispatches, full.forward_dispatches),
+            ("backward dispatches", ledger.backward_dispatches, full.backward_dispatches),
+            ("update dispatches", ledger.update_dispatches, full.update_dispatches),
+            ("million multiply-accumulates", ledger.step.macs / 1_000_000, full.step.macs / 1_000_000),
+        ];
+        for (name, mine, other) in counts {
+            writeln!(f, "{name:<34} {mine:>12} {other:>12}")?;
+        }
+        let sizes = [
+            ("read and written", ledger.step.bytes_read + ledger.step.bytes_written, full.step.bytes_read + full.step.bytes_written),
+            ("activations kept for backward", ledger.kept_bytes, full.kept_bytes),
+            ("pool", ledger.pool_bytes, full.pool_bytes),
+            ("gradients", ledger.gradient_bytes, full.gradient_bytes),
+            ("optimizer state", ledger.optimizer_bytes, full.optimizer_bytes),
+            ("parameters", ledger.parameter_bytes, full.parameter_bytes),
+        ];
+        for (name, mine, other) in sizes {
+            writeln!(f, "{name:<34} {:>12} {:>12}", bytes(mine), bytes(other))?;
+        }
+        write!(f, "{:<34} {:>12} {:>12}", "once, before the first step", ledger.prologue.dispatches, full.prologue.dispatches)
+    }
+}
+
+/// Bytes for people.
+fn bytes(count: u64) -> String {
+    match count {
+        0 => "-".to_owned(),
+        1..=9_999 => format!("{count} B"),
+        10_000..=999_999 => format!("{:.1} KiB", count as f64 / 1024.0),
+        _ => format!("{:.2} MiB", count as f64 / (1 << 20) as f64),
+    }
+}

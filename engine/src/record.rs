@@ -1,0 +1,444 @@
+//! Recording dispatches: what an op is given in its `forward` and `backward`.
+//!
+//! Every virtual buffer is written by exactly one dispatch. That is what makes sharing a gradient
+//! between two branches safe, and what lets the memory plan be read off first and last use.
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, Role, TensorId};
+use crate::kernel::{Access, Kernel, Scalar, Variant, reflect};
+use crate::shape::Shape;
+use crate::tuning::Tuning;
+use std::collections::HashMap;
+
+/// A virtual buffer of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub(crate) u32);
+
+/// For a binding that the kernel declares but, with these constants, does not use.
+pub const NOTHING: BufferId = BufferId(u32::MAX);
+
+/// Where a virtual buffer lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// In the pool, between its first and last use.
+    Pool,
+    /// A parameter, by name.
+    Parameter(String),
+    /// A running statistic, by name.
+    Statistic(String),
+    /// The gradient of a parameter, by name.
+    Gradient(String),
+    /// The whole flat buffer of parameters, from the first to the last of a run of names.
+    ParameterRun(String, String),
+    /// The same run in the flat buffer of gradients.
+    GradientRun(String, String),
+    /// The same run in one of the optimiser's flat buffers.
+    MomentRun(usize, String, String),
+    /// Owned by the plan for as long as it lives: inputs, the loss, what the prologue computes.
+    Plan,
+}
+
+/// A virtual buffer.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// What it holds, for people.
+    pub label: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Where it lives.
+    pub home: Home,
+}
+
+/// When a dispatch runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phase {
+    /// Once, and again when parameters changed: what depends on frozen parameters only.
+    Prologue,
+    /// Every step.
+    Forward,
+    /// Every training step.
+    Backward,
+    /// Every training step: the optimiser.
+    Update,
+}
+
+/// One dispatch of a plan.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// The kernel and its constants.
+    pub variant: Variant,
+    /// The layer it belongs to.
+    pub layer: String,
+    /// When it runs.
+    pub phase: Phase,
+    /// Binding name and buffer.
+    pub bindings: Vec<(&'static str, BufferId)>,
+    /// Fields of `Params`.
+    pub params: Vec<(&'static str, Scalar)>,
+    /// Workgroups.
+    pub grid: [u32; 3],
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Bytes of the buffers it reads.
+    pub bytes_read: u64,
+    /// Bytes of the buffers it writes.
+    pub bytes_written: u64,
+}
+
+/// How many workgroups of `workgroup` cover `items`, folded into two dimensions: one holds 65,535.
+pub fn grid(items: usize, workgroup: u32) -> [u32; 3] {
+    let groups = items.div_ceil(workgroup as usize).max(1);
+    let y = groups.div_ceil(32_768);
+    [groups.div_ceil(y) as u32, y as u32, 1]
+}
+
+/// A dispatch as an op asks for it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Which kernel.
+    pub kernel: Kernel,
+    /// Constants that differ from the file's.
+    pub constants: Vec<(&'static str, u32)>,
+    /// Every binding that the entry point uses.
+    pub bindings: Vec<(&'static str, BufferId)>,
+    /// Every field of `Params` that it uses.
+    pub params: Vec<(&'static str, Scalar)>,
+    /// Workgroups.
+    pub grid: [u32; 3],
+    /// Multiply-accumulates.
+    pub macs: u64,
+}
+
+impl Request {
+    /// A request for `kernel` over `grid`; the rest is added by the methods.
+    pub fn new(kernel: Kernel, grid: [u32; 3]) -> Self {
+        Self { kernel, constants: vec![], bindings: vec![], params: vec![], grid, macs: 0 }
+    }
+
+    /// Sets constants.
+    pub fn constants(mut self, constants: &[(&'static str, u32)]) -> Self {
+        self.constants.extend_from_slice(constants);
+        self
+    }
+
+    /// Binds buffers by name.
+    pub fn bind(mut self, bindings: &[(&'static str, BufferId)]) -> Self {
+        self.bindings.extend_from_slice(bindings);
+        self
+    }
+
+    /// Sets integer fields of `Params`.
+    pub fn params(mut self, params: &[(&'static str, usize)]) -> Self {
+        self.params.extend(params.iter().map(|&(name, value)| (name, Scalar::U32(value as u32))));
+        self
+    }
+
+    /// Sets a float field of `Params`.
+    pub fn float(mut self, name: &'static str, value: f32) -> Self {
+        self.params.push((name, Scalar::F32(value)));
+        self
+    }
+
+    /// Says how many multiply-accumulates it does.
+    pub fn macs(mut self, macs: usize) -> Self {
+        self.macs = macs as u64;
+        self
+    }
+}
+
+/// Records the dispatches of a plan, node by node.
+pub(crate) struct Recorder<'g> {
+    pub graph: &'g Graph,
+    pub output: TensorId,
+    pub tuning: Tuning,
+    /// Per tensor: does a gradient of it lead to a trainable parameter?
+    pub wanted: Vec<bool>,
+    /// Per tensor: does some backward read its value?
+    pub kept: Vec<bool>,
+    pub buffers: Vec<Buffer>,
+    pub dispatches: Vec<Dispatch>,
+    values: HashMap<TensorId, BufferId>,
+    gradients: HashMap<TensorId, BufferId>,
+    saved: HashMap<(usize, &'static str), BufferId>,
+    phase: Phase,
+    error: Option<Error>,
+}
+
+impl<'g> Recorder<'g> {
+    pub fn new(graph: &'g Graph, output: TensorId, tuning: Tuning, wanted: Vec<bool>, kept: Vec<bool>) -> Self {
+        Self {
+            graph,
+            output,
+            tuning,
+            wanted,
+            kept,
+            buffers: vec![],
+            dispatches: vec![],
+            values: HashMap::new(),
+            gradients: HashMap::new(),
+            saved: HashMap::new(),
+            phase: Phase::Forward,
+            error: None,
+        }
+    }
+
+    pub fn set_phase(&mut self, phase: Phase) {
+        self.phase = phase;
+    }
+
+    /// The first error of an op, if there was one.
+    pub fn finish(&mut self) -> Result<()> {
+        self.error.take().map_or(Ok(()), Err)
+    }
+
+    pub fn buffer(&mut self, label: impl Into<String>, bytes: u64, home: Home) -> BufferId {
+        self.buffers.push(Buffer { label: label.into(), bytes, home });
+        BufferId(self.buffers.len() as u32 - 1)
+    }
+
+    /// The buffer of a tensor's value.
+    pub fn value(&mut self, id: TensorId) -> BufferId {
+        if let Some(&buffer) = self.values.get(&id) {
+            return buffer;
+        }
+        let tensor = self.graph.tensor(id).clone();
+        let home = match tensor.role {
+            Role::Input => Home::Plan,
+            Role::Parameter(_) => Home::Parameter(tensor.name.clone()),
+            Role::Statistic(_) => Home::Statistic(tensor.name.clone()),
+            Role::Activation if id == self.output => Home::Plan,
+            Role::Activation => Home::Pool,
+        };
+        let buffer = self.buffer(tensor.name, tensor.shape.bytes(), home);
+        self.values.insert(id, buffer);
+        buffer
+    }
+
+    /// Makes the next use of `id`'s value a new buffer: it is about to be computed again.
+    fn forget_value(&mut self, id: TensorId) {
+        self.values.remove(&id);
+    }
+
+    pub fn dispatch(&mut self, layer: &str, phase: Phase, request: Request) {
+        if let Err(error) = self.try_dispatch(layer, phase, request) {
+            self.error.get_or_insert(error);
+        }
+    }
+
+    fn try_dispatch(&mut self, layer: &str, phase: Phase, request: Request) -> Result<()> {
+        let reflection = reflect(request.kernel)?;
+        let wrong = |reason: String| Error::Shader { kernel: request.kernel.name(), reason };
+        for name in reflection.bindings.keys().filter(|name| *name != "p") {
+            if !request.bindings.iter().any(|(bound, _)| bound == name) {
+                return Err(wrong(format!("binding `{name}` was not given")));
+            }
+        }
+        let (mut bytes_read, mut bytes_written) = (0, 0);
+        for (name, buffer) in &request.bindings {
+            let Some(&(_, access)) = reflection.bindings.get(*name) else {
+                return Err(wrong(format!("there is no binding `{name}`")));
+            };
+            let bytes = if *buffer == NOTHING { 0 } else { self.buffers[buffer.0 as usize].bytes };
+            if access == Access::Write { bytes_written += bytes } else { bytes_read += bytes }
+        }
+        if let Some((name, _)) = request.params.iter().find(|(name, _)| !reflection.fields.contains_key(*name)) {
+            return Err(wrong(format!("Params has no field `{name}`")));
+        }
+        self.dispatches.push(Dispatch {
+            variant: Variant { kernel: request.kernel, constants: request.constants, share: self.tuning.share() },
+            layer: layer.to_owned(),
+            phase,
+            bindings: request.bindings,
+            params: request.params,
+            grid: request.grid,
+            macs: request.macs,
+            bytes_read,
+            bytes_written,
+        });
+        Ok(())
+    }
+}
+
+/// What an op sees of the plan while it records its forward pass.
+pub struct Forward<'r, 'g> {
+    pub(crate) recorder: &'r mut Recorder<'g>,
+    pub(crate) node: usize,
+}
+
+/// What an op sees of the plan while it records its backward pass.
+pub struct Backward<'r, 'g> {
+    pub(crate) recorder: &'r mut Recorder<'g>,
+    pub(crate) node: usize,
+    pub(crate) grad_output: BufferId,
+}
+
+macro_rules! common {
+    ($context:ident) => {
+        impl<'g> $context<'_, 'g> {
+            fn node(&self) -> &'g Node {
+                &self.recorder.graph.nodes[self.node]
+            }
+
+            /// Shape of input `i`.
+            pub fn shape(&self, i: usize) -> Shape {
+                self.recorder.graph.shape(self.node().inputs[i])
+            }
+
+            /// Shape of the output.
+            pub fn output_shape(&self) -> Shape {
+                self.recorder.graph.shape(self.node().output)
+            }
+
+            /// Buffer of input `i`.
+            pub fn input(&mut self, i: usize) -> BufferId {
+                let id = self.node().inputs[i];
+                self.recorder.value(id)
+            }
+
+            /// Buffer of the output.
+            pub fn output(&mut self) -> BufferId {
+                let id = self.node().output;
+                self.recorder.value(id)
+            }
+
+            /// Does input `i` want a gradient?
+            pub fn wants(&self, i: usize) -> bool {
+                self.recorder.wanted[self.node().inputs[i].index()]
+            }
+
+            /// Is the output's value kept for some backward pass?
+            pub fn keeps_output(&self) -> bool {
+                self.recorder.kept[self.node().output.index()]
+            }
+
+            /// The kernel shapes of this adapter.
+            pub fn tuning(&self) -> Tuning {
+                self.recorder.tuning
+            }
+
+            /// A buffer for use within this op.
+            pub fn scratch(&mut self, what: &str, bytes: u64) -> BufferId {
+                let label = format!("{}.{what}", self.node().layer);
+                self.recorder.buffer(label, bytes, Home::Pool)
+            }
+
+            /// Records a dispatch.
+            pub fn dispatch(&mut self, request: Request) {
+                let phase = self.recorder.phase;
+                self.recorder.dispatch(&self.node().layer, phase, request);
+            }
+        }
+    };
+}
+common!(Forward);
+common!(Backward);
+
+impl Forward<'_, '_> {
+    /// Does the output want a gradient, so that there will be a backward pass here?
+    pub fn has_backward(&self) -> bool {
+        self.recorder.wanted[self.node().output.index()]
+    }
+
+    /// A buffer that forward writes and backward asks for as `saved(name)`.
+    pub fn save(&mut self, name: &'static str, bytes: u64) -> BufferId {
+        let buffer = self.scratch(name, bytes);
+        self.recorder.saved.insert((self.node, name), buffer);
+        buffer
+    }
+
+    /// A buffer that `compute` fills once, before the first step, from frozen parameters alone.
+    pub fn constant(&mut self, name: &'static str, bytes: u64, compute: impl FnOnce(&mut Self, BufferId) -> Request) -> BufferId {
+        let label = format!("{}.{name}", self.node().layer);
+        let buffer = self.recorder.buffer(label, bytes, Home::Plan);
+        let request = compute(self, buffer);
+        self.recorder.dispatch(&self.node().layer, Phase::Prologue, request);
+        self.recorder.saved.insert((self.node, name), buffer);
+        buffer
+    }
+
+    /// A scratch buffer of the prologue that lives as long as the plan.
+    pub fn plan_buffer(&mut self, name: &'static str, bytes: u64) -> BufferId {
+        let label = format!("{}.{name}", self.node().layer);
+        let buffer = self.recorder.buffer(label, bytes, Home::Plan);
+        self.recorder.saved.insert((self.node, name), buffer);
+        buffer
+    }
+}
+
+impl Backward<'_, '_> {
+    /// The gradient of the output.
+    pub fn grad_output(&self) -> BufferId {
+        self.grad_output
+    }
+
+    /// What forward saved under `name`, if it did.
+    pub fn saved(&self, name: &'static str) -> Option<BufferId> {
+        self.recorder.saved.get(&(self.node, name)).copied()
+    }
+
+    /// The value of input `i` for use in backward: what was kept, or computed again by its op.
+    pub fn kept_input(&mut self, i: usize) -> BufferId {
+        let id = self.node().inputs[i];
+        if self.recorder.kept[id.index()] || !matches!(self.recorder.graph.tensor(id).role, Role::Activation) {
+            return self.recorder.value(id);
+        }
+        let producer = self.recorder.graph.nodes.iter().position(|node| node.output == id);
+        if let Some(node) = producer {
+            self.recorder.forget_value(id);
+            let graph = self.recorder.graph;
+            let op = graph.nodes[node].op.clone();
+            op.recompute(&mut Backward { recorder: self.recorder, node, grad_output: NOTHING });
+            // From here on it is an ordinary value, whoever else asks for it.
+            self.recorder.kept[id.index()] = true;
+        }
+        self.recorder.value(id)
+    }
+
+    /// Records how the gradient of input `i` is computed, unless that input wants none: this is
+    /// the whole of freezing. `compute` gets the buffer to write and, if another op has already
+    /// contributed to this gradient, the buffer to add to what it writes.
+    pub fn grad(&mut self, i: usize, compute: impl FnOnce(&mut Self, BufferId, Option<BufferId>)) {
+        if !self.wants(i) {
+            return;
+        }
+        let id = self.node().inputs[i];
+        let tensor = self.recorder.graph.tensor(id);
+        let home = match tensor.role {
+            Role::Parameter(_) => Home::Gradient(tensor.name.clone()),
+            _ => Home::Pool,
+        };
+        let earlier = self.recorder.gradients.get(&id).copied();
+        let gradient = self.recorder.buffer(format!("grad {}", tensor.name), tensor.shape.bytes(), home);
+        compute(self, gradient, earlier);
+        self.recorder.gradients.insert(id, gradient);
+    }
+
+    /// The gradient of input `i` is `gradient` itself. Buffers are written once, so that sharing
+    /// one between branches is safe; a second contribution is added into a new buffer.
+    pub fn pass(&mut self, i: usize, gradient: BufferId) {
+        let id = self.node().inputs[i];
+        if !self.wants(i) {
+            return;
+        }
+        match self.recorder.gradients.get(&id).copied() {
+            None => {
+                self.recorder.gradients.insert(id, gradient);
+            }
+            Some(earlier) => {
+                let shape = self.shape(i);
+                self.grad(i, |b, sum, _| b.dispatch(crate::ops::add::sum(shape, earlier, gradient, sum, crate::ops::Activation::None)));
+            }
+        }
+    }
+}
+
+/// The gradient recorded so far for `id`.
+pub(crate) fn gradient_of(recorder: &Recorder<'_>, id: TensorId) -> Option<BufferId> {
+    recorder.gradients.get(&id).copied()
+}
+
+/// What forward saved under `name` for the node that computes `id`.
+pub(crate) fn saved_by(recorder: &Recorder<'_>, id: TensorId, name: &'static str) -> Option<BufferId> {
+    let node = recorder.graph.nodes.iter().position(|node| node.output == id)?;
+    recorder.saved.get(&(node, name)).copied()
+}

@@ -1,0 +1,373 @@
+//! A session: a plan on a device. Buffers, bind groups and uniforms are made here, once.
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::kernel::{Access, Scalar, reflect};
+use crate::ledger::Cost;
+use crate::optimizer::Optimizer;
+use crate::ops::cross_entropy::HISTORY;
+use crate::params::Params;
+use crate::plan::Plan;
+use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
+use std::sync::Arc;
+
+/// Uniforms start at multiples of this on every adapter.
+const UNIFORM: u64 = 256;
+
+/// Loss and hits of one batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Mean loss of the labelled rows.
+    pub loss: f32,
+    /// Labelled rows whose largest logit was at the label.
+    pub correct: f32,
+    /// Labelled rows.
+    pub rows: f32,
+}
+
+struct Step {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    grid: [u32; 3],
+    phase: Phase,
+    cost: Cost,
+    label: String,
+}
+
+/// A plan with everything it needs on the device to run.
+pub struct Session {
+    gpu: Arc<Gpu>,
+    plan: Plan,
+    steps: Vec<Step>,
+    slots: Vec<wgpu::Buffer>,
+    owned: Vec<Option<wgpu::Buffer>>,
+    gradients: Option<wgpu::Buffer>,
+    uniforms: wgpu::Buffer,
+    executed: Cost,
+    fresh: bool,
+}
+
+impl Session {
+    /// Puts `plan` on the device of `gpu`, over `params` and, if it trains, the optimiser's state.
+    pub fn new(gpu: &Arc<Gpu>, plan: Plan, params: &Params, optimizer: Option<&Optimizer>) -> Result<Self> {
+        let limit = gpu.largest_binding();
+        if let Some(buffer) = plan.buffers.iter().find(|buffer| buffer.bytes > limit) {
+            return Err(Error::TooLarge { tensor: buffer.label.clone(), bytes: buffer.bytes, limit });
+        }
+        let slots = plan.pool.slots.iter().map(|&bytes| gpu.storage("activations", bytes)).collect::<Result<Vec<_>>>()?;
+        let mut owned = vec![];
+        for buffer in &plan.buffers {
+            owned.push(if buffer.home == Home::Plan { Some(gpu.storage(&buffer.label, buffer.bytes)?) } else { None });
+        }
+        let gradients = if plan.trainable.is_empty() { None } else { Some(gpu.storage("gradients", plan.trainable.bytes())?) };
+        let uniform_bytes = UNIFORM * plan.dispatches.len() as u64;
+        let uniforms = gpu.buffer("uniforms", uniform_bytes, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)?;
+        let nothing = gpu.storage("nothing", UNIFORM)?;
+
+        let session =
+            Self { gpu: gpu.clone(), plan, steps: vec![], slots, owned, gradients, uniforms, executed: Cost::default(), fresh: false };
+        let mut steps = vec![];
+        for (at, dispatch) in session.plan.dispatches.iter().enumerate() {
+            steps.push(session.prepare(at, dispatch, params, optimizer, &nothing)?);
+        }
+        gpu.check()?;
+        Ok(Self { steps, ..session })
+    }
+
+    fn prepare(&self, at: usize, dispatch: &Dispatch, params: &Params, optimizer: Option<&Optimizer>, nothing: &wgpu::Buffer) -> Result<Step> {
+        let gpu = &self.gpu;
+        let kernel = dispatch.variant.kernel;
+        let reflection = reflect(kernel)?;
+        let pipeline = gpu.pipelines.get(&gpu.device, &dispatch.variant)?;
+        let mut uniform = vec![0u8; reflection.params_bytes as usize];
+        for &(name, value) in &dispatch.params {
+            self.encode(&reflection.fields, name, value, &mut uniform);
+        }
+        uniform.resize(uniform.len().next_multiple_of(4), 0);
+        gpu.queue.write_buffer(&self.uniforms, at as u64 * UNIFORM, &uniform);
+
+        let mut entries = vec![];
+        let mut cost = Cost { dispatches: 1, macs: dispatch.macs, ..Cost::default() };
+        for (name, &(binding, access)) in &reflection.bindings {
+            let (buffer, offset, size) = match access {
+                Access::Params => (&self.uniforms, at as u64 * UNIFORM, UNIFORM),
+                Access::Read | Access::Write => {
+                    let id = dispatch.bindings.iter().find(|(bound, _)| bound == name).map_or(NOTHING, |(_, id)| *id);
+                    self.resolve(id, params, optimizer)?.unwrap_or((nothing, 0, 0))
+                }
+            };
+            match access {
+                Access::Read => cost.bytes_read += size,
+                Access::Write => cost.bytes_written += size,
+                Access::Params => {}
+            }
+            let size = std::num::NonZeroU64::new(size.max(16));
+            entries.push(wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }) });
+        }
+        let label = format!("{} {}", kernel.name(), dispatch.layer);
+        let descriptor = wgpu::BindGroupDescriptor { label: Some(&label), layout: &pipeline.get_bind_group_layout(0), entries: &entries };
+        let bind_group = gpu.device.create_bind_group(&descriptor);
+        Ok(Step { bind_group, pipeline, grid: dispatch.grid, phase: dispatch.phase, cost, label })
+    }
+
+    fn encode(&self, fields: &std::collections::BTreeMap<String, (u32, bool)>, name: &str, value: Scalar, into: &mut [u8]) {
+        if let Some(&(offset, _)) = fields.get(name) {
+            let bytes = match value {
+                Scalar::U32(value) => value.to_le_bytes(),
+                Scalar::F32(value) => value.to_le_bytes(),
+            };
+            into[offset as usize..offset as usize + 4].copy_from_slice(&bytes);
+        }
+    }
+
+    /// Device buffer, offset and size of a virtual buffer.
+    fn resolve<'a>(&'a self, id: BufferId, params: &'a Params, optimizer: Option<&'a Optimizer>) -> Result<Option<(&'a wgpu::Buffer, u64, u64)>> {
+        if id == NOTHING {
+            return Ok(None);
+        }
+        let buffer = &self.plan.buffers[id.0 as usize];
+        let missing = || Error::Graph(format!("`{}` is not among the parameters this session was given", buffer.label));
+        let within = |layout: &crate::layout::Layout, name: &str| {
+            let slice = layout.get(name).filter(|slice| slice.shape.bytes() == buffer.bytes);
+            slice.map(|slice| slice.offset).ok_or_else(missing)
+        };
+        let run = |layout: &crate::layout::Layout, first: &str, last: &str| layout.run(first, last).ok_or_else(missing);
+        let (values, statistics) = (&params.parameters, &params.statistics);
+        let place = match &buffer.home {
+            Home::Pool => {
+                let slot = self.plan.pool.slot_of[id.0 as usize].ok_or_else(missing)?;
+                (&self.slots[slot], 0, buffer.bytes)
+            }
+            Home::Plan => (self.owned[id.0 as usize].as_ref().ok_or_else(missing)?, 0, buffer.bytes),
+            Home::Parameter(name) => (&values.1, within(&values.0, name)?, buffer.bytes),
+            Home::Statistic(name) => (&statistics.1, within(&statistics.0, name)?, buffer.bytes),
+            Home::Gradient(name) => (self.gradients.as_ref().ok_or_else(missing)?, within(&self.plan.trainable, name)?, buffer.bytes),
+            Home::ParameterRun(first, last) => {
+                let (offset, bytes) = run(&values.0, first, last)?;
+                (&values.1, offset, bytes)
+            }
+            Home::GradientRun(first, last) => {
+                let (offset, bytes) = run(&self.plan.trainable, first, last)?;
+                (self.gradients.as_ref().ok_or_else(missing)?, offset, bytes)
+            }
+            Home::MomentRun(slot, first, last) => {
+                let optimizer = optimizer.ok_or_else(missing)?;
+                let (offset, bytes) = run(&optimizer.layout, first, last)?;
+                (&optimizer.moments[*slot], offset, bytes)
+            }
+        };
+        Ok(Some(place))
+    }
+
+    /// The plan that runs here.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Gives the batch: images in NHWC order without padding, as decoders and data sets give them.
+    pub fn write_input(&self, values: &[f32]) -> Result<()> {
+        let (buffer, shape) = *self.plan.inputs.first().ok_or_else(|| Error::Graph("this graph has no input".to_owned()))?;
+        if values.len() != shape.count() {
+            return Err(Error::data("input", &shape, format!("{} values", values.len())));
+        }
+        self.gpu.write(self.owned_buffer(buffer)?, 0, &shape.pack_nhwc(values));
+        Ok(())
+    }
+
+    /// Gives the batch's labels; [`crate::ops::cross_entropy::IGNORED`] leaves a row out.
+    pub fn write_labels(&self, labels: &[u32]) -> Result<()> {
+        let (buffer, n) = self.plan.labels.ok_or_else(|| Error::Graph("this graph has no labels".to_owned()))?;
+        if labels.len() != n {
+            return Err(Error::Data { tensor: "labels".to_owned(), expected: format!("{n} labels"), got: labels.len().to_string() });
+        }
+        self.gpu.queue.write_buffer(self.owned_buffer(buffer)?, 0, bytemuck::cast_slice(labels));
+        Ok(())
+    }
+
+    /// Gives the gradient of the output of a [`Plan::gradient`], in PyTorch's order.
+    pub fn write_grad_output(&self, values: &[f32]) -> Result<()> {
+        let (buffer, shape) = self.plan.grad_output.ok_or_else(|| Error::Graph("this plan takes no gradient from outside".to_owned()))?;
+        if values.len() != shape.count() {
+            return Err(Error::data("the output's gradient", &shape, format!("{} values", values.len())));
+        }
+        self.gpu.write(self.owned_buffer(buffer)?, 0, &shape.pack(values));
+        Ok(())
+    }
+
+    /// Says that parameters or statistics changed, so that what was computed from them once is
+    /// computed again at the next run.
+    pub fn refresh(&mut self) {
+        self.fresh = false;
+    }
+
+    /// Sets the learning rate of the next step and counts it.
+    pub fn begin_step(&mut self, optimizer: &mut Optimizer, lr: f32) -> Result<()> {
+        optimizer.steps += 1;
+        let Some(optim) = self.plan.optim.clone() else { return Ok(()) };
+        let updates = self.plan.dispatches.iter().enumerate().filter(|(_, dispatch)| dispatch.phase == Phase::Update);
+        for ((at, dispatch), group) in updates.zip(&self.plan.update_groups) {
+            for (name, value) in optim.step_fields(*group, lr, optimizer.steps) {
+                self.set_field(at, dispatch, name, Scalar::F32(value))?;
+            }
+        }
+        let slot = ((optimizer.steps - 1) % HISTORY as u64) as u32;
+        let mean = |dispatch: &Dispatch| dispatch.variant.kernel.file == "cross_entropy" && dispatch.variant.kernel.entry == "mean";
+        if let Some((at, dispatch)) = self.plan.dispatches.iter().enumerate().find(|(_, dispatch)| mean(dispatch)) {
+            self.set_field(at, dispatch, "slot", Scalar::U32(slot))?;
+        }
+        Ok(())
+    }
+
+    fn set_field(&self, at: usize, dispatch: &Dispatch, name: &str, value: Scalar) -> Result<()> {
+        let reflection = reflect(dispatch.variant.kernel)?;
+        if let Some(&(offset, _)) = reflection.fields.get(name) {
+            let mut bytes = [0; 4];
+            self.encode(&[(name.to_owned(), (0, false))].into(), name, value, &mut bytes);
+            self.gpu.queue.write_buffer(&self.uniforms, at as u64 * UNIFORM + u64::from(offset), &bytes);
+        }
+        Ok(())
+    }
+
+    /// Runs the step: one encoder, one pass, one submit. The prologue goes along the first time.
+    pub fn run(&mut self) -> Result<()> {
+        self.run_steps(None)
+    }
+
+    fn run_steps(&mut self, timestamps: Option<&wgpu::QuerySet>) -> Result<()> {
+        self.gpu.check()?;
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            if let Some(queries) = timestamps {
+                pass.write_timestamp(queries, 0);
+            }
+            let mut timed = 1;
+            for step in self.steps.iter().filter(|step| step.phase != Phase::Prologue || !self.fresh) {
+                pass.set_pipeline(&step.pipeline);
+                pass.set_bind_group(0, &step.bind_group, &[]);
+                pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
+                if step.phase != Phase::Prologue {
+                    self.executed += step.cost;
+                    if let Some(queries) = timestamps {
+                        pass.write_timestamp(queries, timed);
+                        timed += 1;
+                    }
+                }
+            }
+        }
+        self.fresh = true;
+        self.gpu.submit(encoder);
+        self.gpu.check()
+    }
+
+    /// What was dispatched so far, prologue aside, counted as it was put into the encoder.
+    pub fn executed(&self) -> Cost {
+        self.executed
+    }
+
+    /// Runs the step once and gives every dispatch's kernel, layer and milliseconds; nothing where
+    /// the adapter has no timestamps.
+    pub fn profile(&mut self) -> Result<Vec<(String, f64)>> {
+        let timed: Vec<String> = self.steps.iter().filter(|s| s.phase != Phase::Prologue).map(|s| s.label.clone()).collect();
+        let count = timed.len() as u32 + 1;
+        if !self.gpu.has_timestamps() || count > wgpu::QUERY_SET_MAX_QUERIES {
+            return Ok(vec![]);
+        }
+        self.run()?;
+        let device = &self.gpu.device;
+        let queries = device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("profile"), ty: wgpu::QueryType::Timestamp, count });
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let resolved = self.gpu.buffer("timestamps", 8 * u64::from(count), usage)?;
+        self.run_steps(Some(&queries))?;
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+        self.gpu.submit(encoder);
+        let bytes = self.gpu.read_bytes(&resolved, 0, 8 * u64::from(count))?;
+        let ticks: Vec<u64> = bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().expect("eight bytes"))).collect();
+        let unit = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-6;
+        Ok(timed.into_iter().zip(ticks.windows(2)).map(|(label, pair)| (label, pair[1].wrapping_sub(pair[0]) as f64 * unit)).collect())
+    }
+
+    /// The output's values in PyTorch's order; waits for the run.
+    pub fn read_output(&self) -> Result<Vec<f32>> {
+        let (buffer, shape) = self.plan.output;
+        Ok(shape.unpack(&self.gpu.read(self.owned_buffer(buffer)?, 0, shape.padded_count())?))
+    }
+
+    /// Loss and hits of the last run; waits for it.
+    pub fn read_summary(&self) -> Result<Summary> {
+        let values = self.gpu.read(self.owned_buffer(self.plan.output.0)?, 0, 4)?;
+        Ok(Summary { loss: values[0], correct: values[1], rows: values[2] })
+    }
+
+    /// The summaries of the `count` steps up to number `last` (counted from 1), oldest first, in
+    /// one transfer. At most [`HISTORY`] are remembered.
+    pub fn read_history(&self, last: u64, count: usize) -> Result<Vec<Summary>> {
+        let buffer = self.plan.history.ok_or_else(|| Error::Graph("this plan has no loss".to_owned()))?;
+        let values = self.gpu.read(self.owned_buffer(buffer)?, 0, 4 * HISTORY)?;
+        let count = (count as u64).min(last).min(HISTORY as u64);
+        let summary = |step: u64| {
+            let at = 4 * ((step % HISTORY as u64) as usize);
+            Summary { loss: values[at], correct: values[at + 1], rows: values[at + 2] }
+        };
+        Ok((last - count..last).map(summary).collect())
+    }
+
+    /// The gradient of a parameter after a step, in PyTorch's order.
+    pub fn read_gradient(&self, name: &str) -> Result<Vec<f32>> {
+        let unknown = || Error::Unknown { what: "gradient", name: name.to_owned(), known: self.plan.trainable_names().collect::<Vec<_>>().join(", ") };
+        let slice = self.plan.trainable.get(name).ok_or_else(unknown)?;
+        let buffer = self.gradients.as_ref().ok_or_else(unknown)?;
+        Ok(slice.shape.unpack(&self.gpu.read(buffer, slice.offset, slice.shape.padded_count())?))
+    }
+
+    /// Fills the whole pool with NaN: a kernel that reads what nobody wrote shows at once.
+    pub fn poison(&self) {
+        for (buffer, bytes) in self.slots.iter().zip(&self.plan.pool.slots) {
+            self.gpu.write(buffer, 0, &vec![f32::NAN; (*bytes / 4) as usize]);
+        }
+    }
+
+    /// Names of the first layer, in forward order, whose output is not finite, found by running
+    /// forward again on the present batch with every dispatch followed by a look at what it wrote.
+    pub fn first_not_finite(&mut self) -> Result<Option<String>> {
+        for at in 0..self.steps.len() {
+            let step = &self.steps[at];
+            if step.phase > Phase::Forward {
+                break;
+            }
+            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                pass.set_pipeline(&step.pipeline);
+                pass.set_bind_group(0, &step.bind_group, &[]);
+                pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
+            }
+            self.gpu.submit(encoder);
+            let dispatch = &self.plan.dispatches[at];
+            for &(name, id) in &dispatch.bindings {
+                let float = !matches!(name, "bits" | "argmax_out" | "history");
+                if id == NOTHING || !float || !crate::memory::writes(dispatch, name) {
+                    continue;
+                }
+                let bytes = self.plan.buffers[id.0 as usize].bytes;
+                let buffer = match self.plan.pool.slot_of[id.0 as usize] {
+                    Some(slot) => &self.slots[slot],
+                    None => match &self.owned[id.0 as usize] {
+                        Some(buffer) => buffer,
+                        None => continue,
+                    },
+                };
+                if self.gpu.read(buffer, 0, (bytes / 4) as usize)?.iter().any(|value| !value.is_finite()) {
+                    return Ok(Some(dispatch.layer.clone()));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn owned_buffer(&self, id: BufferId) -> Result<&wgpu::Buffer> {
+        let missing = || Error::Graph("the plan does not hold this tensor".to_owned());
+        self.owned.get(id.0 as usize).and_then(Option::as_ref).ok_or_else(missing)
+    }
+}

@@ -1,0 +1,113 @@
+//! The one table that picks kernel shapes for an adapter.
+
+use frostline_shaders::Share;
+
+/// What kind of adapter the kernels are to be shaped for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A processor that has subgroups (llvmpipe, SwiftShader): weights are handed round.
+    Subgroup {
+        /// Lanes of a subgroup.
+        size: u32,
+    },
+    /// Anything else: every lane loads its own operands; runs on every adapter.
+    Portable,
+}
+
+/// The tile of a convolution kernel (see the constants of `conv2d.wgsl`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tile {
+    /// Channels a lane computes.
+    pub tm: u32,
+    /// Pixels of a row a lane computes.
+    pub pw: u32,
+    /// Pixels a lane of `backward_weight` takes in at a time.
+    pub u: u32,
+}
+
+/// Kernel shapes for one class of adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tuning {
+    /// The class they are for.
+    pub class: Class,
+    /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
+    pub fill: usize,
+}
+
+impl Tuning {
+    /// Kernels without subgroups.
+    pub fn portable() -> Self {
+        Self { class: Class::Portable, fill: 16 }
+    }
+
+    /// Kernels for subgroups of `size` lanes.
+    pub fn subgroup(size: u32) -> Self {
+        Self { class: Class::Subgroup { size }, fill: 16 }
+    }
+
+    /// Which snippet shares the weights.
+    pub fn share(&self) -> Share {
+        match self.class {
+            Class::Subgroup { .. } => Share::Subgroup,
+            Class::Portable => Share::Portable,
+        }
+    }
+
+    /// (lanes that share weights, workgroup size) of the convolution kernels.
+    pub fn lanes(&self) -> (u32, u32) {
+        match self.class {
+            Class::Subgroup { size } => (size, size),
+            Class::Portable => (1, 64),
+        }
+    }
+
+    /// The tile for `forward` and `backward_input` of a convolution that writes rows of `width`
+    /// pixels with `channels` channels.
+    pub fn conv(&self, width: usize, channels: usize) -> Tile {
+        let tm = match (self.class, channels.next_multiple_of(4)) {
+            (Class::Portable, c) => c.min(8),
+            (Class::Subgroup { .. }, c) if c % 32 == 0 || c > 64 => 32,
+            (Class::Subgroup { .. }, c) => c.min(16),
+        };
+        let widest = match self.class {
+            Class::Portable => 4,
+            Class::Subgroup { .. } if tm <= 16 => 14,
+            Class::Subgroup { .. } => 7,
+        };
+        Tile { tm: tm as u32, pw: strip(width, widest), u: 1 }
+    }
+
+    /// The tile for `backward_weight` of a convolution with rows of `kw` taps and `stride`.
+    pub fn conv_weight(&self, kw: usize, stride: usize, channels: usize) -> Tile {
+        let widest = match (self.class, kw) {
+            (Class::Portable, 0..=3) => 8,
+            (Class::Portable, _) => 4,
+            (_, 1) => 32,
+            (_, 2..=3) => 32,
+            (_, 4..=5) => 16,
+            _ => 8,
+        };
+        let tm = channels.next_multiple_of(4).min(widest);
+        Tile { tm: tm as u32, pw: 1, u: if kw > stride && tm <= 16 { 2 } else { 1 } }
+    }
+}
+
+/// The strip width up to `widest` that wastes fewest pixels of a row; the widest of the best.
+fn strip(width: usize, widest: usize) -> u32 {
+    let waste = |pw: usize| width.div_ceil(pw) * pw - width;
+    // Narrow strips load too much for what they compute: a pixel wasted is cheaper than that.
+    let narrowest = (widest / 2).max(1).min(width);
+    (narrowest..=widest.min(width.max(1))).rev().min_by_key(|&pw| (waste(pw), widest - pw)).unwrap_or(1) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strips_fit_the_widths_of_resnets() {
+        for (width, widest, expected) in [(56, 7, 7), (28, 14, 14), (14, 7, 7), (7, 7, 7), (112, 7, 7), (4, 7, 4), (1, 7, 1)] {
+            assert_eq!(strip(width, widest), expected, "rows of {width}");
+        }
+    }
+}
