@@ -22,7 +22,7 @@ pub struct Gpu {
 /// What the host has asked of a device so far: a steady step adds one submit and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requests {
-    /// Buffers allocated.
+    /// Buffers and textures allocated.
     pub buffers: u64,
     /// Pipelines compiled.
     pub pipelines: u64,
@@ -123,6 +123,31 @@ impl Gpu {
         let refused = pollster::block_on(validation.pop()).is_some();
         let failed = pollster::block_on(memory.pop()).is_some() || refused;
         if failed { Err(Error::OutOfMemory { bytes, purpose: purpose.to_owned() }) } else { Ok(buffer) }
+    }
+
+    /// A texture of `vec4f` texels, or an error that says how many bytes it was about.
+    pub(crate) fn texture(&self, purpose: &str, width: u32, height: u32) -> Result<wgpu::Texture> {
+        self.check()?;
+        self.buffers.fetch_add(1, Ordering::Relaxed);
+        let bytes = 16 * u64::from(width) * u64::from(height);
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let texture = self.device.create_texture(&wgpu::TextureDescriptor {
+            label: Some(purpose),
+            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: wgpu::TextureFormat::Rgba32Float,
+            usage: wgpu::TextureUsages::TEXTURE_BINDING
+                | wgpu::TextureUsages::STORAGE_BINDING
+                | wgpu::TextureUsages::COPY_DST
+                | wgpu::TextureUsages::COPY_SRC,
+            view_formats: &[],
+        });
+        let refused = pollster::block_on(validation.pop()).is_some();
+        let failed = pollster::block_on(memory.pop()).is_some() || refused;
+        if failed { Err(Error::OutOfMemory { bytes, purpose: purpose.to_owned() }) } else { Ok(texture) }
     }
 
     /// Storage that the host can write and read.

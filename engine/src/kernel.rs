@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use frostline_shaders::Share;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
 use wgpu::naga;
 
@@ -34,6 +34,8 @@ pub struct Variant {
     pub constants: Vec<(&'static str, u32)>,
     /// How weights are shared.
     pub share: Share,
+    /// Bindings that are textures.
+    pub textures: Vec<&'static str>,
 }
 
 /// How a kernel uses a binding.
@@ -61,6 +63,8 @@ pub enum Scalar {
 pub struct Reflection {
     /// Binding index and access by name.
     pub bindings: BTreeMap<String, (u32, Access)>,
+    /// Bindings that may be textures: arrays of `vec4f` that are only read or only written.
+    pub texels: BTreeSet<String>,
     /// Byte offset and whether it is a float, of every field of `Params`.
     pub fields: BTreeMap<String, (u32, bool)>,
     /// Bytes of `Params`.
@@ -75,7 +79,7 @@ pub fn reflect(kernel: Kernel) -> Result<Arc<Reflection>> {
     }
     let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
     // The portable text declares the same bindings as any other and needs no capability.
-    let text = frostline_shaders::source(kernel.file, &[], Share::Portable).map_err(|error| fail(error.to_string()))?;
+    let text = frostline_shaders::source(kernel.file, &[], Share::Portable, &[]).map_err(|error| fail(error.to_string()))?;
     let module = naga::front::wgsl::parse_str(&text).map_err(|error| fail(error.emit_to_string(&text)))?;
     let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty())
         .validate(&module)
@@ -88,7 +92,7 @@ pub fn reflect(kernel: Kernel) -> Result<Arc<Reflection>> {
 }
 
 fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflection {
-    let mut reflection = Reflection { bindings: BTreeMap::new(), fields: BTreeMap::new(), params_bytes: 0 };
+    let mut reflection = Reflection { bindings: BTreeMap::new(), texels: BTreeSet::new(), fields: BTreeMap::new(), params_bytes: 0 };
     for (handle, variable) in module.global_variables.iter() {
         let (Some(name), Some(binding)) = (&variable.name, &variable.binding) else { continue };
         if info[handle].is_empty() {
@@ -100,6 +104,10 @@ fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflecti
             _ => Access::Params,
         };
         reflection.bindings.insert(name.clone(), (binding.binding, access));
+        let both = info[handle].contains(naga::valid::GlobalUse::READ | naga::valid::GlobalUse::WRITE);
+        if is_array_of_vec4f(module, variable.ty) && !both {
+            reflection.texels.insert(name.clone());
+        }
         if let (Access::Params, naga::TypeInner::Struct { members, span }) = (access, &module.types[variable.ty].inner) {
             reflection.params_bytes = *span;
             for member in members {
@@ -109,6 +117,12 @@ fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflecti
         }
     }
     reflection
+}
+
+fn is_array_of_vec4f(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
+    let naga::TypeInner::Array { base, .. } = module.types[ty].inner else { return false };
+    let naga::TypeInner::Vector { size: naga::VectorSize::Quad, scalar } = module.types[base].inner else { return false };
+    scalar.kind == naga::ScalarKind::Float
 }
 
 /// The pipelines compiled so far, by variant.
@@ -137,7 +151,7 @@ impl Pipelines {
 fn compile(device: &wgpu::Device, variant: &Variant) -> Result<wgpu::ComputePipeline> {
     let kernel = variant.kernel;
     let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
-    let text = frostline_shaders::source(kernel.file, &variant.constants, variant.share).map_err(|e| fail(e.to_string()))?;
+    let text = frostline_shaders::source(kernel.file, &variant.constants, variant.share, &variant.textures).map_err(|e| fail(e.to_string()))?;
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.file), source: wgpu::ShaderSource::Wgsl(text.into()) };
     // SAFETY: every index in our kernels is bounded by `Params`, and the tests run them with the
@@ -146,19 +160,11 @@ fn compile(device: &wgpu::Device, variant: &Variant) -> Result<wgpu::ComputePipe
     let reflection = reflect(kernel)?;
     let entries: Vec<wgpu::BindGroupLayoutEntry> = reflection
         .bindings
-        .values()
-        .map(|&(binding, access)| wgpu::BindGroupLayoutEntry {
+        .iter()
+        .map(|(name, &(binding, access))| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: match access {
-                    Access::Params => wgpu::BufferBindingType::Uniform,
-                    Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
-                    Access::Write => wgpu::BufferBindingType::Storage { read_only: false },
-                },
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
+            ty: binding_type(access, variant.textures.iter().any(|texture| texture == name)),
             count: None,
         })
         .collect();
@@ -180,5 +186,22 @@ fn compile(device: &wgpu::Device, variant: &Variant) -> Result<wgpu::ComputePipe
     match pollster::block_on(scope.pop()) {
         Some(error) => Err(fail(error.to_string())),
         None => Ok(pipeline),
+    }
+}
+
+fn binding_type(access: Access, texture: bool) -> wgpu::BindingType {
+    let view_dimension = wgpu::TextureViewDimension::D2;
+    let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+    match (access, texture) {
+        (Access::Params, _) => buffer(wgpu::BufferBindingType::Uniform),
+        (Access::Read, false) => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
+        (Access::Write, false) => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
+        (Access::Read, true) => {
+            wgpu::BindingType::Texture { sample_type: wgpu::TextureSampleType::Float { filterable: false }, view_dimension, multisampled: false }
+        }
+        (Access::Write, true) => {
+            let (access, format) = (wgpu::StorageTextureAccess::WriteOnly, wgpu::TextureFormat::Rgba32Float);
+            wgpu::BindingType::StorageTexture { access, format, view_dimension }
+        }
     }
 }

@@ -17,15 +17,15 @@ pub(crate) struct Lifetime {
 /// Slots of the pool, and which of them each virtual buffer is in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
-    /// Bytes of each slot.
-    pub slots: Vec<u64>,
+    /// Bytes of each slot, and whether it is a texture.
+    pub slots: Vec<(u64, bool)>,
     /// Slot of each virtual buffer that lives in the pool.
     pub slot_of: Vec<Option<usize>>,
 }
 
 impl Pool {
     pub fn bytes(&self) -> u64 {
-        self.slots.iter().sum()
+        self.slots.iter().map(|(bytes, _)| bytes).sum()
     }
 }
 
@@ -62,14 +62,15 @@ pub(crate) fn assign(buffers: &[Buffer], lifetimes: &[Option<Lifetime>], dispatc
         // The largest first: it is the hardest to place.
         starts[at].sort_by_key(|&id| (std::cmp::Reverse(buffers[id].bytes), id));
         for &id in &starts[at] {
-            let bytes = buffers[id].bytes;
-            let fitting = free.iter().copied().filter(|&slot| pool.slots[slot] >= bytes).min_by_key(|&slot| (pool.slots[slot], slot));
-            let slot = fitting.or_else(|| free.iter().copied().max_by_key(|&slot| (pool.slots[slot], slot))).unwrap_or_else(|| {
-                pool.slots.push(bytes);
+            let Buffer { bytes, texture, .. } = buffers[id];
+            let alike = || free.iter().copied().filter(|&slot| pool.slots[slot].1 == texture);
+            let fitting = alike().filter(|&slot| pool.slots[slot].0 >= bytes).min_by_key(|&slot| (pool.slots[slot], slot));
+            let slot = fitting.or_else(|| alike().max_by_key(|&slot| (pool.slots[slot], slot))).unwrap_or_else(|| {
+                pool.slots.push((bytes, texture));
                 pool.slots.len() - 1
             });
             free.retain(|&other| other != slot);
-            pool.slots[slot] = pool.slots[slot].max(bytes);
+            pool.slots[slot].0 = pool.slots[slot].0.max(bytes);
             pool.slot_of[id] = Some(slot);
         }
         free.extend(ends[at].iter().filter_map(|&id| pool.slot_of[id]));
@@ -84,7 +85,7 @@ mod tests {
     #[test]
     fn buffers_alive_together_never_share_a_slot() {
         let buffers: Vec<Buffer> =
-            [64, 32, 64, 128].iter().map(|&bytes| Buffer { label: String::new(), bytes, home: Home::Pool }).collect();
+            [64, 32, 64, 128].iter().map(|&bytes| Buffer { label: String::new(), bytes, home: Home::Pool, texture: false }).collect();
         let life = |first, last| Some(Lifetime { first, last });
         let pool = assign(&buffers, &[life(0, 1), life(1, 2), life(2, 3), life(3, 4)], 5);
         assert_eq!(pool.slot_of[0], pool.slot_of[2], "the first is free when the third starts");

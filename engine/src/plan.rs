@@ -12,6 +12,7 @@ use crate::ops::Activation;
 use crate::record::{Backward, Buffer, BufferId, Dispatch, Forward, Home, NOTHING, Phase, Recorder, gradient_of, saved_by};
 use crate::shape::Shape;
 use crate::tuning::Tuning;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A list of dispatches with their buffers: everything about a step except the device.
@@ -31,6 +32,7 @@ pub struct Plan {
     pub(crate) optim: Option<Optim>,
     /// Group of each update dispatch, in order.
     pub(crate) update_groups: Vec<Option<usize>>,
+    weight_copies: BTreeSet<usize>,
     ledger: Ledger,
     unfrozen: Option<Box<Ledger>>,
 }
@@ -143,6 +145,9 @@ impl Plan {
         }
         let output_buffer = recorder.value(output);
         let history = saved_by(&recorder, output, "history");
+        let host: Vec<BufferId> = [output_buffer].into_iter().chain(history).chain(labels.map(|(id, _)| id)).collect();
+        recorder.choose_textures(&host)?;
+        let weight_copies = (0..recorder.buffers.len()).filter(|&id| recorder.is_weight_copy(id)).collect();
         let (buffers, mut dispatches) = (recorder.buffers, recorder.dispatches);
         // Prologue first; the order within each phase stays.
         dispatches.sort_by_key(|dispatch| dispatch.phase != Phase::Prologue);
@@ -161,6 +166,7 @@ impl Plan {
             update_groups,
             ledger: Ledger::default(),
             unfrozen: None,
+            weight_copies,
             buffers,
             dispatches,
         };
@@ -203,7 +209,7 @@ impl Plan {
             }
         }
         let mut kept = vec![];
-        for (id, buffer) in self.buffers.iter().enumerate().filter(|(id, _)| read[*id]) {
+        for (id, buffer) in self.buffers.iter().enumerate().filter(|(id, _)| read[*id] && !self.weight_copies.contains(id)) {
             let input = self.inputs.iter().any(|(input, _)| input.0 as usize == id);
             match (writer[id], &buffer.home) {
                 (Some(dispatch), Home::Pool) => kept.push((dispatch.layer.clone(), buffer.bytes)),
@@ -247,6 +253,7 @@ fn backward(recorder: &mut Recorder<'_>, last: TensorId, seed: BufferId) {
             recorded.op.backward(&mut Backward { recorder, node, grad_output });
         }
     }
+    recorder.bring_gradients_home();
 }
 
 impl fmt::Display for Plan {

@@ -17,6 +17,11 @@ pub struct BufferId(pub(crate) u32);
 /// For a binding that the kernel declares but, with these constants, does not use.
 pub const NOTHING: BufferId = BufferId(u32::MAX);
 
+static COPY: Kernel = Kernel { file: "copy", entry: "forward" };
+
+/// 16,384 rows of 1,024 texels: what every adapter allows.
+const LARGEST_TEXTURE: u64 = 16_384 * 16 * frostline_shaders::TEXELS_PER_ROW as u64;
+
 /// Where a virtual buffer lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Home {
@@ -47,6 +52,8 @@ pub struct Buffer {
     pub bytes: u64,
     /// Where it lives.
     pub home: Home,
+    /// Whether it is a texture of `vec4f` texels rather than a buffer.
+    pub texture: bool,
 }
 
 /// When a dispatch runs.
@@ -160,6 +167,7 @@ pub(crate) struct Recorder<'g> {
     values: HashMap<TensorId, BufferId>,
     gradients: HashMap<TensorId, BufferId>,
     saved: HashMap<(usize, &'static str), BufferId>,
+    published: HashMap<TensorId, BufferId>,
     phase: Phase,
     error: Option<Error>,
 }
@@ -177,6 +185,7 @@ impl<'g> Recorder<'g> {
             values: HashMap::new(),
             gradients: HashMap::new(),
             saved: HashMap::new(),
+            published: HashMap::new(),
             phase: Phase::Forward,
             error: None,
         }
@@ -192,7 +201,7 @@ impl<'g> Recorder<'g> {
     }
 
     pub fn buffer(&mut self, label: impl Into<String>, bytes: u64, home: Home) -> BufferId {
-        self.buffers.push(Buffer { label: label.into(), bytes, home });
+        self.buffers.push(Buffer { label: label.into(), bytes, home, texture: false });
         BufferId(self.buffers.len() as u32 - 1)
     }
 
@@ -212,6 +221,74 @@ impl<'g> Recorder<'g> {
         let buffer = self.buffer(tensor.name, tensor.shape.bytes(), home);
         self.values.insert(id, buffer);
         buffer
+    }
+
+    /// How often the ops read `id`.
+    fn readers(&self, id: TensorId) -> usize {
+        self.graph.nodes.iter().flat_map(|node| &node.inputs).filter(|&&input| input == id).count()
+    }
+
+    /// Copies the gradients of parameters that ended up elsewhere into the flat buffer. A weight's
+    /// is written there at once; that of an image recorded as a parameter may be another op's
+    /// buffer, passed on, or a sum.
+    pub fn bring_gradients_home(&mut self) {
+        for index in 0..self.graph.tensors.len() {
+            let tensor = &self.graph.tensors[index];
+            let Some(&gradient) = self.gradients.get(&TensorId(index as u32)) else { continue };
+            let home = Home::Gradient(tensor.name.clone());
+            if matches!(tensor.role, Role::Parameter(_)) && self.buffers[gradient.0 as usize].home != home {
+                let bytes = tensor.shape.bytes();
+                let flat = self.buffer(format!("grad {}", tensor.name), bytes, home);
+                self.dispatch(&tensor.name, Phase::Backward, crate::ops::conv2d::sum_partials(gradient, flat, 1, bytes));
+            }
+        }
+    }
+
+    /// The buffer of a weight for kernels that read it much: where activations are textures, a
+    /// texture too, copied once if the weight is frozen and in every step if it trains.
+    pub fn weight(&mut self, id: TensorId) -> BufferId {
+        let value = self.value(id);
+        if !self.tuning.textures {
+            return value;
+        }
+        if let Some(&copy) = self.published.get(&id) {
+            return copy;
+        }
+        let tensor = self.graph.tensor(id);
+        let (layer, bytes) = (tensor.name.rsplit_once('.').map_or("", |(layer, _)| layer).to_owned(), tensor.shape.bytes());
+        let (phase, home) = if self.wanted[id.index()] { (Phase::Forward, Home::Pool) } else { (Phase::Prologue, Home::Plan) };
+        let copy = self.buffer(format!("copy of {}", tensor.name), bytes, home);
+        self.published.insert(id, copy);
+        let size4 = (bytes / 16) as usize;
+        self.dispatch(&layer, phase, Request::new(COPY, grid(size4, 64)).bind(&[("x", value), ("y", copy)]).params(&[("size4", size4)]));
+        copy
+    }
+
+    /// Turns into textures what only kernels touch, and only as arrays of `vec4f`; `host` stays.
+    pub fn choose_textures(&mut self, host: &[BufferId]) -> Result<()> {
+        if !self.tuning.textures {
+            return Ok(());
+        }
+        for (id, buffer) in self.buffers.iter_mut().enumerate() {
+            let inside = matches!(buffer.home, Home::Pool | Home::Plan) && !host.contains(&BufferId(id as u32));
+            buffer.texture = inside && buffer.bytes <= LARGEST_TEXTURE;
+        }
+        for dispatch in &self.dispatches {
+            let reflection = reflect(dispatch.variant.kernel)?;
+            for (_, id) in dispatch.bindings.iter().filter(|(name, id)| *id != NOTHING && !reflection.texels.contains(*name)) {
+                self.buffers[id.0 as usize].texture = false;
+            }
+        }
+        for dispatch in &mut self.dispatches {
+            let textures = dispatch.bindings.iter().filter(|(_, id)| *id != NOTHING && self.buffers[id.0 as usize].texture);
+            dispatch.variant.textures = textures.map(|(name, _)| *name).collect();
+        }
+        Ok(())
+    }
+
+    /// Is this a copy of a weight, made for reading?
+    pub fn is_weight_copy(&self, id: usize) -> bool {
+        self.published.values().any(|copy| copy.0 as usize == id)
     }
 
     /// Makes the next use of `id`'s value a new buffer: it is about to be computed again.
@@ -245,7 +322,7 @@ impl<'g> Recorder<'g> {
             return Err(wrong(format!("Params has no field `{name}`")));
         }
         self.dispatches.push(Dispatch {
-            variant: Variant { kernel: request.kernel, constants: request.constants, share: self.tuning.share() },
+            variant: Variant { kernel: request.kernel, constants: request.constants, share: self.tuning.share(), textures: vec![] },
             layer: layer.to_owned(),
             phase,
             bindings: request.bindings,
@@ -293,6 +370,12 @@ macro_rules! common {
             pub fn input(&mut self, i: usize) -> BufferId {
                 let id = self.node().inputs[i];
                 self.recorder.value(id)
+            }
+
+            /// Buffer of input `i`, a weight that the kernel reads much.
+            pub fn weight(&mut self, i: usize) -> BufferId {
+                let id = self.node().inputs[i];
+                self.recorder.weight(id)
             }
 
             /// Buffer of the output.
@@ -404,7 +487,8 @@ impl Backward<'_, '_> {
         let id = self.node().inputs[i];
         let tensor = self.recorder.graph.tensor(id);
         let home = match tensor.role {
-            Role::Parameter(_) => Home::Gradient(tensor.name.clone()),
+            // Of several contributions each has its own buffer, and the last is copied at the end.
+            Role::Parameter(_) if self.recorder.readers(id) == 1 => Home::Gradient(tensor.name.clone()),
             _ => Home::Pool,
         };
         let earlier = self.recorder.gradients.get(&id).copied();

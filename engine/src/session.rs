@@ -9,6 +9,7 @@ use crate::ops::cross_entropy::HISTORY;
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
+use crate::store::Store;
 use std::sync::Arc;
 
 /// Uniforms start at multiples of this on every adapter.
@@ -25,6 +26,12 @@ pub struct Summary {
     pub rows: f32,
 }
 
+/// What a binding is bound to: the last number is the size in bytes.
+enum Place<'a> {
+    Buffer(&'a wgpu::Buffer, u64, u64),
+    Texture(&'a wgpu::TextureView, u64),
+}
+
 struct Step {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
@@ -39,8 +46,8 @@ pub struct Session {
     gpu: Arc<Gpu>,
     plan: Plan,
     steps: Vec<Step>,
-    slots: Vec<wgpu::Buffer>,
-    owned: Vec<Option<wgpu::Buffer>>,
+    slots: Vec<Store>,
+    owned: Vec<Option<Store>>,
     gradients: Option<wgpu::Buffer>,
     uniforms: wgpu::Buffer,
     executed: Cost,
@@ -54,10 +61,10 @@ impl Session {
         if let Some(buffer) = plan.buffers.iter().find(|buffer| buffer.bytes > limit) {
             return Err(Error::TooLarge { tensor: buffer.label.clone(), bytes: buffer.bytes, limit });
         }
-        let slots = plan.pool.slots.iter().map(|&bytes| gpu.storage("activations", bytes)).collect::<Result<Vec<_>>>()?;
+        let slots = plan.pool.slots.iter().map(|&(bytes, texture)| Store::new(gpu, "activations", bytes, texture)).collect::<Result<Vec<_>>>()?;
         let mut owned = vec![];
         for buffer in &plan.buffers {
-            owned.push(if buffer.home == Home::Plan { Some(gpu.storage(&buffer.label, buffer.bytes)?) } else { None });
+            owned.push(if buffer.home == Home::Plan { Some(Store::new(gpu, &buffer.label, buffer.bytes, buffer.texture)?) } else { None });
         }
         let gradients = if plan.trainable.is_empty() { None } else { Some(gpu.storage("gradients", plan.trainable.bytes())?) };
         let uniform_bytes = UNIFORM * plan.dispatches.len() as u64;
@@ -89,11 +96,18 @@ impl Session {
         let mut entries = vec![];
         let mut cost = Cost { dispatches: 1, macs: dispatch.macs, ..Cost::default() };
         for (name, &(binding, access)) in &reflection.bindings {
-            let (buffer, offset, size) = match access {
-                Access::Params => (&self.uniforms, at as u64 * UNIFORM, UNIFORM),
+            let place = match access {
+                Access::Params => Place::Buffer(&self.uniforms, at as u64 * UNIFORM, UNIFORM),
                 Access::Read | Access::Write => {
                     let id = dispatch.bindings.iter().find(|(bound, _)| bound == name).map_or(NOTHING, |(_, id)| *id);
-                    self.resolve(id, params, optimizer)?.unwrap_or((nothing, 0, 0))
+                    self.resolve(id, params, optimizer)?.unwrap_or(Place::Buffer(nothing, 0, 0))
+                }
+            };
+            let (resource, size) = match place {
+                Place::Texture(view, bytes) => (wgpu::BindingResource::TextureView(view), bytes),
+                Place::Buffer(buffer, offset, bytes) => {
+                    let size = std::num::NonZeroU64::new(bytes.max(16));
+                    (wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }), bytes)
                 }
             };
             match access {
@@ -101,8 +115,7 @@ impl Session {
                 Access::Write => cost.bytes_written += size,
                 Access::Params => {}
             }
-            let size = std::num::NonZeroU64::new(size.max(16));
-            entries.push(wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }) });
+            entries.push(wgpu::BindGroupEntry { binding, resource });
         }
         let label = format!("{} {}", kernel.name(), dispatch.layer);
         let descriptor = wgpu::BindGroupDescriptor { label: Some(&label), layout: &pipeline.get_bind_group_layout(0), entries: &entries };
@@ -121,7 +134,7 @@ impl Session {
     }
 
     /// Device buffer, offset and size of a virtual buffer.
-    fn resolve<'a>(&'a self, id: BufferId, params: &'a Params, optimizer: Option<&'a Optimizer>) -> Result<Option<(&'a wgpu::Buffer, u64, u64)>> {
+    fn resolve<'a>(&'a self, id: BufferId, params: &'a Params, optimizer: Option<&'a Optimizer>) -> Result<Option<Place<'a>>> {
         if id == NOTHING {
             return Ok(None);
         }
@@ -133,27 +146,31 @@ impl Session {
         };
         let run = |layout: &crate::layout::Layout, first: &str, last: &str| layout.run(first, last).ok_or_else(missing);
         let (values, statistics) = (&params.parameters, &params.statistics);
+        let bytes = buffer.bytes;
+        let whole = |store: &'a Store| match store {
+            Store::Buffer(buffer) => Place::Buffer(buffer, 0, bytes),
+            Store::Texture { view, .. } => Place::Texture(view, bytes),
+        };
         let place = match &buffer.home {
-            Home::Pool => {
-                let slot = self.plan.pool.slot_of[id.0 as usize].ok_or_else(missing)?;
-                (&self.slots[slot], 0, buffer.bytes)
+            Home::Pool => whole(&self.slots[self.plan.pool.slot_of[id.0 as usize].ok_or_else(missing)?]),
+            Home::Plan => whole(self.store(id)?),
+            Home::Parameter(name) => Place::Buffer(&values.1, within(&values.0, name)?, bytes),
+            Home::Statistic(name) => Place::Buffer(&statistics.1, within(&statistics.0, name)?, bytes),
+            Home::Gradient(name) => {
+                Place::Buffer(self.gradients.as_ref().ok_or_else(missing)?, within(&self.plan.trainable, name)?, bytes)
             }
-            Home::Plan => (self.owned[id.0 as usize].as_ref().ok_or_else(missing)?, 0, buffer.bytes),
-            Home::Parameter(name) => (&values.1, within(&values.0, name)?, buffer.bytes),
-            Home::Statistic(name) => (&statistics.1, within(&statistics.0, name)?, buffer.bytes),
-            Home::Gradient(name) => (self.gradients.as_ref().ok_or_else(missing)?, within(&self.plan.trainable, name)?, buffer.bytes),
             Home::ParameterRun(first, last) => {
                 let (offset, bytes) = run(&values.0, first, last)?;
-                (&values.1, offset, bytes)
+                Place::Buffer(&values.1, offset, bytes)
             }
             Home::GradientRun(first, last) => {
                 let (offset, bytes) = run(&self.plan.trainable, first, last)?;
-                (self.gradients.as_ref().ok_or_else(missing)?, offset, bytes)
+                Place::Buffer(self.gradients.as_ref().ok_or_else(missing)?, offset, bytes)
             }
             Home::MomentRun(slot, first, last) => {
                 let optimizer = optimizer.ok_or_else(missing)?;
                 let (offset, bytes) = run(&optimizer.layout, first, last)?;
-                (&optimizer.moments[*slot], offset, bytes)
+                Place::Buffer(&optimizer.moments[*slot], offset, bytes)
             }
         };
         Ok(Some(place))
@@ -170,7 +187,7 @@ impl Session {
         if values.len() != shape.count() {
             return Err(Error::data("input", &shape, format!("{} values", values.len())));
         }
-        self.gpu.write(self.owned_buffer(buffer)?, 0, &shape.pack_nhwc(values));
+        self.store(buffer)?.write(&self.gpu, &shape.pack_nhwc(values));
         Ok(())
     }
 
@@ -180,7 +197,7 @@ impl Session {
         if labels.len() != n {
             return Err(Error::Data { tensor: "labels".to_owned(), expected: format!("{n} labels"), got: labels.len().to_string() });
         }
-        self.gpu.queue.write_buffer(self.owned_buffer(buffer)?, 0, bytemuck::cast_slice(labels));
+        self.gpu.queue.write_buffer(self.store(buffer)?.buffer()?, 0, bytemuck::cast_slice(labels));
         Ok(())
     }
 
@@ -190,7 +207,7 @@ impl Session {
         if values.len() != shape.count() {
             return Err(Error::data("the output's gradient", &shape, format!("{} values", values.len())));
         }
-        self.gpu.write(self.owned_buffer(buffer)?, 0, &shape.pack(values));
+        self.store(buffer)?.write(&self.gpu, &shape.pack(values));
         Ok(())
     }
 
@@ -291,12 +308,12 @@ impl Session {
     /// The output's values in PyTorch's order; waits for the run.
     pub fn read_output(&self) -> Result<Vec<f32>> {
         let (buffer, shape) = self.plan.output;
-        Ok(shape.unpack(&self.gpu.read(self.owned_buffer(buffer)?, 0, shape.padded_count())?))
+        Ok(shape.unpack(&self.store(buffer)?.read(&self.gpu, shape.padded_count())?))
     }
 
     /// Loss and hits of the last run; waits for it.
     pub fn read_summary(&self) -> Result<Summary> {
-        let values = self.gpu.read(self.owned_buffer(self.plan.output.0)?, 0, 4)?;
+        let values = self.store(self.plan.output.0)?.read(&self.gpu, 4)?;
         Ok(Summary { loss: values[0], correct: values[1], rows: values[2] })
     }
 
@@ -304,7 +321,7 @@ impl Session {
     /// one transfer. At most [`HISTORY`] are remembered.
     pub fn read_history(&self, last: u64, count: usize) -> Result<Vec<Summary>> {
         let buffer = self.plan.history.ok_or_else(|| Error::Graph("this plan has no loss".to_owned()))?;
-        let values = self.gpu.read(self.owned_buffer(buffer)?, 0, 4 * HISTORY)?;
+        let values = self.store(buffer)?.read(&self.gpu, 4 * HISTORY)?;
         let count = (count as u64).min(last).min(HISTORY as u64);
         let summary = |step: u64| {
             let at = 4 * ((step % HISTORY as u64) as usize);
@@ -323,8 +340,8 @@ impl Session {
 
     /// Fills the whole pool with NaN: a kernel that reads what nobody wrote shows at once.
     pub fn poison(&self) {
-        for (buffer, bytes) in self.slots.iter().zip(&self.plan.pool.slots) {
-            self.gpu.write(buffer, 0, &vec![f32::NAN; (*bytes / 4) as usize]);
+        for (store, (bytes, _)) in self.slots.iter().zip(&self.plan.pool.slots) {
+            store.write(&self.gpu, &vec![f32::NAN; (*bytes / 4) as usize]);
         }
     }
 
@@ -351,14 +368,14 @@ impl Session {
                     continue;
                 }
                 let bytes = self.plan.buffers[id.0 as usize].bytes;
-                let buffer = match self.plan.pool.slot_of[id.0 as usize] {
+                let store = match self.plan.pool.slot_of[id.0 as usize] {
                     Some(slot) => &self.slots[slot],
                     None => match &self.owned[id.0 as usize] {
-                        Some(buffer) => buffer,
+                        Some(store) => store,
                         None => continue,
                     },
                 };
-                if self.gpu.read(buffer, 0, (bytes / 4) as usize)?.iter().any(|value| !value.is_finite()) {
+                if store.read(&self.gpu, (bytes / 4) as usize)?.iter().any(|value| !value.is_finite()) {
                     return Ok(Some(dispatch.layer.clone()));
                 }
             }
@@ -366,7 +383,7 @@ impl Session {
         Ok(None)
     }
 
-    fn owned_buffer(&self, id: BufferId) -> Result<&wgpu::Buffer> {
+    fn store(&self, id: BufferId) -> Result<&Store> {
         let missing = || Error::Graph("the plan does not hold this tensor".to_owned());
         self.owned.get(id.0 as usize).and_then(Option::as_ref).ok_or_else(missing)
     }

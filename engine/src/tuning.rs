@@ -30,6 +30,9 @@ pub struct Tile {
 pub struct Tuning {
     /// The class they are for.
     pub class: Class,
+    /// Activations live in textures: where a software driver samples textures faster than it
+    /// loads from storage buffers.
+    pub textures: bool,
     /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
     pub fill: usize,
 }
@@ -37,12 +40,12 @@ pub struct Tuning {
 impl Tuning {
     /// Kernels without subgroups.
     pub fn portable() -> Self {
-        Self { class: Class::Portable, fill: 16 }
+        Self { class: Class::Portable, textures: false, fill: 16 }
     }
 
     /// Kernels for subgroups of `size` lanes.
     pub fn subgroup(size: u32) -> Self {
-        Self { class: Class::Subgroup { size }, fill: 16 }
+        Self { class: Class::Subgroup { size }, textures: true, fill: 16 }
     }
 
     /// Which snippet shares the weights.

@@ -12,6 +12,7 @@ files![
     "add.wgsl",
     "batch_norm.wgsl",
     "conv2d.wgsl",
+    "copy.wgsl",
     "cross_entropy.wgsl",
     "depthwise_conv2d.wgsl",
     "global_avg_pool.wgsl",
@@ -23,4 +24,5 @@ files![
     "shared/finite.wgsl",
     "shared/share.portable.wgsl",
     "shared/share.subgroup.wgsl",
+    "shared/texel.wgsl",
 ];

@@ -1,6 +1,6 @@
 //! The WGSL kernels of frostline and the few lines of Rust that join them.
 //!
-//! A kernel file is plain WGSL that a reader can open and any WGSL tool can check. Three things
+//! A kernel file is plain WGSL that a reader can open and any WGSL tool can check. Four things
 //! are done to it before it reaches the driver, and all leave its line numbers alone:
 //!
 //! - `//!use shared/x.wgsl` appends a shared snippet **after** the file. `{share}` in the path is
@@ -9,13 +9,16 @@
 //! - a line `const NAME: u32 = 8;` may get another value from the host. Register-tile sizes must
 //!   be constants (WGSL has no run-time sized private arrays), so this is the one way to tune.
 //! - a loop marked `//!unroll` is written out (see the module of that name for why).
+//! - bindings that the host keeps in textures are rewritten to loads and stores of texels.
 #![forbid(unsafe_code)]
 
 mod constants;
 mod files;
+mod texture;
 mod unroll;
 
 pub use files::FILES;
+pub use texture::TEXELS_PER_ROW;
 
 /// How the lanes that need the same weights get them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,8 +60,9 @@ pub fn raw(path: &str) -> Result<&'static str, Error> {
     FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text).ok_or_else(|| Error::NoFile(path.to_owned()))
 }
 
-/// The text of `shaders/<file>.wgsl` as the driver sees it: constants set, snippets appended.
-pub fn source(file: &str, constants: &[(&str, u32)], share: Share) -> Result<String, Error> {
+/// The text of `shaders/<file>.wgsl` as the driver sees it: constants set, snippets appended, the
+/// bindings `textures` turned into textures, marked loops written out.
+pub fn source(file: &str, constants: &[(&str, u32)], share: Share, textures: &[&str]) -> Result<String, Error> {
     let text = raw(&format!("{file}.wgsl"))?;
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for &(name, value) in constants {
@@ -75,5 +79,9 @@ pub fn source(file: &str, constants: &[(&str, u32)], share: Share) -> Result<Str
             lines.push(raw(&path.trim().replace("{share}", share.word()))?.to_owned());
         }
     }
-    Ok(unroll::unroll(&lines.join("\n")))
+    let mut text = lines.join("\n");
+    if !textures.is_empty() {
+        text = texture::textures(&text, textures) + "\n" + raw("shared/texel.wgsl")?;
+    }
+    Ok(unroll::unroll(&text))
 }

@@ -1,11 +1,15 @@
 //! Every shader passes naga's validation, in every shape that the host gives it. No GPU needed.
 
-use frostline_shaders::{FILES, Share, source};
+use frostline_shaders::{FILES, Share, raw, source};
 use naga::valid::{Capabilities, SubgroupOperationSet, ValidationFlags, Validator};
 
 /// Parses and validates one text; panics with naga's own message, which names line and column.
 fn validate(file: &str, constants: &[(&str, u32)], share: Share) -> naga::Module {
-    let text = source(file, constants, share).expect("the source");
+    validate_with(file, constants, share, &[])
+}
+
+fn validate_with(file: &str, constants: &[(&str, u32)], share: Share, textures: &[&str]) -> naga::Module {
+    let text = source(file, constants, share, textures).expect("the source");
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|error| panic!("{file} {constants:?} {share:?}\n{}", error.emit_to_string(&text)));
     let mut capabilities = Capabilities::empty();
@@ -52,6 +56,32 @@ fn conv2d_is_valid_for_every_tile_and_kernel() {
                 validate("conv2d", &constants, share);
             }
         }
+    }
+}
+
+/// Bindings of a file that can be textures: arrays of vec4f that are only read or only written.
+fn possible_textures(file: &str) -> Vec<&'static str> {
+    let text = raw(&format!("{file}.wgsl")).expect("the file");
+    let both = ["running_mean", "running_var", "parameter", "momentum_buffer", "exp_avg", "exp_avg_sq", "history"];
+    let names = text.lines().filter(|line| line.contains(": array<vec4f>;")).filter_map(|line| {
+        let name = line.split_once("> ")?.1.split_once(':')?.0;
+        (!both.contains(&name)).then_some(name)
+    });
+    names.collect()
+}
+
+#[test]
+fn every_shader_is_valid_with_its_arrays_in_textures() {
+    for file in kernel_files() {
+        let textures = possible_textures(file);
+        validate_with(file, &[], Share::Subgroup, &textures);
+    }
+    for (kw, stride, overlap) in [(1, 1, 0), (1, 2, 0), (3, 2, 1), (7, 2, 5)] {
+        let constants = [("KW", kw), ("STRIDE", stride), ("OVERLAP", overlap), ("AFFINE", 2), ("RESIDUAL", 1), ("ACT", 1)];
+        validate_with("conv2d", &constants, Share::Subgroup, &possible_textures("conv2d"));
+    }
+    for mask in 0..4 {
+        validate_with("batch_norm", &[("ACT", 1), ("MASK", mask), ("RESIDUAL", 1)], Share::Subgroup, &possible_textures("batch_norm"));
     }
 }
 

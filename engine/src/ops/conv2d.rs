@@ -92,12 +92,23 @@ impl Sizes {
             _ => (1, 1),
         };
         let mut sizes = Self { n, h_in: h, w_in, c_in, h_out, w_out, c_out, kh, kw, stride, padding };
-        if kh == 1 && kw == 1 && stride == 1 && padding == Padding::default() {
+        if sizes.is_pointwise() {
             // A 1×1 convolution does not know where rows end: one long row wastes no strip.
             (sizes.n, sizes.h_in, sizes.h_out) = (1, 1, 1);
             (sizes.w_in, sizes.w_out) = (n * h * w_in, n * h * w_in);
         }
         sizes
+    }
+
+    /// Does every pixel of the output depend on the one pixel at its place?
+    fn is_pointwise(&self) -> bool {
+        self.kh == 1 && self.kw == 1 && self.stride == 1 && self.padding == Padding::default()
+    }
+
+    /// Is the whole batch one row of pixels, as [`Sizes::new`] makes it for a pointwise convolution?
+    /// A 3×3 window can leave a single row too, but the rows under it cannot be cut.
+    fn is_one_long_row(&self) -> bool {
+        self.is_pointwise() && self.n * self.h_out == 1
     }
 
     fn macs(&self) -> usize {
@@ -142,7 +153,7 @@ pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, affine: Affine, res
     let (kind, affine) = affine.parts();
     let bindings = [
         ("x", f.input(0)),
-        ("w", f.input(1)),
+        ("w", f.weight(1)),
         ("affine", affine),
         ("residual", residual.unwrap_or(NOTHING)),
         ("y", f.output()),
@@ -166,7 +177,7 @@ pub(crate) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferI
     let strips = sizes.n * sizes.h_in.div_ceil(stride) * strips_per_row;
     let tiles = sizes.c_in.next_multiple_of(4).div_ceil(tile.tm as usize);
     let phases = (stride * stride) as u32;
-    let bindings = [("w", b.input(1)), ("dy", dy), ("residual", earlier.unwrap_or(NOTHING)), ("dx", dx)];
+    let bindings = [("w", b.weight(1)), ("dy", dy), ("residual", earlier.unwrap_or(NOTHING)), ("dx", dx)];
     let request = sizes
         .request(BACKWARD_INPUT, [strips.div_ceil(wg as usize) as u32, tiles as u32, phases])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw), ("RESIDUAL", earlier.is_some() as u32)])
@@ -182,8 +193,8 @@ pub(crate) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, dy: Buffer
     let lanes = (sizes.kh * sizes.c_in.div_ceil(4)).div_ceil(wg as usize);
     let tiles = sizes.c_out.next_multiple_of(4).div_ceil(tile.tm as usize);
     let mut sizes = sizes;
-    if sizes.n * sizes.h_out == 1 {
-        // The one long row of a 1×1 convolution: cut it, or it could not be split.
+    if sizes.is_one_long_row() {
+        // Cut it, or it could not be split.
         let width = (1..=64).rev().find(|width| sizes.w_out.is_multiple_of(*width)).unwrap_or(1);
         (sizes.h_in, sizes.w_in) = (sizes.w_in / width, width);
         (sizes.h_out, sizes.w_out) = (sizes.h_in, width);

@@ -74,7 +74,7 @@ impl Op for DepthwiseConv2d {
         let strips_per_row = w.div_ceil(PIXELS);
         let affine = self.norm.as_ref().map(|norm| batch_norm::running_constant(f, norm, 2));
         let shapes = [f.shape(0), f.shape(1), y];
-        let bindings = [("x", f.input(0)), ("w", f.input(1)), ("affine", affine.unwrap_or(NOTHING)), ("y", f.output())];
+        let bindings = [("x", f.input(0)), ("w", f.weight(1)), ("affine", affine.unwrap_or(NOTHING)), ("y", f.output())];
         let request = self
             .request(FORWARD, shapes, n * h * strips_per_row * channel_blocks(y))
             .constants(&[("AFFINE", if affine.is_some() { 2 } else { 0 }), ("ACT", self.activation.code())])
@@ -110,7 +110,7 @@ impl Op for DepthwiseConv2d {
             }
         });
         batch_norm::accumulate(b, &mut |b, dx| {
-            let bindings = [("w", b.input(1)), ("dy", dy), ("dx", dx)];
+            let bindings = [("w", b.weight(1)), ("dy", dy), ("dx", dx)];
             b.dispatch(self.request(BACKWARD_INPUT, [x, w, y], x.rows() * channel_blocks(x)).bind(&bindings));
         });
     }

@@ -1,0 +1,68 @@
+//! Device memory for a virtual buffer: a buffer, or a texture of `vec4f` texels.
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use frostline_shaders::TEXELS_PER_ROW;
+
+const ROW_BYTES: u64 = 16 * TEXELS_PER_ROW as u64;
+
+/// Memory on the device.
+#[derive(Debug)]
+pub(crate) enum Store {
+    Buffer(wgpu::Buffer),
+    Texture { texture: wgpu::Texture, view: wgpu::TextureView },
+}
+
+impl Store {
+    pub fn new(gpu: &Gpu, purpose: &str, bytes: u64, texture: bool) -> Result<Self> {
+        if !texture {
+            return Ok(Self::Buffer(gpu.storage(purpose, bytes)?));
+        }
+        let texture = gpu.texture(purpose, TEXELS_PER_ROW, bytes.div_ceil(ROW_BYTES) as u32)?;
+        let view = texture.create_view(&Default::default());
+        Ok(Self::Texture { texture, view })
+    }
+
+    /// Writes `values` from the start on.
+    pub fn write(&self, gpu: &Gpu, values: &[f32]) {
+        match self {
+            Self::Buffer(buffer) => gpu.write(buffer, 0, values),
+            Self::Texture { texture, .. } => {
+                let rows = (4 * values.len() as u64).div_ceil(ROW_BYTES);
+                let mut padded = values.to_vec();
+                padded.resize((rows * ROW_BYTES / 4) as usize, 0.0);
+                let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ROW_BYTES as u32), rows_per_image: None };
+                gpu.queue.write_texture(texture.as_image_copy(), bytemuck::cast_slice(&padded), layout, extent(rows));
+            }
+        }
+    }
+
+    /// Reads `count` values from the start on; waits for the work before it.
+    pub fn read(&self, gpu: &Gpu, count: usize) -> Result<Vec<f32>> {
+        match self {
+            Self::Buffer(buffer) => gpu.read(buffer, 0, count),
+            Self::Texture { texture, .. } => {
+                let rows = (4 * count as u64).div_ceil(ROW_BYTES);
+                let staging = gpu.storage("a read-back", rows * ROW_BYTES)?;
+                let mut encoder = gpu.device.create_command_encoder(&Default::default());
+                let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ROW_BYTES as u32), rows_per_image: None };
+                let target = wgpu::TexelCopyBufferInfo { buffer: &staging, layout };
+                encoder.copy_texture_to_buffer(texture.as_image_copy(), target, extent(rows));
+                gpu.submit(encoder);
+                gpu.read(&staging, 0, count)
+            }
+        }
+    }
+
+    /// The buffer, if it is one.
+    pub fn buffer(&self) -> Result<&wgpu::Buffer> {
+        match self {
+            Self::Buffer(buffer) => Ok(buffer),
+            Self::Texture { .. } => Err(Error::Graph("a texture stands where a buffer was planned".to_owned())),
+        }
+    }
+}
+
+fn extent(rows: u64) -> wgpu::Extent3d {
+    wgpu::Extent3d { width: TEXELS_PER_ROW, height: rows as u32, depth_or_array_layers: 1 }
+}
