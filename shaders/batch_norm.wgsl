@@ -9,6 +9,7 @@
 //! invocation per (chunk, 4 channels); `finish` and `backward_finish` put the chunks together, one
 //! invocation per 4 channels; the others take 8 rows of 4 channels each.
 //!use shared/activation.wgsl
+//!use shared/finite.wgsl
 const WG: u32 = 64;
 const ACT: u32 = 0;        // 0: none, 1: relu, 2: relu6
 const RESIDUAL: u32 = 0;   // 1: + residual before the activation
@@ -80,8 +81,10 @@ fn finish(@builtin(global_invocation_id) id: vec3u) {
     }
     let variance = squares / count;
     write_statistics(c, mean, variance);
-    running_mean[c] = mix(running_mean[c], mean, vec4f(p.momentum));
-    running_var[c] = mix(running_var[c], squares / max(count - 1.0, 1.0), vec4f(p.momentum));
+    // One batch that is not finite would stay in the running statistics for ever.
+    let finite = are_finite(mean) & are_finite(squares);
+    running_mean[c] = select(running_mean[c], mix(running_mean[c], mean, vec4f(p.momentum)), finite);
+    running_var[c] = select(running_var[c], mix(running_var[c], squares / max(count - 1.0, 1.0), vec4f(p.momentum)), finite);
 }
 
 // Stats::Running: nothing of the batch is read.

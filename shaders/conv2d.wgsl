@@ -12,6 +12,7 @@
 //! image (lanes own input pixels), `backward_weight` keeps the weights in registers and walks over
 //! the pixels. All lanes must stay active for `share`: indices are clamped, never returned early.
 //!use shared/share.{share}.wgsl
+//!use shared/activation.wgsl
 
 const S: u32 = 8;         // lanes that share a block; 1 = every lane loads its own
 const WG: u32 = 8;        // workgroup size, a multiple of S
@@ -111,9 +112,7 @@ fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     if AFFINE == 1u { value += affine[c]; }
     if AFFINE == 2u { value = fma(value, affine[c], affine[p.c_out4 + c]); }
     if RESIDUAL == 1u { value += residual[at]; }
-    if ACT == 1u { value = max(value, vec4f()); }
-    if ACT == 2u { value = clamp(value, vec4f(), vec4f(6.0)); }
-    return value;
+    return activate(ACT, value);
 }
 
 // With a stride, an input pixel is reached by the taps of its phase only: kh ≡ ih + top (mod s).

@@ -3,6 +3,7 @@
 //!   backward_weight: dw[kh,kw,c] = Σ_{n,oh,ow} x[n, oh·s+kh−top, ow·s+kw−left, c]·dy[n,oh,ow,c]
 //!
 //! Every channel is its own convolution, so there is nothing to share between lanes.
+//!use shared/activation.wgsl
 const WG: u32 = 64;
 const PW: u32 = 4;        // neighbouring output pixels of a row a lane computes (forward)
 const KW: u32 = 3;        // kernel width
@@ -62,9 +63,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
         if ow + q < p.w_out {
             var value = acc[q];
             if AFFINE == 2u { value = fma(value, affine[c], affine[p.c4 + c]); }
-            if ACT == 1u { value = max(value, vec4f()); }
-            if ACT == 2u { value = clamp(value, vec4f(), vec4f(6.0)); }
-            y[((n * p.h_out + oh) * p.w_out + ow + q) * p.c4 + c] = value;
+            y[((n * p.h_out + oh) * p.w_out + ow + q) * p.c4 + c] = activate(ACT, value);
         }
     }
 }

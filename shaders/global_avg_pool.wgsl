@@ -1,6 +1,7 @@
 //! global_avg_pool: y[n,c] = (1/m)·Σ_{h,w} x[n,h,w,c],  m = H·W;  backward: dx[n,h,w,c] = dy[n,c]/m
 //! One invocation per vec4 of y (forward) or of dx (backward).
 const WG: u32 = 64;
+const CHUNK = 64u;   // pixels summed by themselves: one long sum after a relu loses a digit to rounding
 
 struct Params { pixels: u32, c4: u32, items: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -14,7 +15,11 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     let i = id.y * groups.x * WG + id.x;
     if i >= p.items { return; }
     var sum = vec4f();
-    for (var k = 0u; k < p.pixels; k++) { sum += x[(i / p.c4 * p.pixels + k) * p.c4 + i % p.c4]; }
+    for (var first = 0u; first < p.pixels; first += CHUNK) {
+        var part = vec4f();
+        for (var k = first; k < min(first + CHUNK, p.pixels); k++) { part += x[(i / p.c4 * p.pixels + k) * p.c4 + i % p.c4]; }
+        sum += part;
+    }
     y[i] = sum / f32(p.pixels);
 }
 

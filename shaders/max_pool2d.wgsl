@@ -3,6 +3,7 @@
 //!   backward: dx[n,ih,iw,c] = Σ dy[n,oh,ow,c] over the windows whose maximum came from (ih, iw). Windows may
 //!   overlap: gathering over windows needs no atomics and has a fixed order.
 //! One invocation per vec4 of y (forward) or of dx (backward).
+//!use shared/finite.wgsl
 const WG: u32 = 64;
 const ARGMAX: u32 = 0;   // 1: forward keeps the place of the maximum
 
@@ -32,8 +33,8 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
             let iw = i32(ow * p.stride + kw) - i32(p.padding);
             if ih >= 0 && ih < i32(p.h_in) && iw >= 0 && iw < i32(p.w_in) {
                 let value = x[((n * p.h_in + u32(ih)) * p.w_in + u32(iw)) * p.c4 + c];
-                // `not (value <= best)` and not `value > best`: a NaN must come through.
-                let wins = !(value <= best) | (place == vec4u(255u));
+                // A NaN must come through, or a run that diverges would look healthy.
+                let wins = ((value > best) & !is_nan(best)) | is_nan(value) | (place == vec4u(255u));
                 best = select(best, value, wins);
                 place = select(place, vec4u(kh * p.kernel + kw), wins);
             }

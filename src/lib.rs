@@ -1,1 +1,12 @@
-//! frostline re-exports.
+//! frostline: a tensor engine on wgpu with hand-written WGSL kernels, in which a frozen layer
+//! dispatches no gradient kernel and keeps no activation for one.
+//!
+//! The crates in the order that data walks through them; none imports one to its right:
+//! [`loader`] → [`shaders`], [`engine`] → [`models`] → [`trainer`] → [`lesson`].
+
+pub use frostline_engine as engine;
+pub use frostline_lesson as lesson;
+pub use frostline_loader as loader;
+pub use frostline_models as models;
+pub use frostline_shaders as shaders;
+pub use frostline_trainer as trainer;

@@ -156,11 +156,9 @@ impl Folder<'_> {
 
 /// For every tensor: is it a trainable parameter, or computed from one that gradients flow to?
 pub(crate) fn wanted(graph: &Graph, freeze: &Freeze) -> Vec<bool> {
-    let mut wanted: Vec<bool> =
-        graph.tensors.iter().map(|t| matches!(t.role, Role::Parameter(_)) && !freeze.is_frozen(&t.name)).collect();
+    let mut wanted: Vec<bool> = graph.tensors.iter().map(|t| matches!(t.role, Role::Parameter(_)) && !freeze.is_frozen(&t.name)).collect();
     for node in &graph.nodes {
-        wanted[node.output.index()] =
-            node.inputs.iter().enumerate().any(|(i, input)| node.op.differentiable(i) && wanted[input.index()]);
+        wanted[node.output.index()] = node.inputs.iter().enumerate().any(|(i, input)| node.op.differentiable(i) && wanted[input.index()]);
     }
     wanted
 }

@@ -69,7 +69,16 @@ impl Gpu {
             reason.lock().expect("no panic while the reason is written").get_or_insert(error.to_string());
         }));
         let tuning = pick_tuning(&info, device.features());
-        Ok(Self { pipelines: Pipelines::default(), device, queue, info, tuning, lost, buffers: AtomicU64::new(0), submits: AtomicU64::new(0) })
+        Ok(Self {
+            pipelines: Pipelines::default(),
+            device,
+            queue,
+            info,
+            tuning,
+            lost,
+            buffers: AtomicU64::new(0),
+            submits: AtomicU64::new(0),
+        })
     }
 
     /// Name, driver and kind of the adapter, for people.
@@ -87,6 +96,11 @@ impl Gpu {
     pub fn largest_binding(&self) -> u64 {
         let limits = self.device.limits();
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+    }
+
+    /// How many workgroups one dimension of a dispatch can have.
+    pub(crate) fn largest_grid(&self) -> u32 {
+        self.device.limits().max_compute_workgroups_per_dimension
     }
 
     /// Whether kernels can be timed one by one.
@@ -173,9 +187,7 @@ impl Gpu {
 
     /// Waits for all work submitted so far.
     pub fn wait(&self) -> Result<()> {
-        self.device
-            .poll(wgpu::PollType::wait_indefinitely())
-            .map_err(|error| Error::DeviceLost { reason: error.to_string() })?;
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| Error::DeviceLost { reason: error.to_string() })?;
         self.check()
     }
 

@@ -45,7 +45,7 @@ pub enum Access {
     Params,
     /// Storage that is read.
     Read,
-    /// Storage that is written (and may be read).
+    /// Storage that is declared writable.
     Write,
 }
 
@@ -65,6 +65,9 @@ pub struct Reflection {
     pub bindings: BTreeMap<String, (u32, Access)>,
     /// Bindings that may be textures: arrays of `vec4f` that are only read or only written.
     pub texels: BTreeSet<String>,
+    /// Bindings that this entry point stores to. One that is writable for the sake of another entry
+    /// point of the file may only be read here.
+    pub written: BTreeSet<String>,
     /// Byte offset and whether it is a float, of every field of `Params`.
     pub fields: BTreeMap<String, (u32, bool)>,
     /// Bytes of `Params`.
@@ -92,7 +95,13 @@ pub fn reflect(kernel: Kernel) -> Result<Arc<Reflection>> {
 }
 
 fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflection {
-    let mut reflection = Reflection { bindings: BTreeMap::new(), texels: BTreeSet::new(), fields: BTreeMap::new(), params_bytes: 0 };
+    let mut reflection = Reflection {
+        bindings: BTreeMap::new(),
+        texels: BTreeSet::new(),
+        written: BTreeSet::new(),
+        fields: BTreeMap::new(),
+        params_bytes: 0,
+    };
     for (handle, variable) in module.global_variables.iter() {
         let (Some(name), Some(binding)) = (&variable.name, &variable.binding) else { continue };
         if info[handle].is_empty() {
@@ -104,6 +113,9 @@ fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflecti
             _ => Access::Params,
         };
         reflection.bindings.insert(name.clone(), (binding.binding, access));
+        if info[handle].contains(naga::valid::GlobalUse::WRITE) {
+            reflection.written.insert(name.clone());
+        }
         let both = info[handle].contains(naga::valid::GlobalUse::READ | naga::valid::GlobalUse::WRITE);
         if is_array_of_vec4f(module, variable.ty) && !both {
             reflection.texels.insert(name.clone());
@@ -151,7 +163,8 @@ impl Pipelines {
 fn compile(device: &wgpu::Device, variant: &Variant) -> Result<wgpu::ComputePipeline> {
     let kernel = variant.kernel;
     let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
-    let text = frostline_shaders::source(kernel.file, &variant.constants, variant.share, &variant.textures).map_err(|e| fail(e.to_string()))?;
+    let text =
+        frostline_shaders::source(kernel.file, &variant.constants, variant.share, &variant.textures).map_err(|e| fail(e.to_string()))?;
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.file), source: wgpu::ShaderSource::Wgsl(text.into()) };
     // SAFETY: every index in our kernels is bounded by `Params`, and the tests run them with the
@@ -196,9 +209,11 @@ fn binding_type(access: Access, texture: bool) -> wgpu::BindingType {
         (Access::Params, _) => buffer(wgpu::BufferBindingType::Uniform),
         (Access::Read, false) => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
         (Access::Write, false) => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
-        (Access::Read, true) => {
-            wgpu::BindingType::Texture { sample_type: wgpu::TextureSampleType::Float { filterable: false }, view_dimension, multisampled: false }
-        }
+        (Access::Read, true) => wgpu::BindingType::Texture {
+            sample_type: wgpu::TextureSampleType::Float { filterable: false },
+            view_dimension,
+            multisampled: false,
+        },
         (Access::Write, true) => {
             let (access, format) = (wgpu::StorageTextureAccess::WriteOnly, wgpu::TextureFormat::Rgba32Float);
             wgpu::BindingType::StorageTexture { access, format, view_dimension }

@@ -2,9 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Graph, Init, TensorId};
-use crate::ops::{
-    Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Padding, Relu,
-};
+use crate::ops::{Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Padding, Relu};
 use crate::shape::Shape;
 
 impl Graph {
@@ -17,7 +15,15 @@ impl Graph {
     }
 
     /// A convolution with bias: `layer.weight`, `layer.bias`.
-    pub fn conv2d_bias(&mut self, x: TensorId, layer: &str, c_out: usize, kernel: usize, stride: usize, padding: Padding) -> Result<TensorId> {
+    pub fn conv2d_bias(
+        &mut self,
+        x: TensorId,
+        layer: &str,
+        c_out: usize,
+        kernel: usize,
+        stride: usize,
+        padding: Padding,
+    ) -> Result<TensorId> {
         let c_in = self.shape(x).channels();
         let shape = Shape::Filter { kh: kernel, kw: kernel, c_in, c_out };
         let weight = self.parameter(&format!("{layer}.weight"), shape, Init::KaimingNormal)?;

@@ -4,7 +4,7 @@
 //! frees its activations as soon as the next stage has run, because no recorded dispatch reads
 //! them again. (The same idea as tinygrad's `schedule/memory.py`.)
 
-use crate::kernel::{Access, reflect};
+use crate::kernel::reflect;
 use crate::record::{Buffer, BufferId, Dispatch, Home, NOTHING};
 
 /// First and last dispatch that touch a buffer.
@@ -31,7 +31,7 @@ impl Pool {
 
 /// Whether `dispatch` writes its binding `name`.
 pub(crate) fn writes(dispatch: &Dispatch, name: &str) -> bool {
-    reflect(dispatch.variant.kernel).is_ok_and(|r| r.bindings.get(name).is_some_and(|(_, access)| *access == Access::Write))
+    reflect(dispatch.variant.kernel).is_ok_and(|reflection| reflection.written.contains(name))
 }
 
 /// When each virtual buffer is in use.

@@ -176,7 +176,13 @@ pub(crate) fn runs(optim: &Optim, all: &Layout, trainable: &Layout) -> Vec<Run> 
 }
 
 /// Records one dispatch per run; returns the group of each.
-pub(crate) fn record(recorder: &mut Recorder<'_>, optim: &Optim, all: &Layout, trainable: &Layout, summary: BufferId) -> Vec<Option<usize>> {
+pub(crate) fn record(
+    recorder: &mut Recorder<'_>,
+    optim: &Optim,
+    all: &Layout,
+    trainable: &Layout,
+    summary: BufferId,
+) -> Vec<Option<usize>> {
     let runs = runs(optim, all, trainable);
     for run in &runs {
         let bytes = all.run(&run.first, &run.last).map_or(0, |(_, bytes)| bytes);

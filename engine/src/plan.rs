@@ -7,8 +7,8 @@ use crate::graph::{Graph, Role, TensorId};
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::memory::{Pool, assign, lifetimes, writes};
-use crate::optim::{self, Optim};
 use crate::ops::Activation;
+use crate::optim::{self, Optim};
 use crate::record::{Backward, Buffer, BufferId, Dispatch, Forward, Home, NOTHING, Phase, Recorder, gradient_of, saved_by};
 use crate::shape::Shape;
 use crate::tuning::Tuning;
@@ -24,7 +24,8 @@ pub struct Plan {
     pub(crate) parameters: Layout,
     pub(crate) trainable: Layout,
     pub(crate) inputs: Vec<(BufferId, Shape)>,
-    pub(crate) labels: Option<(BufferId, usize)>,
+    /// Buffer, images and classes.
+    pub(crate) labels: Option<(BufferId, usize, usize)>,
     pub(crate) output: (BufferId, Shape),
     /// Where the host puts the gradient of the output, if it gives one.
     pub(crate) grad_output: Option<(BufferId, Shape)>,
@@ -90,6 +91,11 @@ impl Plan {
         &self.dispatches
     }
 
+    /// What a binding of a dispatch refers to; none for [`NOTHING`].
+    pub fn buffer(&self, id: BufferId) -> Option<&Buffer> {
+        self.buffers.get(id.0 as usize)
+    }
+
     /// Shape of the output.
     pub fn output_shape(&self) -> Shape {
         self.output.1
@@ -138,14 +144,14 @@ impl Plan {
                 let shape = folded.tensors[index].shape;
                 let buffer = recorder.value(TensorId(index as u32));
                 match shape {
-                    Shape::Labels { n } => labels = Some((buffer, n)),
+                    Shape::Labels { n } => labels = Some((buffer, n, classes(&folded, TensorId(index as u32)))),
                     shape => inputs.push((buffer, shape)),
                 }
             }
         }
         let output_buffer = recorder.value(output);
         let history = saved_by(&recorder, output, "history");
-        let host: Vec<BufferId> = [output_buffer].into_iter().chain(history).chain(labels.map(|(id, _)| id)).collect();
+        let host: Vec<BufferId> = [output_buffer].into_iter().chain(history).chain(labels.map(|(id, ..)| id)).collect();
         recorder.choose_textures(&host)?;
         let weight_copies = (0..recorder.buffers.len()).filter(|&id| recorder.is_weight_copy(id)).collect();
         let (buffers, mut dispatches) = (recorder.buffers, recorder.dispatches);
@@ -219,6 +225,12 @@ impl Plan {
         }
         kept
     }
+}
+
+/// How many classes `labels` choose from: the channels of the logits they are compared with.
+fn classes(graph: &Graph, labels: TensorId) -> usize {
+    let reader = graph.nodes.iter().find(|node| node.inputs.get(1) == Some(&labels));
+    reader.map_or(usize::MAX, |node| graph.shape(node.inputs[0]).channels())
 }
 
 /// Per tensor: must its value stay until backward? What can be computed again from kept tensors

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Role, TensorId};
-use crate::kernel::{Access, Kernel, Scalar, Variant, reflect};
+use crate::kernel::{Kernel, Scalar, Variant, reflect};
 use crate::shape::Shape;
 use crate::tuning::Tuning;
 use std::collections::HashMap;
@@ -92,6 +92,14 @@ pub struct Dispatch {
     pub bytes_written: u64,
 }
 
+impl Dispatch {
+    /// The buffers it writes.
+    pub fn written(&self) -> impl Iterator<Item = BufferId> {
+        let written = self.bindings.iter().filter(|(name, id)| *id != NOTHING && crate::memory::writes(self, name));
+        written.map(|(_, id)| *id)
+    }
+}
+
 /// How many workgroups of `workgroup` cover `items`, folded into two dimensions: one holds 65,535.
 pub fn grid(items: usize, workgroup: u32) -> [u32; 3] {
     let groups = items.div_ceil(workgroup as usize).max(1);
@@ -151,6 +159,12 @@ impl Request {
         self.macs = macs as u64;
         self
     }
+}
+
+/// A copy of `bytes` from one buffer to another.
+fn copy(from: BufferId, to: BufferId, bytes: u64) -> Request {
+    let size4 = (bytes / 16) as usize;
+    Request::new(COPY, grid(size4, 64)).bind(&[("x", from), ("y", to)]).params(&[("size4", size4)])
 }
 
 /// Records the dispatches of a plan, node by node.
@@ -239,7 +253,7 @@ impl<'g> Recorder<'g> {
             if matches!(tensor.role, Role::Parameter(_)) && self.buffers[gradient.0 as usize].home != home {
                 let bytes = tensor.shape.bytes();
                 let flat = self.buffer(format!("grad {}", tensor.name), bytes, home);
-                self.dispatch(&tensor.name, Phase::Backward, crate::ops::conv2d::sum_partials(gradient, flat, 1, bytes));
+                self.dispatch(&tensor.name, Phase::Backward, copy(gradient, flat, bytes));
             }
         }
     }
@@ -259,8 +273,7 @@ impl<'g> Recorder<'g> {
         let (phase, home) = if self.wanted[id.index()] { (Phase::Forward, Home::Pool) } else { (Phase::Prologue, Home::Plan) };
         let copy = self.buffer(format!("copy of {}", tensor.name), bytes, home);
         self.published.insert(id, copy);
-        let size4 = (bytes / 16) as usize;
-        self.dispatch(&layer, phase, Request::new(COPY, grid(size4, 64)).bind(&[("x", value), ("y", copy)]).params(&[("size4", size4)]));
+        self.dispatch(&layer, phase, self::copy(value, copy, bytes));
         copy
     }
 
@@ -312,11 +325,11 @@ impl<'g> Recorder<'g> {
         }
         let (mut bytes_read, mut bytes_written) = (0, 0);
         for (name, buffer) in &request.bindings {
-            let Some(&(_, access)) = reflection.bindings.get(*name) else {
+            if !reflection.bindings.contains_key(*name) {
                 return Err(wrong(format!("there is no binding `{name}`")));
-            };
+            }
             let bytes = if *buffer == NOTHING { 0 } else { self.buffers[buffer.0 as usize].bytes };
-            if access == Access::Write { bytes_written += bytes } else { bytes_read += bytes }
+            if reflection.written.contains(*name) { bytes_written += bytes } else { bytes_read += bytes }
         }
         if let Some((name, _)) = request.params.iter().find(|(name, _)| !reflection.fields.contains_key(*name)) {
             return Err(wrong(format!("Params has no field `{name}`")));

@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernel::{Access, Scalar, reflect};
 use crate::ledger::Cost;
+use crate::ops::cross_entropy::{HISTORY, IGNORED};
 use crate::optimizer::Optimizer;
-use crate::ops::cross_entropy::HISTORY;
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
@@ -61,7 +61,13 @@ impl Session {
         if let Some(buffer) = plan.buffers.iter().find(|buffer| buffer.bytes > limit) {
             return Err(Error::TooLarge { tensor: buffer.label.clone(), bytes: buffer.bytes, limit });
         }
-        let slots = plan.pool.slots.iter().map(|&(bytes, texture)| Store::new(gpu, "activations", bytes, texture)).collect::<Result<Vec<_>>>()?;
+        if let Some(dispatch) = plan.dispatches.iter().find(|dispatch| dispatch.grid.iter().any(|groups| *groups > gpu.largest_grid())) {
+            let (kernel, layer, limit) = (dispatch.variant.kernel.name(), &dispatch.layer, gpu.largest_grid());
+            let reason = format!("{kernel} of {layer} needs {:?} workgroups, this adapter runs {limit} at most", dispatch.grid);
+            return Err(Error::Graph(format!("{reason}: use a smaller batch or image")));
+        }
+        let slots =
+            plan.pool.slots.iter().map(|&(bytes, texture)| Store::new(gpu, "activations", bytes, texture)).collect::<Result<Vec<_>>>()?;
         let mut owned = vec![];
         for buffer in &plan.buffers {
             owned.push(if buffer.home == Home::Plan { Some(Store::new(gpu, &buffer.label, buffer.bytes, buffer.texture)?) } else { None });
@@ -81,7 +87,14 @@ impl Session {
         Ok(Self { steps, ..session })
     }
 
-    fn prepare(&self, at: usize, dispatch: &Dispatch, params: &Params, optimizer: Option<&Optimizer>, nothing: &wgpu::Buffer) -> Result<Step> {
+    fn prepare(
+        &self,
+        at: usize,
+        dispatch: &Dispatch,
+        params: &Params,
+        optimizer: Option<&Optimizer>,
+        nothing: &wgpu::Buffer,
+    ) -> Result<Step> {
         let gpu = &self.gpu;
         let kernel = dispatch.variant.kernel;
         let reflection = reflect(kernel)?;
@@ -111,9 +124,9 @@ impl Session {
                 }
             };
             match access {
-                Access::Read => cost.bytes_read += size,
-                Access::Write => cost.bytes_written += size,
                 Access::Params => {}
+                _ if reflection.written.contains(name) => cost.bytes_written += size,
+                Access::Read | Access::Write => cost.bytes_read += size,
             }
             entries.push(wgpu::BindGroupEntry { binding, resource });
         }
@@ -156,9 +169,7 @@ impl Session {
             Home::Plan => whole(self.store(id)?),
             Home::Parameter(name) => Place::Buffer(&values.1, within(&values.0, name)?, bytes),
             Home::Statistic(name) => Place::Buffer(&statistics.1, within(&statistics.0, name)?, bytes),
-            Home::Gradient(name) => {
-                Place::Buffer(self.gradients.as_ref().ok_or_else(missing)?, within(&self.plan.trainable, name)?, bytes)
-            }
+            Home::Gradient(name) => Place::Buffer(self.gradients.as_ref().ok_or_else(missing)?, within(&self.plan.trainable, name)?, bytes),
             Home::ParameterRun(first, last) => {
                 let (offset, bytes) = run(&values.0, first, last)?;
                 Place::Buffer(&values.1, offset, bytes)
@@ -193,9 +204,13 @@ impl Session {
 
     /// Gives the batch's labels; [`crate::ops::cross_entropy::IGNORED`] leaves a row out.
     pub fn write_labels(&self, labels: &[u32]) -> Result<()> {
-        let (buffer, n) = self.plan.labels.ok_or_else(|| Error::Graph("this graph has no labels".to_owned()))?;
+        let (buffer, n, classes) = self.plan.labels.ok_or_else(|| Error::Graph("this graph has no labels".to_owned()))?;
         if labels.len() != n {
             return Err(Error::Data { tensor: "labels".to_owned(), expected: format!("{n} labels"), got: labels.len().to_string() });
+        }
+        if let Some((row, label)) = labels.iter().enumerate().find(|(_, label)| **label != IGNORED && **label as usize >= classes) {
+            let got = format!("{label} for image {row} of the batch");
+            return Err(Error::Data { tensor: "labels".to_owned(), expected: format!("classes 0 to {}", classes - 1), got });
         }
         self.gpu.queue.write_buffer(self.store(buffer)?.buffer()?, 0, bytemuck::cast_slice(labels));
         Ok(())
@@ -332,7 +347,11 @@ impl Session {
 
     /// The gradient of a parameter after a step, in PyTorch's order.
     pub fn read_gradient(&self, name: &str) -> Result<Vec<f32>> {
-        let unknown = || Error::Unknown { what: "gradient", name: name.to_owned(), known: self.plan.trainable_names().collect::<Vec<_>>().join(", ") };
+        let unknown = || Error::Unknown {
+            what: "gradient",
+            name: name.to_owned(),
+            known: self.plan.trainable_names().collect::<Vec<_>>().join(", "),
+        };
         let slice = self.plan.trainable.get(name).ok_or_else(unknown)?;
         let buffer = self.gradients.as_ref().ok_or_else(unknown)?;
         Ok(slice.shape.unpack(&self.gpu.read(buffer, slice.offset, slice.shape.padded_count())?))

@@ -157,8 +157,7 @@ impl Shape {
         let step = axes.map(|axis: usize| strides[axis]);
         (0..lengths[0]).flat_map(move |i| {
             (0..lengths[1]).flat_map(move |j| {
-                (0..lengths[2])
-                    .flat_map(move |k| (0..lengths[3]).map(move |l| i * step[0] + j * step[1] + k * step[2] + l * step[3]))
+                (0..lengths[2]).flat_map(move |k| (0..lengths[3]).map(move |l| i * step[0] + j * step[1] + k * step[2] + l * step[3]))
             })
         })
     }

@@ -1,1 +1,73 @@
-//! frostline models.
+//! Networks by name, and weights by everybody's names.
+//!
+//! A [`Model`] is a description: it records itself into an engine graph, whole or from any stage
+//! on, and it owns no weights. Those live in the engine's `Params`, under torchvision's names
+//! (`layer1.0.conv1.weight`), and [`state_dict`] moves them between there and files, whatever
+//! names and prefixes the file uses.
+//!
+//! ```no_run
+//! use frostline_engine::{Gpu, Graph, Params, Plan, Session};
+//! use frostline_models::{LoadOptions, Model, state_dict};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let model = Model::new("resnet18")?.classes(10);
+//! let mut graph = Graph::new();
+//! let size = model.default_size();
+//! let x = graph.input(1, size, size, 3);
+//! let recorded = model.record(&mut graph, x)?;
+//!
+//! let gpu = std::sync::Arc::new(Gpu::new()?);
+//! let params = Params::new(&gpu, &graph, 0)?;
+//! let file = frostline_loader::safetensors::read("resnet18.safetensors")?;
+//! // 1,000 classes in the file, 10 in the model: everything but the head is taken over.
+//! let report = state_dict::load(&params, &file.tensors, &LoadOptions::skip_head())?;
+//! println!("{report}");
+//!
+//! let plan = Plan::inference(&graph, recorded.output(), gpu.tuning())?;
+//! let mut session = Session::new(&gpu, plan, &params, None)?;
+//! session.write_input(&vec![0.0; size * size * 3])?;
+//! session.run()?;
+//! println!("{:?}", session.read_output()?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Stages and groups
+//!
+//! A *group* is the first part of parameter names, what the engine's `Freeze` and optimiser groups
+//! take: `conv1`, `bn1`, `layer1` … `fc` ([`Model::groups`]). A *stage* is what one freezes or
+//! unfreezes together and what has one output: `stem`, `layer1` … `fc` ([`Model::stages`]). All
+//! stages but the first and EfficientNet's are one group of the same name; [`Model::members`] is
+//! the mapping:
+//!
+//! | stage | ResNet's groups | EfficientNet-Lite0's groups |
+//! |---|---|---|
+//! | `stem` | `conv1`, `bn1` | `_conv_stem`, `_bn0` |
+//! | `layer1` … / `blocks.0` … | the same | `_blocks.0` … |
+//! | `head` | | `_conv_head`, `_bn1` |
+//! | `fc` | `fc` | `_fc` |
+//!
+//! Between the last stage of the body and `fc` lies [`POOLED`], the mean over the image, which has
+//! no parameters.
+//!
+//! # Caching a frozen prefix
+//!
+//! [`Model::record_from`] records only what comes after a stage, over an input that is that
+//! stage's output. Its plans run over the *same* `Params` as those of the whole graph, so a frozen
+//! prefix is computed once per image and the rest trains on what it gave.
+
+mod architecture;
+mod dialect;
+mod diff;
+mod efficientnet;
+mod error;
+mod model;
+mod resnet;
+pub mod state_dict;
+
+pub use architecture::guess;
+pub use dialect::Dialect;
+pub use diff::{Diff, WrongShape};
+pub use error::{Error, Result};
+pub use model::{Model, NAMES, POOLED, Recorded};
+pub use state_dict::{LoadOptions, Report};

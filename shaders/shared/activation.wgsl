@@ -1,9 +1,17 @@
 // activation: 0 none, 1 relu = max(x, 0), 2 relu6 = min(max(x, 0), 6).
+// max(NaN, 0) is 0 on many adapters, and a run that diverges would look healthy. So values are
+// compared by their bits, as signed integers: at 0 and above lie positive numbers in their order,
+// above infinity NaNs; at 0xff800000 and below lies every negative number, above it negative NaNs.
 fn activate(kind: u32, x: vec4f) -> vec4f {
-    if kind == 1u { return max(x, vec4f()); }
-    if kind == 2u { return clamp(x, vec4f(), vec4f(6.0)); }
-    return x;
+    if kind == 0u { return x; }
+    let bits = bitcast<vec4i>(x);
+    let positive = select(vec4f(), x, bits > vec4i(NEGATIVE_INFINITY));
+    if kind == 1u { return positive; }
+    return select(positive, vec4f(6.0), (bits > vec4i(SIX)) & (bits <= vec4i(INFINITY)));
 }
+const SIX = 0x40c00000;
+const INFINITY = 0x7f800000;
+const NEGATIVE_INFINITY = -0x800000;   // 0xff800000 as a signed integer
 
 // Where the activation's slope is one; `at` is its input or its output, which agree on this.
 fn slope_is_one(kind: u32, at: vec4f) -> vec4<bool> {

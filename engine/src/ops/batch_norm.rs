@@ -246,24 +246,19 @@ impl Op for BatchNorm {
             let (mut dweight, mut dbias) = (NOTHING, NOTHING);
             b.grad(1, |_, buffer, _| dweight = buffer);
             b.grad(2, |_, buffer, _| dbias = buffer);
-            let request = per_channel(BACKWARD_FINISH, shape)
-                .constants(&[("WEIGHT", wants[1] as u32), ("BIAS", wants[2] as u32)])
-                .bind(&[("partial_in", partial), ("sums_out", sums), ("dweight", dweight), ("dbias", dbias)]);
+            let request = per_channel(BACKWARD_FINISH, shape).constants(&[("WEIGHT", wants[1] as u32), ("BIAS", wants[2] as u32)]).bind(&[
+                ("partial_in", partial),
+                ("sums_out", sums),
+                ("dweight", dweight),
+                ("dbias", dbias),
+            ]);
             b.dispatch(request);
         }
         let stats_mode = self.stats;
         let mut contribution = |b: &mut Backward<'_, '_>, dx| match stats_mode {
             Stats::Batch => {
-                let bindings = [
-                    ("x", x),
-                    ("stats", stats),
-                    ("affine", affine),
-                    ("y", y),
-                    ("mask", bits),
-                    ("dy", dz),
-                    ("sums", sums),
-                    ("out", dx),
-                ];
+                let bindings =
+                    [("x", x), ("stats", stats), ("affine", affine), ("y", y), ("mask", bits), ("dy", dz), ("sums", sums), ("out", dx)];
                 b.dispatch(per_row_block(BACKWARD_INPUT, shape).constants(&constants).bind(&bindings));
             }
             Stats::Running => backward_running_into(b, dz, activation, NOTHING, dx),

@@ -151,13 +151,8 @@ pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, affine: Affine, res
     let strips = sizes.n * sizes.h_out * strips_per_row;
     let tiles = sizes.c_out.next_multiple_of(4).div_ceil(tile.tm as usize);
     let (kind, affine) = affine.parts();
-    let bindings = [
-        ("x", f.input(0)),
-        ("w", f.weight(1)),
-        ("affine", affine),
-        ("residual", residual.unwrap_or(NOTHING)),
-        ("y", f.output()),
-    ];
+    let bindings =
+        [("x", f.input(0)), ("w", f.weight(1)), ("affine", affine), ("residual", residual.unwrap_or(NOTHING)), ("y", f.output())];
     let request = sizes
         .request(FORWARD, [strips.div_ceil(wg as usize) as u32, tiles as u32, 1])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
@@ -230,9 +225,12 @@ pub(crate) fn backward_bias(b: &mut Backward<'_, '_>, dy: BufferId, db: BufferId
     let (per_chunk, chunks) = super::chunks(rows);
     let bytes = 16 * c4 as u64;
     let partial = if chunks > 1 { b.scratch("partial bias gradients", bytes * chunks as u64) } else { db };
-    let request = Request::new(ROWS, grid(chunks * c4, 64))
-        .bind(&[("x", dy), ("y", partial)])
-        .params(&[("rows", rows), ("rows_per_chunk", per_chunk), ("c4", c4), ("size4", chunks * c4)]);
+    let request = Request::new(ROWS, grid(chunks * c4, 64)).bind(&[("x", dy), ("y", partial)]).params(&[
+        ("rows", rows),
+        ("rows_per_chunk", per_chunk),
+        ("c4", c4),
+        ("size4", chunks * c4),
+    ]);
     b.dispatch(request);
     if chunks > 1 {
         b.dispatch(sum_partials(partial, db, chunks, bytes));

@@ -24,11 +24,7 @@ pub struct CrossEntropy {
 }
 
 fn request(kernel: Kernel, logits: Shape, items: usize) -> Request {
-    Request::new(kernel, grid(items, 64)).params(&[
-        ("rows", logits.rows()),
-        ("classes", logits.channels()),
-        ("c4", channel_blocks(logits)),
-    ])
+    Request::new(kernel, grid(items, 64)).params(&[("rows", logits.rows()), ("classes", logits.channels()), ("c4", channel_blocks(logits))])
 }
 
 impl Op for CrossEntropy {

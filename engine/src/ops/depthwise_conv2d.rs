@@ -52,7 +52,10 @@ impl Op for DepthwiseConv2d {
             return wrong(format!("weight {} is not a depthwise filter (C, 1, KH, KW)", inputs[1]));
         };
         if c != channels || self.stride == 0 {
-            return wrong(format!("weight {} expects {channels} channels, got {c} (input {}), stride {}", inputs[1], inputs[0], self.stride));
+            return wrong(format!(
+                "weight {} expects {channels} channels, got {c} (input {}), stride {}",
+                inputs[1], inputs[0], self.stride
+            ));
         }
         match self.padding.output(h, w, (kh, kw), self.stride) {
             Some((h, w)) => Ok(Shape::Image { n, h, w, c }),

@@ -1,0 +1,171 @@
+//! batch_norm against its twin: both kinds of statistics, every gradient, and what is not computed.
+
+mod common;
+
+use common::norm::{EPS, Norm};
+use common::{Bench, GPU, tunings};
+use frostline_engine::ops::{Activation, BatchNorm, Stats};
+use frostline_engine::{BatchNormMode, Freeze, TensorId, Tuning};
+use frostline_twin::activation::Activation as Twin;
+use frostline_twin::batch_norm::{backward_batch, backward_running, forward, statistics, update_running};
+use frostline_twin::{Array, cases, compare};
+
+/// One pixel short of and beyond a mask word of eight rows, and of a chunk of 32; many chunks.
+const SHAPES: [[usize; 4]; 5] = [[2, 1, 1, 1], [2, 5, 3, 3], [1, 8, 7, 1], [3, 3, 11, 1], [3, 6, 19, 23]];
+
+/// The momentum of the running statistics, as f32 holds PyTorch's 0.1.
+const MOMENTUM: f32 = 0.1;
+
+struct Layer {
+    x: Array,
+    dy: Array,
+    norm: Norm,
+    bench: Bench,
+    y: TensorId,
+}
+
+impl Layer {
+    fn new(x: Array, activation: Activation, seed: u64) -> Self {
+        let mut rng = cases::rng(seed);
+        let dy = cases::uniform(&mut rng, &x.shape, -1.0..1.0);
+        let norm = Norm::random(&mut rng, x.shape[1]);
+        let mut bench = Bench::default();
+        let input = bench.image("x", &x);
+        let [weight, bias, mean, var] = norm.record(&mut bench, "bn");
+        let op = BatchNorm { eps: EPS, momentum: MOMENTUM, activation, ..Default::default() };
+        let y = bench.graph.record(op, "bn", &[input, weight, bias, mean, var]).unwrap();
+        Self { x, dy, norm, bench, y }
+    }
+
+    /// Which statistics are used is the planner's choice, from the mode.
+    fn check(&self, stats: Stats, twin: Twin, tuning: Tuning) {
+        let (x, parameters) = (&self.x, self.norm.parameters());
+        let what = format!("batch_norm {:?} {stats:?} {twin:?} {tuning:?}", x.shape);
+        let ran = self.bench.run(self.y, &self.dy, &mode(stats), tuning);
+        let (used, after) = match stats {
+            Stats::Batch => {
+                let (batch, [n, _, h, w]) = (statistics(x), x.dims());
+                let after = update_running(&self.norm.running(), &batch, n * h * w, f64::from(MOMENTUM));
+                (batch, after)
+            }
+            Stats::Running => (self.norm.running(), self.norm.running()),
+        };
+        ran.check_output(&what, &forward(x, &parameters, &used, None, twin));
+        compare::assert_close(&format!("{what}: running mean"), &ran.state["bn.running_mean"], &after.mean);
+        compare::assert_close(&format!("{what}: running variance"), &ran.state["bn.running_var"], &after.var);
+        // Where the activation was open the output tells, rounding included.
+        let dz = twin.backward(&self.dy, &ran.output_array(&x.shape)).value;
+        let gradients = match stats {
+            Stats::Batch => backward_batch(x, &parameters, &dz),
+            Stats::Running => backward_running(x, &parameters, &used, &dz),
+        };
+        ran.check_gradient(&what, "x", &gradients.dx);
+        ran.check_gradient(&what, "bn.weight", &gradients.dgamma);
+        ran.check_gradient(&what, "bn.bias", &gradients.dbeta);
+    }
+}
+
+fn mode(stats: Stats) -> Freeze {
+    let mut freeze = Freeze::none();
+    freeze.batch_norm = if stats == Stats::Batch { BatchNormMode::Batch } else { BatchNormMode::Running };
+    freeze
+}
+
+fn check_all(stats: Stats, shapes: &[[usize; 4]], activations: &[(Activation, Twin)]) {
+    for (seed, shape) in shapes.iter().enumerate() {
+        let x = cases::uniform(&mut cases::rng(80 + seed as u64), shape, -2.0..3.0);
+        for &(activation, twin) in activations {
+            let layer = Layer::new(x.clone(), activation, seed as u64);
+            for tuning in tunings() {
+                layer.check(stats, twin, tuning);
+            }
+        }
+    }
+}
+
+#[test]
+fn statistics_of_the_batch() {
+    check_all(Stats::Batch, &SHAPES, &[(Activation::None, Twin::None)]);
+}
+
+#[test]
+fn running_statistics() {
+    check_all(Stats::Running, &SHAPES, &[(Activation::None, Twin::None)]);
+    check_all(Stats::Running, &[[1, 3, 1, 1]], &[(Activation::None, Twin::None)]);
+}
+
+#[test]
+fn with_an_activation() {
+    let activations = [(Activation::Relu, Twin::Relu), (Activation::Relu6, Twin::Relu6)];
+    check_all(Stats::Batch, &SHAPES[1..3], &activations);
+    check_all(Stats::Running, &SHAPES[1..3], &activations);
+}
+
+/// Channels hundreds of deviations away from zero: a variance taken as E[x²] − μ² would be noise.
+#[test]
+fn far_from_zero() {
+    let mut x = cases::uniform(&mut cases::rng(85), &[2, 5, 9, 7], -1.0..1.0);
+    x.data.iter_mut().for_each(|value| *value = f64::from((*value + 300.0) as f32));
+    let layer = Layer::new(x, Activation::None, 85);
+    layer.check(Stats::Batch, Twin::None, GPU.tuning());
+}
+
+/// One value a channel has no variance: everything but the shift is lost, and nothing is NaN.
+#[test]
+fn one_row() {
+    let x = cases::uniform(&mut cases::rng(86), &[1, 5, 1, 1], -1.0..1.0);
+    let layer = Layer::new(x, Activation::None, 86);
+    let ran = layer.bench.run(layer.y, &layer.dy, &mode(Stats::Batch), GPU.tuning());
+    compare::assert_close("bias", &ran.gradients["bn.bias"], &frostline_twin::Value::exact(&layer.dy));
+    assert_eq!((&ran.gradients["x"][..], &ran.gradients["bn.weight"][..]), (&[0.0; 5][..], &[0.0; 5][..]));
+    assert!(ran.state["bn.running_var"].iter().all(|var| var.is_finite()));
+}
+
+#[test]
+fn a_frozen_input_dispatches_nothing_and_changes_nothing() {
+    for activation in [Activation::None, Activation::Relu] {
+        let x = cases::uniform(&mut cases::rng(87), &[2, 5, 3, 3], -2.0..3.0);
+        let layer = Layer::new(x, activation, 87);
+        let check = |stats, dx: &[&str]| {
+            let inputs: [(&str, &[&str]); 3] = [("x", dx), ("bn.weight", &[]), ("bn.bias", &[])];
+            layer.bench.check_subsets(layer.y, &layer.dy, &mode(stats), GPU.tuning(), &inputs);
+        };
+        check(Stats::Batch, &["batch_norm.backward_input"]);
+        check(Stats::Running, &["batch_norm.backward_input_running"]);
+    }
+}
+
+/// Running statistics make the gradient of x a factor: no sums over the batch.
+#[test]
+fn a_frozen_layer_reduces_nothing() {
+    let x = cases::uniform(&mut cases::rng(88), &[2, 5, 3, 3], -2.0..3.0);
+    let layer = Layer::new(x, Activation::None, 88);
+    // By default a layer whose weight and bias are both frozen uses its running statistics.
+    let ran = layer.bench.run(layer.y, &layer.dy, &Freeze::names(["bn.weight", "bn.bias"]), GPU.tuning());
+    for absent in ["batch_norm.statistics", "batch_norm.finish", "batch_norm.backward_reduce", "batch_norm.backward_finish"] {
+        assert_eq!(ran.count(absent), 0, "{absent}");
+    }
+    let gradients = backward_running(&layer.x, &layer.norm.parameters(), &layer.norm.running(), &layer.dy);
+    ran.check_gradient("frozen batch norm", "x", &gradients.dx);
+    assert_eq!(ran.state["bn.running_mean"], layer.norm.mean.to_f32(), "frozen statistics stay");
+    // With one of the two still open it follows the batch.
+    let ran = layer.bench.run(layer.y, &layer.dy, &Freeze::names(["bn.weight"]), GPU.tuning());
+    assert_eq!(ran.count("batch_norm.statistics"), 1);
+    let gradients = backward_batch(&layer.x, &layer.norm.parameters(), &layer.dy);
+    ran.check_gradient("batch norm that trains its bias", "bn.bias", &gradients.dbeta);
+    ran.check_gradient("batch norm that trains its bias", "x", &gradients.dx);
+}
+
+/// Only the bias trains, with running statistics: backward needs no input, so nothing is kept.
+#[test]
+fn only_the_bias_trains() {
+    let x = cases::uniform(&mut cases::rng(89), &[2, 5, 3, 3], -2.0..3.0);
+    let layer = Layer::new(x, Activation::Relu, 89);
+    let mut freeze = Freeze::names(["x", "bn.weight"]);
+    freeze.batch_norm = BatchNormMode::Running;
+    let ran = layer.bench.run(layer.y, &layer.dy, &freeze, GPU.tuning());
+    let dz = Twin::Relu.backward(&layer.dy, &ran.output_array(&layer.x.shape)).value;
+    let gradients = backward_running(&layer.x, &layer.norm.parameters(), &layer.norm.running(), &dz);
+    ran.check_gradient("bias alone", "bn.bias", &gradients.dbeta);
+    assert_eq!(ran.gradients.len(), 1);
+}

@@ -1,0 +1,215 @@
+//! The harness of the op tests: one graph whose inputs are all parameters, run once on the GPU.
+//!
+//! Recording an op's inputs as parameters makes [`Plan::gradient`] compute the gradient of each of
+//! them, images included. The pool is poisoned before every run: a kernel that reads what nobody
+//! wrote, or adds to what it should overwrite, gives NaN and fails.
+//!
+//! Images go into the op and out of it through a 1×1 max pooling, which changes no bit. So the op
+//! itself sees activations of the pool, as in a network, and not the host's buffers: on adapters
+//! where activations are textures these are other kernels.
+
+// Every test binary compiles this file and uses the part it needs.
+#![allow(dead_code)]
+
+pub mod norm;
+
+use frostline_engine::graph::Init;
+use frostline_engine::ops::MaxPool2d;
+use frostline_engine::{Freeze, Gpu, Graph, Padding, Params, Plan, Session, Shape, TensorId, Tuning};
+use frostline_twin::{Array, Value, compare};
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+/// One device for all tests of a binary, which run in parallel on it.
+pub static GPU: LazyLock<Arc<Gpu>> =
+    LazyLock::new(|| Arc::new(Gpu::new().unwrap_or_else(|error| panic!("these tests need an adapter, a software one will do: {error}"))));
+
+/// The tunings that convolutions are tested with: the one for any adapter, and this adapter's.
+pub fn tunings() -> Vec<Tuning> {
+    let mut tunings = vec![Tuning::portable(), GPU.tuning()];
+    tunings.dedup();
+    tunings
+}
+
+/// An image's shape from an array (N, C, H, W), or features' from (N, C).
+pub fn image(array: &Array) -> Shape {
+    match *array.shape {
+        [n, c, h, w] => Shape::Image { n, h, w, c },
+        [n, c] => Shape::Image { n, h: 1, w: 1, c },
+        _ => panic!("not an image: {:?}", array.shape),
+    }
+}
+
+/// A filter's shape from an array (O, C, kh, kw).
+pub fn filter(array: &Array) -> Shape {
+    let [c_out, c_in, kh, kw] = array.dims();
+    Shape::Filter { kh, kw, c_in, c_out }
+}
+
+/// A depthwise filter's shape from an array (C, 1, kh, kw).
+pub fn depthwise(array: &Array) -> Shape {
+    let [c, _, kh, kw] = array.dims();
+    Shape::Depthwise { kh, kw, c }
+}
+
+/// A linear weight's shape from an array (out, in).
+pub fn matrix(array: &Array) -> Shape {
+    let [c_out, c_in] = array.dims();
+    Shape::Matrix { c_in, c_out }
+}
+
+/// A vector's shape from an array (C).
+pub fn vector(array: &Array) -> Shape {
+    let [c] = array.dims();
+    Shape::Vector { c }
+}
+
+/// A product-summing twin applied to values that were computed, not given: to its own terms come
+/// those that `a` carries, times the other operand.
+pub fn chained(twin: impl Fn(&Array, &Array) -> Value, a: &Value, b: &Array) -> Value {
+    let magnitude = Array { data: b.data.iter().map(|value| value.abs()).collect(), ..b.clone() };
+    let (product, carried) = (twin(&a.value, b), twin(&a.terms, &magnitude));
+    let terms = product.terms.data.iter().zip(&carried.value.data).map(|(own, carried)| own + carried).collect();
+    Value { terms: Array { data: terms, ..product.terms }, ..product }
+}
+
+/// The engine's padding from the twin's `[top, left, bottom, right]`.
+pub fn padding([top, left, bottom, right]: [usize; 4]) -> Padding {
+    Padding { top, left, bottom, right }
+}
+
+/// y = x, by an op that nothing is folded into.
+const IDENTITY: MaxPool2d = MaxPool2d { kernel: 1, stride: 1, padding: 0 };
+
+/// A graph under construction, with the values its parameters and statistics are to have.
+#[derive(Clone, Debug, Default)]
+pub struct Bench {
+    /// Where ops are recorded.
+    pub graph: Graph,
+    values: Vec<(String, Vec<f32>)>,
+    labels: Vec<u32>,
+}
+
+/// What a run left.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// The output, in PyTorch's order.
+    pub output: Vec<f32>,
+    /// Gradients by parameter.
+    pub gradients: BTreeMap<String, Vec<f32>>,
+    /// Parameters and running statistics by name, after the run.
+    pub state: BTreeMap<String, Vec<f32>>,
+    /// Kernels in the order they were dispatched, such as `conv2d.forward`.
+    pub kernels: Vec<String>,
+}
+
+impl Bench {
+    /// A parameter of this shape and these values.
+    pub fn parameter(&mut self, name: &str, shape: Shape, values: &Array) -> TensorId {
+        self.values.push((name.to_owned(), values.to_f32()));
+        self.graph.parameter(name, shape, Init::Constant(f32::NAN)).expect("names differ")
+    }
+
+    /// An image (N, C, H, W), or features (N, C), whose gradient is read by `name`.
+    pub fn image(&mut self, name: &str, values: &Array) -> TensorId {
+        let image = self.parameter(name, image(values), values);
+        self.graph.record(IDENTITY, &format!("{name} into the pool"), &[image]).expect("a 1×1 window fits")
+    }
+
+    /// A running statistic of these values.
+    pub fn statistic(&mut self, name: &str, values: &Array) -> TensorId {
+        self.values.push((name.to_owned(), values.to_f32()));
+        self.graph.statistic(name, vector(values), f32::NAN).expect("names differ")
+    }
+
+    /// The labels of a loss.
+    pub fn labels(&mut self, labels: &[u32]) -> TensorId {
+        self.labels = labels.to_vec();
+        self.graph.labels(labels.len())
+    }
+
+    /// Parameters with the values they were given.
+    pub fn params(&self) -> Params {
+        let params = Params::new(&GPU, &self.graph, 0).expect("parameters fit");
+        for (name, values) in &self.values {
+            params.set(name, values).expect("value and shape agree");
+        }
+        params
+    }
+
+    /// Runs forward to `output` and backward from the gradient `dy` of it.
+    pub fn run(&self, output: TensorId, dy: &Array, freeze: &Freeze, tuning: Tuning) -> Ran {
+        let mut graph = self.graph.clone();
+        let output = match graph.shape(output) {
+            Shape::Image { .. } => graph.record(IDENTITY, "out of the pool", &[output]).expect("a 1×1 window fits"),
+            _ => output,
+        };
+        let plan = Plan::gradient(&graph, output, freeze, tuning).expect("a plan");
+        let kernels = plan.dispatches().iter().map(|dispatch| dispatch.variant.kernel.name()).collect();
+        let trainable: Vec<String> = plan.trainable_names().map(str::to_owned).collect();
+        let params = self.params();
+        let mut session = Session::new(&GPU, plan, &params, None).expect("a session");
+        if !self.labels.is_empty() {
+            session.write_labels(&self.labels).expect("one label a row");
+        }
+        session.write_grad_output(&dy.to_f32()).expect("the output's shape");
+        session.poison();
+        session.run().expect("a run");
+        let gradient = |name: String| (name.clone(), session.read_gradient(&name).expect("a gradient"));
+        Ran {
+            output: session.read_output().expect("an output"),
+            gradients: trainable.into_iter().map(gradient).collect(),
+            state: params.to_host().expect("values").into_iter().map(|(name, _, values)| (name, values)).collect(),
+            kernels,
+        }
+    }
+
+    /// Runs with every proper subset of `inputs` frozen besides `freeze`. A gradient that is still
+    /// wanted must not change by a bit; one that is not wanted must have no kernel. `inputs` holds
+    /// each parameter with the backward kernels that only it needs.
+    pub fn check_subsets(&self, output: TensorId, dy: &Array, freeze: &Freeze, tuning: Tuning, inputs: &[(&str, &[&str])]) {
+        let full = self.run(output, dy, freeze, tuning);
+        assert_eq!(full.gradients.len(), inputs.len(), "every input trains: {:?}", full.gradients.keys());
+        for subset in 1..(1 << inputs.len()) - 1 {
+            let (frozen, open): (Vec<_>, Vec<_>) = inputs.iter().enumerate().partition(|(i, _)| subset >> i & 1 == 1);
+            let names = frozen.iter().map(|(_, (name, _))| *name).chain(freeze.frozen_names());
+            let mut part = Freeze::names(names);
+            part.batch_norm = freeze.batch_norm;
+            let ran = self.run(output, dy, &part, tuning);
+            assert_eq!(ran.output, full.output, "{part:?} changed the output");
+            for (_, (name, kernels)) in &open {
+                assert_eq!(ran.gradients[*name], full.gradients[*name], "{part:?} changed the gradient of {name}");
+                assert!(kernels.iter().all(|kernel| ran.kernels.iter().any(|ran| ran == kernel)), "{part:?}: {kernels:?} did not run");
+            }
+            for (_, (name, kernels)) in &frozen {
+                assert!(!ran.gradients.contains_key(*name), "{name} is frozen and has a gradient");
+                assert!(
+                    !kernels.iter().any(|kernel| ran.kernels.iter().any(|ran| ran == kernel)),
+                    "{name} is frozen, yet one of {kernels:?} ran"
+                );
+            }
+        }
+    }
+}
+
+impl Ran {
+    /// Checks the output.
+    pub fn check_output(&self, what: &str, expected: &Value) {
+        compare::assert_close(&format!("{what}: output"), &self.output, expected);
+    }
+
+    /// Checks the gradient of a parameter.
+    pub fn check_gradient(&self, what: &str, name: &str, expected: &Value) {
+        compare::assert_close(&format!("{what}: gradient of {name}"), &self.gradients[name], expected);
+    }
+
+    /// The output as an array, to tell where an activation was open.
+    pub fn output_array(&self, shape: &[usize]) -> Array {
+        Array::from_f32(shape, &self.output)
+    }
+
+    /// How often a kernel was dispatched.
+    pub fn count(&self, kernel: &str) -> usize {
+        self.kernels.iter().filter(|name| *name == kernel).count()
+    }
+}

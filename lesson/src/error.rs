@@ -1,0 +1,31 @@
+//! What can go wrong in a chapter.
+
+use std::path::PathBuf;
+
+/// An error of a chapter.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Training or evaluation failed.
+    #[error(transparent)]
+    Trainer(#[from] frostline_trainer::Error),
+    /// A file could not be used.
+    #[error(transparent)]
+    Loader(#[from] frostline_loader::Error),
+    /// A model could not be built or loaded.
+    #[error(transparent)]
+    Models(#[from] frostline_models::Error),
+    /// The device refused.
+    #[error(transparent)]
+    Engine(#[from] frostline_engine::Error),
+    /// A figure or result could not be written.
+    #[error("{path}: {reason}")]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A result of a chapter.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,132 @@
+//! Figures: panels of curves with their spread, as one PNG.
+
+use crate::error::{Error, Result};
+use plotters::prelude::*;
+use std::path::Path;
+use std::sync::Once;
+
+/// A curve.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    /// Its name in the legend.
+    pub name: String,
+    /// Which of the colours; runs that belong together share one.
+    pub color: usize,
+    /// x, y and the standard deviation of y (0 draws no error bar).
+    pub points: Vec<(f64, f64, f64)>,
+}
+
+/// A coordinate system with curves.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    /// What the panel shows.
+    pub title: String,
+    /// Name and unit of x.
+    pub x: String,
+    /// Name and unit of y.
+    pub y: String,
+    /// Logarithmic x.
+    pub log_x: bool,
+    /// Lowest and highest y.
+    pub range: (f64, f64),
+    /// The curves.
+    pub curves: Vec<Curve>,
+}
+
+const SIZE: (u32, u32) = (560, 420);
+/// Distinct in print and for colour-blind readers (Okabe and Ito 2008).
+const COLORS: [RGBColor; 5] =
+    [RGBColor(213, 94, 0), RGBColor(0, 114, 178), RGBColor(0, 158, 115), RGBColor(204, 121, 167), RGBColor(86, 86, 86)];
+
+/// Draws `panels`, `columns` to a row, into the PNG at `path`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn draw(path: &Path, columns: usize, panels: &[Panel]) -> Result<()> {
+    let fail = |error: &dyn std::fmt::Display| Error::Output { path: path.to_owned(), reason: error.to_string() };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| fail(&error))?;
+    }
+    register_font();
+    let rows = panels.len().div_ceil(columns);
+    let root = BitMapBackend::new(path, (SIZE.0 * columns as u32, SIZE.1 * rows as u32)).into_drawing_area();
+    root.fill(&WHITE).map_err(|error| fail(&error))?;
+    for (area, panel) in root.split_evenly((rows, columns)).iter().zip(panels) {
+        draw_panel(area, panel).map_err(|error| fail(&error))?;
+    }
+    root.present().map_err(|error| fail(&error))
+}
+
+fn register_font() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // It is a font that we ship, so it can be read.
+        let _ = plotters::style::register_font("sans-serif", FontStyle::Normal, include_bytes!("../fonts/DejaVuSans.ttf"));
+    });
+}
+
+type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
+type DrawResult = std::result::Result<(), Box<dyn std::error::Error>>;
+
+fn draw_panel(area: &Area<'_>, panel: &Panel) -> DrawResult {
+    let xs = || panel.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0));
+    let (low, high) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
+    // Logarithmic axes are drawn on log10(x), so that one code path serves both.
+    let scale = |x: f64| if panel.log_x { x.max(1e-12).log10() } else { x };
+    let (low, high) = (scale(low), scale(high));
+    let margin = (0.05 * (high - low)).max(1e-9);
+    let mut chart = ChartBuilder::on(area)
+        .caption(&panel.title, ("sans-serif", 18))
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(56)
+        .build_cartesian_2d(low - margin..high + margin, panel.range.0..panel.range.1)?;
+    let ticks: Vec<f64> = if panel.log_x { panel.curves.first().map_or(vec![], |c| c.points.iter().map(|p| p.0).collect()) } else { vec![] };
+    let x_label = |x: &f64| {
+        let tick = ticks.iter().find(|tick| (scale(**tick) - x).abs() < 1e-6);
+        tick.map_or(if panel.log_x { String::new() } else { format!("{x:.0}") }, |tick| format!("{tick:.0}"))
+    };
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(BLACK.mix(0.08))
+        .x_desc(&panel.x)
+        .y_desc(&panel.y)
+        .x_labels(if panel.log_x { 0 } else { 8 })
+        .x_label_formatter(&x_label)
+        .label_style(("sans-serif", 13))
+        .axis_desc_style(("sans-serif", 14))
+        .draw()?;
+    for curve in &panel.curves {
+        let color = COLORS[curve.color % COLORS.len()];
+        let line = curve.points.iter().map(|&(x, y, _)| (scale(x), y));
+        chart
+            .draw_series(LineSeries::new(line.clone(), color.stroke_width(2)))?
+            .label(curve.name.as_str())
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+        if curve.points.len() <= 12 {
+            chart.draw_series(line.map(|point| Circle::new(point, 3, color.filled())))?;
+        }
+        let spread = curve.points.iter().filter(|point| point.2 > 0.0);
+        chart.draw_series(spread.map(|&(x, y, deviation)| {
+            let clamp = |y: f64| y.clamp(panel.range.0, panel.range.1);
+            PathElement::new([(scale(x), clamp(y - deviation)), (scale(x), clamp(y + deviation))], color.stroke_width(1))
+        }))?;
+    }
+    for tick in &ticks {
+        let style = ("sans-serif", 13).into_font().color(&BLACK).pos(plotters::style::text_anchor::Pos::new(
+            plotters::style::text_anchor::HPos::Center,
+            plotters::style::text_anchor::VPos::Top,
+        ));
+        let (x, y) = chart.backend_coord(&(scale(*tick), panel.range.0));
+        area.draw_text(&format!("{tick:.0}"), &style, (x - area.get_base_pixel().0, y - area.get_base_pixel().1 + 6))?;
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerRight)
+        .background_style(WHITE.mix(0.85))
+        .border_style(BLACK.mix(0.2))
+        .label_font(("sans-serif", 13))
+        .draw()?;
+    Ok(())
+}

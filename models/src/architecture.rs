@@ -1,0 +1,55 @@
+//! Which network a file of weights belongs to, read off its names and shapes.
+
+use crate::dialect::Dialect;
+use crate::model::{Model, NAMES};
+use crate::resnet::{Block, Stem};
+use frostline_loader::StateDict;
+use std::collections::BTreeMap;
+
+/// The model that these weights look like, with their channels, width and classes; without head
+/// if they have none. `None` if they look like no network of [`NAMES`].
+///
+/// Depth is read off the blocks' numbers, the rest off the first and last weight: enough for
+/// `--weights FILE` without `--model`. Whether every tensor fits is for [`crate::state_dict::load`]
+/// to say.
+pub fn guess(state: &StateDict) -> Option<Model> {
+    let dialect = Dialect::detect(state.keys().map(String::as_str));
+    let shapes = state.iter().map(|(name, tensor)| (dialect.to_model(name), tensor.shape.clone()));
+    guess_from(&shapes.collect())
+}
+
+/// [`guess`] from the model's names and PyTorch's shapes.
+pub(crate) fn guess_from(shapes: &BTreeMap<String, Vec<usize>>) -> Option<Model> {
+    let dimension = |name: &str, axis: usize| shapes.get(name)?.get(axis).copied();
+    let (model, stem, head) = if shapes.contains_key("_conv_stem.weight") {
+        (Model::new("efficientnet_lite0").ok()?, "_conv_stem.weight", "_fc.weight")
+    } else {
+        let kind = (block(shapes), blocks(shapes), stem(dimension("conv1.weight", 3)?));
+        let model = NAMES
+            .iter()
+            .filter_map(|name| Model::new(name).ok())
+            .find(|model| model.resnet().is_some_and(|known| kind == (known.block, known.blocks.to_vec(), known.stem)))?;
+        (model.width(dimension("conv1.weight", 0)?), "conv1.weight", "fc.weight")
+    };
+    let model = model.in_channels(dimension(stem, 1)?);
+    Some(match dimension(head, 0) {
+        Some(classes) => model.classes(classes),
+        None => model.without_head(),
+    })
+}
+
+fn block(shapes: &BTreeMap<String, Vec<usize>>) -> Block {
+    if shapes.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic }
+}
+
+fn stem(kernel: usize) -> Stem {
+    if kernel == 7 { Stem::Photo } else { Stem::Small }
+}
+
+/// How many blocks each stage has. Stops at the first that is absent, so that no number in a
+/// hostile name becomes the length of anything.
+fn blocks(shapes: &BTreeMap<String, Vec<usize>>) -> Vec<usize> {
+    let has = |stage: usize, block: usize| shapes.contains_key(&format!("layer{stage}.{block}.conv1.weight"));
+    let count = |stage| (0..).take_while(|&block| has(stage, block)).count();
+    (1..).map(count).take_while(|&count| count > 0).collect()
+}

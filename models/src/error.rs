@@ -1,0 +1,70 @@
+//! What can go wrong between a model's name and its weights on the device.
+
+use crate::diff::Diff;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No network has this name.
+    #[error("there is no model named {name:?}; there are: {known}")]
+    UnknownModel {
+        /// The name that was asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The network has no stage of this name, or nothing comes after it.
+    #[error("{model} has no stage {stage:?} here; there are: {known}")]
+    UnknownStage {
+        /// The model.
+        model: String,
+        /// The stage that was asked for.
+        stage: String,
+        /// The stages there are.
+        known: String,
+    },
+    /// A setting that the network does not have, or that makes no sense.
+    #[error("{model}: {setting} = {value}: {reason}")]
+    Setting {
+        /// The model.
+        model: String,
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        value: usize,
+        /// What would be right.
+        reason: &'static str,
+    },
+    /// The tensor to record on is not what the network takes there.
+    #[error("{model}: {place} takes images of {expected} channels, got {got} (N, C, H, W); {advice}")]
+    Input {
+        /// The model.
+        model: String,
+        /// "the input" or the stage it comes after.
+        place: String,
+        /// The channels that fit.
+        expected: usize,
+        /// The shape that was given.
+        got: String,
+        /// What to do.
+        advice: String,
+    },
+    /// A group to skip that neither the model nor the file has.
+    #[error("cannot skip {group:?}: neither the model nor the file has such a group; the model has: {known}")]
+    UnknownGroup {
+        /// The group that was asked for.
+        group: String,
+        /// The groups there are.
+        known: String,
+    },
+    /// Weights that do not fit the model; nothing was changed.
+    #[error("{0}")]
+    Mismatch(Box<Diff>),
+    /// The engine refused.
+    #[error(transparent)]
+    Engine(#[from] frostline_engine::Error),
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,235 @@
+//! Weights between files and the device.
+//!
+//! Loading is all or nothing: every name and shape is compared first, and what does not fit is
+//! told in one error. Names may be torchvision's, timm's or Hugging Face's ([`Dialect`]), behind
+//! any number of `module.` and `_orig_mod.`. PyTorch's counters `num_batches_tracked` are passed
+//! over: with a fixed momentum, as every network here has, nothing reads them.
+
+use crate::architecture::guess_from;
+use crate::dialect::Dialect;
+use crate::diff::{Diff, WrongShape, quoted};
+use crate::error::{Error, Result};
+use frostline_engine::Params;
+use frostline_engine::freeze::in_group;
+use frostline_loader::{HostTensor, StateDict};
+use indexmap::IndexMap;
+use std::fmt;
+
+/// What the models here call their classifier.
+const HEADS: [&str; 2] = ["fc", "_fc"];
+
+/// What must be there, and what is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Whether missing and extra tensors are errors. Tensors of another shape always are.
+    pub strict: bool,
+    /// Whether to leave the classifier as it is, whatever the file has for it.
+    pub skip_head: bool,
+    /// Groups (`layer4`, `layer4.1.conv2`) to leave as they are, whatever the file has for them.
+    pub skip: Vec<String>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { strict: true, skip_head: false, skip: vec![] }
+    }
+}
+
+impl LoadOptions {
+    /// Everything must fit.
+    pub fn strict() -> Self {
+        Self::default()
+    }
+
+    /// Everything but the classifier must fit: to begin transfer learning, or for a file without.
+    pub fn skip_head() -> Self {
+        Self { skip_head: true, ..Self::default() }
+    }
+
+    /// Takes what fits; what is missing or extra is only reported.
+    pub fn lenient(mut self) -> Self {
+        self.strict = false;
+        self
+    }
+
+    /// Leaves `group` as it is as well.
+    pub fn skip(mut self, group: &str) -> Self {
+        self.skip.push(group.to_owned());
+        self
+    }
+
+    fn skips(&self, name: &str) -> bool {
+        (self.skip_head && HEADS.iter().any(|head| in_group(name, head))) || self.skip.iter().any(|group| in_group(name, group))
+    }
+}
+
+/// What was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whose names the file used.
+    pub dialect: Dialect,
+    /// The model's tensors that now have the file's values.
+    pub loaded: Vec<String>,
+    /// The model's tensors that the file did not have and that are as they were.
+    pub missing: Vec<String>,
+    /// The file's tensors, by its own names, that the model does not have.
+    pub extra: Vec<String>,
+    /// Tensors of the model or the file that the options said to skip, by the model's names.
+    pub skipped: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    /// One line, and the names of what was not loaded.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "loaded {} tensors ({} names)", self.loaded.len(), self.dialect)?;
+        let extra: Vec<String> = self.extra.iter().map(|name| quoted(name)).collect();
+        for (what, names) in [("skipped", &self.skipped), ("missing from the file", &self.missing), ("not in the model", &extra)] {
+            if !names.is_empty() {
+                write!(f, "; {what}: {}", names.join(", "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies the tensors of `state` into `params`.
+///
+/// Sessions that have run already must `refresh`: they may hold values computed from the old ones.
+///
+/// # Errors
+/// [`Error::Mismatch`] with every tensor that does not fit, and nothing is written then;
+/// [`Error::UnknownGroup`] if a group to skip is neither in the model nor in the file;
+/// [`Error::Engine`] if the device is gone.
+pub fn load(params: &Params, state: &StateDict, options: &LoadOptions) -> Result<Report> {
+    let dialect = Dialect::detect(state.keys().map(String::as_str));
+    let mut ambiguous = vec![];
+    // The model's name → the file's name and values.
+    let mut given: IndexMap<String, (&str, &HostTensor)> = IndexMap::with_capacity(state.len());
+    for (theirs, tensor) in state {
+        let name = dialect.to_model(theirs);
+        if name.rsplit('.').next() == Some("num_batches_tracked") {
+            continue;
+        }
+        if let Some((earlier, _)) = given.insert(name, (theirs, tensor)) {
+            ambiguous.push([earlier.to_owned(), theirs.to_owned()]);
+        }
+    }
+    let model: IndexMap<String, Vec<usize>> = params.tensors().map(|(name, shape)| (name.to_owned(), shape.torch())).collect();
+    check_groups(options, &model, &given)?;
+
+    let mut report = Report { dialect, loaded: vec![], missing: vec![], extra: vec![], skipped: vec![] };
+    let mut wrong_shape = vec![];
+    for (name, shape) in &model {
+        match given.get(name) {
+            _ if options.skips(name) => report.skipped.push(name.clone()),
+            None => report.missing.push(name.clone()),
+            Some((_, tensor)) if fits(tensor, shape) => report.loaded.push(name.clone()),
+            Some((_, tensor)) => wrong_shape.push(WrongShape {
+                name: name.clone(),
+                model: shape.clone(),
+                file: tensor.shape.clone(),
+                values: tensor.data.len(),
+            }),
+        }
+    }
+    for (name, (theirs, _)) in given.iter().filter(|(name, _)| !model.contains_key(*name)) {
+        if options.skips(name) {
+            report.skipped.push(name.clone());
+        } else {
+            report.extra.push((*theirs).to_owned());
+        }
+    }
+
+    let strict = options.strict && !(report.missing.is_empty() && report.extra.is_empty());
+    if strict || !wrong_shape.is_empty() || !ambiguous.is_empty() {
+        let missing: Vec<_> = report.missing.into_iter().map(|name| (name.clone(), model[&name].clone())).collect();
+        let extra: Vec<_> = report.extra.into_iter().map(|name| (name.clone(), state[&name].shape.clone())).collect();
+        let mut diff = Diff { dialect, missing, extra, wrong_shape, ambiguous, advice: String::new() };
+        diff.advice = advice(&diff, &model, &given);
+        return Err(Error::Mismatch(Box::new(diff)));
+    }
+    for name in &report.loaded {
+        params.set(name, &given[name].1.data)?;
+    }
+    Ok(report)
+}
+
+/// All parameters and running statistics, in torchvision's order and PyTorch's shapes.
+///
+/// Without `num_batches_tracked`: PyTorch takes a missing counter for 0, also when strict.
+///
+/// # Errors
+/// [`Error::Engine`] if the device is gone.
+pub fn save(params: &Params) -> Result<StateDict> {
+    let mut host: IndexMap<String, HostTensor> =
+        params.to_host()?.into_iter().map(|(name, shape, data)| (name, HostTensor { shape, data })).collect();
+    let mut state = StateDict::with_capacity(host.len());
+    // The engine lists all parameters first; a statistic's place is behind its layer's bias.
+    let parameters: Vec<String> = host.keys().filter(|name| !is_statistic(name)).cloned().collect();
+    for name in parameters {
+        let layer = name.strip_suffix(".bias").map(str::to_owned);
+        state.extend(host.shift_remove_entry(&name));
+        for statistic in layer.iter().flat_map(|layer| STATISTICS.map(|leaf| format!("{layer}.{leaf}"))) {
+            state.extend(host.shift_remove_entry(&statistic));
+        }
+    }
+    state.extend(host);
+    Ok(state)
+}
+
+const STATISTICS: [&str; 2] = ["running_mean", "running_var"];
+
+fn is_statistic(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|leaf| STATISTICS.contains(&leaf))
+}
+
+fn fits(tensor: &HostTensor, shape: &[usize]) -> bool {
+    tensor.shape == shape && tensor.data.len() == shape.iter().product::<usize>()
+}
+
+/// A group to skip that nobody has is a misspelt one.
+fn check_groups(options: &LoadOptions, model: &IndexMap<String, Vec<usize>>, given: &IndexMap<String, (&str, &HostTensor)>) -> Result<()> {
+    let exists = |group: &str| model.keys().chain(given.keys()).any(|name| in_group(name, group));
+    match options.skip.iter().find(|group| !exists(group)) {
+        None => Ok(()),
+        Some(group) => {
+            let mut known: Vec<&str> = model.keys().filter_map(|name| name.split('.').next()).collect();
+            known.sort_unstable();
+            known.dedup();
+            Err(Error::UnknownGroup { group: group.clone(), known: known.join(", ") })
+        }
+    }
+}
+
+/// What to do about `diff`.
+fn advice(diff: &Diff, model: &IndexMap<String, Vec<usize>>, given: &IndexMap<String, (&str, &HostTensor)>) -> String {
+    let ours = guess_from(&model.iter().map(|(name, shape)| (name.clone(), shape.clone())).collect());
+    let theirs = guess_from(&given.iter().map(|(name, (_, tensor))| (name.clone(), tensor.shape.clone())).collect());
+    if let (Some(ours), Some(theirs)) = (&ours, &theirs)
+        && (ours.name(), ours.resnet().map(|r| r.width)) != (theirs.name(), theirs.resnet().map(|r| r.width))
+    {
+        return format!("The file looks like {theirs}, the model is {ours}: build the model that the file is for, or take other weights.");
+    }
+    let in_head = |name: &str| HEADS.iter().any(|head| in_group(name, head));
+    let only_missing = diff.wrong_shape.is_empty() && diff.ambiguous.is_empty();
+    let head_alone =
+        diff.wrong_shape.iter().map(|wrong| &wrong.name).chain(diff.missing.iter().map(|(name, _)| name)).all(|name| in_head(name));
+    if let (true, true, true, Some(ours)) = (head_alone, diff.ambiguous.is_empty(), diff.extra.is_empty(), &ours) {
+        let classes = theirs.and_then(|theirs| theirs.class_count());
+        let keep = classes.map_or(String::new(), |classes| format!(", or keep the file's by `.classes({classes})`"));
+        let wanted = ours.class_count().unwrap_or(0);
+        return format!("Only the classifier differs: load with `LoadOptions::skip_head()` to start a new one of {wanted} classes{keep}.");
+    }
+    if let Some(wrong) = diff.wrong_shape.iter().find(|wrong| wrong.name == "conv1.weight" || wrong.name == "_conv_stem.weight")
+        && let (&[_, _, ..], &[_, channels, ..]) = (&wrong.model[..], &wrong.file[..])
+        && wrong.model[1] != channels
+    {
+        return format!("The file is for images of {channels} channels, the model for {}: use `.in_channels({channels})`.", wrong.model[1]);
+    }
+    if only_missing {
+        return "If that is meant to be, load with `LoadOptions::strict().lenient()`, or `.skip(\"…\")` the groups concerned; \
+                what is missing then keeps its present values."
+            .to_owned();
+    }
+    "Are these the weights of another network? `skip(\"…\")` leaves groups out that need not fit.".to_owned()
+}

@@ -1,0 +1,41 @@
+//! The shipped ResNet-10 scores what PyTorch scores with it.
+
+use crate::support::{GPU, file, recorded};
+use frostline_engine::{Params, Plan, Session};
+use frostline_loader::{ImageSet, safetensors};
+use frostline_models::{LoadOptions, guess, state_dict};
+
+#[test]
+fn resnet10_classifies_the_clothes_that_it_has_seen() {
+    let weights = safetensors::read(file("assets/resnet10_fashion.safetensors")).unwrap();
+    let number = |key: &str| weights.metadata[key].parse::<f32>().unwrap();
+    let (mean, std) = (number("mean"), number("std"));
+    let read = |extension: &str| std::fs::read(file(&format!("assets/fashion_source_test.{extension}"))).unwrap();
+    let set = ImageSet::from_sheet(&read("png"), &read("json")).unwrap();
+    assert_eq!((set.len(), serde_json::to_string(&set.classes).unwrap()), (600, weights.metadata["classes"].replace("\", \"", "\",\"")));
+
+    let model = guess(&weights.tensors).expect("resnet10");
+    const BATCH: usize = 100;
+    let (graph, recorded) = recorded(&model, BATCH, 28);
+    let params = Params::new(&GPU, &graph, 0).unwrap();
+    state_dict::load(&params, &weights.tensors, &LoadOptions::strict()).unwrap();
+    let plan = Plan::inference(&graph, recorded.output(), GPU.tuning()).unwrap();
+    let mut session = Session::new(&GPU, plan, &params, None).unwrap();
+
+    let mut correct = 0;
+    let mut images = vec![];
+    for first in (0..set.len()).step_by(BATCH) {
+        let indices: Vec<usize> = (first..first + BATCH).collect();
+        set.gather(&indices, &[mean], &[std], &mut images).unwrap();
+        session.write_input(&images).unwrap();
+        session.run().unwrap();
+        let logits = session.read_output().unwrap();
+        let best = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+        let hits =
+            logits.chunks_exact(set.classes.len()).zip(&set.labels[first..]).filter(|(row, label)| best(row) == Some(**label as usize));
+        correct += hits.count();
+    }
+    println!("{correct} of 600 right");
+    // PyTorch: 586. An image whose two best logits differ in the last bit may fall either way.
+    assert!((584..=588).contains(&correct), "{correct} of 600 right, PyTorch gets 586");
+}

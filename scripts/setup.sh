@@ -1,0 +1,24 @@
+#!/bin/sh
+# Makes sure there is a Vulkan driver: a GPU's own where there is one, else Mesa's software driver.
+# Does nothing on macOS (Metal) and Windows (DX12), or where a driver is installed already.
+set -eu
+[ "$(uname -s)" = Linux ] || exit 0
+
+has_driver() {
+    for folder in /usr/share/vulkan/icd.d /etc/vulkan/icd.d /usr/local/share/vulkan/icd.d; do
+        for file in "$folder"/*.json; do [ -e "$file" ] && return 0; done
+    done
+    [ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ]
+}
+has_loader() { { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | grep -q 'libvulkan\.so\.1'; }
+
+if has_driver && has_loader; then exit 0; fi
+if ! command -v apt-get >/dev/null; then
+    echo "No Vulkan driver was found. Install your GPU's, or Mesa's software driver (Fedora: mesa-vulkan-drivers, Arch: vulkan-swrast)." >&2
+    exit 1
+fi
+echo "No Vulkan driver was found: installing Mesa's (mesa-vulkan-drivers, libvulkan1)."
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+$sudo apt-get update -qq
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1

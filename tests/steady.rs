@@ -1,0 +1,114 @@
+//! A training step in the long run: it asks the device for one submission and nothing else, its
+//! memory stays where it was, and the same seed gives the same losses to the last bit.
+
+mod common;
+
+use common::{BATCH, session, small_resnet, step};
+use frostline_engine::gpu::Requests;
+use frostline_engine::{Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, TensorId, Tuning};
+use frostline_twin::filler;
+use std::sync::{Arc, Mutex};
+
+/// Requests are counted per device and memory per process, so the tests here take turns.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn recorded() -> (Graph, TensorId) {
+    let mut graph = Graph::new();
+    let (_, loss) = small_resnet(&mut graph).unwrap();
+    (graph, loss)
+}
+
+fn training(gpu: &Arc<Gpu>, freeze: &Freeze, tuning: Tuning, seed: u64) -> (Session, Optimizer) {
+    let (graph, loss) = recorded();
+    let plan = Plan::training(&graph, loss, freeze, &Optim::sgd(0.05).momentum(0.9), tuning).unwrap();
+    let params = Params::new(gpu, &graph, seed).unwrap();
+    session(gpu, plan, &params)
+}
+
+/// Memory of this process, which on a software adapter is the device's too; 0 where the system
+/// does not say.
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
+#[test]
+fn a_steady_step_allocates_nothing_compiles_nothing_and_submits_once() {
+    let _alone = ALONE.lock();
+    let gpu = Arc::new(Gpu::new().unwrap());
+    for tuning in [gpu.tuning(), Tuning::portable()] {
+        let (mut session, mut optimizer) = training(&gpu, &Freeze::none(), tuning, 1);
+        let run = |session: &mut Session, optimizer: &mut Optimizer, steps: u64| {
+            for at in 0..steps {
+                // A new batch every step, as in training.
+                session.write_input(&filler::fill(&format!("batch {at}"), BATCH * 8 * 8 * 3, -2.0, 2.0)).unwrap();
+                session.write_labels(&filler::labels(BATCH, 5)).unwrap();
+                step(session, optimizer, 0.01);
+                if at % 50 == 49 {
+                    gpu.wait().unwrap();
+                }
+            }
+        };
+        run(&mut session, &mut optimizer, 100);
+        let (before, pool) = (gpu.requests(), session.plan().ledger().pool_bytes);
+        let resident = resident_bytes();
+        run(&mut session, &mut optimizer, 300);
+        assert_eq!(gpu.requests(), Requests { submits: before.submits + 300, ..before }, "{tuning:?}");
+        assert_eq!(session.plan().ledger().pool_bytes, pool);
+        let grown = resident_bytes().saturating_sub(resident);
+        assert!(grown < 2 << 20, "300 steps left {grown} bytes behind, {tuning:?}");
+    }
+}
+
+#[test]
+fn a_plan_like_one_before_compiles_nothing_and_a_new_freeze_only_what_is_new() {
+    let _alone = ALONE.lock();
+    let gpu = Arc::new(Gpu::new().unwrap());
+    let (graph, _) = recorded();
+    let pipelines = || gpu.requests().pipelines;
+    let layer2 = Freeze::below(&graph, "layer2").unwrap();
+    training(&gpu, &layer2, gpu.tuning(), 1);
+    let first = pipelines();
+    training(&gpu, &layer2, gpu.tuning(), 2);
+    assert_eq!(pipelines(), first, "all were compiled before");
+    training(&gpu, &Freeze::below(&graph, "fc").unwrap(), gpu.tuning(), 1);
+    let head = pipelines() - first;
+    assert!(head < first / 2, "a head alone runs forward kernels the frozen layers had, and few others: {head} new ones after {first}");
+}
+
+#[test]
+fn a_dropped_session_gives_its_memory_back() {
+    let _alone = ALONE.lock();
+    let gpu = Arc::new(Gpu::new().unwrap());
+    let mut sizes = vec![];
+    for at in 0..40 {
+        let (mut session, mut optimizer) = training(&gpu, &Freeze::none(), gpu.tuning(), 1);
+        step(&mut session, &mut optimizer, 0.01);
+        session.read_summary().unwrap();
+        if at % 10 == 9 {
+            sizes.push(resident_bytes());
+        }
+    }
+    let grown = sizes[3].saturating_sub(sizes[1]);
+    assert!(grown < 4 << 20, "20 sessions left {grown} bytes behind: {sizes:?}");
+}
+
+#[test]
+fn the_same_seed_gives_bit_identical_losses() {
+    let _alone = ALONE.lock();
+    let losses = |seed: u64, portable: bool| -> Vec<u32> {
+        let gpu = Arc::new(Gpu::new().unwrap());
+        let tuning = if portable { Tuning::portable() } else { gpu.tuning() };
+        let (mut session, mut optimizer) = training(&gpu, &Freeze::none(), tuning, seed);
+        for _ in 0..30 {
+            step(&mut session, &mut optimizer, 0.05);
+        }
+        session.read_history(30, 30).unwrap().iter().map(|summary| summary.loss.to_bits()).collect()
+    };
+    for portable in [false, true] {
+        let first = losses(1, portable);
+        assert_eq!(first, losses(1, portable), "portable {portable}");
+        assert_ne!(first, losses(2, portable), "another seed is another run");
+        assert_ne!(first[0], first[29], "it did train");
+    }
+}

@@ -1,0 +1,108 @@
+//! Everything that can go wrong while training, said so that a person can act on it.
+
+use std::path::{Path, PathBuf};
+
+/// An error of the trainer, or of what it stands on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each field is explained by the message it stands in")]
+pub enum Error {
+    /// The GPU, a graph or a plan.
+    #[error(transparent)]
+    Engine(#[from] frostline_engine::Error),
+    /// A file or data.
+    #[error(transparent)]
+    Loader(#[from] frostline_loader::Error),
+    /// A model or its weights.
+    #[error(transparent)]
+    Models(#[from] frostline_models::Error),
+    /// The loss became NaN or infinite.
+    #[error(
+        "step {step}: the loss is {loss}{}{}. The step was not taken and no file was overwritten. {} A smaller \
+         learning rate, or a warm-up, is the usual remedy",
+        layer.as_ref().map(|layer| format!("; the first layer with an output that is not finite is `{layer}`")).unwrap_or_default(),
+        parameter.as_ref().map(|name| format!("; `{name}` holds a value that is not finite")).unwrap_or_default(),
+        advice(checkpoint.as_deref()),
+    )]
+    Diverged {
+        /// The step, counted from 1, whose loss it was.
+        step: u64,
+        loss: f32,
+        /// The first layer, in forward order.
+        layer: Option<String>,
+        /// The first tensor that is not finite, parameters before running statistics.
+        parameter: Option<String>,
+        /// The last good checkpoint.
+        checkpoint: Option<PathBuf>,
+    },
+    /// A weight or a running statistic is not finite, and would have been saved.
+    #[error(
+        "after step {step}, `{tensor}` holds a value that is not finite, so nothing was saved. {} A smaller learning \
+         rate, or a warm-up, is the usual remedy",
+        advice(checkpoint.as_deref()),
+    )]
+    NotSaved { step: u64, tensor: String, checkpoint: Option<PathBuf> },
+    /// The data does not fill one batch, and training drops batches that are not full.
+    #[error("a batch of {batch} cannot be filled from {images} training images: choose a batch of at most {images}")]
+    BatchTooLarge { batch: usize, images: usize },
+    /// Images of another size than the learner was made for.
+    #[error(
+        "the images are {}x{} with {} channels, but this learner takes {}x{} with {}: prepare the images for the model, \
+         or make a learner for these",
+        got[0], got[1], got[2], expected[0], expected[1], expected[2]
+    )]
+    ImageShape {
+        /// Height, width, channels.
+        expected: [usize; 3],
+        got: [usize; 3],
+    },
+    /// Other classes than the model's last layer has.
+    #[error("the data has {data} classes, but the model's last layer has {model}: give the model a new last layer of {data}")]
+    Classes { data: usize, model: usize },
+    /// A label that names no class.
+    #[error("image {index} has label {label}, but there are {classes} classes (labels start at 0)")]
+    Label { index: usize, label: u32, classes: usize },
+    /// A model that only computes features.
+    #[error("`{model}` has no last layer that tells classes apart: give it classes, or train a linear probe on its features")]
+    NoClasses { model: String },
+    /// Nothing to look at.
+    #[error("there are no images to {purpose}")]
+    NoImages { purpose: &'static str },
+    /// A setting that cannot work.
+    #[error("{name} = {value}: {reason}")]
+    Setting { name: &'static str, value: String, reason: &'static str },
+    /// A layer group or stage that the model does not have.
+    #[error("there is no group of layers named `{name}`; there are: {known}")]
+    UnknownGroup { name: String, known: String },
+    /// A continued run that would not be the same run.
+    #[error(
+        "this is not the run that was interrupted: its {setting} was {saved}, now it is {given}. Give the same settings \
+         and data, or start a new run with `fit`"
+    )]
+    OtherRun { setting: String, saved: String, given: String },
+    /// Nothing to continue.
+    #[error("there is no run to continue: start one with `fit`, or resume a checkpoint first")]
+    NoRun,
+    /// A checkpoint that says something about itself which cannot be.
+    #[error("{}: {reason}", path.display())]
+    Checkpoint { path: PathBuf, reason: String },
+    /// Features of random images are not worth keeping.
+    #[error(
+        "features cannot be computed once and kept: {what} changes the images at random every time. Leave it out, or \
+         train through the frozen layers instead"
+    )]
+    StochasticCache { what: String },
+    /// Features that do not fit together.
+    #[error("the training features have {train} values each and the others {other}: take both at the same stage and grid")]
+    FeatureWidth { train: usize, other: usize },
+}
+
+/// A result of the trainer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn advice(checkpoint: Option<&Path>) -> String {
+    match checkpoint {
+        Some(path) => format!("Go back to the last good checkpoint, {}.", path.display()),
+        None => "There is no checkpoint to go back to.".to_owned(),
+    }
+}

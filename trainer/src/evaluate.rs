@@ -1,0 +1,70 @@
+//! What a model makes of images it does not train on.
+
+use crate::error::Result;
+use crate::learner::{Cut, Learner};
+use crate::metrics::{Confusion, cross_entropy, largest, softmax};
+use crate::source::Source;
+
+/// Predictions compared with labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean loss −ln p(label), without label smoothing.
+    pub loss: f64,
+    /// Share that was recognised, 0..=1.
+    pub accuracy: f64,
+    /// Which class was taken for which.
+    pub confusion: Confusion,
+    /// The class predicted for each image.
+    pub predictions: Vec<u32>,
+}
+
+impl Evaluation {
+    /// Compares logits, `classes` an image, with labels below `classes`; at least one image.
+    pub(crate) fn of(logits: &[f32], labels: &[u32], classes: usize) -> Self {
+        let rows = || logits.chunks_exact(classes).zip(labels.iter().copied());
+        let loss: f64 = rows().map(|(logits, label)| cross_entropy(logits, label)).sum();
+        let predictions: Vec<u32> = logits.chunks_exact(classes).map(largest).collect();
+        let pairs = labels.iter().copied().zip(predictions.iter().copied());
+        let confusion = Confusion::new(classes, pairs);
+        Self { loss: loss / labels.len() as f64, accuracy: confusion.accuracy().unwrap_or(0.0), confusion, predictions }
+    }
+
+    /// Share of each class's images that was recognised; nothing for a class without images.
+    pub fn per_class(&self) -> Vec<Option<f64>> {
+        self.confusion.per_class()
+    }
+}
+
+/// What the model says about one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// The most probable class.
+    pub class: u32,
+    /// The probability of each class; they add up to 1.
+    pub probabilities: Vec<f64>,
+}
+
+impl Learner {
+    /// Loss and accuracy on all of `source`, with running statistics and everything folded.
+    ///
+    /// # Errors
+    /// [`Error::ImageShape`](crate::Error::ImageShape), [`Error::Classes`](crate::Error::Classes)
+    /// or [`Error::Label`](crate::Error::Label) for data that does not go with the model;
+    /// [`Error::NoImages`](crate::Error::NoImages); [`Error::Engine`](crate::Error::Engine).
+    pub fn evaluate(&mut self, source: &dyn Source) -> Result<Evaluation> {
+        self.check_source(source)?;
+        let logits = self.infer(source, Cut::Logits)?;
+        Ok(Evaluation::of(&logits, source.labels(), source.classes().len()))
+    }
+
+    /// The class of every image of `source`, whose labels are not looked at.
+    ///
+    /// # Errors
+    /// As [`Learner::evaluate`], labels aside.
+    pub fn predict(&mut self, source: &dyn Source) -> Result<Vec<Prediction>> {
+        let logits = self.infer(source, Cut::Logits)?;
+        let rows = logits.chunks_exact(logits.len() / source.labels().len());
+        let prediction = |logits: &[f32]| Prediction { class: largest(logits), probabilities: softmax(logits) };
+        Ok(rows.map(prediction).collect())
+    }
+}

@@ -1,0 +1,372 @@
+//! Training: options, progress, and the loop around the steps.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use frostline_engine::{Optim, Optimizer, Session};
+use frostline_loader::{BatchState, Batches, Preprocessing};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::evaluate::Evaluation;
+use crate::learner::Learner;
+use crate::moments::Moments;
+use crate::schedule::Schedule;
+use crate::source::Source;
+use crate::training::{Rows, StepRecord, Training};
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// This many steps.
+    Steps(u64),
+    /// This many times all images, but for those that do not fill a last batch.
+    Epochs(u64),
+}
+
+/// Settings of a run. Made by [`FitOptions::steps`] or [`FitOptions::epochs`]; the other methods
+/// change one setting each.
+#[derive(Clone)]
+pub struct FitOptions<'a> {
+    /// How long.
+    pub length: Length,
+    /// Images in a step.
+    pub batch: usize,
+    /// The optimiser; its rate is the schedule's full rate.
+    pub optim: Optim,
+    /// How the rate moves.
+    pub schedule: Schedule,
+    /// Seed of the order of the images.
+    pub seed: u64,
+    /// Share of every target that is spread over all classes.
+    pub label_smoothing: f32,
+    /// Losses are read back every so many steps: reading waits for the device.
+    pub read_every: u64,
+    /// What to evaluate on, and every how many steps (and at the end).
+    pub validation: Option<(&'a dyn Source, u64)>,
+    /// Where to save, and every how many steps (and at the end).
+    pub checkpoint: Option<(PathBuf, u64)>,
+}
+
+impl<'a> FitOptions<'a> {
+    /// A run of `steps` steps: batches of 32, SGD with momentum 0.9 at 0.01, a cosine, seed 0;
+    /// losses read every 10 steps.
+    pub fn steps(steps: u64) -> Self {
+        Self {
+            length: Length::Steps(steps),
+            batch: 32,
+            optim: Optim::sgd(0.01).momentum(0.9),
+            schedule: Schedule::cosine(),
+            seed: 0,
+            label_smoothing: 0.0,
+            read_every: 10,
+            validation: None,
+            checkpoint: None,
+        }
+    }
+
+    /// A run of `epochs` times all images; the rest as [`FitOptions::steps`].
+    pub fn epochs(epochs: u64) -> Self {
+        Self { length: Length::Epochs(epochs), ..Self::steps(0) }
+    }
+
+    /// Sets the batch size.
+    pub fn batch(mut self, images: usize) -> Self {
+        self.batch = images;
+        self
+    }
+
+    /// Sets the optimiser and its rate.
+    pub fn optim(mut self, optim: Optim) -> Self {
+        self.optim = optim;
+        self
+    }
+
+    /// Sets the optimiser's rate alone.
+    pub fn lr(mut self, lr: f32) -> Self {
+        self.optim.lr = lr;
+        self
+    }
+
+    /// Sets how the rate moves.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+
+    /// Sets the seed of the order of the images.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets the label smoothing, 0 to below 1.
+    pub fn label_smoothing(mut self, share: f32) -> Self {
+        self.label_smoothing = share;
+        self
+    }
+
+    /// Reads losses every `steps` steps.
+    pub fn read_every(mut self, steps: u64) -> Self {
+        self.read_every = steps;
+        self
+    }
+
+    /// Evaluates on `source` every `steps` steps and at the end.
+    pub fn validate(mut self, source: &'a dyn Source, steps: u64) -> Self {
+        self.validation = Some((source, steps));
+        self
+    }
+
+    /// Saves to `path` every `steps` steps, when stopped, and at the end.
+    pub fn checkpoint(mut self, path: impl Into<PathBuf>, steps: u64) -> Self {
+        self.checkpoint = Some((path.into(), steps));
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        let every = [
+            ("read_every", self.read_every),
+            ("validate, steps", self.validation.as_ref().map_or(1, |(_, every)| *every)),
+            ("checkpoint, steps", self.checkpoint.as_ref().map_or(1, |(_, every)| *every)),
+        ];
+        match every.into_iter().find(|(_, steps)| *steps == 0) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let reason = "it must be at least 1";
+                Err(Error::Setting { name, value: "0".to_owned(), reason })
+            }
+        }
+    }
+}
+
+/// Where a run stands; with the weights and the moments, all that decides what comes next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// Steps taken.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Where the next batch comes from.
+    pub batches: BatchState,
+    /// Settings and data, as text: what must be the same for a continued run to be the same run.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Run {
+    fn new(source: &dyn Source, options: &FitOptions<'_>) -> Result<Self> {
+        let images = source.labels().len();
+        if options.batch > images {
+            return Err(Error::BatchTooLarge { batch: options.batch, images });
+        }
+        let batches = Batches::new(images, options.batch, options.seed)?;
+        let steps = match options.length {
+            Length::Steps(steps) => steps,
+            Length::Epochs(epochs) => epochs.saturating_mul(batches.per_epoch() as u64),
+        };
+        let settings = settings(source, options, steps);
+        Ok(Self { step: 0, steps, batches: batches.state(), settings })
+    }
+}
+
+fn settings(source: &dyn Source, options: &FitOptions<'_>, steps: u64) -> BTreeMap<String, String> {
+    let Optim { rule, lr, weight_decay, groups } = &options.optim;
+    let labels = source.labels();
+    // FNV-1a: enough to notice that the images are others, or in another order.
+    let hash = labels
+        .iter()
+        .flat_map(|label| label.to_le_bytes())
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let settings = [
+        ("number of steps", steps.to_string()),
+        ("batch", options.batch.to_string()),
+        ("optimiser", format!("{rule:?}")),
+        ("learning rate", lr.to_string()),
+        ("weight decay", weight_decay.to_string()),
+        ("optimiser's groups", format!("{groups:?}")),
+        ("schedule", format!("{:?}", options.schedule)),
+        ("seed", options.seed.to_string()),
+        ("label smoothing", options.label_smoothing.to_string()),
+        ("data", format!("{} images, labels {hash:016x}", labels.len())),
+    ];
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Where a run is, after every step.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The step that was just submitted, counted from 1.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Epochs completed.
+    pub epoch: u64,
+    /// Its learning rate.
+    pub lr: f32,
+    /// The last step whose loss is known: losses are read in bunches.
+    pub latest: Option<&'a StepRecord>,
+    /// The steps whose losses were read just now.
+    pub read: &'a [StepRecord],
+    /// The evaluation after this step, if there was one.
+    pub evaluation: Option<&'a Evaluation>,
+}
+
+impl fmt::Display for Progress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step {}/{}  rate {:.2e}", self.step, self.steps, self.lr)?;
+        if let Some(latest) = self.latest {
+            write!(f, "  loss {:.4} (step {})", latest.loss, latest.step)?;
+        }
+        match self.evaluation {
+            Some(evaluation) => write!(f, "  accuracy {:.1}%", 100.0 * evaluation.accuracy),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a call of [`Learner::fit`] or [`Learner::continue_fit`] did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// Its steps.
+    pub records: Vec<StepRecord>,
+    /// Its evaluations, each with the steps taken before it.
+    pub evaluations: Vec<(u64, Evaluation)>,
+    /// Whether the run is at its end; else [`Learner::continue_fit`] goes on.
+    pub finished: bool,
+}
+
+impl History {
+    /// The losses, step by step.
+    pub fn losses(&self) -> Vec<f32> {
+        self.records.iter().map(|record| record.loss).collect()
+    }
+}
+
+impl Learner {
+    /// Trains on `source`, from the first step of a new run on. `on_step` is called after every
+    /// step was submitted, and may stop the run, which [`Learner::continue_fit`] then goes on with.
+    ///
+    /// Momentum is carried over from the fit before (see [`Learner::reset_optimizer`]).
+    ///
+    /// # Errors
+    /// [`Error::BatchTooLarge`]; [`Error::ImageShape`], [`Error::Classes`] or [`Error::Label`] for
+    /// data that does not go with the model; [`Error::Engine`] if everything is frozen or the
+    /// device has no room; [`Error::Diverged`] or [`Error::NotSaved`] once numbers overflow. After
+    /// an error during the run the learner's weights are what the last step left; its run cannot be
+    /// continued, only resumed from a checkpoint.
+    pub fn fit(
+        &mut self,
+        source: &dyn Source,
+        options: &FitOptions<'_>,
+        on_step: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<History> {
+        let run = Run::new(source, options)?;
+        self.drive(source, options, run, on_step)
+    }
+
+    /// Goes on with the run that was stopped or resumed from a checkpoint, as if it had never been
+    /// interrupted: losses and weights are the same bits.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`]; [`Error::OtherRun`] if settings or data are not those of the run;
+    /// otherwise as [`Learner::fit`].
+    pub fn continue_fit(
+        &mut self,
+        source: &dyn Source,
+        options: &FitOptions<'_>,
+        on_step: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<History> {
+        let run = self.run.clone().ok_or(Error::NoRun)?;
+        let given = Run::new(source, options)?.settings;
+        for (setting, saved) in &run.settings {
+            let given = given.get(setting).map_or("", String::as_str);
+            if given != saved {
+                return Err(Error::OtherRun { setting: setting.clone(), saved: saved.clone(), given: given.to_owned() });
+            }
+        }
+        self.drive(source, options, run, on_step)
+    }
+
+    fn drive(
+        &mut self,
+        source: &dyn Source,
+        options: &FitOptions<'_>,
+        mut run: Run,
+        mut on_step: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<History> {
+        options.check()?;
+        self.check_source(source)?;
+        if let Some((validation, _)) = options.validation {
+            self.check_source(validation)?;
+        }
+        let images = source.labels().len();
+        let plan = self.training_plan(options)?;
+        let mut optimizer = self.moments.optimizer(&self.gpu, &plan, &options.optim)?;
+        let mut session = Session::new(&self.gpu, plan, &self.params, Some(&optimizer))?;
+        let mut batches = Batches::restore(images, options.batch, run.batches)?;
+        self.classes = source.classes().to_vec();
+        // Until the run is stopped in good order there is none to continue.
+        self.run = None;
+
+        let Preprocessing { mean, std, .. } = self.preprocessing.clone();
+        let fill = |indices: &[usize], state, out: &mut Vec<f32>| Ok(source.gather(indices, Some(state), &mean, &std, out)?);
+        let rows = Rows { labels: source.labels(), fill: &fill };
+        let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, options.batch);
+        training.checkpoint = self.last_checkpoint.clone();
+        let mut history = History::default();
+        let mut stopped = false;
+        while run.step < run.steps && !stopped {
+            let lr = options.optim.lr * options.schedule.factor(run.step, run.steps);
+            run.step += 1;
+            training.step(run.step, lr)?;
+            run.batches = training.batches.state();
+
+            let last = run.step == run.steps;
+            let due = |every: u64| last || run.step.is_multiple_of(every);
+            let validation = options.validation.filter(|(_, every)| due(*every));
+            let save = options.checkpoint.as_ref().filter(|(_, every)| due(*every));
+            let known = history.records.len();
+            let wait = last || validation.is_some() || save.is_some();
+            if wait || training.is_due(options.read_every) {
+                history.records.extend(training.read(&self.params)?);
+            }
+            let evaluation = match validation {
+                Some((source, _)) => Some(self.evaluate(source)?),
+                None => None,
+            };
+            if let Some((path, _)) = save {
+                self.keep(training.optimizer, training.session, options, &run);
+                self.save(path)?;
+                training.checkpoint = self.last_checkpoint.clone();
+                self.run = None;
+            }
+            let progress = Progress {
+                step: run.step,
+                steps: run.steps,
+                epoch: run.batches.epoch,
+                lr,
+                latest: history.records.last(),
+                read: &history.records[known..],
+                evaluation: evaluation.as_ref(),
+            };
+            stopped = on_step(&progress).is_break();
+            history.evaluations.extend(evaluation.map(|evaluation| (run.step, evaluation)));
+        }
+        history.records.extend(training.read(&self.params)?);
+        history.finished = run.step == run.steps;
+        self.keep(&optimizer, &session, options, &run);
+        if let (true, Some((path, _))) = (stopped, &options.checkpoint) {
+            self.save(path)?;
+        }
+        Ok(history)
+    }
+
+    /// Takes over where the run stands, to be saved or continued.
+    fn keep(&mut self, optimizer: &Optimizer, session: &Session, options: &FitOptions<'_>, run: &Run) {
+        // A handle: the moments stay on the device, where the next steps change them.
+        self.moments = Moments::device(optimizer.clone(), session.plan(), &options.optim);
+        self.run = Some(run.clone());
+    }
+}

@@ -1,0 +1,40 @@
+//! Running a plan without a loss over any number of rows, batch by batch.
+
+use std::sync::Arc;
+
+use frostline_engine::{Gpu, Graph, Params, Plan, Session, TensorId};
+use frostline_loader::eval_batches;
+
+use crate::error::Result;
+
+/// An inference plan on the device, folded as far as it goes.
+pub(crate) struct Inference {
+    session: Session,
+    batch: usize,
+}
+
+impl Inference {
+    /// Puts `output` of `graph`, recorded for batches of `batch`, on the device.
+    pub fn new(gpu: &Arc<Gpu>, graph: &Graph, output: TensorId, params: &Params, batch: usize) -> Result<Self> {
+        let plan = Plan::inference(graph, output, gpu.tuning())?;
+        let session = Session::new(gpu, plan, params, None)?;
+        Ok(Self { session, batch })
+    }
+
+    /// The output's values for `len` rows, one after another, each in PyTorch's order. The plan has
+    /// a fixed batch: the last one is filled up with a row that is then left out.
+    pub fn run(&mut self, len: usize, fill: impl Fn(&[usize], &mut Vec<f32>) -> Result<()>) -> Result<Vec<f32>> {
+        // What was folded into the convolutions may have been trained further since the last time.
+        self.session.refresh();
+        let mut input = vec![];
+        let mut output = vec![];
+        for batch in eval_batches(len, self.batch)? {
+            fill(&batch.indices, &mut input)?;
+            self.session.write_input(&input)?;
+            self.session.run()?;
+            let values = self.session.read_output()?;
+            output.extend(&values[..values.len() / self.batch * batch.count]);
+        }
+        Ok(output)
+    }
+}

@@ -1,0 +1,363 @@
+//! A learner: a model with weights on a device, what of it is frozen, and the run it is in.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use frostline_engine::{BatchNormMode, Freeze, Gpu, Graph, Params, Plan, TensorId};
+use frostline_loader::{Preprocessing, StateDict};
+use frostline_models::{LoadOptions, Model, Recorded, Report, state_dict};
+
+use crate::error::{Error, Result};
+use crate::fit::{FitOptions, Run};
+use crate::freeze;
+use crate::inference::Inference;
+use crate::moments::Moments;
+use crate::source::Source;
+
+/// Images in a batch of evaluation; its results do not depend on it.
+const EVALUATION_BATCH: usize = 64;
+
+/// A model that can be trained, evaluated, saved and resumed.
+///
+/// ```no_run
+/// use std::{ops::ControlFlow, sync::Arc};
+/// use frostline_engine::{Gpu, Optim};
+/// use frostline_models::{LoadOptions, Model};
+/// use frostline_trainer::{FitOptions, Learner};
+///
+/// # use frostline_loader::ImageSet;
+/// # fn example(train: &ImageSet, test: &ImageSet) -> Result<(), frostline_trainer::Error> {
+/// let gpu = Arc::new(Gpu::new()?);
+/// let model = Model::new("resnet10")?.classes(4);
+/// let mut learner = Learner::new(&gpu, model, 28, 0)?;
+/// let file = frostline_loader::safetensors::read("assets/resnet10_fashion.safetensors")?;
+/// learner.load(&file.tensors, &LoadOptions::skip_head())?;
+/// learner.normalization(&[0.2860], &[0.3530])?;
+/// learner.freeze_below("layer4")?;
+/// let options = FitOptions::steps(150).batch(32).optim(Optim::sgd(0.02).momentum(0.9));
+/// learner.fit(train, &options, |progress| {
+///     println!("{progress}");
+///     ControlFlow::Continue(())
+/// })?;
+/// println!("{:.1}%", 100.0 * learner.evaluate(test)?.accuracy);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Learner {
+    pub(crate) gpu: Arc<Gpu>,
+    pub(crate) model: Model,
+    pub(crate) preprocessing: Preprocessing,
+    pub(crate) classes: Vec<String>,
+    pub(crate) seed: u64,
+    /// The model recorded for one image: names and order of its parameters.
+    pub(crate) outline: Graph,
+    pub(crate) params: Params,
+    pub(crate) freeze: Freeze,
+    pub(crate) moments: Moments,
+    pub(crate) run: Option<Run>,
+    pub(crate) last_checkpoint: Option<PathBuf>,
+    evaluation_batch: usize,
+    /// The last inference plan, with the place and the batch it was made for.
+    inference: Option<(Cut, usize, Inference)>,
+}
+
+/// Where an inference plan ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Logits,
+    /// The output of a stage.
+    Stage(String),
+    /// Its mean over the image.
+    Pooled(String),
+}
+
+impl Learner {
+    /// `model` for images of `size` × `size` pixels, its weights drawn from `seed`.
+    ///
+    /// Until [`Learner::preprocessing`] or [`Learner::normalization`] says otherwise, inputs are
+    /// normalised as the network's inventors did (EfficientNet-Lite, ImageNet's ResNets); grey
+    /// images to −1..=1.
+    ///
+    /// # Errors
+    /// [`Error::Models`] for settings that cannot be built, [`Error::Engine`] if the device has no
+    /// room.
+    pub fn new(gpu: &Arc<Gpu>, model: Model, size: usize, seed: u64) -> Result<Self> {
+        let preprocessing = default_preprocessing(&model, size);
+        preprocessing.check()?;
+        let (outline, _) = record(&model, size, 1)?;
+        let params = Params::new(gpu, &outline, seed)?;
+        let classes = (0..model.class_count().unwrap_or(0)).map(|class| class.to_string());
+        Ok(Self {
+            gpu: gpu.clone(),
+            classes: classes.collect(),
+            model,
+            preprocessing,
+            seed,
+            outline,
+            params,
+            freeze: Freeze::none(),
+            moments: Moments::None,
+            run: None,
+            last_checkpoint: None,
+            evaluation_batch: EVALUATION_BATCH,
+            inference: None,
+        })
+    }
+
+    /// Takes weights over from `tensors`, as [`state_dict::load`] does, and reports what fitted.
+    /// The optimiser starts afresh.
+    ///
+    /// # Errors
+    /// [`Error::Models`] with the list of differences; nothing is changed then.
+    pub fn load(&mut self, tensors: &StateDict, options: &LoadOptions) -> Result<Report> {
+        let report = state_dict::load(&self.params, tensors, options)?;
+        self.moments = Moments::None;
+        self.run = None;
+        Ok(report)
+    }
+
+    /// Sets how images become inputs.
+    ///
+    /// # Errors
+    /// [`Error::Loader`] if it cannot be carried out, [`Error::ImageShape`] if it makes images of
+    /// another size or other channels than the learner takes.
+    pub fn preprocessing(&mut self, preprocessing: Preprocessing) -> Result<()> {
+        preprocessing.check()?;
+        let got = [preprocessing.crop, preprocessing.crop, preprocessing.channels];
+        self.check_shape(got)?;
+        self.preprocessing = preprocessing;
+        Ok(())
+    }
+
+    /// Sets what is subtracted from every channel's values in 0..=1, and what they are divided by.
+    ///
+    /// # Errors
+    /// [`Error::Loader`] unless there is one of each per channel, and the deviations are positive.
+    pub fn normalization(&mut self, mean: &[f32], std: &[f32]) -> Result<()> {
+        let (mean, std) = (mean.to_vec(), std.to_vec());
+        self.preprocessing(Preprocessing { mean, std, ..self.preprocessing.clone() })
+    }
+
+    /// Sets how many images evaluation takes at once: fewer need less memory. 64 at first.
+    pub fn evaluation_batch(&mut self, images: usize) {
+        self.evaluation_batch = images.max(1);
+    }
+
+    /// Freezes everything below the stage or group `name` (`layer4`, `fc`), and nothing else: all
+    /// from `name` on trains. Below `stem` there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`].
+    pub fn freeze_below(&mut self, name: &str) -> Result<()> {
+        let frozen = freeze::below(&self.model, &self.outline, name)?;
+        self.set_frozen(&frozen);
+        Ok(())
+    }
+
+    /// Freezes the stage or group `name` (`stem`, `layer1`, `layer2.0.bn1`) as well.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`].
+    pub fn freeze(&mut self, name: &str) -> Result<()> {
+        let more = self.members(name)?;
+        let frozen: Vec<String> = self.frozen().map(str::to_owned).chain(more).collect();
+        self.set_frozen(&frozen);
+        Ok(())
+    }
+
+    /// Lets everything train.
+    pub fn unfreeze(&mut self) {
+        self.set_frozen(&[]);
+    }
+
+    /// Lets the stage or group `name` train again: surgical fine-tuning is
+    /// `freeze_below("fc")`, `freeze("fc")`, then `unfreeze_only("layer2")`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`].
+    pub fn unfreeze_only(&mut self, name: &str) -> Result<()> {
+        let open = self.members(name)?;
+        let rest = self.frozen().filter(|frozen| !open.iter().any(|name| name == frozen));
+        let frozen: Vec<String> = rest.map(str::to_owned).collect();
+        self.set_frozen(&frozen);
+        Ok(())
+    }
+
+    /// Sets which statistics batch norm layers use while training.
+    pub fn batch_norm(&mut self, mode: BatchNormMode) {
+        self.freeze.batch_norm = mode;
+    }
+
+    fn set_frozen(&mut self, names: &[String]) {
+        let batch_norm = self.freeze.batch_norm;
+        self.freeze = Freeze::names(names.iter().map(String::as_str));
+        self.freeze.batch_norm = batch_norm;
+    }
+
+    /// Names of the frozen parameters.
+    pub fn frozen(&self) -> impl Iterator<Item = &str> {
+        self.freeze.frozen_names()
+    }
+
+    /// Names of the parameters of the stage or group `name`, for an optimiser's groups.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`].
+    pub fn members(&self, name: &str) -> Result<Vec<String>> {
+        freeze::members(&self.model, &self.outline, name)
+    }
+
+    /// Forgets momentum and moving averages: the next fit starts with none. Otherwise they are
+    /// carried over from fit to fit, where the rule is the same; AdamW's only as long as no
+    /// parameter is thawed, because its bias correction counts the same steps for all.
+    pub fn reset_optimizer(&mut self) {
+        self.moments = Moments::None;
+    }
+
+    /// The plan that [`Learner::fit`] would run with these options: what it costs, and what the
+    /// freeze saves, before anything runs.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if everything is frozen, [`Error::NoClasses`] without a last layer.
+    pub fn training_plan(&self, options: &FitOptions<'_>) -> Result<Plan> {
+        let (mut graph, recorded) = record(&self.model, self.size(), options.batch)?;
+        let logits = recorded.logits.ok_or_else(|| self.no_classes())?;
+        let labels = graph.labels(options.batch);
+        let loss = graph.cross_entropy(logits, labels, options.label_smoothing)?;
+        let tuning = self.gpu.tuning();
+        Ok(Plan::training(&graph, loss, &self.freeze, &options.optim, tuning)?)
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The weights and running statistics, to look at or to set.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Names of the classes: those of the data last fitted, numbers before.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// How images become inputs.
+    pub fn input(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// Side of the images it takes, in pixels.
+    pub fn size(&self) -> usize {
+        self.preprocessing.crop
+    }
+
+    /// The last checkpoint that was written, or that this learner was resumed from.
+    pub fn last_checkpoint(&self) -> Option<&std::path::Path> {
+        self.last_checkpoint.as_deref()
+    }
+
+    /// The plan's values at `cut` for every image of `source`, one after another.
+    pub(crate) fn infer(&mut self, source: &dyn Source, cut: Cut) -> Result<Vec<f32>> {
+        self.check_shape(source.shape())?;
+        let len = source.labels().len();
+        if len == 0 {
+            return Err(Error::NoImages { purpose: "look at" });
+        }
+        let batch = self.evaluation_batch.min(len);
+        let mut inference = match self.inference.take() {
+            Some((at, of, inference)) if at == cut && of == batch => inference,
+            _ => {
+                let (graph, output) = self.record_until(&cut, batch)?;
+                Inference::new(&self.gpu, &graph, output, &self.params, batch)?
+            }
+        };
+        let Preprocessing { mean, std, .. } = &self.preprocessing;
+        let values = inference.run(len, |indices, out| Ok(source.gather(indices, None, mean, std, out)?))?;
+        self.inference = Some((cut, batch, inference));
+        Ok(values)
+    }
+
+    fn record_until(&self, cut: &Cut, batch: usize) -> Result<(Graph, TensorId)> {
+        let (mut graph, recorded) = record(&self.model, self.size(), batch)?;
+        let stage = |name: &String| {
+            recorded.stages.get(name).copied().ok_or_else(|| Error::UnknownGroup {
+                name: name.clone(),
+                known: recorded.stages.keys().cloned().collect::<Vec<_>>().join(", "),
+            })
+        };
+        let output = match cut {
+            Cut::Logits => recorded.logits.ok_or_else(|| self.no_classes())?,
+            Cut::Stage(name) => stage(name)?,
+            Cut::Pooled(name) => {
+                let output = stage(name)?;
+                match graph.shape(output).torch()[..] {
+                    [_, _, 1, 1] => output,
+                    _ => graph.global_avg_pool(output, "features")?,
+                }
+            }
+        };
+        Ok((graph, output))
+    }
+
+    /// Shape of one image's values at `stage`: channels, height, width.
+    pub(crate) fn stage_shape(&self, stage: &str) -> Result<[usize; 3]> {
+        let (graph, output) = self.record_until(&Cut::Stage(stage.to_owned()), 1)?;
+        let shape = graph.shape(output).torch();
+        Ok([shape[1], shape[2], shape[3]])
+    }
+
+    /// Fails unless images and labels of `source` are what this model tells apart.
+    pub(crate) fn check_source(&self, source: &dyn Source) -> Result<()> {
+        self.check_shape(source.shape())?;
+        let classes = self.model.class_count().ok_or_else(|| self.no_classes())?;
+        if source.classes().len() != classes {
+            return Err(Error::Classes { data: source.classes().len(), model: classes });
+        }
+        let labels = source.labels();
+        match labels.iter().position(|&label| label as usize >= classes) {
+            None => Ok(()),
+            Some(index) => Err(Error::Label { index, label: labels[index], classes }),
+        }
+    }
+
+    fn check_shape(&self, got: [usize; 3]) -> Result<()> {
+        let expected = [self.size(), self.size(), self.model.input_channels()];
+        if got == expected { Ok(()) } else { Err(Error::ImageShape { expected, got }) }
+    }
+
+    fn no_classes(&self) -> Error {
+        Error::NoClasses { model: self.model.name().to_owned() }
+    }
+}
+
+/// The whole model on a batch of `batch` images.
+fn record(model: &Model, size: usize, batch: usize) -> Result<(Graph, Recorded)> {
+    let mut graph = Graph::new();
+    let x = graph.input(batch, size, size, model.input_channels());
+    let recorded = model.record(&mut graph, x)?;
+    Ok((graph, recorded))
+}
+
+fn default_preprocessing(model: &Model, size: usize) -> Preprocessing {
+    match model.input_channels() {
+        3 if model.name().starts_with("efficientnet_lite") => Preprocessing::efficientnet_lite(size),
+        3 => Preprocessing::imagenet(size),
+        channels => Preprocessing { resize: Some(size), crop: size, channels, mean: vec![0.5; channels], std: vec![0.5; channels] },
+    }
+}
+
+impl fmt::Debug for Learner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frozen = self.frozen().count();
+        let parameters = self.outline.parameter_names().len();
+        write!(f, "Learner({}, {frozen} of {parameters} parameters frozen)", self.model)
+    }
+}

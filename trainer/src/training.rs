@@ -1,0 +1,128 @@
+//! The loop's inside: steps that are only submitted, and losses that are read back now and then.
+//!
+//! Reading a loss waits for the device, so it is done for many steps at once, out of the ring that
+//! the plan keeps. A loss that is not finite is therefore met late, but costs nothing: from that
+//! step on the optimiser's kernels leave the weights alone.
+
+use std::path::PathBuf;
+
+use frostline_engine::ops::cross_entropy::HISTORY;
+use frostline_engine::{Optimizer, Params, Session};
+use frostline_loader::{BatchState, Batches};
+
+use crate::error::{Error, Result};
+
+/// What one training step gave.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepRecord {
+    /// The step, counted from 1.
+    pub step: u64,
+    /// Epochs completed before it.
+    pub epoch: u64,
+    /// Learning rate.
+    pub lr: f32,
+    /// Mean loss of the batch, before the step was taken.
+    pub loss: f32,
+    /// Share of the batch that was recognised, 0..=1.
+    pub accuracy: f32,
+}
+
+/// Labelled rows of any kind: images, or features that were computed earlier.
+pub(crate) struct Rows<'a> {
+    pub labels: &'a [u32],
+    /// Replaces the contents of the buffer by the values of these rows.
+    #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
+    pub fill: &'a dyn Fn(&[usize], BatchState, &mut Vec<f32>) -> Result<()>,
+}
+
+/// A step whose loss is still on the device.
+struct Unread {
+    step: u64,
+    lr: f32,
+    state: BatchState,
+}
+
+pub(crate) struct Training<'a> {
+    pub session: &'a mut Session,
+    pub optimizer: &'a mut Optimizer,
+    pub batches: &'a mut Batches,
+    pub rows: Rows<'a>,
+    /// Where the last good checkpoint is, for the message that may need it.
+    pub checkpoint: Option<PathBuf>,
+    batch: usize,
+    unread: Vec<Unread>,
+    input: Vec<f32>,
+}
+
+impl<'a> Training<'a> {
+    pub fn new(session: &'a mut Session, optimizer: &'a mut Optimizer, batches: &'a mut Batches, rows: Rows<'a>, batch: usize) -> Self {
+        Self { session, optimizer, batches, rows, checkpoint: None, batch, unread: vec![], input: vec![] }
+    }
+
+    /// Submits step number `step` (counted from 1) with the next batch, and waits for nothing.
+    pub fn step(&mut self, step: u64, lr: f32) -> Result<()> {
+        let state = self.batches.state();
+        let indices = self.batches.next_batch();
+        self.write(&indices, state)?;
+        self.session.begin_step(self.optimizer, lr)?;
+        self.session.run()?;
+        self.unread.push(Unread { step, lr, state });
+        Ok(())
+    }
+
+    fn write(&mut self, indices: &[usize], state: BatchState) -> Result<()> {
+        (self.rows.fill)(indices, state, &mut self.input)?;
+        self.session.write_input(&self.input)?;
+        let labels: Vec<u32> = indices.iter().map(|&i| self.rows.labels[i]).collect();
+        Ok(self.session.write_labels(&labels)?)
+    }
+
+    /// Whether it is time to read: `every` steps have run, or the ring is full.
+    pub fn is_due(&self, every: u64) -> bool {
+        self.unread.len() as u64 >= every.min(HISTORY as u64)
+    }
+
+    /// The losses of all steps since the last reading; [`Error::Diverged`] if one is not finite.
+    pub fn read(&mut self, params: &Params) -> Result<Vec<StepRecord>> {
+        if self.unread.is_empty() {
+            return Ok(vec![]);
+        }
+        let unread = std::mem::take(&mut self.unread);
+        let summaries = self.session.read_history(self.optimizer.steps, unread.len())?;
+        let mut records = vec![];
+        for (step, summary) in unread.into_iter().zip(summaries) {
+            if !summary.loss.is_finite() {
+                return Err(self.diverged(&step, summary.loss, params)?);
+            }
+            records.push(StepRecord {
+                step: step.step,
+                epoch: step.state.epoch,
+                lr: step.lr,
+                loss: summary.loss,
+                accuracy: summary.correct / summary.rows,
+            });
+        }
+        Ok(records)
+    }
+
+    /// Looks for where it went wrong, on the batch that it went wrong with.
+    fn diverged(&mut self, step: &Unread, loss: f32, params: &Params) -> Result<Error> {
+        let images = self.rows.labels.len();
+        let indices = Batches::restore(images, self.batch, step.state)?.next_batch();
+        self.write(&indices, step.state)?;
+        Ok(Error::Diverged {
+            step: step.step,
+            loss,
+            layer: self.session.first_not_finite()?,
+            parameter: first_not_finite(params)?,
+            checkpoint: self.checkpoint.clone(),
+        })
+    }
+}
+
+/// The first tensor, parameters before running statistics, with a value that is not finite.
+fn first_not_finite(params: &Params) -> Result<Option<String>> {
+    let bad = |values: &[f32]| values.iter().any(|value| !value.is_finite());
+    let found = params.to_host()?.into_iter().find(|(_, _, values)| bad(values));
+    Ok(found.map(|(name, _, _)| name))
+}

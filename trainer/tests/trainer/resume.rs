@@ -1,0 +1,150 @@
+use std::ops::ControlFlow;
+
+use frostline_engine::{BatchNormMode, Optim};
+use frostline_trainer::{Error, FitOptions, Learner, Progress};
+
+use crate::setup::{bits, go_on, gpu, images, learner, options};
+
+fn stop_at(step: u64) -> impl FnMut(&Progress<'_>) -> ControlFlow<()> {
+    move |progress| match progress.step == step {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    }
+}
+
+/// Stops after 5 of 9 steps, in the middle of an epoch, and goes on from the file alone.
+fn resumed_run_is_the_uninterrupted_one(options: &FitOptions<'_>) {
+    let set = images(18);
+    let mut whole = learner(1);
+    whole.freeze_below("layer3").unwrap();
+    let losses = whole.fit(&set, options, go_on).unwrap().losses();
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let mut interrupted = learner(1);
+    interrupted.freeze_below("layer3").unwrap();
+    let first = interrupted.fit(&set, options, stop_at(5)).unwrap();
+    interrupted.save(&path).unwrap();
+    drop(interrupted);
+
+    let mut resumed = Learner::resume(gpu(), &path).unwrap();
+    assert_eq!(resumed.classes(), set.classes);
+    let rest = resumed.continue_fit(&set, options, go_on).unwrap();
+    assert_eq!([first.losses(), rest.losses()].concat(), losses);
+    assert_eq!(bits(&resumed), bits(&whole));
+}
+
+#[test]
+fn resuming_sgd_is_bit_identical() {
+    resumed_run_is_the_uninterrupted_one(&options(9));
+}
+
+#[test]
+fn resuming_adamw_is_bit_identical() {
+    resumed_run_is_the_uninterrupted_one(&options(9).optim(Optim::adamw(0.003)));
+}
+
+#[test]
+fn momentum_is_carried_over_a_change_of_freeze_and_through_a_file() {
+    let set = images(18);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let start = || {
+        let mut learner = learner(1);
+        learner.freeze_below("layer4").unwrap();
+        learner.fit(&set, &options(4), go_on).unwrap();
+        learner
+    };
+    let thaw = |learner: &mut Learner| {
+        learner.freeze_below("layer3").unwrap();
+        learner.fit(&set, &options(5), go_on).unwrap().losses()
+    };
+    let mut straight = start();
+    straight.save(&path).unwrap();
+    let losses = thaw(&mut straight);
+    let mut resumed = Learner::resume(gpu(), &path).unwrap();
+    assert_eq!(thaw(&mut resumed), losses);
+    assert_eq!(bits(&resumed), bits(&straight));
+
+    let mut forgetful = start();
+    forgetful.reset_optimizer();
+    assert_ne!(thaw(&mut forgetful), losses, "momentum made no difference");
+}
+
+#[test]
+fn checkpoints_are_written_on_the_way_and_tell_all() {
+    let set = images(18);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let mut learner = learner(7);
+    learner.normalization(&[0.25], &[0.5]).unwrap();
+    learner.freeze("stem").unwrap();
+    learner.batch_norm(BatchNormMode::Running);
+    let options = options(6).checkpoint(&path, 4);
+    let mut written = vec![];
+    learner
+        .fit(&set, &options, |progress| {
+            written.push(path.exists());
+            match progress.step {
+                4 => assert!(Learner::resume(gpu(), &path).is_ok()),
+                5 => return ControlFlow::Break(()),
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(written, [false, false, false, true, true]);
+    assert_eq!(learner.last_checkpoint(), Some(path.as_path()));
+
+    // Stopped at 5: saved there, too.
+    let mut resumed = Learner::resume(gpu(), &path).unwrap();
+    assert_eq!(bits(&resumed), bits(&learner));
+    assert_eq!(resumed.input(), learner.input());
+    assert_eq!(resumed.model(), learner.model());
+    assert!(resumed.frozen().eq(learner.frozen()));
+    let rest = resumed.continue_fit(&set, &options, go_on).unwrap();
+    assert_eq!(rest.records.len(), 1);
+    assert_eq!(learner.continue_fit(&set, &options, go_on).unwrap(), rest);
+}
+
+#[test]
+fn another_run_is_not_taken_for_the_interrupted_one() {
+    let set = images(18);
+    let mut learner = learner(1);
+    learner.fit(&set, &options(6), stop_at(2)).unwrap();
+    let mut refused = |set, options| match learner.continue_fit(&set, &options, go_on) {
+        Err(Error::OtherRun { setting, saved, given }) => (setting, saved, given),
+        other => panic!("{other:?}"),
+    };
+    let batch = refused(images(18), options(6).batch(5));
+    assert_eq!(batch, ("batch".to_owned(), "4".to_owned(), "5".to_owned()));
+    assert_eq!(refused(images(18), options(6).lr(0.1)).0, "learning rate");
+    assert_eq!(refused(images(21), options(6)).0, "data");
+    // Reading and saving may differ: they change nothing.
+    assert!(learner.continue_fit(&set, &options(6).read_every(1), go_on).unwrap().finished);
+}
+
+#[test]
+fn a_file_that_is_no_learner_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    learner(1).save(&path).unwrap();
+    let good = frostline_loader::Checkpoint::load(&path).unwrap();
+
+    let mut other = good.clone();
+    other.architecture = "resnet50".to_owned();
+    other.save(&path).unwrap();
+    let error = Learner::resume(gpu(), &path).unwrap_err();
+    assert!(error.to_string().contains("resnet50"), "{error}");
+
+    let mut fewer = good.clone();
+    fewer.classes.pop();
+    fewer.save(&path).unwrap();
+    let error = Learner::resume(gpu(), &path).unwrap_err();
+    assert!(error.to_string().contains("2 classes are named"), "{error}");
+
+    let mut plain = good;
+    plain.extra.clear();
+    plain.save(&path).unwrap();
+    assert!(matches!(Learner::resume(gpu(), &path), Err(Error::Checkpoint { .. })));
+}

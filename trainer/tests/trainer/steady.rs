@@ -1,0 +1,27 @@
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use frostline_engine::Gpu;
+use frostline_trainer::Learner;
+
+use crate::setup::{images, model, options};
+
+#[test]
+fn a_steady_step_allocates_nothing_compiles_nothing_and_submits_once() {
+    // A device of its own, whose counters no other test moves.
+    let gpu = Arc::new(Gpu::new().expect("an adapter"));
+    let mut learner = Learner::new(&gpu, model(), 8, 1).unwrap();
+    let mut requests = vec![];
+    learner
+        .fit(&images(18), &options(12).read_every(100), |_| {
+            requests.push(gpu.requests());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    // The last step waits for the losses.
+    for pair in requests[..11].windows(2) {
+        assert_eq!(pair[1].submits, pair[0].submits + 1);
+        assert_eq!((pair[1].buffers, pair[1].pipelines), (pair[0].buffers, pair[0].pipelines));
+    }
+    assert!(requests[11].buffers > requests[10].buffers, "the counter counts");
+}
