@@ -6,6 +6,9 @@ use crate::layout::Layout;
 use crate::plan::Plan;
 use std::sync::Arc;
 
+/// Slot, parameter, PyTorch's shape and values of a moment.
+pub type HostMoment = (&'static str, String, Vec<usize>, Vec<f32>);
+
 /// Moments of the trainable parameters of a plan, and how many steps were taken.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
@@ -43,7 +46,7 @@ impl Optimizer {
     }
 
     /// All moments as (slot, parameter, PyTorch's shape, values).
-    pub fn to_host(&self) -> Result<Vec<(&'static str, String, Vec<usize>, Vec<f32>)>> {
+    pub fn to_host(&self) -> Result<Vec<HostMoment>> {
         let mut all = vec![];
         for (slot, moment) in self.slots.iter().zip(&self.moments) {
             let flat = self.gpu.read(moment, 0, (self.layout.bytes() / 4) as usize)?;

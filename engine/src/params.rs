@@ -9,6 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use std::sync::Arc;
 
+/// Name, PyTorch's shape and values of a tensor.
+pub type HostValues = (String, Vec<usize>, Vec<f32>);
+
 /// All values that a model has learned, by torchvision's names.
 #[derive(Clone, Debug)]
 pub struct Params {
@@ -65,7 +68,7 @@ impl Params {
     }
 
     /// All values by name, in model order, read in two transfers.
-    pub fn to_host(&self) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+    pub fn to_host(&self) -> Result<Vec<HostValues>> {
         let mut all = vec![];
         for (layout, buffer) in [&self.parameters, &self.statistics] {
             if layout.is_empty() {

@@ -156,7 +156,7 @@ fn a_frozen_layer_reduces_nothing() {
     ran.check_gradient("batch norm that trains its bias", "x", &gradients.dx);
 }
 
-/// Only the bias trains, with running statistics: backward needs no input, so nothing is kept.
+/// Only the bias trains, with running statistics: its sum reads dy and the mask, never the input.
 #[test]
 fn only_the_bias_trains() {
     let x = cases::uniform(&mut cases::rng(89), &[2, 5, 3, 3], -2.0..3.0);

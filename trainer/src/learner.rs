@@ -9,10 +9,11 @@ use frostline_loader::{Preprocessing, StateDict};
 use frostline_models::{LoadOptions, Model, Recorded, Report, state_dict};
 
 use crate::error::{Error, Result};
-use crate::fit::{FitOptions, Run};
+use crate::fit::Run;
 use crate::freeze;
 use crate::inference::Inference;
 use crate::moments::Moments;
+use crate::options::FitOptions;
 use crate::source::Source;
 
 /// Images in a batch of evaluation; its results do not depend on it.

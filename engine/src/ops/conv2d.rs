@@ -299,7 +299,8 @@ impl Op for Conv2d {
         if let (true, Some(dz)) = (branch, dz) {
             b.pass(self.residual_input(), dz);
         }
-        if !b.wants(0) && !b.wants(1) && !(self.bias && b.wants(2)) {
+        let wanted = b.wants(0) || b.wants(1) || (self.bias && b.wants(2));
+        if !wanted {
             return;
         }
         let dy = match (&self.norm, dz) {

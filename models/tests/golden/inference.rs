@@ -6,7 +6,7 @@ use frostline_loader::safetensors::{self, SafeFile};
 use frostline_models::{LoadOptions, Model, POOLED, Recorded, state_dict};
 use frostline_twin::filler::Block;
 
-/// ‖error‖ / ‖value‖ that a network's output may have. PyTorch's own f32 has 3e-7 to 7e-7 against
+/// ‖error‖ / ‖value‖ that a network's output may have. PyTorch's own f32 has 3e-7 to 2e-6 against
 /// its f64 here; every sum in another order errs as much again, a wrong padding or eps far more.
 const TOLERANCE: f64 = 1e-5;
 
