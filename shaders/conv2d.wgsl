@@ -22,9 +22,6 @@ const U: u32 = 2;         // pixels a lane takes in at a time (backward_weight)
 const KW: u32 = 3;        // kernel width
 const STRIDE: u32 = 1;
 const OVERLAP: u32 = 2;   // input pixels that successive windows share: max(KW - STRIDE, 0)
-const AFFINE: u32 = 0;    // 0: none, 1: + shift, 2: · scale + shift
-const RESIDUAL: u32 = 0;  // 1: + residual
-const ACT: u32 = 0;       // 0: none, 1: relu, 2: relu6
 
 const TM4 = TM / 4;
 const LOADS = (TM + S - 1) / S;            // vec4s of a 4 × TM weight block that each lane loads
@@ -40,6 +37,10 @@ struct Params {
     kh: u32, top: u32, left: u32,
     strips_per_row: u32, strips: u32,     // forward, backward_input: strips of PW pixels
     rows: u32, rows_per_split: u32,       // backward_weight: N·H_out, and the share of one split
+    // What happens to the sums. Not constants: compiling a kernel costs a driver up to a second.
+    affine: u32,    // 0: nothing, 1: + shift, 2: · scale + shift
+    residual: u32,  // 1: + residual
+    act: u32,       // 0: nothing, 1: relu, 2: relu6
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;          // (N, H_in, W_in, C_in/4)
@@ -109,10 +110,10 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_i
 
 fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     var value = sum;
-    if AFFINE == 1u { value += affine[c]; }
-    if AFFINE == 2u { value = fma(value, affine[c], affine[p.c_out4 + c]); }
-    if RESIDUAL == 1u { value += residual[at]; }
-    return activate(ACT, value);
+    if p.affine == 1u { value += affine[c]; }
+    if p.affine == 2u { value = fma(value, affine[c], affine[p.c_out4 + c]); }
+    if p.residual == 1u { value += residual[at]; }
+    return activate(p.act, value);
 }
 
 // With a stride, an input pixel is reached by the taps of its phase only: kh ≡ ih + top (mod s).
@@ -180,7 +181,7 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(local_invoc
             if c < p.c_in4 && iw < p.w_in {
                 let at = ((n * p.h_in + ih) * p.w_in + iw) * p.c_in4 + c;
                 var value = acc[m][q];
-                if RESIDUAL == 1u { value += residual[at]; }
+                if p.residual == 1u { value += residual[at]; }
                 dx[at] = value;
             }
         }

@@ -8,8 +8,6 @@ const WG: u32 = 64;
 const PW: u32 = 4;        // neighbouring output pixels of a row a lane computes (forward)
 const KW: u32 = 3;        // kernel width
 const STRIDE: u32 = 1;
-const AFFINE: u32 = 0;    // 2: · scale + shift
-const ACT: u32 = 0;       // 0: none, 1: relu, 2: relu6
 
 const SPAN = (PW - 1) * STRIDE + KW;
 
@@ -19,6 +17,8 @@ struct Params {
     strips_per_row: u32,
     rows: u32, rows_per_split: u32,   // backward_weight: N·H_out, and the share of one split
     items: u32,                       // invocations that have work
+    affine: u32,                      // forward: 2: · scale + shift
+    act: u32,                         // forward: 0: nothing, 1: relu, 2: relu6
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;         // (N, H_in, W_in, C/4)
@@ -62,8 +62,8 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     for (var q = 0u; q < PW; q++) { //!unroll
         if ow + q < p.w_out {
             var value = acc[q];
-            if AFFINE == 2u { value = fma(value, affine[c], affine[p.c4 + c]); }
-            y[((n * p.h_out + oh) * p.w_out + ow + q) * p.c4 + c] = activate(ACT, value);
+            if p.affine == 2u { value = fma(value, affine[c], affine[p.c4 + c]); }
+            y[((n * p.h_out + oh) * p.w_out + ow + q) * p.c4 + c] = activate(p.act, value);
         }
     }
 }

@@ -17,6 +17,13 @@ fn probe() {
     println!("dispatches {}", plan.dispatches().len());
     let params = Params::new(&gpu, &graph, 1).unwrap();
     let (mut session, mut optimizer) = session(&gpu, plan, &params);
+    if mode == "profile" {
+        for _ in 0..3 { session.run().unwrap(); }
+        let mut rows = session.profile().unwrap();
+        rows.sort_by(|a, b| b.1.total_cmp(&a.1));
+        for (label, ms) in &rows { println!("{ms:9.3} {label}"); }
+        return;
+    }
     for at in 0..600 {
         if mode.contains('b') { session.begin_step(&mut optimizer, 0.1).unwrap(); }
         if mode.contains('r') { session.run().unwrap(); }

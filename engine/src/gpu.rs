@@ -111,7 +111,8 @@ impl Gpu {
     /// Destroys the device as a driver reset would: every later call gives [`Error::DeviceLost`].
     pub fn lose(&self) {
         self.device.destroy();
-        let _ = self.device.poll(wgpu::PollType::Poll);
+        // The callback that says so comes once the work in flight is done.
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
     }
 
     /// An error if the device was lost or refused something since the last call.
@@ -173,6 +174,8 @@ impl Gpu {
     pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) {
         self.submits.fetch_add(1, Ordering::Relaxed);
         self.queue.submit([encoder.finish()]);
+        // Without it a lost device would not be noticed before the next read.
+        let _ = self.device.poll(wgpu::PollType::Poll);
     }
 
     /// What has been asked of the device so far.

@@ -15,6 +15,9 @@ use crate::tuning::Tuning;
 use std::collections::BTreeSet;
 use std::fmt;
 
+/// Kernels count in `u32`, and so does Vulkan when it binds a buffer.
+const LARGEST_TENSOR: u64 = u32::MAX as u64;
+
 /// A list of dispatches with their buffers: everything about a step except the device.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -102,6 +105,10 @@ impl Plan {
     }
 
     fn build(graph: &Graph, output: TensorId, purpose: Purpose, freeze: &Freeze, optim: Option<&Optim>, tuning: Tuning) -> Result<Self> {
+        // Sizes are computed freely from here on: nothing that passes can overflow.
+        if let Some(tensor) = graph.tensors.iter().find(|tensor| tensor.shape.bytes() > LARGEST_TENSOR) {
+            return Err(Error::TooLarge { tensor: tensor.name.clone(), bytes: tensor.shape.bytes(), limit: LARGEST_TENSOR });
+        }
         let folded = fold(graph, output, purpose, freeze);
         let wanted = match purpose {
             Purpose::Training => wanted(&folded, freeze),

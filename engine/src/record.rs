@@ -293,7 +293,13 @@ impl<'g> Recorder<'g> {
             }
         }
         for dispatch in &mut self.dispatches {
-            let textures = dispatch.bindings.iter().filter(|(_, id)| *id != NOTHING && self.buffers[id.0 as usize].texture);
+            let reflection = reflect(dispatch.variant.kernel)?;
+            // What is not used is a texture too: one kernel then serves with and without it.
+            let absent = |name: &str| reflection.texels.contains(name) && !reflection.written.contains(name);
+            let textures = dispatch.bindings.iter().filter(|(name, id)| match *id {
+                NOTHING => absent(name),
+                BufferId(id) => self.buffers[id as usize].texture,
+            });
             dispatch.variant.textures = textures.map(|(name, _)| *name).collect();
         }
         Ok(())

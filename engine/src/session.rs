@@ -32,6 +32,13 @@ enum Place<'a> {
     Texture(&'a wgpu::TextureView, u64),
 }
 
+fn whole(store: &Store, bytes: u64) -> Place<'_> {
+    match store {
+        Store::Buffer(buffer) => Place::Buffer(buffer, 0, bytes),
+        Store::Texture { view, .. } => Place::Texture(view, bytes),
+    }
+}
+
 struct Step {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
@@ -75,7 +82,7 @@ impl Session {
         let gradients = if plan.trainable.is_empty() { None } else { Some(gpu.storage("gradients", plan.trainable.bytes())?) };
         let uniform_bytes = UNIFORM * plan.dispatches.len() as u64;
         let uniforms = gpu.buffer("uniforms", uniform_bytes, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)?;
-        let nothing = gpu.storage("nothing", UNIFORM)?;
+        let nothing = [Store::new(gpu, "nothing", UNIFORM, false)?, Store::new(gpu, "nothing", UNIFORM, true)?];
 
         let session =
             Self { gpu: gpu.clone(), plan, steps: vec![], slots, owned, gradients, uniforms, executed: Cost::default(), fresh: false };
@@ -93,7 +100,7 @@ impl Session {
         dispatch: &Dispatch,
         params: &Params,
         optimizer: Option<&Optimizer>,
-        nothing: &wgpu::Buffer,
+        nothing: &[Store; 2],
     ) -> Result<Step> {
         let gpu = &self.gpu;
         let kernel = dispatch.variant.kernel;
@@ -113,7 +120,8 @@ impl Session {
                 Access::Params => Place::Buffer(&self.uniforms, at as u64 * UNIFORM, UNIFORM),
                 Access::Read | Access::Write => {
                     let id = dispatch.bindings.iter().find(|(bound, _)| bound == name).map_or(NOTHING, |(_, id)| *id);
-                    self.resolve(id, params, optimizer)?.unwrap_or(Place::Buffer(nothing, 0, 0))
+                    let texture = dispatch.variant.textures.iter().any(|texture| texture == name);
+                    self.resolve(id, params, optimizer)?.unwrap_or(whole(&nothing[texture as usize], 0))
                 }
             };
             let (resource, size) = match place {
@@ -160,13 +168,9 @@ impl Session {
         let run = |layout: &crate::layout::Layout, first: &str, last: &str| layout.run(first, last).ok_or_else(missing);
         let (values, statistics) = (&params.parameters, &params.statistics);
         let bytes = buffer.bytes;
-        let whole = |store: &'a Store| match store {
-            Store::Buffer(buffer) => Place::Buffer(buffer, 0, bytes),
-            Store::Texture { view, .. } => Place::Texture(view, bytes),
-        };
         let place = match &buffer.home {
-            Home::Pool => whole(&self.slots[self.plan.pool.slot_of[id.0 as usize].ok_or_else(missing)?]),
-            Home::Plan => whole(self.store(id)?),
+            Home::Pool => whole(&self.slots[self.plan.pool.slot_of[id.0 as usize].ok_or_else(missing)?], bytes),
+            Home::Plan => whole(self.store(id)?, bytes),
             Home::Parameter(name) => Place::Buffer(&values.1, within(&values.0, name)?, bytes),
             Home::Statistic(name) => Place::Buffer(&statistics.1, within(&statistics.0, name)?, bytes),
             Home::Gradient(name) => Place::Buffer(self.gradients.as_ref().ok_or_else(missing)?, within(&self.plan.trainable, name)?, bytes),

@@ -82,15 +82,14 @@ impl Shape {
         self.torch().iter().product()
     }
 
-    /// Number of values in the buffer, padding included.
+    /// Number of values in the buffer, padding included; `usize::MAX` if it is more than that.
     pub fn padded_count(&self) -> usize {
-        let [a, b, c, d] = self.padded_dims();
-        a * b * c * d
+        self.padded_dims().into_iter().fold(1, usize::saturating_mul)
     }
 
     /// Bytes in the buffer.
     pub fn bytes(&self) -> u64 {
-        4 * self.padded_count() as u64
+        (self.padded_count() as u64).saturating_mul(4)
     }
 
     /// Pixels times images: the rows of channel vectors.

@@ -72,12 +72,11 @@ impl Tuning {
             (Class::Subgroup { .. }, c) if c % 32 == 0 || c > 64 => 32,
             (Class::Subgroup { .. }, c) => c.min(16),
         };
-        let widest = match self.class {
-            Class::Portable => 4,
-            Class::Subgroup { .. } if tm <= 16 => 14,
-            Class::Subgroup { .. } => 7,
+        let widths: &[usize] = match self.class {
+            Class::Portable => &[4, 1],
+            Class::Subgroup { .. } => &[7, 4, 1],
         };
-        Tile { tm: tm as u32, pw: strip(width, widest), u: 1 }
+        Tile { tm: tm as u32, pw: strip(width, widths), u: 1 }
     }
 
     /// The tile for `backward_weight` of a convolution with rows of `kw` taps and `stride`.
@@ -95,12 +94,11 @@ impl Tuning {
     }
 }
 
-/// The strip width up to `widest` that wastes fewest pixels of a row; the widest of the best.
-fn strip(width: usize, widest: usize) -> u32 {
-    let waste = |pw: usize| width.div_ceil(pw) * pw - width;
-    // Narrow strips load too much for what they compute: a pixel wasted is cheaper than that.
-    let narrowest = (widest / 2).max(1).min(width);
-    (narrowest..=widest.min(width.max(1))).rev().min_by_key(|&pw| (waste(pw), widest - pw)).unwrap_or(1) as u32
+/// The strip width that costs a row of `width` pixels least. A strip costs its pixels, and about
+/// two more for the weights it loads whatever its width; few widths mean few kernels to compile.
+fn strip(width: usize, widths: &[usize]) -> u32 {
+    let cost = |pw: usize| width.div_ceil(pw) * (pw + 2);
+    widths.iter().copied().min_by_key(|&pw| cost(pw)).unwrap_or(1) as u32
 }
 
 #[cfg(test)]
@@ -109,8 +107,8 @@ mod tests {
 
     #[test]
     fn strips_fit_the_widths_of_resnets() {
-        for (width, widest, expected) in [(56, 7, 7), (28, 14, 14), (14, 7, 7), (7, 7, 7), (112, 7, 7), (4, 7, 4), (1, 7, 1)] {
-            assert_eq!(strip(width, widest), expected, "rows of {width}");
+        for (width, expected) in [(112, 7), (56, 7), (28, 7), (14, 7), (7, 7), (48, 7), (24, 7), (6, 7), (4, 4), (2, 4), (1, 1)] {
+            assert_eq!(strip(width, &[7, 4, 1]), expected, "rows of {width}");
         }
     }
 }

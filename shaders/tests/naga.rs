@@ -77,7 +77,7 @@ fn every_shader_is_valid_with_its_arrays_in_textures() {
         validate_with(file, &[], Share::Subgroup, &textures);
     }
     for (kw, stride, overlap) in [(1, 1, 0), (1, 2, 0), (3, 2, 1), (7, 2, 5)] {
-        let constants = [("KW", kw), ("STRIDE", stride), ("OVERLAP", overlap), ("AFFINE", 2), ("RESIDUAL", 1), ("ACT", 1)];
+        let constants = [("KW", kw), ("STRIDE", stride), ("OVERLAP", overlap)];
         validate_with("conv2d", &constants, Share::Subgroup, &possible_textures("conv2d"));
     }
     for mask in 0..4 {
@@ -90,9 +90,6 @@ fn every_flag_is_valid() {
     for act in 0..3 {
         validate("add", &[("ACT", act)], Share::Portable);
         validate("relu", &[("ACT", act.max(1)), ("BITS", act % 2)], Share::Portable);
-        for affine in 0..3 {
-            validate("conv2d", &[("ACT", act), ("AFFINE", affine), ("RESIDUAL", affine % 2)], Share::Subgroup);
-        }
         for mask in 0..4 {
             validate("batch_norm", &[("ACT", act), ("MASK", mask), ("WEIGHT", act % 2), ("BIAS", mask % 2)], Share::Portable);
         }

@@ -134,7 +134,7 @@ pub(crate) enum Affine {
 }
 
 impl Affine {
-    fn parts(&self) -> (u32, BufferId) {
+    fn parts(&self) -> (usize, BufferId) {
         match *self {
             Affine::None => (0, NOTHING),
             Affine::Shift(buffer) => (1, buffer),
@@ -156,7 +156,7 @@ pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, affine: Affine, res
     let request = sizes
         .request(FORWARD, [strips.div_ceil(wg as usize) as u32, tiles as u32, 1])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
-        .constants(&[("AFFINE", kind), ("RESIDUAL", residual.is_some() as u32), ("ACT", activation.code())])
+        .params(&[("affine", kind), ("residual", residual.is_some() as usize), ("act", activation.code() as usize)])
         .bind(&bindings)
         .params(&[("strips_per_row", strips_per_row), ("strips", strips)]);
     f.dispatch(request);
@@ -175,7 +175,8 @@ pub(crate) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferI
     let bindings = [("w", b.weight(1)), ("dy", dy), ("residual", earlier.unwrap_or(NOTHING)), ("dx", dx)];
     let request = sizes
         .request(BACKWARD_INPUT, [strips.div_ceil(wg as usize) as u32, tiles as u32, phases])
-        .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw), ("RESIDUAL", earlier.is_some() as u32)])
+        .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
+        .params(&[("residual", earlier.is_some() as usize)])
         .bind(&bindings)
         .params(&[("strips_per_row", strips_per_row), ("strips", strips)]);
     b.dispatch(request);

@@ -80,7 +80,7 @@ impl Op for DepthwiseConv2d {
         let bindings = [("x", f.input(0)), ("w", f.weight(1)), ("affine", affine.unwrap_or(NOTHING)), ("y", f.output())];
         let request = self
             .request(FORWARD, shapes, n * h * strips_per_row * channel_blocks(y))
-            .constants(&[("AFFINE", if affine.is_some() { 2 } else { 0 }), ("ACT", self.activation.code())])
+            .params(&[("affine", if affine.is_some() { 2 } else { 0 }), ("act", self.activation.code() as usize)])
             .params(&[("strips_per_row", strips_per_row)])
             .bind(&bindings);
         f.dispatch(request);
