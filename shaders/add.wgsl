@@ -14,7 +14,7 @@ struct Params { rows: u32, c4: u32, items: u32 }
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = id.y * groups.x * WG + id.x;
     if i >= p.items { return; }
-    for (var r = 0u; r < 8u; r++) { //!unroll
+    for (var r = 0u; r < 8u; r++) {
         let row = i / p.c4 * 8u + r;
         let at = row * p.c4 + i % p.c4;
         if row < p.rows { y[at] = activate(ACT, a[at] + b[at]); }

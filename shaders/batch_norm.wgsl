@@ -109,7 +109,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     let c = i % p.c4;
     let scale = affine[c];
     let shift = affine[p.c4 + c];
-    for (var r = 0u; r < 8u; r++) { //!unroll
+    for (var r = 0u; r < 8u; r++) {
         let row = i / p.c4 * 8u + r;
         let at = row * p.c4 + c;
         if row < p.rows {
@@ -183,7 +183,7 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
     let per_row = 1.0 / f32(p.rows);
     let shared_part = sums[c] * per_row;
     let slope_part = sums[p.c4 + c] * per_row * rstd;
-    for (var r = 0u; r < 8u; r++) { //!unroll
+    for (var r = 0u; r < 8u; r++) {
         let row = first + r;
         let at = row * p.c4 + c;
         if row < p.rows {
@@ -201,7 +201,7 @@ fn backward_input_running(@builtin(global_invocation_id) id: vec3u, @builtin(num
     let first = i / p.c4 * 8u;
     let word = mask_word(first, c);
     let scale = affine[c];
-    for (var r = 0u; r < 8u; r++) { //!unroll
+    for (var r = 0u; r < 8u; r++) {
         let row = first + r;
         let at = row * p.c4 + c;
         if row < p.rows { out[at] = scale * gradient_before_activation(at, c, word, r); }

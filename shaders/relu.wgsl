@@ -21,7 +21,7 @@ struct Params { rows: u32, c4: u32, items: u32 }
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = id.y * groups.x * WG + id.x;
     if i >= p.items { return; }
-    for (var r = 0u; r < 8u; r++) { //!unroll
+    for (var r = 0u; r < 8u; r++) {
         let row = i / p.c4 * 8u + r;
         if row < p.rows { out[row * p.c4 + i % p.c4] = activate(ACT, x[row * p.c4 + i % p.c4]); }
     }
@@ -33,7 +33,7 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
     if i >= p.items { return; }
     var word = 0u;
     if BITS == 1u { word = mask[i]; }
-    for (var r = 0u; r < 8u; r++) { //!unroll
+    for (var r = 0u; r < 8u; r++) {
         let row = i / p.c4 * 8u + r;
         let at = row * p.c4 + i % p.c4;
         if row < p.rows {
@@ -49,7 +49,7 @@ fn mask_bits(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) 
     let i = id.y * groups.x * WG + id.x;
     if i >= p.items { return; }
     var word = 0u;
-    for (var r = 0u; r < 8u; r++) { //!unroll
+    for (var r = 0u; r < 8u; r++) {
         let row = i / p.c4 * 8u + r;
         if row < p.rows { word |= pack_bits(slope_is_one(ACT, y[row * p.c4 + i % p.c4]), r); }
     }

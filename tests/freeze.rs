@@ -116,7 +116,8 @@ fn check_writes(graph: &Graph, mask: &Mask, plan: &Plan) {
 
 /// Weight gradients are dispatched for exactly the trainable weights.
 fn check_weight_gradients(graph: &Graph, mask: &Mask, plan: &Plan) {
-    let is_convolution = |name: &&str| name.ends_with(".weight") && (name.contains("conv") || name.contains("downsample.0") || name.starts_with("fc"));
+    let is_convolution =
+        |name: &&str| name.ends_with(".weight") && (name.contains("conv") || name.contains("downsample.0") || name.starts_with("fc"));
     let expected: Vec<&str> = graph
         .parameter_names()
         .into_iter()
@@ -128,7 +129,8 @@ fn check_weight_gradients(graph: &Graph, mask: &Mask, plan: &Plan) {
     let dispatches = plan.dispatches().iter().filter(|dispatch| weight_gradient(&dispatch.variant.kernel.name()));
     let mut planned: Vec<&str> = dispatches.map(|dispatch| dispatch.layer.as_str()).collect();
     planned.reverse(); // backward runs from the last layer
-    let in_model_order = |layers: &mut Vec<&str>| layers.sort_by_key(|layer| graph.parameter_names().iter().position(|name| name.starts_with(layer)));
+    let in_model_order =
+        |layers: &mut Vec<&str>| layers.sort_by_key(|layer| graph.parameter_names().iter().position(|name| name.starts_with(layer)));
     in_model_order(&mut planned);
     assert_eq!(planned, expected);
     let trainable: Vec<&str> = plan.trainable_names().collect();
@@ -260,7 +262,9 @@ fn backward_shrinks_with_the_freeze_and_the_plan_shows_what_is_missing() {
         assert!(conv1_cost < all_cost && conv1_cost.1 < all_cost.1, "{conv1_cost:?}");
 
         assert!(!all.to_string().contains('−') || !all.to_string().contains("−conv2d"), "nothing is skipped:\n{all}");
-        let row = |plan: &Plan, layer: &str| plan.to_string().lines().find(|line| line.split_whitespace().next() == Some(layer)).unwrap().to_owned();
+        let row = |plan: &Plan, layer: &str| {
+            plan.to_string().lines().find(|line| line.split_whitespace().next() == Some(layer)).unwrap().to_owned()
+        };
         let frozen = row(&layer4, "layer3.1.conv2");
         for kernel in ["−conv2d.backward_weight", "−conv2d.backward_input"] {
             assert!(frozen.contains(kernel), "{frozen}");

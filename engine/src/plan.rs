@@ -281,15 +281,19 @@ impl fmt::Display for Plan {
         let ledger = &self.ledger;
         let short = |kernels: &[String]| kernels.iter().map(|name| name.replace("batch_norm", "bn")).collect::<Vec<_>>().join(" ");
         writeln!(f, "{:<24} {:>9}  forward | backward (− = skipped, its layer is frozen)", "layer", "kept")?;
-        for (layer, row) in &ledger.layers {
-            let skipped = self.unfrozen.as_ref().map(|full| ledger.skipped_kernels(full, layer)).unwrap_or_default();
-            write!(f, "{layer:<24} {:>9}  {} | {}", bytes(row.kept_bytes), short(&row.forward_kernels), short(&row.backward_kernels))?;
+        // A batch norm that was folded away has no row of its own: the unfrozen plan knows it.
+        let full = self.unfrozen.as_deref().unwrap_or(ledger);
+        let layers = full.layers.keys().chain(ledger.layers.keys().filter(|layer| !full.layers.contains_key(*layer)));
+        for layer in layers {
+            let row = ledger.layers.get(layer).cloned().unwrap_or_default();
+            let forward = if row.forward_kernels.is_empty() { "(folded)".to_owned() } else { short(&row.forward_kernels) };
+            let skipped = ledger.skipped_kernels(full, layer);
+            write!(f, "{layer:<24} {:>9}  {forward} | {}", bytes(row.kept_bytes), short(&row.backward_kernels))?;
             for kernel in skipped {
                 write!(f, " −{}", kernel.replace("batch_norm", "bn"))?;
             }
             writeln!(f)?;
         }
-        let full = self.unfrozen.as_deref().unwrap_or(ledger);
         writeln!(f, "\n{:<34} {:>12} {:>12}", "a step", "this plan", "unfrozen")?;
         let counts = [
             ("forward dispatches", ledger.forward_dispatches, full.forward_dispatches),

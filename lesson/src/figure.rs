@@ -81,7 +81,8 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> DrawResult {
         .x_label_area_size(44)
         .y_label_area_size(56)
         .build_cartesian_2d(low - margin..high + margin, panel.range.0..panel.range.1)?;
-    let ticks: Vec<f64> = if panel.log_x { panel.curves.first().map_or(vec![], |c| c.points.iter().map(|p| p.0).collect()) } else { vec![] };
+    let ticks: Vec<f64> =
+        if panel.log_x { panel.curves.first().map_or(vec![], |c| c.points.iter().map(|p| p.0).collect()) } else { vec![] };
     let x_label = |x: &f64| {
         let tick = ticks.iter().find(|tick| (scale(**tick) - x).abs() < 1e-6);
         tick.map_or(if panel.log_x { String::new() } else { format!("{x:.0}") }, |tick| format!("{tick:.0}"))

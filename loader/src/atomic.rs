@@ -24,10 +24,7 @@ use crate::Error;
 /// frostline_loader::atomic::write_atomically(&path, |file| file.write_all(b"[0.7, 0.4]")).unwrap();
 /// assert_eq!(std::fs::read(&path).unwrap(), b"[0.7, 0.4]");
 /// ```
-pub fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<(), Error> {
+pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -36,18 +33,14 @@ pub fn write_atomically(
 
     let mut writer = BufWriter::new(file);
     write(&mut writer).map_err(Error::io(path, "write"))?;
-    let file = writer
-        .into_inner()
-        .map_err(|error| Error::io(path, "write")(error.into_error()))?;
+    let file = writer.into_inner().map_err(|error| Error::io(path, "write")(error.into_error()))?;
     file.sync_all().map_err(Error::io(path, "write"))?;
     drop(file);
 
     std::fs::rename(&temporary.0, path).map_err(Error::io(path, "replace"))?;
     // Only Unix lets a folder be opened and flushed; elsewhere the rename itself is the promise.
     #[cfg(unix)]
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(Error::io(folder, "flush the folder"))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder, "flush the folder"))?;
     Ok(())
 }
 
@@ -85,10 +78,7 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
@@ -111,16 +101,7 @@ mod tests {
             Err(io::Error::from(io::ErrorKind::StorageFull))
         })
         .unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::Io {
-                    action: "write",
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, Error::Io { action: "write", .. }), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["a.txt"]);
     }
@@ -129,9 +110,7 @@ mod tests {
     fn a_panic_half_way_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
-        let result = std::panic::catch_unwind(|| {
-            write_atomically(&path, |_| panic!("expected by this test"))
-        });
+        let result = std::panic::catch_unwind(|| write_atomically(&path, |_| panic!("expected by this test")));
         assert!(result.is_err());
         assert!(names(folder.path()).is_empty());
     }
@@ -139,10 +118,7 @@ mod tests {
     #[test]
     fn a_missing_folder_is_named() {
         let error = write_atomically(Path::new("/no/such/folder/a.txt"), |_| Ok(())).unwrap_err();
-        assert!(
-            error.to_string().contains("/no/such/folder/a.txt"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("/no/such/folder/a.txt"), "{error}");
     }
 
     #[test]

@@ -36,11 +36,7 @@ impl Batches {
     /// # Errors
     /// [`Error::EmptyBatch`] if either is 0, [`Error::BatchTooLarge`] if the images fill no batch.
     pub fn new(len: usize, batch: usize, seed: u64) -> Result<Self, Error> {
-        let start = BatchState {
-            seed,
-            epoch: 0,
-            position: 0,
-        };
+        let start = BatchState { seed, epoch: 0, position: 0 };
         Self::restore(len, batch, start)
     }
 
@@ -57,17 +53,9 @@ impl Batches {
         }
         let per_epoch = len / batch;
         if state.position >= per_epoch {
-            return Err(Error::BatchPosition {
-                position: state.position,
-                per_epoch,
-            });
+            return Err(Error::BatchPosition { position: state.position, per_epoch });
         }
-        Ok(Self {
-            len,
-            batch,
-            state,
-            order: permutation(len, state.seed, state.epoch),
-        })
+        Ok(Self { len, batch, state, order: permutation(len, state.seed, state.epoch) })
     }
 
     /// The indices of the next batch's images, `batch` of them.
@@ -116,19 +104,13 @@ pub struct EvalBatch {
 ///
 /// # Errors
 /// [`Error::EmptyBatch`] if `batch` is 0.
-pub fn eval_batches(
-    len: usize,
-    batch: usize,
-) -> Result<impl ExactSizeIterator<Item = EvalBatch>, Error> {
+pub fn eval_batches(len: usize, batch: usize) -> Result<impl ExactSizeIterator<Item = EvalBatch>, Error> {
     if batch == 0 {
         return Err(Error::EmptyBatch { batch, len });
     }
     Ok((0..len.div_ceil(batch)).map(move |number| {
         let begin = number * batch;
-        EvalBatch {
-            indices: (begin..begin + batch).map(|i| i.min(len - 1)).collect(),
-            count: batch.min(len - begin),
-        }
+        EvalBatch { indices: (begin..begin + batch).map(|i| i.min(len - 1)).collect(), count: batch.min(len - begin) }
     }))
 }
 
@@ -160,8 +142,7 @@ mod tests {
         let mut batches = Batches::new(10, 3, 1).unwrap();
         for _ in 0..8 {
             let json = serde_json::to_string(&batches.state()).unwrap();
-            let mut resumed =
-                Batches::restore(10, 3, serde_json::from_str(&json).unwrap()).unwrap();
+            let mut resumed = Batches::restore(10, 3, serde_json::from_str(&json).unwrap()).unwrap();
             for (expected, actual) in batches.clone().zip(&mut resumed).take(7) {
                 assert_eq!(expected, actual);
             }
@@ -173,27 +154,14 @@ mod tests {
     fn a_batch_larger_than_the_set_says_both_numbers() {
         let text = Batches::new(5, 32, 0).unwrap_err().to_string();
         assert!(text.contains("32") && text.contains('5'), "{text}");
-        assert!(matches!(
-            Batches::new(0, 1, 0),
-            Err(Error::EmptyBatch { .. })
-        ));
-        assert!(matches!(
-            Batches::new(5, 0, 0),
-            Err(Error::EmptyBatch { .. })
-        ));
-        assert!(matches!(
-            eval_batches(5, 0).map(|_| ()),
-            Err(Error::EmptyBatch { .. })
-        ));
+        assert!(matches!(Batches::new(0, 1, 0), Err(Error::EmptyBatch { .. })));
+        assert!(matches!(Batches::new(5, 0, 0), Err(Error::EmptyBatch { .. })));
+        assert!(matches!(eval_batches(5, 0).map(|_| ()), Err(Error::EmptyBatch { .. })));
     }
 
     #[test]
     fn a_place_beyond_the_epoch_is_refused() {
-        let state = BatchState {
-            seed: 0,
-            epoch: 3,
-            position: 2,
-        };
+        let state = BatchState { seed: 0, epoch: 3, position: 2 };
         assert!(Batches::restore(10, 4, state).is_err());
         assert!(Batches::restore(12, 4, state).is_ok());
     }

@@ -89,13 +89,7 @@ impl ImageSet {
     ///
     /// # Errors
     /// [`Error::IndexOutOfRange`]; [`Error::Preprocessing`] if mean and std do not fit the channels.
-    pub fn gather(
-        &self,
-        indices: &[usize],
-        mean: &[f32],
-        std: &[f32],
-        out: &mut Vec<f32>,
-    ) -> Result<(), Error> {
+    pub fn gather(&self, indices: &[usize], mean: &[f32], std: &[f32], out: &mut Vec<f32>) -> Result<(), Error> {
         self.check_indices(indices)?;
         check_normalization(self.channels, mean, std)?;
         out.clear();
@@ -121,18 +115,14 @@ impl ImageSet {
     /// [`Error::Sheet`] if picture and text do not fit together; [`Error::CorruptImage`] and
     /// [`Error::ImageTooLarge`] if the picture is unusable.
     pub fn from_sheet(png_bytes: &[u8], json_bytes: &[u8]) -> Result<Self, Error> {
-        let sidecar: Sidecar = serde_json::from_slice(json_bytes)
-            .map_err(|error| wrong(format!("the JSON text: {}", clip(error))))?;
+        let sidecar: Sidecar = serde_json::from_slice(json_bytes).map_err(|error| wrong(format!("the JSON text: {}", clip(error))))?;
         let sheet = decode_dynamic(png_bytes, Path::new("image sheet"), Limits::default())?;
         let (sheet_width, sheet_height) = (sheet.width() as usize, sheet.height() as usize);
         let (channels, pixels) = match sheet {
             DynamicImage::ImageLuma8(grey) => (1, grey.into_raw()),
             DynamicImage::ImageRgb8(rgb) => (3, rgb.into_raw()),
             other => {
-                return Err(wrong(format!(
-                    "{:?} pixels, expected 8-bit grey or RGB",
-                    other.color()
-                )));
+                return Err(wrong(format!("{:?} pixels, expected 8-bit grey or RGB", other.color())));
             }
         };
         let (columns, rows) = sidecar.check(sheet_width, sheet_height)?;
@@ -166,8 +156,7 @@ impl ImageSet {
             3 => ExtendedColorType::Rgb8,
             other => return Err(wrong(format!("{other} channels, expected 1 or 3"))),
         };
-        if self.images.len() != self.len() * self.image_len() || self.images.is_empty() || cols == 0
-        {
+        if self.images.len() != self.len() * self.image_len() || self.images.is_empty() || cols == 0 {
             return Err(wrong(format!(
                 "cannot pack {} bytes as {} images of {}x{} in {cols} columns",
                 self.images.len(),
@@ -180,9 +169,7 @@ impl ImageSet {
         let rows = self.len().div_ceil(cols);
         let limits = Limits::default();
         let (sheet_width, sheet_height) = (cols * self.width, rows * self.height);
-        if sheet_width.max(sheet_height) > limits.max_side as usize
-            || (sheet_width * sheet_height) as u64 > limits.max_pixels
-        {
+        if sheet_width.max(sheet_height) > limits.max_side as usize || (sheet_width * sheet_height) as u64 > limits.max_pixels {
             return Err(wrong(format!(
                 "a sheet of {sheet_width}x{sheet_height} is too large to be read back; choose another number of columns or fewer images"
             )));
@@ -196,20 +183,10 @@ impl ImageSet {
             }
         }
         let mut bytes = Cursor::new(Vec::new());
-        png::PngEncoder::new_with_quality(
-            &mut bytes,
-            png::CompressionType::Best,
-            png::FilterType::Adaptive,
-        )
-        .write_image(&pixels, sheet_width as u32, sheet_height as u32, color)
-        .map_err(|error| wrong(clip(error)))?;
-        let sidecar = Sidecar {
-            height: self.height,
-            width: self.width,
-            cols,
-            classes: self.classes.clone(),
-            labels: self.labels.clone(),
-        };
+        png::PngEncoder::new_with_quality(&mut bytes, png::CompressionType::Best, png::FilterType::Adaptive)
+            .write_image(&pixels, sheet_width as u32, sheet_height as u32, color)
+            .map_err(|error| wrong(clip(error)))?;
+        let sidecar = Sidecar { height: self.height, width: self.width, cols, classes: self.classes.clone(), labels: self.labels.clone() };
         let json = serde_json::to_string(&sidecar).map_err(|error| wrong(clip(error)))?;
         Ok((bytes.into_inner(), json))
     }
@@ -217,10 +194,7 @@ impl ImageSet {
     fn check_indices(&self, indices: &[usize]) -> Result<(), Error> {
         match indices.iter().find(|&&i| i >= self.len()) {
             None => Ok(()),
-            Some(&index) => Err(Error::IndexOutOfRange {
-                index,
-                len: self.len(),
-            }),
+            Some(&index) => Err(Error::IndexOutOfRange { index, len: self.len() }),
         }
     }
 }
@@ -241,29 +215,15 @@ impl Sidecar {
         let (height, width, columns) = (self.height, self.width, self.cols);
         let rows = sheet_height.checked_div(height).unwrap_or(0);
         if columns.checked_mul(width) != Some(sheet_width) || rows * height != sheet_height {
-            return Err(wrong(format!(
-                "the picture is {sheet_width}x{sheet_height}, not {columns} columns of {width}x{height} images"
-            )));
+            return Err(wrong(format!("the picture is {sheet_width}x{sheet_height}, not {columns} columns of {width}x{height} images")));
         }
         if self.labels.len() > rows * columns {
-            return Err(wrong(format!(
-                "{} labels, but the picture has places for {} images",
-                self.labels.len(),
-                rows * columns
-            )));
+            return Err(wrong(format!("{} labels, but the picture has places for {} images", self.labels.len(), rows * columns)));
         }
         let classes = self.classes.len();
-        match self
-            .labels
-            .iter()
-            .position(|&label| label as usize >= classes)
-        {
+        match self.labels.iter().position(|&label| label as usize >= classes) {
             None => Ok((columns, rows)),
-            Some(index) => Err(Error::LabelOutOfRange {
-                index,
-                label: self.labels[index] as usize,
-                classes,
-            }),
+            Some(index) => Err(Error::LabelOutOfRange { index, label: self.labels[index] as usize, classes }),
         }
     }
 }

@@ -13,39 +13,24 @@ use crate::shape_text;
 /// What can go wrong between files and tensors. The fields are the values in the text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is explained by the message it stands in"
-)]
+#[allow(missing_docs, reason = "each field is explained by the message it stands in")]
 pub enum Error {
     /// The operating system refused.
     #[error("{}: cannot {action}: {source}", path.display())]
-    Io {
-        path: PathBuf,
-        action: &'static str,
-        source: io::Error,
-    },
+    Io { path: PathBuf, action: &'static str, source: io::Error },
     /// A folder, pipe or device where a file was expected.
     #[error("{}: this is not a regular file; give the path of a file", path.display())]
     NotAFile { path: PathBuf },
     /// Refused before reading, to protect memory.
     #[error("{}: the file has {bytes} bytes, more than the {limit} allowed here", path.display())]
-    FileTooLarge {
-        path: PathBuf,
-        bytes: u64,
-        limit: u64,
-    },
+    FileTooLarge { path: PathBuf, bytes: u64, limit: u64 },
 
     /// A safetensors file that ends early.
     #[error(
         "{}: the file ends after {actual} bytes, but {needed} are needed; it was cut short, so download or copy it again",
         path.display()
     )]
-    Truncated {
-        path: PathBuf,
-        needed: u64,
-        actual: u64,
-    },
+    Truncated { path: PathBuf, needed: u64, actual: u64 },
     /// A safetensors file with bytes that belong to no tensor.
     #[error(
         "{}: {extra} bytes follow the last tensor and belong to none; the file is damaged or not safetensors",
@@ -57,11 +42,7 @@ pub enum Error {
         "{}: not a safetensors file: its first 8 bytes announce a header of {header} bytes, more than the limit of {limit}",
         path.display()
     )]
-    HeaderTooLarge {
-        path: PathBuf,
-        header: u64,
-        limit: u64,
-    },
+    HeaderTooLarge { path: PathBuf, header: u64, limit: u64 },
     /// The header is not the JSON it should be.
     #[error("{}: the safetensors header cannot be read: {reason}", path.display())]
     Header { path: PathBuf, reason: String },
@@ -73,89 +54,43 @@ pub enum Error {
         "{}: tensor {tensor:?} claims bytes {begin}..{end}, but the file holds {available} bytes of data; it is damaged or cut short",
         path.display()
     )]
-    TensorOutOfRange {
-        path: PathBuf,
-        tensor: String,
-        begin: u64,
-        end: u64,
-        available: u64,
-    },
+    TensorOutOfRange { path: PathBuf, tensor: String, begin: u64, end: u64, available: u64 },
     /// Tensors that overlap or leave a hole.
     #[error(
         "{}: tensor {tensor:?} begins at byte {begin}, but the tensor before it ends at byte {expected}; they must follow one another without overlap or hole",
         path.display()
     )]
-    TensorOverlap {
-        path: PathBuf,
-        tensor: String,
-        begin: u64,
-        expected: u64,
-    },
+    TensorOverlap { path: PathBuf, tensor: String, begin: u64, expected: u64 },
     /// Shape and number of bytes disagree.
     #[error(
         "{}: tensor {tensor:?} of shape {} and type {dtype} takes {expected} bytes, but the header gives it {actual}",
         path.display(), shape_text(shape)
     )]
-    TensorSize {
-        path: PathBuf,
-        tensor: String,
-        dtype: Dtype,
-        shape: Vec<usize>,
-        expected: u64,
-        actual: u64,
-    },
+    TensorSize { path: PathBuf, tensor: String, dtype: Dtype, shape: Vec<usize>, expected: u64, actual: u64 },
     /// A number type that weights do not come in.
     #[error(
         "{}: tensor {tensor:?} has type {dtype}; supported are F32, F16, BF16, and I64 for a single num_batches_tracked. Convert it with `.float()` before saving",
         path.display()
     )]
-    UnsupportedDtype {
-        path: PathBuf,
-        tensor: String,
-        dtype: String,
-    },
+    UnsupportedDtype { path: PathBuf, tensor: String, dtype: String },
     /// A weight that is NaN or infinite.
     #[error(
         "{}: tensor {tensor:?} of shape {} holds {value} at element {index}; the training run that made it diverged, so use an earlier checkpoint",
         path.display(), shape_text(shape)
     )]
-    NonFinite {
-        path: PathBuf,
-        tensor: String,
-        shape: Vec<usize>,
-        index: usize,
-        value: f32,
-    },
+    NonFinite { path: PathBuf, tensor: String, shape: Vec<usize>, index: usize, value: f32 },
     /// A weight that half precision cannot hold.
     #[error(
         "{}: tensor {tensor:?} holds {value} at element {index}, which rounds to infinity in {dtype}; save as F32",
         path.display()
     )]
-    TooLargeForHalf {
-        path: PathBuf,
-        tensor: String,
-        index: usize,
-        value: f32,
-        dtype: Dtype,
-    },
+    TooLargeForHalf { path: PathBuf, tensor: String, index: usize, value: f32, dtype: Dtype },
     /// A name the file format keeps for itself.
     #[error("{}: a tensor cannot be named {tensor:?}: {reason}", path.display())]
-    ReservedName {
-        path: PathBuf,
-        tensor: String,
-        reason: &'static str,
-    },
+    ReservedName { path: PathBuf, tensor: String, reason: &'static str },
     /// A host tensor whose two fields disagree.
-    #[error(
-        "tensor {tensor:?}: shape {} holds {expected} values, got {actual}",
-        shape_text(shape)
-    )]
-    ElementCount {
-        tensor: String,
-        shape: Vec<usize>,
-        expected: u64,
-        actual: usize,
-    },
+    #[error("tensor {tensor:?}: shape {} holds {expected} values, got {actual}", shape_text(shape))]
+    ElementCount { tensor: String, shape: Vec<usize>, expected: u64, actual: usize },
 
     /// Weights without the run that made them.
     #[error(
@@ -168,18 +103,10 @@ pub enum Error {
         "{}: checkpoint format {found:?}, this release reads {supported}; load it with the release that wrote it",
         path.display()
     )]
-    CheckpointVersion {
-        path: PathBuf,
-        found: String,
-        supported: u64,
-    },
+    CheckpointVersion { path: PathBuf, found: String, supported: u64 },
     /// A checkpoint field that is missing or makes no sense.
     #[error("{}: checkpoint field {field:?}: {reason}", path.display())]
-    CheckpointField {
-        path: PathBuf,
-        field: String,
-        reason: String,
-    },
+    CheckpointField { path: PathBuf, field: String, reason: String },
 
     /// Neither PNG, JPEG nor WebP, whatever the name says.
     #[error("{}: not an image this program reads (PNG, JPEG or WebP), judging by its first bytes", path.display())]
@@ -192,31 +119,16 @@ pub enum Error {
         "{}: the image is {width}x{height} pixels; allowed are {max_pixels} pixels and {max_side} on a side. Scale it down first",
         path.display()
     )]
-    ImageTooLarge {
-        path: PathBuf,
-        width: u32,
-        height: u32,
-        max_pixels: u64,
-        max_side: u32,
-    },
+    ImageTooLarge { path: PathBuf, width: u32, height: u32, max_pixels: u64, max_side: u32 },
     /// A resize to or from nothing, or to something enormous.
     #[error(
         "cannot resize an image of {}x{} to {}x{} pixels: sides must be at least 1, and the result at most {max_pixels} pixels",
         from.0, from.1, to.0, to.1
     )]
-    ResizeSize {
-        from: (usize, usize),
-        to: (usize, usize),
-        max_pixels: u64,
-    },
+    ResizeSize { from: (usize, usize), to: (usize, usize), max_pixels: u64 },
     /// Pixel data that is not width x height x channels long.
     #[error("an image of {width}x{height} with {channels} channels needs {} bytes, got {actual}", *width as u128 * *height as u128 * *channels as u128)]
-    PixelCount {
-        width: usize,
-        height: usize,
-        channels: usize,
-        actual: usize,
-    },
+    PixelCount { width: usize, height: usize, channels: usize, actual: usize },
     /// Settings that cannot be carried out.
     #[error("preprocessing: {reason}")]
     Preprocessing { reason: String },
@@ -245,18 +157,12 @@ pub enum Error {
     SubsetTooLarge { wanted: usize, available: usize },
     /// A label that names no class.
     #[error("image {index} has label {label}, but there are {classes} classes (labels start at 0)")]
-    LabelOutOfRange {
-        index: usize,
-        label: usize,
-        classes: usize,
-    },
+    LabelOutOfRange { index: usize, label: usize, classes: usize },
     /// An index past the end of a set.
     #[error("image {index} was asked for, but the set holds {len}")]
     IndexOutOfRange { index: usize, len: usize },
     /// A batch that can never be filled.
-    #[error(
-        "a batch of {batch} cannot be filled from {len} images; choose a batch between 1 and {len}"
-    )]
+    #[error("a batch of {batch} cannot be filled from {len} images; choose a batch between 1 and {len}")]
     BatchTooLarge { batch: usize, len: usize },
     /// A batch of nothing, or out of nothing.
     #[error("cannot make batches of {batch} from {len} images: both must be at least 1")]
@@ -276,11 +182,7 @@ impl Error {
     /// For `map_err`: an [`io::Error`] met while trying to `action` this file.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_owned();
-        move |source| Error::Io {
-            path,
-            action,
-            source,
-        }
+        move |source| Error::Io { path, action, source }
     }
 }
 

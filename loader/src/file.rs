@@ -11,9 +11,7 @@ use crate::Error;
 pub(crate) fn open(path: &Path) -> Result<(File, u64), Error> {
     let status = std::fs::metadata(path).map_err(Error::io(path, "open"))?;
     if !status.is_file() {
-        return Err(Error::NotAFile {
-            path: path.to_owned(),
-        });
+        return Err(Error::NotAFile { path: path.to_owned() });
     }
     let file = File::open(path).map_err(Error::io(path, "open"))?;
     Ok((file, status.len()))
@@ -23,16 +21,10 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64), Error> {
 pub(crate) fn read_all(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let (file, bytes) = open(path)?;
     if bytes > limit {
-        return Err(Error::FileTooLarge {
-            path: path.to_owned(),
-            bytes,
-            limit,
-        });
+        return Err(Error::FileTooLarge { path: path.to_owned(), bytes, limit });
     }
     let mut content = Vec::new();
     // `take`: the file may grow between the question above and the reading here.
-    file.take(limit)
-        .read_to_end(&mut content)
-        .map_err(Error::io(path, "read"))?;
+    file.take(limit).read_to_end(&mut content).map_err(Error::io(path, "read"))?;
     Ok(content)
 }

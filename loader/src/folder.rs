@@ -51,19 +51,9 @@ impl ImageFolder {
         if !root.is_dir() {
             return Err(Error::NoSuchFolder { path });
         }
-        let folders: Vec<PathBuf> = visible_entries(root)?
-            .into_iter()
-            .filter(|entry| entry.is_dir())
-            .collect();
+        let folders: Vec<PathBuf> = visible_entries(root)?.into_iter().filter(|entry| entry.is_dir()).collect();
         let classes: Vec<String> = folders.iter().map(|folder| name(folder)).collect();
-        let mut set = Self {
-            classes,
-            paths: Vec::new(),
-            labels: Vec::new(),
-            warnings: Vec::new(),
-            root: path.clone(),
-            on_corrupt,
-        };
+        let mut set = Self { classes, paths: Vec::new(), labels: Vec::new(), warnings: Vec::new(), root: path.clone(), on_corrupt };
         for (label, folder) in folders.iter().enumerate() {
             set.list_class(folder, label)?;
         }
@@ -98,10 +88,7 @@ impl ImageFolder {
     /// [`Error::IndexOutOfRange`], or as [`image::decode`], whatever [`OnCorrupt`] says: whoever
     /// asks for one image must hear that it is not there.
     pub fn load(&self, i: usize) -> Result<RgbImage8, Error> {
-        let path = self.paths.get(i).ok_or(Error::IndexOutOfRange {
-            index: i,
-            len: self.len(),
-        })?;
+        let path = self.paths.get(i).ok_or(Error::IndexOutOfRange { index: i, len: self.len() })?;
         image::decode(path)
     }
 
@@ -154,9 +141,7 @@ impl ImageFolder {
         }
         if passed_over > 0 {
             let folder = folder.display();
-            self.warnings.push(format!(
-                "{folder}: passed over {passed_over} entries that are not PNG, JPEG or WebP files"
-            ));
+            self.warnings.push(format!("{folder}: passed over {passed_over} entries that are not PNG, JPEG or WebP files"));
         }
         Ok(())
     }
@@ -164,9 +149,7 @@ impl ImageFolder {
     fn check_no_empty_class(&self, labels: &[usize]) -> Result<(), Error> {
         match (0..self.classes.len()).find(|label| !labels.contains(label)) {
             None => Ok(()),
-            Some(label) => Err(Error::EmptyClass {
-                path: self.root.join(&self.classes[label]),
-            }),
+            Some(label) => Err(Error::EmptyClass { path: self.root.join(&self.classes[label]) }),
         }
     }
 }
@@ -186,15 +169,10 @@ fn visible_entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// The last part of a path. Bytes that are not Unicode show as `�`; the path itself keeps them.
 fn name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn has_image_extension(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
-    ["png", "jpg", "jpeg", "webp"]
-        .iter()
-        .any(|known| extension.eq_ignore_ascii_case(known))
+    ["png", "jpg", "jpeg", "webp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }

@@ -37,10 +37,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_pixels: 50_000_000,
-            max_side: 65_535,
-        }
+        Self { max_pixels: 50_000_000, max_side: 65_535 }
     }
 }
 
@@ -51,11 +48,7 @@ impl RgbImage8 {
     /// [`Error::PixelCount`] unless `data` holds `width` x `height` x 3 bytes.
     pub fn new(width: usize, height: usize, data: Vec<u8>) -> Result<Self, Error> {
         check_pixels(&data, 3, width, height)?;
-        Ok(Self {
-            width,
-            height,
-            data,
-        })
+        Ok(Self { width, height, data })
     }
 }
 
@@ -88,34 +81,19 @@ pub fn decode_with(bytes: &[u8], label: &Path, limits: Limits) -> Result<RgbImag
         false => image.into_rgb8().into_raw(),
         true => over_white(image.into_rgba8().as_raw()),
     };
-    Ok(RgbImage8 {
-        width,
-        height,
-        data,
-    })
+    Ok(RgbImage8 { width, height, data })
 }
 
 /// The encoded file's own limit: no photo is larger, and it is held in memory whole.
 const MAX_FILE: u64 = 256 << 20;
 
 /// Decodes to whatever colour type the file has, upright.
-pub(crate) fn decode_dynamic(
-    bytes: &[u8],
-    label: &Path,
-    limits: Limits,
-) -> Result<DynamicImage, Error> {
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(Error::io(label, "read"))?;
+pub(crate) fn decode_dynamic(bytes: &[u8], label: &Path, limits: Limits) -> Result<DynamicImage, Error> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Error::io(label, "read"))?;
     let Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP) = reader.format() else {
-        return Err(Error::UnknownImageFormat {
-            path: label.to_owned(),
-        });
+        return Err(Error::UnknownImageFormat { path: label.to_owned() });
     };
-    let corrupt = |error: ::image::ImageError| Error::CorruptImage {
-        path: label.to_owned(),
-        reason: clip(error),
-    };
+    let corrupt = |error: ::image::ImageError| Error::CorruptImage { path: label.to_owned(), reason: clip(error) };
     let mut allocation = ::image::Limits::default();
     // The widest pixel takes 8 bytes (RGBA, 16 bits); as much again for the decoder's own needs.
     allocation.max_alloc = Some(limits.max_pixels.saturating_mul(16));
@@ -123,9 +101,7 @@ pub(crate) fn decode_dynamic(
     let mut decoder = reader.into_decoder().map_err(corrupt)?;
 
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > limits.max_pixels
-        || width.max(height) > limits.max_side
-    {
+    if u64::from(width) * u64::from(height) > limits.max_pixels || width.max(height) > limits.max_side {
         return Err(Error::ImageTooLarge {
             path: label.to_owned(),
             width,
@@ -153,19 +129,9 @@ fn over_white(rgba: &[u8]) -> Vec<u8> {
 }
 
 /// Fails unless interleaved pixel data has the length its sizes ask for.
-pub(crate) fn check_pixels(
-    data: &[u8],
-    channels: usize,
-    width: usize,
-    height: usize,
-) -> Result<(), Error> {
+pub(crate) fn check_pixels(data: &[u8], channels: usize, width: usize, height: usize) -> Result<(), Error> {
     if width as u128 * height as u128 * channels as u128 == data.len() as u128 {
         return Ok(());
     }
-    Err(Error::PixelCount {
-        width,
-        height,
-        channels,
-        actual: data.len(),
-    })
+    Err(Error::PixelCount { width, height, channels, actual: data.len() })
 }

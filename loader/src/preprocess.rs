@@ -43,13 +43,7 @@ impl Preprocessing {
 
     /// What EfficientNet-Lite expects: the shorter side equal to the crop, (255·x - 127) / 128.
     pub fn efficientnet_lite(crop: usize) -> Self {
-        Self {
-            resize: Some(crop),
-            crop,
-            channels: 3,
-            mean: vec![127.0 / 255.0; 3],
-            std: vec![128.0 / 255.0; 3],
-        }
+        Self { resize: Some(crop), crop, channels: 3, mean: vec![127.0 / 255.0; 3], std: vec![128.0 / 255.0; 3] }
     }
 
     /// Fails if these settings cannot be carried out; they may come from a file.
@@ -107,11 +101,7 @@ impl Preprocessing {
 /// Fails unless there is one finite mean and one positive deviation a channel.
 pub(crate) fn check_normalization(channels: usize, mean: &[f32], std: &[f32]) -> Result<(), Error> {
     if mean.len() != channels || std.len() != channels {
-        return Err(wrong(format!(
-            "{channels} channels need as many means and deviations, got {} and {}",
-            mean.len(),
-            std.len()
-        )));
+        return Err(wrong(format!("{channels} channels need as many means and deviations, got {} and {}", mean.len(), std.len())));
     }
     if let Some(mean) = mean.iter().find(|mean| !mean.is_finite()) {
         return Err(wrong(format!("a mean of {mean}")));
@@ -126,18 +116,10 @@ pub(crate) fn check_normalization(channels: usize, mean: &[f32], std: &[f32]) ->
 /// torchvision's, so the results are the same bits.
 pub(crate) fn normalize_into(bytes: &[u8], mean: &[f32], std: &[f32], out: &mut Vec<f32>) {
     // A byte has 256 values: look the result up instead of dividing twice a pixel.
-    let tables: Vec<[f32; 256]> = mean
-        .iter()
-        .zip(std)
-        .map(|(mean, std)| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std))
-        .collect();
+    let tables: Vec<[f32; 256]> =
+        mean.iter().zip(std).map(|(mean, std)| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)).collect();
     for pixel in bytes.chunks_exact(tables.len()) {
-        out.extend(
-            pixel
-                .iter()
-                .zip(&tables)
-                .map(|(&byte, table)| table[usize::from(byte)]),
-        );
+        out.extend(pixel.iter().zip(&tables).map(|(&byte, table)| table[usize::from(byte)]));
     }
 }
 

@@ -22,11 +22,7 @@ const PRECISION: u32 = 32 - 8 - 2;
 pub fn resize_bilinear(image: &RgbImage8, width: usize, height: usize) -> Result<RgbImage8, Error> {
     let from = (image.width, image.height);
     let data = resize_interleaved(&image.data, 3, from, (width, height))?;
-    Ok(RgbImage8 {
-        width,
-        height,
-        data,
-    })
+    Ok(RgbImage8 { width, height, data })
 }
 
 /// [`resize_bilinear`] for any number of interleaved channels: `data` is (height, width, channels),
@@ -34,20 +30,11 @@ pub fn resize_bilinear(image: &RgbImage8, width: usize, height: usize) -> Result
 ///
 /// # Errors
 /// As [`resize_bilinear`].
-pub fn resize_interleaved(
-    data: &[u8],
-    channels: usize,
-    from: (usize, usize),
-    to: (usize, usize),
-) -> Result<Vec<u8>, Error> {
+pub fn resize_interleaved(data: &[u8], channels: usize, from: (usize, usize), to: (usize, usize)) -> Result<Vec<u8>, Error> {
     check_pixels(data, channels, from.0, from.1)?;
     let max_pixels = Limits::default().max_pixels;
     if from.0 == 0 || from.1 == 0 || to.0 == 0 || to.1 == 0 || too_many_pixels(to) {
-        return Err(Error::ResizeSize {
-            from,
-            to,
-            max_pixels,
-        });
+        return Err(Error::ResizeSize { from, to, max_pixels });
     }
     // A side that keeps its length is copied, not filtered.
     let mut image = data.to_vec();
@@ -79,11 +66,7 @@ pub fn resize_shorter_side(image: &RgbImage8, size: usize) -> Result<RgbImage8, 
 pub fn center_crop(image: &RgbImage8, width: usize, height: usize) -> Result<RgbImage8, Error> {
     let from = (image.width, image.height);
     let data = center_crop_interleaved(&image.data, 3, from, (width, height))?;
-    Ok(RgbImage8 {
-        width,
-        height,
-        data,
-    })
+    Ok(RgbImage8 { width, height, data })
 }
 
 /// (width, height) after [`resize_shorter_side`].
@@ -97,19 +80,10 @@ pub(crate) fn shorter_side_size(width: usize, height: usize, size: usize) -> (us
 }
 
 /// [`center_crop`] for any number of channels.
-pub(crate) fn center_crop_interleaved(
-    data: &[u8],
-    channels: usize,
-    from: (usize, usize),
-    to: (usize, usize),
-) -> Result<Vec<u8>, Error> {
+pub(crate) fn center_crop_interleaved(data: &[u8], channels: usize, from: (usize, usize), to: (usize, usize)) -> Result<Vec<u8>, Error> {
     check_pixels(data, channels, from.0, from.1)?;
     if too_many_pixels(to) {
-        return Err(Error::ResizeSize {
-            from,
-            to,
-            max_pixels: Limits::default().max_pixels,
-        });
+        return Err(Error::ResizeSize { from, to, max_pixels: Limits::default().max_pixels });
     }
     let (left, width) = overlap(from.0, to.0);
     let (top, height) = overlap(from.1, to.1);
@@ -196,11 +170,7 @@ fn resize_rows(data: &[u8], channels: usize, from: usize, to: usize) -> Vec<u8> 
             for channel in 0..channels {
                 let pixels = row[window.begin * channels + channel..].iter();
                 let pixels = pixels.step_by(channels);
-                let products = window
-                    .weights
-                    .iter()
-                    .zip(pixels)
-                    .map(|(w, &p)| w * i32::from(p));
+                let products = window.weights.iter().zip(pixels).map(|(w, &p)| w * i32::from(p));
                 out.push(to_byte(HALF + products.sum::<i32>()));
             }
         }

@@ -124,12 +124,7 @@ pub fn parse_with(bytes: &[u8], label: &Path, options: ReadOptions) -> Result<Sa
     read_from(bytes, bytes.len() as u64, label, options)
 }
 
-fn read_from(
-    mut source: impl Read,
-    length: u64,
-    path: &Path,
-    options: ReadOptions,
-) -> Result<SafeFile, Error> {
+fn read_from(mut source: impl Read, length: u64, path: &Path, options: ReadOptions) -> Result<SafeFile, Error> {
     let header = header::read(&mut source, length, path)?;
     let mut tensors = StateDict::with_capacity(header.entries.len());
     let mut dtypes = BTreeMap::new();
@@ -142,32 +137,19 @@ fn read_from(
         let shape = entry.shape;
         tensors.insert(entry.name, HostTensor { shape, data });
     }
-    Ok(SafeFile {
-        tensors,
-        metadata: header.metadata,
-        dtypes,
-    })
+    Ok(SafeFile { tensors, metadata: header.metadata, dtypes })
 }
 
 /// Reads and widens one tensor's values, a buffer at a time. The header's checks have made sure
 /// that the file is as long as the entry says.
-fn read_values(
-    source: &mut impl Read,
-    entry: &Entry,
-    length: u64,
-    path: &Path,
-) -> Result<Vec<f32>, Error> {
+fn read_values(source: &mut impl Read, entry: &Entry, length: u64, path: &Path) -> Result<Vec<f32>, Error> {
     let mut buffer = [0u8; 16 * 1024];
     let mut left = (entry.end - entry.begin) as usize;
     let mut values = Vec::new();
-    values
-        .try_reserve_exact(left / entry.dtype.size())
-        .map_err(|_| Error::io(path, "load")(std::io::ErrorKind::OutOfMemory.into()))?;
+    values.try_reserve_exact(left / entry.dtype.size()).map_err(|_| Error::io(path, "load")(std::io::ErrorKind::OutOfMemory.into()))?;
     while left > 0 {
         let piece = &mut buffer[..left.min(16 * 1024)];
-        source
-            .read_exact(piece)
-            .map_err(|error| ended_early(error, length, path))?;
+        source.read_exact(piece).map_err(|error| ended_early(error, length, path))?;
         match entry.dtype {
             Dtype::F32 => values.extend(words(piece).map(f32::from_le_bytes)),
             Dtype::F16 => {
@@ -191,11 +173,9 @@ fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
 /// The length was right when the file was opened, so an early end means that it shrank since.
 fn ended_early(error: std::io::Error, length: u64, path: &Path) -> Error {
     match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => Error::Truncated {
-            path: path.to_owned(),
-            needed: length,
-            actual: std::fs::metadata(path).map_or(0, |status| status.len()),
-        },
+        std::io::ErrorKind::UnexpectedEof => {
+            Error::Truncated { path: path.to_owned(), needed: length, actual: std::fs::metadata(path).map_or(0, |status| status.len()) }
+        }
         _ => Error::io(path, "read")(error),
     }
 }
@@ -204,13 +184,9 @@ fn ended_early(error: std::io::Error, length: u64, path: &Path) -> Error {
 fn check_finite(name: &str, shape: &[usize], data: &[f32], path: &Path) -> Result<(), Error> {
     match data.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
-        Some(index) => Err(Error::NonFinite {
-            path: path.to_owned(),
-            tensor: name.to_owned(),
-            shape: shape.to_vec(),
-            index,
-            value: data[index],
-        }),
+        Some(index) => {
+            Err(Error::NonFinite { path: path.to_owned(), tensor: name.to_owned(), shape: shape.to_vec(), index, value: data[index] })
+        }
     }
 }
 

@@ -73,9 +73,6 @@ mod tests {
         }
         assert_eq!(counts.len(), 6);
         // 1000 each; the deviation of a count is 29.
-        assert!(
-            counts.values().all(|&count| (870..1130).contains(&count)),
-            "{counts:?}"
-        );
+        assert!(counts.values().all(|&count| (870..1130).contains(&count)), "{counts:?}");
     }
 }

@@ -19,21 +19,12 @@ pub struct Split {
 ///
 /// # Errors
 /// [`Error::Fraction`] unless the fraction lies strictly between 0 and 1.
-pub fn stratified_split(
-    labels: &[usize],
-    validation_fraction: f64,
-    seed: u64,
-) -> Result<Split, Error> {
+pub fn stratified_split(labels: &[usize], validation_fraction: f64, seed: u64) -> Result<Split, Error> {
     // Written this way round so that NaN fails as well.
     if !(validation_fraction > 0.0 && validation_fraction < 1.0) {
-        return Err(Error::Fraction {
-            fraction: validation_fraction,
-        });
+        return Err(Error::Fraction { fraction: validation_fraction });
     }
-    let mut split = Split {
-        train: Vec::new(),
-        validation: Vec::new(),
-    };
+    let mut split = Split { train: Vec::new(), validation: Vec::new() };
     for images in shuffled_classes(labels, seed) {
         let kept_back = match images.len() {
             0 | 1 => 0,
@@ -55,32 +46,16 @@ pub fn stratified_split(
 /// # Errors
 /// [`Error::SubsetTooLarge`] if there are fewer than `n` images, [`Error::LabelOutOfRange`] if a
 /// label is not below `classes`.
-pub fn stratified_subset(
-    labels: &[usize],
-    n: usize,
-    classes: usize,
-    seed: u64,
-) -> Result<Vec<usize>, Error> {
+pub fn stratified_subset(labels: &[usize], n: usize, classes: usize, seed: u64) -> Result<Vec<usize>, Error> {
     if n > labels.len() {
-        return Err(Error::SubsetTooLarge {
-            wanted: n,
-            available: labels.len(),
-        });
+        return Err(Error::SubsetTooLarge { wanted: n, available: labels.len() });
     }
     if let Some(index) = labels.iter().position(|&label| label >= classes) {
-        return Err(Error::LabelOutOfRange {
-            index,
-            label: labels[index],
-            classes,
-        });
+        return Err(Error::LabelOutOfRange { index, label: labels[index], classes });
     }
     let by_class = shuffled_classes(labels, seed);
     let longest = by_class.iter().map(Vec::len).max().unwrap_or(0);
-    Ok((0..longest)
-        .flat_map(|round| by_class.iter().filter_map(move |images| images.get(round)))
-        .take(n)
-        .copied()
-        .collect())
+    Ok((0..longest).flat_map(|round| by_class.iter().filter_map(move |images| images.get(round))).take(n).copied().collect())
 }
 
 /// The images of each class that occurs, in ascending order of classes, shuffled. Each class draws
@@ -119,16 +94,10 @@ mod tests {
                 assert!(split.train.iter().any(|&i| labels[i] == class));
                 assert!(split.validation.iter().any(|&i| labels[i] == class));
             }
-            assert!(
-                split.train.contains(&32),
-                "the lone image of class 2 trains"
-            );
+            assert!(split.train.contains(&32), "the lone image of class 2 trains");
         }
         let split = stratified_split(&labels, 0.2, 3).unwrap();
-        assert_eq!(
-            split.validation.iter().filter(|&&i| labels[i] == 0).count(),
-            6
-        );
+        assert_eq!(split.validation.iter().filter(|&&i| labels[i] == 0).count(), 6);
     }
 
     #[test]
@@ -142,10 +111,7 @@ mod tests {
     #[test]
     fn impossible_fractions_are_refused() {
         for fraction in [0.0, 1.0, -0.1, f64::NAN, f64::INFINITY] {
-            assert!(
-                stratified_split(&[0, 1], fraction, 0).is_err(),
-                "{fraction}"
-            );
+            assert!(stratified_split(&[0, 1], fraction, 0).is_err(), "{fraction}");
         }
     }
 
@@ -153,17 +119,11 @@ mod tests {
     fn a_subset_takes_the_classes_in_turn_and_grows_by_adding() {
         let labels = labels();
         let all = stratified_subset(&labels, labels.len(), 4, 9).unwrap();
-        assert_eq!(
-            all[..8].iter().map(|&i| labels[i]).collect::<Vec<_>>(),
-            [0, 1, 2, 3, 0, 1, 3, 0]
-        );
+        assert_eq!(all[..8].iter().map(|&i| labels[i]).collect::<Vec<_>>(), [0, 1, 2, 3, 0, 1, 3, 0]);
         for n in 0..labels.len() {
             assert_eq!(stratified_subset(&labels, n, 4, 9).unwrap(), all[..n]);
         }
-        assert_ne!(
-            all,
-            stratified_subset(&labels, labels.len(), 4, 10).unwrap()
-        );
+        assert_ne!(all, stratified_subset(&labels, labels.len(), 4, 10).unwrap());
         let mut sorted = all;
         sorted.sort_unstable();
         assert!(sorted.into_iter().eq(0..labels.len()));
@@ -173,13 +133,6 @@ mod tests {
     fn impossible_subsets_are_refused() {
         let text = stratified_subset(&[0, 1], 3, 2, 0).unwrap_err().to_string();
         assert!(text.contains('3') && text.contains('2'), "{text}");
-        assert!(matches!(
-            stratified_subset(&[0, 2], 1, 2, 0),
-            Err(Error::LabelOutOfRange {
-                index: 1,
-                label: 2,
-                classes: 2
-            })
-        ));
+        assert!(matches!(stratified_subset(&[0, 2], 1, 2, 0), Err(Error::LabelOutOfRange { index: 1, label: 2, classes: 2 })));
     }
 }

@@ -32,12 +32,7 @@ impl HostTensor {
         if expected == self.data.len() as u64 {
             return Ok(());
         }
-        Err(Error::ElementCount {
-            tensor: name.to_owned(),
-            shape: self.shape.clone(),
-            expected,
-            actual: self.data.len(),
-        })
+        Err(Error::ElementCount { tensor: name.to_owned(), shape: self.shape.clone(), expected, actual: self.data.len() })
     }
 }
 
@@ -45,9 +40,7 @@ impl HostTensor {
 /// sizes multiply beyond that. Zeros are left out until the end, so that `(0, 2^63, 4)` is too
 /// large as well, and strides computed from an accepted shape cannot overflow.
 pub(crate) fn element_count(shape: &[usize]) -> u64 {
-    let product = shape
-        .iter()
-        .try_fold(1u64, |n, &size| n.checked_mul(size.max(1) as u64));
+    let product = shape.iter().try_fold(1u64, |n, &size| n.checked_mul(size.max(1) as u64));
     match product {
         Some(_) if shape.contains(&0) => 0,
         Some(product) => product,
@@ -74,11 +67,7 @@ mod tests {
         let error = HostTensor::new(vec![2, 3], vec![0.0; 5]).unwrap_err();
         assert!(error.to_string().contains("(2, 3)"), "{error}");
         assert!(HostTensor::new(vec![3, 0], vec![]).is_ok());
-        for hostile in [
-            vec![usize::MAX; 2],
-            vec![usize::MAX, 2, 0],
-            vec![0, usize::MAX, 2],
-        ] {
+        for hostile in [vec![usize::MAX; 2], vec![usize::MAX, 2, 0], vec![0, usize::MAX, 2]] {
             assert!(HostTensor::new(hostile, vec![]).is_err());
         }
         assert!(HostTensor::new(vec![], vec![1.0]).is_ok());

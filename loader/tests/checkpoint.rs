@@ -25,17 +25,12 @@ fn checkpoint() -> Checkpoint {
             ("bn1.num_batches_tracked".to_owned(), tensor(&[], 12.0)),
             ("fc.weight".to_owned(), tensor(&[2, 4], -1.5)),
         ]),
-        optimizer: StateDict::from([(
-            "momentum_buffer.fc.weight".to_owned(),
-            tensor(&[2, 4], 1e-38),
-        )]),
+        optimizer: StateDict::from([("momentum_buffer.fc.weight".to_owned(), tensor(&[2, 4], 1e-38))]),
     }
 }
 
 /// Saves a good checkpoint with changed metadata or tensors, and loads it.
-fn load_changed(
-    change: impl FnOnce(&mut BTreeMap<String, String>, &mut StateDict),
-) -> Result<Checkpoint, Error> {
+fn load_changed(change: impl FnOnce(&mut BTreeMap<String, String>, &mut StateDict)) -> Result<Checkpoint, Error> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
     checkpoint().save(&path).unwrap();
@@ -64,10 +59,7 @@ fn other_programs_find_the_weights_under_their_own_names() {
     checkpoint().save(&path).unwrap();
     let file = safetensors::read(&path).unwrap();
     assert_eq!(file.tensors["fc.weight"], tensor(&[2, 4], -1.5));
-    assert!(
-        file.tensors
-            .contains_key("optimizer.momentum_buffer.fc.weight")
-    );
+    assert!(file.tensors.contains_key("optimizer.momentum_buffer.fc.weight"));
     assert_eq!(file.metadata["format"], "pt");
 }
 
@@ -78,10 +70,7 @@ fn plain_weights_are_no_checkpoint() {
     safetensors::write(&path, &checkpoint().weights, &BTreeMap::new(), Dtype::F32).unwrap();
     let error = Checkpoint::load(&path).unwrap_err();
     assert!(matches!(error, Error::NotACheckpoint { .. }), "{error}");
-    assert!(
-        error.to_string().contains("resnet18.safetensors"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("resnet18.safetensors"), "{error}");
 }
 
 #[test]
@@ -90,33 +79,18 @@ fn another_format_version_is_refused() {
         let result = load_changed(|metadata, _| {
             metadata.insert("frostline.version".to_owned(), version.to_owned());
         });
-        assert!(
-            matches!(result, Err(Error::CheckpointVersion { supported: 1, .. })),
-            "{version}"
-        );
+        assert!(matches!(result, Err(Error::CheckpointVersion { supported: 1, .. })), "{version}");
     }
 }
 
 #[test]
 fn missing_fields_are_named() {
-    for field in [
-        "architecture",
-        "classes",
-        "preprocessing",
-        "frozen",
-        "seed",
-        "step",
-        "epoch",
-        "extra",
-    ] {
+    for field in ["architecture", "classes", "preprocessing", "frozen", "seed", "step", "epoch", "extra"] {
         let error = load_changed(|metadata, _| {
             metadata.remove(&format!("frostline.{field}")).unwrap();
         })
         .unwrap_err();
-        assert!(
-            matches!(&error, Error::CheckpointField { field: f, .. } if f == field),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::CheckpointField { field: f, .. } if f == field), "{error}");
         assert!(error.to_string().contains("run.safetensors"), "{error}");
     }
 }
@@ -135,28 +109,16 @@ fn hostile_metadata_is_refused() {
         ("epoch", "null"),
         ("extra", "{\"a\": {}}"),
         ("preprocessing", "{}"),
-        (
-            "preprocessing",
-            r#"{"resize":1,"crop":1e99,"channels":3,"mean":[],"std":[]}"#,
-        ),
-        (
-            "preprocessing",
-            r#"{"resize":1,"crop":9,"channels":3,"mean":[0,0,0],"std":[1,1,0]}"#,
-        ),
-        (
-            "preprocessing",
-            r#"{"resize":1,"crop":18446744073709551615,"channels":1,"mean":[0],"std":[1]}"#,
-        ),
+        ("preprocessing", r#"{"resize":1,"crop":1e99,"channels":3,"mean":[],"std":[]}"#),
+        ("preprocessing", r#"{"resize":1,"crop":9,"channels":3,"mean":[0,0,0],"std":[1,1,0]}"#),
+        ("preprocessing", r#"{"resize":1,"crop":18446744073709551615,"channels":1,"mean":[0],"std":[1]}"#),
         ("frozen", r#"["no.such.weight"]"#),
     ] {
         let error = load_changed(|metadata, _| {
             metadata.insert(format!("frostline.{field}"), json.to_owned());
         })
         .unwrap_err();
-        assert!(
-            matches!(&error, Error::CheckpointField { field: f, .. } if f == field),
-            "{json}: {error}"
-        );
+        assert!(matches!(&error, Error::CheckpointField { field: f, .. } if f == field), "{json}: {error}");
         assert!(error.to_string().len() < 1000, "{error}");
     }
 }
@@ -172,10 +134,7 @@ fn optimiser_state_must_fit_its_weight() {
             tensors.insert(name.to_owned(), tensor(&shape, 0.0));
         })
         .unwrap_err();
-        assert!(
-            matches!(&error, Error::CheckpointField { field, .. } if field == name),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::CheckpointField { field, .. } if field == name), "{error}");
         assert!(error.to_string().contains(reason), "{error}");
     }
 }
@@ -187,7 +146,6 @@ fn contradictions_are_not_saved() {
     bad.frozen.push("no.such.weight".to_owned());
     assert!(matches!(bad.save(path), Err(Error::CheckpointField { .. })));
     let mut bad = checkpoint();
-    bad.weights
-        .insert("optimizer.w".to_owned(), tensor(&[1], 0.0));
+    bad.weights.insert("optimizer.w".to_owned(), tensor(&[1], 0.0));
     assert!(matches!(bad.save(path), Err(Error::ReservedName { .. })));
 }

@@ -8,9 +8,7 @@ fn set(channels: usize) -> ImageSet {
         height,
         width,
         channels,
-        images: (0..count * height * width * channels)
-            .map(|i| (i * 37) as u8)
-            .collect(),
+        images: (0..count * height * width * channels).map(|i| (i * 37) as u8).collect(),
         labels: vec![0, 1, 1, 0, 1],
         classes: vec!["shirt".to_owned(), "boot".to_owned()],
     }
@@ -25,10 +23,7 @@ fn sheets_round_trip_in_any_number_of_columns() {
     for channels in [1, 3] {
         for cols in [1, 2, 5, 50] {
             let (png, json) = set(channels).to_sheet(cols).unwrap();
-            assert_eq!(
-                ImageSet::from_sheet(&png, json.as_bytes()).unwrap(),
-                set(channels)
-            );
+            assert_eq!(ImageSet::from_sheet(&png, json.as_bytes()).unwrap(), set(channels));
         }
     }
 }
@@ -52,12 +47,7 @@ fn sheets_that_do_not_fit_their_text_are_refused() {
     let (png, good) = set(1).to_sheet(2).unwrap();
     assert!(ImageSet::from_sheet(&png, good.as_bytes()).is_ok());
     // Fewer labels than places is no fault: the last row is seldom full.
-    assert_eq!(
-        ImageSet::from_sheet(&png, json("").as_bytes())
-            .unwrap()
-            .len(),
-        2
-    );
+    assert_eq!(ImageSet::from_sheet(&png, json("").as_bytes()).unwrap().len(), 2);
     for (wrong, by) in [
         ("\"cols\":2", "\"cols\":3"),
         ("\"cols\":2", "\"cols\":18446744073709551615"),
@@ -74,21 +64,8 @@ fn sheets_that_do_not_fit_their_text_are_refused() {
     }
     let text = json("").replace("[0,1]", "[0,2]");
     let error = ImageSet::from_sheet(&png, text.as_bytes()).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::LabelOutOfRange {
-                index: 1,
-                label: 2,
-                classes: 2
-            }
-        ),
-        "{error}"
-    );
-    assert!(matches!(
-        ImageSet::from_sheet(&png[..40], good.as_bytes()),
-        Err(Error::CorruptImage { .. })
-    ));
+    assert!(matches!(error, Error::LabelOutOfRange { index: 1, label: 2, classes: 2 }), "{error}");
+    assert!(matches!(ImageSet::from_sheet(&png[..40], good.as_bytes()), Err(Error::CorruptImage { .. })));
 }
 
 #[test]
@@ -98,10 +75,7 @@ fn gather_normalises_in_the_order_asked_for() {
     let mut out = vec![f32::NAN; 7];
     set.gather(&[4, 0, 4], &mean, &std, &mut out).unwrap();
     let bytes = [set.image(4), set.image(0), set.image(4)].concat();
-    let expected = bytes
-        .iter()
-        .enumerate()
-        .map(|(i, &byte)| (f32::from(byte) / 255.0 - mean[i % 3]) / std[i % 3]);
+    let expected = bytes.iter().enumerate().map(|(i, &byte)| (f32::from(byte) / 255.0 - mean[i % 3]) / std[i % 3]);
     assert!(out.iter().copied().eq(expected));
     assert_eq!(set.gather_labels(&[4, 0, 4]).unwrap(), [1, 0, 1]);
 }
@@ -110,10 +84,7 @@ fn gather_normalises_in_the_order_asked_for() {
 fn subsets_keep_images_labels_and_order() {
     let whole = set(3);
     let part = whole.subset(&[3, 1]).unwrap();
-    assert_eq!(
-        (part.image(0), part.image(1)),
-        (whole.image(3), whole.image(1))
-    );
+    assert_eq!((part.image(0), part.image(1)), (whole.image(3), whole.image(1)));
     assert_eq!(part.labels, [0, 1]);
     assert_eq!(part.classes, whole.classes);
     assert_eq!(part.label_indices(), [0, 1]);
@@ -123,21 +94,10 @@ fn subsets_keep_images_labels_and_order() {
 fn what_is_not_there_is_refused() {
     let set = set(1);
     let mut out = Vec::new();
-    assert!(matches!(
-        set.subset(&[5]),
-        Err(Error::IndexOutOfRange { index: 5, len: 5 })
-    ));
-    assert!(matches!(
-        set.gather(&[0, 9], &[0.0], &[1.0], &mut out),
-        Err(Error::IndexOutOfRange { .. })
-    ));
-    assert!(matches!(
-        set.gather_labels(&[5]),
-        Err(Error::IndexOutOfRange { .. })
-    ));
-    let error = set
-        .gather(&[0], &[0.0; 3], &[1.0; 3], &mut out)
-        .unwrap_err();
+    assert!(matches!(set.subset(&[5]), Err(Error::IndexOutOfRange { index: 5, len: 5 })));
+    assert!(matches!(set.gather(&[0, 9], &[0.0], &[1.0], &mut out), Err(Error::IndexOutOfRange { .. })));
+    assert!(matches!(set.gather_labels(&[5]), Err(Error::IndexOutOfRange { .. })));
+    let error = set.gather(&[0], &[0.0; 3], &[1.0; 3], &mut out).unwrap_err();
     assert!(matches!(error, Error::Preprocessing { .. }), "{error}");
     assert!(set.to_sheet(0).is_err());
 }

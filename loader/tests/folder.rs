@@ -16,60 +16,35 @@ fn open(root: &Path) -> Result<ImageFolder, Error> {
 }
 
 fn names(folder: &ImageFolder) -> Vec<&str> {
-    folder
-        .paths
-        .iter()
-        .map(|path| path.file_name().unwrap().to_str().unwrap())
-        .collect()
+    folder.paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect()
 }
 
 #[test]
 fn classes_and_files_are_sorted_and_names_may_be_anything() {
     let root = tempfile::tempdir().unwrap();
-    for name in [
-        "zebra/b.png",
-        "zebra/a 1.JPG",
-        "Äpfel und 梨/ünï.png",
-        "ant/x.jpeg",
-        "ant/y.WebP",
-    ] {
+    for name in ["zebra/b.png", "zebra/a 1.JPG", "Äpfel und 梨/ünï.png", "ant/x.jpeg", "ant/y.WebP"] {
         photo(&root.path().join(name));
     }
     let folder = open(root.path()).unwrap();
     assert_eq!(folder.classes, ["ant", "zebra", "Äpfel und 梨"]);
-    assert_eq!(
-        names(&folder),
-        ["x.jpeg", "y.WebP", "a 1.JPG", "b.png", "ünï.png"]
-    );
+    assert_eq!(names(&folder), ["x.jpeg", "y.WebP", "a 1.JPG", "b.png", "ünï.png"]);
     assert_eq!(folder.labels, [0, 0, 1, 1, 2]);
     assert_eq!(folder.load(4).unwrap().width, 37);
-    assert!(matches!(
-        folder.load(5),
-        Err(Error::IndexOutOfRange { index: 5, len: 5 })
-    ));
+    assert!(matches!(folder.load(5), Err(Error::IndexOutOfRange { index: 5, len: 5 })));
     assert!(folder.warnings.is_empty());
 }
 
 #[test]
 fn hidden_files_are_ignored_and_strange_ones_counted() {
     let root = tempfile::tempdir().unwrap();
-    for name in [
-        "a/1.png",
-        "b/1.png",
-        "a/.hidden.png",
-        ".git/1.png",
-        "b/inner/2.png",
-        "top.png",
-    ] {
+    for name in ["a/1.png", "b/1.png", "a/.hidden.png", ".git/1.png", "b/inner/2.png", "top.png"] {
         photo(&root.path().join(name));
     }
     fs::write(root.path().join("b/notes.txt"), "hi").unwrap();
     let folder = open(root.path()).unwrap();
     assert_eq!(folder.classes, ["a", "b"]);
     assert_eq!(folder.len(), 2);
-    let [warning] = folder.warnings.as_slice() else {
-        panic!("{:?}", folder.warnings)
-    };
+    let [warning] = folder.warnings.as_slice() else { panic!("{:?}", folder.warnings) };
     // The text file and the inner folder.
     assert!(warning.contains("2 entries"), "{warning}");
 }
@@ -85,10 +60,7 @@ fn no_such_folder() {
 fn a_file_is_no_folder() {
     let root = tempfile::tempdir().unwrap();
     photo(&root.path().join("a.png"));
-    assert!(matches!(
-        open(&root.path().join("a.png")),
-        Err(Error::NoSuchFolder { .. })
-    ));
+    assert!(matches!(open(&root.path().join("a.png")), Err(Error::NoSuchFolder { .. })));
 }
 
 #[test]
@@ -105,10 +77,7 @@ fn only_one_class() {
     let root = tempfile::tempdir().unwrap();
     photo(&root.path().join("cat/a.png"));
     let error = open(root.path()).unwrap_err();
-    assert!(
-        matches!(&error, Error::OneClass { class, .. } if class == "cat"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::OneClass { class, .. } if class == "cat"), "{error}");
 }
 
 #[test]
@@ -126,10 +95,7 @@ fn no_images_at_all() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("cat")).unwrap();
     fs::create_dir(root.path().join("dog")).unwrap();
-    assert!(matches!(
-        open(root.path()),
-        Err(Error::NoImages { classes: 2, .. })
-    ));
+    assert!(matches!(open(root.path()), Err(Error::NoImages { classes: 2, .. })));
 }
 
 #[cfg(unix)]
@@ -172,10 +138,7 @@ fn a_corrupt_image_stops_or_is_skipped_as_asked() {
     fs::write(root.path().join("a/2.png"), b"\x89PNG\r\n\x1a\nnot really").unwrap();
     let preprocessing = Preprocessing::imagenet(8);
 
-    let error = open(root.path())
-        .unwrap()
-        .load_all(&preprocessing)
-        .unwrap_err();
+    let error = open(root.path()).unwrap().load_all(&preprocessing).unwrap_err();
     assert!(matches!(error, Error::CorruptImage { .. }), "{error}");
     assert!(error.to_string().contains("2.png"), "{error}");
 
@@ -183,15 +146,8 @@ fn a_corrupt_image_stops_or_is_skipped_as_asked() {
     let set = folder.load_all(&preprocessing).unwrap();
     assert_eq!((set.len(), set.labels.as_slice()), (2, [0, 1].as_slice()));
     assert_eq!(set.images.len(), 2 * 8 * 8 * 3);
-    assert!(
-        folder.warnings[0].contains("2.png"),
-        "{:?}",
-        folder.warnings
-    );
-    assert!(
-        folder.load(1).is_err(),
-        "asking for the image itself is never silent"
-    );
+    assert!(folder.warnings[0].contains("2.png"), "{:?}", folder.warnings);
+    assert!(folder.load(1).is_err(), "asking for the image itself is never silent");
 
     fs::write(root.path().join("b/1.png"), b"").unwrap();
     let mut folder = ImageFolder::open(root.path(), OnCorrupt::SkipWithWarning).unwrap();
@@ -208,10 +164,6 @@ fn loaded_images_are_the_same_numbers_one_by_one_and_together() {
     let preprocessing = Preprocessing::imagenet(16);
     let set = folder.load_all(&preprocessing).unwrap();
     let mut together = Vec::new();
-    set.gather(&[1], &preprocessing.mean, &preprocessing.std, &mut together)
-        .unwrap();
-    assert_eq!(
-        together,
-        preprocessing.apply(&folder.load(1).unwrap()).unwrap()
-    );
+    set.gather(&[1], &preprocessing.mean, &preprocessing.std, &mut together).unwrap();
+    assert_eq!(together, preprocessing.apply(&folder.load(1).unwrap()).unwrap());
 }

@@ -7,9 +7,7 @@ use frostline_loader::{Error, RgbImage8};
 use proptest::prelude::*;
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 /// The colour in the middle of each quarter: top left, top right, bottom left, bottom right.
@@ -24,15 +22,8 @@ fn quarters(image: &RgbImage8) -> [[u8; 3]; 4] {
 fn assert_quarters(name: &str, expected: [[u8; 3]; 4], tolerance: u8) {
     let image = image::decode(golden(name)).unwrap();
     let actual = quarters(&image);
-    let near = actual
-        .as_flattened()
-        .iter()
-        .zip(expected.as_flattened())
-        .all(|(a, b)| a.abs_diff(*b) <= tolerance);
-    assert!(
-        near,
-        "{name}: {actual:?}, expected {expected:?} within {tolerance}"
-    );
+    let near = actual.as_flattened().iter().zip(expected.as_flattened()).all(|(a, b)| a.abs_diff(*b) <= tolerance);
+    assert!(near, "{name}: {actual:?}, expected {expected:?} within {tolerance}");
 }
 
 const RED: [u8; 3] = [255, 0, 0];
@@ -48,11 +39,7 @@ fn transparent_pixels_show_white() {
     for name in ["decode_rgba.png", "decode_rgba.webp"] {
         assert_quarters(name, [RED, GREEN, BLUE, [127; 3]], 0);
     }
-    assert_quarters(
-        "decode_grey_alpha.png",
-        [[76; 3], [150; 3], [29; 3], [127; 3]],
-        0,
-    );
+    assert_quarters("decode_grey_alpha.png", [[76; 3], [150; 3], [29; 3], [127; 3]], 0);
 }
 
 #[test]
@@ -101,60 +88,34 @@ fn a_cut_off_image_names_its_file() {
 #[test]
 fn an_enormous_image_is_refused_by_its_header() {
     // A valid header of 100,000 x 100,000 pixels; the checksum is right, the pixels are missing.
-    let mut png =
-        b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\x01\x86\xa0\0\x01\x86\xa0\x08\x02\0\0\0".to_vec();
+    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\x01\x86\xa0\0\x01\x86\xa0\x08\x02\0\0\0".to_vec();
     let checksum = crc32(&png[12..]);
     png.extend(checksum.to_be_bytes());
     png.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
     let error = image::decode_bytes(&png, Path::new("bomb.png")).unwrap_err();
-    assert!(
-        matches!(error, Error::ImageTooLarge { width: 100_000, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::ImageTooLarge { width: 100_000, .. }), "{error}");
     assert!(error.to_string().contains("100000x100000"), "{error}");
     assert!(error.to_string().contains("bomb.png"), "{error}");
 }
 
 /// The checksum of PNG chunks (PNG specification, annex D).
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |c, _| {
-            (c >> 1) ^ (0xedb8_8320 * (c & 1))
-        })
-    })
+    !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |c, _| (c >> 1) ^ (0xedb8_8320 * (c & 1))))
 }
 
 #[test]
 fn limits_are_counted_in_pixels_and_sides() {
     let bytes = std::fs::read(golden("noise.png")).unwrap();
-    let decode = |max_pixels, max_side| {
-        image::decode_with(
-            &bytes,
-            Path::new("x"),
-            Limits {
-                max_pixels,
-                max_side,
-            },
-        )
-    };
+    let decode = |max_pixels, max_side| image::decode_with(&bytes, Path::new("x"), Limits { max_pixels, max_side });
     assert!(decode(37 * 23, 37).is_ok());
-    assert!(matches!(
-        decode(37 * 23 - 1, 37),
-        Err(Error::ImageTooLarge { .. })
-    ));
-    assert!(matches!(
-        decode(37 * 23, 36),
-        Err(Error::ImageTooLarge { .. })
-    ));
+    assert!(matches!(decode(37 * 23 - 1, 37), Err(Error::ImageTooLarge { .. })));
+    assert!(matches!(decode(37 * 23, 36), Err(Error::ImageTooLarge { .. })));
 }
 
 #[test]
 fn folders_and_missing_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(
-        image::decode(folder.path()),
-        Err(Error::NotAFile { .. })
-    ));
+    assert!(matches!(image::decode(folder.path()), Err(Error::NotAFile { .. })));
     let error = image::decode(folder.path().join("none.png")).unwrap_err();
     assert!(error.to_string().contains("none.png"), "{error}");
 }
@@ -162,10 +123,7 @@ fn folders_and_missing_files_are_named() {
 #[cfg(unix)]
 #[test]
 fn an_endless_device_is_not_read() {
-    assert!(matches!(
-        image::decode("/dev/zero"),
-        Err(Error::NotAFile { .. })
-    ));
+    assert!(matches!(image::decode("/dev/zero"), Err(Error::NotAFile { .. })));
 }
 
 const SEEDS: [&str; 8] = [

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use frostline_loader::resize::{
-    center_crop, resize_bilinear, resize_interleaved, resize_shorter_side,
-};
+use frostline_loader::resize::{center_crop, resize_bilinear, resize_interleaved, resize_shorter_side};
 use frostline_loader::{Error, Preprocessing, RgbImage8, image};
 use serde::Deserialize;
 
@@ -22,9 +20,7 @@ struct Case {
 }
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 fn load(name: &str) -> RgbImage8 {
@@ -47,11 +43,7 @@ fn equal_to_pillow_and_torchvision() {
         let (actual, expected) = (actual.unwrap(), load(&case.expected));
         let size = |image: &RgbImage8| (image.width, image.height);
         assert_eq!(size(&actual), size(&expected), "{}", case.expected);
-        let differing = actual
-            .data
-            .iter()
-            .zip(&expected.data)
-            .position(|(a, b)| a != b);
+        let differing = actual.data.iter().zip(&expected.data).position(|(a, b)| a != b);
         assert_eq!(differing, None, "first differing byte of {}", case.expected);
     }
 }
@@ -61,11 +53,7 @@ fn one_channel_is_scaled_like_three_equal_ones() {
     let grey = load("grey.png");
     let one: Vec<u8> = grey.data.chunks(3).map(|pixel| pixel[0]).collect();
     let scaled = resize_interleaved(&one, 1, (grey.width, grey.height), (28, 28)).unwrap();
-    let expected: Vec<u8> = load("grey_resize_28x28.png")
-        .data
-        .chunks(3)
-        .map(|pixel| pixel[0])
-        .collect();
+    let expected: Vec<u8> = load("grey_resize_28x28.png").data.chunks(3).map(|pixel| pixel[0]).collect();
     assert_eq!(scaled, expected);
 }
 
@@ -79,62 +67,32 @@ fn impossible_sizes_are_refused() {
     assert!(center_crop(&image, usize::MAX, usize::MAX).is_err());
     let empty = RgbImage8::new(0, 0, vec![]).unwrap();
     assert!(resize_shorter_side(&empty, 4).is_err());
-    let short = RgbImage8 {
-        width: 4,
-        height: 4,
-        data: vec![0; 47],
-    };
-    assert!(matches!(
-        resize_bilinear(&short, 2, 2),
-        Err(Error::PixelCount { actual: 47, .. })
-    ));
+    let short = RgbImage8 { width: 4, height: 4, data: vec![0; 47] };
+    assert!(matches!(resize_bilinear(&short, 2, 2), Err(Error::PixelCount { actual: 47, .. })));
     // A hair-thin image would become enormous when its short side is scaled up.
     let hair = RgbImage8::new(1, 65_535, vec![0; 3 * 65_535]).unwrap();
-    assert!(matches!(
-        resize_shorter_side(&hair, 256),
-        Err(Error::ResizeSize { .. })
-    ));
+    assert!(matches!(resize_shorter_side(&hair, 256), Err(Error::ResizeSize { .. })));
 }
 
 #[test]
 fn normalisation_has_torchs_bits() {
     let pixels = (0..=255).flat_map(|byte| [byte; 3]).collect();
     let image = RgbImage8::new(16, 16, pixels).unwrap();
-    let preprocessing = Preprocessing {
-        resize: None,
-        ..Preprocessing::imagenet(16)
-    };
+    let preprocessing = Preprocessing { resize: None, ..Preprocessing::imagenet(16) };
     let actual = preprocessing.apply(&image).unwrap();
     let expected = std::fs::read(golden("normalize.bin")).unwrap();
-    let expected: Vec<f32> = expected
-        .as_chunks()
-        .0
-        .iter()
-        .copied()
-        .map(f32::from_le_bytes)
-        .collect();
+    let expected: Vec<f32> = expected.as_chunks().0.iter().copied().map(f32::from_le_bytes).collect();
     assert_eq!(actual, expected);
 }
 
 #[test]
 fn grey_has_pillows_bits() {
-    let preprocessing = Preprocessing {
-        resize: None,
-        crop: 37,
-        channels: 1,
-        mean: vec![0.0],
-        std: vec![1.0],
-    };
+    let preprocessing = Preprocessing { resize: None, crop: 37, channels: 1, mean: vec![0.0], std: vec![1.0] };
     let pixels = preprocessing.pixels(&load("noise.png")).unwrap();
     // 37 wide and 23 high: seven black rows above, seven below.
     let expected = std::fs::read(golden("grey.bin")).unwrap();
     assert_eq!(pixels[7 * 37..30 * 37], expected);
-    assert!(
-        pixels[..7 * 37]
-            .iter()
-            .chain(&pixels[30 * 37..])
-            .all(|&p| p == 0)
-    );
+    assert!(pixels[..7 * 37].iter().chain(&pixels[30 * 37..]).all(|&p| p == 0));
 }
 
 #[test]
@@ -154,50 +112,17 @@ fn impossible_settings_are_refused() {
     let image = load("noise.png");
     assert!(good.apply(&image).is_ok());
     let bad = [
-        Preprocessing {
-            crop: 0,
-            ..good.clone()
-        },
-        Preprocessing {
-            crop: usize::MAX,
-            ..good.clone()
-        },
-        Preprocessing {
-            resize: Some(0),
-            ..good.clone()
-        },
-        Preprocessing {
-            resize: Some(1 << 40),
-            ..good.clone()
-        },
-        Preprocessing {
-            channels: 2,
-            ..good.clone()
-        },
-        Preprocessing {
-            channels: 1,
-            ..good.clone()
-        },
-        Preprocessing {
-            mean: vec![0.5; 2],
-            ..good.clone()
-        },
-        Preprocessing {
-            mean: vec![f32::NAN; 3],
-            ..good.clone()
-        },
-        Preprocessing {
-            std: vec![0.0; 3],
-            ..good.clone()
-        },
-        Preprocessing {
-            std: vec![-1.0; 3],
-            ..good.clone()
-        },
-        Preprocessing {
-            std: vec![f32::INFINITY; 3],
-            ..good.clone()
-        },
+        Preprocessing { crop: 0, ..good.clone() },
+        Preprocessing { crop: usize::MAX, ..good.clone() },
+        Preprocessing { resize: Some(0), ..good.clone() },
+        Preprocessing { resize: Some(1 << 40), ..good.clone() },
+        Preprocessing { channels: 2, ..good.clone() },
+        Preprocessing { channels: 1, ..good.clone() },
+        Preprocessing { mean: vec![0.5; 2], ..good.clone() },
+        Preprocessing { mean: vec![f32::NAN; 3], ..good.clone() },
+        Preprocessing { std: vec![0.0; 3], ..good.clone() },
+        Preprocessing { std: vec![-1.0; 3], ..good.clone() },
+        Preprocessing { std: vec![f32::INFINITY; 3], ..good.clone() },
     ];
     for preprocessing in bad {
         let error = preprocessing.apply(&image).unwrap_err();

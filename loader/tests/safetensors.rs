@@ -17,10 +17,7 @@ fn tensor(shape: &[usize], data: &[f32]) -> HostTensor {
 
 fn weights() -> StateDict {
     StateDict::from([
-        (
-            "conv1.weight".to_owned(),
-            tensor(&[2, 1, 1, 3], &[0.5, -1.0, 2.0, 0.1, 1e-30, 1e30]),
-        ),
+        ("conv1.weight".to_owned(), tensor(&[2, 1, 1, 3], &[0.5, -1.0, 2.0, 0.1, 1e-30, 1e30])),
         ("bn1.num_batches_tracked".to_owned(), tensor(&[], &[1125.0])),
         ("bn1.bias".to_owned(), tensor(&[3], &[0.0, -0.0, 3.25])),
         ("empty".to_owned(), tensor(&[0, 4], &[])),
@@ -34,12 +31,7 @@ fn metadata() -> BTreeMap<String, String> {
 
 /// A file made by hand: the length, the header, the data.
 fn file(header: &str, data: &[u8]) -> Vec<u8> {
-    [
-        &(header.len() as u64).to_le_bytes(),
-        header.as_bytes(),
-        data,
-    ]
-    .concat()
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
 
 /// What reading these bytes as `net.safetensors` fails with; the text must name the file.
@@ -59,21 +51,9 @@ fn round_trip_in_f32_keeps_every_bit_name_and_order() {
     assert_eq!(back.metadata, metadata());
     // The 8-byte counter moves to the front, so that it is aligned.
     let names: Vec<_> = back.tensors.keys().map(String::as_str).collect();
-    assert_eq!(
-        names,
-        [
-            "bn1.num_batches_tracked",
-            "conv1.weight",
-            "bn1.bias",
-            "empty",
-            "a.first.by.name"
-        ]
-    );
+    assert_eq!(names, ["bn1.num_batches_tracked", "conv1.weight", "bn1.bias", "empty", "a.first.by.name"]);
     assert_eq!(back.tensors, weights());
-    assert_eq!(
-        back.tensors["bn1.bias"].data[1].to_bits(),
-        (-0.0f32).to_bits()
-    );
+    assert_eq!(back.tensors["bn1.bias"].data[1].to_bits(), (-0.0f32).to_bits());
     assert_eq!(back.dtypes["bn1.num_batches_tracked"], Dtype::I64);
     assert_eq!(back.dtypes["bn1.bias"], Dtype::F32);
     // From memory as from disk, and the same bytes each time.
@@ -120,42 +100,25 @@ fn the_reference_implementation_reads_what_we_write() {
         assert_eq!(view.data(), values);
     }
     let (_, header) = reference::SafeTensors::read_metadata(&bytes).unwrap();
-    assert_eq!(
-        header.metadata().as_ref().unwrap()["maker"],
-        "frost\"line\n"
-    );
+    assert_eq!(header.metadata().as_ref().unwrap()["maker"], "frost\"line\n");
 }
 
 #[test]
 fn we_read_what_the_reference_implementation_writes() {
-    let f16s: Vec<u8> = [1.5f32, -2.0]
-        .iter()
-        .flat_map(|&v| f16::from_f32(v).to_le_bytes())
-        .collect();
-    let bf16s: Vec<u8> = [1e30f32]
-        .iter()
-        .flat_map(|&v| bf16::from_f32(v).to_le_bytes())
-        .collect();
+    let f16s: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
+    let bf16s: Vec<u8> = [1e30f32].iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect();
     let count = 7i64.to_le_bytes();
-    let view = |dtype, shape: &[usize], data| {
-        reference::TensorView::new(dtype, shape.to_vec(), data).unwrap()
-    };
+    let view = |dtype, shape: &[usize], data| reference::TensorView::new(dtype, shape.to_vec(), data).unwrap();
     let tensors = [
         ("half", view(reference::Dtype::F16, &[2], &f16s)),
         ("brain", view(reference::Dtype::BF16, &[1, 1], &bf16s)),
-        (
-            "bn.num_batches_tracked",
-            view(reference::Dtype::I64, &[], &count),
-        ),
+        ("bn.num_batches_tracked", view(reference::Dtype::I64, &[], &count)),
     ];
     let notes = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = ::safetensors::serialize(tensors, Some(notes)).unwrap();
     let ours = parse(&bytes, Path::new("theirs")).unwrap();
     assert_eq!(ours.tensors["half"], tensor(&[2], &[1.5, -2.0]));
-    assert_eq!(
-        ours.tensors["brain"],
-        tensor(&[1, 1], &[bf16::from_f32(1e30).to_f32()])
-    );
+    assert_eq!(ours.tensors["brain"], tensor(&[1, 1], &[bf16::from_f32(1e30).to_f32()]));
     assert_eq!(ours.tensors["bn.num_batches_tracked"], tensor(&[], &[7.0]));
     assert_eq!(ours.metadata["format"], "pt");
 }
@@ -163,10 +126,7 @@ fn we_read_what_the_reference_implementation_writes() {
 #[test]
 fn a_missing_file_is_named() {
     let error = read("/no/such/net.safetensors").unwrap_err();
-    assert!(
-        error.to_string().contains("/no/such/net.safetensors"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("/no/such/net.safetensors"), "{error}");
     assert!(matches!(read("/"), Err(Error::NotAFile { .. })));
 }
 
@@ -192,10 +152,7 @@ fn bytes_after_the_end_are_refused() {
     let header = r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
     assert!(parse(&file(header, &[0; 4]), Path::new("x")).is_ok());
     let error = failure(&file(header, &[0; 9]));
-    assert!(
-        matches!(error, Error::TrailingBytes { extra: 5, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::TrailingBytes { extra: 5, .. }), "{error}");
 }
 
 #[test]
@@ -203,16 +160,7 @@ fn a_header_longer_than_the_file_is_refused() {
     let mut bytes = 1_000_000u64.to_le_bytes().to_vec();
     bytes.extend(b"{}");
     let error = failure(&bytes);
-    assert!(
-        matches!(
-            error,
-            Error::Truncated {
-                needed: 1_000_008,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Truncated { needed: 1_000_008, .. }), "{error}");
 }
 
 #[test]
@@ -223,28 +171,13 @@ fn a_header_over_100_mb_is_refused_unread() {
     }
     // What people most often load by mistake: a pickle, whose first bytes make a huge number.
     let error = failure(b"PK\x03\x04 a torch.save file");
-    assert!(
-        error.to_string().contains("not a safetensors file"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("not a safetensors file"), "{error}");
 }
 
 #[test]
 fn a_header_that_is_no_json_is_refused() {
-    for header in [
-        "",
-        "{",
-        "[]",
-        "null",
-        "{\"w\":3}",
-        "\u{1b}[31m",
-        "{\"__metadata__\":{\"a\":1}}",
-        "{} x",
-    ] {
-        assert!(
-            matches!(failure(&file(header, &[])), Error::Header { .. }),
-            "{header}"
-        );
+    for header in ["", "{", "[]", "null", "{\"w\":3}", "\u{1b}[31m", "{\"__metadata__\":{\"a\":1}}", "{} x"] {
+        assert!(matches!(failure(&file(header, &[])), Error::Header { .. }), "{header}");
     }
     let bytes = [&2u64.to_le_bytes(), [0xff, 0xfe].as_slice()].concat();
     assert!(matches!(failure(&bytes), Error::Header { .. }));
@@ -255,19 +188,13 @@ fn a_header_that_is_no_json_is_refused() {
 
 #[test]
 fn headers_meant_to_fill_memory_are_refused() {
-    let many: Vec<String> = (0..70_000)
-        .map(|i| format!(r#""{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#))
-        .collect();
+    let many: Vec<String> = (0..70_000).map(|i| format!(r#""{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#)).collect();
     let error = failure(&file(&format!("{{{}}}", many.join(",")), &[]));
     assert!(error.to_string().contains("65536 tensors"), "{error}");
 
     let dimensions = vec!["1"; 1000].join(",");
-    let header =
-        format!(r#"{{"w":{{"dtype":"F32","shape":[{dimensions}],"data_offsets":[0,4]}}}}"#);
-    assert!(matches!(
-        failure(&file(&header, &[0; 4])),
-        Error::Header { .. }
-    ));
+    let header = format!(r#"{{"w":{{"dtype":"F32","shape":[{dimensions}],"data_offsets":[0,4]}}}}"#);
+    assert!(matches!(failure(&file(&header, &[0; 4])), Error::Header { .. }));
 
     let name = "n".repeat(2000);
     let header = format!(r#"{{"{name}":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}}}"#);
@@ -278,8 +205,7 @@ fn headers_meant_to_fill_memory_are_refused() {
 #[test]
 fn offsets_outside_the_file_are_refused() {
     for (begin, end) in [(0, 8), (4, 8), (4, 0), (u64::MAX - 3, u64::MAX)] {
-        let header =
-            format!(r#"{{"w":{{"dtype":"F32","shape":[1],"data_offsets":[{begin},{end}]}}}}"#);
+        let header = format!(r#"{{"w":{{"dtype":"F32","shape":[1],"data_offsets":[{begin},{end}]}}}}"#);
         let error = failure(&file(&header, &[0; 4]));
         assert!(matches!(error, Error::TensorOutOfRange { .. }), "{error}");
         assert!(error.to_string().contains("\"w\""), "{error}");
@@ -293,28 +219,16 @@ fn overlaps_and_holes_are_refused() {
             r#"{{"a":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}},"b":{{"dtype":"F32","shape":[1],"data_offsets":[{begin},{end}]}}}}"#
         );
         let error = failure(&file(&header, &[0; 12]));
-        assert!(
-            matches!(error, Error::TensorOverlap { expected: 4, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, Error::TensorOverlap { expected: 4, .. }), "{error}");
     }
 }
 
 #[test]
 fn a_shape_that_does_not_fit_its_bytes_is_refused() {
-    for shape in [
-        "[2]",
-        "[0]",
-        "[]",
-        "[18446744073709551615,18446744073709551615]",
-        "[18446744073709551615,2,0]",
-    ] {
+    for shape in ["[2]", "[0]", "[]", "[18446744073709551615,18446744073709551615]", "[18446744073709551615,2,0]"] {
         let header = format!(r#"{{"w":{{"dtype":"F16","shape":{shape},"data_offsets":[0,6]}}}}"#);
         let error = failure(&file(&header, &[0; 6]));
-        assert!(
-            matches!(error, Error::TensorSize { actual: 6, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, Error::TensorSize { actual: 6, .. }), "{error}");
     }
 }
 
@@ -322,10 +236,7 @@ fn a_shape_that_does_not_fit_its_bytes_is_refused() {
 fn a_name_that_comes_twice_is_refused() {
     let entry = r#""w":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#;
     let error = failure(&file(&format!("{{{entry},{entry}}}"), &[]));
-    assert!(
-        matches!(&error, Error::DuplicateTensor { tensor, .. } if tensor == "w"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::DuplicateTensor { tensor, .. } if tensor == "w"), "{error}");
 }
 
 #[test]
@@ -338,55 +249,34 @@ fn other_number_types_are_refused_by_name() {
         ("q", "F8_E4M3", "[8]"),
         ("?", "no such type", "[8]"),
     ] {
-        let header =
-            format!(r#"{{"{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,8]}}}}"#);
+        let header = format!(r#"{{"{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,8]}}}}"#);
         let error = failure(&file(&header, &[0; 8]));
         assert!(matches!(error, Error::UnsupportedDtype { .. }), "{error}");
-        assert!(
-            error.to_string().contains(name) && error.to_string().contains(dtype),
-            "{error}"
-        );
+        assert!(error.to_string().contains(name) && error.to_string().contains(dtype), "{error}");
     }
 }
 
 #[test]
 fn nan_and_infinity_are_refused_unless_asked_for() {
-    let f32s = |values: [f32; 3]| {
-        values
-            .iter()
-            .flat_map(|v| v.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
+    let f32s = |values: [f32; 3]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     let f32_header = r#"{"fc.bias":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}"#;
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let bytes = file(f32_header, &f32s([0.0, bad, bad]));
         let error = failure(&bytes);
-        assert!(
-            matches!(&error, Error::NonFinite { tensor, index: 1, .. } if tensor == "fc.bias"),
-            "{error}"
-        );
-        let options = ReadOptions {
-            allow_non_finite: true,
-        };
+        assert!(matches!(&error, Error::NonFinite { tensor, index: 1, .. } if tensor == "fc.bias"), "{error}");
+        let options = ReadOptions { allow_non_finite: true };
         let kept = parse_with(&bytes, Path::new("x"), options).unwrap();
         assert_eq!(kept.tensors["fc.bias"].data[1].to_bits(), bad.to_bits());
     }
-    for (dtype, bits) in [
-        ("F16", f16::NAN.to_bits()),
-        ("BF16", bf16::INFINITY.to_bits()),
-    ] {
+    for (dtype, bits) in [("F16", f16::NAN.to_bits()), ("BF16", bf16::INFINITY.to_bits())] {
         let header = format!(r#"{{"w":{{"dtype":"{dtype}","shape":[1],"data_offsets":[0,2]}}}}"#);
-        assert!(matches!(
-            failure(&file(&header, &bits.to_le_bytes())),
-            Error::NonFinite { .. }
-        ));
+        assert!(matches!(failure(&file(&header, &bits.to_le_bytes())), Error::NonFinite { .. }));
     }
 }
 
 #[test]
 fn text_from_a_file_cannot_control_the_terminal() {
-    let header =
-        "{\"\\u001b[2Jx\":{\"dtype\":\"\\u001b[31m\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+    let header = "{\"\\u001b[2Jx\":{\"dtype\":\"\\u001b[31m\",\"shape\":[1],\"data_offsets\":[0,4]}}";
     let text = failure(&file(header, &[0; 4])).to_string();
     assert!(!text.contains('\u{1b}'), "{text:?}");
 }
@@ -401,36 +291,16 @@ fn what_could_not_be_read_back_is_not_written() {
     let refuse = |name: &str, tensor: HostTensor, dtype| {
         let dict = StateDict::from([(name.to_owned(), tensor)]);
         let error = write(&path, &dict, &BTreeMap::new(), dtype).unwrap_err();
-        assert_eq!(
-            std::fs::read(&path).unwrap(),
-            old,
-            "the old file is untouched"
-        );
+        assert_eq!(std::fs::read(&path).unwrap(), old, "the old file is untouched");
         error
     };
     let error = refuse("w", tensor(&[2], &[0.0, f32::NAN]), Dtype::F32);
-    assert!(
-        matches!(error, Error::NonFinite { index: 1, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::NonFinite { index: 1, .. }), "{error}");
     let error = refuse("w", tensor(&[2], &[65504.0, 65520.0]), Dtype::F16);
-    assert!(
-        matches!(error, Error::TooLargeForHalf { index: 1, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::TooLargeForHalf { index: 1, .. }), "{error}");
     let error = refuse("w", tensor(&[1], &[f32::MAX]), Dtype::Bf16);
-    assert!(
-        matches!(error, Error::TooLargeForHalf { index: 0, .. }),
-        "{error}"
-    );
-    let error = refuse(
-        "w",
-        HostTensor {
-            shape: vec![3],
-            data: vec![0.0],
-        },
-        Dtype::F32,
-    );
+    assert!(matches!(error, Error::TooLargeForHalf { index: 0, .. }), "{error}");
+    let error = refuse("w", HostTensor { shape: vec![3], data: vec![0.0] }, Dtype::F32);
     assert!(matches!(error, Error::ElementCount { .. }), "{error}");
     let error = refuse("__metadata__", tensor(&[1], &[0.0]), Dtype::F32);
     assert!(matches!(error, Error::ReservedName { .. }), "{error}");
@@ -445,16 +315,7 @@ fn write_a_megabyte() {
     let path = std::env::var_os("FROSTLINE_TEST_PATH").expect("set by the parent test");
     let dict = StateDict::from([("big".to_owned(), tensor(&[1 << 18], &vec![1.0; 1 << 18]))]);
     let error = write(Path::new(&path), &dict, &BTreeMap::new(), Dtype::F32).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Io {
-                action: "write",
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Io { action: "write", .. }), "{error}");
 }
 
 /// A process that may not write more than a few blocks sees what a full disk shows: a write that
@@ -468,10 +329,7 @@ fn a_full_disk_leaves_the_old_file() {
     let old = std::fs::read(&path).unwrap();
     // Ignoring SIGXFSZ turns the limit into an error of `write` instead of the process's end.
     let status = std::process::Command::new("sh")
-        .args([
-            "-c",
-            r#"trap '' XFSZ; ulimit -f 64; exec "$0" --exact write_a_megabyte --ignored"#,
-        ])
+        .args(["-c", r#"trap '' XFSZ; ulimit -f 64; exec "$0" --exact write_a_megabyte --ignored"#])
         .arg(std::env::current_exe().unwrap())
         .env("FROSTLINE_TEST_PATH", &path)
         .stdout(std::process::Stdio::null())
@@ -479,11 +337,7 @@ fn a_full_disk_leaves_the_old_file() {
         .unwrap();
     assert!(status.success());
     assert_eq!(std::fs::read(&path).unwrap(), old);
-    assert_eq!(
-        std::fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "no temporary file is left"
-    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
 }
 
 static VALID: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -547,12 +401,5 @@ proptest! {
 
 /// Numbers at the edges of arithmetic, and small ones that may happen to fit.
 fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        0u64..16,
-        Just(u64::MAX),
-        Just(1 << 63),
-        Just(1 << 62),
-        Just((1 << 61) - 1),
-        any::<u64>()
-    ]
+    prop_oneof![0u64..16, Just(u64::MAX), Just(1 << 63), Just(1 << 62), Just((1 << 61) - 1), any::<u64>()]
 }

@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn reads_and_writes_become_loads_and_stores() {
-        let text = "@group(0) @binding(1) var<storage, read> x: array<vec4f>;  // (N)\n    if i < n { y[i] = dx[i] + x[x[i].y]; } // y[i] stays";
+        let text =
+            "@group(0) @binding(1) var<storage, read> x: array<vec4f>;  // (N)\n    if i < n { y[i] = dx[i] + x[x[i].y]; } // y[i] stays";
         assert_eq!(
             textures(text, &["x", "y"]),
             "@group(0) @binding(1) var x: texture_2d<f32>;  // (N)\n    if i < n { textureStore(y, texel(i), dx[i] + \

@@ -50,8 +50,11 @@ fn block(graph: &mut Graph, x: TensorId, name: &str, width: usize, stride: usize
 /// dropped weight would not show.
 pub fn varied_params(gpu: &Arc<Gpu>, graph: &Graph) -> Params {
     let params = Params::new(gpu, graph, 3).unwrap();
-    let vectors: Vec<(String, usize)> =
-        params.tensors().filter(|(_, shape)| matches!(shape, Shape::Vector { .. })).map(|(name, shape)| (name.to_owned(), shape.count())).collect();
+    let vectors: Vec<(String, usize)> = params
+        .tensors()
+        .filter(|(_, shape)| matches!(shape, Shape::Vector { .. }))
+        .map(|(name, shape)| (name.to_owned(), shape.count()))
+        .collect();
     for (name, count) in vectors {
         let (low, high) = if name.ends_with("weight") || name.ends_with("var") { (0.5, 1.5) } else { (-0.3, 0.3) };
         params.set(&name, &filler::fill(&name, count, low, high)).unwrap();

@@ -39,66 +39,35 @@ pub(super) struct Entry {
 
 /// Reads and checks the header of a file of `length` bytes; leaves `source` at the first tensor.
 pub(super) fn read(source: &mut impl Read, length: u64, path: &Path) -> Result<Header, Error> {
-    let truncated = |needed| Error::Truncated {
-        path: path.to_owned(),
-        needed,
-        actual: length,
-    };
+    let truncated = |needed| Error::Truncated { path: path.to_owned(), needed, actual: length };
     if length < 8 {
         return Err(truncated(8));
     }
     let mut prefix = [0; 8];
-    source
-        .read_exact(&mut prefix)
-        .map_err(|error| ended_early(error, length, path))?;
+    source.read_exact(&mut prefix).map_err(|error| ended_early(error, length, path))?;
     let header_length = u64::from_le_bytes(prefix);
     if header_length > MAX_HEADER {
-        return Err(Error::HeaderTooLarge {
-            path: path.to_owned(),
-            header: header_length,
-            limit: MAX_HEADER,
-        });
+        return Err(Error::HeaderTooLarge { path: path.to_owned(), header: header_length, limit: MAX_HEADER });
     }
-    let data_length = length
-        .checked_sub(8 + header_length)
-        .ok_or_else(|| truncated(8 + header_length))?;
+    let data_length = length.checked_sub(8 + header_length).ok_or_else(|| truncated(8 + header_length))?;
 
     let mut json = vec![0; header_length as usize];
-    source
-        .read_exact(&mut json)
-        .map_err(|error| ended_early(error, length, path))?;
-    let raw: RawHeader = serde_json::from_slice(&json).map_err(|error| Error::Header {
-        path: path.to_owned(),
-        reason: clip(error),
-    })?;
+    source.read_exact(&mut json).map_err(|error| ended_early(error, length, path))?;
+    let raw: RawHeader = serde_json::from_slice(&json).map_err(|error| Error::Header { path: path.to_owned(), reason: clip(error) })?;
 
     let mut names = HashSet::new();
     if let Some((name, _)) = raw.tensors.iter().find(|(name, _)| !names.insert(name)) {
-        return Err(Error::DuplicateTensor {
-            path: path.to_owned(),
-            tensor: name.clone(),
-        });
+        return Err(Error::DuplicateTensor { path: path.to_owned(), tensor: name.clone() });
     }
-    let mut entries = raw
-        .tensors
-        .into_iter()
-        .map(|(name, tensor)| check_entry(name, tensor, data_length, path))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut entries =
+        raw.tensors.into_iter().map(|(name, tensor)| check_entry(name, tensor, data_length, path)).collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(|entry| (entry.begin, entry.end));
     check_contiguous(&entries, data_length, path)?;
-    Ok(Header {
-        entries,
-        metadata: raw.metadata,
-    })
+    Ok(Header { entries, metadata: raw.metadata })
 }
 
 /// One tensor by itself: inside the file, as many bytes as its shape needs, a type we can use.
-fn check_entry(
-    name: String,
-    tensor: RawTensor,
-    available: u64,
-    path: &Path,
-) -> Result<Entry, Error> {
+fn check_entry(name: String, tensor: RawTensor, available: u64, path: &Path) -> Result<Entry, Error> {
     let path = path.to_owned();
     let [begin, end] = tensor.data_offsets;
     let elements = element_count(&tensor.shape.0);
@@ -108,40 +77,17 @@ fn check_entry(
         "BF16" => Dtype::Bf16,
         "I64" if is_counter(&name, elements) => Dtype::I64,
         other => {
-            return Err(Error::UnsupportedDtype {
-                path,
-                tensor: name,
-                dtype: clip(other),
-            });
+            return Err(Error::UnsupportedDtype { path, tensor: name, dtype: clip(other) });
         }
     };
     if begin > end || end > available {
-        return Err(Error::TensorOutOfRange {
-            path,
-            tensor: name,
-            begin,
-            end,
-            available,
-        });
+        return Err(Error::TensorOutOfRange { path, tensor: name, begin, end, available });
     }
     let expected = elements.saturating_mul(dtype.size() as u64);
     if expected != end - begin {
-        return Err(Error::TensorSize {
-            path,
-            tensor: name,
-            dtype,
-            shape: tensor.shape.0,
-            expected,
-            actual: end - begin,
-        });
+        return Err(Error::TensorSize { path, tensor: name, dtype, shape: tensor.shape.0, expected, actual: end - begin });
     }
-    Ok(Entry {
-        name,
-        dtype,
-        shape: tensor.shape.0,
-        begin,
-        end,
-    })
+    Ok(Entry { name, dtype, shape: tensor.shape.0, begin, end })
 }
 
 /// All tensors together: each begins where the one before ended, and the last ends the file.
@@ -150,20 +96,12 @@ fn check_contiguous(entries: &[Entry], available: u64, path: &Path) -> Result<()
     let mut expected = 0;
     for entry in entries {
         if entry.begin != expected {
-            return Err(Error::TensorOverlap {
-                path: path.to_owned(),
-                tensor: entry.name.clone(),
-                begin: entry.begin,
-                expected,
-            });
+            return Err(Error::TensorOverlap { path: path.to_owned(), tensor: entry.name.clone(), begin: entry.begin, expected });
         }
         expected = entry.end;
     }
     if expected != available {
-        return Err(Error::TrailingBytes {
-            path: path.to_owned(),
-            extra: available - expected,
-        });
+        return Err(Error::TrailingBytes { path: path.to_owned(), extra: available - expected });
     }
     Ok(())
 }
@@ -201,25 +139,17 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<RawHeader, M::Error> {
-        let mut header = RawHeader {
-            tensors: Vec::new(),
-            metadata: BTreeMap::new(),
-        };
+        let mut header = RawHeader { tensors: Vec::new(), metadata: BTreeMap::new() };
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
                 header.metadata = map.next_value()?;
                 continue;
             }
             if name.len() > MAX_NAME {
-                return Err(M::Error::custom(format_args!(
-                    "a tensor name of {} bytes (at most {MAX_NAME} are allowed)",
-                    name.len()
-                )));
+                return Err(M::Error::custom(format_args!("a tensor name of {} bytes (at most {MAX_NAME} are allowed)", name.len())));
             }
             if header.tensors.len() == MAX_TENSORS {
-                return Err(M::Error::custom(format_args!(
-                    "more than {MAX_TENSORS} tensors"
-                )));
+                return Err(M::Error::custom(format_args!("more than {MAX_TENSORS} tensors")));
             }
             header.tensors.push((name, map.next_value()?));
         }

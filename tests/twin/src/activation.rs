@@ -46,13 +46,7 @@ impl Activation {
     /// Nothing is computed, only selected: a kernel has to match exactly where it passes nothing.
     pub fn backward(self, dy: &Array, x_or_y: &Array) -> Value {
         dy.expect_shape("grad_output", &x_or_y.shape);
-        Value::build(&dy.shape, |i| {
-            if self.passes(x_or_y.data[i]) {
-                exact(dy.data[i])
-            } else {
-                Tracked::ZERO
-            }
-        })
+        Value::build(&dy.shape, |i| if self.passes(x_or_y.data[i]) { exact(dy.data[i]) } else { Tracked::ZERO })
     }
 }
 
@@ -67,16 +61,10 @@ mod tests {
         let dy = Array::new(&[7], vec![1.0; 7]);
         let relu = Activation::Relu;
         assert_eq!(relu.forward(&x).value.data, [0., 0., 0., 0.5, 5.5, 6., 7.]);
-        assert_eq!(
-            relu.backward(&dy, &x).value.data,
-            [0., 0., 0., 1., 1., 1., 1.]
-        );
+        assert_eq!(relu.backward(&dy, &x).value.data, [0., 0., 0., 1., 1., 1., 1.]);
         let relu6 = Activation::Relu6;
         assert_eq!(relu6.forward(&x).value.data, [0., 0., 0., 0.5, 5.5, 6., 6.]);
-        assert_eq!(
-            relu6.backward(&dy, &x).value.data,
-            [0., 0., 0., 1., 1., 0., 0.]
-        );
+        assert_eq!(relu6.backward(&dy, &x).value.data, [0., 0., 0., 1., 1., 0., 0.]);
     }
 
     /// Kinks at 0 and 6: the inputs keep 0.01 away from both, 100 times the eps of 1e-4.

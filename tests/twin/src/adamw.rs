@@ -37,14 +37,7 @@ pub struct Step {
 
 impl AdamW {
     /// `adamw.step`: all arrays of one shape, any. `t` counts from 1; both means start as zeros.
-    pub fn step(
-        &self,
-        t: u32,
-        weight: &Array,
-        grad: &Array,
-        mean: &Array,
-        mean_square: &Array,
-    ) -> Step {
+    pub fn step(&self, t: u32, weight: &Array, grad: &Array, mean: &Array, mean_square: &Array) -> Step {
         assert!(t > 0, "steps count from 1: the bias correction of 0 is 1/0");
         grad.expect_shape("gradient", &weight.shape);
         mean.expect_shape("mean", &weight.shape);
@@ -53,9 +46,7 @@ impl AdamW {
         let correction1 = exact(1.0 - b1.powf(f64::from(t)));
         let correction2 = exact(1.0 - b2.powf(f64::from(t)));
 
-        let new_mean = Value::build(&weight.shape, |i| {
-            exact(b1) * exact(mean.data[i]) + exact(1.0 - b1) * exact(grad.data[i])
-        });
+        let new_mean = Value::build(&weight.shape, |i| exact(b1) * exact(mean.data[i]) + exact(1.0 - b1) * exact(grad.data[i]));
         let new_square = Value::build(&weight.shape, |i| {
             let g = exact(grad.data[i]);
             exact(b2) * exact(mean_square.data[i]) + exact(1.0 - b2) * g * g
@@ -67,11 +58,7 @@ impl AdamW {
             let step = exact(self.learning_rate) * (new_mean.at([i]) / correction1) / root;
             w - decay - step
         });
-        Step {
-            weight: new_weight,
-            mean: new_mean,
-            mean_square: new_square,
-        }
+        Step { weight: new_weight, mean: new_mean, mean_square: new_square }
     }
 }
 
@@ -79,13 +66,7 @@ impl AdamW {
 mod tests {
     use super::*;
 
-    const ADAMW: AdamW = AdamW {
-        learning_rate: 0.01,
-        beta1: 0.9,
-        beta2: 0.999,
-        eps: 1e-8,
-        weight_decay: 0.1,
-    };
+    const ADAMW: AdamW = AdamW { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 };
 
     /// With both means corrected, the first step is lr·sign(g), however large g is.
     #[test]

@@ -9,9 +9,7 @@ use crate::{Array, Value, exact};
 /// `add.forward`, `add_relu.forward`: the sum of two arrays of one shape, then an activation.
 pub fn forward(a: &Array, b: &Array, activation: Activation) -> Value {
     b.expect_shape("second summand", &a.shape);
-    Value::build(&a.shape, |i| {
-        activation.apply(exact(a.data[i]) + exact(b.data[i]))
-    })
+    Value::build(&a.shape, |i| activation.apply(exact(a.data[i]) + exact(b.data[i])))
 }
 
 /// `add.backward`, `add_relu.backward`: the gradient of both summands, from the output y.

@@ -21,15 +21,8 @@ impl Array {
     /// If `data` does not have as many elements as `shape` asks for.
     pub fn new(shape: &[usize], data: Vec<f64>) -> Array {
         let expected: usize = shape.iter().product();
-        assert_eq!(
-            data.len(),
-            expected,
-            "an array of shape {shape:?} has {expected} elements"
-        );
-        Array {
-            shape: shape.to_vec(),
-            data,
-        }
+        assert_eq!(data.len(), expected, "an array of shape {shape:?} has {expected} elements");
+        Array { shape: shape.to_vec(), data }
     }
 
     /// An array of zeros.
@@ -55,10 +48,7 @@ impl Array {
     /// # Panics
     /// If the array has another number of dimensions.
     pub fn dims<const R: usize>(&self) -> [usize; R] {
-        self.shape
-            .as_slice()
-            .try_into()
-            .unwrap_or_else(|_| panic!("expected {R} dimensions, got shape {:?}", self.shape))
+        self.shape.as_slice().try_into().unwrap_or_else(|_| panic!("expected {R} dimensions, got shape {:?}", self.shape))
     }
 
     /// Panics, naming the array, unless it has exactly this shape.
@@ -103,10 +93,7 @@ pub struct Value {
 impl Value {
     /// Zeros with no terms: the start of a sum.
     pub fn zeros(shape: &[usize]) -> Value {
-        Value {
-            value: Array::zeros(shape),
-            terms: Array::zeros(shape),
-        }
+        Value { value: Array::zeros(shape), terms: Array::zeros(shape) }
     }
 
     /// An input as it is: each element is its own only term.
@@ -126,10 +113,7 @@ impl Value {
     /// An element. The index has one number per dimension, or is a single row-major one.
     pub fn at<const R: usize>(&self, index: [usize; R]) -> Tracked {
         let i = self.flat(index);
-        Tracked {
-            value: self.value.data[i],
-            terms: self.terms.data[i],
-        }
+        Tracked { value: self.value.data[i], terms: self.terms.data[i] }
     }
 
     /// Replaces an element, indexed as in [`Value::at`].
@@ -145,11 +129,7 @@ impl Value {
     }
 
     fn flat<const R: usize>(&self, index: [usize; R]) -> usize {
-        if R == 1 {
-            index[0]
-        } else {
-            self.value.offset(index)
-        }
+        if R == 1 { index[0] } else { self.value.offset(index) }
     }
 }
 

@@ -47,13 +47,7 @@ pub struct Gradients {
 /// [`statistics`] of x; frozen or in evaluation, with running ones.
 ///
 /// Optionally fused with what follows in a residual block: `y = activation(y + residual)`.
-pub fn forward(
-    x: &Array,
-    parameters: &Parameters<'_>,
-    statistics: &Statistics,
-    residual: Option<&Array>,
-    activation: Activation,
-) -> Value {
+pub fn forward(x: &Array, parameters: &Parameters<'_>, statistics: &Statistics, residual: Option<&Array>, activation: Activation) -> Value {
     if let Some(residual) = residual {
         residual.expect_shape("residual", &x.shape);
     }
@@ -111,12 +105,7 @@ pub fn backward_batch(x: &Array, parameters: &Parameters<'_>, dy: &Array) -> Gra
 /// `batch_norm.backward` with running statistics, which are constants to the gradient.
 ///
 /// A fused activation is undone first, as in [`backward_batch`].
-pub fn backward_running(
-    x: &Array,
-    parameters: &Parameters<'_>,
-    running: &Statistics,
-    dy: &Array,
-) -> Gradients {
+pub fn backward_running(x: &Array, parameters: &Parameters<'_>, running: &Statistics, dy: &Array) -> Gradients {
     let rstd = running.rstd(parameters.eps);
     let normalised = normalised(x, running, parameters.eps);
     let (dbeta, dgamma) = backward_parameters(&normalised, dy);
@@ -145,28 +134,13 @@ mod tests {
             let beta = cases::uniform(&mut rng, &[shape[1]], -1.0..1.0);
             let eps = 1e-2;
             let f = |v: &[Array]| {
-                let p = Parameters {
-                    gamma: &v[1],
-                    beta: &v[2],
-                    eps,
-                };
+                let p = Parameters { gamma: &v[1], beta: &v[2], eps };
                 forward(&v[0], &p, &statistics(&v[0]), None, Activation::None)
             };
-            let p = Parameters {
-                gamma: &gamma,
-                beta: &beta,
-                eps,
-            };
+            let p = Parameters { gamma: &gamma, beta: &beta, eps };
             let g = backward_batch(&x, &p, &gradcheck::grad_output(&shape));
             let grads = [g.dx, g.dgamma, g.dbeta];
-            gradcheck::check(
-                &format!("{shape:?}"),
-                f,
-                &[x, gamma, beta],
-                &grads,
-                1e-4,
-                1e-6,
-            );
+            gradcheck::check(&format!("{shape:?}"), f, &[x, gamma, beta], &grads, 1e-4, 1e-6);
         }
     }
 
@@ -178,34 +152,17 @@ mod tests {
             let x = cases::uniform(&mut rng, &shape, -2.0..3.0);
             let gamma = cases::uniform(&mut rng, &[shape[1]], 0.5..1.5);
             let beta = cases::uniform(&mut rng, &[shape[1]], -1.0..1.0);
-            let running = Statistics::given(
-                &cases::uniform(&mut rng, &[shape[1]], -1.0..1.0),
-                &cases::uniform(&mut rng, &[shape[1]], 0.5..2.0),
-            );
+            let running =
+                Statistics::given(&cases::uniform(&mut rng, &[shape[1]], -1.0..1.0), &cases::uniform(&mut rng, &[shape[1]], 0.5..2.0));
             let eps = 1e-5;
             let f = |v: &[Array]| {
-                let p = Parameters {
-                    gamma: &v[1],
-                    beta: &v[2],
-                    eps,
-                };
+                let p = Parameters { gamma: &v[1], beta: &v[2], eps };
                 forward(&v[0], &p, &running, None, Activation::None)
             };
-            let p = Parameters {
-                gamma: &gamma,
-                beta: &beta,
-                eps,
-            };
+            let p = Parameters { gamma: &gamma, beta: &beta, eps };
             let g = backward_running(&x, &p, &running, &gradcheck::grad_output(&shape));
             let grads = [g.dx, g.dgamma, g.dbeta];
-            gradcheck::check(
-                &format!("{shape:?}"),
-                f,
-                &[x, gamma, beta],
-                &grads,
-                0.5,
-                1e-11,
-            );
+            gradcheck::check(&format!("{shape:?}"), f, &[x, gamma, beta], &grads, 0.5, 1e-11);
         }
     }
 
@@ -217,11 +174,7 @@ mod tests {
         let shape = [2, 2, 2, 3];
         let eps = 1e-2;
         let f = |v: &[Array]| {
-            let p = Parameters {
-                gamma: &v[1],
-                beta: &v[2],
-                eps,
-            };
+            let p = Parameters { gamma: &v[1], beta: &v[2], eps };
             forward(&v[0], &p, &statistics(&v[0]), Some(&v[3]), Activation::Relu)
         };
         let inputs = loop {
@@ -231,11 +184,7 @@ mod tests {
                 cases::uniform(&mut rng, &[2], -0.5..0.5),
                 cases::uniform(&mut rng, &shape, -1.0..1.0),
             ];
-            let p = Parameters {
-                gamma: &inputs[1],
-                beta: &inputs[2],
-                eps,
-            };
+            let p = Parameters { gamma: &inputs[1], beta: &inputs[2], eps };
             let s = statistics(&inputs[0]);
             let before = forward(&inputs[0], &p, &s, Some(&inputs[3]), Activation::None);
             if before.value.data.iter().all(|z| z.abs() > 0.01) {
@@ -244,11 +193,7 @@ mod tests {
         };
         let y = f(&inputs).value;
         let masked = Activation::Relu.backward(&gradcheck::grad_output(&shape), &y);
-        let p = Parameters {
-            gamma: &inputs[1],
-            beta: &inputs[2],
-            eps,
-        };
+        let p = Parameters { gamma: &inputs[1], beta: &inputs[2], eps };
         let g = backward_batch(&inputs[0], &p, &masked.value);
         let grads = [g.dx, g.dgamma, g.dbeta, masked];
         gradcheck::check("batch_norm add relu", f, &inputs, &grads, 1e-4, 1e-6);

@@ -92,8 +92,7 @@ pub fn window_cases(seed: u64, count: usize) -> Vec<WindowCase> {
     std::iter::repeat_with(|| any_window(&mut rng))
         .filter(|case| {
             let [top, left, bottom, right] = case.padding;
-            case.kernel[0] <= case.size[0] + top + bottom
-                && case.kernel[1] <= case.size[1] + left + right
+            case.kernel[0] <= case.size[0] + top + bottom && case.kernel[1] <= case.size[1] + left + right
         })
         .take(count)
         .collect()
@@ -119,11 +118,7 @@ pub fn conv_cases(seed: u64, count: usize) -> Vec<ConvCase> {
 fn any_window(rng: &mut ChaCha8Rng) -> WindowCase {
     let kernel_h = 1 + 2 * rng.random_range(0..4);
     let square = rng.random_bool(0.7);
-    let kernel_w = if square {
-        kernel_h
-    } else {
-        1 + 2 * rng.random_range(0..4)
-    };
+    let kernel_w = if square { kernel_h } else { 1 + 2 * rng.random_range(0..4) };
     // As networks pad, by half the kernel all around; anyhow; or not at all.
     let padding = match rng.random_range(0..5) {
         0 | 1 => [kernel_h / 2, kernel_w / 2, kernel_h / 2, kernel_w / 2],
@@ -132,11 +127,7 @@ fn any_window(rng: &mut ChaCha8Rng) -> WindowCase {
     };
     // Sizes of 1 are where borders overlap: make them more than one in thirteen.
     let mut side = || {
-        if rng.random_bool(0.15) {
-            1
-        } else {
-            rng.random_range(1..=13)
-        }
+        if rng.random_bool(0.15) { 1 } else { rng.random_range(1..=13) }
     };
     WindowCase {
         size: [side(), side()],
@@ -167,9 +158,7 @@ pub fn keep_away(array: &mut Array, kink: f64, distance: f64) {
 /// Shuffled multiples of `spacing` around 0, no two alike: for ops with kinks at ties.
 pub fn distinct(rng: &mut ChaCha8Rng, shape: &[usize], spacing: f32) -> Array {
     let len: usize = shape.iter().product();
-    let mut values: Vec<f32> = (0..len)
-        .map(|i| (i as f32 - len as f32 / 2.0) * spacing)
-        .collect();
+    let mut values: Vec<f32> = (0..len).map(|i| (i as f32 - len as f32 / 2.0) * spacing).collect();
     values.shuffle(rng);
     Array::from_f32(shape, &values)
 }
@@ -203,23 +192,15 @@ mod tests {
             assert!(cases.iter().any(test), "no case with {what}");
         };
         some("a 1x1 image", &|c| c.size == [1, 1]);
-        some("a kernel larger than the image", &|c| {
-            c.kernel[0] > c.size[0]
-        });
+        some("a kernel larger than the image", &|c| c.kernel[0] > c.size[0]);
         some("a rectangular kernel", &|c| c.kernel[0] != c.kernel[1]);
         some("asymmetric padding", &|c| c.padding[0] != c.padding[2]);
         some("no padding", &|c| c.padding == [0; 4] && c.kernel != [1, 1]);
         some("stride 3", &|c| c.stride == 3);
-        some("rows that no window reaches", &|c| {
-            c.kernel == [1, 1] && c.stride == 3 && c.size[0] % 3 != 1
-        });
+        some("rows that no window reaches", &|c| c.kernel == [1, 1] && c.stride == 3 && c.size[0] % 3 != 1);
         some("three input channels", &|c| c.c_in == 3);
-        some("whole vectors of channels", &|c| {
-            c.c_in % 4 == 0 && c.c_out % 4 == 0
-        });
-        some("a rest of channels", &|c| {
-            c.c_in % 4 != 0 && c.c_out % 4 != 0
-        });
+        some("whole vectors of channels", &|c| c.c_in % 4 == 0 && c.c_out % 4 == 0);
+        some("a rest of channels", &|c| c.c_in % 4 != 0 && c.c_out % 4 != 0);
         some("the largest batch", &|c| c.n == 3);
         for c in &cases {
             let y = c.y_shape();

@@ -35,26 +35,14 @@ pub struct Worst {
 /// If the lengths differ, or there is nothing to compare: a test of nothing must not pass.
 pub fn worst(name: &str, gpu: &[f32], expected: &Value, factor: f64) -> Worst {
     let (value, terms) = (&expected.value.data, &expected.terms.data);
-    assert_eq!(
-        gpu.len(),
-        value.len(),
-        "{name}: the kernel returned another number of elements than shape {:?} has",
-        expected.value.shape
-    );
+    assert_eq!(gpu.len(), value.len(), "{name}: the kernel returned another number of elements than shape {:?} has", expected.value.shape);
     let all = gpu.iter().enumerate().map(|(index, &gpu)| {
         let bound = factor * EPS32 * terms[index] + TINY;
         let ratio = (f64::from(gpu) - value[index]).abs() / bound;
         let judgeable = gpu.is_finite() && value[index].is_finite() && bound.is_finite();
-        Worst {
-            index,
-            gpu,
-            expected: value[index],
-            bound,
-            ratio: if judgeable { ratio } else { f64::INFINITY },
-        }
+        Worst { index, gpu, expected: value[index], bound, ratio: if judgeable { ratio } else { f64::INFINITY } }
     });
-    all.max_by(|a, b| a.ratio.total_cmp(&b.ratio))
-        .unwrap_or_else(|| panic!("{name}: nothing to compare"))
+    all.max_by(|a, b| a.ratio.total_cmp(&b.ratio)).unwrap_or_else(|| panic!("{name}: nothing to compare"))
 }
 
 /// Checks every element of a kernel's output and returns the worst ratio of error to bound, at
@@ -73,13 +61,7 @@ pub fn assert_close_by(name: &str, gpu: &[f32], expected: &Value, factor: f64) -
     if worst.ratio <= 1.0 {
         return worst.ratio;
     }
-    let Worst {
-        index,
-        gpu,
-        expected: f64_value,
-        bound,
-        ratio,
-    } = worst;
+    let Worst { index, gpu, expected: f64_value, bound, ratio } = worst;
     let shape = &expected.value.shape;
     panic!(
         "{name}: element {index}, which is {:?} of {shape:?}: gpu {gpu:e}, f64 {f64_value:e}, \
@@ -107,13 +89,7 @@ mod tests {
     /// Four elements; the last is the difference of two numbers near 1000.
     fn expected() -> Value {
         let mut v = Value::exact(&Array::new(&[2, 2], vec![1.0, -2.0, 0.0, 0.5]));
-        v.set(
-            [3],
-            Tracked {
-                value: 0.5,
-                terms: 2000.0,
-            },
-        );
+        v.set([3], Tracked { value: 0.5, terms: 2000.0 });
         v
     }
 
@@ -122,10 +98,7 @@ mod tests {
         let off = (2.0 * EPS32 * 2000.0) as f32;
         let ratio = assert_close("half", &[1.0, -2.0, 0.0, 0.5 + off], &expected());
         assert!((ratio - 0.5).abs() < 1e-3, "{ratio}");
-        assert_eq!(
-            assert_close("exact", &[1.0, -2.0, 0.0, 0.5], &expected()),
-            0.0
-        );
+        assert_eq!(assert_close("exact", &[1.0, -2.0, 0.0, 0.5], &expected()), 0.0);
     }
 
     #[test]
@@ -157,13 +130,7 @@ mod tests {
     #[should_panic(expected = "times the tolerance")]
     fn a_bound_that_allows_anything_is_refused() {
         let mut v = Value::zeros(&[1]);
-        v.set(
-            [0],
-            Tracked {
-                value: 0.0,
-                terms: f64::INFINITY,
-            },
-        );
+        v.set([0], Tracked { value: 0.0, terms: f64::INFINITY });
         assert_close("unbounded", &[0.0], &v);
     }
 

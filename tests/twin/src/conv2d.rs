@@ -10,13 +10,7 @@ use crate::{Array, Value, exact};
 type Index = [usize; 4];
 
 /// Visits the indices (x, w, y) of every product, with x NCHW and w OIHW.
-fn for_each_product(
-    x_shape: Index,
-    w_shape: Index,
-    stride: usize,
-    padding: Padding,
-    mut visit: impl FnMut(Index, Index, Index),
-) {
+fn for_each_product(x_shape: Index, w_shape: Index, stride: usize, padding: Padding, mut visit: impl FnMut(Index, Index, Index)) {
     let [n, c_in, h, w] = x_shape;
     let [c_out, _, kernel_h, kernel_w] = w_shape;
     let [h_out, w_out] = output_size([h, w], [kernel_h, kernel_w], stride, padding);
@@ -44,11 +38,7 @@ fn for_each_product(
 /// # Panics
 /// If the weight is for another number of input channels, or the kernel does not fit.
 pub fn output_shape(x: Index, w: Index, stride: usize, padding: Padding) -> Index {
-    assert_eq!(
-        x[1], w[1],
-        "weight {w:?} expects {} input channels, the input is {x:?}",
-        w[1]
-    );
+    assert_eq!(x[1], w[1], "weight {w:?} expects {} input channels, the input is {x:?}", w[1]);
     let [h, w_out] = output_size([x[2], x[3]], [w[2], w[3]], stride, padding);
     [x[0], w[0], h, w_out]
 }
@@ -63,30 +53,15 @@ pub fn forward(x: &Array, w: &Array, stride: usize, padding: Padding) -> Value {
 }
 
 /// `conv2d.forward` with a fused end, as inference and frozen prefixes run it.
-pub fn forward_fused(
-    x: &Array,
-    w: &Array,
-    stride: usize,
-    padding: Padding,
-    epilogue: &Epilogue<'_>,
-) -> Value {
+pub fn forward_fused(x: &Array, w: &Array, stride: usize, padding: Padding, epilogue: &Epilogue<'_>) -> Value {
     epilogue.apply(&forward(x, w, stride, padding))
 }
 
 /// `conv2d.backward_input`: dy (N, O, H', W'), w -> dx of shape `x_shape`, (N, C, H, W).
 ///
 /// The shape has to be given: with a stride above 1 several input sizes lead to one output size.
-pub fn backward_input(
-    dy: &Array,
-    w: &Array,
-    x_shape: Index,
-    stride: usize,
-    padding: Padding,
-) -> Value {
-    dy.expect_shape(
-        "grad_output",
-        &output_shape(x_shape, w.dims(), stride, padding),
-    );
+pub fn backward_input(dy: &Array, w: &Array, x_shape: Index, stride: usize, padding: Padding) -> Value {
+    dy.expect_shape("grad_output", &output_shape(x_shape, w.dims(), stride, padding));
     let mut dx = Value::zeros(&x_shape);
     for_each_product(x_shape, w.dims(), stride, padding, |xi, wi, yi| {
         dx.add(xi, exact(dy[yi]) * exact(w[wi]));
@@ -95,17 +70,8 @@ pub fn backward_input(
 }
 
 /// `conv2d.backward_weight`: x, dy (N, O, H', W') -> dw of shape `w_shape`, (O, C, kh, kw).
-pub fn backward_weight(
-    x: &Array,
-    dy: &Array,
-    w_shape: Index,
-    stride: usize,
-    padding: Padding,
-) -> Value {
-    dy.expect_shape(
-        "grad_output",
-        &output_shape(x.dims(), w_shape, stride, padding),
-    );
+pub fn backward_weight(x: &Array, dy: &Array, w_shape: Index, stride: usize, padding: Padding) -> Value {
+    dy.expect_shape("grad_output", &output_shape(x.dims(), w_shape, stride, padding));
     let mut dw = Value::zeros(&w_shape);
     for_each_product(x.dims(), w_shape, stride, padding, |xi, wi, yi| {
         dw.add(wi, exact(dy[yi]) * exact(x[xi]));
@@ -134,15 +100,7 @@ mod tests {
     /// rounding: eps is 0.5, and the tolerance that of f64 sums.
     #[test]
     fn gradients() {
-        let case = |n, c_in, c_out, size, kernel, stride, padding| ConvCase {
-            n,
-            c_in,
-            c_out,
-            size,
-            kernel,
-            stride,
-            padding,
-        };
+        let case = |n, c_in, c_out, size, kernel, stride, padding| ConvCase { n, c_in, c_out, size, kernel, stride, padding };
         let chosen = [
             case(1, 1, 1, [1, 1], [1, 1], 1, [0; 4]),
             case(1, 3, 2, [1, 1], [3, 3], 2, [1; 4]),

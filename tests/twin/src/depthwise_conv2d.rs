@@ -10,13 +10,7 @@ use crate::{Array, Value, exact};
 type Index = [usize; 4];
 
 /// Visits the indices (x, w, y) of every product, with x NCHW and w (C, 1, kh, kw).
-fn for_each_product(
-    x_shape: Index,
-    w_shape: Index,
-    stride: usize,
-    padding: Padding,
-    mut visit: impl FnMut(Index, Index, Index),
-) {
+fn for_each_product(x_shape: Index, w_shape: Index, stride: usize, padding: Padding, mut visit: impl FnMut(Index, Index, Index)) {
     let [n, c, h, w] = x_shape;
     let [_, _, kernel_h, kernel_w] = w_shape;
     let [h_out, w_out] = output_size([h, w], [kernel_h, kernel_w], stride, padding);
@@ -42,11 +36,7 @@ fn for_each_product(
 /// # Panics
 /// If the weight is not (C, 1, kh, kw) with the input's C, or the kernel does not fit.
 pub fn output_shape(x: Index, w: Index, stride: usize, padding: Padding) -> Index {
-    assert!(
-        x[1] == w[0] && w[1] == 1,
-        "depthwise weight {w:?} does not fit the input {x:?}: expected ({}, 1, kh, kw)",
-        x[1]
-    );
+    assert!(x[1] == w[0] && w[1] == 1, "depthwise weight {w:?} does not fit the input {x:?}: expected ({}, 1, kh, kw)", x[1]);
     let [h, w_out] = output_size([x[2], x[3]], [w[2], w[3]], stride, padding);
     [x[0], x[1], h, w_out]
 }
@@ -61,28 +51,13 @@ pub fn forward(x: &Array, w: &Array, stride: usize, padding: Padding) -> Value {
 }
 
 /// `depthwise_conv2d.forward` with a fused end.
-pub fn forward_fused(
-    x: &Array,
-    w: &Array,
-    stride: usize,
-    padding: Padding,
-    epilogue: &Epilogue<'_>,
-) -> Value {
+pub fn forward_fused(x: &Array, w: &Array, stride: usize, padding: Padding, epilogue: &Epilogue<'_>) -> Value {
     epilogue.apply(&forward(x, w, stride, padding))
 }
 
 /// `depthwise_conv2d.backward_input`: dy (N, C, H', W'), w -> dx of shape `x_shape`, (N, C, H, W).
-pub fn backward_input(
-    dy: &Array,
-    w: &Array,
-    x_shape: Index,
-    stride: usize,
-    padding: Padding,
-) -> Value {
-    dy.expect_shape(
-        "grad_output",
-        &output_shape(x_shape, w.dims(), stride, padding),
-    );
+pub fn backward_input(dy: &Array, w: &Array, x_shape: Index, stride: usize, padding: Padding) -> Value {
+    dy.expect_shape("grad_output", &output_shape(x_shape, w.dims(), stride, padding));
     let mut dx = Value::zeros(&x_shape);
     for_each_product(x_shape, w.dims(), stride, padding, |xi, wi, yi| {
         dx.add(xi, exact(dy[yi]) * exact(w[wi]));
@@ -91,17 +66,8 @@ pub fn backward_input(
 }
 
 /// `depthwise_conv2d.backward_weight`: x, dy -> dw of shape `w_shape`, (C, 1, kh, kw).
-pub fn backward_weight(
-    x: &Array,
-    dy: &Array,
-    w_shape: Index,
-    stride: usize,
-    padding: Padding,
-) -> Value {
-    dy.expect_shape(
-        "grad_output",
-        &output_shape(x.dims(), w_shape, stride, padding),
-    );
+pub fn backward_weight(x: &Array, dy: &Array, w_shape: Index, stride: usize, padding: Padding) -> Value {
+    dy.expect_shape("grad_output", &output_shape(x.dims(), w_shape, stride, padding));
     let mut dw = Value::zeros(&w_shape);
     for_each_product(x.dims(), w_shape, stride, padding, |xi, wi, yi| {
         dw.add(wi, exact(dy[yi]) * exact(x[xi]));
@@ -131,11 +97,7 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(
-                forward(&x, &w, stride, padding),
-                conv2d::forward(&x, &full, stride, padding),
-                "{case:?}"
-            );
+            assert_eq!(forward(&x, &w, stride, padding), conv2d::forward(&x, &full, stride, padding), "{case:?}");
         }
     }
 

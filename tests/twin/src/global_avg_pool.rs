@@ -17,9 +17,7 @@ pub fn backward(dy: &Array, x_shape: [usize; 4]) -> Value {
     let [n, c, h, w] = x_shape;
     dy.expect_shape("grad_output", &[n, c]);
     let pixels = h * w;
-    Value::build(&x_shape, |i| {
-        exact(dy.data[i / pixels]) / exact(pixels as f64)
-    })
+    Value::build(&x_shape, |i| exact(dy.data[i / pixels]) / exact(pixels as f64))
 }
 
 #[cfg(test)]

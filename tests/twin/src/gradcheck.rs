@@ -9,10 +9,7 @@ use crate::{Array, Value};
 /// no gradient cancels by symmetry.
 pub fn grad_output(shape: &[usize]) -> Array {
     let len = shape.iter().product();
-    Array::new(
-        shape,
-        (0..len).map(|i| (1.0 + 1.7 * i as f64).sin()).collect(),
-    )
+    Array::new(shape, (0..len).map(|i| (1.0 + 1.7 * i as f64).sin()).collect())
 }
 
 /// Checks the gradients of `f` with respect to every element of every input.
@@ -28,24 +25,12 @@ pub fn grad_output(shape: &[usize]) -> Array {
 /// # Panics
 /// If a gradient is wrong or not a number, naming input and element; or if the shapes of inputs
 /// and gradients differ.
-pub fn check(
-    name: &str,
-    f: impl Fn(&[Array]) -> Value,
-    inputs: &[Array],
-    grads: &[Value],
-    eps: f64,
-    tolerance: f64,
-) -> f64 {
+pub fn check(name: &str, f: impl Fn(&[Array]) -> Value, inputs: &[Array], grads: &[Value], eps: f64, tolerance: f64) -> f64 {
     assert_eq!(inputs.len(), grads.len(), "{name}: one gradient per input");
     let weights = grad_output(&f(inputs).value.shape);
     let loss = |inputs: &[Array]| -> f64 {
         let output = f(inputs).value;
-        output
-            .data
-            .iter()
-            .zip(&weights.data)
-            .map(|(y, w)| y * w)
-            .sum()
+        output.data.iter().zip(&weights.data).map(|(y, w)| y * w).sum()
     };
     let mut moved = inputs.to_vec();
     let mut worst: f64 = 0.0;
@@ -84,22 +69,13 @@ mod tests {
 
     fn gradient_of_cube(x: &Array, factor: f64) -> Value {
         let dy = grad_output(&x.shape);
-        Value::build(&x.shape, |i| {
-            exact(factor * 3.0 * x.data[i].powi(2) * dy.data[i])
-        })
+        Value::build(&x.shape, |i| exact(factor * 3.0 * x.data[i].powi(2) * dy.data[i]))
     }
 
     #[test]
     fn the_error_of_a_cube_is_eps_squared() {
         let x = Array::new(&[1], vec![0.5]);
-        let error = check(
-            "cube",
-            cube,
-            from_ref(&x),
-            &[gradient_of_cube(&x, 1.0)],
-            1e-2,
-            1e-3,
-        );
+        let error = check("cube", cube, from_ref(&x), &[gradient_of_cube(&x, 1.0)], 1e-2, 1e-3);
         assert!((error / (1e-4 * 1f64.sin()) - 1.0).abs() < 1e-6, "{error}");
     }
 
@@ -107,27 +83,13 @@ mod tests {
     #[should_panic(expected = "gradient of input 0, element 0")]
     fn a_gradient_off_by_a_thousandth_is_caught() {
         let x = Array::new(&[2], vec![0.5, 2.0]);
-        check(
-            "cube",
-            cube,
-            from_ref(&x),
-            &[gradient_of_cube(&x, 1.001)],
-            1e-4,
-            1e-6,
-        );
+        check("cube", cube, from_ref(&x), &[gradient_of_cube(&x, 1.001)], 1e-4, 1e-6);
     }
 
     #[test]
     #[should_panic(expected = "the backward says NaN")]
     fn nan_is_caught() {
         let x = Array::new(&[1], vec![0.5]);
-        check(
-            "cube",
-            cube,
-            from_ref(&x),
-            &[gradient_of_cube(&x, f64::NAN)],
-            1e-4,
-            1e9,
-        );
+        check("cube", cube, from_ref(&x), &[gradient_of_cube(&x, f64::NAN)], 1e-4, 1e9);
     }
 }

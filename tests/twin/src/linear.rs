@@ -71,11 +71,7 @@ mod tests {
             let w = cases::uniform(&mut rng, &[c_out, c_in], -1.0..1.0);
             let b = cases::uniform(&mut rng, &[c_out], -1.0..1.0);
             let dy = gradcheck::grad_output(&[rows, c_out]);
-            let grads = [
-                backward_input(&dy, &w),
-                backward_weight(&x, &dy),
-                backward_bias(&dy),
-            ];
+            let grads = [backward_input(&dy, &w), backward_weight(&x, &dy), backward_bias(&dy)];
             let f = |v: &[Array]| forward(&v[0], &v[1], Some(&v[2]));
             let name = format!("{rows}x{c_in} -> {c_out}");
             gradcheck::check(&name, f, &[x, w, b], &grads, 0.5, 1e-11);

@@ -27,11 +27,7 @@ pub struct Pooled {
 pub fn forward(x: &Array, kernel: [usize; 2], stride: usize, padding: Padding) -> Pooled {
     let [n, c, h, w] = x.dims();
     let [h_out, w_out] = output_size([h, w], kernel, stride, padding);
-    let mut pooled = Pooled {
-        y: Value::zeros(&[n, c, h_out, w_out]),
-        pixel: Vec::new(),
-        tap: Vec::new(),
-    };
+    let mut pooled = Pooled { y: Value::zeros(&[n, c, h_out, w_out]), pixel: Vec::new(), tap: Vec::new() };
     for n in 0..n {
         for c in 0..c {
             for oh in 0..h_out {
@@ -48,11 +44,8 @@ pub fn forward(x: &Array, kernel: [usize; 2], stride: usize, padding: Padding) -
                             }
                         }
                     }
-                    let (pixel, tap) = place.unwrap_or_else(|| {
-                        panic!(
-                            "window ({oh}, {ow}) of kernel {kernel:?} is all padding {padding:?}"
-                        )
-                    });
+                    let (pixel, tap) =
+                        place.unwrap_or_else(|| panic!("window ({oh}, {ow}) of kernel {kernel:?} is all padding {padding:?}"));
                     pooled.y.set([n, c, oh, ow], exact(largest));
                     pooled.pixel.push(pixel);
                     pooled.tap.push(tap);
@@ -68,11 +61,7 @@ pub fn forward(x: &Array, kernel: [usize; 2], stride: usize, padding: Padding) -
 /// Windows overlap when the stride is smaller than the kernel; a pixel then sums several dy.
 pub fn backward(dy: &Array, pixel: &[usize], x_shape: [usize; 4]) -> Value {
     let [n, c, h_out, w_out] = dy.dims();
-    assert_eq!(
-        dy.data.len(),
-        pixel.len(),
-        "a maximum for every element of grad_output"
-    );
+    assert_eq!(dy.data.len(), pixel.len(), "a maximum for every element of grad_output");
     let mut dx = Value::zeros(&x_shape);
     let [_, _, h, w] = x_shape;
     for plane in 0..n * c {

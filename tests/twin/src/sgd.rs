@@ -35,23 +35,13 @@ impl Sgd {
         grad.expect_shape("gradient", &weight.shape);
         velocity.expect_shape("velocity", &weight.shape);
         let momentum = exact(self.momentum);
-        let decayed =
-            |i: usize| exact(grad.data[i]) + exact(self.weight_decay) * exact(weight.data[i]);
-        let new_velocity = Value::build(&weight.shape, |i| {
-            momentum * exact(velocity.data[i]) + decayed(i)
-        });
+        let decayed = |i: usize| exact(grad.data[i]) + exact(self.weight_decay) * exact(weight.data[i]);
+        let new_velocity = Value::build(&weight.shape, |i| momentum * exact(velocity.data[i]) + decayed(i));
         let new_weight = Value::build(&weight.shape, |i| {
-            let direction = if self.nesterov {
-                decayed(i) + momentum * new_velocity.at([i])
-            } else {
-                new_velocity.at([i])
-            };
+            let direction = if self.nesterov { decayed(i) + momentum * new_velocity.at([i]) } else { new_velocity.at([i]) };
             exact(weight.data[i]) - exact(self.learning_rate) * direction
         });
-        Step {
-            weight: new_weight,
-            velocity: new_velocity,
-        }
+        Step { weight: new_weight, velocity: new_velocity }
     }
 }
 
@@ -62,12 +52,7 @@ mod tests {
     #[test]
     fn steps_by_hand() {
         let one = |v: f64| Array::new(&[1], vec![v]);
-        let mut sgd = Sgd {
-            learning_rate: 0.5,
-            momentum: 0.25,
-            weight_decay: 0.125,
-            nesterov: false,
-        };
+        let mut sgd = Sgd { learning_rate: 0.5, momentum: 0.25, weight_decay: 0.125, nesterov: false };
         // g = 3 + 8/8 = 4; v = 4/4 + 4 = 5
         let step = sgd.step(&one(8.0), &one(3.0), &one(4.0));
         assert_eq!(step.velocity.value.data, [5.0]);

@@ -22,11 +22,7 @@ fn sum_of_exponentials(shifted: &[Tracked]) -> Tracked {
 /// q_k of a labelled row.
 fn target(k: usize, label: u32, classes: usize, smoothing: f64) -> Tracked {
     let spread = smoothing / classes as f64;
-    exact(if k == label as usize {
-        1.0 - smoothing + spread
-    } else {
-        spread
-    })
+    exact(if k == label as usize { 1.0 - smoothing + spread } else { spread })
 }
 
 /// Checks the labels and counts the rows that have one.
@@ -34,10 +30,7 @@ fn count_labelled(logits: &Array, labels: &[u32]) -> usize {
     let [rows, classes] = logits.dims();
     assert_eq!(labels.len(), rows, "one label per row of logits");
     for (row, &label) in labels.iter().enumerate() {
-        assert!(
-            label == IGNORED || (label as usize) < classes,
-            "row {row} has label {label}, but there are {classes} classes"
-        );
+        assert!(label == IGNORED || (label as usize) < classes, "row {row} has label {label}, but there are {classes} classes");
     }
     labels.iter().filter(|&&label| label != IGNORED).count()
 }
@@ -57,9 +50,7 @@ pub fn row_losses(logits: &Array, labels: &[u32], smoothing: f64) -> Value {
         }
         let x = shifted(logits, row);
         let log_sum = sum_of_exponentials(&x).ln();
-        (0..classes)
-            .map(|k| target(k, labels[row], classes, smoothing) * (log_sum - x[k]))
-            .sum()
+        (0..classes).map(|k| target(k, labels[row], classes, smoothing) * (log_sum - x[k])).sum()
     })
 }
 

@@ -36,18 +36,12 @@ pub struct Tracked {
 
 /// An input or a constant: a value that is its own only term.
 pub fn exact(value: f64) -> Tracked {
-    Tracked {
-        value,
-        terms: value.abs(),
-    }
+    Tracked { value, terms: value.abs() }
 }
 
 impl Tracked {
     /// The empty sum.
-    pub const ZERO: Tracked = Tracked {
-        value: 0.0,
-        terms: 0.0,
-    };
+    pub const ZERO: Tracked = Tracked { value: 0.0, terms: 0.0 };
 
     fn excess(self) -> f64 {
         self.terms - self.value.abs()
@@ -58,53 +52,34 @@ impl Tracked {
         let root = self.value.sqrt();
         // An exact zero has the exact root zero; a zero left by cancellation has no usable bound,
         // and the division says so by becoming infinite.
-        let amplified = if self.excess() == 0.0 {
-            0.0
-        } else {
-            self.excess() / (2.0 * root)
-        };
-        Tracked {
-            value: root,
-            terms: 2.0 * root + amplified,
-        }
+        let amplified = if self.excess() == 0.0 { 0.0 } else { self.excess() / (2.0 * root) };
+        Tracked { value: root, terms: 2.0 * root + amplified }
     }
 
     /// e to the power of self.
     pub fn exp(self) -> Tracked {
         let value = self.value.exp();
-        Tracked {
-            value,
-            terms: value * (1.0 + self.terms),
-        }
+        Tracked { value, terms: value * (1.0 + self.terms) }
     }
 
     /// The natural logarithm of self, for a positive value.
     pub fn ln(self) -> Tracked {
         let value = self.value.ln();
-        Tracked {
-            value,
-            terms: value.abs() + self.terms / self.value,
-        }
+        Tracked { value, terms: value.abs() + self.terms / self.value }
     }
 
     /// The value limited to `low..=high`. Clamping never enlarges an error, and where the value is
     /// exact the result is too: relu of a negative input is 0, not nearly 0.
     pub fn clamp(self, low: f64, high: f64) -> Tracked {
         let value = self.value.max(low).min(high);
-        Tracked {
-            value,
-            terms: value.abs() + self.excess(),
-        }
+        Tracked { value, terms: value.abs() + self.excess() }
     }
 }
 
 impl Add for Tracked {
     type Output = Tracked;
     fn add(self, other: Tracked) -> Tracked {
-        Tracked {
-            value: self.value + other.value,
-            terms: self.terms + other.terms,
-        }
+        Tracked { value: self.value + other.value, terms: self.terms + other.terms }
     }
 }
 
@@ -123,10 +98,7 @@ impl Sum for Tracked {
 impl Neg for Tracked {
     type Output = Tracked;
     fn neg(self) -> Tracked {
-        Tracked {
-            value: -self.value,
-            terms: self.terms,
-        }
+        Tracked { value: -self.value, terms: self.terms }
     }
 }
 
@@ -141,12 +113,7 @@ impl Mul for Tracked {
     type Output = Tracked;
     fn mul(self, other: Tracked) -> Tracked {
         let value = self.value * other.value;
-        Tracked {
-            value,
-            terms: value.abs()
-                + self.value.abs() * other.excess()
-                + other.value.abs() * self.excess(),
-        }
+        Tracked { value, terms: value.abs() + self.value.abs() * other.excess() + other.value.abs() * self.excess() }
     }
 }
 
@@ -154,11 +121,7 @@ impl Div for Tracked {
     type Output = Tracked;
     fn div(self, other: Tracked) -> Tracked {
         let value = self.value / other.value;
-        Tracked {
-            value,
-            terms: 2.0 * value.abs()
-                + (self.excess() + value.abs() * other.excess()) / other.value.abs(),
-        }
+        Tracked { value, terms: 2.0 * value.abs() + (self.excess() + value.abs() * other.excess()) / other.value.abs() }
     }
 }
 
@@ -184,14 +147,8 @@ mod tests {
     #[test]
     fn excess_covers_what_perturbed_operands_do() {
         let h = 1e-6;
-        let a = Tracked {
-            value: 1.7,
-            terms: 1.7 + 0.9,
-        };
-        let b = Tracked {
-            value: -0.6,
-            terms: 0.6 + 0.3,
-        };
+        let a = Tracked { value: 1.7, terms: 1.7 + 0.9 };
+        let b = Tracked { value: -0.6, terms: 0.6 + 0.3 };
         type Binary = (&'static str, fn(Tracked, Tracked) -> Tracked);
         let operations: [Binary; 7] = [
             ("add", |a, b| a + b),
@@ -205,16 +162,9 @@ mod tests {
         for (name, f) in operations {
             let result = f(a, b);
             for (sa, sb) in [(1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)] {
-                let moved = f(
-                    exact(a.value + sa * h * a.excess()),
-                    exact(b.value + sb * h * b.excess()),
-                );
+                let moved = f(exact(a.value + sa * h * a.excess()), exact(b.value + sb * h * b.excess()));
                 let change = (moved.value - result.value).abs() / h;
-                assert!(
-                    change <= result.terms * (1.0 + 1e-5),
-                    "{name}: moved {change}, terms {}",
-                    result.terms
-                );
+                assert!(change <= result.terms * (1.0 + 1e-5), "{name}: moved {change}, terms {}", result.terms);
             }
         }
     }

@@ -7,12 +7,7 @@ pub type Padding = [usize; 4];
 ///
 /// # Panics
 /// If the stride is zero or the kernel is larger than the padded image.
-pub fn output_size(
-    [h, w]: [usize; 2],
-    [kh, kw]: [usize; 2],
-    stride: usize,
-    padding: Padding,
-) -> [usize; 2] {
+pub fn output_size([h, w]: [usize; 2], [kh, kw]: [usize; 2], stride: usize, padding: Padding) -> [usize; 2] {
     let [top, left, bottom, right] = padding;
     let (h, w) = (h + top + bottom, w + left + right);
     assert!(

@@ -42,18 +42,13 @@ impl Goldens {
         let tensors = self.tensors();
         let stored = tensors.tensor(name).unwrap();
         let stored = stored.data().chunks_exact(4);
-        let stored: Vec<f32> = stored
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
+        let stored: Vec<f32> = stored.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         assert_eq!(stored.len(), twin.data.len(), "{name}");
         for (i, (&torch, &twin)) in stored.iter().zip(&twin.data).enumerate() {
             // Half a unit in the last place, and what two orders of f64 sums may differ by.
             let bound = 2f64.powi(-24) * twin.abs() * (1.0 + 1e-6) + 1e-13;
             let error = (f64::from(torch) - twin).abs();
-            assert!(
-                error <= bound,
-                "{name}, element {i}: PyTorch {torch:e}, twin {twin:e}"
-            );
+            assert!(error <= bound, "{name}, element {i}: PyTorch {torch:e}, twin {twin:e}");
         }
         self.compared += 1;
     }
@@ -72,12 +67,7 @@ impl Case<'_> {
         let input = &self.0["inputs"][key];
         let shape: Vec<usize> = serde_json::from_value(input["shape"].clone()).unwrap();
         let range = |i: usize| input["range"][i].as_f64().unwrap() as f32;
-        fill(
-            &format!("{}.{key}", self.name()),
-            &shape,
-            range(0),
-            range(1),
-        )
+        fill(&format!("{}.{key}", self.name()), &shape, range(0), range(1))
     }
 
     fn grad_output(&self) -> Array {
@@ -123,14 +113,8 @@ fn run(case: &Case<'_>) -> Vec<(&'static str, Array)> {
             let (stride, padding) = (case.number("stride") as usize, case.padding());
             vec![
                 ("y", conv2d::forward(&x, &w, stride, padding)),
-                (
-                    "dx",
-                    conv2d::backward_input(&dy, &w, x.dims(), stride, padding),
-                ),
-                (
-                    "dw",
-                    conv2d::backward_weight(&x, &dy, w.dims(), stride, padding),
-                ),
+                ("dx", conv2d::backward_input(&dy, &w, x.dims(), stride, padding)),
+                ("dw", conv2d::backward_weight(&x, &dy, w.dims(), stride, padding)),
             ]
         }
         "depthwise_conv2d" => {
@@ -152,8 +136,7 @@ fn run(case: &Case<'_>) -> Vec<(&'static str, Array)> {
             vec![("y", y), ("da", d.clone()), ("db", d)]
         }
         "max_pool2d" => {
-            let [kernel, stride, padding] =
-                ["kernel", "stride", "padding"].map(|key| case.number(key) as usize);
+            let [kernel, stride, padding] = ["kernel", "stride", "padding"].map(|key| case.number(key) as usize);
             let x = case.input("x");
             let pooled = max_pool2d::forward(&x, [kernel; 2], stride, [padding; 4]);
             let dx = max_pool2d::backward(&dy, &pooled.pixel, x.dims());
@@ -181,20 +164,12 @@ fn run(case: &Case<'_>) -> Vec<(&'static str, Array)> {
 }
 
 fn run_activation(activation: Activation, x: &Array, dy: &Array) -> Vec<(&'static str, Value)> {
-    vec![
-        ("y", activation.forward(x)),
-        ("dx", activation.backward(dy, x)),
-    ]
+    vec![("y", activation.forward(x)), ("dx", activation.backward(dy, x))]
 }
 
 fn run_batch_norm(case: &Case<'_>, dy: &Array) -> Vec<(&'static str, Value)> {
-    let [x, gamma, beta, mean, var] =
-        ["x", "gamma", "beta", "running_mean", "running_var"].map(|key| case.input(key));
-    let parameters = Parameters {
-        gamma: &gamma,
-        beta: &beta,
-        eps: case.number("eps"),
-    };
+    let [x, gamma, beta, mean, var] = ["x", "gamma", "beta", "running_mean", "running_var"].map(|key| case.input(key));
+    let parameters = Parameters { gamma: &gamma, beta: &beta, eps: case.number("eps") };
     let running = Statistics::given(&mean, &var);
     let training = case.0["attributes"]["training"].as_bool().unwrap();
     let (used, gradients, after) = if training {
@@ -208,10 +183,7 @@ fn run_batch_norm(case: &Case<'_>, dy: &Array) -> Vec<(&'static str, Value)> {
         (running.clone(), gradients, running)
     };
     vec![
-        (
-            "y",
-            batch_norm::forward(&x, &parameters, &used, None, Activation::None),
-        ),
+        ("y", batch_norm::forward(&x, &parameters, &used, None, Activation::None)),
         ("dx", gradients.dx),
         ("dgamma", gradients.dgamma),
         ("dbeta", gradients.dbeta),
@@ -281,9 +253,5 @@ fn optimisers() {
         let case = name.split('.').next().unwrap();
         settings.get(case).is_some()
     });
-    assert_eq!(
-        goldens.compared,
-        stored.count(),
-        "a stored tensor was left out"
-    );
+    assert_eq!(goldens.compared, stored.count(), "a stored tensor was left out");
 }

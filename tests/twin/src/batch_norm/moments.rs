@@ -15,17 +15,12 @@ impl Statistics {
     /// Statistics that are inputs: running ones, or those a kernel stored in its forward pass.
     pub fn given(mean: &Array, var: &Array) -> Statistics {
         var.expect_shape("variance", &mean.shape);
-        Statistics {
-            mean: Value::exact(mean),
-            var: Value::exact(var),
-        }
+        Statistics { mean: Value::exact(mean), var: Value::exact(var) }
     }
 
     /// 1/√(σ² + eps), (C).
     pub fn rstd(&self, eps: f64) -> Value {
-        Value::build(&self.var.value.shape, |c| {
-            exact(1.0) / (self.var.at([c]) + exact(eps)).sqrt()
-        })
+        Value::build(&self.var.value.shape, |c| exact(1.0) / (self.var.at([c]) + exact(eps)).sqrt())
     }
 }
 
@@ -34,10 +29,7 @@ pub(super) fn sum_per_channel(shape: [usize; 4], term: impl Fn(usize) -> Tracked
     let [n, c, h, w] = shape;
     Value::build(&[c], |channel| {
         let images = (0..n).map(|n| (n * c + channel) * h * w);
-        images
-            .flat_map(|start| start..start + h * w)
-            .map(&term)
-            .sum()
+        images.flat_map(|start| start..start + h * w).map(&term).sum()
     })
 }
 
@@ -65,23 +57,13 @@ pub fn statistics(x: &Array) -> Statistics {
 ///
 /// # Panics
 /// If m is 1: one value has no unbiased variance, and PyTorch refuses to train on it as well.
-pub fn update_running(
-    running: &Statistics,
-    batch: &Statistics,
-    m: usize,
-    momentum: f64,
-) -> Statistics {
+pub fn update_running(running: &Statistics, batch: &Statistics, m: usize, momentum: f64) -> Statistics {
     assert!(m > 1, "batch norm needs more than one value per channel");
     let unbiased = exact(m as f64) / exact((m - 1) as f64);
     let blend = |old: &Value, new: &Value, factor: Tracked| {
-        Value::build(&old.value.shape, |c| {
-            exact(1.0 - momentum) * old.at([c]) + exact(momentum) * new.at([c]) * factor
-        })
+        Value::build(&old.value.shape, |c| exact(1.0 - momentum) * old.at([c]) + exact(momentum) * new.at([c]) * factor)
     };
-    Statistics {
-        mean: blend(&running.mean, &batch.mean, exact(1.0)),
-        var: blend(&running.var, &batch.var, unbiased),
-    }
+    Statistics { mean: blend(&running.mean, &batch.mean, exact(1.0)), var: blend(&running.var, &batch.var, unbiased) }
 }
 
 #[cfg(test)]
@@ -94,8 +76,7 @@ mod tests {
         let batch = statistics(&x);
         assert_eq!(batch.mean.value.data, [3.0]);
         assert_eq!(batch.var.value.data, [(4.0 + 1.0 + 0.0 + 9.0) / 4.0]);
-        let running =
-            Statistics::given(&Array::new(&[1], vec![10.0]), &Array::new(&[1], vec![1.0]));
+        let running = Statistics::given(&Array::new(&[1], vec![10.0]), &Array::new(&[1], vec![1.0]));
         let updated = update_running(&running, &batch, 4, 0.1);
         assert!((updated.mean.value.data[0] - 9.3).abs() < 1e-15);
         assert!((updated.var.value.data[0] - (0.9 + 0.1 * 14.0 / 3.0)).abs() < 1e-15);

@@ -87,29 +87,17 @@ impl Layer {
     }
 
     fn parameters(&self) -> Parameters<'_> {
-        Parameters {
-            gamma: &self.gamma,
-            beta: &self.beta,
-            eps: self.eps,
-        }
+        Parameters { gamma: &self.gamma, beta: &self.beta, eps: self.eps }
     }
 
     fn expected(&self) -> Value {
         let statistics = batch_norm::statistics(&self.x);
-        batch_norm::forward(
-            &self.x,
-            &self.parameters(),
-            &statistics,
-            None,
-            Activation::None,
-        )
+        batch_norm::forward(&self.x, &self.parameters(), &statistics, None, Activation::None)
     }
 
     /// y = γ·(x − μ)·rstd + β
     fn forward_f32(&self, statistics: StatisticsF32, eps: f32) -> Vec<f32> {
-        self.per_channel(statistics, eps, |x, mu, rstd, gamma, beta| {
-            gamma * ((x - mu) * rstd) + beta
-        })
+        self.per_channel(statistics, eps, |x, mu, rstd, gamma, beta| gamma * ((x - mu) * rstd) + beta)
     }
 
     /// y = x·scale + shift, the multiply-add of a fused kernel.
@@ -120,12 +108,7 @@ impl Layer {
         })
     }
 
-    fn per_channel(
-        &self,
-        statistics: StatisticsF32,
-        eps: f32,
-        y: fn(f32, f32, f32, f32, f32) -> f32,
-    ) -> Vec<f32> {
+    fn per_channel(&self, statistics: StatisticsF32, eps: f32, y: fn(f32, f32, f32, f32, f32) -> f32) -> Vec<f32> {
         let mut channels = Channels::of(&self.x);
         let parameters = self.gamma.to_f32().into_iter().zip(self.beta.to_f32());
         for (x, (gamma, beta)) in channels.x.iter_mut().zip(parameters) {
@@ -137,13 +120,7 @@ impl Layer {
     }
 }
 
-const SHAPES: [[usize; 4]; 5] = [
-    [2, 3, 1, 1],
-    [3, 5, 4, 7],
-    [1, 2, 13, 13],
-    [8, 4, 6, 5],
-    [2, 2, 30, 40],
-];
+const SHAPES: [[usize; 4]; 5] = [[2, 3, 1, 1], [3, 5, 4, 7], [1, 2, 13, 13], [8, 4, 6, 5], [2, 2, 30, 40]];
 
 #[test]
 fn forward() {
@@ -153,34 +130,14 @@ fn forward() {
             let layer = Layer::new(shape, offset);
             let expected = layer.expected();
             let name = |what| format!("{what}, {shape:?} around {offset}");
-            accepted(
-                &name("two passes"),
-                &layer.forward_f32(two_pass, eps),
-                &expected,
-            );
-            accepted(
-                &name("Welford"),
-                &layer.forward_f32(welford, eps),
-                &expected,
-            );
+            accepted(&name("two passes"), &layer.forward_f32(two_pass, eps), &expected);
+            accepted(&name("Welford"), &layer.forward_f32(welford, eps), &expected);
             accepted(&name("folded"), &layer.folded_f32(two_pass, eps), &expected);
             if offset.abs() < 100.0 {
-                refused(
-                    &name("unbiased"),
-                    &layer.forward_f32(unbiased, eps),
-                    &expected,
-                );
-                refused(
-                    &name("another eps"),
-                    &layer.forward_f32(two_pass, 1e-3),
-                    &expected,
-                );
+                refused(&name("unbiased"), &layer.forward_f32(unbiased, eps), &expected);
+                refused(&name("another eps"), &layer.forward_f32(two_pass, 1e-3), &expected);
             } else if shape[0] * shape[2] * shape[3] > 2 {
-                refused(
-                    &name("one pass"),
-                    &layer.forward_f32(one_pass, eps),
-                    &expected,
-                );
+                refused(&name("one pass"), &layer.forward_f32(one_pass, eps), &expected);
             }
         }
     }
@@ -207,11 +164,7 @@ fn running_statistics() {
     let (mean, var) = update(unbiased);
     accepted("running mean", &mean, &expected.mean);
     accepted("running variance", &var, &expected.var);
-    refused(
-        "biased running variance",
-        &update(two_pass).1,
-        &expected.var,
-    );
+    refused("biased running variance", &update(two_pass).1, &expected.var);
 }
 
 /// What the three terms of dx are multiplied with; all 1 is right.

@@ -60,10 +60,7 @@ fn random_cases() {
         // Swapping top and bottom leaves the shape as it is.
         let [top, left, bottom, right] = case.padding;
         if top != bottom {
-            let swapped = cases::ConvCase {
-                padding: [bottom, left, top, right],
-                ..*case
-            };
+            let swapped = cases::ConvCase { padding: [bottom, left, top, right], ..*case };
             let y = forward_f32(&swapped, &x.to_f32(), &w.to_f32());
             refused(&format!("swapped padding, {case:?}"), &y, &expected);
             noticed += 1;

@@ -6,14 +6,7 @@ use frostline_twin::{Array, cases};
 
 /// Loss and gradient in f32; `shift` is what is subtracted from the logits, the maximum if
 /// it is right, and `spread` the q of classes that are not the label.
-fn f32_loss(
-    logits: &Array,
-    labels: &[u32],
-    shift: fn(&[f32]) -> f32,
-    smoothing: f32,
-    spread: f32,
-    divisor: usize,
-) -> (f32, Vec<f32>) {
+fn f32_loss(logits: &Array, labels: &[u32], shift: fn(&[f32]) -> f32, smoothing: f32, spread: f32, divisor: usize) -> (f32, Vec<f32>) {
     let [rows, classes] = logits.dims();
     let x = logits.to_f32();
     let (mut loss, mut dx) = (0f32, vec![0f32; rows * classes]);
@@ -38,13 +31,7 @@ fn max(x: &[f32]) -> f32 {
 #[test]
 fn random_logits() {
     let mut rng = cases::rng(23);
-    for (rows, classes, range) in [
-        (1, 2, 1.0),
-        (5, 7, 10.0),
-        (32, 10, 30.0),
-        (3, 1000, 5.0),
-        (4, 3, 150.0),
-    ] {
+    for (rows, classes, range) in [(1, 2, 1.0), (5, 7, 10.0), (32, 10, 30.0), (3, 1000, 5.0), (4, 3, 150.0)] {
         for smoothing in [0.0, 0.1f32] {
             let logits = cases::uniform(&mut rng, &[rows, classes], -range..range);
             let mut labels = cases::labels_with_ignored(&mut rng, rows, classes);

@@ -33,12 +33,7 @@ fn sgd_f32(lr: f32, mu: f32, decay: f32, nesterov: bool) -> (Vec<f32>, Vec<f32>)
 fn sgd() {
     let [w, g, v, _] = state();
     for nesterov in [false, true] {
-        let sgd = Sgd {
-            learning_rate: f64::from(0.05f32),
-            momentum: f64::from(0.9f32),
-            weight_decay: f64::from(1e-3f32),
-            nesterov,
-        };
+        let sgd = Sgd { learning_rate: f64::from(0.05f32), momentum: f64::from(0.9f32), weight_decay: f64::from(1e-3f32), nesterov };
         let expected = sgd.step(&w, &g, &v);
         let (weights, velocities) = sgd_f32(0.05, 0.9, 1e-3, nesterov);
         accepted("sgd weight", &weights, &expected.weight);
@@ -61,16 +56,8 @@ fn adamw_f32(t: i32, rest2: f32, eps_in_root: bool, coupled: bool) -> [Vec<f32>;
         let g = if coupled { g[i] + decay * w[i] } else { g[i] };
         let m = b1 * m[i] + (1.0 - f64::from(b1)) as f32 * g;
         let v = b2 * v[i] + rest2 * g * g;
-        let root = if eps_in_root {
-            (v / correction2 + eps).sqrt()
-        } else {
-            (v / correction2).sqrt() + eps
-        };
-        let kept = if coupled {
-            w[i]
-        } else {
-            w[i] - lr * decay * w[i]
-        };
+        let root = if eps_in_root { (v / correction2 + eps).sqrt() } else { (v / correction2).sqrt() + eps };
+        let kept = if coupled { w[i] } else { w[i] - lr * decay * w[i] };
         let updated = kept - lr * (m / correction1) / root;
         for (list, value) in result.iter_mut().zip([updated, m, v]) {
             list.push(value);
@@ -99,11 +86,7 @@ fn adamw() {
         accepted("adamw mean square", &squares, &expected.mean_square);
 
         let [.., squares] = adamw_f32(t, 0.001 + 1e-5, false, false);
-        refused(
-            "1 - beta2 off by a hundredth",
-            &squares,
-            &expected.mean_square,
-        );
+        refused("1 - beta2 off by a hundredth", &squares, &expected.mean_square);
         let [weights, ..] = adamw_f32(t, rest2, true, false);
         refused("eps in the root", &weights, &expected.weight);
         let [weights, ..] = adamw_f32(t, rest2, false, true);

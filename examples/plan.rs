@@ -1,0 +1,150 @@
+//! What a freeze would cost, before anything runs: the plan and its ledger, on any machine.
+//!
+//! ```sh
+//! cargo run --release --example plan -- --model resnet50 --freeze-below layer4
+//! cargo run --release --example plan -- --model resnet50 --only conv1 --json
+//! ```
+//!
+//! Planning needs no GPU. Names that the model does not have end with an error and exit code 2.
+
+use clap::{Parser, ValueEnum};
+use frostline_engine::freeze::in_group;
+use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Plan, Tuning};
+use frostline_models::Model;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Prints what a training step of a model would dispatch, keep and cost under a freeze.
+#[derive(Parser)]
+struct Arguments {
+    /// The network, such as resnet18 or resnet50.
+    #[arg(long, default_value = "resnet50")]
+    model: String,
+    /// Side of the square images in pixels; the network's own by default.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=16384))]
+    size: Option<u32>,
+    /// Images per step.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    batch: u32,
+    /// Classes; the network's own by default.
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Freeze all that comes before this stage or group.
+    #[arg(long, value_name = "GROUP", conflicts_with = "only")]
+    freeze_below: Option<String>,
+    /// Freeze all but this stage or group.
+    #[arg(long, value_name = "GROUP")]
+    only: Option<String>,
+    /// What batch norms do; by default those that are frozen use their running statistics.
+    #[arg(long)]
+    bn: Option<Bn>,
+    /// Kernel shapes to plan with.
+    #[arg(long, value_enum, default_value_t = Kernels::Portable)]
+    tuning: Kernels,
+    /// Print the ledger as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Bn {
+    /// Freeze all of them: weights, biases and running statistics.
+    Running,
+    /// All of them use the batch's statistics, frozen or not.
+    Batch,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kernels {
+    /// What GPUs run.
+    Portable,
+    /// What a software driver with subgroups of 8 lanes runs: weights are copied into textures.
+    Subgroup,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<String, Box<dyn std::error::Error>> {
+    let mut model = Model::new(&arguments.model)?;
+    if let Some(classes) = arguments.classes {
+        model = model.classes(classes);
+    }
+    let size = arguments.size.map_or(model.default_size(), |size| size as usize);
+    let batch = arguments.batch as usize;
+    let mut graph = Graph::new();
+    let x = graph.input(batch, size, size, model.input_channels());
+    let labels = graph.labels(batch);
+    let recorded = model.record(&mut graph, x)?;
+    let loss = graph.cross_entropy(recorded.output(), labels, 0.0)?;
+
+    let freeze = freeze(arguments, &model, &graph)?;
+    let tuning = match arguments.tuning {
+        Kernels::Portable => Tuning::portable(),
+        Kernels::Subgroup => Tuning::subgroup(8),
+    };
+    let plan = Plan::training(&graph, loss, &freeze, &Optim::sgd(0.01).momentum(0.9), tuning)?;
+    if !arguments.json {
+        let title = format!("{model}, {batch} × {size} × {size}, {}", describe(arguments));
+        return Ok(format!("{title}\n\n{plan}"));
+    }
+    let mut value = json!({ "model": model.name(), "size": size, "batch": batch, "freeze": describe(arguments) });
+    merge(&mut value, serde_json::to_value(plan.ledger())?);
+    if let Some(unfrozen) = plan.unfrozen_ledger() {
+        let mut unfrozen = serde_json::to_value(unfrozen)?;
+        unfrozen.as_object_mut().map(|ledger| ledger.shift_remove("layers"));
+        value["unfrozen"] = unfrozen;
+    }
+    Ok(serde_json::to_string_pretty(&value)?)
+}
+
+fn freeze(arguments: &Arguments, model: &Model, graph: &Graph) -> Result<Freeze, Box<dyn std::error::Error>> {
+    // A stage may be several groups: a ResNet's `stem` is `conv1` and `bn1`.
+    let groups = |name: &str| model.members(name).unwrap_or_else(|_| vec![name.to_owned()]);
+    let mut freeze = match (&arguments.freeze_below, &arguments.only) {
+        (Some(stage), _) => Freeze::below(graph, &groups(stage)[0])?,
+        (_, Some(stage)) => {
+            let groups = groups(stage);
+            Freeze::all_but(graph, &groups[0])?; // an error for a name that is none
+            let trains = |parameter: &&str| groups.iter().any(|group| in_group(parameter, group));
+            Freeze::names(graph.parameter_names().into_iter().filter(|name| !trains(name)))
+        }
+        (None, None) => Freeze::none(),
+    };
+    match arguments.bn {
+        Some(Bn::Running) => freeze.freeze_batch_norm(graph),
+        Some(Bn::Batch) => freeze.batch_norm = BatchNormMode::Batch,
+        None => {}
+    }
+    Ok(freeze)
+}
+
+fn describe(arguments: &Arguments) -> String {
+    let frozen = match (&arguments.freeze_below, &arguments.only) {
+        (Some(stage), _) => format!("frozen below {stage}"),
+        (_, Some(stage)) => format!("only {stage} trains"),
+        (None, None) => "nothing frozen".to_owned(),
+    };
+    let norms = match arguments.bn {
+        Some(Bn::Running) => ", batch norms frozen",
+        Some(Bn::Batch) => ", batch norms on batch statistics",
+        None => "",
+    };
+    frozen + norms
+}
+
+fn merge(value: &mut Value, ledger: Value) {
+    if let (Some(into), Value::Object(from)) = (value.as_object_mut(), ledger) {
+        into.extend(from);
+    }
+}
