@@ -70,7 +70,7 @@ impl Gpu {
         }));
         let tuning = pick_tuning(&info, device.features());
         Ok(Self {
-            pipelines: Pipelines::default(),
+            pipelines: Pipelines::new(info.device_type == wgpu::DeviceType::Cpu),
             device,
             queue,
             info,

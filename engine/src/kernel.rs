@@ -138,18 +138,25 @@ fn is_array_of_vec4f(module: &naga::Module, ty: naga::Handle<naga::Type>) -> boo
 }
 
 /// The pipelines compiled so far, by variant.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pipelines {
+    stored_params: bool,
     compiled: Mutex<HashMap<Variant, wgpu::ComputePipeline>>,
 }
 
 impl Pipelines {
+    /// None yet; with `stored_params`, kernels read `Params` from storage (see the shaders' module
+    /// of that name).
+    pub(crate) fn new(stored_params: bool) -> Self {
+        Self { stored_params, compiled: Mutex::default() }
+    }
+
     /// The pipeline of `variant`, compiled on first use.
     pub(crate) fn get(&self, device: &wgpu::Device, variant: &Variant) -> Result<wgpu::ComputePipeline> {
         if let Some(pipeline) = self.compiled.lock().expect("no panic while compiling").get(variant) {
             return Ok(pipeline.clone());
         }
-        let pipeline = compile(device, variant)?;
+        let pipeline = compile(device, variant, self.stored_params)?;
         self.compiled.lock().expect("no panic while compiling").insert(variant.clone(), pipeline.clone());
         Ok(pipeline)
     }
@@ -160,11 +167,12 @@ impl Pipelines {
     }
 }
 
-fn compile(device: &wgpu::Device, variant: &Variant) -> Result<wgpu::ComputePipeline> {
+fn compile(device: &wgpu::Device, variant: &Variant, stored_params: bool) -> Result<wgpu::ComputePipeline> {
     let kernel = variant.kernel;
     let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
     let text =
         frostline_shaders::source(kernel.file, &variant.constants, variant.share, &variant.textures).map_err(|e| fail(e.to_string()))?;
+    let text = if stored_params { frostline_shaders::stored_params(&text) } else { text };
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.file), source: wgpu::ShaderSource::Wgsl(text.into()) };
     // SAFETY: every index in our kernels is bounded by `Params`, and the tests run them with the
@@ -177,7 +185,7 @@ fn compile(device: &wgpu::Device, variant: &Variant) -> Result<wgpu::ComputePipe
         .map(|(name, &(binding, access))| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: binding_type(access, variant.textures.iter().any(|texture| texture == name)),
+            ty: binding_type(access, stored_params, variant.textures.iter().any(|texture| texture == name)),
             count: None,
         })
         .collect();
@@ -202,10 +210,11 @@ fn compile(device: &wgpu::Device, variant: &Variant) -> Result<wgpu::ComputePipe
     }
 }
 
-fn binding_type(access: Access, texture: bool) -> wgpu::BindingType {
+fn binding_type(access: Access, stored_params: bool, texture: bool) -> wgpu::BindingType {
     let view_dimension = wgpu::TextureViewDimension::D2;
     let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
     match (access, texture) {
+        (Access::Params, _) if stored_params => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
         (Access::Params, _) => buffer(wgpu::BufferBindingType::Uniform),
         (Access::Read, false) => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
         (Access::Write, false) => buffer(wgpu::BufferBindingType::Storage { read_only: false }),

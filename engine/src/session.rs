@@ -81,7 +81,8 @@ impl Session {
         }
         let gradients = if plan.trainable.is_empty() { None } else { Some(gpu.storage("gradients", plan.trainable.bytes())?) };
         let uniform_bytes = UNIFORM * plan.dispatches.len() as u64;
-        let uniforms = gpu.buffer("uniforms", uniform_bytes, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)?;
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+        let uniforms = gpu.buffer("uniforms", uniform_bytes, usage)?;
         let nothing = [Store::new(gpu, "nothing", UNIFORM, false)?, Store::new(gpu, "nothing", UNIFORM, true)?];
 
         let session =

@@ -69,8 +69,7 @@ impl Tuning {
     pub fn conv(&self, width: usize, channels: usize) -> Tile {
         let tm = match (self.class, channels.next_multiple_of(4)) {
             (Class::Portable, c) => c.min(8),
-            // llvmpipe keeps compiled kernels up to a total size, and throws nearly all away beyond
-            // it: a ResNet's larger tiles were compiled anew in every step.
+            (Class::Subgroup { .. }, c) if c % 32 == 0 || c > 64 => 32,
             (Class::Subgroup { .. }, c) => c.min(16),
         };
         let widths: &[usize] = match self.class {

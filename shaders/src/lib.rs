@@ -1,6 +1,6 @@
 //! The WGSL kernels of frostline and the few lines of Rust that join them.
 //!
-//! A kernel file is plain WGSL that a reader can open and any WGSL tool can check. Four things
+//! A kernel file is plain WGSL that a reader can open and any WGSL tool can check. Five things
 //! are done to it before it reaches the driver, and all leave its line numbers alone:
 //!
 //! - `//!use shared/x.wgsl` appends a shared snippet **after** the file. `{share}` in the path is
@@ -10,14 +10,17 @@
 //!   be constants (WGSL has no run-time sized private arrays), so this is the one way to tune.
 //! - a loop marked `//!unroll` is written out (see the module of that name for why).
 //! - bindings that the host keeps in textures are rewritten to loads and stores of texels.
+//! - for Mesa's software driver, `Params` is read from storage ([`stored_params()`] says why).
 #![forbid(unsafe_code)]
 
 mod constants;
 mod files;
+mod stored_params;
 mod texture;
 mod unroll;
 
 pub use files::FILES;
+pub use stored_params::stored_params;
 pub use texture::TEXELS_PER_ROW;
 
 /// How the lanes that need the same weights get them.

@@ -1,7 +1,7 @@
 //! `//!unroll`: the one textual expansion.
 //!
 //! Software Vulkan drivers do not unroll loops over private arrays, and an array that is indexed
-//! by a variable lives in memory instead of in registers: the convolutions run six times slower.
+//! by a variable lives in memory instead of in registers.
 //! So a loop header that ends in `//!unroll` is written out, its variable replaced by literals:
 //!
 //! ```wgsl

@@ -1,6 +1,6 @@
 //! Every shader passes naga's validation, in every shape that the host gives it. No GPU needed.
 
-use frostline_shaders::{FILES, Share, raw, source};
+use frostline_shaders::{FILES, Share, raw, source, stored_params};
 use naga::valid::{Capabilities, SubgroupOperationSet, ValidationFlags, Validator};
 
 /// Parses and validates one text; panics with naga's own message, which names line and column.
@@ -10,8 +10,14 @@ fn validate(file: &str, constants: &[(&str, u32)], share: Share) -> naga::Module
 
 fn validate_with(file: &str, constants: &[(&str, u32)], share: Share, textures: &[&str]) -> naga::Module {
     let text = source(file, constants, share, textures).expect("the source");
-    let module = naga::front::wgsl::parse_str(&text)
-        .unwrap_or_else(|error| panic!("{file} {constants:?} {share:?}\n{}", error.emit_to_string(&text)));
+    let stored = stored_params(&text);
+    assert!(!stored.contains("var<uniform>"), "{file} has uniforms that Mesa's software driver would build it anew for");
+    validate_text(&stored, &format!("{file} {constants:?} {share:?} with stored parameters"), share);
+    validate_text(&text, &format!("{file} {constants:?} {share:?}"), share)
+}
+
+fn validate_text(text: &str, what: &str, share: Share) -> naga::Module {
+    let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(text)));
     let mut capabilities = Capabilities::empty();
     if share == Share::Subgroup {
         capabilities |= Capabilities::SUBGROUP;
@@ -20,7 +26,7 @@ fn validate_with(file: &str, constants: &[(&str, u32)], share: Share, textures: 
         .subgroup_operations(SubgroupOperationSet::all())
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .validate(&module)
-        .unwrap_or_else(|error| panic!("{file} {constants:?} {share:?}\n{}", error.emit_to_string(&text)));
+        .unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(text)));
     module
 }
 
