@@ -32,7 +32,7 @@ struct Args {
     #[arg(long, value_delimiter = ',', default_values_t = [20, 50, 500])]
     images: Vec<usize>,
     /// Steps of a run on the ResNet track
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
     /// Folder for figures and results
     #[arg(long, default_value = "out/ch0")]
