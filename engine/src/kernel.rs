@@ -58,6 +58,16 @@ pub enum Scalar {
     F32(f32),
 }
 
+impl Scalar {
+    /// Its four bytes in a uniform.
+    pub(crate) fn to_le_bytes(self) -> [u8; 4] {
+        match self {
+            Scalar::U32(value) => value.to_le_bytes(),
+            Scalar::F32(value) => value.to_le_bytes(),
+        }
+    }
+}
+
 /// What an entry point declares.
 #[derive(Debug)]
 pub struct Reflection {

@@ -109,7 +109,9 @@ impl Session {
         let pipeline = gpu.pipelines.get(&gpu.device, &dispatch.variant)?;
         let mut uniform = vec![0u8; reflection.params_bytes as usize];
         for &(name, value) in &dispatch.params {
-            self.encode(&reflection.fields, name, value, &mut uniform);
+            if let Some(&(offset, _)) = reflection.fields.get(name) {
+                uniform[offset as usize..][..4].copy_from_slice(&value.to_le_bytes());
+            }
         }
         uniform.resize(uniform.len().next_multiple_of(4), 0);
         gpu.queue.write_buffer(&self.uniforms, at as u64 * UNIFORM, &uniform);
@@ -143,16 +145,6 @@ impl Session {
         let descriptor = wgpu::BindGroupDescriptor { label: Some(&label), layout: &pipeline.get_bind_group_layout(0), entries: &entries };
         let bind_group = gpu.device.create_bind_group(&descriptor);
         Ok(Step { bind_group, pipeline, grid: dispatch.grid, phase: dispatch.phase, cost, label })
-    }
-
-    fn encode(&self, fields: &std::collections::BTreeMap<String, (u32, bool)>, name: &str, value: Scalar, into: &mut [u8]) {
-        if let Some(&(offset, _)) = fields.get(name) {
-            let bytes = match value {
-                Scalar::U32(value) => value.to_le_bytes(),
-                Scalar::F32(value) => value.to_le_bytes(),
-            };
-            into[offset as usize..offset as usize + 4].copy_from_slice(&bytes);
-        }
     }
 
     /// Device buffer, offset and size of a virtual buffer.
@@ -258,9 +250,8 @@ impl Session {
     fn set_field(&self, at: usize, dispatch: &Dispatch, name: &str, value: Scalar) -> Result<()> {
         let reflection = reflect(dispatch.variant.kernel)?;
         if let Some(&(offset, _)) = reflection.fields.get(name) {
-            let mut bytes = [0; 4];
-            self.encode(&[(name.to_owned(), (0, false))].into(), name, value, &mut bytes);
-            self.gpu.queue.write_buffer(&self.uniforms, at as u64 * UNIFORM + u64::from(offset), &bytes);
+            let at = at as u64 * UNIFORM + u64::from(offset);
+            self.gpu.queue.write_buffer(&self.uniforms, at, &value.to_le_bytes());
         }
         Ok(())
     }
