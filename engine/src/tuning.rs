@@ -25,6 +25,46 @@ pub struct Tile {
     pub u: u32,
 }
 
+/// Which gradient, or the value itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// y.
+    Forward,
+    /// dx.
+    BackwardInput,
+    /// dw.
+    BackwardWeight,
+}
+
+/// A convolution as the table sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv {
+    /// What is computed.
+    pub pass: Pass,
+    /// Kernel height.
+    pub kh: usize,
+    /// Kernel width.
+    pub kw: usize,
+    /// Step between windows.
+    pub stride: usize,
+    /// Channels of x.
+    pub c_in: usize,
+    /// Channels of y.
+    pub c_out: usize,
+    /// Pixels of a row of the result (`BackwardInput`: of one phase of the stride); 1×1
+    /// convolutions see the whole batch as one row.
+    pub width: usize,
+    /// Rows of y in the whole batch.
+    pub rows: usize,
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// `conv2d.wgsl`.
+    Direct(Tile),
+}
+
 /// Kernel shapes for one class of adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tuning {
@@ -64,9 +104,16 @@ impl Tuning {
         }
     }
 
-    /// The tile for `forward` and `backward_input` of a convolution that writes rows of `width`
-    /// pixels with `channels` channels.
-    pub fn conv(&self, width: usize, channels: usize) -> Tile {
+    /// How `conv` is to be computed.
+    pub fn conv(&self, conv: &Conv) -> Algorithm {
+        Algorithm::Direct(match conv.pass {
+            Pass::Forward => self.direct(conv.width, conv.c_out),
+            Pass::BackwardInput => self.direct(conv.width, conv.c_in),
+            Pass::BackwardWeight => self.direct_weight(conv.kw, conv.stride, conv.c_out),
+        })
+    }
+
+    fn direct(&self, width: usize, channels: usize) -> Tile {
         let tm = match (self.class, channels.next_multiple_of(4)) {
             (Class::Portable, c) => c.min(8),
             (Class::Subgroup { .. }, c) if c % 32 == 0 || c > 64 => 32,
@@ -79,8 +126,7 @@ impl Tuning {
         Tile { tm: tm as u32, pw: strip(width, widths), u: 1 }
     }
 
-    /// The tile for `backward_weight` of a convolution with rows of `kw` taps and `stride`.
-    pub fn conv_weight(&self, kw: usize, stride: usize, channels: usize) -> Tile {
+    fn direct_weight(&self, kw: usize, stride: usize, channels: usize) -> Tile {
         let widest = match (self.class, kw) {
             (Class::Portable, 0..=3) => 8,
             (Class::Portable, _) => 4,

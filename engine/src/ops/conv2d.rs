@@ -5,10 +5,10 @@ use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
 use crate::shape::Shape;
+use crate::tuning::{Algorithm, Conv, Pass};
 
-static FORWARD: Kernel = Kernel { file: "conv2d", entry: "forward" };
-static BACKWARD_INPUT: Kernel = Kernel { file: "conv2d", entry: "backward_input" };
-static BACKWARD_WEIGHT: Kernel = Kernel { file: "conv2d", entry: "backward_weight" };
+mod direct;
+
 static SUM: Kernel = Kernel { file: "partials", entry: "sum" };
 static ROWS: Kernel = Kernel { file: "partials", entry: "rows" };
 
@@ -111,6 +111,13 @@ impl Sizes {
         self.is_pointwise() && self.n * self.h_out == 1
     }
 
+    /// What the tuning table is asked about.
+    fn conv(&self, pass: Pass) -> Conv {
+        let width = if pass == Pass::BackwardInput { self.w_in.div_ceil(self.stride) } else { self.w_out };
+        let &Self { kh, kw, stride, c_in, c_out, .. } = self;
+        Conv { pass, kh, kw, stride, c_in, c_out, width, rows: self.n * self.h_out }
+    }
+
     fn macs(&self) -> usize {
         self.n * self.h_out * self.w_out * self.c_out * self.c_in * self.kh * self.kw
     }
@@ -145,71 +152,22 @@ impl Affine {
 
 /// Records y = act(conv(x, w) · scale + shift + residual).
 pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, affine: Affine, residual: Option<BufferId>, activation: Activation) {
-    let tile = f.tuning().conv(sizes.w_out, sizes.c_out);
-    let (s, wg) = f.tuning().lanes();
-    let strips_per_row = sizes.w_out.div_ceil(tile.pw as usize);
-    let strips = sizes.n * sizes.h_out * strips_per_row;
-    let tiles = sizes.c_out.next_multiple_of(4).div_ceil(tile.tm as usize);
-    let (kind, affine) = affine.parts();
-    let bindings =
-        [("x", f.input(0)), ("w", f.weight(1)), ("affine", affine), ("residual", residual.unwrap_or(NOTHING)), ("y", f.output())];
-    let request = sizes
-        .request(FORWARD, [strips.div_ceil(wg as usize) as u32, tiles as u32, 1])
-        .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
-        .params(&[("affine", kind), ("residual", residual.is_some() as usize), ("act", activation.code() as usize)])
-        .bind(&bindings)
-        .params(&[("strips_per_row", strips_per_row), ("strips", strips)]);
-    f.dispatch(request);
+    match f.tuning().conv(&sizes.conv(Pass::Forward)) {
+        Algorithm::Direct(tile) => direct::forward(f, sizes, tile, affine, residual, activation),
+    }
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one.
 pub(crate) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferId, dx: BufferId, earlier: Option<BufferId>) {
-    let stride = sizes.stride;
-    let columns = sizes.w_in.div_ceil(stride);
-    let tile = b.tuning().conv(columns, sizes.c_in);
-    let (s, wg) = b.tuning().lanes();
-    let strips_per_row = columns.div_ceil(tile.pw as usize);
-    let strips = sizes.n * sizes.h_in.div_ceil(stride) * strips_per_row;
-    let tiles = sizes.c_in.next_multiple_of(4).div_ceil(tile.tm as usize);
-    let phases = (stride * stride) as u32;
-    let bindings = [("w", b.weight(1)), ("dy", dy), ("residual", earlier.unwrap_or(NOTHING)), ("dx", dx)];
-    let request = sizes
-        .request(BACKWARD_INPUT, [strips.div_ceil(wg as usize) as u32, tiles as u32, phases])
-        .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
-        .params(&[("residual", earlier.is_some() as usize)])
-        .bind(&bindings)
-        .params(&[("strips_per_row", strips_per_row), ("strips", strips)]);
-    b.dispatch(request);
+    match b.tuning().conv(&sizes.conv(Pass::BackwardInput)) {
+        Algorithm::Direct(tile) => direct::backward_input(b, sizes, tile, dy, dx, earlier),
+    }
 }
 
 /// Records dw from `dy` and the kept input.
 pub(crate) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferId, dw: BufferId) {
-    let tile = b.tuning().conv_weight(sizes.kw, sizes.stride, sizes.c_out);
-    let (s, wg) = b.tuning().lanes();
-    let lanes = (sizes.kh * sizes.c_in.div_ceil(4)).div_ceil(wg as usize);
-    let tiles = sizes.c_out.next_multiple_of(4).div_ceil(tile.tm as usize);
-    let mut sizes = sizes;
-    if sizes.is_one_long_row() {
-        // Cut it, or it could not be split.
-        let width = (1..=64).rev().find(|width| sizes.w_out.is_multiple_of(*width)).unwrap_or(1);
-        (sizes.h_in, sizes.w_in) = (sizes.w_in / width, width);
-        (sizes.h_out, sizes.w_out) = (sizes.h_in, width);
-    }
-    let rows = sizes.n * sizes.h_out;
-    let splits = b.tuning().fill.div_ceil(lanes * tiles).clamp(1, rows);
-    let rows_per_split = rows.div_ceil(splits);
-    let splits = rows.div_ceil(rows_per_split);
-    let bytes = b.shape(1).bytes();
-    let partial = if splits > 1 { b.scratch("partial weight gradients", bytes * splits as u64) } else { dw };
-    let bindings = [("x", b.kept_input(0)), ("dy", dy), ("dw", partial)];
-    let request = sizes
-        .request(BACKWARD_WEIGHT, [lanes as u32, tiles as u32, splits as u32])
-        .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("U", tile.u)])
-        .bind(&bindings)
-        .params(&[("rows", rows), ("rows_per_split", rows_per_split)]);
-    b.dispatch(request);
-    if splits > 1 {
-        b.dispatch(sum_partials(partial, dw, splits, bytes));
+    match b.tuning().conv(&sizes.conv(Pass::BackwardWeight)) {
+        Algorithm::Direct(tile) => direct::backward_weight(b, sizes, tile, dy, dw),
     }
 }
 
