@@ -93,7 +93,7 @@ fn run(arguments: &Arguments) -> Result<String, Box<dyn std::error::Error>> {
         Kernels::Portable => Tuning::portable(),
         Kernels::Subgroup => Tuning::subgroup(8),
     };
-    let plan = Plan::training(&graph, loss, &freeze, &Optim::sgd(0.01).momentum(0.9), tuning)?;
+    let plan = Plan::training(&graph, loss, &freeze, &Optim::sgd(0.01).momentum(0.9), &tuning)?;
     if !arguments.json {
         let title = format!("{model}, {batch} × {size} × {size}, {}", describe(arguments));
         return Ok(format!("{title}\n\n{plan}"));

@@ -84,7 +84,7 @@ fn for_masks(cases: u32, graph: &Graph, check: impl Fn(Mask)) {
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-fn plan(graph: &Graph, loss: TensorId, mask: &Mask, tuning: Tuning) -> Plan {
+fn plan(graph: &Graph, loss: TensorId, mask: &Mask, tuning: &Tuning) -> Plan {
     Plan::training(graph, loss, &mask.freeze(), &Optim::sgd(0.1).momentum(0.9), tuning).unwrap()
 }
 
@@ -154,7 +154,7 @@ fn a_plan_dispatches_what_the_mask_leaves_and_predicts_its_cost_exactly() {
     let gpu = gpu();
     let params = varied_params(&gpu, &graph);
     for_masks(220, &graph, |mask| {
-        for tuning in [Tuning::subgroup(8), Tuning::portable()] {
+        for tuning in &[Tuning::subgroup(8), Tuning::portable()] {
             let plan = plan(&graph, loss, &mask, tuning);
             check_writes(&graph, &mask, &plan);
             check_weight_gradients(&graph, &mask, &plan);
@@ -180,7 +180,7 @@ fn bits(params: &frostline_engine::Params) -> Values {
     params.to_host().unwrap().into_iter().map(|(name, _, values)| (name, bits(values))).collect()
 }
 
-fn check_two_steps(graph: &Graph, loss: TensorId, mask: &Mask, tuning: Tuning) {
+fn check_two_steps(graph: &Graph, loss: TensorId, mask: &Mask, tuning: &Tuning) {
     let gpu = gpu();
     let params = varied_params(&gpu, graph);
     let before = bits(&params);
@@ -210,10 +210,10 @@ fn assert_finite(session: &Session) {
 fn what_is_frozen_keeps_every_bit_and_what_is_not_moves() {
     let (graph, loss) = recorded();
     for_masks(25, &graph, |mask| check_two_steps(&graph, loss, &mask, gpu().tuning()));
-    for_masks(6, &graph, |mask| check_two_steps(&graph, loss, &mask, Tuning::portable()));
+    for_masks(6, &graph, |mask| check_two_steps(&graph, loss, &mask, &Tuning::portable()));
 }
 
-fn gradients(graph: &Graph, loss: TensorId, mask: &Mask, tuning: Tuning) -> BTreeMap<String, Vec<f32>> {
+fn gradients(graph: &Graph, loss: TensorId, mask: &Mask, tuning: &Tuning) -> BTreeMap<String, Vec<f32>> {
     let gpu = gpu();
     let params = varied_params(&gpu, graph);
     let (mut session, mut optimizer) = session(&gpu, plan(graph, loss, mask, tuning), &params);
@@ -226,7 +226,8 @@ fn gradients(graph: &Graph, loss: TensorId, mask: &Mask, tuning: Tuning) -> BTre
 #[test]
 fn the_gradients_that_remain_are_those_of_the_unfrozen_run() {
     let (graph, loss) = recorded();
-    let tuning = gpu().tuning();
+    let gpu = gpu();
+    let tuning = gpu.tuning();
     let open = |batch_norm| gradients(&graph, loss, &Mask { frozen: BTreeSet::new(), batch_norm }, tuning);
     let (batch, running) = (open(BatchNormMode::Batch), open(BatchNormMode::Running));
     for_masks(40, &graph, |mask| {
@@ -249,7 +250,7 @@ fn backward_shrinks_with_the_freeze_and_the_plan_shows_what_is_missing() {
     let labels = graph.labels(1);
     let recorded = frostline_models::Model::new("resnet18").unwrap().classes(10).record(&mut graph, x).unwrap();
     let loss = graph.cross_entropy(recorded.output(), labels, 0.0).unwrap();
-    for tuning in [Tuning::subgroup(8), Tuning::portable()] {
+    for tuning in &[Tuning::subgroup(8), Tuning::portable()] {
         let plan = |freeze: Freeze| Plan::training(&graph, loss, &freeze, &Optim::sgd(0.1), tuning).unwrap();
         let all = plan(Freeze::none());
         let layer4 = plan(Freeze::below(&graph, "layer4").unwrap());

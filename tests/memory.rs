@@ -43,14 +43,14 @@ fn cases(graph: &Graph) -> [(&'static str, Freeze, f64); 6] {
     ]
 }
 
-fn ledger(graph: &Graph, loss: TensorId, freeze: &Freeze, tuning: Tuning) -> Ledger {
+fn ledger(graph: &Graph, loss: TensorId, freeze: &Freeze, tuning: &Tuning) -> Ledger {
     Plan::training(graph, loss, freeze, &Optim::sgd(0.1), tuning).unwrap().ledger().clone()
 }
 
 #[test]
 fn resnet50_keeps_at_most_a_tenth_more_than_backward_needs() {
     let (graph, loss) = resnet50();
-    for tuning in [Tuning::subgroup(8), Tuning::portable()] {
+    for tuning in &[Tuning::subgroup(8), Tuning::portable()] {
         for (name, freeze, needed) in cases(&graph) {
             let kept = ledger(&graph, loss, &freeze, tuning).kept_bytes as f64;
             println!("{name}: keeps {:.3} MiB, needs {:.3}", kept / MIB, needed / MIB);
@@ -64,7 +64,7 @@ fn resnet50_keeps_at_most_a_tenth_more_than_backward_needs() {
 #[test]
 fn the_pool_shrinks_with_what_is_kept_and_holds_it() {
     let (graph, loss) = resnet50();
-    for tuning in [Tuning::subgroup(8), Tuning::portable()] {
+    for tuning in &[Tuning::subgroup(8), Tuning::portable()] {
         let ledgers: Vec<(&str, Ledger)> =
             cases(&graph).into_iter().map(|(name, freeze, _)| (name, ledger(&graph, loss, &freeze, tuning))).collect();
         let input = 4 * 4 * 224 * 224; // the image has a buffer of its own
@@ -80,7 +80,7 @@ fn the_pool_shrinks_with_what_is_kept_and_holds_it() {
 #[test]
 fn gradients_and_optimizer_state_are_of_trainable_parameters_only() {
     let (graph, loss) = resnet50();
-    let adamw = |freeze: &Freeze| Plan::training(&graph, loss, freeze, &Optim::adamw(0.1), Tuning::portable()).unwrap().ledger().clone();
+    let adamw = |freeze: &Freeze| Plan::training(&graph, loss, freeze, &Optim::adamw(0.1), &Tuning::portable()).unwrap().ledger().clone();
     let head = adamw(&Freeze::below(&graph, "fc").unwrap());
     assert_eq!(head.gradient_bytes, 4 * (2048 * 1000 + 1000 + 24), "fc's weight and bias, the bias up to the next 256 bytes");
     assert_eq!(head.optimizer_bytes, 2 * head.gradient_bytes, "AdamW keeps two values a weight");

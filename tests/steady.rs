@@ -18,7 +18,7 @@ fn recorded() -> (Graph, TensorId) {
     (graph, loss)
 }
 
-fn training(gpu: &Arc<Gpu>, freeze: &Freeze, tuning: Tuning, seed: u64) -> (Session, Optimizer) {
+fn training(gpu: &Arc<Gpu>, freeze: &Freeze, tuning: &Tuning, seed: u64) -> (Session, Optimizer) {
     let (graph, loss) = recorded();
     let plan = Plan::training(&graph, loss, freeze, &Optim::sgd(0.05).momentum(0.9), tuning).unwrap();
     let params = Params::new(gpu, &graph, seed).unwrap();
@@ -36,7 +36,7 @@ fn resident_bytes() -> usize {
 fn a_steady_step_allocates_nothing_compiles_nothing_and_submits_once() {
     let _alone = ALONE.lock();
     let gpu = Arc::new(Gpu::new().unwrap());
-    for tuning in [gpu.tuning(), Tuning::portable()] {
+    for tuning in [gpu.tuning(), &Tuning::portable()] {
         let (mut session, mut optimizer) = training(&gpu, &Freeze::none(), tuning, 1);
         let run = |session: &mut Session, optimizer: &mut Optimizer, steps: u64| {
             for at in 0..steps {
@@ -98,7 +98,7 @@ fn the_same_seed_gives_bit_identical_losses() {
     let _alone = ALONE.lock();
     let losses = |seed: u64, portable: bool| -> Vec<u32> {
         let gpu = Arc::new(Gpu::new().unwrap());
-        let tuning = if portable { Tuning::portable() } else { gpu.tuning() };
+        let tuning = if portable { &Tuning::portable() } else { gpu.tuning() };
         let (mut session, mut optimizer) = training(&gpu, &Freeze::none(), tuning, seed);
         for _ in 0..30 {
             step(&mut session, &mut optimizer, 0.05);

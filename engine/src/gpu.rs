@@ -88,8 +88,8 @@ impl Gpu {
     }
 
     /// The kernel shapes that fit this adapter.
-    pub fn tuning(&self) -> Tuning {
-        self.tuning
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
     }
 
     /// The largest part of a buffer that a kernel can be given, in bytes.

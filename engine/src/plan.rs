@@ -44,7 +44,7 @@ pub struct Plan {
 impl Plan {
     /// The plan of a training step that lowers `loss`, with `freeze` (and the frozen groups of
     /// `optim`) left as they are.
-    pub fn training(graph: &Graph, loss: TensorId, freeze: &Freeze, optim: &Optim, tuning: Tuning) -> Result<Self> {
+    pub fn training(graph: &Graph, loss: TensorId, freeze: &Freeze, optim: &Optim, tuning: &Tuning) -> Result<Self> {
         optim.check()?;
         let mut freeze = freeze.clone();
         for group in optim.groups.iter().filter(|group| group.frozen) {
@@ -63,14 +63,14 @@ impl Plan {
     }
 
     /// The plan that computes `output` from the input, with everything folded that can be.
-    pub fn inference(graph: &Graph, output: TensorId, tuning: Tuning) -> Result<Self> {
+    pub fn inference(graph: &Graph, output: TensorId, tuning: &Tuning) -> Result<Self> {
         Self::build(graph, output, Purpose::Inference, &Freeze::none(), None, tuning)
     }
 
     /// The plan that computes `output` and, from a gradient of it that the host gives, the gradients
     /// of all parameters that are not frozen (a vector-Jacobian product). To get the gradient of an
     /// image, record the image as a parameter.
-    pub fn gradient(graph: &Graph, output: TensorId, freeze: &Freeze, tuning: Tuning) -> Result<Self> {
+    pub fn gradient(graph: &Graph, output: TensorId, freeze: &Freeze, tuning: &Tuning) -> Result<Self> {
         Self::build(graph, output, Purpose::Training, freeze, None, tuning)
     }
 
@@ -104,7 +104,7 @@ impl Plan {
         self.output.1
     }
 
-    fn build(graph: &Graph, output: TensorId, purpose: Purpose, freeze: &Freeze, optim: Option<&Optim>, tuning: Tuning) -> Result<Self> {
+    fn build(graph: &Graph, output: TensorId, purpose: Purpose, freeze: &Freeze, optim: Option<&Optim>, tuning: &Tuning) -> Result<Self> {
         // Sizes are computed freely from here on: nothing that passes can overflow.
         if let Some(tensor) = graph.tensors.iter().find(|tensor| tensor.shape.bytes() > LARGEST_TENSOR) {
             return Err(Error::TooLarge { tensor: tensor.name.clone(), bytes: tensor.shape.bytes(), limit: LARGEST_TENSOR });

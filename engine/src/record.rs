@@ -171,7 +171,7 @@ fn copy(from: BufferId, to: BufferId, bytes: u64) -> Request {
 pub(crate) struct Recorder<'g> {
     pub graph: &'g Graph,
     pub output: TensorId,
-    pub tuning: Tuning,
+    pub tuning: &'g Tuning,
     /// Per tensor: does a gradient of it lead to a trainable parameter?
     pub wanted: Vec<bool>,
     /// Per tensor: does some backward read its value?
@@ -187,7 +187,7 @@ pub(crate) struct Recorder<'g> {
 }
 
 impl<'g> Recorder<'g> {
-    pub fn new(graph: &'g Graph, output: TensorId, tuning: Tuning, wanted: Vec<bool>, kept: Vec<bool>) -> Self {
+    pub fn new(graph: &'g Graph, output: TensorId, tuning: &'g Tuning, wanted: Vec<bool>, kept: Vec<bool>) -> Self {
         Self {
             graph,
             output,
@@ -414,7 +414,7 @@ macro_rules! common {
             }
 
             /// The kernel shapes of this adapter.
-            pub fn tuning(&self) -> Tuning {
+            pub fn tuning(&self) -> &'g Tuning {
                 self.recorder.tuning
             }
 

@@ -66,7 +66,7 @@ pub enum Algorithm {
 }
 
 /// Kernel shapes for one class of adapter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tuning {
     /// The class they are for.
     pub class: Class,

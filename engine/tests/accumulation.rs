@@ -42,7 +42,7 @@ impl Fork {
 #[test]
 fn a_tensor_added_to_itself() {
     let fork = Fork::new(100);
-    for tuning in tunings() {
+    for tuning in &tunings() {
         for times in [2, 3] {
             let mut bench = Bench::default();
             let x = bench.image("x", &fork.x);
@@ -63,7 +63,7 @@ fn a_tensor_added_to_itself() {
 #[test]
 fn a_shortcut_around_a_convolution() {
     let fork = Fork::new(101);
-    for tuning in tunings() {
+    for tuning in &tunings() {
         for shortcut_first in [false, true] {
             let mut bench = Bench::default();
             let x = bench.image("x", &fork.x);
@@ -82,7 +82,7 @@ fn a_shortcut_around_a_convolution() {
 #[test]
 fn two_convolutions() {
     let (fork, other) = (Fork::new(102), Fork::new(103));
-    for tuning in tunings() {
+    for tuning in &tunings() {
         let mut bench = Bench::default();
         let x = bench.image("x", &fork.x);
         let (a, b) = (Fork::conv(&mut bench, "a", x, &fork.w), Fork::conv(&mut bench, "b", x, &other.w));
@@ -110,7 +110,7 @@ fn a_shortcut_around_every_other_op() {
     };
     let relu = |bench: &mut Bench, x| bench.graph.record(Relu { activation: Activation::Relu }, "relu", &[x]).unwrap();
     let rectified = frostline_twin::activation::Activation::Relu.backward(&fork.dy, &fork.x);
-    let check = |what: &str, branch: &dyn Fn(&mut Bench, TensorId) -> TensorId, through: &Value, tuning: Tuning| {
+    let check = |what: &str, branch: &dyn Fn(&mut Bench, TensorId) -> TensorId, through: &Value, tuning: &Tuning| {
         for shortcut_first in [false, true] {
             let mut bench = Bench::default();
             let x = bench.image("x", &fork.x);
@@ -121,7 +121,7 @@ fn a_shortcut_around_every_other_op() {
             ran.check_gradient(what, "x", &sum(through, &Value::exact(&fork.dy)));
         }
     };
-    for tuning in tunings() {
+    for tuning in &tunings() {
         check("max_pool2d", &pool, &max_pool2d::backward(&fork.dy, &pooled.pixel, SHAPE), tuning);
         check("depthwise_conv2d", &depthwise, &depthwise_conv2d::backward_input(&fork.dy, &w, SHAPE, 1, [1; 4]), tuning);
         check("relu", &relu, &rectified, tuning);
@@ -133,7 +133,7 @@ fn a_shortcut_around_every_other_op() {
 fn a_shortcut_around_a_batch_norm() {
     let fork = Fork::new(106);
     let norm = common::norm::Norm::random(&mut cases::rng(107), 5);
-    for tuning in tunings() {
+    for tuning in &tunings() {
         let mut bench = Bench::default();
         let x = bench.image("x", &fork.x);
         let [weight, bias, mean, var] = norm.record(&mut bench, "bn");
@@ -166,7 +166,7 @@ fn two_readers_of_pooled_features() {
 #[test]
 fn gradients_of_parameters_come_home() {
     let fork = Fork::new(110);
-    for tuning in tunings() {
+    for tuning in &tunings() {
         let mut bench = Bench::default();
         let [a, b, c] = ["a", "b", "c"].map(|name| bench.parameter(name, image(&fork.x), &fork.x));
         let twice = bench.graph.add(a, a, "twice").unwrap();

@@ -38,7 +38,7 @@ impl Layer {
     }
 
     /// Which statistics are used is the planner's choice, from the mode.
-    fn check(&self, stats: Stats, twin: Twin, tuning: Tuning) {
+    fn check(&self, stats: Stats, twin: Twin, tuning: &Tuning) {
         let (x, parameters) = (&self.x, self.norm.parameters());
         let what = format!("batch_norm {:?} {stats:?} {twin:?} {tuning:?}", x.shape);
         let ran = self.bench.run(self.y, &self.dy, &mode(stats), tuning);
@@ -76,7 +76,7 @@ fn check_all(stats: Stats, shapes: &[[usize; 4]], activations: &[(Activation, Tw
         let x = cases::uniform(&mut cases::rng(80 + seed as u64), shape, -2.0..3.0);
         for &(activation, twin) in activations {
             let layer = Layer::new(x.clone(), activation, seed as u64);
-            for tuning in tunings() {
+            for tuning in &tunings() {
                 layer.check(stats, twin, tuning);
             }
         }

@@ -31,7 +31,7 @@ impl Conv {
         Self { case, x, w, dy, bench, y }
     }
 
-    fn check(&self, tuning: Tuning) {
+    fn check(&self, tuning: &Tuning) {
         let (case, x, w, dy) = (self.case, &self.x, &self.w, &self.dy);
         let ran = self.bench.run(self.y, dy, &Freeze::none(), tuning);
         let what = format!("{case:?} {:?}", tuning.class);
@@ -44,7 +44,7 @@ impl Conv {
 fn check_all(cases: impl IntoIterator<Item = ConvCase>) {
     for (seed, case) in cases.into_iter().enumerate() {
         let conv = Conv::new(case, seed as u64);
-        for tuning in tunings() {
+        for tuning in &tunings() {
             conv.check(tuning);
         }
     }
@@ -116,7 +116,7 @@ fn bias() {
     let y = bench.graph.record(Conv2d { stride: 2, padding, bias: true, ..Default::default() }, "conv", &inputs).unwrap();
     let epilogue = frostline_twin::epilogue::Epilogue { shift: Some(&b), ..Default::default() };
     let expected = conv2d::forward_fused(&conv.x, &conv.w, 2, conv.case.padding, &epilogue);
-    for tuning in tunings() {
+    for tuning in &tunings() {
         let ran = bench.run(y, &conv.dy, &Freeze::none(), tuning);
         ran.check_output("conv with bias", &expected);
         ran.check_gradient("conv with bias", "b", &bias_gradient(&conv.dy));
@@ -141,7 +141,7 @@ fn bias_gradient(dy: &Array) -> frostline_twin::Value {
 fn a_frozen_input_dispatches_nothing_and_changes_nothing() {
     let conv = Conv::new(case(2, [5, 6], [5, 4], [3, 3], 1, [1; 4]), 4);
     let kernels: [(&str, &[&str]); 2] = [("x", &["conv2d.backward_input"]), ("w", &["conv2d.backward_weight"])];
-    for tuning in tunings() {
+    for tuning in &tunings() {
         conv.bench.check_subsets(conv.y, &conv.dy, &Freeze::none(), tuning, &kernels);
     }
 }

@@ -33,7 +33,7 @@ impl Depthwise {
 
     fn check(&self) {
         let (case, x, w, dy) = (self.case, &self.x, &self.w, &self.dy);
-        for tuning in tunings() {
+        for tuning in &tunings() {
             let ran = self.bench.run(self.y, dy, &Freeze::none(), tuning);
             let what = format!("{case:?} {tuning:?}");
             ran.check_output(&what, &depthwise_conv2d::forward(x, w, case.stride, case.padding));

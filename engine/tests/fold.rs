@@ -71,7 +71,7 @@ fn a_frozen_batch_norm_goes_into_the_convolution() {
     let frozen = ["bn.weight", "bn.bias"];
     for (residual, activation, twin) in FORMS {
         let block = Block::new(residual, activation);
-        for tuning in tunings() {
+        for tuning in &tunings() {
             let what = format!("conv + bn, residual {residual}, {activation:?}, {tuning:?}");
             let ran = block.bench.run(block.y, &block.dy, &Freeze::names(frozen), tuning);
             ran.check_output(&what, &block.expected(residual, twin));
@@ -133,7 +133,7 @@ fn batch_statistics_with_addition_and_activation() {
             y = bench.graph.record(Relu { activation }, "act", &[y]).unwrap();
         }
         let what = format!("bn with batch statistics, residual {residual}, {activation:?}");
-        for tuning in tunings() {
+        for tuning in &tunings() {
             let ran = bench.run(y, &block.dy, &Freeze::none(), tuning);
             assert_eq!((ran.count("batch_norm.forward"), ran.count("add.forward"), ran.count("relu.forward")), (1, 0, 0), "{what}");
             let parameters = block.norm.parameters();
@@ -168,7 +168,7 @@ fn a_frozen_batch_norm_goes_into_a_depthwise_convolution() {
             y = bench.graph.record(Relu { activation }, "act", &[y]).unwrap();
         }
         let normalised = norm.apply_running(&depthwise_conv2d::forward(&x, &w, 1, [1; 4]));
-        for tuning in tunings() {
+        for tuning in &tunings() {
             let what = format!("depthwise + bn, {activation:?}, {tuning:?}");
             let ran = bench.run(y, &dy, &Freeze::names(["bn.weight", "bn.bias"]), tuning);
             ran.check_output(&what, &Value::build(&X, |i| twin.apply(normalised.at([i]))));
@@ -187,7 +187,7 @@ fn a_frozen_batch_norm_goes_into_a_depthwise_convolution() {
 fn inference_runs_convolutions_only() {
     for (residual, activation, twin) in FORMS {
         let block = Block::new(residual, activation);
-        for tuning in tunings() {
+        for tuning in &tunings() {
             let mut graph = block.bench.graph.clone();
             // The output itself is the host's; a pooling keeps the block inside.
             let y = graph.max_pool2d(block.y, "out", 1, 1, 0).unwrap();
@@ -222,7 +222,7 @@ fn batch_norm_and_relu_are_computed_again_in_backward() {
     let conv = Conv2d { stride: 1, padding: Padding::all(1), ..Default::default() };
     let y = bench.graph.record(conv, "conv", &[rectified, w_id]).unwrap();
     let a = forward(&x, &norm.parameters(), &statistics(&x), None, Twin::Relu);
-    for tuning in tunings() {
+    for tuning in &tunings() {
         let ran = bench.run(y, &dy, &Freeze::none(), tuning);
         assert_eq!(ran.count("batch_norm.forward"), 2, "once forward, once in backward: {:?}", ran.kernels);
         ran.check_output("conv of bn", &chained(|a, w| conv2d::forward(a, w, 1, [1; 4]), &a, &w));

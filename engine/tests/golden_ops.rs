@@ -74,7 +74,7 @@ fn every_operation() {
     let file: SafeFile = safetensors::read(path).unwrap();
     let cases: Json = serde_json::from_str(&file.metadata["cases"]).unwrap();
     for json in cases.as_array().unwrap() {
-        for tuning in tunings() {
+        for tuning in &tunings() {
             let outputs = run(Case { json, bench: Bench::default() }, tuning);
             let name = json["name"].as_str().unwrap();
             assert_eq!(outputs.len(), json["outputs"].as_object().unwrap().len(), "{name}: a stored tensor was left out");
@@ -87,7 +87,7 @@ fn every_operation() {
     }
 }
 
-fn run(mut case: Case<'_>, tuning: Tuning) -> Outputs {
+fn run(mut case: Case<'_>, tuning: &Tuning) -> Outputs {
     match case.json["op"].as_str().unwrap() {
         "conv2d" | "depthwise_conv2d" => convolution(&mut case, tuning),
         "batch_norm" => batch_norm(&mut case, tuning),
@@ -136,7 +136,7 @@ fn outputs<const N: usize>(ran: &Ran, y: Value, gradients: [(&'static str, &str,
     std::iter::once(("y", ran.output.clone(), y)).chain(gradients).collect()
 }
 
-fn convolution(case: &mut Case<'_>, tuning: Tuning) -> Outputs {
+fn convolution(case: &mut Case<'_>, tuning: &Tuning) -> Outputs {
     let (stride, pad) = case.window();
     let (x, w, dy) = (case.input("x"), case.input("w"), case.grad_output());
     if case.json["op"] == "conv2d" {
@@ -156,7 +156,7 @@ fn convolution(case: &mut Case<'_>, tuning: Tuning) -> Outputs {
     }
 }
 
-fn batch_norm(case: &mut Case<'_>, tuning: Tuning) -> Outputs {
+fn batch_norm(case: &mut Case<'_>, tuning: &Tuning) -> Outputs {
     let training = case.json["attributes"]["training"].as_bool().unwrap();
     let [eps, momentum] = ["eps", "momentum"].map(|name| case.number(name) as f32);
     let [x, gamma, beta, mean, var] = ["x", "gamma", "beta", "running_mean", "running_var"].map(|key| case.input(key));
@@ -190,7 +190,7 @@ fn batch_norm(case: &mut Case<'_>, tuning: Tuning) -> Outputs {
     outputs
 }
 
-fn activation(case: &mut Case<'_>, activation: ops::Activation, twin: Activation, tuning: Tuning) -> Outputs {
+fn activation(case: &mut Case<'_>, activation: ops::Activation, twin: Activation, tuning: &Tuning) -> Outputs {
     let input = case.image("x");
     let y = case.record(Relu { activation }, &[input]);
     let (x, dy) = (case.input("x"), case.grad_output());
@@ -198,7 +198,7 @@ fn activation(case: &mut Case<'_>, activation: ops::Activation, twin: Activation
     outputs(&ran, twin.forward(&x), [("dx", "x", twin.backward(&dy, &x))])
 }
 
-fn loss(case: &mut Case<'_>, tuning: Tuning) -> Outputs {
+fn loss(case: &mut Case<'_>, tuning: &Tuning) -> Outputs {
     let smoothing = case.number("label_smoothing");
     let labels = case.json["attributes"]["labels"].as_array().unwrap().iter();
     // −100 is PyTorch's label of a row that does not count.

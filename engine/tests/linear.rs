@@ -25,7 +25,7 @@ fn shapes() {
         let b = cases::uniform(&mut rng, &[c_out], -1.0..1.0);
         let dy = cases::uniform(&mut rng, &[rows, c_out], -1.0..1.0);
         let (bench, y) = bench(&x, &w, &b);
-        for tuning in tunings() {
+        for tuning in &tunings() {
             let ran = bench.run(y, &dy, &Freeze::none(), tuning);
             let what = format!("linear {rows}x{c_in} -> {c_out} {:?}", tuning.class);
             ran.check_output(&what, &linear::forward(&x, &w, Some(&b)));

@@ -26,7 +26,7 @@ pub static GPU: LazyLock<Arc<Gpu>> =
 
 /// The tunings that convolutions are tested with: the one for any adapter, and this adapter's.
 pub fn tunings() -> Vec<Tuning> {
-    let mut tunings = vec![Tuning::portable(), GPU.tuning()];
+    let mut tunings = vec![Tuning::portable(), GPU.tuning().clone()];
     tunings.dedup();
     tunings
 }
@@ -138,7 +138,7 @@ impl Bench {
     }
 
     /// Runs forward to `output` and backward from the gradient `dy` of it.
-    pub fn run(&self, output: TensorId, dy: &Array, freeze: &Freeze, tuning: Tuning) -> Ran {
+    pub fn run(&self, output: TensorId, dy: &Array, freeze: &Freeze, tuning: &Tuning) -> Ran {
         let mut graph = self.graph.clone();
         let output = match graph.shape(output) {
             Shape::Image { .. } => graph.record(IDENTITY, "out of the pool", &[output]).expect("a 1×1 window fits"),
@@ -167,7 +167,7 @@ impl Bench {
     /// Runs with every proper subset of `inputs` frozen besides `freeze`. A gradient that is still
     /// wanted must not change by a bit; one that is not wanted must have no kernel. `inputs` holds
     /// each parameter with the backward kernels that only it needs.
-    pub fn check_subsets(&self, output: TensorId, dy: &Array, freeze: &Freeze, tuning: Tuning, inputs: &[(&str, &[&str])]) {
+    pub fn check_subsets(&self, output: TensorId, dy: &Array, freeze: &Freeze, tuning: &Tuning, inputs: &[(&str, &[&str])]) {
         let full = self.run(output, dy, freeze, tuning);
         assert_eq!(full.gradients.len(), inputs.len(), "every input trains: {:?}", full.gradients.keys());
         for subset in 1..(1 << inputs.len()) - 1 {
