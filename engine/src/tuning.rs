@@ -1,9 +1,16 @@
 //! The one table that picks kernel shapes for an adapter.
 
+mod measured;
+
+pub use measured::Measured;
+
 use frostline_shaders::Share;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What kind of adapter the kernels are to be shaped for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// A processor that has subgroups (llvmpipe, SwiftShader): weights are handed round.
     Subgroup {
@@ -15,7 +22,7 @@ pub enum Class {
 }
 
 /// The tile of a convolution kernel (see the constants of `conv2d.wgsl`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tile {
     /// Channels a lane computes.
     pub tm: u32,
@@ -26,7 +33,8 @@ pub struct Tile {
 }
 
 /// Which gradient, or the value itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pass {
     /// y.
     Forward,
@@ -37,7 +45,7 @@ pub enum Pass {
 }
 
 /// A convolution as the table sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Conv {
     /// What is computed.
     pub pass: Pass,
@@ -59,14 +67,15 @@ pub struct Conv {
 }
 
 /// How a convolution is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Algorithm {
     /// `conv2d.wgsl`.
     Direct(Tile),
 }
 
 /// Kernel shapes for one class of adapter.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {
     /// The class they are for.
     pub class: Class,
@@ -75,17 +84,22 @@ pub struct Tuning {
     pub textures: bool,
     /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
     pub fill: usize,
+    /// Multiply-accumulates after which a step goes on in a further submission, so that none runs
+    /// into the driver's time-out; none: a step is one submission, however long.
+    pub submit_macs: Option<u64>,
+    /// Measured choices that go before the table's.
+    pub measured: Option<Arc<Measured>>,
 }
 
 impl Tuning {
     /// Kernels without subgroups.
     pub fn portable() -> Self {
-        Self { class: Class::Portable, textures: false, fill: 16 }
+        Self { class: Class::Portable, textures: false, fill: 16, submit_macs: None, measured: None }
     }
 
     /// Kernels for subgroups of `size` lanes.
     pub fn subgroup(size: u32) -> Self {
-        Self { class: Class::Subgroup { size }, textures: true, fill: 16 }
+        Self { class: Class::Subgroup { size }, textures: true, fill: 16, submit_macs: None, measured: None }
     }
 
     /// Which snippet shares the weights.
@@ -104,8 +118,13 @@ impl Tuning {
         }
     }
 
-    /// How `conv` is to be computed.
+    /// How `conv` is to be computed: as was measured to be best here, if it was, else by the table.
     pub fn conv(&self, conv: &Conv) -> Algorithm {
+        self.measured.as_ref().and_then(|measured| measured.choice(conv)).unwrap_or_else(|| self.table(conv))
+    }
+
+    /// What the committed table says about `conv`.
+    pub fn table(&self, conv: &Conv) -> Algorithm {
         Algorithm::Direct(match conv.pass {
             Pass::Forward => self.direct(conv.width, conv.c_out),
             Pass::BackwardInput => self.direct(conv.width, conv.c_in),

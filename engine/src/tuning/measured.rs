@@ -1,0 +1,75 @@
+//! Choices that were measured on the adapter at hand, in place of the table's.
+
+use super::{Algorithm, Conv};
+use indexmap::IndexMap;
+
+/// The fastest algorithm per class of convolutions, as `examples/tune.rs` measures it.
+///
+/// All candidates are within the same bounds of error, but they add in different orders: a loss
+/// curve has the same bits only under the same choices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    choices: IndexMap<Conv, Algorithm>,
+}
+
+impl Measured {
+    /// Chooses `algorithm` for the class of `conv`.
+    pub fn insert(&mut self, conv: &Conv, algorithm: Algorithm) {
+        self.choices.insert(conv.class(), algorithm);
+    }
+
+    /// What was measured to be fastest for the class of `conv`, if it was measured.
+    pub fn choice(&self, conv: &Conv) -> Option<Algorithm> {
+        self.choices.get(&conv.class()).copied()
+    }
+
+    /// Classes and their choices, in the order of measuring.
+    pub fn iter(&self) -> impl Iterator<Item = (&Conv, &Algorithm)> {
+        self.choices.iter()
+    }
+
+    /// How many classes were measured.
+    pub fn len(&self) -> usize {
+        self.choices.len()
+    }
+
+    /// Was nothing measured?
+    pub fn is_empty(&self) -> bool {
+        self.choices.is_empty()
+    }
+}
+
+impl Conv {
+    /// The convolution that stands for all that are tuned together: rows (and the one long row of
+    /// a 1×1 convolution) are rounded up to a power of two, so that another batch of the same
+    /// network finds its choice. The width stays: strips fit a row or do not.
+    pub fn class(&self) -> Conv {
+        let long = self.kh == 1 && self.kw == 1 && self.rows == 1;
+        let width = if long { self.width.next_power_of_two() } else { self.width };
+        Conv { width, rows: self.rows.next_power_of_two(), ..*self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuning::{Pass, Tile, Tuning};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_choice_holds_for_its_class_and_no_other() {
+        let conv = Conv { pass: Pass::Forward, kh: 3, kw: 3, stride: 1, c_in: 64, c_out: 64, width: 56, rows: 8 * 56 };
+        let mut tuning = Tuning::subgroup(8);
+        let chosen = Algorithm::Direct(Tile { tm: 4, pw: 2, u: 1 });
+        assert_ne!(tuning.conv(&conv), chosen);
+        let mut measured = Measured::default();
+        measured.insert(&conv, chosen);
+        tuning.measured = Some(Arc::new(measured));
+        assert_eq!(tuning.conv(&conv), chosen);
+        assert_eq!(tuning.conv(&Conv { rows: 7 * 56, ..conv }), chosen, "7 and 8 images are one class");
+        let table = Tuning::subgroup(8);
+        for other in [Conv { rows: 4 * 56, ..conv }, Conv { width: 28, ..conv }, Conv { c_out: 128, ..conv }] {
+            assert_eq!(tuning.conv(&other), table.conv(&other));
+        }
+    }
+}
