@@ -4,7 +4,7 @@
 //! out of it with naga, so that Rust never says them a second time.
 
 use crate::error::{Error, Result};
-use frostline_shaders::Share;
+use frostline_shaders::{Format, Share};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
 use wgpu::naga;
@@ -34,8 +34,15 @@ pub struct Variant {
     pub constants: Vec<(&'static str, u32)>,
     /// How weights are shared.
     pub share: Share,
-    /// Bindings that are textures.
-    pub textures: Vec<&'static str>,
+    /// Bindings that are not kept as their file declares them.
+    pub formats: Vec<(&'static str, Format)>,
+}
+
+impl Variant {
+    /// How the binding `name` is kept.
+    pub fn format(&self, name: &str) -> Format {
+        self.formats.iter().find(|(known, _)| *known == name).map_or(Format::Single, |(_, format)| *format)
+    }
 }
 
 /// How a kernel uses a binding.
@@ -73,7 +80,7 @@ impl Scalar {
 pub struct Reflection {
     /// Binding index and access by name.
     pub bindings: BTreeMap<String, (u32, Access)>,
-    /// Bindings that may be textures: arrays of `vec4f` that are only read or only written.
+    /// Bindings that may have another format: arrays of `vec4f` that are only read or only written.
     pub texels: BTreeSet<String>,
     /// Bindings that this entry point stores to. One that is writable for the sake of another entry
     /// point of the file may only be read here.
@@ -181,7 +188,7 @@ fn compile(device: &wgpu::Device, variant: &Variant, stored_params: bool) -> Res
     let kernel = variant.kernel;
     let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
     let text =
-        frostline_shaders::source(kernel.file, &variant.constants, variant.share, &variant.textures).map_err(|e| fail(e.to_string()))?;
+        frostline_shaders::source(kernel.file, &variant.constants, variant.share, &variant.formats).map_err(|e| fail(e.to_string()))?;
     let text = if stored_params { frostline_shaders::stored_params(&text) } else { text };
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.file), source: wgpu::ShaderSource::Wgsl(text.into()) };
@@ -195,7 +202,7 @@ fn compile(device: &wgpu::Device, variant: &Variant, stored_params: bool) -> Res
         .map(|(name, &(binding, access))| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: binding_type(access, stored_params, variant.textures.iter().any(|texture| texture == name)),
+            ty: binding_type(access, stored_params, variant.format(name)),
             count: None,
         })
         .collect();
@@ -220,20 +227,20 @@ fn compile(device: &wgpu::Device, variant: &Variant, stored_params: bool) -> Res
     }
 }
 
-fn binding_type(access: Access, stored_params: bool, texture: bool) -> wgpu::BindingType {
+fn binding_type(access: Access, stored_params: bool, format: Format) -> wgpu::BindingType {
     let view_dimension = wgpu::TextureViewDimension::D2;
     let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
-    match (access, texture) {
+    match (access, format) {
         (Access::Params, _) if stored_params => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
         (Access::Params, _) => buffer(wgpu::BufferBindingType::Uniform),
-        (Access::Read, false) => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
-        (Access::Write, false) => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
-        (Access::Read, true) => wgpu::BindingType::Texture {
+        (Access::Read, Format::Single | Format::Half) => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
+        (Access::Write, Format::Single | Format::Half) => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
+        (Access::Read, Format::Texture) => wgpu::BindingType::Texture {
             sample_type: wgpu::TextureSampleType::Float { filterable: false },
             view_dimension,
             multisampled: false,
         },
-        (Access::Write, true) => {
+        (Access::Write, Format::Texture) => {
             let (access, format) = (wgpu::StorageTextureAccess::WriteOnly, wgpu::TextureFormat::Rgba32Float);
             wgpu::BindingType::StorageTexture { access, format, view_dimension }
         }

@@ -42,6 +42,7 @@ pub mod plan;
 pub mod record;
 pub mod session;
 pub mod shape;
+mod storage;
 mod store;
 pub mod tuning;
 

@@ -62,7 +62,7 @@ pub(crate) fn assign(buffers: &[Buffer], lifetimes: &[Option<Lifetime>], dispatc
         // The largest first: it is the hardest to place.
         starts[at].sort_by_key(|&id| (std::cmp::Reverse(buffers[id].bytes), id));
         for &id in &starts[at] {
-            let Buffer { bytes, texture, .. } = buffers[id];
+            let (bytes, texture) = (buffers[id].bytes, buffers[id].is_texture());
             let alike = || free.iter().copied().filter(|&slot| pool.slots[slot].1 == texture);
             let fitting = alike().filter(|&slot| pool.slots[slot].0 >= bytes).min_by_key(|&slot| (pool.slots[slot], slot));
             let slot = fitting.or_else(|| alike().max_by_key(|&slot| (pool.slots[slot], slot))).unwrap_or_else(|| {
@@ -81,11 +81,14 @@ pub(crate) fn assign(buffers: &[Buffer], lifetimes: &[Option<Lifetime>], dispatc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use frostline_shaders::Format;
 
     #[test]
     fn buffers_alive_together_never_share_a_slot() {
-        let buffers: Vec<Buffer> =
-            [64, 32, 64, 128].iter().map(|&bytes| Buffer { label: String::new(), bytes, home: Home::Pool, texture: false }).collect();
+        let buffers: Vec<Buffer> = [64, 32, 64, 128]
+            .iter()
+            .map(|&bytes| Buffer { label: String::new(), bytes, home: Home::Pool, format: Format::Single })
+            .collect();
         let life = |first, last| Some(Lifetime { first, last });
         let pool = assign(&buffers, &[life(0, 1), life(1, 2), life(2, 3), life(3, 4)], 5);
         assert_eq!(pool.slot_of[0], pool.slot_of[2], "the first is free when the third starts");

@@ -11,6 +11,7 @@ use crate::ops::Activation;
 use crate::optim::{self, Optim};
 use crate::record::{Backward, Buffer, BufferId, Dispatch, Forward, Home, NOTHING, Phase, Recorder, gradient_of, saved_by};
 use crate::shape::Shape;
+use crate::storage;
 use crate::tuning::Tuning;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -159,9 +160,9 @@ impl Plan {
         let output_buffer = recorder.value(output);
         let history = saved_by(&recorder, output, "history");
         let host: Vec<BufferId> = [output_buffer].into_iter().chain(history).chain(labels.map(|(id, ..)| id)).collect();
-        recorder.choose_textures(&host)?;
         let weight_copies = (0..recorder.buffers.len()).filter(|&id| recorder.is_weight_copy(id)).collect();
-        let (buffers, mut dispatches) = (recorder.buffers, recorder.dispatches);
+        let (mut buffers, mut dispatches) = (recorder.buffers, recorder.dispatches);
+        storage::choose(&mut buffers, &mut dispatches, tuning, &host)?;
         // Prologue first; the order within each phase stays.
         dispatches.sort_by_key(|dispatch| dispatch.phase != Phase::Prologue);
         let lifetimes = lifetimes(&buffers, &dispatches);

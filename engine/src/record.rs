@@ -8,6 +8,7 @@ use crate::graph::{Graph, Node, Role, TensorId};
 use crate::kernel::{Kernel, Scalar, Variant, reflect};
 use crate::shape::Shape;
 use crate::tuning::Tuning;
+use frostline_shaders::Format;
 use std::collections::HashMap;
 
 /// A virtual buffer of a plan.
@@ -18,9 +19,6 @@ pub struct BufferId(pub(crate) u32);
 pub const NOTHING: BufferId = BufferId(u32::MAX);
 
 static COPY: Kernel = Kernel { file: "copy", entry: "forward" };
-
-/// 16,384 rows of 1,024 texels: what every adapter allows.
-const LARGEST_TEXTURE: u64 = 16_384 * 16 * frostline_shaders::TEXELS_PER_ROW as u64;
 
 /// Where a virtual buffer lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +50,14 @@ pub struct Buffer {
     pub bytes: u64,
     /// Where it lives.
     pub home: Home,
-    /// Whether it is a texture of `vec4f` texels rather than a buffer.
-    pub texture: bool,
+    /// How it is kept.
+    pub format: Format,
+}
+
+impl Buffer {
+    pub(crate) fn is_texture(&self) -> bool {
+        self.format == Format::Texture
+    }
 }
 
 /// When a dispatch runs.
@@ -215,7 +219,7 @@ impl<'g> Recorder<'g> {
     }
 
     pub fn buffer(&mut self, label: impl Into<String>, bytes: u64, home: Home) -> BufferId {
-        self.buffers.push(Buffer { label: label.into(), bytes, home, texture: false });
+        self.buffers.push(Buffer { label: label.into(), bytes, home, format: Format::Single });
         BufferId(self.buffers.len() as u32 - 1)
     }
 
@@ -277,34 +281,6 @@ impl<'g> Recorder<'g> {
         copy
     }
 
-    /// Turns into textures what only kernels touch, and only as arrays of `vec4f`; `host` stays.
-    pub fn choose_textures(&mut self, host: &[BufferId]) -> Result<()> {
-        if !self.tuning.textures {
-            return Ok(());
-        }
-        for (id, buffer) in self.buffers.iter_mut().enumerate() {
-            let inside = matches!(buffer.home, Home::Pool | Home::Plan) && !host.contains(&BufferId(id as u32));
-            buffer.texture = inside && buffer.bytes <= LARGEST_TEXTURE;
-        }
-        for dispatch in &self.dispatches {
-            let reflection = reflect(dispatch.variant.kernel)?;
-            for (_, id) in dispatch.bindings.iter().filter(|(name, id)| *id != NOTHING && !reflection.texels.contains(*name)) {
-                self.buffers[id.0 as usize].texture = false;
-            }
-        }
-        for dispatch in &mut self.dispatches {
-            let reflection = reflect(dispatch.variant.kernel)?;
-            // What is not used is a texture too: one kernel then serves with and without it.
-            let absent = |name: &str| reflection.texels.contains(name) && !reflection.written.contains(name);
-            let textures = dispatch.bindings.iter().filter(|(name, id)| match *id {
-                NOTHING => absent(name),
-                BufferId(id) => self.buffers[id as usize].texture,
-            });
-            dispatch.variant.textures = textures.map(|(name, _)| *name).collect();
-        }
-        Ok(())
-    }
-
     /// Is this a copy of a weight, made for reading?
     pub fn is_weight_copy(&self, id: usize) -> bool {
         self.published.values().any(|copy| copy.0 as usize == id)
@@ -329,27 +305,22 @@ impl<'g> Recorder<'g> {
                 return Err(wrong(format!("binding `{name}` was not given")));
             }
         }
-        let (mut bytes_read, mut bytes_written) = (0, 0);
-        for (name, buffer) in &request.bindings {
-            if !reflection.bindings.contains_key(*name) {
-                return Err(wrong(format!("there is no binding `{name}`")));
-            }
-            let bytes = if *buffer == NOTHING { 0 } else { self.buffers[buffer.0 as usize].bytes };
-            if reflection.written.contains(*name) { bytes_written += bytes } else { bytes_read += bytes }
+        if let Some((name, _)) = request.bindings.iter().find(|(name, _)| !reflection.bindings.contains_key(*name)) {
+            return Err(wrong(format!("there is no binding `{name}`")));
         }
         if let Some((name, _)) = request.params.iter().find(|(name, _)| !reflection.fields.contains_key(*name)) {
             return Err(wrong(format!("Params has no field `{name}`")));
         }
         self.dispatches.push(Dispatch {
-            variant: Variant { kernel: request.kernel, constants: request.constants, share: self.tuning.share(), textures: vec![] },
+            variant: Variant { kernel: request.kernel, constants: request.constants, share: self.tuning.share(), formats: vec![] },
             layer: layer.to_owned(),
             phase,
             bindings: request.bindings,
             params: request.params,
             grid: request.grid,
             macs: request.macs,
-            bytes_read,
-            bytes_written,
+            bytes_read: 0,
+            bytes_written: 0,
         });
         Ok(())
     }

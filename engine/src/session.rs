@@ -10,6 +10,7 @@ use crate::params::Params;
 use crate::plan::Plan;
 use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
 use crate::store::Store;
+use frostline_shaders::Format;
 use std::sync::Arc;
 
 /// Uniforms start at multiples of this on every adapter.
@@ -77,7 +78,11 @@ impl Session {
             plan.pool.slots.iter().map(|&(bytes, texture)| Store::new(gpu, "activations", bytes, texture)).collect::<Result<Vec<_>>>()?;
         let mut owned = vec![];
         for buffer in &plan.buffers {
-            owned.push(if buffer.home == Home::Plan { Some(Store::new(gpu, &buffer.label, buffer.bytes, buffer.texture)?) } else { None });
+            owned.push(if buffer.home == Home::Plan {
+                Some(Store::new(gpu, &buffer.label, buffer.bytes, buffer.is_texture())?)
+            } else {
+                None
+            });
         }
         let gradients = if plan.trainable.is_empty() { None } else { Some(gpu.storage("gradients", plan.trainable.bytes())?) };
         let uniform_bytes = UNIFORM * plan.dispatches.len() as u64;
@@ -123,7 +128,7 @@ impl Session {
                 Access::Params => Place::Buffer(&self.uniforms, at as u64 * UNIFORM, UNIFORM),
                 Access::Read | Access::Write => {
                     let id = dispatch.bindings.iter().find(|(bound, _)| bound == name).map_or(NOTHING, |(_, id)| *id);
-                    let texture = dispatch.variant.textures.iter().any(|texture| texture == name);
+                    let texture = dispatch.variant.format(name) == Format::Texture;
                     self.resolve(id, params, optimizer)?.unwrap_or(whole(&nothing[texture as usize], 0))
                 }
             };

@@ -9,19 +9,19 @@
 //! - a line `const NAME: u32 = 8;` may get another value from the host. Register-tile sizes must
 //!   be constants (WGSL has no run-time sized private arrays), so this is the one way to tune.
 //! - a loop marked `//!unroll` is written out (see the module of that name for why).
-//! - bindings that the host keeps in textures are rewritten to loads and stores of texels.
+//! - bindings that the host keeps in textures or as 16-bit floats are rewritten ([`Format`]).
 //! - for Mesa's software driver, `Params` is read from storage ([`stored_params()`] says why).
 #![forbid(unsafe_code)]
 
 mod constants;
 mod files;
+mod format;
 mod stored_params;
-mod texture;
 mod unroll;
 
 pub use files::FILES;
+pub use format::{Format, TEXELS_PER_ROW};
 pub use stored_params::stored_params;
-pub use texture::TEXELS_PER_ROW;
 
 /// How the lanes that need the same weights get them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,8 +64,8 @@ pub fn raw(path: &str) -> Result<&'static str, Error> {
 }
 
 /// The text of `shaders/<file>.wgsl` as the driver sees it: constants set, snippets appended, the
-/// bindings `textures` turned into textures, marked loops written out.
-pub fn source(file: &str, constants: &[(&str, u32)], share: Share, textures: &[&str]) -> Result<String, Error> {
+/// bindings of `formats` rewritten, marked loops written out.
+pub fn source(file: &str, constants: &[(&str, u32)], share: Share, formats: &[(&str, Format)]) -> Result<String, Error> {
     let text = raw(&format!("{file}.wgsl"))?;
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for &(name, value) in constants {
@@ -83,8 +83,9 @@ pub fn source(file: &str, constants: &[(&str, u32)], share: Share, textures: &[&
         }
     }
     let mut text = lines.join("\n");
-    if !textures.is_empty() {
-        text = texture::textures(&text, textures) + "\n" + raw("shared/texel.wgsl")?;
+    text = format::rewrite(&text, formats);
+    if formats.iter().any(|(_, format)| *format == Format::Texture) {
+        text = text + "\n" + raw("shared/texel.wgsl")?;
     }
     Ok(unroll::unroll(&text))
 }

@@ -1,4 +1,4 @@
-//! `Params` in storage: the third expansion, for Mesa's software driver.
+//! `Params` in storage: an expansion for Mesa's software driver.
 //!
 //! Lavapipe (seen in Mesa 22.3, in `update_inline_shader_state`) builds a large kernel anew at every
 //! dispatch, with the values of its uniforms written in, if that lets it write loops out, and keeps

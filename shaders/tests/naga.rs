@@ -1,6 +1,6 @@
 //! Every shader passes naga's validation, in every shape that the host gives it. No GPU needed.
 
-use frostline_shaders::{FILES, Share, raw, source, stored_params};
+use frostline_shaders::{FILES, Format, Share, raw, source, stored_params};
 use naga::valid::{Capabilities, SubgroupOperationSet, ValidationFlags, Validator};
 
 /// Parses and validates one text; panics with naga's own message, which names line and column.
@@ -8,8 +8,8 @@ fn validate(file: &str, constants: &[(&str, u32)], share: Share) -> naga::Module
     validate_with(file, constants, share, &[])
 }
 
-fn validate_with(file: &str, constants: &[(&str, u32)], share: Share, textures: &[&str]) -> naga::Module {
-    let text = source(file, constants, share, textures).expect("the source");
+fn validate_with(file: &str, constants: &[(&str, u32)], share: Share, formats: &[(&str, Format)]) -> naga::Module {
+    let text = source(file, constants, share, formats).expect("the source");
     let stored = stored_params(&text);
     assert!(!stored.contains("var<uniform>"), "{file} has uniforms that Mesa's software driver would build it anew for");
     validate_text(&stored, &format!("{file} {constants:?} {share:?} with stored parameters"), share);
@@ -21,6 +21,10 @@ fn validate_text(text: &str, what: &str, share: Share) -> naga::Module {
     let mut capabilities = Capabilities::empty();
     if share == Share::Subgroup {
         capabilities |= Capabilities::SUBGROUP;
+    }
+    // Only such a text may need 16-bit floats.
+    if text.starts_with("enable f16;") {
+        capabilities |= Capabilities::SHADER_FLOAT16;
     }
     Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_operations(SubgroupOperationSet::all())
@@ -65,8 +69,8 @@ fn conv2d_is_valid_for_every_tile_and_kernel() {
     }
 }
 
-/// Bindings of a file that can be textures: arrays of vec4f that are only read or only written.
-fn possible_textures(file: &str) -> Vec<&'static str> {
+/// Bindings of a file that can have another format: arrays of vec4f that are only read or only written.
+fn arrays(file: &str) -> Vec<&'static str> {
     let text = raw(&format!("{file}.wgsl")).expect("the file");
     let both = ["running_mean", "running_var", "parameter", "momentum_buffer", "exp_avg", "exp_avg_sq", "history"];
     let names = text.lines().filter(|line| line.contains(": array<vec4f>;")).filter_map(|line| {
@@ -76,19 +80,29 @@ fn possible_textures(file: &str) -> Vec<&'static str> {
     names.collect()
 }
 
+/// Validates `file` with its arrays as textures, as halves, and with both by turns.
+fn validate_formats(file: &str, constants: &[(&str, u32)], share: Share) {
+    for pattern in [[Format::Texture, Format::Texture], [Format::Half, Format::Half], [Format::Half, Format::Texture]] {
+        let names = arrays(file);
+        let formats: Vec<_> = names.iter().copied().zip(pattern.into_iter().cycle()).collect();
+        validate_with(file, constants, share, &formats);
+    }
+}
+
 #[test]
-fn every_shader_is_valid_with_its_arrays_in_textures() {
+fn every_shader_is_valid_with_its_arrays_in_every_format() {
     for file in kernel_files() {
-        let textures = possible_textures(file);
-        validate_with(file, &[], Share::Subgroup, &textures);
+        validate_formats(file, &[], Share::Subgroup);
     }
     for (kw, stride, overlap) in [(1, 1, 0), (1, 2, 0), (3, 2, 1), (7, 2, 5)] {
         let constants = [("KW", kw), ("STRIDE", stride), ("OVERLAP", overlap)];
-        validate_with("conv2d", &constants, Share::Subgroup, &possible_textures("conv2d"));
+        validate_formats("conv2d", &constants, Share::Subgroup);
+        validate_formats("conv2d", &[&constants[..], &[("S", 1), ("WG", 64)]].concat(), Share::Portable);
     }
     for mask in 0..4 {
-        validate_with("batch_norm", &[("ACT", 1), ("MASK", mask), ("RESIDUAL", 1)], Share::Subgroup, &possible_textures("batch_norm"));
+        validate_formats("batch_norm", &[("ACT", 1), ("MASK", mask), ("RESIDUAL", 1)], Share::Subgroup);
     }
+    validate_formats("max_pool2d", &[("ARGMAX", 1)], Share::Portable);
 }
 
 #[test]
