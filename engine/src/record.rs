@@ -504,6 +504,20 @@ impl Backward<'_, '_> {
             }
         }
     }
+
+    /// [`Backward::grad`] for a kernel that cannot add an earlier contribution itself: `compute`
+    /// gets the buffer to write, and the sum is recorded here.
+    pub fn accumulate(&mut self, i: usize, compute: impl FnOnce(&mut Self, BufferId)) {
+        let shape = self.shape(i);
+        self.grad(i, |b, gradient, earlier| match earlier {
+            None => compute(b, gradient),
+            Some(earlier) => {
+                let part = b.scratch("gradient contribution", shape.bytes());
+                compute(b, part);
+                b.dispatch(crate::ops::add::sum(shape, earlier, part, gradient, crate::ops::Activation::None));
+            }
+        });
+    }
 }
 
 /// The gradient recorded so far for `id`.

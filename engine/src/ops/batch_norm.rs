@@ -255,27 +255,13 @@ impl Op for BatchNorm {
             b.dispatch(request);
         }
         let stats_mode = self.stats;
-        let mut contribution = |b: &mut Backward<'_, '_>, dx| match stats_mode {
+        b.accumulate(0, |b, dx| match stats_mode {
             Stats::Batch => {
                 let bindings =
                     [("x", x), ("stats", stats), ("affine", affine), ("y", y), ("mask", bits), ("dy", dz), ("sums", sums), ("out", dx)];
                 b.dispatch(per_row_block(BACKWARD_INPUT, shape).constants(&constants).bind(&bindings));
             }
             Stats::Running => backward_running_into(b, dz, activation, NOTHING, dx),
-        };
-        accumulate(b, &mut contribution);
+        });
     }
-}
-
-/// The gradient of input 0 by a kernel that cannot add an earlier contribution itself.
-pub(crate) fn accumulate(b: &mut Backward<'_, '_>, contribution: &mut dyn FnMut(&mut Backward<'_, '_>, BufferId)) {
-    b.grad(0, |b, dx, earlier| match earlier {
-        None => contribution(b, dx),
-        Some(earlier) => {
-            let shape = b.shape(0);
-            let part = b.scratch("gradient contribution", shape.bytes());
-            contribution(b, part);
-            b.dispatch(super::add::sum(shape, earlier, part, dx, Activation::None));
-        }
-    });
 }

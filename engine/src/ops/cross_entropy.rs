@@ -1,6 +1,6 @@
 //! cross_entropy: softmax and its loss, with label smoothing.
 
-use super::{Op, batch_norm, channel_blocks, image};
+use super::{Op, channel_blocks, image};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, Forward, NOTHING, Request, grid};
@@ -67,7 +67,7 @@ impl Op for CrossEntropy {
         let rows = b.saved("rows").unwrap_or(NOTHING);
         let summary = b.output();
         let smoothing = self.label_smoothing;
-        batch_norm::accumulate(b, &mut |b, dlogits| {
+        b.accumulate(0, |b, dlogits| {
             let bindings =
                 [("logits", b.kept_input(0)), ("labels", b.input(1)), ("rows_in", rows), ("summary", summary), ("dlogits", dlogits)];
             let request = request(BACKWARD, logits, logits.rows() * channel_blocks(logits));

@@ -112,7 +112,7 @@ impl Op for DepthwiseConv2d {
                 b.dispatch(sum_partials(partial, dw, splits, w.bytes()));
             }
         });
-        batch_norm::accumulate(b, &mut |b, dx| {
+        b.accumulate(0, |b, dx| {
             let bindings = [("w", b.weight(1)), ("dy", dy), ("dx", dx)];
             b.dispatch(self.request(BACKWARD_INPUT, [x, w, y], x.rows() * channel_blocks(x)).bind(&bindings));
         });

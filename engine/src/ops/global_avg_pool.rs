@@ -1,6 +1,6 @@
 //! global_avg_pool: the mean over all pixels, one value a channel.
 
-use super::{Op, batch_norm, channel_blocks, image};
+use super::{Op, channel_blocks, image};
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::record::{Backward, Forward, Request, grid};
@@ -43,6 +43,6 @@ impl Op for GlobalAvgPool {
 
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let (x, dy) = (b.shape(0), b.grad_output());
-        batch_norm::accumulate(b, &mut |b, dx| b.dispatch(request(BACKWARD, x, x).bind(&[("dy", dy), ("dx", dx)])));
+        b.accumulate(0, |b, dx| b.dispatch(request(BACKWARD, x, x).bind(&[("dy", dy), ("dx", dx)])));
     }
 }

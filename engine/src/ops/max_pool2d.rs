@@ -1,6 +1,6 @@
 //! max_pool2d: the largest value of every window; windows may overlap.
 
-use super::{Op, batch_norm, channel_blocks, image};
+use super::{Op, channel_blocks, image};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::ops::Padding;
@@ -63,7 +63,7 @@ impl Op for MaxPool2d {
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let (x, y, dy) = (b.shape(0), b.output_shape(), b.grad_output());
         let argmax = b.saved("argmax").unwrap_or(NOTHING);
-        batch_norm::accumulate(b, &mut |b, dx| {
+        b.accumulate(0, |b, dx| {
             let request = self.request(BACKWARD, x, y, x.rows() * channel_blocks(x));
             b.dispatch(request.bind(&[("dy", dy), ("argmax", argmax), ("dx", dx)]));
         });
