@@ -12,6 +12,7 @@ use frostline_engine::freeze::in_group;
 use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Plan, Tuning};
 use frostline_models::Model;
 use serde_json::{Value, json};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Prints what a training step of a model would dispatch, keep and cost under a freeze.
@@ -63,15 +64,20 @@ enum Kernels {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
+    match run(&Arguments::parse()).and_then(|text| Ok(print(&text)?)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// Prints `text`; a reader that has seen enough (`| head`) is no error.
+fn print(text: &str) -> io::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
     }
 }
 
