@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernel::{Access, Scalar, reflect};
 use crate::ledger::Cost;
-use crate::ops::cross_entropy::{HISTORY, IGNORED};
+use crate::ops::cross_entropy::{HISTORY, IGNORED, MEAN};
 use crate::optimizer::Optimizer;
 use crate::params::Params;
 use crate::plan::Plan;
@@ -49,6 +49,37 @@ struct Step {
     label: String,
 }
 
+/// Byte offsets, in the uniforms, of what changes from step to step.
+struct Changing {
+    /// Group of each update, and its fields in the order of [`crate::Optim::step_fields`].
+    updates: Vec<(Option<usize>, Vec<u64>)>,
+    /// Where the loss says which row of the history to write.
+    slot: Option<u64>,
+}
+
+impl Changing {
+    fn of(plan: &Plan) -> Result<Self> {
+        let offset = |at: usize, name: &str| {
+            let reflection = reflect(plan.dispatches[at].variant.kernel)?;
+            let field = reflection.fields.get(name).map(|&(offset, _)| at as u64 * UNIFORM + u64::from(offset));
+            field.ok_or_else(|| Error::Graph(format!("the kernel of dispatch {at} has no field `{name}`")))
+        };
+        let positions = |wanted: &dyn Fn(&Dispatch) -> bool| -> Vec<usize> {
+            plan.dispatches.iter().enumerate().filter(|(_, dispatch)| wanted(dispatch)).map(|(at, _)| at).collect()
+        };
+        let mut updates = vec![];
+        if let Some(optim) = &plan.optim {
+            for (at, &group) in positions(&|dispatch| dispatch.phase == Phase::Update).into_iter().zip(&plan.update_groups) {
+                let fields = optim.step_fields(group, optim.lr, 1);
+                updates.push((group, fields.iter().map(|(name, _)| offset(at, name)).collect::<Result<_>>()?));
+            }
+        }
+        let means = positions(&|dispatch| dispatch.variant.kernel == MEAN);
+        let slot = means.first().map(|&at| offset(at, "slot")).transpose()?;
+        Ok(Self { updates, slot })
+    }
+}
+
 /// A plan with everything it needs on the device to run.
 pub struct Session {
     gpu: Arc<Gpu>,
@@ -58,6 +89,7 @@ pub struct Session {
     owned: Vec<Option<Store>>,
     gradients: Option<wgpu::Buffer>,
     uniforms: wgpu::Buffer,
+    changing: Changing,
     executed: Cost,
     fresh: bool,
 }
@@ -89,9 +121,10 @@ impl Session {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("uniforms", uniform_bytes, usage)?;
         let nothing = [Store::new(gpu, "nothing", UNIFORM, false)?, Store::new(gpu, "nothing", UNIFORM, true)?];
+        let changing = Changing::of(&plan)?;
 
-        let session =
-            Self { gpu: gpu.clone(), plan, steps: vec![], slots, owned, gradients, uniforms, executed: Cost::default(), fresh: false };
+        let (steps, executed) = (vec![], Cost::default());
+        let session = Self { gpu: gpu.clone(), plan, steps, slots, owned, gradients, uniforms, changing, executed, fresh: false };
         let mut steps = vec![];
         for (at, dispatch) in session.plan.dispatches.iter().enumerate() {
             steps.push(session.prepare(at, dispatch, params, optimizer, &nothing)?);
@@ -237,26 +270,15 @@ impl Session {
     /// Sets the learning rate of the next step and counts it.
     pub fn begin_step(&mut self, optimizer: &mut Optimizer, lr: f32) -> Result<()> {
         optimizer.steps += 1;
-        let Some(optim) = self.plan.optim.clone() else { return Ok(()) };
-        let updates = self.plan.dispatches.iter().enumerate().filter(|(_, dispatch)| dispatch.phase == Phase::Update);
-        for ((at, dispatch), group) in updates.zip(&self.plan.update_groups) {
-            for (name, value) in optim.step_fields(*group, lr, optimizer.steps) {
-                self.set_field(at, dispatch, name, Scalar::F32(value))?;
+        let Some(optim) = &self.plan.optim else { return Ok(()) };
+        let write = |offset: u64, value: Scalar| self.gpu.queue.write_buffer(&self.uniforms, offset, &value.to_le_bytes());
+        for (group, offsets) in &self.changing.updates {
+            for (&offset, (_, value)) in offsets.iter().zip(optim.step_fields(*group, lr, optimizer.steps)) {
+                write(offset, Scalar::F32(value));
             }
         }
-        let slot = ((optimizer.steps - 1) % HISTORY as u64) as u32;
-        let mean = |dispatch: &Dispatch| dispatch.variant.kernel.file == "cross_entropy" && dispatch.variant.kernel.entry == "mean";
-        if let Some((at, dispatch)) = self.plan.dispatches.iter().enumerate().find(|(_, dispatch)| mean(dispatch)) {
-            self.set_field(at, dispatch, "slot", Scalar::U32(slot))?;
-        }
-        Ok(())
-    }
-
-    fn set_field(&self, at: usize, dispatch: &Dispatch, name: &str, value: Scalar) -> Result<()> {
-        let reflection = reflect(dispatch.variant.kernel)?;
-        if let Some(&(offset, _)) = reflection.fields.get(name) {
-            let at = at as u64 * UNIFORM + u64::from(offset);
-            self.gpu.queue.write_buffer(&self.uniforms, at, &value.to_le_bytes());
+        if let Some(offset) = self.changing.slot {
+            write(offset, Scalar::U32(((optimizer.steps - 1) % HISTORY as u64) as u32));
         }
         Ok(())
     }
@@ -365,7 +387,7 @@ impl Session {
         }
     }
 
-    /// Names of the first layer, in forward order, whose output is not finite, found by running
+    /// The name of the first layer, in forward order, whose output is not finite, found by running
     /// forward again on the present batch with every dispatch followed by a look at what it wrote.
     pub fn first_not_finite(&mut self) -> Result<Option<String>> {
         for at in 0..self.steps.len() {

@@ -7,7 +7,7 @@ use crate::record::{Backward, Forward, NOTHING, Request, grid};
 use crate::shape::Shape;
 
 static FORWARD: Kernel = Kernel { file: "cross_entropy", entry: "forward" };
-static MEAN: Kernel = Kernel { file: "cross_entropy", entry: "mean" };
+pub(crate) static MEAN: Kernel = Kernel { file: "cross_entropy", entry: "mean" };
 static BACKWARD: Kernel = Kernel { file: "cross_entropy", entry: "backward" };
 
 /// A label that leaves its row out of loss and accuracy: padding of a last, short batch.
