@@ -201,7 +201,9 @@ fn a_size_beyond_all_numbers_is_too_large_and_no_overflow() {
     let x = graph.input(1 << 20, 1 << 30, 1 << 30, 3);
     let features = graph.global_avg_pool(x, "avgpool").unwrap();
     let logits = graph.linear(features, "fc", 3).unwrap();
-    assert!(matches!(Plan::inference(&graph, logits, gpu.tuning()), Err(Error::TooLarge { .. })));
+    let error = Plan::inference(&graph, logits, gpu.tuning()).err().unwrap();
+    assert!(matches!(error, Error::TooLarge { limit: 0xffff_ffff, .. }));
+    assert_says(&error.to_string(), &["kernels index at most 4294967295", "smaller batch"]);
 }
 
 /// What a test does when it is run as a child of itself, and how it is run so.

@@ -36,14 +36,16 @@ pub enum Error {
         /// What the memory was for.
         purpose: String,
     },
-    /// A tensor is larger than the adapter lets one buffer or binding be.
-    #[error("{tensor} needs {bytes} bytes, and this adapter binds at most {limit} at once: use a smaller batch or image")]
+    /// A tensor is larger than kernels can index, or than the adapter lets one buffer or binding be.
+    #[error("{tensor} needs {bytes} bytes, and {limited} at most {limit} at once: use a smaller batch or image")]
     TooLarge {
         /// The tensor.
         tensor: String,
         /// Its size.
         bytes: u64,
-        /// The adapter's limit.
+        /// What has the limit, and what it does: "this adapter binds".
+        limited: &'static str,
+        /// The limit in bytes.
         limit: u64,
     },
     /// Two shapes do not go together.

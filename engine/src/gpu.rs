@@ -128,7 +128,7 @@ impl Gpu {
         self.check()?;
         let limit = self.device.limits().max_buffer_size;
         if bytes > limit {
-            return Err(Error::TooLarge { tensor: purpose.to_owned(), bytes, limit });
+            return Err(Error::TooLarge { tensor: purpose.to_owned(), bytes, limited: "this adapter allocates", limit });
         }
         self.buffers.fetch_add(1, Ordering::Relaxed);
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);

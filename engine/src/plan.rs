@@ -108,7 +108,8 @@ impl Plan {
     fn build(graph: &Graph, output: TensorId, purpose: Purpose, freeze: &Freeze, optim: Option<&Optim>, tuning: &Tuning) -> Result<Self> {
         // Sizes are computed freely from here on: nothing that passes can overflow.
         if let Some(tensor) = graph.tensors.iter().find(|tensor| tensor.shape.bytes() > LARGEST_TENSOR) {
-            return Err(Error::TooLarge { tensor: tensor.name.clone(), bytes: tensor.shape.bytes(), limit: LARGEST_TENSOR });
+            let (tensor, bytes) = (tensor.name.clone(), tensor.shape.bytes());
+            return Err(Error::TooLarge { tensor, bytes, limited: "kernels index", limit: LARGEST_TENSOR });
         }
         let folded = fold(graph, output, purpose, freeze);
         let wanted = match purpose {

@@ -99,7 +99,7 @@ impl Session {
     pub fn new(gpu: &Arc<Gpu>, plan: Plan, params: &Params, optimizer: Option<&Optimizer>) -> Result<Self> {
         let limit = gpu.largest_binding();
         if let Some(buffer) = plan.buffers.iter().find(|buffer| buffer.bytes > limit) {
-            return Err(Error::TooLarge { tensor: buffer.label.clone(), bytes: buffer.bytes, limit });
+            return Err(Error::TooLarge { tensor: buffer.label.clone(), bytes: buffer.bytes, limited: "this adapter binds", limit });
         }
         if let Some(dispatch) = plan.dispatches.iter().find(|dispatch| dispatch.grid.iter().any(|groups| *groups > gpu.largest_grid())) {
             let (kernel, layer, limit) = (dispatch.variant.kernel.name(), &dispatch.layer, gpu.largest_grid());
