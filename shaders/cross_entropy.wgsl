@@ -1,10 +1,10 @@
 //! cross_entropy: loss = mean over the labelled rows of −Σ_k t_k·log p_k,  p = softmax(logits),
 //!   t = (1 − s)·onehot(label) + s/K with label smoothing s (Szegedy et al. 2016). Label 2³²−1: row ignored.
-//!   backward: dlogits = (p − t)/labelled rows
+//!   backward: dlogits = scale·(p − t)/labelled rows, with a scale that keeps gradients in the range of f16
 //! `forward`: one invocation per row; `mean`: one for all; `backward`: one per 4 logits.
 const WG: u32 = 64;
 
-struct Params { rows: u32, classes: u32, c4: u32, slot: u32, smoothing: f32 }
+struct Params { rows: u32, classes: u32, c4: u32, slot: u32, smoothing: f32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<vec4f>;             // (N, K/4)
 @group(0) @binding(2) var<storage, read> labels: array<u32>;               // (N)
@@ -70,6 +70,6 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
     let label = labels[row];
     let onehot = select(vec4f(), vec4f(1.0 - p.smoothing), vec4u(4u * k) + vec4u(0u, 1u, 2u, 3u) == vec4u(label));
     let target_ = onehot + p.smoothing / f32(p.classes);
-    let d = (exp(logits[i] - rows_in[row].x) - target_) / max(summary[0].z, 1.0);
+    let d = p.scale * (exp(logits[i] - rows_in[row].x) - target_) / max(summary[0].z, 1.0);
     dlogits[i] = select(vec4f(), d, is_class(k) & vec4<bool>(label != IGNORED));
 }

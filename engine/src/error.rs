@@ -22,6 +22,12 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// A plan stores activations as 16-bit floats, and the adapter has none.
+    #[error("adapter `{adapter}` has no 16-bit floats in shaders (the feature SHADER_F16): plan with Storage::F32")]
+    NoHalf {
+        /// The adapter's name.
+        adapter: String,
+    },
     /// The device went away (driver reset, unplugged, time-out).
     #[error("the GPU device was lost: {reason}. Nothing after the last checkpoint is kept; start again from it with a new device")]
     DeviceLost {

@@ -47,7 +47,8 @@ impl Gpu {
         let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
         let adapter = instance.request_adapter(&options).await.map_err(|error| Error::NoAdapter { reason: error.to_string() })?;
         let info = adapter.get_info();
-        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+        let timestamps = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16 | timestamps;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("frostline"),
@@ -101,6 +102,11 @@ impl Gpu {
     /// How many workgroups one dimension of a dispatch can have.
     pub(crate) fn largest_grid(&self) -> u32 {
         self.device.limits().max_compute_workgroups_per_dimension
+    }
+
+    /// Whether activations can be stored as 16-bit floats.
+    pub fn has_f16(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// Whether kernels can be timed one by one.

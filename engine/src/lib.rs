@@ -42,7 +42,7 @@ pub mod plan;
 pub mod record;
 pub mod session;
 pub mod shape;
-mod storage;
+pub mod storage;
 mod store;
 pub mod tuning;
 
@@ -58,4 +58,5 @@ pub use params::Params;
 pub use plan::Plan;
 pub use session::{Session, Summary};
 pub use shape::Shape;
+pub use storage::Storage;
 pub use tuning::Tuning;

@@ -42,6 +42,11 @@ pub trait Op: Debug + Any + Send + Sync {
     /// Which inputs backward reads when `wants[i]` says which of them want a gradient.
     fn keeps(&self, wants: &[bool]) -> Vec<usize>;
 
+    /// Must input `i` be f32 where activations are stored as f16?
+    fn reads_f32(&self, _input: usize) -> bool {
+        false
+    }
+
     /// The activation at the op's end, whose open places backward must know.
     fn activation(&self) -> Activation {
         Activation::None

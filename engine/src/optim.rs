@@ -196,7 +196,8 @@ pub(crate) fn record(
         let mut request = Request::new(kernel, grid(size4, 64))
             .bind(&[("gradient", gradient), ("summary", summary), ("parameter", parameter)])
             .params(&[("size4", size4)])
-            .float("weight_decay", weight_decay);
+            .float("weight_decay", weight_decay)
+            .float("unscale", 1.0 / recorder.tuning.storage.loss_scale());
         for (slot, name) in optim.slots().iter().enumerate() {
             let label = format!("{name} {range}");
             let moment = recorder.buffer(label, bytes, Home::MomentRun(slot, first.clone(), last.clone()));

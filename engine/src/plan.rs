@@ -34,6 +34,8 @@ pub struct Plan {
     /// Where the host puts the gradient of the output, if it gives one.
     pub(crate) grad_output: Option<(BufferId, Shape)>,
     pub(crate) history: Option<BufferId>,
+    /// How much larger than the true ones all gradients are.
+    pub(crate) loss_scale: f32,
     pub(crate) optim: Option<Optim>,
     /// Group of each update dispatch, in order.
     pub(crate) update_groups: Vec<Option<usize>>,
@@ -106,6 +108,7 @@ impl Plan {
     }
 
     fn build(graph: &Graph, output: TensorId, purpose: Purpose, freeze: &Freeze, optim: Option<&Optim>, tuning: &Tuning) -> Result<Self> {
+        tuning.storage.check()?;
         // Sizes are computed freely from here on: nothing that passes can overflow.
         if let Some(tensor) = graph.tensors.iter().find(|tensor| tensor.shape.bytes() > LARGEST_TENSOR) {
             let (tensor, bytes) = (tensor.name.clone(), tensor.shape.bytes());
@@ -177,6 +180,7 @@ impl Plan {
             output: (output_buffer, graph.shape(output)),
             grad_output,
             history,
+            loss_scale: tuning.storage.loss_scale(),
             optim: optim.cloned(),
             update_groups,
             ledger: Ledger::default(),

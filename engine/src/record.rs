@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Role, TensorId};
 use crate::kernel::{Kernel, Scalar, Variant, reflect};
 use crate::shape::Shape;
+use crate::storage::Storage;
 use crate::tuning::Tuning;
 use frostline_shaders::Format;
 use std::collections::HashMap;
@@ -223,6 +224,25 @@ impl<'g> Recorder<'g> {
         BufferId(self.buffers.len() as u32 - 1)
     }
 
+    /// A buffer of what the plan's storage may round: an activation, the gradient of one, a copy of a
+    /// weight.
+    fn activation(&mut self, label: impl Into<String>, bytes: u64, home: Home) -> BufferId {
+        let buffer = self.buffer(label, bytes, home);
+        self.buffers[buffer.0 as usize].format = self.tuning.storage.format();
+        buffer
+    }
+
+    /// A buffer for the value or for the gradient of `id`.
+    fn tensor_buffer(&mut self, label: impl Into<String>, id: TensorId, home: Home) -> BufferId {
+        let tensor = self.graph.tensor(id);
+        let in_full = |node: &Node| node.inputs.iter().enumerate().any(|(i, &input)| input == id && node.op.reads_f32(i));
+        if home == Home::Pool && tensor.role == Role::Activation && !self.graph.nodes.iter().any(in_full) {
+            self.activation(label, tensor.shape.bytes(), home)
+        } else {
+            self.buffer(label, tensor.shape.bytes(), home)
+        }
+    }
+
     /// The buffer of a tensor's value.
     pub fn value(&mut self, id: TensorId) -> BufferId {
         if let Some(&buffer) = self.values.get(&id) {
@@ -236,7 +256,7 @@ impl<'g> Recorder<'g> {
             Role::Activation if id == self.output => Home::Plan,
             Role::Activation => Home::Pool,
         };
-        let buffer = self.buffer(tensor.name, tensor.shape.bytes(), home);
+        let buffer = self.tensor_buffer(tensor.name, id, home);
         self.values.insert(id, buffer);
         buffer
     }
@@ -262,11 +282,11 @@ impl<'g> Recorder<'g> {
         }
     }
 
-    /// The buffer of a weight for kernels that read it much: where activations are textures, a
-    /// texture too, copied once if the weight is frozen and in every step if it trains.
+    /// The buffer of a weight for kernels that read it much: where activations are textures or f16,
+    /// a copy that is too, made once if the weight is frozen and in every step if it trains.
     pub fn weight(&mut self, id: TensorId) -> BufferId {
         let value = self.value(id);
-        if !self.tuning.textures {
+        if !self.tuning.textures && self.tuning.storage == Storage::F32 {
             return value;
         }
         if let Some(&copy) = self.published.get(&id) {
@@ -275,7 +295,7 @@ impl<'g> Recorder<'g> {
         let tensor = self.graph.tensor(id);
         let (layer, bytes) = (tensor.name.rsplit_once('.').map_or("", |(layer, _)| layer).to_owned(), tensor.shape.bytes());
         let (phase, home) = if self.wanted[id.index()] { (Phase::Forward, Home::Pool) } else { (Phase::Prologue, Home::Plan) };
-        let copy = self.buffer(format!("copy of {}", tensor.name), bytes, home);
+        let copy = self.activation(format!("copy of {}", tensor.name), bytes, home);
         self.published.insert(id, copy);
         self.dispatch(&layer, phase, self::copy(value, copy, bytes));
         copy
@@ -395,6 +415,12 @@ macro_rules! common {
                 self.recorder.buffer(label, bytes, Home::Pool)
             }
 
+            /// A buffer for use within this op that holds an activation, or a gradient of one.
+            pub fn scratch_activation(&mut self, what: &str, shape: Shape) -> BufferId {
+                let label = format!("{}.{what}", self.node().layer);
+                self.recorder.activation(label, shape.bytes(), Home::Pool)
+            }
+
             /// Records a dispatch.
             pub fn dispatch(&mut self, request: Request) {
                 let phase = self.recorder.phase;
@@ -482,7 +508,7 @@ impl Backward<'_, '_> {
             _ => Home::Pool,
         };
         let earlier = self.recorder.gradients.get(&id).copied();
-        let gradient = self.recorder.buffer(format!("grad {}", tensor.name), tensor.shape.bytes(), home);
+        let gradient = self.recorder.tensor_buffer(format!("grad {}", tensor.name), id, home);
         compute(self, gradient, earlier);
         self.recorder.gradients.insert(id, gradient);
     }
@@ -512,7 +538,7 @@ impl Backward<'_, '_> {
         self.grad(i, |b, gradient, earlier| match earlier {
             None => compute(b, gradient),
             Some(earlier) => {
-                let part = b.scratch("gradient contribution", shape.bytes());
+                let part = b.scratch_activation("gradient contribution", shape);
                 compute(b, part);
                 b.dispatch(crate::ops::add::sum(shape, earlier, part, gradient, crate::ops::Activation::None));
             }

@@ -11,10 +11,14 @@ use crate::plan::Plan;
 use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
 use crate::store::Store;
 use frostline_shaders::Format;
+use half::f16;
 use std::sync::Arc;
 
 /// Uniforms start at multiples of this on every adapter.
 const UNIFORM: u64 = 256;
+
+/// Not a number, and two 16-bit floats that are none either.
+const NAN: f32 = f32::from_bits(0x7fff_7fff);
 
 /// Loss and hits of one batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -97,6 +101,9 @@ pub struct Session {
 impl Session {
     /// Puts `plan` on the device of `gpu`, over `params` and, if it trains, the optimiser's state.
     pub fn new(gpu: &Arc<Gpu>, plan: Plan, params: &Params, optimizer: Option<&Optimizer>) -> Result<Self> {
+        if !gpu.has_f16() && plan.buffers.iter().any(|buffer| buffer.format == Format::Half) {
+            return Err(Error::NoHalf { adapter: gpu.describe() });
+        }
         let limit = gpu.largest_binding();
         if let Some(buffer) = plan.buffers.iter().find(|buffer| buffer.bytes > limit) {
             return Err(Error::TooLarge { tensor: buffer.label.clone(), bytes: buffer.bytes, limited: "this adapter binds", limit });
@@ -257,7 +264,8 @@ impl Session {
         if values.len() != shape.count() {
             return Err(Error::data("the output's gradient", &shape, format!("{} values", values.len())));
         }
-        self.store(buffer)?.write(&self.gpu, &shape.pack(values));
+        let scaled: Vec<f32> = values.iter().map(|value| value * self.plan.loss_scale).collect();
+        self.store(buffer)?.write(&self.gpu, &shape.pack(&scaled));
         Ok(())
     }
 
@@ -377,13 +385,15 @@ impl Session {
         };
         let slice = self.plan.trainable.get(name).ok_or_else(unknown)?;
         let buffer = self.gradients.as_ref().ok_or_else(unknown)?;
-        Ok(slice.shape.unpack(&self.gpu.read(buffer, slice.offset, slice.shape.padded_count())?))
+        let mut gradient = slice.shape.unpack(&self.gpu.read(buffer, slice.offset, slice.shape.padded_count())?);
+        gradient.iter_mut().for_each(|value| *value /= self.plan.loss_scale);
+        Ok(gradient)
     }
 
     /// Fills the whole pool with NaN: a kernel that reads what nobody wrote shows at once.
     pub fn poison(&self) {
         for (store, (bytes, _)) in self.slots.iter().zip(&self.plan.pool.slots) {
-            store.write(&self.gpu, &vec![f32::NAN; (*bytes / 4) as usize]);
+            store.write(&self.gpu, &vec![NAN; (*bytes / 4) as usize]);
         }
     }
 
@@ -409,7 +419,7 @@ impl Session {
                 if id == NOTHING || !float || !crate::memory::writes(dispatch, name) {
                     continue;
                 }
-                let bytes = self.plan.buffers[id.0 as usize].bytes;
+                let buffer = &self.plan.buffers[id.0 as usize];
                 let store = match self.plan.pool.slot_of[id.0 as usize] {
                     Some(slot) => &self.slots[slot],
                     None => match &self.owned[id.0 as usize] {
@@ -417,7 +427,12 @@ impl Session {
                         None => continue,
                     },
                 };
-                if store.read(&self.gpu, (bytes / 4) as usize)?.iter().any(|value| !value.is_finite()) {
+                let values = store.read(&self.gpu, (buffer.bytes / 4) as usize)?;
+                let finite = match buffer.format {
+                    Format::Half => bytemuck::cast_slice::<f32, f16>(&values).iter().all(|value| value.is_finite()),
+                    _ => values.iter().all(|value| value.is_finite()),
+                };
+                if !finite {
                     return Ok(Some(dispatch.layer.clone()));
                 }
             }

@@ -4,14 +4,67 @@
 //! dispatches is finished this pass decides what each buffer becomes, tells every kernel, and adds
 //! up the bytes that it reads and writes.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::reflect;
 use crate::record::{Buffer, BufferId, Dispatch, Home, NOTHING};
 use crate::tuning::Tuning;
 use frostline_shaders::{Format, TEXELS_PER_ROW};
+use serde::{Deserialize, Serialize};
 
 /// 16,384 rows of 1,024 texels: what every adapter allows.
 const LARGEST_TEXTURE: u64 = 16_384 * 16 * TEXELS_PER_ROW as u64;
+
+/// How activations are stored: their values, their gradients, and the copies of weights that
+/// kernels read.
+///
+/// Arithmetic is f32 in any case. So are parameters, their gradients and moments, statistics,
+/// logits and the loss, and all that the host reads and writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Storage {
+    /// As 32-bit floats.
+    #[default]
+    F32,
+    /// As 16-bit floats: half the memory and traffic, 11 significant bits, nothing above 65,504.
+    /// The adapter needs 16-bit floats in shaders.
+    F16 {
+        /// What the gradient of the loss is multiplied by, a power of two; the optimiser divides by
+        /// it. Gradients of activations are often smaller than the 6·10⁻⁸ where f16 ends.
+        loss_scale: u32,
+    },
+}
+
+impl Storage {
+    /// 16-bit floats with a loss scale of 1,024.
+    pub fn f16() -> Self {
+        Self::F16 { loss_scale: 1024 }
+    }
+
+    /// How much larger than the true ones the gradients of a plan are.
+    pub(crate) fn loss_scale(self) -> f32 {
+        match self {
+            Self::F32 => 1.0,
+            Self::F16 { loss_scale } => loss_scale as f32,
+        }
+    }
+
+    /// Refuses a loss scale that would round what it multiplies.
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            Self::F16 { loss_scale } if !loss_scale.is_power_of_two() => {
+                Err(Error::Setting { name: "loss scale", value: loss_scale.to_string(), reason: "it must be a power of two" })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The format that ops ask for where they record activations.
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::F32 => Format::Single,
+            Self::F16 { .. } => Format::Half,
+        }
+    }
+}
 
 /// Gives each buffer of `buffers` its format and size, and each of `dispatches` the formats of its
 /// bindings. Only what kernels alone touch, and only as arrays of `vec4f`, has a choice; `host` does
@@ -19,7 +72,12 @@ const LARGEST_TEXTURE: u64 = 16_384 * 16 * TEXELS_PER_ROW as u64;
 pub(crate) fn choose(buffers: &mut [Buffer], dispatches: &mut [Dispatch], tuning: &Tuning, host: &[BufferId]) -> Result<()> {
     for (id, buffer) in buffers.iter_mut().enumerate() {
         let inside = matches!(buffer.home, Home::Pool | Home::Plan) && !host.contains(&BufferId(id as u32));
-        buffer.format = if inside && tuning.textures && buffer.bytes <= LARGEST_TEXTURE { Format::Texture } else { Format::Single };
+        buffer.format = match buffer.format {
+            _ if !inside => Format::Single,
+            Format::Half => Format::Half,
+            _ if tuning.textures && buffer.bytes <= LARGEST_TEXTURE => Format::Texture,
+            _ => Format::Single,
+        };
     }
     for dispatch in dispatches.iter() {
         let reflection = reflect(dispatch.variant.kernel)?;
@@ -27,8 +85,14 @@ pub(crate) fn choose(buffers: &mut [Buffer], dispatches: &mut [Dispatch], tuning
             buffers[id.0 as usize].format = Format::Single;
         }
     }
+    for buffer in buffers.iter_mut().filter(|buffer| buffer.format == Format::Half) {
+        buffer.bytes /= 2;
+    }
     // What is not used has a format too: one kernel then serves with and without it.
-    let absent = if tuning.textures { Format::Texture } else { Format::Single };
+    let absent = match tuning.storage.format() {
+        Format::Single if tuning.textures => Format::Texture,
+        format => format,
+    };
     for dispatch in dispatches {
         let reflection = reflect(dispatch.variant.kernel)?;
         for &(name, id) in &dispatch.bindings {

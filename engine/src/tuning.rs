@@ -4,6 +4,7 @@ mod measured;
 
 pub use measured::Measured;
 
+use crate::storage::Storage;
 use frostline_shaders::Share;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -87,6 +88,8 @@ pub struct Tuning {
     /// Multiply-accumulates after which a step goes on in a further submission, so that none runs
     /// into the driver's time-out; none: a step is one submission, however long.
     pub submit_macs: Option<u64>,
+    /// How activations are stored; f32 unless the user asks for f16.
+    pub storage: Storage,
     /// Measured choices that go before the table's.
     pub measured: Option<Arc<Measured>>,
 }
@@ -94,12 +97,17 @@ pub struct Tuning {
 impl Tuning {
     /// Kernels without subgroups.
     pub fn portable() -> Self {
-        Self { class: Class::Portable, textures: false, fill: 16, submit_macs: None, measured: None }
+        Self { class: Class::Portable, textures: false, fill: 16, submit_macs: None, storage: Storage::F32, measured: None }
     }
 
     /// Kernels for subgroups of `size` lanes.
     pub fn subgroup(size: u32) -> Self {
-        Self { class: Class::Subgroup { size }, textures: true, fill: 16, submit_macs: None, measured: None }
+        Self { class: Class::Subgroup { size }, textures: true, ..Self::portable() }
+    }
+
+    /// The same kernels with activations stored as `storage` says.
+    pub fn with_storage(&self, storage: Storage) -> Self {
+        Self { storage, ..self.clone() }
     }
 
     /// Which snippet shares the weights.

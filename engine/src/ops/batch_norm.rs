@@ -105,7 +105,7 @@ fn running(f: &mut Forward<'_, '_>, shape: Shape, first: usize, eps: f32, stats:
 /// statistics, whose `affine` forward saved.
 pub(crate) fn backward_scaled(b: &mut Backward<'_, '_>, dy: BufferId, activation: Activation) -> BufferId {
     let shape = b.output_shape();
-    let dx = b.scratch("grad before batch norm", shape.bytes());
+    let dx = b.scratch_activation("grad before batch norm", shape);
     backward_running_into(b, dy, activation, NOTHING, dx);
     dx
 }

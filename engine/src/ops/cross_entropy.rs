@@ -47,6 +47,10 @@ impl Op for CrossEntropy {
         Ok(Shape::Vector { c: 4 })
     }
 
+    fn reads_f32(&self, input: usize) -> bool {
+        input == 0
+    }
+
     fn keeps(&self, _wants: &[bool]) -> Vec<usize> {
         vec![0]
     }
@@ -66,12 +70,12 @@ impl Op for CrossEntropy {
         let logits = b.shape(0);
         let rows = b.saved("rows").unwrap_or(NOTHING);
         let summary = b.output();
-        let smoothing = self.label_smoothing;
+        let (smoothing, scale) = (self.label_smoothing, b.tuning().storage.loss_scale());
         b.accumulate(0, |b, dlogits| {
             let bindings =
                 [("logits", b.kept_input(0)), ("labels", b.input(1)), ("rows_in", rows), ("summary", summary), ("dlogits", dlogits)];
             let request = request(BACKWARD, logits, logits.rows() * channel_blocks(logits));
-            b.dispatch(request.bind(&bindings).float("smoothing", smoothing));
+            b.dispatch(request.bind(&bindings).float("smoothing", smoothing).float("scale", scale));
         });
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn gradient_before(b: &mut Backward<'_, '_>, activation: Activation) 
         Open::Mask(mask) => (mask, NOTHING, 1),
     };
     let shape = b.output_shape();
-    let dz = b.scratch("grad before activation", shape.bytes());
+    let dz = b.scratch_activation("grad before activation", shape);
     let dy = b.grad_output();
     let bindings = [("y", y), ("mask", mask), ("dy", dy), ("out", dz)];
     b.dispatch(request(BACKWARD, shape, activation).constants(&[("BITS", bits)]).bind(&bindings));
