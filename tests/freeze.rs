@@ -125,7 +125,8 @@ fn check_weight_gradients(graph: &Graph, mask: &Mask, plan: &Plan) {
         .filter(|name| !mask.frozen.contains(*name))
         .filter_map(|name| name.strip_suffix(".weight"))
         .collect();
-    let weight_gradient = |kernel: &str| kernel == "conv2d.backward_weight";
+    // `conv2d.wgsl` and its kin, such as `conv2d_tiled.wgsl`.
+    let weight_gradient = |kernel: &str| kernel.starts_with("conv2d") && kernel.ends_with(".backward_weight");
     let dispatches = plan.dispatches().iter().filter(|dispatch| weight_gradient(&dispatch.variant.kernel.name()));
     let mut planned: Vec<&str> = dispatches.map(|dispatch| dispatch.layer.as_str()).collect();
     planned.reverse(); // backward runs from the last layer

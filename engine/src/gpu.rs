@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::Pipelines;
-use crate::tuning::Tuning;
+use crate::tuning::{Tiles, Tuning};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -33,7 +33,8 @@ pub struct Requests {
 impl Gpu {
     /// The best adapter of this machine; a software adapter where there is no other.
     ///
-    /// `FROSTLINE_TUNING=portable` uses kernels without subgroups.
+    /// `FROSTLINE_TUNING` set to `portable`, `subgroup` or `gpu` picks the kernels' shapes, as far
+    /// as this adapter can run them.
     pub fn new() -> Result<Self> {
         pollster::block_on(Self::request())
     }
@@ -69,7 +70,7 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             reason.lock().expect("no panic while the reason is written").get_or_insert(error.to_string());
         }));
-        let tuning = pick_tuning(&info, device.features());
+        let tuning = pick_tuning(&info, device.features(), &device.limits());
         Ok(Self {
             pipelines: Pipelines::new(info.device_type == wgpu::DeviceType::Cpu),
             device,
@@ -223,13 +224,27 @@ impl Gpu {
     }
 }
 
-fn pick_tuning(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Tuning {
+fn pick_tuning(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Tuning {
     let forced = std::env::var("FROSTLINE_TUNING").unwrap_or_default();
     let same_size = info.subgroup_min_size == info.subgroup_max_size && (4..=32).contains(&info.subgroup_min_size);
     let software = info.device_type == wgpu::DeviceType::Cpu;
-    if features.contains(wgpu::Features::SUBGROUP) && same_size && (software || forced == "subgroup") && forced != "portable" {
-        Tuning::subgroup(info.subgroup_min_size)
-    } else {
-        Tuning::portable()
+    let subgroups = features.contains(wgpu::Features::SUBGROUP) && same_size;
+    let hardware =
+        matches!(info.device_type, wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::VirtualGpu);
+    match forced.as_str() {
+        "portable" => Tuning::portable(),
+        "gpu" if fits_tiles(limits) => Tuning::gpu(),
+        "subgroup" if subgroups => Tuning::subgroup(info.subgroup_min_size),
+        _ if software && subgroups => Tuning::subgroup(info.subgroup_min_size),
+        _ if hardware && fits_tiles(limits) => Tuning::gpu(),
+        _ => Tuning::portable(),
     }
+}
+
+/// Has a workgroup room for every tile of the GPU's table?
+fn fits_tiles(limits: &wgpu::Limits) -> bool {
+    Tiles::all().all(|tiles| {
+        tiles.workgroup_bytes() <= limits.max_compute_workgroup_storage_size
+            && tiles.threads() <= limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x)
+    })
 }

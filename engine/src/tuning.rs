@@ -1,8 +1,10 @@
 //! The one table that picks kernel shapes for an adapter.
 
 mod measured;
+mod tiled;
 
 pub use measured::Measured;
+pub use tiled::Tiles;
 
 use crate::storage::Storage;
 use frostline_shaders::Share;
@@ -18,6 +20,8 @@ pub enum Class {
         /// Lanes of a subgroup.
         size: u32,
     },
+    /// A GPU: threads share operands through workgroup memory.
+    Gpu,
     /// Anything else: every lane loads its own operands; runs on every adapter.
     Portable,
 }
@@ -73,6 +77,8 @@ pub struct Conv {
 pub enum Algorithm {
     /// `conv2d.wgsl`.
     Direct(Tile),
+    /// `conv2d_tiled.wgsl`.
+    Tiled(Tiles),
 }
 
 /// Kernel shapes for one class of adapter.
@@ -105,6 +111,12 @@ impl Tuning {
         Self { class: Class::Subgroup { size }, textures: true, ..Self::portable() }
     }
 
+    /// Kernels for GPUs. Nothing in their table was measured yet: 256 workgroups are two for each
+    /// of the parts of a large GPU.
+    pub fn gpu() -> Self {
+        Self { class: Class::Gpu, fill: 256, ..Self::portable() }
+    }
+
     /// The same kernels with activations stored as `storage` says.
     pub fn with_storage(&self, storage: Storage) -> Self {
         Self { storage, ..self.clone() }
@@ -114,7 +126,7 @@ impl Tuning {
     pub fn share(&self) -> Share {
         match self.class {
             Class::Subgroup { .. } => Share::Subgroup,
-            Class::Portable => Share::Portable,
+            Class::Gpu | Class::Portable => Share::Portable,
         }
     }
 
@@ -122,7 +134,7 @@ impl Tuning {
     pub fn lanes(&self) -> (u32, u32) {
         match self.class {
             Class::Subgroup { size } => (size, size),
-            Class::Portable => (1, 64),
+            Class::Gpu | Class::Portable => (1, 64),
         }
     }
 
@@ -133,6 +145,9 @@ impl Tuning {
 
     /// What the committed table says about `conv`.
     pub fn table(&self, conv: &Conv) -> Algorithm {
+        if self.class == Class::Gpu {
+            return Algorithm::Tiled(self.tiled(conv));
+        }
         Algorithm::Direct(match conv.pass {
             Pass::Forward => self.direct(conv.width, conv.c_out),
             Pass::BackwardInput => self.direct(conv.width, conv.c_in),
@@ -140,14 +155,25 @@ impl Tuning {
         })
     }
 
+    fn tiled(&self, conv: &Conv) -> Tiles {
+        let pixels = conv.rows * conv.width;
+        match conv.pass {
+            Pass::Forward => Tiles::pick(pixels, conv.c_out, 1, self.fill),
+            // The pixels of y are about those of one phase of dx.
+            Pass::BackwardInput => Tiles::pick(pixels, conv.c_in, conv.stride * conv.stride, self.fill),
+            // Its depth is split until the machine is full.
+            Pass::BackwardWeight => Tiles::pick(conv.kh * conv.kw * conv.c_in, conv.c_out, self.fill, self.fill),
+        }
+    }
+
     fn direct(&self, width: usize, channels: usize) -> Tile {
         let tm = match (self.class, channels.next_multiple_of(4)) {
-            (Class::Portable, c) => c.min(8),
+            (Class::Gpu | Class::Portable, c) => c.min(8),
             (Class::Subgroup { .. }, c) if c % 32 == 0 || c > 64 => 32,
             (Class::Subgroup { .. }, c) => c.min(16),
         };
         let widths: &[usize] = match self.class {
-            Class::Portable => &[4, 1],
+            Class::Gpu | Class::Portable => &[4, 1],
             Class::Subgroup { .. } => &[7, 4, 1],
         };
         Tile { tm: tm as u32, pw: strip(width, widths), u: 1 }
@@ -155,8 +181,8 @@ impl Tuning {
 
     fn direct_weight(&self, kw: usize, stride: usize, channels: usize) -> Tile {
         let widest = match (self.class, kw) {
-            (Class::Portable, 0..=3) => 8,
-            (Class::Portable, _) => 4,
+            (Class::Gpu | Class::Portable, 0..=3) => 8,
+            (Class::Gpu | Class::Portable, _) => 4,
             (_, 1) => 32,
             (_, 2..=3) => 32,
             (_, 4..=5) => 16,

@@ -12,6 +12,7 @@ files![
     "add.wgsl",
     "batch_norm.wgsl",
     "conv2d.wgsl",
+    "conv2d_tiled.wgsl",
     "copy.wgsl",
     "cross_entropy.wgsl",
     "depthwise_conv2d.wgsl",

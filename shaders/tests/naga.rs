@@ -69,6 +69,16 @@ fn conv2d_is_valid_for_every_tile_and_kernel() {
     }
 }
 
+#[test]
+fn conv2d_tiled_is_valid_for_every_tile() {
+    for [bm, bn, bk, rm, rn] in [[128, 16, 16, 8, 4], [64, 16, 8, 4, 4], [32, 32, 32, 4, 4], [64, 64, 16, 8, 4], [128, 64, 16, 8, 8]] {
+        for buffers in [1, 2] {
+            let constants = [("BM", bm), ("BN", bn), ("BK", bk), ("RM", rm), ("RN", rn), ("BUFFERS", buffers)];
+            validate("conv2d_tiled", &constants, Share::Portable);
+        }
+    }
+}
+
 /// Bindings of a file that can have another format: arrays of vec4f that are only read or only written.
 fn arrays(file: &str) -> Vec<&'static str> {
     let text = raw(&format!("{file}.wgsl")).expect("the file");

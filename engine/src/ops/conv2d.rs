@@ -8,6 +8,7 @@ use crate::shape::Shape;
 use crate::tuning::{Algorithm, Conv, Pass};
 
 mod direct;
+mod tiled;
 
 static SUM: Kernel = Kernel { file: "partials", entry: "sum" };
 static ROWS: Kernel = Kernel { file: "partials", entry: "rows" };
@@ -123,9 +124,7 @@ impl Sizes {
     }
 
     fn request(&self, kernel: Kernel, grid: [u32; 3]) -> Request {
-        let overlap = self.kw.saturating_sub(self.stride);
         Request::new(kernel, grid)
-            .constants(&[("KW", self.kw as u32), ("STRIDE", self.stride as u32), ("OVERLAP", overlap as u32)])
             .params(&[("h_in", self.h_in), ("w_in", self.w_in), ("c_in4", self.c_in.div_ceil(4))])
             .params(&[("h_out", self.h_out), ("w_out", self.w_out), ("c_out4", self.c_out.div_ceil(4))])
             .params(&[("kh", self.kh), ("top", self.padding.top), ("left", self.padding.left)])
@@ -154,6 +153,7 @@ impl Affine {
 pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, affine: Affine, residual: Option<BufferId>, activation: Activation) {
     match f.tuning().conv(&sizes.conv(Pass::Forward)) {
         Algorithm::Direct(tile) => direct::forward(f, sizes, tile, affine, residual, activation),
+        Algorithm::Tiled(tiles) => tiled::forward(f, sizes, tiles, affine, residual, activation),
     }
 }
 
@@ -161,6 +161,7 @@ pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, affine: Affine, res
 pub(crate) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferId, dx: BufferId, earlier: Option<BufferId>) {
     match b.tuning().conv(&sizes.conv(Pass::BackwardInput)) {
         Algorithm::Direct(tile) => direct::backward_input(b, sizes, tile, dy, dx, earlier),
+        Algorithm::Tiled(tiles) => tiled::backward_input(b, sizes, tiles, dy, dx, earlier),
     }
 }
 
@@ -168,6 +169,7 @@ pub(crate) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferI
 pub(crate) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferId, dw: BufferId) {
     match b.tuning().conv(&sizes.conv(Pass::BackwardWeight)) {
         Algorithm::Direct(tile) => direct::backward_weight(b, sizes, tile, dy, dw),
+        Algorithm::Tiled(tiles) => tiled::backward_weight(b, sizes, tiles, dy, dw),
     }
 }
 

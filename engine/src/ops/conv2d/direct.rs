@@ -10,6 +10,12 @@ static FORWARD: Kernel = Kernel { file: "conv2d", entry: "forward" };
 static BACKWARD_INPUT: Kernel = Kernel { file: "conv2d", entry: "backward_input" };
 static BACKWARD_WEIGHT: Kernel = Kernel { file: "conv2d", entry: "backward_weight" };
 
+/// The constants that windows set; successive ones of a row overlap.
+fn window(sizes: Sizes) -> [(&'static str, u32); 3] {
+    let overlap = sizes.kw.saturating_sub(sizes.stride);
+    [("KW", sizes.kw as u32), ("STRIDE", sizes.stride as u32), ("OVERLAP", overlap as u32)]
+}
+
 /// Records y = act(conv(x, w) · scale + shift + residual).
 pub(super) fn forward(
     f: &mut Forward<'_, '_>,
@@ -29,6 +35,7 @@ pub(super) fn forward(
     let request = sizes
         .request(FORWARD, [strips.div_ceil(wg as usize) as u32, tiles as u32, 1])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
+        .constants(&window(sizes))
         .params(&[("affine", kind), ("residual", residual.is_some() as usize), ("act", activation.code() as usize)])
         .bind(&bindings)
         .params(&[("strips_per_row", strips_per_row), ("strips", strips)]);
@@ -48,6 +55,7 @@ pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tile: Tile,
     let request = sizes
         .request(BACKWARD_INPUT, [strips.div_ceil(wg as usize) as u32, tiles as u32, phases])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
+        .constants(&window(sizes))
         .params(&[("residual", earlier.is_some() as usize)])
         .bind(&bindings)
         .params(&[("strips_per_row", strips_per_row), ("strips", strips)]);
@@ -76,6 +84,7 @@ pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, tile: Tile
     let request = sizes
         .request(BACKWARD_WEIGHT, [lanes as u32, tiles as u32, splits as u32])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("U", tile.u)])
+        .constants(&window(sizes))
         .bind(&bindings)
         .params(&[("rows", rows), ("rows_per_split", rows_per_split)]);
     b.dispatch(request);
