@@ -218,7 +218,8 @@ fn compile(device: &wgpu::Device, variant: &Variant, stored_params: bool) -> Res
         layout: Some(&layout),
         module: &module,
         entry_point: Some(kernel.entry),
-        compilation_options: Default::default(),
+        // Kernels write workgroup memory before they read it: zeros would be written for nothing.
+        compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
         cache: None,
     });
     match pollster::block_on(scope.pop()) {
