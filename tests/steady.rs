@@ -112,3 +112,33 @@ fn the_same_seed_gives_bit_identical_losses() {
         assert_ne!(first[0], first[29], "it did train");
     }
 }
+
+#[test]
+fn a_step_cut_into_many_submissions_has_the_same_bits() {
+    let _alone = ALONE.lock();
+    let gpu = Arc::new(Gpu::new().unwrap());
+    let run = |submit_macs: Option<u64>| {
+        let tuning = Tuning { submit_macs, ..gpu.tuning().clone() };
+        let (mut session, mut optimizer) = training(&gpu, &Freeze::none(), &tuning, 1);
+        step(&mut session, &mut optimizer, 0.05); // with it goes the prologue
+        let before = gpu.requests().submits;
+        for _ in 0..4 {
+            step(&mut session, &mut optimizer, 0.05);
+        }
+        let submits = (gpu.requests().submits - before) / 4;
+        let losses: Vec<u32> = session.read_history(5, 5).unwrap().iter().map(|summary| summary.loss.to_bits()).collect();
+        let gradient: Vec<u32> = session.read_gradient("conv1.weight").unwrap().iter().map(|value| value.to_bits()).collect();
+        let multiplying = session.plan().dispatches().iter().filter(|dispatch| dispatch.macs > 0).count() as u64;
+        let macs = session.plan().ledger().step.macs;
+        ((losses, gradient), submits, multiplying, macs)
+    };
+    let (whole, submits, multiplying, macs) = run(None);
+    assert_eq!(submits, 1);
+    assert_eq!(run(Some(macs)).1, 1, "a step within its budget is one submission");
+    let (halved, submits, ..) = run(Some(macs / 2 + 1));
+    assert!((2..=3).contains(&submits), "{submits} submissions of half a step each");
+    // Every dispatch that multiplies alone, with what comes before it; and the rest.
+    let (crumbled, submits, ..) = run(Some(1));
+    assert_eq!(submits, multiplying + 1);
+    assert!(halved == whole && crumbled == whole, "cutting a step changed its bits");
+}

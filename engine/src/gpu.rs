@@ -75,8 +75,8 @@ impl Gpu {
             pipelines: Pipelines::new(info.device_type == wgpu::DeviceType::Cpu),
             device,
             queue,
+            tuning: Tuning { submit_macs: submit_macs(info.device_type), ..tuning },
             info,
-            tuning,
             lost,
             buffers: AtomicU64::new(0),
             submits: AtomicU64::new(0),
@@ -221,6 +221,18 @@ impl Gpu {
         receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
         let view = staging.get_mapped_range(0..bytes).map_err(|error| lost(error.to_string()))?;
         Ok(view.to_vec())
+    }
+}
+
+/// How much work one submission may hold. Drivers reset a device that is busy with one for 2 s
+/// (Windows) to 10 s. A small GPU may do no more than 2·10¹⁰ multiply-accumulates a second with
+/// our kernels, a large one a hundred times that; a processor has no such limit. A single dispatch
+/// over the limit is not cut: the largest of ResNet-50 has 1.2·10⁸ an image.
+fn submit_macs(device: wgpu::DeviceType) -> Option<u64> {
+    match device {
+        wgpu::DeviceType::Cpu => None,
+        wgpu::DeviceType::DiscreteGpu => Some(1_000_000_000_000),
+        _ => Some(20_000_000_000),
     }
 }
 

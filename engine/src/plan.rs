@@ -39,6 +39,8 @@ pub struct Plan {
     pub(crate) optim: Option<Optim>,
     /// Group of each update dispatch, in order.
     pub(crate) update_groups: Vec<Option<usize>>,
+    /// See [`Tuning::submit_macs`].
+    pub(crate) submit_macs: Option<u64>,
     weight_copies: BTreeSet<usize>,
     ledger: Ledger,
     unfrozen: Option<Box<Ledger>>,
@@ -183,6 +185,7 @@ impl Plan {
             loss_scale: tuning.storage.loss_scale(),
             optim: optim.cloned(),
             update_groups,
+            submit_macs: tuning.submit_macs,
             ledger: Ledger::default(),
             unfrozen: None,
             weight_copies,

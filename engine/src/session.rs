@@ -291,35 +291,43 @@ impl Session {
         Ok(())
     }
 
-    /// Runs the step: one encoder, one pass, one submit. The prologue goes along the first time.
+    /// Runs the step: one encoder, one pass, one submit; several of each where the step is longer
+    /// than [`crate::Tuning::submit_macs`]. The prologue goes along the first time.
     pub fn run(&mut self) -> Result<()> {
         self.run_steps(None)
     }
 
     fn run_steps(&mut self, timestamps: Option<&wgpu::QuerySet>) -> Result<()> {
         self.gpu.check()?;
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            if let Some(queries) = timestamps {
-                pass.write_timestamp(queries, 0);
-            }
-            let mut timed = 1;
-            for step in self.steps.iter().filter(|step| step.phase != Phase::Prologue || !self.fresh) {
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &step.bind_group, &[]);
-                pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
-                if step.phase != Phase::Prologue {
-                    self.executed += step.cost;
-                    if let Some(queries) = timestamps {
-                        pass.write_timestamp(queries, timed);
-                        timed += 1;
+        let budget = self.plan.submit_macs.unwrap_or(u64::MAX);
+        let mut steps = self.steps.iter().filter(|step| step.phase != Phase::Prologue || !self.fresh).peekable();
+        let mut timed = 0;
+        while steps.peek().is_some() {
+            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                if let (Some(queries), 0) = (timestamps, timed) {
+                    pass.write_timestamp(queries, 0);
+                    timed = 1;
+                }
+                let mut macs: u64 = 0;
+                while let Some(step) = steps.next_if(|step| macs == 0 || macs.saturating_add(step.cost.macs) <= budget) {
+                    macs += step.cost.macs;
+                    pass.set_pipeline(&step.pipeline);
+                    pass.set_bind_group(0, &step.bind_group, &[]);
+                    pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
+                    if step.phase != Phase::Prologue {
+                        self.executed += step.cost;
+                        if let Some(queries) = timestamps {
+                            pass.write_timestamp(queries, timed);
+                            timed += 1;
+                        }
                     }
                 }
             }
+            self.gpu.submit(encoder);
         }
         self.fresh = true;
-        self.gpu.submit(encoder);
         self.gpu.check()
     }
 

@@ -92,7 +92,7 @@ pub struct Tuning {
     /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
     pub fill: usize,
     /// Multiply-accumulates after which a step goes on in a further submission, so that none runs
-    /// into the driver's time-out; none: a step is one submission, however long.
+    /// into the driver's time-out; none: a step is one submission, however long. Bits stay the same.
     pub submit_macs: Option<u64>,
     /// How activations are stored; f32 unless the user asks for f16.
     pub storage: Storage,
