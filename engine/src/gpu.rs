@@ -1,10 +1,11 @@
 //! The device: how it is found, what it says when it fails, and reading back from it.
 
 use crate::error::{Error, Result};
-use crate::kernel::Pipelines;
+use crate::pipelines::Pipelines;
 use crate::tuning::{Tiles, Tuning};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A device with its queue, its compiled pipelines and the tuning that fits it.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Requests {
     pub buffers: u64,
     /// Pipelines compiled.
     pub pipelines: u64,
+    /// How long sessions waited for them.
+    pub pipeline_time: Duration,
     /// Submissions.
     pub submits: u64,
 }
@@ -188,7 +191,12 @@ impl Gpu {
     /// What has been asked of the device so far.
     pub fn requests(&self) -> Requests {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Requests { buffers: load(&self.buffers), pipelines: self.pipelines.len() as u64, submits: load(&self.submits) }
+        Requests {
+            buffers: load(&self.buffers),
+            pipelines: self.pipelines.len() as u64,
+            pipeline_time: self.pipelines.time(),
+            submits: load(&self.submits),
+        }
     }
 
     pub(crate) fn write(&self, buffer: &wgpu::Buffer, offset: u64, values: &[f32]) {

@@ -38,6 +38,7 @@ pub mod ops;
 pub mod optim;
 pub mod optimizer;
 pub mod params;
+mod pipelines;
 pub mod plan;
 pub mod record;
 pub mod session;

@@ -132,6 +132,7 @@ impl Session {
 
         let (steps, executed) = (vec![], Cost::default());
         let session = Self { gpu: gpu.clone(), plan, steps, slots, owned, gradients, uniforms, changing, executed, fresh: false };
+        gpu.pipelines.compile(&gpu.device, session.plan.dispatches.iter().map(|dispatch| &dispatch.variant))?;
         let mut steps = vec![];
         for (at, dispatch) in session.plan.dispatches.iter().enumerate() {
             steps.push(session.prepare(at, dispatch, params, optimizer, &nothing)?);
@@ -151,7 +152,8 @@ impl Session {
         let gpu = &self.gpu;
         let kernel = dispatch.variant.kernel;
         let reflection = reflect(kernel)?;
-        let pipeline = gpu.pipelines.get(&gpu.device, &dispatch.variant)?;
+        let uncompiled = || Error::Shader { kernel: kernel.name(), reason: "it was not compiled".to_owned() };
+        let pipeline = gpu.pipelines.get(&dispatch.variant).ok_or_else(uncompiled)?;
         let mut uniform = vec![0u8; reflection.params_bytes as usize];
         for &(name, value) in &dispatch.params {
             if let Some(&(offset, _)) = reflection.fields.get(name) {
