@@ -338,15 +338,17 @@ impl Session {
         self.executed
     }
 
-    /// Runs the step once and gives every dispatch's kernel, layer and milliseconds; nothing where
-    /// the adapter has no timestamps.
+    /// Runs the step once (twice if the prologue is due) and gives every dispatch's kernel, layer and
+    /// milliseconds; nothing where the adapter has no timestamps.
     pub fn profile(&mut self) -> Result<Vec<(String, f64)>> {
         let timed: Vec<String> = self.steps.iter().filter(|s| s.phase != Phase::Prologue).map(|s| s.label.clone()).collect();
         let count = timed.len() as u32 + 1;
         if !self.gpu.has_timestamps() || count > wgpu::QUERY_SET_MAX_QUERIES {
             return Ok(vec![]);
         }
-        self.run()?;
+        if !self.fresh {
+            self.run()?; // the prologue is not timed, but would count as part of the first dispatch
+        }
         let device = &self.gpu.device;
         let queries = device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("profile"), ty: wgpu::QueryType::Timestamp, count });
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
