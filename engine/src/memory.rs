@@ -45,35 +45,30 @@ pub(crate) fn lifetimes(buffers: &[Buffer], dispatches: &[Dispatch]) -> Vec<Opti
     lifetimes
 }
 
-/// Gives every pool buffer a slot that is free throughout its lifetime: the smallest that is large
-/// enough, else the largest free one, grown, else a new one.
-pub(crate) fn assign(buffers: &[Buffer], lifetimes: &[Option<Lifetime>], dispatches: usize) -> Pool {
+/// Gives every pool buffer a slot that is free throughout its lifetime, the largest buffers first:
+/// a slot then has the size of the first buffer in it, and never grows. Of the slots that are free
+/// it takes the smallest (Pisarchyk & Lee 2020, "greedy by size for shared objects").
+pub(crate) fn assign(buffers: &[Buffer], lifetimes: &[Option<Lifetime>]) -> Pool {
     let mut pool = Pool { slots: vec![], slot_of: vec![None; buffers.len()] };
-    let mut starts: Vec<Vec<usize>> = vec![vec![]; dispatches];
-    let mut ends: Vec<Vec<usize>> = vec![vec![]; dispatches];
+    let mut pooled: Vec<(usize, Lifetime)> = vec![];
     for (id, lifetime) in lifetimes.iter().enumerate() {
         if let (Some(lifetime), Home::Pool) = (lifetime, &buffers[id].home) {
-            starts[lifetime.first].push(id);
-            ends[lifetime.last].push(id);
+            pooled.push((id, *lifetime));
         }
     }
-    let mut free: Vec<usize> = vec![];
-    for at in 0..dispatches {
-        // The largest first: it is the hardest to place.
-        starts[at].sort_by_key(|&id| (std::cmp::Reverse(buffers[id].bytes), id));
-        for &id in &starts[at] {
-            let (bytes, texture) = (buffers[id].bytes, buffers[id].is_texture());
-            let alike = || free.iter().copied().filter(|&slot| pool.slots[slot].1 == texture);
-            let fitting = alike().filter(|&slot| pool.slots[slot].0 >= bytes).min_by_key(|&slot| (pool.slots[slot], slot));
-            let slot = fitting.or_else(|| alike().max_by_key(|&slot| (pool.slots[slot], slot))).unwrap_or_else(|| {
-                pool.slots.push((bytes, texture));
-                pool.slots.len() - 1
-            });
-            free.retain(|&other| other != slot);
-            pool.slots[slot].0 = pool.slots[slot].0.max(bytes);
-            pool.slot_of[id] = Some(slot);
-        }
-        free.extend(ends[at].iter().filter_map(|&id| pool.slot_of[id]));
+    pooled.sort_by_key(|&(id, lifetime)| (std::cmp::Reverse(buffers[id].bytes), std::cmp::Reverse(lifetime.last - lifetime.first), id));
+    let mut taken: Vec<Vec<Lifetime>> = vec![];
+    for (id, lifetime) in pooled {
+        let (bytes, texture) = (buffers[id].bytes, buffers[id].is_texture());
+        let free = |slot: &usize| taken[*slot].iter().all(|other| other.last < lifetime.first || lifetime.last < other.first);
+        let fitting = (0..taken.len()).filter(|&slot| pool.slots[slot].1 == texture).filter(free);
+        let slot = fitting.min_by_key(|&slot| pool.slots[slot].0).unwrap_or_else(|| {
+            pool.slots.push((bytes, texture));
+            taken.push(vec![]);
+            taken.len() - 1
+        });
+        taken[slot].push(lifetime);
+        pool.slot_of[id] = Some(slot);
     }
     pool
 }
@@ -90,7 +85,7 @@ mod tests {
             .map(|&bytes| Buffer { label: String::new(), bytes, home: Home::Pool, format: Format::Single })
             .collect();
         let life = |first, last| Some(Lifetime { first, last });
-        let pool = assign(&buffers, &[life(0, 1), life(1, 2), life(2, 3), life(3, 4)], 5);
+        let pool = assign(&buffers, &[life(0, 1), life(1, 2), life(2, 3), life(3, 4)]);
         assert_eq!(pool.slot_of[0], pool.slot_of[2], "the first is free when the third starts");
         assert_ne!(pool.slot_of[0], pool.slot_of[1]);
         assert_ne!(pool.slot_of[2], pool.slot_of[3]);

@@ -172,7 +172,7 @@ impl Plan {
         // Prologue first; the order within each phase stays.
         dispatches.sort_by_key(|dispatch| dispatch.phase != Phase::Prologue);
         let lifetimes = lifetimes(&buffers, &dispatches);
-        let pool = assign(&buffers, &lifetimes, dispatches.len());
+        let pool = assign(&buffers, &lifetimes);
         let mut plan = Self {
             pool,
             parameters,

@@ -388,6 +388,23 @@ macro_rules! common {
                 self.recorder.weight(id)
             }
 
+            /// What `compute` makes of input `i`, a weight: once if it is frozen, else every time.
+            pub fn from_weight(
+                &mut self,
+                i: usize,
+                what: &str,
+                bytes: u64,
+                compute: impl FnOnce(BufferId, BufferId) -> Request,
+            ) -> BufferId {
+                let weight = self.weight(i);
+                let trains = self.wants(i);
+                let (phase, home) = if trains { (self.recorder.phase, Home::Pool) } else { (Phase::Prologue, Home::Plan) };
+                let layer = &self.node().layer;
+                let made = self.recorder.buffer(format!("{layer}.{what}"), bytes, home);
+                self.recorder.dispatch(layer, phase, compute(weight, made));
+                made
+            }
+
             /// Buffer of the output.
             pub fn output(&mut self) -> BufferId {
                 let id = self.node().output;

@@ -71,6 +71,17 @@ pub struct Conv {
     pub rows: usize,
 }
 
+/// Winograd's F(m×m, 3×3) (see the constants of `winograd.wgsl`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Filtering {
+    /// Outputs of a tile in one direction: 2 or 4.
+    pub m: u32,
+    /// Output channels a lane computes.
+    pub tm: u32,
+    /// Tiles a lane computes; of `backward_weight`, blocks of 4 input channels.
+    pub p: u32,
+}
+
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,6 +90,8 @@ pub enum Algorithm {
     Direct(Tile),
     /// `conv2d_tiled.wgsl`.
     Tiled(Tiles),
+    /// `winograd.wgsl`: 3×3 with a stride of 1 only.
+    Winograd(Filtering),
 }
 
 /// Kernel shapes for one class of adapter.
@@ -148,6 +161,9 @@ impl Tuning {
         if self.class == Class::Gpu {
             return Algorithm::Tiled(self.tiled(conv));
         }
+        if let Some(filtering) = self.winograd(conv) {
+            return Algorithm::Winograd(filtering);
+        }
         Algorithm::Direct(match conv.pass {
             Pass::Forward => self.direct(conv.width, conv.c_out),
             Pass::BackwardInput => self.direct(conv.width, conv.c_in),
@@ -164,6 +180,22 @@ impl Tuning {
             // Its depth is split until the machine is full.
             Pass::BackwardWeight => Tiles::pick(conv.kh * conv.kw * conv.c_in, conv.c_out, self.fill, self.fill),
         }
+    }
+
+    /// Winograd's algorithm, where its transforms cost less than they save.
+    fn winograd(&self, conv: &Conv) -> Option<Filtering> {
+        let fits = conv.kh == 3 && conv.kw == 3 && conv.stride == 1;
+        if !fits || conv.c_in < 32 || conv.c_out < 32 {
+            return None;
+        }
+        let n = if conv.pass == Pass::BackwardInput { conv.c_in } else { conv.c_out };
+        let tiles = (conv.rows * conv.width).div_ceil(16);
+        let (tm, p) = match (self.class, conv.pass) {
+            (Class::Gpu | Class::Portable, _) => (8, 2),
+            (_, Pass::BackwardWeight) => (32, if conv.c_in > 32 { 2 } else { 1 }),
+            (Class::Subgroup { size }, _) => (if n % 32 == 0 { 32 } else { 16 }, strip(tiles.div_ceil(size as usize), &[7, 4])),
+        };
+        Some(Filtering { m: 4, tm, p })
     }
 
     fn direct(&self, width: usize, channels: usize) -> Tile {

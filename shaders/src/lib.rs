@@ -5,7 +5,7 @@
 //!
 //! - `//!use shared/x.wgsl` appends a shared snippet **after** the file. `{share}` in the path is
 //!   replaced by the [`Share`] variant, which is how one source serves adapters with and without
-//!   subgroups.
+//!   subgroups, and `{M}` by the value of the constant `M`.
 //! - a line `const NAME: u32 = 8;` may get another value from the host. Register-tile sizes must
 //!   be constants (WGSL has no run-time sized private arrays), so this is the one way to tune.
 //! - a loop marked `//!unroll` is written out (see the module of that name for why).
@@ -63,6 +63,12 @@ pub fn raw(path: &str) -> Result<&'static str, Error> {
     FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text).ok_or_else(|| Error::NoFile(path.to_owned()))
 }
 
+/// `path` with `{share}` and the names of constants replaced by what they stand for.
+fn fill_in(path: &str, share: Share, constants: &std::collections::HashMap<&str, u32>) -> String {
+    let path = path.replace("{share}", share.word());
+    constants.iter().fold(path, |path, (name, value)| path.replace(&format!("{{{name}}}"), &value.to_string()))
+}
+
 /// The text of `shaders/<file>.wgsl` as the driver sees it: constants set, snippets appended, the
 /// bindings of `formats` rewritten, marked loops written out.
 pub fn source(file: &str, constants: &[(&str, u32)], share: Share, formats: &[(&str, Format)]) -> Result<String, Error> {
@@ -77,12 +83,14 @@ pub fn source(file: &str, constants: &[(&str, u32)], share: Share, formats: &[(&
         let comment = line.split_once("//").map(|(_, rest)| format!(" //{rest}")).unwrap_or_default();
         *line = format!("{declaration} {value}u;{comment}");
     }
-    for line in text.lines() {
-        if let Some(path) = line.strip_prefix("//!use ") {
-            lines.push(raw(&path.trim().replace("{share}", share.word()))?.to_owned());
-        }
+    let mut joined = lines.join("\n");
+    let values = constants::evaluate(&joined);
+    let uses = text.lines().filter_map(|line| line.strip_prefix("//!use "));
+    let paths: Vec<String> = uses.map(|path| fill_in(path.trim(), share, &values)).collect();
+    for path in paths {
+        joined = joined + "\n" + raw(&path)?;
     }
-    let mut text = lines.join("\n");
+    let mut text = joined;
     text = format::rewrite(&text, formats);
     if formats.iter().any(|(_, format)| *format == Format::Texture) {
         text = text + "\n" + raw("shared/texel.wgsl")?;

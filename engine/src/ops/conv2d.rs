@@ -9,6 +9,7 @@ use crate::tuning::{Algorithm, Conv, Pass};
 
 mod direct;
 mod tiled;
+mod winograd;
 
 static SUM: Kernel = Kernel { file: "partials", entry: "sum" };
 static ROWS: Kernel = Kernel { file: "partials", entry: "rows" };
@@ -112,6 +113,21 @@ impl Sizes {
         self.is_pointwise() && self.n * self.h_out == 1
     }
 
+    /// The convolution that computes dx from dy, for a stride of 1.
+    fn turned_round(&self) -> Self {
+        let Padding { top, left, bottom, right } = self.padding;
+        let (rows, columns) = (self.kh - 1, self.kw - 1);
+        // More padding than taps: dy's first rows reach no pixel, so its window starts inside.
+        let padding = Padding {
+            top: rows.wrapping_sub(top),
+            left: columns.wrapping_sub(left),
+            bottom: rows.wrapping_sub(bottom),
+            right: columns.wrapping_sub(right),
+        };
+        let &Self { h_in, w_in, c_in, h_out, w_out, c_out, .. } = self;
+        Self { h_in: h_out, w_in: w_out, c_in: c_out, h_out: h_in, w_out: w_in, c_out: c_in, padding, ..*self }
+    }
+
     /// What the tuning table is asked about.
     fn conv(&self, pass: Pass) -> Conv {
         let width = if pass == Pass::BackwardInput { self.w_in.div_ceil(self.stride) } else { self.w_out };
@@ -154,6 +170,7 @@ pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, affine: Affine, res
     match f.tuning().conv(&sizes.conv(Pass::Forward)) {
         Algorithm::Direct(tile) => direct::forward(f, sizes, tile, affine, residual, activation),
         Algorithm::Tiled(tiles) => tiled::forward(f, sizes, tiles, affine, residual, activation),
+        Algorithm::Winograd(filtering) => winograd::forward(f, sizes, filtering, affine, residual, activation),
     }
 }
 
@@ -162,6 +179,7 @@ pub(crate) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferI
     match b.tuning().conv(&sizes.conv(Pass::BackwardInput)) {
         Algorithm::Direct(tile) => direct::backward_input(b, sizes, tile, dy, dx, earlier),
         Algorithm::Tiled(tiles) => tiled::backward_input(b, sizes, tiles, dy, dx, earlier),
+        Algorithm::Winograd(filtering) => winograd::backward_input(b, sizes, filtering, dy, dx, earlier),
     }
 }
 
@@ -170,6 +188,7 @@ pub(crate) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, dy: Buffer
     match b.tuning().conv(&sizes.conv(Pass::BackwardWeight)) {
         Algorithm::Direct(tile) => direct::backward_weight(b, sizes, tile, dy, dw),
         Algorithm::Tiled(tiles) => tiled::backward_weight(b, sizes, tiles, dy, dw),
+        Algorithm::Winograd(filtering) => winograd::backward_weight(b, sizes, filtering, dy, dw),
     }
 }
 

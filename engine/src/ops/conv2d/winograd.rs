@@ -1,0 +1,164 @@
+//! The kernels of `winograd.wgsl`: 3×3 convolutions of stride 1 with fewer multiplications.
+
+use super::{Affine, Sizes};
+use crate::kernel::Kernel;
+use crate::ops::Activation;
+use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::tuning::{Filtering, Tuning};
+
+static TRANSFORM_FILTER: Kernel = Kernel { file: "winograd", entry: "transform_filter" };
+static TRANSFORM_INPUT: Kernel = Kernel { file: "winograd", entry: "transform_input" };
+static MULTIPLY: Kernel = Kernel { file: "winograd", entry: "multiply" };
+static TRANSFORM_OUTPUT: Kernel = Kernel { file: "winograd", entry: "transform_output" };
+static TRANSFORM_GRAD: Kernel = Kernel { file: "winograd", entry: "transform_grad" };
+static MULTIPLY_WEIGHT: Kernel = Kernel { file: "winograd", entry: "multiply_weight" };
+static TRANSFORM_WEIGHT: Kernel = Kernel { file: "winograd", entry: "transform_weight" };
+
+/// Invocations of a workgroup of the transforms.
+const WORKGROUP: u32 = 64;
+
+/// What all kernels of one convolution agree on.
+struct Tiling {
+    /// The convolution; of backward_input, the one that computes dx from dy.
+    sizes: Sizes,
+    filtering: Filtering,
+    /// (lanes that share a block, workgroup size) of the products.
+    lanes: (u32, u32),
+    c_in4: usize,
+    c_out4: usize,
+    tiles_h: usize,
+    tiles_w: usize,
+}
+
+impl Tiling {
+    fn new(sizes: Sizes, filtering: Filtering, tuning: &Tuning) -> Self {
+        let m = filtering.m as usize;
+        let (c_in4, c_out4) = (sizes.c_in.div_ceil(4), sizes.c_out.div_ceil(4));
+        let (tiles_h, tiles_w) = (sizes.h_out.div_ceil(m), sizes.w_out.div_ceil(m));
+        Self { sizes, filtering, lanes: tuning.lanes(), c_in4, c_out4, tiles_h, tiles_w }
+    }
+
+    fn tiles(&self) -> usize {
+        self.sizes.n * self.tiles_h * self.tiles_w
+    }
+
+    /// Tiles in memory: filled up to an odd multiple of 4, or channels would collide in caches.
+    fn row(&self) -> usize {
+        4 * (self.tiles().div_ceil(4) | 1)
+    }
+
+    /// Places in a tile.
+    fn places(&self) -> usize {
+        (self.filtering.m as usize + 2).pow(2)
+    }
+
+    /// Bytes of the transformed tiles of `c4` channel blocks.
+    fn tile_bytes(&self, c4: usize) -> u64 {
+        16 * (self.places() * c4 * self.row()) as u64
+    }
+
+    /// Bytes of the transformed filter.
+    fn filter_bytes(&self) -> u64 {
+        16 * (self.places() * 4 * self.c_in4 * self.c_out4) as u64
+    }
+
+    fn request(&self, kernel: Kernel, grid: [u32; 3]) -> Request {
+        let sizes = &self.sizes;
+        Request::new(kernel, grid)
+            .constants(&[("M", self.filtering.m)])
+            .params(&[("h_in", sizes.h_in), ("w_in", sizes.w_in), ("c_in4", self.c_in4)])
+            .params(&[("h_out", sizes.h_out), ("w_out", sizes.w_out), ("c_out4", self.c_out4)])
+            .params(&[("top", sizes.padding.top), ("left", sizes.padding.left)])
+            .params(&[("tiles_h", self.tiles_h), ("tiles_w", self.tiles_w), ("tiles", self.tiles()), ("row", self.row())])
+    }
+
+    /// A product over a grid of (blocks of `lanes` × P, blocks of TM output channels, places). Its
+    /// multiply-accumulates are those of the convolution it stands for.
+    fn product(&self, kernel: Kernel, lanes: usize, p: u32) -> Request {
+        let (s, wg) = self.lanes;
+        let tm = self.filtering.tm;
+        let grid = [lanes.div_ceil((p * wg) as usize) as u32, (4 * self.c_out4).div_ceil(tm as usize) as u32, self.places() as u32];
+        self.request(kernel, grid).constants(&[("S", s), ("WG", wg), ("TM", tm), ("P", p)]).macs(self.sizes.macs())
+    }
+
+    /// u from w, which a pass against the arrows reads turned round.
+    fn transform_filter(&self, flip: bool, w: BufferId, u: BufferId) -> Request {
+        let request = self.request(TRANSFORM_FILTER, grid(4 * self.c_in4 * self.c_out4, WORKGROUP));
+        request.constants(&[("FLIP", flip as u32)]).bind(&[("w", w), ("u_out", u)])
+    }
+
+    fn transform_input(&self, x: BufferId, v: BufferId) -> Request {
+        self.request(TRANSFORM_INPUT, grid(self.row() * self.c_in4, WORKGROUP)).bind(&[("x", x), ("v_out", v)])
+    }
+
+    fn multiply(&self, v: BufferId, u: BufferId, m: BufferId) -> Request {
+        self.product(MULTIPLY, self.tiles(), self.filtering.p).bind(&[("v", v), ("u", u), ("m_out", m)])
+    }
+
+    fn transform_output(&self, m: BufferId, epilogue: Epilogue, y: BufferId) -> Request {
+        let (kind, affine) = epilogue.affine.parts();
+        let residual = epilogue.residual;
+        self.request(TRANSFORM_OUTPUT, grid(self.tiles() * self.c_out4, WORKGROUP))
+            .params(&[("affine", kind), ("residual", residual.is_some() as usize), ("act", epilogue.activation.code() as usize)])
+            .bind(&[("m", m), ("affine", affine), ("residual", residual.unwrap_or(NOTHING)), ("y", y)])
+    }
+}
+
+struct Epilogue {
+    affine: Affine,
+    residual: Option<BufferId>,
+    activation: Activation,
+}
+
+/// Records y = act(conv(x, w) · scale + shift + residual).
+pub(super) fn forward(
+    f: &mut Forward<'_, '_>,
+    sizes: Sizes,
+    filtering: Filtering,
+    affine: Affine,
+    residual: Option<BufferId>,
+    activation: Activation,
+) {
+    let tiling = Tiling::new(sizes, filtering, &f.tuning());
+    let u = f.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(false, w, u));
+    let v = f.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
+    let m = f.scratch("products", tiling.tile_bytes(tiling.c_out4));
+    let (x, y) = (f.input(0), f.output());
+    f.dispatch(tiling.transform_input(x, v));
+    f.dispatch(tiling.multiply(v, u, m));
+    f.dispatch(tiling.transform_output(m, Epilogue { affine, residual, activation }, y));
+}
+
+/// Records dx from `dy`, plus `earlier` if there is one: the convolution of dy with the filter
+/// turned round.
+pub(super) fn backward_input(
+    b: &mut Backward<'_, '_>,
+    sizes: Sizes,
+    filtering: Filtering,
+    dy: BufferId,
+    dx: BufferId,
+    earlier: Option<BufferId>,
+) {
+    let tiling = Tiling::new(sizes.turned_round(), filtering, &b.tuning());
+    let u = b.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(true, w, u));
+    let v = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_in4));
+    let m = b.scratch("products", tiling.tile_bytes(tiling.c_out4));
+    b.dispatch(tiling.transform_input(dy, v));
+    b.dispatch(tiling.multiply(v, u, m));
+    let epilogue = Epilogue { affine: Affine::None, residual: earlier, activation: Activation::None };
+    b.dispatch(tiling.transform_output(m, epilogue, dx));
+}
+
+/// Records dw from `dy` and the kept input.
+pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, filtering: Filtering, dy: BufferId, dw: BufferId) {
+    let tiling = Tiling::new(sizes, filtering, &b.tuning());
+    let x = b.kept_input(0);
+    let v = b.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
+    let s = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_out4));
+    let u = b.scratch("transformed weight gradient", tiling.filter_bytes());
+    b.dispatch(tiling.transform_input(x, v));
+    b.dispatch(tiling.request(TRANSFORM_GRAD, grid(tiling.row() * tiling.c_out4, WORKGROUP)).bind(&[("dy", dy), ("s_out", s)]));
+    b.dispatch(tiling.product(MULTIPLY_WEIGHT, tiling.c_in4, filtering.p).bind(&[("v", v), ("s", s), ("u_out", u)]));
+    let items = 4 * tiling.c_in4 * tiling.c_out4;
+    b.dispatch(tiling.request(TRANSFORM_WEIGHT, grid(items, WORKGROUP)).bind(&[("u", u), ("dw", dw)]));
+}

@@ -1,0 +1,295 @@
+//! winograd: a 3×3 convolution of stride 1 by the minimal filtering algorithm F(M×M, 3×3), M = 2 or 4.
+//!
+//! y = Aᵀ·[(G·w·Gᵀ) ⊙ (Bᵀ·x·B)]·A for tiles of M×M outputs, each under A×A inputs, A = M + 2. The
+//! products ⊙ of one place z of the A² of a tile, summed over input channels, are a matrix product
+//! over all tiles: A² of them do with A²/(9·M²) of the multiplications, a quarter for M = 4.
+//!
+//!   forward, backward_input:  u = transform_filter(w)   (K, N = C_in, C_out, or C_out, C_in)
+//!                             v = transform_input(x)
+//!                             m = multiply(v, u):       m[z,n,t] = Σ_k v[z,k,t]·u[z,k,n]
+//!                             y = transform_output(m)
+//!   backward_weight:          v as above,  s = transform_grad(dy)
+//!                             u = multiply_weight(v, s): u[z,k,n] = Σ_t v[z,k,t]·s[z,n,t]
+//!                             dw = transform_weight(u)
+//!
+//! Tiles are the fastest index of v, m and s, so that neighbouring lanes touch neighbouring texels.
+//! (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks". The transforms and
+//! their points are in shared/winograd.{M}.wgsl; weights are shared as in conv2d.wgsl.)
+//!use shared/share.{share}.wgsl
+//!use shared/activation.wgsl
+//!use shared/winograd.{M}.wgsl
+
+const M: u32 = 4;         // outputs of a tile, per direction
+const S: u32 = 8;         // lanes that share a block; 1 = every lane loads its own
+const WG: u32 = 8;        // workgroup size of the products, a multiple of S
+const TM: u32 = 32;       // output channels a lane computes, a multiple of 4
+const P: u32 = 4;         // multiply: tiles a lane computes; multiply_weight: blocks of 4 input channels
+const FLIP: u32 = 0;      // transform_filter: 1 turns the filter round and swaps its channels, for backward_input
+
+const A = M + 2;
+const TM4 = TM / 4;
+const LOADS = (TM + S - 1) / S;   // vec4s of a 4 × TM block that each lane loads
+
+struct Params {
+    h_in: u32, w_in: u32, c_in4: u32,      // of x; K = 4·c_in4
+    h_out: u32, w_out: u32, c_out4: u32,   // of y; N = 4·c_out4
+    top: u32, left: u32,
+    tiles_h: u32, tiles_w: u32, tiles: u32,
+    row: u32,                              // tiles, and zeros up to an odd multiple of 4: equal strides collide in caches
+    affine: u32, residual: u32, act: u32,  // as in conv2d.wgsl
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;          // (N, H_in, W_in, C_in/4)
+@group(0) @binding(2) var<storage, read> w: array<vec4f>;          // (3, 3, C_in, C_out/4)
+@group(0) @binding(3) var<storage, read> dy: array<vec4f>;         // (N, H_out, W_out, C_out/4)
+@group(0) @binding(4) var<storage, read> affine: array<vec4f>;     // (C_out/4) shift, or (2, C_out/4) scale, shift
+@group(0) @binding(5) var<storage, read> residual: array<vec4f>;   // the shape of y
+@group(0) @binding(6) var<storage, read> u: array<vec4f>;          // (A², K, N/4)
+@group(0) @binding(7) var<storage, read> v: array<vec4f>;          // (A², K/4, row)
+@group(0) @binding(8) var<storage, read> m: array<vec4f>;          // (A², N/4, row)
+@group(0) @binding(9) var<storage, read> s: array<vec4f>;          // (A², N/4, row)
+@group(0) @binding(10) var<storage, read_write> u_out: array<vec4f>;     // (A², K, N/4)
+@group(0) @binding(11) var<storage, read_write> v_out: array<vec4f>;     // (A², K/4, row)
+@group(0) @binding(12) var<storage, read_write> m_out: array<vec4f>;     // (A², N/4, row)
+@group(0) @binding(13) var<storage, read_write> s_out: array<vec4f>;     // (A², N/4, row)
+@group(0) @binding(14) var<storage, read_write> y: array<vec4f>;   // (N, H_out, W_out, C_out/4)
+@group(0) @binding(15) var<storage, read_write> dw: array<vec4f>;  // (3, 3, C_in, C_out/4)
+
+// One invocation per (k, 4 output channels).
+@compute @workgroup_size(64)
+fn transform_filter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    let i = id.y * groups.x * 64u + id.x;
+    if i >= 4u * p.c_in4 * p.c_out4 { return; }
+    let k = i / p.c_out4;
+    let c = i % p.c_out4;
+    var t: array<array<vec4f, 3>, A>;
+    for (var kw = 0u; kw < 3u; kw++) { //!unroll
+        var g: array<vec4f, 3>;
+        for (var kh = 0u; kh < 3u; kh++) { //!unroll
+            g[kh] = tap(kh, kw, k, c);
+        }
+        let column = transform_filter_1d(g);
+        for (var a = 0u; a < A; a++) { //!unroll
+            t[a][kw] = column[a];
+        }
+    }
+    for (var a = 0u; a < A; a++) { //!unroll
+        let row = transform_filter_1d(t[a]);
+        for (var b = 0u; b < A; b++) { //!unroll
+            u_out[((a * A + b) * 4u * p.c_in4 + k) * p.c_out4 + c] = row[b];
+        }
+    }
+}
+
+// The tap that leads from input channel k of this pass to its output channels 4·c…: backward_input
+// goes from C_out to C_in, against the arrows.
+fn tap(kh: u32, kw: u32, k: u32, c: u32) -> vec4f {
+    if FLIP == 0u { return w[((kh * 3u + kw) * 4u * p.c_in4 + k) * p.c_out4 + c]; }
+    let at = (((2u - kh) * 3u + 2u - kw) * p.c_out4 + c) * 4u * p.c_in4 + k / 4u;
+    let j = k % 4u;
+    return vec4f(w[at][j], w[at + p.c_in4][j], w[at + 2u * p.c_in4][j], w[at + 3u * p.c_in4][j]);
+}
+
+// One invocation per (tile, 4 channels).
+@compute @workgroup_size(64)
+fn transform_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    let i = id.y * groups.x * 64u + id.x;
+    if i >= p.row * p.c_in4 { return; }
+    let c = i % p.c_in4;
+    let tile = i / p.c_in4;
+    let n = tile / (p.tiles_h * p.tiles_w);
+    let ih = i32(tile / p.tiles_w % p.tiles_h * M) - i32(p.top);
+    let iw = i32(tile % p.tiles_w * M) - i32(p.left);
+    var t: array<array<vec4f, A>, A>;
+    for (var b = 0u; b < A; b++) { //!unroll
+        var d: array<vec4f, A>;
+        for (var a = 0u; a < A; a++) { //!unroll
+            let h = ih + i32(a);
+            let at = iw + i32(b);
+            let inside = tile < p.tiles && h >= 0 && h < i32(p.h_in) && at >= 0 && at < i32(p.w_in);
+            d[a] = select(vec4f(), x[select(0u, ((n * p.h_in + u32(h)) * p.w_in + u32(at)) * p.c_in4 + c, inside)], inside);
+        }
+        let column = transform_input_1d(d);
+        for (var a = 0u; a < A; a++) { //!unroll
+            t[a][b] = column[a];
+        }
+    }
+    for (var a = 0u; a < A; a++) { //!unroll
+        let row = transform_input_1d(t[a]);
+        for (var b = 0u; b < A; b++) { //!unroll
+            v_out[((a * A + b) * p.c_in4 + c) * p.row + tile] = row[b];
+        }
+    }
+}
+
+// x: P tiles, WG apart; y: block of TM output channels; z: place in the tile.
+@compute @workgroup_size(WG)
+fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let lane = local % S;
+    let first = group.x * P * WG + local;
+    let c = group.y * TM4;
+    var acc: array<array<vec4f, P>, TM4>;
+    for (var k4 = 0u; k4 < p.c_in4; k4++) {
+        let from_v = (group.z * p.c_in4 + k4) * p.row;
+        let from_u = (group.z * p.c_in4 + k4) * 4u * p.c_out4 + c;
+        var values: array<vec4f, P>;
+        for (var q = 0u; q < P; q++) { //!unroll
+            values[q] = v[from_v + min(first + q * WG, p.row - 1u)];
+        }
+        var part: array<vec4f, LOADS>;
+        for (var r = 0u; r < LOADS; r++) { //!unroll
+            let e = min(lane + r * S, TM - 1u);
+            part[r] = u[from_u + e / TM4 * p.c_out4 + min(e % TM4, p.c_out4 - 1u - c)];
+        }
+        for (var j = 0u; j < TM4; j++) { //!unroll
+            let u0 = share(part[j / S], j % S);
+            let u1 = share(part[(TM4 + j) / S], (TM4 + j) % S);
+            let u2 = share(part[(2u * TM4 + j) / S], (2u * TM4 + j) % S);
+            let u3 = share(part[(3u * TM4 + j) / S], (3u * TM4 + j) % S);
+            for (var q = 0u; q < P; q++) { //!unroll
+                let d = values[q];
+                acc[j][q] = fma(u3, vec4f(d.w), fma(u2, vec4f(d.z), fma(u1, vec4f(d.y), fma(u0, vec4f(d.x), acc[j][q]))));
+            }
+        }
+    }
+    for (var j = 0u; j < TM4; j++) { //!unroll
+        for (var q = 0u; q < P; q++) { //!unroll
+            let tile = first + q * WG;
+            if c + j < p.c_out4 && tile < p.tiles { m_out[(group.z * p.c_out4 + c + j) * p.row + tile] = acc[j][q]; }
+        }
+    }
+}
+
+// One invocation per (tile, 4 channels).
+@compute @workgroup_size(64)
+fn transform_output(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    let i = id.y * groups.x * 64u + id.x;
+    if i >= p.tiles * p.c_out4 { return; }
+    let c = i % p.c_out4;
+    let tile = i / p.c_out4;
+    let n = tile / (p.tiles_h * p.tiles_w);
+    let oh = tile / p.tiles_w % p.tiles_h * M;
+    let ow = tile % p.tiles_w * M;
+    var t: array<array<vec4f, A>, M>;
+    for (var b = 0u; b < A; b++) { //!unroll
+        var column: array<vec4f, A>;
+        for (var a = 0u; a < A; a++) { //!unroll
+            column[a] = m[((a * A + b) * p.c_out4 + c) * p.row + tile];
+        }
+        let sums = transform_output_1d(column);
+        for (var a = 0u; a < M; a++) { //!unroll
+            t[a][b] = sums[a];
+        }
+    }
+    for (var a = 0u; a < M; a++) { //!unroll
+        let row = transform_output_1d(t[a]);
+        for (var b = 0u; b < M; b++) { //!unroll
+            let at = ((n * p.h_out + oh + a) * p.w_out + ow + b) * p.c_out4 + c;
+            if oh + a < p.h_out && ow + b < p.w_out { y[at] = epilogue(row[b], at, c); }
+        }
+    }
+}
+
+fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
+    var value = sum;
+    if p.affine == 1u { value += affine[c]; }
+    if p.affine == 2u { value = fma(value, affine[c], affine[p.c_out4 + c]); }
+    if p.residual == 1u { value += residual[at]; }
+    return activate(p.act, value);
+}
+
+// One invocation per (tile, 4 output channels).
+@compute @workgroup_size(64)
+fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    let i = id.y * groups.x * 64u + id.x;
+    if i >= p.row * p.c_out4 { return; }
+    let c = i % p.c_out4;
+    let tile = i / p.c_out4;
+    let n = tile / (p.tiles_h * p.tiles_w);
+    let oh = tile / p.tiles_w % p.tiles_h * M;
+    let ow = tile % p.tiles_w * M;
+    var t: array<array<vec4f, M>, A>;
+    for (var b = 0u; b < M; b++) { //!unroll
+        var d: array<vec4f, M>;
+        for (var a = 0u; a < M; a++) { //!unroll
+            let inside = tile < p.tiles && oh + a < p.h_out && ow + b < p.w_out;
+            d[a] = select(vec4f(), dy[select(0u, ((n * p.h_out + oh + a) * p.w_out + ow + b) * p.c_out4 + c, inside)], inside);
+        }
+        let column = transform_grad_1d(d);
+        for (var a = 0u; a < A; a++) { //!unroll
+            t[a][b] = column[a];
+        }
+    }
+    for (var a = 0u; a < A; a++) { //!unroll
+        let row = transform_grad_1d(t[a]);
+        for (var b = 0u; b < A; b++) { //!unroll
+            s_out[((a * A + b) * p.c_out4 + c) * p.row + tile] = row[b];
+        }
+    }
+}
+
+// x: P blocks of 4 input channels, WG apart; y: block of TM output channels; z: place in the tile.
+@compute @workgroup_size(WG)
+fn multiply_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let lane = local % S;
+    let first = group.x * P * WG + local;
+    let c = group.y * TM4;
+    var acc: array<array<array<vec4f, 4>, P>, TM4>;
+    for (var tile = 0u; tile < p.tiles; tile += 4u) {
+        var part: array<vec4f, LOADS>;
+        for (var r = 0u; r < LOADS; r++) { //!unroll
+            let e = min(lane + r * S, TM - 1u);
+            part[r] = s[(group.z * p.c_out4 + min(c + e / 4u, p.c_out4 - 1u)) * p.row + tile + e % 4u];
+        }
+        for (var q = 0u; q < P; q++) { //!unroll
+            let base = (group.z * p.c_in4 + min(first + q * WG, p.c_in4 - 1u)) * p.row + tile;
+            let v0 = v[base];
+            let v1 = v[base + 1u];
+            let v2 = v[base + 2u];
+            let v3 = v[base + 3u];
+            for (var j = 0u; j < TM4; j++) { //!unroll
+                let s0 = share(part[4u * j / S], 4u * j % S);
+                let s1 = share(part[(4u * j + 1u) / S], (4u * j + 1u) % S);
+                let s2 = share(part[(4u * j + 2u) / S], (4u * j + 2u) % S);
+                let s3 = share(part[(4u * j + 3u) / S], (4u * j + 3u) % S);
+                acc[j][q][0] = fma(s3, vec4f(v3.x), fma(s2, vec4f(v2.x), fma(s1, vec4f(v1.x), fma(s0, vec4f(v0.x), acc[j][q][0]))));
+                acc[j][q][1] = fma(s3, vec4f(v3.y), fma(s2, vec4f(v2.y), fma(s1, vec4f(v1.y), fma(s0, vec4f(v0.y), acc[j][q][1]))));
+                acc[j][q][2] = fma(s3, vec4f(v3.z), fma(s2, vec4f(v2.z), fma(s1, vec4f(v1.z), fma(s0, vec4f(v0.z), acc[j][q][2]))));
+                acc[j][q][3] = fma(s3, vec4f(v3.w), fma(s2, vec4f(v2.w), fma(s1, vec4f(v1.w), fma(s0, vec4f(v0.w), acc[j][q][3]))));
+            }
+        }
+    }
+    for (var q = 0u; q < P; q++) { //!unroll
+        let k4 = first + q * WG;
+        for (var j = 0u; j < TM4; j++) { //!unroll
+            for (var i = 0u; i < 4u; i++) { //!unroll
+                if k4 < p.c_in4 && c + j < p.c_out4 { u_out[((group.z * p.c_in4 + k4) * 4u + i) * p.c_out4 + c + j] = acc[j][q][i]; }
+            }
+        }
+    }
+}
+
+// One invocation per (input channel, 4 output channels).
+@compute @workgroup_size(64)
+fn transform_weight(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    let i = id.y * groups.x * 64u + id.x;
+    let size = 4u * p.c_in4 * p.c_out4;
+    if i >= size { return; }
+    var t: array<array<vec4f, A>, 3>;
+    for (var b = 0u; b < A; b++) { //!unroll
+        var column: array<vec4f, A>;
+        for (var a = 0u; a < A; a++) { //!unroll
+            column[a] = u[(a * A + b) * size + i];
+        }
+        let taps = transform_weight_1d(column);
+        for (var kh = 0u; kh < 3u; kh++) { //!unroll
+            t[kh][b] = taps[kh];
+        }
+    }
+    for (var kh = 0u; kh < 3u; kh++) { //!unroll
+        let row = transform_weight_1d(t[kh]);
+        for (var kw = 0u; kw < 3u; kw++) { //!unroll
+            dw[(kh * 3u + kw) * size + i] = row[kw];
+        }
+    }
+}
