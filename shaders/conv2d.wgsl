@@ -19,7 +19,7 @@ const WG: u32 = 8;        // workgroup size, a multiple of S
 const TM: u32 = 16;       // channels a lane computes, a multiple of 4
 const PW: u32 = 7;        // pixels of a row a lane computes (forward, backward_input)
 const U: u32 = 2;         // pixels a lane takes in at a time (backward_weight)
-const KW: u32 = 3;        // kernel width
+const KW: u32 = 3;        // taps of a row done together: p.kw, or in `forward` 1
 const STRIDE: u32 = 1;
 const OVERLAP: u32 = 2;   // input pixels that successive windows share: max(KW - STRIDE, 0)
 
@@ -34,7 +34,7 @@ const STEP_LOADS = (U * TM4 + S - 1) / S;  // vec4s of a U × TM block of dy tha
 struct Params {
     h_in: u32, w_in: u32, c_in4: u32,
     h_out: u32, w_out: u32, c_out4: u32,
-    kh: u32, top: u32, left: u32,
+    kh: u32, kw: u32, top: u32, left: u32,
     strips_per_row: u32, strips: u32,     // forward, backward_input: strips of PW pixels
     rows: u32, rows_per_split: u32,       // backward_weight: N·H_out, and the share of one split
     // What happens to the sums. Not constants: compiling a kernel costs a driver up to a second.
@@ -61,11 +61,11 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_i
     let oh = (strip / p.strips_per_row) % p.h_out;
     let n = strip / p.strips_per_row / p.h_out;
     let co = id.y * TM4;
-    let iw = i32(ow * STRIDE) - i32(p.left);
 
     var acc: array<array<vec4f, PW>, TM4>;
-    for (var kh = 0u; kh < p.kh; kh++) {
-        let ih = i32(oh * STRIDE + kh) - i32(p.top);
+    for (var tap = 0u; tap < p.kh * p.kw; tap += KW) {
+        let ih = i32(oh * STRIDE + tap / p.kw) - i32(p.top);
+        let iw = i32(ow * STRIDE + tap % p.kw) - i32(p.left);
         let row_inside = ih >= 0 && ih < i32(p.h_in);
         let row = (n * p.h_in + u32(clamp(ih, 0, i32(p.h_in) - 1))) * p.w_in;
         for (var c = 0u; c < p.c_in4; c++) {
@@ -73,10 +73,10 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_i
             for (var i = 0u; i < SPAN; i++) { //!unroll
                 let at = iw + i32(i);
                 let inside = row_inside && at >= 0 && at < i32(p.w_in);
-                xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside);
+                if i % STRIDE < KW { xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside); }
             }
             for (var kw = 0u; kw < KW; kw++) { //!unroll
-                let block = ((kh * KW + kw) * p.c_in4 + c) * 4u;
+                let block = ((tap + kw) * p.c_in4 + c) * 4u;
                 var v: array<vec4f, LOADS>;
                 for (var r = 0u; r < LOADS; r++) { //!unroll
                     let e = min(lane + r * S, TM - 1u);

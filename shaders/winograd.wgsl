@@ -12,7 +12,9 @@
 //!                             u = multiply_weight(v, s): u[z,k,n] = Σ_t v[z,k,t]·s[z,n,t]
 //!                             dw = transform_weight(u)
 //!
-//! Tiles are the fastest index of v, m and s, so that neighbouring lanes touch neighbouring texels.
+//! v, m and s hold blocks of B tiles, u blocks of TM channels, each with its whole depth K: what one
+//! workgroup of a product reads lies together, which spares it cache and page misses. Neighbouring
+//! lanes take neighbouring tiles, here and in the transforms.
 //! (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks". The transforms and
 //! their points are in shared/winograd.{M}.wgsl; weights are shared as in conv2d.wgsl.)
 //!use shared/share.{share}.wgsl
@@ -23,11 +25,13 @@ const M: u32 = 4;         // outputs of a tile, per direction
 const S: u32 = 8;         // lanes that share a block; 1 = every lane loads its own
 const WG: u32 = 8;        // workgroup size of the products, a multiple of S
 const TM: u32 = 32;       // output channels a lane computes, a multiple of 4
-const P: u32 = 4;         // multiply: tiles a lane computes; multiply_weight: blocks of 4 input channels
+const B: u32 = 32;        // tiles of a block; multiply: one workgroup's, a multiple of WG
+const Q: u32 = 2;         // multiply_weight: blocks of 4 input channels a lane computes
 const FLIP: u32 = 0;      // transform_filter: 1 turns the filter round and swaps its channels, for backward_input
 
 const A = M + 2;
 const TM4 = TM / 4;
+const P = B / WG;                 // multiply: tiles a lane computes
 const LOADS = (TM + S - 1) / S;   // vec4s of a 4 × TM block that each lane loads
 
 struct Params {
@@ -35,7 +39,7 @@ struct Params {
     h_out: u32, w_out: u32, c_out4: u32,   // of y; N = 4·c_out4
     top: u32, left: u32,
     tiles_h: u32, tiles_w: u32, tiles: u32,
-    row: u32,                              // tiles, and zeros up to an odd multiple of 4: equal strides collide in caches
+    blocks: u32,                           // of B tiles; the last is filled up with zeros
     affine: u32, residual: u32, act: u32,  // as in conv2d.wgsl
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -44,24 +48,37 @@ struct Params {
 @group(0) @binding(3) var<storage, read> dy: array<vec4f>;         // (N, H_out, W_out, C_out/4)
 @group(0) @binding(4) var<storage, read> affine: array<vec4f>;     // (C_out/4) shift, or (2, C_out/4) scale, shift
 @group(0) @binding(5) var<storage, read> residual: array<vec4f>;   // the shape of y
-@group(0) @binding(6) var<storage, read> u: array<vec4f>;          // (A², K, N/4)
-@group(0) @binding(7) var<storage, read> v: array<vec4f>;          // (A², K/4, row)
-@group(0) @binding(8) var<storage, read> m: array<vec4f>;          // (A², N/4, row)
-@group(0) @binding(9) var<storage, read> s: array<vec4f>;          // (A², N/4, row)
-@group(0) @binding(10) var<storage, read_write> u_out: array<vec4f>;     // (A², K, N/4)
-@group(0) @binding(11) var<storage, read_write> v_out: array<vec4f>;     // (A², K/4, row)
-@group(0) @binding(12) var<storage, read_write> m_out: array<vec4f>;     // (A², N/4, row)
-@group(0) @binding(13) var<storage, read_write> s_out: array<vec4f>;     // (A², N/4, row)
+@group(0) @binding(6) var<storage, read> u: array<vec4f>;          // (A², N/TM, K, TM/4)
+@group(0) @binding(7) var<storage, read> v: array<vec4f>;          // (A², blocks, K/4, B)
+@group(0) @binding(8) var<storage, read> m: array<vec4f>;          // (A², blocks, N/4, B)
+@group(0) @binding(9) var<storage, read> s: array<vec4f>;          // (A², blocks, N/4, B)
+@group(0) @binding(10) var<storage, read_write> u_out: array<vec4f>;     // (A², N/TM, K, TM/4)
+@group(0) @binding(11) var<storage, read_write> v_out: array<vec4f>;     // (A², blocks, K/4, B)
+@group(0) @binding(12) var<storage, read_write> m_out: array<vec4f>;     // (A², blocks, N/4, B)
+@group(0) @binding(13) var<storage, read_write> s_out: array<vec4f>;     // (A², blocks, N/4, B)
 @group(0) @binding(14) var<storage, read_write> y: array<vec4f>;   // (N, H_out, W_out, C_out/4)
 @group(0) @binding(15) var<storage, read_write> dw: array<vec4f>;  // (3, 3, C_in, C_out/4)
 
-// One invocation per (k, 4 output channels).
+// Where things lie. The planes of the A² places are 4 texels further apart than they are large: if
+// they were powers of two apart, they would all fall into the same few lines of a cache.
+fn in_u(z: u32, k: u32, n4: u32) -> u32 {
+    let blocks = (p.c_out4 + TM4 - 1u) / TM4;
+    return z * (blocks * 4u * p.c_in4 * TM4 + 4u) + (n4 / TM4 * 4u * p.c_in4 + k) * TM4 + n4 % TM4;
+}
+
+fn in_tiles(z: u32, block: u32, c: u32, c4: u32) -> u32 {
+    return z * (p.blocks * c4 * B + 4u) + (block * c4 + c) * B;
+}
+
+// One invocation per (k, 4 output channels), in the order of u, but for eights of k where the filter
+// is turned round: there 4 neighbouring k lie in one vec4.
 @compute @workgroup_size(64)
 fn transform_filter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = id.y * groups.x * 64u + id.x;
-    if i >= 4u * p.c_in4 * p.c_out4 { return; }
-    let k = i / p.c_out4;
-    let c = i % p.c_out4;
+    let eights = (p.c_in4 + 1u) / 2u;
+    let k = select(i / TM4 % (8u * eights), i % 8u + i / (8u * TM4) % eights * 8u, FLIP == 1u);
+    let c = select(i % TM4, i / 8u % TM4, FLIP == 1u) + i / (8u * eights * TM4) * TM4;
+    if k >= 4u * p.c_in4 || c >= p.c_out4 { return; }
     var t: array<array<vec4f, 3>, A>;
     for (var kw = 0u; kw < 3u; kw++) { //!unroll
         var g: array<vec4f, 3>;
@@ -76,7 +93,7 @@ fn transform_filter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     for (var a = 0u; a < A; a++) { //!unroll
         let row = transform_filter_1d(t[a]);
         for (var b = 0u; b < A; b++) { //!unroll
-            u_out[((a * A + b) * 4u * p.c_in4 + k) * p.c_out4 + c] = row[b];
+            u_out[in_u(a * A + b, k, c)] = row[b];
         }
     }
 }
@@ -94,9 +111,9 @@ fn tap(kh: u32, kw: u32, k: u32, c: u32) -> vec4f {
 @compute @workgroup_size(64)
 fn transform_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = id.y * groups.x * 64u + id.x;
-    if i >= p.row * p.c_in4 { return; }
-    let c = i % p.c_in4;
-    let tile = i / p.c_in4;
+    if i >= p.blocks * B * p.c_in4 { return; }
+    let c = i / 8u % p.c_in4;
+    let tile = i / (8u * p.c_in4) * 8u + i % 8u;
     let n = tile / (p.tiles_h * p.tiles_w);
     let ih = i32(tile / p.tiles_w % p.tiles_h * M) - i32(p.top);
     let iw = i32(tile % p.tiles_w * M) - i32(p.left);
@@ -117,29 +134,28 @@ fn transform_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgr
     for (var a = 0u; a < A; a++) { //!unroll
         let row = transform_input_1d(t[a]);
         for (var b = 0u; b < A; b++) { //!unroll
-            v_out[((a * A + b) * p.c_in4 + c) * p.row + tile] = row[b];
+            v_out[in_tiles(a * A + b, tile / B, c, p.c_in4) + tile % B] = row[b];
         }
     }
 }
 
-// x: P tiles, WG apart; y: block of TM output channels; z: place in the tile.
+// x: block of B tiles, of which a lane has P; y: block of TM output channels; z: place in the tile.
 @compute @workgroup_size(WG)
 fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let lane = local % S;
-    let first = group.x * P * WG + local;
     let c = group.y * TM4;
+    let from_v = in_tiles(group.z, group.x, 0u, p.c_in4) + local;
+    let from_u = in_u(group.z, 0u, c);
+    let to_m = in_tiles(group.z, group.x, c, p.c_out4) + local;
     var acc: array<array<vec4f, P>, TM4>;
     for (var k4 = 0u; k4 < p.c_in4; k4++) {
-        let from_v = (group.z * p.c_in4 + k4) * p.row;
-        let from_u = (group.z * p.c_in4 + k4) * 4u * p.c_out4 + c;
         var values: array<vec4f, P>;
         for (var q = 0u; q < P; q++) { //!unroll
-            values[q] = v[from_v + min(first + q * WG, p.row - 1u)];
+            values[q] = v[from_v + k4 * B + q * WG];
         }
         var part: array<vec4f, LOADS>;
         for (var r = 0u; r < LOADS; r++) { //!unroll
-            let e = min(lane + r * S, TM - 1u);
-            part[r] = u[from_u + e / TM4 * p.c_out4 + min(e % TM4, p.c_out4 - 1u - c)];
+            part[r] = u[from_u + k4 * TM + min(lane + r * S, TM - 1u)];
         }
         for (var j = 0u; j < TM4; j++) { //!unroll
             let u0 = share(part[j / S], j % S);
@@ -154,8 +170,7 @@ fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
     }
     for (var j = 0u; j < TM4; j++) { //!unroll
         for (var q = 0u; q < P; q++) { //!unroll
-            let tile = first + q * WG;
-            if c + j < p.c_out4 && tile < p.tiles { m_out[(group.z * p.c_out4 + c + j) * p.row + tile] = acc[j][q]; }
+            if c + j < p.c_out4 { m_out[to_m + j * B + q * WG] = acc[j][q]; }
         }
     }
 }
@@ -164,9 +179,9 @@ fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
 @compute @workgroup_size(64)
 fn transform_output(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = id.y * groups.x * 64u + id.x;
-    if i >= p.tiles * p.c_out4 { return; }
-    let c = i % p.c_out4;
-    let tile = i / p.c_out4;
+    let c = i / 8u % p.c_out4;
+    let tile = i / (8u * p.c_out4) * 8u + i % 8u;
+    if tile >= p.tiles { return; }
     let n = tile / (p.tiles_h * p.tiles_w);
     let oh = tile / p.tiles_w % p.tiles_h * M;
     let ow = tile % p.tiles_w * M;
@@ -174,7 +189,7 @@ fn transform_output(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     for (var b = 0u; b < A; b++) { //!unroll
         var column: array<vec4f, A>;
         for (var a = 0u; a < A; a++) { //!unroll
-            column[a] = m[((a * A + b) * p.c_out4 + c) * p.row + tile];
+            column[a] = m[in_tiles(a * A + b, tile / B, c, p.c_out4) + tile % B];
         }
         let sums = transform_output_1d(column);
         for (var a = 0u; a < M; a++) { //!unroll
@@ -202,9 +217,9 @@ fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
 @compute @workgroup_size(64)
 fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = id.y * groups.x * 64u + id.x;
-    if i >= p.row * p.c_out4 { return; }
-    let c = i % p.c_out4;
-    let tile = i / p.c_out4;
+    if i >= p.blocks * B * p.c_out4 { return; }
+    let c = i / 8u % p.c_out4;
+    let tile = i / (8u * p.c_out4) * 8u + i % 8u;
     let n = tile / (p.tiles_h * p.tiles_w);
     let oh = tile / p.tiles_w % p.tiles_h * M;
     let ow = tile % p.tiles_w * M;
@@ -223,26 +238,28 @@ fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
     for (var a = 0u; a < A; a++) { //!unroll
         let row = transform_grad_1d(t[a]);
         for (var b = 0u; b < A; b++) { //!unroll
-            s_out[((a * A + b) * p.c_out4 + c) * p.row + tile] = row[b];
+            s_out[in_tiles(a * A + b, tile / B, c, p.c_out4) + tile % B] = row[b];
         }
     }
 }
 
-// x: P blocks of 4 input channels, WG apart; y: block of TM output channels; z: place in the tile.
+// x: Q blocks of 4 input channels, WG apart; y: block of TM output channels; z: place in the tile.
 @compute @workgroup_size(WG)
 fn multiply_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let lane = local % S;
-    let first = group.x * P * WG + local;
+    let first = group.x * Q * WG + local;
     let c = group.y * TM4;
-    var acc: array<array<array<vec4f, 4>, P>, TM4>;
-    for (var tile = 0u; tile < p.tiles; tile += 4u) {
+    var acc: array<array<array<vec4f, 4>, Q>, TM4>;
+    for (var t4 = 0u; t4 < p.blocks * B / 4u; t4++) {
+        let block = t4 * 4u / B;
+        let tile = t4 * 4u % B;
         var part: array<vec4f, LOADS>;
         for (var r = 0u; r < LOADS; r++) { //!unroll
             let e = min(lane + r * S, TM - 1u);
-            part[r] = s[(group.z * p.c_out4 + min(c + e / 4u, p.c_out4 - 1u)) * p.row + tile + e % 4u];
+            part[r] = s[in_tiles(group.z, block, min(c + e / 4u, p.c_out4 - 1u), p.c_out4) + tile + e % 4u];
         }
-        for (var q = 0u; q < P; q++) { //!unroll
-            let base = (group.z * p.c_in4 + min(first + q * WG, p.c_in4 - 1u)) * p.row + tile;
+        for (var q = 0u; q < Q; q++) { //!unroll
+            let base = in_tiles(group.z, block, min(first + q * WG, p.c_in4 - 1u), p.c_in4) + tile;
             let v0 = v[base];
             let v1 = v[base + 1u];
             let v2 = v[base + 2u];
@@ -259,11 +276,11 @@ fn multiply_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
             }
         }
     }
-    for (var q = 0u; q < P; q++) { //!unroll
+    for (var q = 0u; q < Q; q++) { //!unroll
         let k4 = first + q * WG;
         for (var j = 0u; j < TM4; j++) { //!unroll
             for (var i = 0u; i < 4u; i++) { //!unroll
-                if k4 < p.c_in4 && c + j < p.c_out4 { u_out[((group.z * p.c_in4 + k4) * 4u + i) * p.c_out4 + c + j] = acc[j][q][i]; }
+                if k4 < p.c_in4 && c + j < p.c_out4 { u_out[in_u(group.z, 4u * k4 + i, c + j)] = acc[j][q][i]; }
             }
         }
     }
@@ -279,7 +296,7 @@ fn transform_weight(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     for (var b = 0u; b < A; b++) { //!unroll
         var column: array<vec4f, A>;
         for (var a = 0u; a < A; a++) { //!unroll
-            column[a] = u[(a * A + b) * size + i];
+            column[a] = u[in_u(a * A + b, i / p.c_out4, i % p.c_out4)];
         }
         let taps = transform_weight_1d(column);
         for (var kh = 0u; kh < 3u; kh++) { //!unroll

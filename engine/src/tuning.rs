@@ -78,8 +78,10 @@ pub struct Filtering {
     pub m: u32,
     /// Output channels a lane computes.
     pub tm: u32,
-    /// Tiles a lane computes; of `backward_weight`, blocks of 4 input channels.
+    /// Tiles a lane computes: a block is as many times the workgroup size.
     pub p: u32,
+    /// Blocks of 4 input channels a lane of `backward_weight` computes.
+    pub q: u32,
 }
 
 /// How a convolution is computed.
@@ -190,12 +192,14 @@ impl Tuning {
         }
         let n = if conv.pass == Pass::BackwardInput { conv.c_in } else { conv.c_out };
         let tiles = (conv.rows * conv.width).div_ceil(16);
-        let (tm, p) = match (self.class, conv.pass) {
-            (Class::Gpu | Class::Portable, _) => (8, 2),
-            (_, Pass::BackwardWeight) => (32, if conv.c_in > 32 { 2 } else { 1 }),
-            (Class::Subgroup { size }, _) => (if n % 32 == 0 { 32 } else { 16 }, strip(tiles.div_ceil(size as usize), &[7, 4])),
+        let (tm, p, q) = match self.class {
+            Class::Subgroup { size } => {
+                let p = if conv.pass == Pass::BackwardWeight { 4 } else { strip(tiles.div_ceil(size as usize), &[7, 4]) };
+                (if n % 32 == 0 { 32 } else { 16 }, p, if conv.c_in > 32 { 2 } else { 1 })
+            }
+            Class::Gpu | Class::Portable => (8, 1, 1),
         };
-        Some(Filtering { m: 4, tm, p })
+        Some(Filtering { m: 4, tm, p, q })
     }
 
     fn direct(&self, width: usize, channels: usize) -> Tile {

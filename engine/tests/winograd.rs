@@ -50,8 +50,8 @@ fn check(case: ConvCase, m: u32) {
     let inputs = [bench.image("x", &x), bench.parameter("w", filter(&w), &w)];
     let y = bench.graph.record(Conv2d { stride: 1, padding: padding(case.padding), ..Default::default() }, "conv", &inputs).unwrap();
     for tuning in tunings() {
-        let (tm, p) = if matches!(tuning.class, Class::Subgroup { .. }) { (16, 2) } else { (8, 1) };
-        let ran = bench.run(y, &dy, &Freeze::none(), &forced(&tuning, case, Filtering { m, tm, p }));
+        let (tm, p, q) = if matches!(tuning.class, Class::Subgroup { .. }) { (16, 2, 2) } else { (8, 1, 1) };
+        let ran = bench.run(y, &dy, &Freeze::none(), &forced(&tuning, case, Filtering { m, tm, p, q }));
         let what = format!("F({m}×{m}, 3×3) {case:?} {:?}", tuning.class);
         for kernel in ["multiply", "multiply_weight"] {
             assert!(ran.count(&format!("winograd.{kernel}")) > 0, "{what}: no {kernel}");

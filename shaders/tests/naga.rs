@@ -49,7 +49,11 @@ fn every_shader_is_valid_as_it_lies_on_disk() {
 #[test]
 fn portable_shaders_need_no_capability() {
     for file in kernel_files() {
-        let constants: &[(&str, u32)] = if ["conv2d", "winograd"].contains(&file) { &[("S", 1), ("WG", 64)] } else { &[] };
+        let constants: &[(&str, u32)] = match file {
+            "conv2d" => &[("S", 1), ("WG", 64)],
+            "winograd" => &[("S", 1), ("WG", 64), ("B", 64)],
+            _ => &[],
+        };
         validate(file, constants, Share::Portable);
     }
 }
@@ -81,10 +85,10 @@ fn conv2d_tiled_is_valid_for_every_tile() {
 
 #[test]
 fn winograd_is_valid_for_every_tile() {
-    for (m, tm, p) in [(2, 8, 2), (2, 32, 4), (4, 4, 1), (4, 16, 7), (4, 32, 4)] {
+    for (m, tm, p, q) in [(2, 8, 2, 1), (2, 32, 4, 2), (4, 4, 1, 1), (4, 16, 7, 1), (4, 32, 4, 2)] {
         for (share, s, wg) in [(Share::Subgroup, 8, 8), (Share::Subgroup, 4, 4), (Share::Portable, 1, 64)] {
             for flip in 0..2 {
-                validate("winograd", &[("M", m), ("S", s), ("WG", wg), ("TM", tm), ("P", p), ("FLIP", flip)], share);
+                validate("winograd", &[("M", m), ("S", s), ("WG", wg), ("TM", tm), ("B", p * wg), ("Q", q), ("FLIP", flip)], share);
             }
         }
     }

@@ -42,9 +42,14 @@ impl Tiling {
         self.sizes.n * self.tiles_h * self.tiles_w
     }
 
-    /// Tiles in memory: filled up to an odd multiple of 4, or channels would collide in caches.
-    fn row(&self) -> usize {
-        4 * (self.tiles().div_ceil(4) | 1)
+    /// Tiles of a block.
+    fn block(&self) -> usize {
+        (self.filtering.p * self.lanes.1) as usize
+    }
+
+    /// Blocks of tiles; the last is filled up.
+    fn blocks(&self) -> usize {
+        self.tiles().div_ceil(self.block())
     }
 
     /// Places in a tile.
@@ -54,51 +59,53 @@ impl Tiling {
 
     /// Bytes of the transformed tiles of `c4` channel blocks.
     fn tile_bytes(&self, c4: usize) -> u64 {
-        16 * (self.places() * c4 * self.row()) as u64
+        16 * (self.places() * (c4 * self.blocks() * self.block() + 4)) as u64
     }
 
     /// Bytes of the transformed filter.
     fn filter_bytes(&self) -> u64 {
-        16 * (self.places() * 4 * self.c_in4 * self.c_out4) as u64
+        let c_out = (4 * self.c_out4).next_multiple_of(self.filtering.tm as usize);
+        16 * (self.places() * (self.c_in4 * c_out + 4)) as u64
     }
 
     fn request(&self, kernel: Kernel, grid: [u32; 3]) -> Request {
         let sizes = &self.sizes;
         Request::new(kernel, grid)
-            .constants(&[("M", self.filtering.m)])
+            .constants(&[("M", self.filtering.m), ("TM", self.filtering.tm), ("B", self.block() as u32)])
             .params(&[("h_in", sizes.h_in), ("w_in", sizes.w_in), ("c_in4", self.c_in4)])
             .params(&[("h_out", sizes.h_out), ("w_out", sizes.w_out), ("c_out4", self.c_out4)])
             .params(&[("top", sizes.padding.top), ("left", sizes.padding.left)])
-            .params(&[("tiles_h", self.tiles_h), ("tiles_w", self.tiles_w), ("tiles", self.tiles()), ("row", self.row())])
+            .params(&[("tiles_h", self.tiles_h), ("tiles_w", self.tiles_w), ("tiles", self.tiles()), ("blocks", self.blocks())])
     }
 
-    /// A product over a grid of (blocks of `lanes` × P, blocks of TM output channels, places). Its
+    /// A product over a grid of (`groups`, blocks of TM output channels, places). Its
     /// multiply-accumulates are those of the convolution it stands for.
-    fn product(&self, kernel: Kernel, lanes: usize, p: u32) -> Request {
+    fn product(&self, kernel: Kernel, groups: usize) -> Request {
         let (s, wg) = self.lanes;
-        let tm = self.filtering.tm;
-        let grid = [lanes.div_ceil((p * wg) as usize) as u32, (4 * self.c_out4).div_ceil(tm as usize) as u32, self.places() as u32];
-        self.request(kernel, grid).constants(&[("S", s), ("WG", wg), ("TM", tm), ("P", p)]).macs(self.sizes.macs())
+        let grid = [groups as u32, (4 * self.c_out4).div_ceil(self.filtering.tm as usize) as u32, self.places() as u32];
+        self.request(kernel, grid).constants(&[("S", s), ("WG", wg)]).macs(self.sizes.macs())
     }
 
     /// u from w, which a pass against the arrows reads turned round.
     fn transform_filter(&self, flip: bool, w: BufferId, u: BufferId) -> Request {
-        let request = self.request(TRANSFORM_FILTER, grid(4 * self.c_in4 * self.c_out4, WORKGROUP));
+        let tm4 = self.filtering.tm as usize / 4;
+        let items = self.c_in4.next_multiple_of(2) * 4 * self.c_out4.next_multiple_of(tm4);
+        let request = self.request(TRANSFORM_FILTER, grid(items, WORKGROUP));
         request.constants(&[("FLIP", flip as u32)]).bind(&[("w", w), ("u_out", u)])
     }
 
     fn transform_input(&self, x: BufferId, v: BufferId) -> Request {
-        self.request(TRANSFORM_INPUT, grid(self.row() * self.c_in4, WORKGROUP)).bind(&[("x", x), ("v_out", v)])
+        self.request(TRANSFORM_INPUT, grid(self.blocks() * self.block() * self.c_in4, WORKGROUP)).bind(&[("x", x), ("v_out", v)])
     }
 
     fn multiply(&self, v: BufferId, u: BufferId, m: BufferId) -> Request {
-        self.product(MULTIPLY, self.tiles(), self.filtering.p).bind(&[("v", v), ("u", u), ("m_out", m)])
+        self.product(MULTIPLY, self.blocks()).bind(&[("v", v), ("u", u), ("m_out", m)])
     }
 
     fn transform_output(&self, m: BufferId, epilogue: Epilogue, y: BufferId) -> Request {
         let (kind, affine) = epilogue.affine.parts();
         let residual = epilogue.residual;
-        self.request(TRANSFORM_OUTPUT, grid(self.tiles() * self.c_out4, WORKGROUP))
+        self.request(TRANSFORM_OUTPUT, grid(self.tiles().next_multiple_of(8) * self.c_out4, WORKGROUP))
             .params(&[("affine", kind), ("residual", residual.is_some() as usize), ("act", epilogue.activation.code() as usize)])
             .bind(&[("m", m), ("affine", affine), ("residual", residual.unwrap_or(NOTHING)), ("y", y)])
     }
@@ -157,8 +164,10 @@ pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, filtering:
     let s = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_out4));
     let u = b.scratch("transformed weight gradient", tiling.filter_bytes());
     b.dispatch(tiling.transform_input(x, v));
-    b.dispatch(tiling.request(TRANSFORM_GRAD, grid(tiling.row() * tiling.c_out4, WORKGROUP)).bind(&[("dy", dy), ("s_out", s)]));
-    b.dispatch(tiling.product(MULTIPLY_WEIGHT, tiling.c_in4, filtering.p).bind(&[("v", v), ("s", s), ("u_out", u)]));
+    let items = tiling.blocks() * tiling.block() * tiling.c_out4;
+    b.dispatch(tiling.request(TRANSFORM_GRAD, grid(items, WORKGROUP)).bind(&[("dy", dy), ("s_out", s)]));
+    let groups = tiling.c_in4.div_ceil((filtering.q * tiling.lanes.1) as usize);
+    b.dispatch(tiling.product(MULTIPLY_WEIGHT, groups).constants(&[("Q", filtering.q)]).bind(&[("v", v), ("s", s), ("u_out", u)]));
     let items = 4 * tiling.c_in4 * tiling.c_out4;
     b.dispatch(tiling.request(TRANSFORM_WEIGHT, grid(items, WORKGROUP)).bind(&[("u", u), ("dw", dw)]));
 }
