@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo test test-all lint plan bench-step setup help
+.PHONY: demo test test-all lint plan bench bench-kernels bench-step bench-peers timeline memory setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -28,5 +28,24 @@ lint:        ## formatting, clippy and documentation, without warnings
 plan:        ## a plan and its ledger: ResNet-50 frozen below layer4
 	$(CARGO) run --release --example plan -- --model resnet50 --freeze-below layer4
 
-bench-step: setup  ## ResNet-18 steps in images/s, beside PyTorch if it is installed
+# The driver must not have compiled the kernels before, or the first step would look too fast.
+COLD = MESA_SHADER_CACHE_DISABLE=true __GL_SHADER_DISK_CACHE=0
+
+bench: bench-kernels  ## kernels and steps beside the roofline: out/bench/table.md, kernels.png, *.json
+	@$(MAKE) --no-print-directory bench-step
+	cat out/bench/kernels.md out/bench/step.md > out/bench/table.md
+
+bench-kernels: setup  ## every convolution of ResNet-18 and -50, pools, norms, updates; ARGS='3x3.*forward'
+	$(CARGO) bench --bench kernels -- $(if $(ARGS),'$(ARGS)')
+
+bench-step: setup  ## images/s of ResNet-18 and ResNet-20 steps: out/bench/step.json
+	$(COLD) $(CARGO) bench --bench step -- $(if $(ARGS),'$(ARGS)')
+
+bench-peers: setup  ## the same steps in turns with PyTorch, and the ratios
 	./benches/peers.sh
+
+timeline: setup  ## a step of ResNet-18 frozen below layer4 as a picture: out/timeline.png
+	$(CARGO) run --release --example timeline -- --model resnet18 --freeze-below layer4
+
+memory:      ## bytes kept by ResNet-50 for every freeze, beside PyTorch's
+	$(CARGO) test --test memory -- --nocapture resnet50_keeps_less_than_pytorch_saves

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Steps of ResNet-18 here and in PyTorch on the CPU, in turns on the same machine, and the ratios.
-# More arguments go to both: benches/peers.sh --batch 4 --size 64. ROUNDS=5 takes five turns.
+# Steps of ResNet-18 and ResNet-20 here and in PyTorch on the CPU, in turns on the same machine, and
+# the ratios. ROUNDS=5 takes five turns. A pattern is given to our benchmark: benches/peers.sh resnet18/
 #
 # For PyTorch: apt-get install python3-torch libopenblas0-pthread. Without it, ours alone is shown.
 # Nothing else should run meanwhile.
@@ -10,16 +10,19 @@ CARGO=${CARGO:-cargo}
 PYTHON=${PYTHON:-/usr/bin/python3}
 rounds=${ROUNDS:-3}
 
-$CARGO build --release --example step
-target=${CARGO_TARGET_DIR:-target}
-results=$(mktemp)
-trap 'rm -f "$results"' EXIT
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
 torch=yes
 "$PYTHON" -c 'import torch' 2>/dev/null || { torch=; echo "PyTorch is not installed for $PYTHON: showing frostline alone." >&2; }
-round=0
-while [ "$round" -lt "$rounds" ]; do
-    "$target/release/examples/step" --json "$@" >>"$results"
-    [ -z "$torch" ] || "$PYTHON" benches/torch_step.py "$@" >>"$results"
+round=1
+while [ "$round" -le "$rounds" ]; do
+    echo "round $round of $rounds" >&2
+    $CARGO bench --bench step -- "$@" >&2
+    cp out/bench/step.json "$results/ours.$round.json"
+    [ -z "$torch" ] || "$PYTHON" benches/torch_step.py "$results/torch.$round.json" >&2
     round=$((round + 1))
 done
-"$PYTHON" benches/ratios.py <"$results"
+peers=
+[ -z "$torch" ] || peers="$results/torch."*
+# shellcheck disable=SC2086 # one word a file
+"$PYTHON" benches/ratios.py "$results/ours."* -- $peers

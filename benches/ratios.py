@@ -1,25 +1,37 @@
 #!/usr/bin/python3
-"""Reads lines of examples/step.rs and torch_step.py from standard input; prints medians and ratios."""
+"""Prints images/s of two engines and their ratio, from one JSON file a round: OURS... -- PEERS...
+
+A ratio is taken within a round, where both saw the same machine; the median is over the rounds.
+"""
 
 import json
 import statistics
 import sys
 
 
+def load(paths):
+    runs = []
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            runs.append(json.load(file))
+    return runs
+
+
 def main():
-    runs = {}
-    for line in map(json.loads, filter(str.strip, sys.stdin)):
-        for name, rate in line["images_per_second"].items():
-            runs.setdefault(line["engine"].split()[0], {}).setdefault(name, []).append(rate)
-    ours, peer = runs.get("frostline", {}), runs.get("pytorch", {})
-    print(f"{'images/s':<12} {'frostline':>10} {'PyTorch':>10} {'ratio':>7}   (median of {len(next(iter(ours.values()), []))} runs each)")
-    for name, rates in ours.items():
-        mine = statistics.median(rates)
-        if name in peer:
-            other = statistics.median(peer[name])
-            print(f"{name:<12} {mine:>10.1f} {other:>10.1f} {mine / other:>7.2f}")
-        else:
-            print(f"{name:<12} {mine:>10.1f} {'-':>10} {'-':>7}")
+    at = sys.argv.index("--")
+    ours, peers = load(sys.argv[1:at]), load(sys.argv[at + 1 :])
+    print(f"frostline: {ours[0]['adapter']}")
+    if peers:
+        print(f"peer: {peers[0]['adapter']}")
+    print(f"\n{'images/s':<20} {'frostline':>10} {'peer':>10} {'ratio':>7}   lowest to highest ratio of {len(ours)} rounds")
+    for name in (key for key, value in ours[0].items() if "/" in key and isinstance(value, float)):
+        mine = statistics.median(run[name] for run in ours)
+        if not all(name in run for run in peers) or not peers:
+            print(f"{name:<20} {mine:>10.1f} {'-':>10} {'-':>7}")
+            continue
+        other = statistics.median(run[name] for run in peers)
+        ratios = [run[name] / peer[name] for run, peer in zip(ours, peers)]
+        print(f"{name:<20} {mine:>10.1f} {other:>10.1f} {statistics.median(ratios):>7.2f}   {min(ratios):.2f} to {max(ratios):.2f}")
 
 
 if __name__ == "__main__":

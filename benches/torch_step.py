@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The steps of examples/step.rs in PyTorch on the CPU; prints the same line of JSON.
+"""The steps of benches/step.rs in PyTorch on the CPU; writes the same keys to a file of JSON.
 
 Needs Debian's python3-torch, and libopenblas0-pthread: without it matrix products run on the
 reference BLAS and PyTorch would look five times slower than it is.
@@ -7,13 +7,12 @@ reference BLAS and PyTorch would look five times slower than it is.
 
 import argparse
 import json
+import os
 import statistics
 import time
 
 import torch
 from torch import nn
-
-BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 
 
 class BasicBlock(nn.Module):
@@ -32,16 +31,27 @@ class BasicBlock(nn.Module):
         return self.bn2(self.conv2(y)).add_(self.downsample(x)).relu_()
 
 
-def resnet(blocks):
-    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(True), nn.MaxPool2d(3, 2, 1)]
-    stages, c_in = [nn.Sequential(*stem)], 64
+def resnet(stem, blocks, c_in, classes):
+    """Stages, the stem first, and the head: one nn.Sequential each."""
+    stages = [nn.Sequential(*stem)]
     for number, count in enumerate(blocks):
-        c_out = 64 << number
+        c_out = c_in if number == 0 else 2 * c_in
         stride = 1 if number == 0 else 2
         stages.append(nn.Sequential(BasicBlock(c_in, c_out, stride), *(BasicBlock(c_out, c_out, 1) for _ in range(count - 1))))
         c_in = c_out
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c_in, 1000))
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c_in, classes))
     return nn.Sequential(*stages, head)
+
+
+def resnet18():
+    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(True), nn.MaxPool2d(3, 2, 1)]
+    return resnet(stem, (2, 2, 2, 2), 64, 1000)
+
+
+def resnet20():
+    """He et al.'s for CIFAR, with 1x1 convolutions as shortcuts."""
+    stem = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(True)]
+    return resnet(stem, (3, 3, 3), 16, 10)
 
 
 def freeze_below(model, stage):
@@ -72,35 +82,39 @@ def training_step(model, x, labels):
     return step
 
 
+def rows(name, make, batch, size, steps):
+    """Milliseconds of each step of a network."""
+    x = torch.rand(batch, 3, size, size) - 0.5
+    labels = torch.arange(batch) % 10
+    model = make().eval()
+    with torch.inference_mode():
+        yield f"{name}/infer", median_step(lambda: model(x), steps)
+    last = len(model) - 2
+    for step, stage in [("full", 0), (f"layer{last}", last), ("head", last + 1)]:
+        model = make()
+        freeze_below(model, stage)
+        yield f"{name}/{step}", median_step(training_step(model, x, labels), steps)
+    linear = make()[-1][-1]
+    features = torch.rand(batch, linear.in_features)
+    yield f"{name}/features", median_step(training_step(linear, features, labels), steps)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="resnet18", choices=BLOCKS)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--steps", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("out", help="the file to write")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    x = torch.rand(arguments.batch, 3, arguments.size, arguments.size) - 0.5
-    labels = torch.arange(arguments.batch) % 10
-
-    def network():
-        return resnet(BLOCKS[arguments.model])
-
-    milliseconds = {}
-    model = network().eval()
-    with torch.inference_mode():
-        milliseconds["inference"] = median_step(lambda: model(x), arguments.steps)
-    for name, stage in [("full", 0), ("layer4+fc", 4), ("fc", 5)]:
-        model = network()
-        freeze_below(model, stage)
-        milliseconds[name] = median_step(training_step(model, x, labels), arguments.steps)
-    head = nn.Linear(512, 1000)
-    milliseconds["features"] = median_step(training_step(head, torch.rand(arguments.batch, 512), labels), arguments.steps)
-    rates = {name: arguments.batch * 1e3 / time for name, time in milliseconds.items()}
-    line = {"engine": "pytorch " + torch.__version__, "model": arguments.model, "batch": arguments.batch, "size": arguments.size}
-    print(json.dumps({**line, "steps": arguments.steps, "milliseconds": milliseconds, "images_per_second": rates}))
+    rates, milliseconds = {}, {}
+    for name, make, batch, size in [("resnet18", resnet18, 8, 224), ("resnet20", resnet20, 64, 32)]:
+        for step, median in rows(name, make, batch, size, arguments.steps):
+            rates[step], milliseconds[step] = batch * 1e3 / median, median
+            print(f"{step:<20} {median:>10.2f} ms", flush=True)
+    described = {"adapter": f"PyTorch {torch.__version__}, CPU, {arguments.threads} threads", "milliseconds": milliseconds}
+    with open(arguments.out, "w", encoding="utf-8") as file:
+        json.dump({**rates, **described}, file, indent=2)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
 use std::sync::Once;
 
@@ -35,7 +36,7 @@ pub struct Panel {
 
 const SIZE: (u32, u32) = (560, 420);
 /// Distinct in print and for colour-blind readers (Okabe and Ito 2008).
-const COLORS: [RGBColor; 5] =
+pub(crate) const COLORS: [RGBColor; 5] =
     [RGBColor(213, 94, 0), RGBColor(0, 114, 178), RGBColor(0, 158, 115), RGBColor(204, 121, 167), RGBColor(86, 86, 86)];
 
 /// Draws `panels`, `columns` to a row, into the PNG at `path`.
@@ -43,18 +44,31 @@ const COLORS: [RGBColor; 5] =
 /// # Errors
 /// If the file cannot be written.
 pub fn draw(path: &Path, columns: usize, panels: &[Panel]) -> Result<()> {
+    let rows = panels.len().div_ceil(columns);
+    write_png(path, (SIZE.0 * columns as u32, SIZE.1 * rows as u32), |root| {
+        for (area, panel) in root.split_evenly((rows, columns)).iter().zip(panels) {
+            draw_panel(area, panel)?;
+        }
+        Ok(())
+    })
+}
+
+/// What `paint` draws on white, as the PNG at `path`.
+pub(crate) fn write_png(path: &Path, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> DrawResult) -> Result<()> {
     let fail = |error: &dyn std::fmt::Display| Error::Output { path: path.to_owned(), reason: error.to_string() };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| fail(&error))?;
     }
     register_font();
-    let rows = panels.len().div_ceil(columns);
-    let root = BitMapBackend::new(path, (SIZE.0 * columns as u32, SIZE.1 * rows as u32)).into_drawing_area();
+    let root = BitMapBackend::new(path, size).into_drawing_area();
     root.fill(&WHITE).map_err(|error| fail(&error))?;
-    for (area, panel) in root.split_evenly((rows, columns)).iter().zip(panels) {
-        draw_panel(area, panel).map_err(|error| fail(&error))?;
-    }
+    paint(&root).map_err(|error| fail(&error))?;
     root.present().map_err(|error| fail(&error))
+}
+
+/// Words at a place in pixels.
+pub(crate) fn text<'a>(words: &'a str, at: (i32, i32), size: u32, color: RGBColor, h: HPos, v: VPos) -> Text<'a, (i32, i32), &'a str> {
+    Text::new(words, at, ("sans-serif", size).into_font().color(&color).pos(Pos::new(h, v)))
 }
 
 fn register_font() {
@@ -65,8 +79,8 @@ fn register_font() {
     });
 }
 
-type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
-type DrawResult = std::result::Result<(), Box<dyn std::error::Error>>;
+pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
+pub(crate) type DrawResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
 fn draw_panel(area: &Area<'_>, panel: &Panel) -> DrawResult {
     let xs = || panel.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0));
@@ -115,10 +129,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> DrawResult {
         }))?;
     }
     for tick in &ticks {
-        let style = ("sans-serif", 13).into_font().color(&BLACK).pos(plotters::style::text_anchor::Pos::new(
-            plotters::style::text_anchor::HPos::Center,
-            plotters::style::text_anchor::VPos::Top,
-        ));
+        let style = ("sans-serif", 13).into_font().color(&BLACK).pos(Pos::new(HPos::Center, VPos::Top));
         let (x, y) = chart.backend_coord(&(scale(*tick), panel.range.0));
         area.draw_text(&format!("{tick:.0}"), &style, (x - area.get_base_pixel().0, y - area.get_base_pixel().1 + 6))?;
     }

@@ -2,9 +2,11 @@
 //! results are told.
 
 mod assets;
+pub mod bars;
 mod error;
 pub mod figure;
 mod results;
+pub mod timeline;
 
 pub use assets::{Assets, FASHION_MEAN, FASHION_STD};
 pub use error::{Error, Result};
