@@ -6,7 +6,7 @@
 //!
 //! A load costs as much as a hundred multiply-adds on a software adapter, so every value loaded is
 //! used many times from registers. In `forward` a lane owns PW neighbouring pixels of one output
-//! row and TM channels of them: the row window under them is loaded once for all KW taps. The
+//! row and TM channels of them: the row window under them is loaded once for KW taps. The
 //! weight block (4 input channels × TM output channels) is the same for every lane, so the S lanes
 //! of a subgroup load a part each and hand it round with `share`. `backward_input` is the mirror
 //! image (lanes own input pixels), `backward_weight` keeps the weights in registers and walks over
@@ -19,15 +19,14 @@ const WG: u32 = 8;        // workgroup size, a multiple of S
 const TM: u32 = 16;       // channels a lane computes, a multiple of 4
 const PW: u32 = 7;        // pixels of a row a lane computes (forward, backward_input)
 const U: u32 = 2;         // pixels a lane takes in at a time (backward_weight)
-const KW: u32 = 3;        // taps of a row done together: p.kw, or in `forward` 1
+const KW: u32 = 3;        // taps of a row done together: p.kw, or 1 where the code would grow too long
 const STRIDE: u32 = 1;
 const OVERLAP: u32 = 2;   // input pixels that successive windows share: max(KW - STRIDE, 0)
 
 const TM4 = TM / 4;
 const LOADS = (TM + S - 1) / S;            // vec4s of a 4 × TM weight block that each lane loads
 const SPAN = (PW - 1) * STRIDE + KW;       // input pixels under PW outputs
-const TAPS = (KW + STRIDE - 1) / STRIDE;   // taps of a row that reach one input pixel
-const BACK_SPAN = PW + TAPS - 1;           // output pixels over PW inputs of one phase
+const BACK_SPAN = PW + KW - 1;             // output pixels over PW inputs (backward_input, stride 1 or KW 1)
 const STEP_SPAN = (U - 1) * STRIDE + KW;   // input pixels under U outputs
 const STEP_LOADS = (U * TM4 + S - 1) / S;  // vec4s of a U × TM block of dy that each lane loads
 
@@ -130,27 +129,24 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(local_invoc
     let j_h = (strip / p.strips_per_row) % rows;
     let n = strip / p.strips_per_row / rows;
     let ci = id.y * TM4;
-    let kw_first = (phase_w + p.left) % STRIDE;
-    let kh_first = (phase_h + p.top) % STRIDE;
-    let ow_first = i32(j_w + (phase_w + p.left - kw_first) / STRIDE) - i32(TAPS - 1u);
-    var oh = i32(j_h + (phase_h + p.top - kh_first) / STRIDE);
 
     var acc: array<array<vec4f, PW>, TM4>;
-    for (var kh = kh_first; kh < p.kh; kh += STRIDE) {
+    for (var kh = (phase_h + p.top) % STRIDE; kh < p.kh; kh += STRIDE) {
+        let oh = i32(j_h) + (i32(phase_h + p.top) - i32(kh)) / i32(STRIDE);
         let row_inside = oh >= 0 && oh < i32(p.h_out);
         let row = (n * p.h_out + u32(clamp(oh, 0, i32(p.h_out) - 1))) * p.w_out;
-        for (var c = 0u; c < p.c_out4; c++) {
-            var ds: array<vec4f, BACK_SPAN>;
-            for (var i = 0u; i < BACK_SPAN; i++) { //!unroll
-                let at = ow_first + i32(i);
-                let inside = row_inside && at >= 0 && at < i32(p.w_out);
-                ds[i] = select(vec4f(), dy[(row + u32(clamp(at, 0, i32(p.w_out) - 1))) * p.c_out4 + c], inside);
-            }
-            for (var j = 0u; j < TAPS; j++) { //!unroll
-                let kw = kw_first + j * STRIDE;
-                if kw < KW {
+        for (var kw = (phase_w + p.left) % STRIDE; kw < p.kw; kw += STRIDE * KW) {
+            let ow = i32(j_w) + (i32(phase_w + p.left) - i32(kw)) / i32(STRIDE) - i32(KW - 1u);
+            for (var c = 0u; c < p.c_out4; c++) {
+                var ds: array<vec4f, BACK_SPAN>;
+                for (var i = 0u; i < BACK_SPAN; i++) { //!unroll
+                    let at = ow + i32(i);
+                    let inside = row_inside && at >= 0 && at < i32(p.w_out);
+                    ds[i] = select(vec4f(), dy[(row + u32(clamp(at, 0, i32(p.w_out) - 1))) * p.c_out4 + c], inside);
+                }
+                for (var j = 0u; j < KW; j++) { //!unroll
                     // TM rows of w, each 4 output channels wide.
-                    let block = (kh * KW + kw) * p.c_in4 * 4u + ci * 4u;
+                    let block = ((kh * p.kw + kw + j) * p.c_in4 + ci) * 4u;
                     var v: array<vec4f, LOADS>;
                     for (var r = 0u; r < LOADS; r++) { //!unroll
                         let e = min(lane + r * S, min(TM, (p.c_in4 - ci) * 4u) - 1u);
@@ -162,7 +158,7 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(local_invoc
                         let w2 = share(v[(4u * m + 2u) / S], (4u * m + 2u) % S);
                         let w3 = share(v[(4u * m + 3u) / S], (4u * m + 3u) % S);
                         for (var q = 0u; q < PW; q++) { //!unroll
-                            let d = ds[q + TAPS - 1u - j];
+                            let d = ds[q + KW - 1u - j];
                             acc[m][q] = fma(vec4f(w0.w, w1.w, w2.w, w3.w), vec4f(d.w), fma(vec4f(w0.z, w1.z, w2.z, w3.z), vec4f(d.z),
                                 fma(vec4f(w0.y, w1.y, w2.y, w3.y), vec4f(d.y), fma(vec4f(w0.x, w1.x, w2.x, w3.x), vec4f(d.x), acc[m][q]))));
                         }
@@ -170,7 +166,6 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(local_invoc
                 }
             }
         }
-        oh -= 1;
     }
     let ih = j_h * STRIDE + phase_h;
     if id.x >= p.strips || ih >= p.h_in { return; }

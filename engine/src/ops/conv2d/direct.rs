@@ -10,10 +10,9 @@ static FORWARD: Kernel = Kernel { file: "conv2d", entry: "forward" };
 static BACKWARD_INPUT: Kernel = Kernel { file: "conv2d", entry: "backward_input" };
 static BACKWARD_WEIGHT: Kernel = Kernel { file: "conv2d", entry: "backward_weight" };
 
-/// The constants that windows set; successive ones of a row overlap.
-fn window(sizes: Sizes) -> [(&'static str, u32); 3] {
-    let overlap = sizes.kw.saturating_sub(sizes.stride);
-    [("KW", sizes.kw as u32), ("STRIDE", sizes.stride as u32), ("OVERLAP", overlap as u32)]
+/// The constants of windows of `taps` taps of a row; successive ones overlap.
+fn window(taps: usize, stride: usize) -> [(&'static str, u32); 3] {
+    [("KW", taps as u32), ("STRIDE", stride as u32), ("OVERLAP", taps.saturating_sub(stride) as u32)]
 }
 
 /// Records y = act(conv(x, w) · scale + shift + residual).
@@ -35,7 +34,8 @@ pub(super) fn forward(
     let request = sizes
         .request(FORWARD, [strips.div_ceil(wg as usize) as u32, tiles as u32, 1])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
-        .constants(&window(sizes))
+        .constants(&window(tile.taps(sizes.kw), sizes.stride))
+        .params(&[("kw", sizes.kw)])
         .params(&[("affine", kind), ("residual", residual.is_some() as usize), ("act", activation.code() as usize)])
         .bind(&bindings)
         .params(&[("strips_per_row", strips_per_row), ("strips", strips)]);
@@ -55,7 +55,8 @@ pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tile: Tile,
     let request = sizes
         .request(BACKWARD_INPUT, [strips.div_ceil(wg as usize) as u32, tiles as u32, phases])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
-        .constants(&window(sizes))
+        .constants(&window(if stride == 1 { tile.taps(sizes.kw) } else { 1 }, stride))
+        .params(&[("kw", sizes.kw)])
         .params(&[("residual", earlier.is_some() as usize)])
         .bind(&bindings)
         .params(&[("strips_per_row", strips_per_row), ("strips", strips)]);
@@ -84,7 +85,7 @@ pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, tile: Tile
     let request = sizes
         .request(BACKWARD_WEIGHT, [lanes as u32, tiles as u32, splits as u32])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("U", tile.u)])
-        .constants(&window(sizes))
+        .constants(&window(sizes.kw, sizes.stride))
         .bind(&bindings)
         .params(&[("rows", rows), ("rows_per_split", rows_per_split)]);
     b.dispatch(request);
