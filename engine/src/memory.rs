@@ -6,6 +6,7 @@
 
 use crate::kernel::reflect;
 use crate::record::{Buffer, BufferId, Dispatch, Home, NOTHING};
+use std::cmp::Reverse;
 
 /// First and last dispatch that touch a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,24 +46,20 @@ pub(crate) fn lifetimes(buffers: &[Buffer], dispatches: &[Dispatch]) -> Vec<Opti
     lifetimes
 }
 
-/// Gives every pool buffer a slot that is free throughout its lifetime, the largest buffers first:
-/// a slot then has the size of the first buffer in it, and never grows. Of the slots that are free
-/// it takes the smallest (Pisarchyk & Lee 2020, "greedy by size for shared objects").
+/// Gives every pool buffer a slot that is free throughout its lifetime: the smallest such, or a new
+/// one. The largest buffers come first, so that no slot grows, and of equal ones the longest-lived
+/// (Pisarchyk & Lee 2020, "greedy by size for shared objects").
 pub(crate) fn assign(buffers: &[Buffer], lifetimes: &[Option<Lifetime>]) -> Pool {
+    let pooled = lifetimes.iter().enumerate().filter(|(id, _)| buffers[*id].home == Home::Pool);
+    let mut pooled: Vec<(usize, Lifetime)> = pooled.filter_map(|(id, lifetime)| Some((id, (*lifetime)?))).collect();
+    pooled.sort_by_key(|&(id, Lifetime { first, last })| (Reverse(buffers[id].bytes), Reverse(last - first), id));
     let mut pool = Pool { slots: vec![], slot_of: vec![None; buffers.len()] };
-    let mut pooled: Vec<(usize, Lifetime)> = vec![];
-    for (id, lifetime) in lifetimes.iter().enumerate() {
-        if let (Some(lifetime), Home::Pool) = (lifetime, &buffers[id].home) {
-            pooled.push((id, *lifetime));
-        }
-    }
-    pooled.sort_by_key(|&(id, lifetime)| (std::cmp::Reverse(buffers[id].bytes), std::cmp::Reverse(lifetime.last - lifetime.first), id));
     let mut taken: Vec<Vec<Lifetime>> = vec![];
     for (id, lifetime) in pooled {
         let (bytes, texture) = (buffers[id].bytes, buffers[id].is_texture());
         let free = |slot: &usize| taken[*slot].iter().all(|other| other.last < lifetime.first || lifetime.last < other.first);
-        let fitting = (0..taken.len()).filter(|&slot| pool.slots[slot].1 == texture).filter(free);
-        let slot = fitting.min_by_key(|&slot| pool.slots[slot].0).unwrap_or_else(|| {
+        let alike = (0..taken.len()).filter(|slot| pool.slots[*slot].1 == texture);
+        let slot = alike.filter(free).min_by_key(|slot| pool.slots[*slot].0).unwrap_or_else(|| {
             pool.slots.push((bytes, texture));
             taken.push(vec![]);
             taken.len() - 1
@@ -80,15 +77,13 @@ mod tests {
 
     #[test]
     fn buffers_alive_together_never_share_a_slot() {
-        let buffers: Vec<Buffer> = [64, 32, 64, 128]
-            .iter()
-            .map(|&bytes| Buffer { label: String::new(), bytes, home: Home::Pool, format: Format::Single })
-            .collect();
+        let buffer = |bytes| Buffer { label: String::new(), bytes, home: Home::Pool, format: Format::Single };
         let life = |first, last| Some(Lifetime { first, last });
-        let pool = assign(&buffers, &[life(0, 1), life(1, 2), life(2, 3), life(3, 4)]);
-        assert_eq!(pool.slot_of[0], pool.slot_of[2], "the first is free when the third starts");
-        assert_ne!(pool.slot_of[0], pool.slot_of[1]);
-        assert_ne!(pool.slot_of[2], pool.slot_of[3]);
-        assert_eq!(pool.bytes(), 64 + 128, "the second's slot grew for the fourth");
+        let pool = assign(&[64, 32, 64, 128].map(buffer), &[life(0, 1), life(1, 2), life(2, 3), life(3, 4)]);
+        let [first, second, third, fourth] = [0, 1, 2, 3].map(|id| pool.slot_of[id]);
+        assert_eq!(first, fourth, "the largest makes the slot, and the first is gone when it starts");
+        assert!(second != first && second != third, "the second is alive with both its neighbours");
+        assert_ne!(third, fourth);
+        assert_eq!(pool.bytes(), 128 + 64 + 32);
     }
 }
