@@ -286,17 +286,19 @@ fn multiply_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     }
 }
 
-// One invocation per (input channel, 4 output channels).
+// One invocation per (input channel, 4 output channels), in the order of u.
 @compute @workgroup_size(64)
 fn transform_weight(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = id.y * groups.x * 64u + id.x;
-    let size = 4u * p.c_in4 * p.c_out4;
-    if i >= size { return; }
+    let depth = 4u * p.c_in4;
+    let k = i / TM4 % depth;
+    let c = i / (TM4 * depth) * TM4 + i % TM4;
+    if c >= p.c_out4 { return; }
     var t: array<array<vec4f, A>, 3>;
     for (var b = 0u; b < A; b++) { //!unroll
         var column: array<vec4f, A>;
         for (var a = 0u; a < A; a++) { //!unroll
-            column[a] = u[in_u(a * A + b, i / p.c_out4, i % p.c_out4)];
+            column[a] = u[in_u(a * A + b, k, c)];
         }
         let taps = transform_weight_1d(column);
         for (var kh = 0u; kh < 3u; kh++) { //!unroll
@@ -306,7 +308,7 @@ fn transform_weight(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     for (var kh = 0u; kh < 3u; kh++) { //!unroll
         let row = transform_weight_1d(t[kh]);
         for (var kw = 0u; kw < 3u; kw++) { //!unroll
-            dw[(kh * 3u + kw) * size + i] = row[kw];
+            dw[((kh * 3u + kw) * depth + k) * p.c_out4 + c] = row[kw];
         }
     }
 }

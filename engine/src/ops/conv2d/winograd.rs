@@ -168,6 +168,6 @@ pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, filtering:
     b.dispatch(tiling.request(TRANSFORM_GRAD, grid(items, WORKGROUP)).bind(&[("dy", dy), ("s_out", s)]));
     let groups = tiling.c_in4.div_ceil((filtering.q * tiling.lanes.1) as usize);
     b.dispatch(tiling.product(MULTIPLY_WEIGHT, groups).constants(&[("Q", filtering.q)]).bind(&[("v", v), ("s", s), ("u_out", u)]));
-    let items = 4 * tiling.c_in4 * tiling.c_out4;
+    let items = 4 * tiling.c_in4 * tiling.c_out4.next_multiple_of(filtering.tm as usize / 4);
     b.dispatch(tiling.request(TRANSFORM_WEIGHT, grid(items, WORKGROUP)).bind(&[("u", u), ("dw", dw)]));
 }
