@@ -5,7 +5,7 @@ mod common;
 
 use common::{gpu, session, small_resnet, step, varied_params};
 use frostline_engine::record::{Home, NOTHING, Phase};
-use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Plan, Session, TensorId, Tuning};
+use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Plan, Session, Storage, TensorId, Tuning};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -155,7 +155,7 @@ fn a_plan_dispatches_what_the_mask_leaves_and_predicts_its_cost_exactly() {
     let gpu = gpu();
     let params = varied_params(&gpu, &graph);
     for_masks(220, &graph, |mask| {
-        for tuning in &[Tuning::subgroup(8), Tuning::portable()] {
+        for tuning in &[Tuning::subgroup(8), Tuning::portable(), Tuning::portable().with_storage(Storage::f16())] {
             let plan = plan(&graph, loss, &mask, tuning);
             check_writes(&graph, &mask, &plan);
             check_weight_gradients(&graph, &mask, &plan);
@@ -212,6 +212,7 @@ fn what_is_frozen_keeps_every_bit_and_what_is_not_moves() {
     let (graph, loss) = recorded();
     for_masks(25, &graph, |mask| check_two_steps(&graph, loss, &mask, gpu().tuning()));
     for_masks(6, &graph, |mask| check_two_steps(&graph, loss, &mask, &Tuning::portable()));
+    for_masks(6, &graph, |mask| check_two_steps(&graph, loss, &mask, &gpu().tuning().with_storage(Storage::f16())));
 }
 
 fn gradients(graph: &Graph, loss: TensorId, mask: &Mask, tuning: &Tuning) -> BTreeMap<String, Vec<f32>> {

@@ -9,7 +9,6 @@ use crate::kernel::reflect;
 use crate::record::{Buffer, BufferId, Dispatch, Home, NOTHING};
 use crate::tuning::Tuning;
 use frostline_shaders::{Format, TEXELS_PER_ROW};
-use serde::{Deserialize, Serialize};
 
 /// 16,384 rows of 1,024 texels: what every adapter allows.
 const LARGEST_TEXTURE: u64 = 16_384 * 16 * TEXELS_PER_ROW as u64;
@@ -19,7 +18,7 @@ const LARGEST_TEXTURE: u64 = 16_384 * 16 * TEXELS_PER_ROW as u64;
 ///
 /// Arithmetic is f32 in any case. So are parameters, their gradients and moments, statistics,
 /// logits and the loss, and all that the host reads and writes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Storage {
     /// As 32-bit floats.
     #[default]
