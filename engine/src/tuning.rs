@@ -1,5 +1,6 @@
 //! The one table that picks kernel shapes for an adapter.
 
+mod candidates;
 mod measured;
 mod tiled;
 
@@ -175,11 +176,15 @@ impl Tuning {
         if let Some(filtering) = self.winograd(conv) {
             return Algorithm::Winograd(filtering);
         }
-        Algorithm::Direct(match conv.pass {
-            Pass::Forward => self.direct(conv.width, conv.c_out),
-            Pass::BackwardInput => self.direct(conv.width, conv.c_in),
+        Algorithm::Direct(self.direct(conv))
+    }
+
+    fn direct(&self, conv: &Conv) -> Tile {
+        match conv.pass {
+            Pass::Forward => self.direct_strip(conv.width, conv.c_out),
+            Pass::BackwardInput => self.direct_strip(conv.width, conv.c_in),
             Pass::BackwardWeight => self.direct_weight(conv.kw, conv.stride, conv.c_out),
-        })
+        }
     }
 
     fn tiled(&self, conv: &Conv) -> Tiles {
@@ -211,7 +216,7 @@ impl Tuning {
         Some(Filtering { m: 4, tm, p, q })
     }
 
-    fn direct(&self, width: usize, channels: usize) -> Tile {
+    fn direct_strip(&self, width: usize, channels: usize) -> Tile {
         let tm = match (self.class, channels.next_multiple_of(4)) {
             (Class::Gpu | Class::Portable, c) => c.min(8),
             (Class::Subgroup { .. }, c) if c % 32 == 0 || c > 64 => 32,

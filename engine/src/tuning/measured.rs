@@ -44,9 +44,18 @@ impl Conv {
     /// a 1×1 convolution) are rounded up to a power of two, so that another batch of the same
     /// network finds its choice. The width stays: strips fit a row or do not.
     pub fn class(&self) -> Conv {
+        self.rounded(usize::next_power_of_two)
+    }
+
+    /// The smallest convolution of its class.
+    pub fn smallest(&self) -> Conv {
+        self.rounded(|size| size.next_power_of_two() / 2 + 1)
+    }
+
+    fn rounded(&self, round: impl Fn(usize) -> usize) -> Conv {
         let long = self.kh == 1 && self.kw == 1 && self.rows == 1;
-        let width = if long { self.width.next_power_of_two() } else { self.width };
-        Conv { width, rows: self.rows.next_power_of_two(), ..*self }
+        let width = if long { round(self.width) } else { self.width };
+        Conv { width, rows: round(self.rows), ..*self }
     }
 }
 
@@ -55,6 +64,17 @@ mod tests {
     use super::*;
     use crate::tuning::{Pass, Tile, Tuning};
     use std::sync::Arc;
+
+    #[test]
+    fn the_smallest_of_a_class_is_in_it_and_the_next_smaller_is_not() {
+        for (rows, width) in [(1, 1), (1, 2), (1, 392), (3, 7), (64, 7), (65, 7)] {
+            let conv = Conv { pass: Pass::Forward, kh: 1, kw: 1, stride: 1, c_in: 8, c_out: 8, width, rows };
+            let smallest = conv.smallest();
+            assert_eq!(smallest.class(), conv.class(), "{conv:?}");
+            let smaller = if rows == 1 { Conv { width: smallest.width - 1, ..smallest } } else { Conv { rows: smallest.rows - 1, ..smallest } };
+            assert_ne!(smaller.class(), conv.class(), "{conv:?}");
+        }
+    }
 
     #[test]
     fn a_choice_holds_for_its_class_and_no_other() {
