@@ -235,8 +235,7 @@ impl Tuning {
             (Class::Gpu | Class::Portable, _) => 4,
             (_, 1) => 32,
             (_, 2..=3) => 32,
-            (_, 4..=5) => 16,
-            _ => 8,
+            _ => 16,
         };
         let tm = channels.next_multiple_of(4).min(widest);
         Tile { tm: tm as u32, pw: 1, u: if kw > stride && tm <= 16 { 2 } else { 1 } }
