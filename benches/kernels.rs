@@ -16,7 +16,7 @@ use common::cases::{self, Case, NETWORKS, Pass};
 use common::report::{Report, Row, rate};
 use common::roofline::Roofline;
 use common::timer::{Timer, step};
-use common::{Outcome, median, or_exit};
+use common::{Outcome, describe, median, or_exit};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use frostline::engine::Gpu;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ fn run(criterion: &mut Criterion) -> Outcome<()> {
         measured.count() == wanted.sum::<usize>()
     };
     let report = Report {
-        adapter: gpu.describe(),
+        adapter: describe(&gpu),
         roofline: roofline.describe(),
         product_gflops: (!products.is_empty()).then(|| median(&products)),
         copy_gbytes: (!copies.is_empty()).then(|| median(&copies)),

@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo bench --bench step                                     # all
 //! cargo bench --bench step -- 'resnet18/(infer|full)'          # what a pattern names
-//! FROSTLINE_STEPS="resnet50:8:224" cargo bench --bench step    # and another MODEL:BATCH:SIDE
+//! FROSTLINE_STEPS="resnet50:8:224 resnet50:8:224:f16" cargo bench --bench step   # and MODEL:BATCH:SIDE
 //! ```
 //!
 //! Each row has a device of its own, so that the first step shows what a first run costs: buffers,
@@ -14,7 +14,7 @@ mod common;
 use common::report::{FOLDER, significant};
 use common::roofline::Roofline;
 use common::steps::{Runner, Step, Workload, workloads};
-use common::{Outcome, median, or_exit, wall};
+use common::{Outcome, describe, median, or_exit, wall};
 use criterion::{Criterion, SamplingMode, Throughput};
 use frostline::engine::Gpu;
 use serde_json::{Map, Value, json};
@@ -60,7 +60,7 @@ fn run(criterion: &mut Criterion) -> Outcome<()> {
     if rows.is_empty() {
         return Ok(()); // a pattern that names none, or `--list`
     }
-    write(&rows, &gpu.describe(), &roofline.describe(), median(&products))
+    write(&rows, &describe(&gpu), &roofline.describe(), median(&products))
 }
 
 /// Measures `step` if criterion's arguments select it; adds the roofline's rates to `products`.

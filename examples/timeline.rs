@@ -199,7 +199,7 @@ fn block(layer: &str) -> String {
 }
 
 const SERIES: [&str; 5] =
-    ["input gradients of convolutions", "convolutions", "weight gradients of convolutions", "update of the weights", "all else"];
+    ["convolutions: input gradients", "convolutions: forward", "convolutions: weight gradients", "update of the weights", "all else"];
 
 /// Which of [`SERIES`] each dispatch of the step belongs to. An algorithm may take several kernels:
 /// what of a convolution's backward leads to a parameter's gradient belongs to its weight's.

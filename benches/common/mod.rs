@@ -8,6 +8,7 @@ pub mod roofline;
 pub mod steps;
 pub mod timer;
 
+use frostline::engine::Gpu;
 use std::time::{Duration, Instant};
 
 /// A result of a benchmark; people read the error.
@@ -33,4 +34,9 @@ pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The adapter and the kernels' shapes, for people.
+pub fn describe(gpu: &Gpu) -> String {
+    format!("{}, kernels for {:?}", gpu.describe(), gpu.tuning().class)
 }

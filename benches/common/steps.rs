@@ -1,7 +1,7 @@
 //! What the step benchmark measures: whole steps of a network, by what trains.
 
 use super::Outcome;
-use frostline::engine::{Error, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, TensorId};
+use frostline::engine::{Error, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, Storage, TensorId, Tuning};
 use frostline::models::{Model, POOLED};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,23 +14,28 @@ pub struct Workload {
     pub model: Model,
     pub batch: usize,
     pub size: usize,
+    /// How activations are stored.
+    pub storage: Storage,
 }
 
 /// ResNet-18 on photos, ResNet-20 on small images, and what `more` names: `resnet50:8:224` is a
-/// model, a batch and a side.
+/// model, a batch and a side, `resnet50:8:224:f16` the same with activations stored in 16 bits.
 ///
 /// # Errors
 /// If `more` is written otherwise or names no model.
 pub fn workloads(more: &str) -> Outcome<Vec<Workload>> {
-    let workload = |name: &str, model: &str, batch, size| -> Outcome<Workload> {
-        Ok(Workload { name: name.to_owned(), model: Model::new(model)?, batch, size })
+    let workload = |name: String, model: &str, batch, size, storage| -> Outcome<Workload> {
+        Ok(Workload { name, model: Model::new(model)?, batch, size, storage })
     };
-    let mut all = vec![workload("resnet18", "resnet18", 8, 224)?, workload("resnet20", "resnet20", 64, 32)?];
+    let standard = |model: &str, batch, size| workload(model.to_owned(), model, batch, size, Storage::F32);
+    let mut all = vec![standard("resnet18", 8, 224)?, standard("resnet20", 64, 32)?];
     for one in more.split_whitespace() {
-        let wrong = || format!("`{one}` is no MODEL:BATCH:SIDE such as resnet50:8:224");
-        let [model, batch, size] = one.split(':').collect::<Vec<_>>()[..] else { return Err(wrong().into()) };
+        let wrong = || format!("`{one}` is no MODEL:BATCH:SIDE such as resnet50:8:224, with or without :f16");
+        let (sizes, storage) = one.strip_suffix(":f16").map_or((one, Storage::F32), |sizes| (sizes, Storage::f16()));
+        let [model, batch, size] = sizes.split(':').collect::<Vec<_>>()[..] else { return Err(wrong().into()) };
         let number = |text: &str| text.parse().ok().filter(|number| (1..=1 << 14).contains(number)).ok_or_else(wrong);
-        all.push(workload(&format!("{model} {batch}x{size}"), model, number(batch)?, number(size)?)?);
+        let name = format!("{model} {batch}x{size}{}", if storage == Storage::f16() { " f16" } else { "" });
+        all.push(workload(name, model, number(batch)?, number(size)?, storage)?);
     }
     Ok(all)
 }
@@ -77,21 +82,22 @@ impl Workload {
             Step::Features => model.record_from(&mut graph, POOLED, x)?.output(),
             _ => model.record(&mut graph, x)?.output(),
         };
+        let tuning = gpu.tuning().with_storage(self.storage);
         let plan = match step {
-            Step::Infer => Plan::inference(&graph, logits, gpu.tuning())?,
-            _ => self.training(step, &mut graph, logits, labels, gpu)?,
+            Step::Infer => Plan::inference(&graph, logits, &tuning)?,
+            _ => self.training(step, &mut graph, logits, labels, &tuning)?,
         };
         Ok((graph, batch * shape.iter().product::<usize>(), plan))
     }
 
-    fn training(&self, step: Step, graph: &mut Graph, logits: TensorId, labels: TensorId, gpu: &Gpu) -> Outcome<Plan> {
+    fn training(&self, step: Step, graph: &mut Graph, logits: TensorId, labels: TensorId, tuning: &Tuning) -> Outcome<Plan> {
         let loss = graph.cross_entropy(logits, labels, 0.0)?;
         let freeze = match step {
             Step::LastStage => Freeze::below(graph, &self.name(step))?,
             Step::Head => Freeze::below(graph, self.model.groups().last().ok_or("a network without parameters")?)?,
             _ => Freeze::none(),
         };
-        Ok(Plan::training(graph, loss, &freeze, &Optim::sgd(0.01).momentum(0.9), gpu.tuning())?)
+        Ok(Plan::training(graph, loss, &freeze, &Optim::sgd(0.01).momentum(0.9), tuning)?)
     }
 }
 

@@ -75,10 +75,16 @@ impl Tuning {
 
     fn filterings(&self, conv: &Conv) -> impl Iterator<Item = Filtering> {
         let (sums, pass, widest) = (self.sums(conv.pass), conv.pass, result_channels(conv));
-        let all = [2, 4].into_iter().flat_map(|m| CHANNELS.into_iter().flat_map(move |tm| [1, 2, 4, 7].map(|p| Filtering { m, tm, p })));
-        all.filter(move |filtering| {
+        let (tiles, blocks): (&[u32], &[u32]) = match pass {
+            Pass::BackwardWeight => (&[4], &[1, 2, 4]),
+            Pass::Forward | Pass::BackwardInput => (&[1, 2, 4, 7], &[1]),
+        };
+        let shapes = move |m| {
+            CHANNELS.into_iter().flat_map(move |tm| tiles.iter().flat_map(move |&p| blocks.iter().map(move |&q| Filtering { m, tm, p, q })))
+        };
+        [2, 4].into_iter().flat_map(shapes).filter(move |filtering| {
             let held = match pass {
-                Pass::BackwardWeight => filtering.tm * filtering.p,
+                Pass::BackwardWeight => filtering.tm * filtering.q,
                 Pass::Forward | Pass::BackwardInput => filtering.tm / 4 * filtering.p,
             };
             filtering.tm <= widest && held <= sums

@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_smallest_of_a_class_is_in_it_and_the_next_smaller_is_not() {
-        for (rows, width) in [(1, 1), (1, 2), (1, 392), (3, 7), (64, 7), (65, 7)] {
+        for (rows, width) in [(1, 2), (1, 3), (1, 392), (3, 7), (64, 7), (65, 7)] {
             let conv = Conv { pass: Pass::Forward, kh: 1, kw: 1, stride: 1, c_in: 8, c_out: 8, width, rows };
             let smallest = conv.smallest();
             assert_eq!(smallest.class(), conv.class(), "{conv:?}");
