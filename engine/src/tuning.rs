@@ -210,10 +210,11 @@ impl Tuning {
         }
     }
 
-    /// Winograd's algorithm, where its transforms cost less than they save.
+    /// Winograd's algorithm, where its transforms cost less than they save, and enough is summed
+    /// up (over channels, or over pixels) that its rounding does not show.
     fn winograd(&self, conv: &Conv) -> Option<Filtering> {
         let fits = conv.kh == 3 && conv.kw == 3 && conv.stride == 1;
-        if !fits || conv.c_in < 32 || conv.c_out < 32 {
+        if !fits || conv.c_in < 32 || conv.c_out < 32 || conv.rows * conv.width < 128 {
             return None;
         }
         let n = if conv.pass == Pass::BackwardInput { conv.c_in } else { conv.c_out };
