@@ -17,8 +17,9 @@ demo: setup  ## chapter 0: why transfer learning; writes out/ch0
 test: setup  ## all tests that CI runs
 	$(CARGO) test --workspace --no-fail-fast
 
-test-all: test  ## the same, and again with the portable kernels
+test-all: test  ## the same, and again with the portable kernels and with those for GPUs
 	FROSTLINE_TUNING=portable $(CARGO) test --workspace --no-fail-fast
+	FROSTLINE_TUNING=gpu $(CARGO) test --workspace --no-fail-fast
 
 lint:        ## formatting, clippy and documentation, without warnings
 	$(CARGO) fmt --all --check

@@ -5,43 +5,41 @@
 //!   backward_weight  dw  (kh, kw, C_in)        C_out  pixels of y      x   dy
 //! Layout: activations NHWC, weights (KH, KW, C_in, C_out); channels padded to 4 and read as vec4.
 //!
-//! A GPU has far more arithmetic than bandwidth, so what is loaded is shared twice. A workgroup of
-//! TX·TY threads computes BM × BN of C. Slice by slice, BK deep, it brings both operands into
-//! workgroup memory, where all of its threads read them; each adds up RM × RN of C in registers and
-//! uses a value that it read RN or RM times. A is not in memory as such: the pixels under a window
-//! are found while they are loaded ("implicit GEMM"), and are zeros where they lie outside of the
-//! image. A 1×1 convolution and `linear` are the same with a single tap.
+//! A GPU has far more arithmetic than bandwidth, so what is loaded is shared. A workgroup computes
+//! BM × BN of C. Slice by slice, BK deep, its threads bring both operands into workgroup memory, where
+//! all of them read what all have brought. TX·TY workers add up RM × RN each and use a value that
+//! they read RN or RM times; `product.….wgsl` says who a worker is and how it multiplies. A is not
+//! in memory as such: the pixels under a window are found while they are loaded ("implicit GEMM"),
+//! and are zeros outside of the image. A 1×1 convolution and `linear` are the same with one tap.
 //!
-//! Operands are loaded in blocks of 4 × 4, four vec4s along whatever is contiguous, dealt out to
-//! the threads. In workgroup memory a row is one k, as vec4s along m or n; a block whose vec4s run
-//! along k is transposed, which is only a choice of registers. A slice's blocks are loaded into
-//! registers before the slice before it is multiplied, to be under way in the meantime. With
-//! BUFFERS = 2 there are two slices in workgroup memory, and one barrier a slice is enough.
+//! Operands are loaded in blocks of 4 × 4, four vec4s along whatever is contiguous, dealt out to the
+//! threads. In workgroup memory the values of one k lie side by side; a block whose vec4s run along
+//! k is transposed, which is only a choice of registers. A slice's blocks are loaded before the slice
+//! before it is multiplied, to be under way in the meantime. With BUFFERS = 2 there are two slices
+//! in workgroup memory, and one barrier a slice is enough.
 //!
 //! Threads over the edge of C take part in every barrier, load in range and store nothing.
+//!use shared/product.{FRAGMENT}.wgsl
 //!use shared/activation.wgsl
 
 const BM: u32 = 64;       // rows of C that a workgroup computes, a multiple of RM
 const BN: u32 = 64;       // columns of C that a workgroup computes, a multiple of RN
-const BK: u32 = 16;       // depth of a slice, a multiple of 4
-const RM: u32 = 8;        // rows of C that a thread computes, a multiple of 4
-const RN: u32 = 4;        // columns of C that a thread computes, a multiple of 4
+const BK: u32 = 16;       // depth of a slice, a multiple of 4 and of FRAGMENT
+const RM: u32 = 8;        // rows of C that a worker computes, a multiple of 4 and of FRAGMENT
+const RN: u32 = 4;        // columns of C that a worker computes, likewise
 const BUFFERS: u32 = 1;   // slices in workgroup memory, 1 or 2
+const FRAGMENT: u32 = 1;  // 1: a worker is a thread; 8, 16: a subgroup, multiplying matrices of that size
+const S: u32 = 1;         // threads of a worker
 
-const TX = BN / RN;              // threads along n; a thread's columns lie TX vec4s apart
-const TY = BM / RM;              // threads along m; a thread's rows lie TY vec4s apart
-const THREADS = TX * TY;
+const TX = BN / RN;              // workers along n
+const TY = BM / RM;              // workers along m
+const THREADS = S * TX * TY;
 const BM4 = BM / 4;
 const BN4 = BN / 4;
 const BK4 = BK / 4;
 const RM4 = RM / 4;
 const RN4 = RN / 4;
-const ROW_A = BM4 + 1;           // vec4s of a row; one more than needed, so that rows start in different banks
-const ROW_B = BN4 + 1;
-const SLICE_A = BK * ROW_A;
-const SLICE_B = BK * ROW_B;
-const SIZE_A = BUFFERS * SLICE_A;
-const SIZE_B = BUFFERS * SLICE_B;
+const SUMS = RM * RN4 / S;       // vec4s of C that a thread stores
 const BLOCKS_A = BM4 * BK4;      // blocks of a slice: first those of A, then those of B
 const BLOCKS = BLOCKS_A + BN4 * BK4;
 const LOADS = (BLOCKS + THREADS - 1) / THREADS;   // blocks that a thread loads
@@ -67,12 +65,9 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;   // (N, H_in, W_in, C_in/4)
 @group(0) @binding(8) var<storage, read_write> dw: array<vec4f>;   // (splits, KH, KW, C_in, C_out/4)
 
-var<workgroup> slice_a: array<vec4f, SIZE_A>;   // (BUFFERS, BK, BM/4 + 1)
-var<workgroup> slice_b: array<vec4f, SIZE_B>;   // (BUFFERS, BK, BN/4 + 1)
-var<private> next: array<mat4x4f, LOADS>;       // this thread's blocks of the next slice, a column for each k
+var<private> next: array<mat4x4f, LOADS>;            // this thread's blocks of the next slice, a column for each k
 var<private> under: array<array<vec3u, 4>, LOADS>;   // the four pixels of each block of A
 var<private> taps: array<vec3u, LOADS>;              // the tap and channels of each block
-var<private> sums: array<array<vec4f, RN4>, RM>;
 
 // Two things are counted in three digits, the last of which runs fastest: pixels, as (image, row,
 // column), and what is added up for one of them, as (kh, kw, c/4).
@@ -112,41 +107,16 @@ fn stage(half: u32, local: u32, a_along_k: bool, b_along_k: bool) {
         if e < BLOCKS_A {
             let at = place(e, BM4, a_along_k);
             for (var i = 0u; i < 4u; i++) { //!unroll
-                slice_a[half * SLICE_A + (4u * at.x + i) * ROW_A + at.y] = next[l][i];
+                put_a(half, 4u * at.x + i, at.y, next[l][i]);
             }
         } else if e < BLOCKS {
             let at = place(e - BLOCKS_A, BN4, b_along_k);
             for (var i = 0u; i < 4u; i++) { //!unroll
-                slice_b[half * SLICE_B + (4u * at.x + i) * ROW_B + at.y] = next[l][i];
+                put_b(half, 4u * at.x + i, at.y, next[l][i]);
             }
         }
     }
 }
-
-// Adds the product of the slices in buffer `half` to the sums.
-fn multiply(half: u32, local: u32) {
-    for (var k = 0u; k < BK; k++) {
-        let row_a = half * SLICE_A + k * ROW_A + local / TX;
-        let row_b = half * SLICE_B + k * ROW_B + local % TX;
-        var b: array<vec4f, RN4>;
-        for (var j = 0u; j < RN4; j++) { //!unroll
-            b[j] = slice_b[row_b + j * TX];
-        }
-        for (var i = 0u; i < RM4; i++) { //!unroll
-            let a = slice_a[row_a + i * TY];
-            for (var j = 0u; j < RN4; j++) { //!unroll
-                sums[4u * i][j] = fma(vec4f(a.x), b[j], sums[4u * i][j]);
-                sums[4u * i + 1u][j] = fma(vec4f(a.y), b[j], sums[4u * i + 1u][j]);
-                sums[4u * i + 2u][j] = fma(vec4f(a.z), b[j], sums[4u * i + 2u][j]);
-                sums[4u * i + 3u][j] = fma(vec4f(a.w), b[j], sums[4u * i + 3u][j]);
-            }
-        }
-    }
-}
-
-// The row and the vec4 of columns, within the workgroup's tile, of this thread's sums[i][j].
-fn row(local: u32, i: u32) -> u32 { return (local / TX + i / 4u * TY) * 4u + i % 4u; }
-fn column4(local: u32, j: u32) -> u32 { return local % TX + j * TX; }
 
 // (x, y): tile of C, those that read the same pixels side by side.
 @compute @workgroup_size(THREADS)
@@ -172,14 +142,13 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
         multiply(half, local);
         if BUFFERS == 1u { workgroupBarrier(); } else { half = 1u - half; }
     }
-    for (var i = 0u; i < RM; i++) { //!unroll
-        let pixel = first + row(local, i);
-        for (var j = 0u; j < RN4; j++) { //!unroll
-            let c = co + column4(local, j);
-            if pixel < p.pixels && c < p.c_out4 {
-                let at = pixel * p.c_out4 + c;
-                y[at] = epilogue(sums[i][j], at, c);
-            }
+    collect(local);
+    for (var i = 0u; i < SUMS; i++) { //!unroll
+        let pixel = first + sum_at(i, local).x;
+        let c = co + sum_at(i, local).y;
+        if pixel < p.pixels && c < p.c_out4 {
+            let at = pixel * p.c_out4 + c;
+            y[at] = epilogue(sums[i], at, c);
         }
     }
 }
@@ -257,19 +226,18 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
         multiply(half, local);
         if BUFFERS == 1u { workgroupBarrier(); } else { half = 1u - half; }
     }
-    for (var i = 0u; i < RM; i++) { //!unroll
-        let pixel = first + row(local, i);
+    collect(local);
+    for (var i = 0u; i < SUMS; i++) { //!unroll
+        let pixel = first + sum_at(i, local).x;
+        let c = ci + sum_at(i, local).y;
         let cell = digits(pixel, size);
         let ih = cell.y * p.stride + phase.phase.x;
         let iw = cell.z * p.stride + phase.phase.y;
-        for (var j = 0u; j < RN4; j++) { //!unroll
-            let c = ci + column4(local, j);
-            if pixel < p.pixels && ih < p.h_in && iw < p.w_in && c < p.c_in4 {
-                let at = ((cell.x * p.h_in + ih) * p.w_in + iw) * p.c_in4 + c;
-                var value = sums[i][j];
-                if p.residual == 1u { value += residual[at]; }
-                dx[at] = value;
-            }
+        if pixel < p.pixels && ih < p.h_in && iw < p.w_in && c < p.c_in4 {
+            let at = ((cell.x * p.h_in + ih) * p.w_in + iw) * p.c_in4 + c;
+            var value = sums[i];
+            if p.residual == 1u { value += residual[at]; }
+            dx[at] = value;
         }
     }
 }
@@ -328,12 +296,11 @@ fn backward_weight(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups)
         multiply(half, local);
         if BUFFERS == 1u { workgroupBarrier(); } else { half = 1u - half; }
     }
-    for (var i = 0u; i < RM; i++) { //!unroll
-        let m = 4u * first4 + row(local, i);
-        for (var j = 0u; j < RN4; j++) { //!unroll
-            let c = co + column4(local, j);
-            if m < 4u * rows4 && c < p.c_out4 { dw[(group.z * 4u * rows4 + m) * p.c_out4 + c] = sums[i][j]; }
-        }
+    collect(local);
+    for (var i = 0u; i < SUMS; i++) { //!unroll
+        let m = 4u * first4 + sum_at(i, local).x;
+        let c = co + sum_at(i, local).y;
+        if m < 4u * rows4 && c < p.c_out4 { dw[(group.z * 4u * rows4 + m) * p.c_out4 + c] = sums[i]; }
     }
 }
 

@@ -155,7 +155,7 @@ fn a_plan_dispatches_what_the_mask_leaves_and_predicts_its_cost_exactly() {
     let gpu = gpu();
     let params = varied_params(&gpu, &graph);
     for_masks(220, &graph, |mask| {
-        for tuning in &[Tuning::subgroup(8), Tuning::portable(), Tuning::portable().with_storage(Storage::f16())] {
+        for tuning in &[Tuning::subgroup(8), Tuning::gpu(), Tuning::portable(), Tuning::portable().with_storage(Storage::f16())] {
             let plan = plan(&graph, loss, &mask, tuning);
             check_writes(&graph, &mask, &plan);
             check_weight_gradients(&graph, &mask, &plan);

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::pipelines::Pipelines;
-use crate::tuning::{Tiles, Tuning};
+use crate::tuning::{self, Tuning};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,8 +36,8 @@ pub struct Requests {
 impl Gpu {
     /// The best adapter of this machine; a software adapter where there is no other.
     ///
-    /// `FROSTLINE_TUNING` set to `portable`, `subgroup` or `gpu` picks the kernels' shapes, as far
-    /// as this adapter can run them.
+    /// `FROSTLINE_TUNING` set to `portable`, `subgroup`, `gpu` or `cooperative` picks the kernels'
+    /// shapes, as far as this adapter can run them.
     pub fn new() -> Result<Self> {
         pollster::block_on(Self::request())
     }
@@ -51,12 +51,12 @@ impl Gpu {
         let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
         let adapter = instance.request_adapter(&options).await.map_err(|error| Error::NoAdapter { reason: error.to_string() })?;
         let info = adapter.get_info();
-        let timestamps = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
-        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16 | timestamps;
+        let (required_features, experimental_features) = tuning::adapter::features(&adapter);
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("frostline"),
-                required_features: adapter.features() & wanted,
+                required_features,
+                experimental_features,
                 // The defaults are the smallest any browser has: ask for all that this adapter can do.
                 required_limits: adapter.limits(),
                 ..Default::default()
@@ -73,7 +73,7 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             reason.lock().expect("no panic while the reason is written").get_or_insert(error.to_string());
         }));
-        let tuning = pick_tuning(&info, device.features(), &device.limits());
+        let tuning = tuning::adapter::pick(&adapter, &device);
         Ok(Self {
             pipelines: Pipelines::new(info.device_type == wgpu::DeviceType::Cpu),
             device,
@@ -242,29 +242,4 @@ fn submit_macs(device: wgpu::DeviceType) -> Option<u64> {
         wgpu::DeviceType::DiscreteGpu => Some(1_000_000_000_000),
         _ => Some(20_000_000_000),
     }
-}
-
-fn pick_tuning(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Tuning {
-    let forced = std::env::var("FROSTLINE_TUNING").unwrap_or_default();
-    let same_size = info.subgroup_min_size == info.subgroup_max_size && (4..=32).contains(&info.subgroup_min_size);
-    let software = info.device_type == wgpu::DeviceType::Cpu;
-    let subgroups = features.contains(wgpu::Features::SUBGROUP) && same_size;
-    let hardware =
-        matches!(info.device_type, wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::VirtualGpu);
-    match forced.as_str() {
-        "portable" => Tuning::portable(),
-        "gpu" if fits_tiles(limits) => Tuning::gpu(),
-        "subgroup" if subgroups => Tuning::subgroup(info.subgroup_min_size),
-        _ if software && subgroups => Tuning::subgroup(info.subgroup_min_size),
-        _ if hardware && fits_tiles(limits) => Tuning::gpu(),
-        _ => Tuning::portable(),
-    }
-}
-
-/// Has a workgroup room for every tile of the GPU's table?
-fn fits_tiles(limits: &wgpu::Limits) -> bool {
-    Tiles::all().all(|tiles| {
-        tiles.workgroup_bytes() <= limits.max_compute_workgroup_storage_size
-            && tiles.threads() <= limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x)
-    })
 }

@@ -1,11 +1,12 @@
 //! The one table that picks kernel shapes for an adapter.
 
+pub(crate) mod adapter;
 mod candidates;
 mod measured;
 mod tiled;
 
 pub use measured::Measured;
-pub use tiled::Tiles;
+pub use tiled::{Fragments, Tiles};
 
 use crate::storage::Storage;
 use frostline_shaders::Share;
@@ -121,6 +122,8 @@ pub struct Tuning {
     pub submit_macs: Option<u64>,
     /// How activations are stored; f32 unless the user asks for f16.
     pub storage: Storage,
+    /// What subgroups multiply at a time, if they are to.
+    pub fragments: Option<Fragments>,
     /// Measured choices that go before the table's.
     pub measured: Option<Arc<Measured>>,
 }
@@ -128,7 +131,15 @@ pub struct Tuning {
 impl Tuning {
     /// Kernels without subgroups.
     pub fn portable() -> Self {
-        Self { class: Class::Portable, textures: false, fill: 16, submit_macs: None, storage: Storage::F32, measured: None }
+        Self {
+            class: Class::Portable,
+            textures: false,
+            fill: 16,
+            submit_macs: None,
+            storage: Storage::F32,
+            fragments: None,
+            measured: None,
+        }
     }
 
     /// Kernels for subgroups of `size` lanes.
@@ -171,7 +182,8 @@ impl Tuning {
     /// What the committed table says about `conv`.
     pub fn table(&self, conv: &Conv) -> Algorithm {
         if self.class == Class::Gpu {
-            return Algorithm::Tiled(self.tiled(conv));
+            let (tiles, fragments) = (self.tiled(conv), self.fragments.filter(|fragments| fragments.hold(self.storage)));
+            return Algorithm::Tiled(fragments.map_or(tiles, |fragments| tiles.in_fragments(fragments)));
         }
         if let Some(filtering) = self.winograd(conv) {
             return Algorithm::Winograd(filtering);
@@ -198,10 +210,11 @@ impl Tuning {
         }
     }
 
-    /// Winograd's algorithm, where its transforms cost less than they save.
+    /// Winograd's algorithm, where its transforms cost less than they save, and enough is summed
+    /// up (over channels, or over pixels) that its rounding does not show.
     fn winograd(&self, conv: &Conv) -> Option<Filtering> {
         let fits = conv.kh == 3 && conv.kw == 3 && conv.stride == 1;
-        if !fits || conv.c_in < 32 || conv.c_out < 32 {
+        if !fits || conv.c_in < 32 || conv.c_out < 32 || conv.rows * conv.width < 128 {
             return None;
         }
         let n = if conv.pass == Pass::BackwardInput { conv.c_in } else { conv.c_out };

@@ -32,13 +32,17 @@ fn cases() -> [ConvCase; 7] {
     ]
 }
 
+/// Among them are fragments of 4 × 4 held by one thread, which stand for those of subgroups: the
+/// addresses are the same, and only what a fragment is differs.
 fn tiles() -> Vec<Tiles> {
-    let uneven = Tiles { bm: 64, bn: 32, bk: 8, rm: 8, rn: 4, buffers: 2 };
+    let uneven = Tiles { bm: 64, bn: 32, bk: 8, rm: 8, rn: 4, buffers: 2, fragment: 1, lanes: 1 };
+    let fragments = Tiles { bm: 32, bn: 32, bk: 8, rm: 4, rn: 8, buffers: 1, fragment: 4, lanes: 1 };
     if GPU.tuning().class != Class::Gpu {
-        return vec![uneven];
+        return vec![uneven, fragments];
     }
-    let deep = Tiles { bm: 32, bn: 64, bk: 32, rm: 4, rn: 8, buffers: 1 };
-    Tiles::all().chain([uneven, deep]).collect()
+    let deep = Tiles { bm: 32, bn: 64, bk: 32, rm: 4, rn: 8, ..uneven };
+    let own = GPU.tuning().fragments.into_iter().flat_map(|fragments| Tiles::all().map(move |tiles| tiles.in_fragments(fragments)));
+    Tiles::all().chain([uneven, fragments, deep]).chain(own.filter(|tiles| tiles.fragment == 8)).collect()
 }
 
 /// The GPU's tuning, but with every pass of `case` done with `tiles`.

@@ -5,7 +5,8 @@
 //!
 //! - `//!use shared/x.wgsl` appends a shared snippet **after** the file. `{share}` in the path is
 //!   replaced by the [`Share`] variant, which is how one source serves adapters with and without
-//!   subgroups, and `{M}` by the value of the constant `M`.
+//!   subgroups, and `{M}` by the value of the constant `M`. A snippet may use others, and says with
+//!   `//!enable x` that the text is to start with `enable x;`.
 //! - a line `const NAME: u32 = 8;` may get another value from the host. Register-tile sizes must
 //!   be constants (WGSL has no run-time sized private arrays), so this is the one way to tune.
 //! - a loop marked `//!unroll` is written out (see the module of that name for why).
@@ -83,17 +84,22 @@ pub fn source(file: &str, constants: &[(&str, u32)], share: Share, formats: &[(&
         let comment = line.split_once("//").map(|(_, rest)| format!(" //{rest}")).unwrap_or_default();
         *line = format!("{declaration} {value}u;{comment}");
     }
-    let mut joined = lines.join("\n");
+    let joined = lines.join("\n");
     let values = constants::evaluate(&joined);
-    let uses = text.lines().filter_map(|line| line.strip_prefix("//!use "));
-    let paths: Vec<String> = uses.map(|path| fill_in(path.trim(), share, &values)).collect();
-    for path in paths {
-        joined = joined + "\n" + raw(&path)?;
-    }
-    let mut text = joined;
+    let mut text = with_snippets(&joined, &|path| fill_in(path, share, &values))?;
     text = format::rewrite(&text, formats);
     if formats.iter().any(|(_, format)| *format == Format::Texture) {
         text = text + "\n" + raw("shared/texel.wgsl")?;
     }
-    Ok(unroll::unroll(&text))
+    let enables: String = text.lines().filter_map(|line| line.strip_prefix("//!enable ")).map(|name| format!("enable {name}; ")).collect();
+    Ok(enables + &unroll::unroll(&text))
+}
+
+/// `text` and after it the snippets that it uses, and those that they use.
+fn with_snippets(text: &str, fill_in: &impl Fn(&str) -> String) -> Result<String, Error> {
+    let mut joined = text.to_owned();
+    for path in text.lines().filter_map(|line| line.strip_prefix("//!use ")) {
+        joined = joined + "\n" + &with_snippets(raw(&fill_in(path.trim()))?, fill_in)?;
+    }
+    Ok(joined)
 }

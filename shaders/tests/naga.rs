@@ -22,9 +22,13 @@ fn validate_text(text: &str, what: &str, share: Share) -> naga::Module {
     if share == Share::Subgroup {
         capabilities |= Capabilities::SUBGROUP;
     }
-    // Only such a text may need 16-bit floats.
-    if text.starts_with("enable f16;") {
-        capabilities |= Capabilities::SHADER_FLOAT16;
+    // Only such a text may need 16-bit floats, or matrices held by a subgroup.
+    for (enable, capability) in
+        [("enable f16;", Capabilities::SHADER_FLOAT16), ("enable wgpu_cooperative_matrix;", Capabilities::COOPERATIVE_MATRIX)]
+    {
+        if text.lines().next().is_some_and(|line| line.contains(enable)) {
+            capabilities |= capability;
+        }
     }
     Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_operations(SubgroupOperationSet::all())
@@ -75,11 +79,19 @@ fn conv2d_is_valid_for_every_tile_and_kernel() {
 
 #[test]
 fn conv2d_tiled_is_valid_for_every_tile() {
-    for [bm, bn, bk, rm, rn] in [[128, 16, 16, 8, 4], [64, 16, 8, 4, 4], [32, 32, 32, 4, 4], [64, 64, 16, 8, 4], [128, 64, 16, 8, 8]] {
+    let registers = [[128, 16, 16, 8, 4], [64, 16, 8, 4, 4], [32, 32, 32, 4, 4], [64, 64, 16, 8, 4], [128, 64, 16, 8, 8]];
+    for [bm, bn, bk, rm, rn] in registers {
         for buffers in [1, 2] {
             let constants = [("BM", bm), ("BN", bn), ("BK", bk), ("RM", rm), ("RN", rn), ("BUFFERS", buffers)];
             validate("conv2d_tiled", &constants, Share::Portable);
         }
+    }
+    for [fragment, s, bm, bn, bk, rm, rn] in
+        [[4, 1, 32, 32, 8, 8, 8], [8, 32, 64, 64, 16, 32, 32], [16, 32, 128, 64, 32, 64, 32], [16, 64, 64, 64, 16, 32, 32]]
+    {
+        let constants = [("FRAGMENT", fragment), ("S", s), ("BM", bm), ("BN", bn), ("BK", bk), ("RM", rm), ("RN", rn)];
+        validate("conv2d_tiled", &constants, Share::Portable);
+        validate_formats("conv2d_tiled", &constants, Share::Portable);
     }
 }
 

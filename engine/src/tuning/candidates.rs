@@ -22,7 +22,7 @@ impl Tuning {
             others.extend(self.filterings(conv).map(Algorithm::Winograd));
         }
         if self.class == Class::Gpu {
-            others.extend(tilings().map(Algorithm::Tiled));
+            others.extend(self.tilings().map(Algorithm::Tiled));
         }
         let strangeness = |other: &Algorithm| choices.iter().map(|choice| distance(*choice, *other)).fold(f32::INFINITY, f32::min);
         others.sort_by(|a, b| strangeness(a).total_cmp(&strangeness(b)));
@@ -90,19 +90,22 @@ impl Tuning {
             filtering.tm <= widest && held <= sums
         })
     }
+
+    /// The tiles of the GPU's table, also with other depths and with two slices that take turns, as
+    /// far as they fit into the workgroup memory that every GPU has; and in fragments, where they are
+    /// multiplied.
+    fn tilings(&self) -> impl Iterator<Item = Tiles> {
+        let depths = |tiles: Tiles| [8, 16, 32].into_iter().flat_map(move |bk| [1, 2].map(|buffers| Tiles { bk, buffers, ..tiles }));
+        let registers = Tiles::all().flat_map(depths).filter(|tiles| tiles.workgroup_bytes() <= 16_384);
+        let fragments = self.fragments.filter(|fragments| fragments.hold(self.storage));
+        registers.chain(fragments.into_iter().flat_map(|fragments| Tiles::all().map(move |tiles| tiles.in_fragments(fragments))))
+    }
 }
 
 /// Channels of what a pass adds up into tiles, padded.
 fn result_channels(conv: &Conv) -> u32 {
     let channels = if conv.pass == Pass::BackwardInput { conv.c_in } else { conv.c_out };
     channels.next_multiple_of(4) as u32
-}
-
-/// The tiles of the GPU's table, also with other depths and with two slices that take turns, as far
-/// as they fit into the workgroup memory that every GPU has.
-fn tilings() -> impl Iterator<Item = Tiles> {
-    let depths = |tiles: Tiles| [8, 16, 32].into_iter().flat_map(move |bk| [1, 2].map(|buffers| Tiles { bk, buffers, ..tiles }));
-    Tiles::all().flat_map(depths).filter(|tiles| tiles.workgroup_bytes() <= 16_384)
 }
 
 /// How often a number of one has to be doubled or halved to come to the other.

@@ -1,5 +1,6 @@
 //! The tiles of `conv2d_tiled.wgsl`, and the table that picks them for GPUs.
 
+use crate::storage::Storage;
 use serde::{Deserialize, Serialize};
 
 /// The constants of `conv2d_tiled.wgsl`: a product of matrices C[m, n] = Σ_k A[m, k]·B[k, n].
@@ -11,12 +12,32 @@ pub struct Tiles {
     pub bn: u32,
     /// Depth of a slice in workgroup memory.
     pub bk: u32,
-    /// Rows of C that a thread computes.
+    /// Rows of C that a worker computes: a thread, or a subgroup that multiplies fragments.
     pub rm: u32,
-    /// Columns of C that a thread computes.
+    /// Columns of C that a worker computes.
     pub rn: u32,
     /// Slices in workgroup memory: one, or two that take turns.
     pub buffers: u32,
+    /// What is multiplied at a time: matrices of this size, or values if it is 1.
+    pub fragment: u32,
+    /// Threads of a worker.
+    pub lanes: u32,
+}
+
+/// Matrices that a subgroup multiplies as one ("cooperative matrices", "tensor cores").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fragments {
+    /// Rows and columns: 8, of f32; or 16, of f16 with sums in f32.
+    pub size: u32,
+    /// Lanes of a subgroup.
+    pub lanes: u32,
+}
+
+impl Fragments {
+    /// Do their operands hold all digits of what is stored as `storage`?
+    pub(super) fn hold(&self, storage: Storage) -> bool {
+        self.size == 8 || storage != Storage::F32
+    }
 }
 
 /// Every tile of the table, by columns of C, the largest first. A large tile reads the least from
@@ -28,7 +49,7 @@ const TABLE: [(u32, &[Tiles]); 3] = [
 ];
 
 const fn tiles(bm: u32, bn: u32, rm: u32, rn: u32) -> Tiles {
-    Tiles { bm, bn, bk: 16, rm, rn, buffers: 1 }
+    Tiles { bm, bn, bk: 16, rm, rn, buffers: 1, fragment: 1, lanes: 1 }
 }
 
 impl Tiles {
@@ -38,6 +59,13 @@ impl Tiles {
         let (_, column) = TABLE.iter().find(|(columns, _)| n <= *columns as usize).unwrap_or(&TABLE[TABLE.len() - 1]);
         let fits = |tiles: &&Tiles| tiles.bm as usize <= m.next_power_of_two() && tiles.count(m, n) * parts >= fill;
         *column.iter().find(fits).unwrap_or(&column[column.len() - 1])
+    }
+
+    /// The same part of C for every workgroup, computed by four subgroups in fragments.
+    pub fn in_fragments(self, fragments: Fragments) -> Self {
+        let rn = if self.bn < 64 { 16 } else { 32 };
+        let rm = self.bm * self.bn / (4 * rn);
+        Self { rm, rn, fragment: fragments.size, lanes: fragments.lanes, ..self }
     }
 
     /// Every tile of the table.
@@ -52,12 +80,22 @@ impl Tiles {
 
     /// Threads of a workgroup.
     pub fn threads(&self) -> u32 {
+        self.workers() * self.lanes
+    }
+
+    fn workers(&self) -> u32 {
         (self.bm / self.rm) * (self.bn / self.rn)
     }
 
-    /// Workgroup memory: the slices of A and B, a vec4 more to the row than they are wide.
+    /// Workgroup memory: the slices of A and B, whose rows are a little longer than they are wide;
+    /// and with fragments, a strip of C for each worker.
     pub fn workgroup_bytes(&self) -> u32 {
-        self.buffers * self.bk * 16 * (self.bm / 4 + 1 + self.bn / 4 + 1)
+        let (longer, value, strips) = match self.fragment {
+            1 => (4, 4, 0),
+            16 => (8, 2, self.workers() * self.fragment * self.rn * 4),
+            _ => (8, 4, self.workers() * self.fragment * self.rn * 4),
+        };
+        self.buffers * self.bk * (self.bm + self.bn + 2 * longer) * value + strips
     }
 }
 
@@ -65,15 +103,29 @@ impl Tiles {
 mod tests {
     use super::*;
 
+    fn with_fragments() -> impl Iterator<Item = Tiles> {
+        let fragments = [(8, 32), (16, 32), (16, 64)].map(|(size, lanes)| Fragments { size, lanes });
+        Tiles::all().flat_map(move |tiles| fragments.map(|fragments| tiles.in_fragments(fragments)))
+    }
+
+    /// Into what WebGPU guarantees; with fragments, into what GPUs that multiply them have.
     #[test]
-    fn every_tile_fits_what_webgpu_guarantees() {
-        for tiles in Tiles::all() {
+    fn every_tile_fits_into_a_workgroup() {
+        for (tiles, bytes) in Tiles::all().map(|tiles| (tiles, 16_384)).chain(with_fragments().map(|tiles| (tiles, 32_768))) {
             assert!((64..=256).contains(&tiles.threads()), "{tiles:?}: {} threads", tiles.threads());
-            assert!(tiles.workgroup_bytes() <= 16_384, "{tiles:?}: {} bytes", tiles.workgroup_bytes());
+            assert!(tiles.workgroup_bytes() <= bytes, "{tiles:?}: {} bytes", tiles.workgroup_bytes());
             for size in [tiles.rm, tiles.rn, tiles.bk] {
-                assert_eq!(size % 4, 0, "{tiles:?}: vec4s do not fit {size}");
+                assert_eq!((size % 4, size % tiles.fragment), (0, 0), "{tiles:?}: {size} leaves a rest");
             }
-            assert_eq!((tiles.bm % tiles.rm, tiles.bn % tiles.rn), (0, 0), "{tiles:?}: threads leave a rest");
+            assert_eq!((tiles.bm % tiles.rm, tiles.bn % tiles.rn), (0, 0), "{tiles:?}: workers leave a rest");
+        }
+    }
+
+    #[test]
+    fn four_subgroups_share_the_fragments_of_a_tile() {
+        for tiles in with_fragments() {
+            assert_eq!(tiles.workers(), 4, "{tiles:?}");
+            assert_eq!(tiles.fragment * tiles.rn / 4 % tiles.lanes, 0, "{tiles:?}: lanes store unequal parts of a strip");
         }
     }
 
