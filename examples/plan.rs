@@ -40,7 +40,7 @@ struct Arguments {
     #[arg(long)]
     bn: Option<Bn>,
     /// Kernel shapes to plan with.
-    #[arg(long, value_enum, default_value_t = Kernels::Portable)]
+    #[arg(long, value_enum, default_value_t = Kernels::Gpu)]
     tuning: Kernels,
     /// Print the ledger as JSON.
     #[arg(long)]
@@ -58,6 +58,8 @@ enum Bn {
 #[derive(Clone, Copy, ValueEnum)]
 enum Kernels {
     /// What GPUs run.
+    Gpu,
+    /// What runs on every adapter.
     Portable,
     /// What a software driver with subgroups of 8 lanes runs: weights are copied into textures.
     Subgroup,
@@ -96,6 +98,7 @@ fn run(arguments: &Arguments) -> Result<String, Box<dyn std::error::Error>> {
 
     let freeze = freeze(arguments, &model, &graph)?;
     let tuning = match arguments.tuning {
+        Kernels::Gpu => Tuning::gpu(),
         Kernels::Portable => Tuning::portable(),
         Kernels::Subgroup => Tuning::subgroup(8),
     };
