@@ -22,6 +22,12 @@ const TOLERANCE: f32 = 1e-5;
 /// term, or statistics over the wrong pixels, is 1,000 times and more.
 const TIMES_TORCH: f64 = 10.0;
 
+/// How far ten steps may carry rounding, beside what PyTorch's own f32 strays in the same run.
+/// Rounding turns a ReLU here and there, and what follows differs by more than rounding: with the
+/// input moved by two units in the last place, five of six runs of `conv1_only` stray by 1.8e-5 in
+/// the eighth loss, on the plain kernels too; PyTorch in f32 does by 2.7e-5 in `frozen_bn`.
+const STRAY: f32 = 3e-5;
+
 struct Case {
     file: SafeFile,
     graph: Graph,
@@ -101,13 +107,12 @@ impl Case {
         let (exact, torch) = (self.values("losses"), self.values("losses_f32"));
         assert_eq!(losses.len(), exact.len());
         assert_eq!(self.values("loss")[0], exact[0]);
-        // Ten steps amplify rounding, with frozen batch norms most: as far as PyTorch's f32 strays
-        // from its f64 in any of them, so may ours.
+        // As far as PyTorch's f32 strays from its f64 in any of the ten, so may ours.
         let worst_of_torch = exact.iter().zip(torch).map(|(exact, torch)| (exact - torch).abs()).fold(0.0, f32::max);
         for (step, ((&loss, &exact), &torch)) in losses.iter().zip(exact).zip(torch).enumerate() {
             println!("loss {step}: off by {:+.1e}, PyTorch in f32 by {:+.1e}", loss - exact, torch - exact);
             // The second term is for 1 - p, which is all that is left once the batch is learnt.
-            let allowed = TOLERANCE * exact + 2e-6 + 4.0 * worst_of_torch;
+            let allowed = TOLERANCE * exact + 2e-6 + STRAY.max(4.0 * worst_of_torch);
             assert!((loss - exact).abs() < allowed, "loss {step}: {loss}, should be {exact} ± {allowed:e}");
         }
     }
@@ -162,7 +167,8 @@ impl Case {
                 let name = format!("{layer}.{statistic}");
                 let error = relative(&after[&name].data, self.values(&format!("after.{name}")));
                 println!("{name} after {STEPS} steps: off by {error:.1e} of its norm");
-                assert!(error < f64::from(TOLERANCE), "{name} after {STEPS} steps: off by {error:e} of its norm");
+                // A mean is small beside what it is the mean of.
+                assert!(error < f64::from(TOLERANCE + 3.0 * STRAY), "{name} after {STEPS} steps: off by {error:e} of its norm");
             }
         }
     }
