@@ -25,7 +25,7 @@ pub enum Roofline {
     /// The processor, for software adapters.
     Processor { a: Vec<f32>, b: Vec<f32>, c: Vec<f32>, from: Vec<u8>, to: Vec<u8> },
     /// The adapter itself.
-    Adapter { product: Timer, flops: f64, copy: DeviceCopy },
+    Adapter { product: Box<Timer>, flops: f64, copy: DeviceCopy },
 }
 
 impl Roofline {
@@ -43,7 +43,7 @@ impl Roofline {
         let y = graph.conv2d(x, "product", CHANNELS, 1, 1, Padding::default())?;
         let plan = Plan::inference(&graph, y, gpu.tuning())?;
         let flops = 2.0 * plan.ledger().forward_macs as f64;
-        Ok(Self::Adapter { product: Timer::new(gpu, &graph, plan, |_| true)?, flops, copy })
+        Ok(Self::Adapter { product: Box::new(Timer::new(gpu, &graph, plan, |_| true)?), flops, copy })
     }
 
     /// What the two limits are, for people.

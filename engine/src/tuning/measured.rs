@@ -71,7 +71,8 @@ mod tests {
             let conv = Conv { pass: Pass::Forward, kh: 1, kw: 1, stride: 1, c_in: 8, c_out: 8, width, rows };
             let smallest = conv.smallest();
             assert_eq!(smallest.class(), conv.class(), "{conv:?}");
-            let smaller = if rows == 1 { Conv { width: smallest.width - 1, ..smallest } } else { Conv { rows: smallest.rows - 1, ..smallest } };
+            let smaller =
+                if rows == 1 { Conv { width: smallest.width - 1, ..smallest } } else { Conv { rows: smallest.rows - 1, ..smallest } };
             assert_ne!(smaller.class(), conv.class(), "{conv:?}");
         }
     }

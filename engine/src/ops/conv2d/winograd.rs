@@ -126,7 +126,7 @@ pub(super) fn forward(
     residual: Option<BufferId>,
     activation: Activation,
 ) {
-    let tiling = Tiling::new(sizes, filtering, &f.tuning());
+    let tiling = Tiling::new(sizes, filtering, f.tuning());
     let u = f.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(false, w, u));
     let v = f.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
     let m = f.scratch("products", tiling.tile_bytes(tiling.c_out4));
@@ -146,7 +146,7 @@ pub(super) fn backward_input(
     dx: BufferId,
     earlier: Option<BufferId>,
 ) {
-    let tiling = Tiling::new(sizes.turned_round(), filtering, &b.tuning());
+    let tiling = Tiling::new(sizes.turned_round(), filtering, b.tuning());
     let u = b.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(true, w, u));
     let v = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_in4));
     let m = b.scratch("products", tiling.tile_bytes(tiling.c_out4));
@@ -158,7 +158,7 @@ pub(super) fn backward_input(
 
 /// Records dw from `dy` and the kept input.
 pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, filtering: Filtering, dy: BufferId, dw: BufferId) {
-    let tiling = Tiling::new(sizes, filtering, &b.tuning());
+    let tiling = Tiling::new(sizes, filtering, b.tuning());
     let x = b.kept_input(0);
     let v = b.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
     let s = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_out4));
