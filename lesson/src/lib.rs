@@ -5,6 +5,7 @@ mod assets;
 pub mod bars;
 mod error;
 pub mod figure;
+pub mod profile;
 mod results;
 pub mod timeline;
 
