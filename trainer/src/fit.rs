@@ -63,6 +63,7 @@ fn settings(source: &dyn Source, options: &FitOptions<'_>, steps: u64) -> BTreeM
         ("schedule", format!("{:?}", options.schedule)),
         ("seed", options.seed.to_string()),
         ("label smoothing", options.label_smoothing.to_string()),
+        ("storage", format!("{:?}", options.storage)),
         ("data", format!("{} images, labels {hash:016x}", labels.len())),
     ];
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

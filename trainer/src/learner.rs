@@ -226,8 +226,8 @@ impl Learner {
         let logits = recorded.logits.ok_or_else(|| self.no_classes())?;
         let labels = graph.labels(options.batch);
         let loss = graph.cross_entropy(logits, labels, options.label_smoothing)?;
-        let tuning = self.gpu.tuning();
-        Ok(Plan::training(&graph, loss, &self.freeze, &options.optim, tuning)?)
+        let tuning = self.gpu.tuning().with_storage(options.storage);
+        Ok(Plan::training(&graph, loss, &self.freeze, &options.optim, &tuning)?)
     }
 
     /// The device.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use frostline_engine::Optim;
+use frostline_engine::{Optim, Storage};
 
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
@@ -33,6 +33,8 @@ pub struct FitOptions<'a> {
     pub seed: u64,
     /// Share of every target that is spread over all classes.
     pub label_smoothing: f32,
+    /// How the steps store activations; evaluation stays f32.
+    pub storage: Storage,
     /// Losses are read back every so many steps: reading waits for the device.
     pub read_every: u64,
     /// What to evaluate on, and every how many steps (and at the end).
@@ -52,6 +54,7 @@ impl<'a> FitOptions<'a> {
             schedule: Schedule::cosine(),
             seed: 0,
             label_smoothing: 0.0,
+            storage: Storage::F32,
             read_every: 10,
             validation: None,
             checkpoint: None,
@@ -96,6 +99,13 @@ impl<'a> FitOptions<'a> {
     /// Sets the label smoothing, 0 to below 1.
     pub fn label_smoothing(mut self, share: f32) -> Self {
         self.label_smoothing = share;
+        self
+    }
+
+    /// Sets how the steps store activations. With [`Storage::f16`] they take half the memory, on
+    /// adapters that have 16-bit floats, and the losses are a little other ones.
+    pub fn storage(mut self, storage: Storage) -> Self {
+        self.storage = storage;
         self
     }
 

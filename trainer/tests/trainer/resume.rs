@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use frostline_engine::{BatchNormMode, Optim};
+use frostline_engine::{BatchNormMode, Optim, Storage};
 use frostline_trainer::{Error, FitOptions, Learner, Progress};
 
 use crate::setup::{bits, go_on, gpu, images, learner, options};
@@ -120,6 +120,7 @@ fn another_run_is_not_taken_for_the_interrupted_one() {
     assert_eq!(batch, ("batch".to_owned(), "4".to_owned(), "5".to_owned()));
     assert_eq!(refused(images(18), options(6).lr(0.1)).0, "learning rate");
     assert_eq!(refused(images(21), options(6)).0, "data");
+    assert_eq!(refused(images(18), options(6).storage(Storage::f16())).0, "storage");
     // Reading and saving may differ: they change nothing.
     assert!(learner.continue_fit(&set, &options(6).read_every(1), go_on).unwrap().finished);
 }
