@@ -3,240 +3,200 @@
 //! *Training from scratch on few images overfits; starting from pretrained weights converges faster
 //! and generalises better.* Two tracks put that to the test, several seeds each:
 //!
-//! - **ResNet**: a ResNet-10 learns four kinds of clothes from 20 to 500 images, from scratch or
-//!   from weights that know six *other* kinds. Pretrained, everything below `layer4` is frozen:
-//!   those layers dispatch no gradient kernel and keep no activation.
+//! - **ResNet**: a ResNet-10 learns four kinds of clothes from 50 images to all there are, from
+//!   scratch or from weights that know six *other* kinds. Pretrained, everything below `layer4` is
+//!   frozen: those layers dispatch no gradient kernel and keep no activation.
 //! - **Photos**: six kinds of public-domain photos, 30 and 90 of them. A ResNet-10 from scratch
 //!   against a softmax head on features of an EfficientNet-Lite0 that has seen ImageNet: the
 //!   frozen body runs once per photo, and its features are kept.
 //!
 //!     cargo run --release --example ch0_why_transfer -- --help
 
-use clap::Parser;
-use frostline::engine::{Gpu, Optim};
 use frostline::lesson::figure::{Curve, Panel, draw};
-use frostline::lesson::{Assets, FASHION_MEAN, FASHION_STD, Result, bar, runs_bar, write_json};
-use frostline::loader::{ImageSet, Preprocessing, stratified_subset};
-use frostline::models::{LoadOptions, Model};
+use frostline::lesson::{self, Cell, Chapter, NoFlags, Outline, Result, Run, Settings, Start, Table, Track, Verdict};
+use frostline::lesson::{accuracies, fit, gains, photo_body, runs_bar, sgd, spread};
+use frostline::loader::{Preprocessing, stratified_subset};
+use frostline::models::Model;
 use frostline::trainer::{FitOptions, Learner, ProbeOptions, Spread, linear_probe};
 use serde_json::json;
-use std::{ops::ControlFlow, path::PathBuf, sync::Arc, time::Instant};
 
-/// Chapter 0: training from scratch against starting from pretrained weights.
-#[derive(Parser)]
-struct Args {
-    /// Seeds (draws of the training images and first weights) of each setting
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
-    /// Numbers of labelled images on the ResNet track
-    #[arg(long, value_delimiter = ',', default_values_t = [20, 50, 500])]
-    images: Vec<usize>,
-    /// Steps of a run on the ResNet track
-    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u64).range(1..))]
-    steps: u64,
-    /// Folder for figures and results
-    #[arg(long, default_value = "out/ch0")]
-    out: PathBuf,
-    /// The short form: one seed, two sizes
-    #[arg(long)]
-    quick: bool,
-}
-
-/// One run: test accuracy, accuracy by step, training loss by step, seconds.
-struct Run {
-    accuracy: f64,
-    curve: Vec<(f64, f64)>,
-    losses: Vec<f32>,
-}
-
+const OUTLINE: Outline = Outline {
+    number: 0,
+    title: "why transfer learning?",
+    claim: "Training from scratch on few images overfits; starting from pretrained weights converges faster and generalises better.",
+    defaults: Settings { images: &[50, 200, 1500], seeds: 3, steps: 60, batch: 32, lr: 0.05 },
+    quick: Settings { images: &[50], seeds: 1, steps: 20, batch: 32, lr: 0.05 },
+};
+const NAMES: [&str; 2] = ["from scratch", "pretrained"];
 const PHOTO_SIZES: [usize; 2] = [30, 90];
-/// Pixels a side that the ResNet sees of a photo.
+/// Pixels a side that the ResNet from scratch sees of a photo.
 const PHOTO_SIDE: usize = 40;
-/// The sizes that `results.json` reports.
-const REPORTED: (usize, usize) = (50, 90);
-
-fn main() -> std::process::ExitCode {
-    match chapter(Args::parse()) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            std::process::ExitCode::FAILURE
-        }
-    }
-}
-
-fn chapter(mut args: Args) -> Result<()> {
-    if args.quick {
-        (args.seeds, args.images, args.steps) = (1, vec![20, 50], args.steps.min(40));
-    }
-    let gpu = Arc::new(Gpu::new()?);
-    println!("Chapter 0: why transfer learning?   on {}\n", gpu.describe());
-    let start = Instant::now();
-    let assets = Assets::default();
-    let (fashion, photos) = (resnet_track(&gpu, &assets, &args)?, photo_track(&gpu, &assets, &args)?);
-
-    println!("\ntest accuracy in %, mean ± standard deviation over seeds; chance is 25 for clothes, 17 for photos");
-    println!("{:<22}{:>14}{:>14}{:>14}", "", "from scratch", "pretrained", "difference");
-    for (track, table) in [("clothes", &fashion), ("photos", &photos)] {
-        for (n, [scratch, pretrained]) in table {
-            let (a, b) = (spread(scratch), spread(pretrained));
-            let row = [a.to_string(), b.to_string(), format!("{:+.1}", b.mean - a.mean)];
-            println!("{:<22}{:>14}{:>14}{:>14}", format!("{track}, {n} images"), row[0], row[1], row[2]);
-        }
-    }
-    figure(&args, &fashion, &photos)?;
-    let report = |table: &Table, n: usize| {
-        let row = table.iter().find(|row| row.0 == n).or(table.last());
-        let part = |runs: &[Run]| {
-            let s = spread(runs);
-            json!({ "mean": s.mean / 100.0, "std": s.deviation / 100.0, "seeds": s.count })
-        };
-        row.map(|(n, [scratch, pretrained])| json!({ "images": n, "scratch": part(scratch), "pretrained": part(pretrained) }))
-    };
-    let all = |table: &Table| table.iter().filter_map(|row| report(table, row.0)).collect::<Vec<_>>();
-    let results = json!({
-        "resnet": report(&fashion, REPORTED.0), "photos": report(&photos, REPORTED.1),
-        "all": { "resnet": all(&fashion), "photos": all(&photos) },
-        "steps": args.steps, "adapter": gpu.describe(), "seconds": start.elapsed().as_secs_f64(),
-    });
-    write_json(&args.out.join("results.json"), &results)?;
-    let (first, out) = (fashion.first(), args.out.display());
-    if let Some((n, [scratch, pretrained])) = first {
-        let gain = spread(pretrained).mean - spread(scratch).mean;
-        println!(
-            "\nQuiz: with {n} images, what do pretrained weights gain? In this run: {gain:+.1} points, with the frozen layers' kernels never dispatched."
-        );
-    }
-    println!("{:.0} s; figure {out}/curves.png, numbers {out}/results.json", start.elapsed().as_secs_f64());
-    Ok(())
-}
 
 /// Number of images, and the runs from scratch and pretrained.
-type Table = Vec<(usize, [Vec<Run>; 2])>;
+type Runs = Vec<(usize, [Vec<Run>; 2])>;
 
-fn spread(runs: &[Run]) -> Spread {
-    let accuracies: Vec<f64> = runs.iter().map(|run| 100.0 * run.accuracy).collect();
-    Spread::of(&accuracies).unwrap_or(Spread { mean: f64::NAN, deviation: 0.0, count: 0 })
-}
+fn main() -> std::process::ExitCode {
+    lesson::run(&OUTLINE, |chapter, _: NoFlags| {
+        let track = Track::open(chapter)?;
+        let resnet = resnet_track(chapter, &track)?;
+        let photos = photo_track(chapter)?;
 
-fn resnet_track(gpu: &Arc<Gpu>, assets: &Assets, args: &Args) -> Result<Table> {
-    let (pool, test) = (assets.sheet("fashion_train")?, assets.sheet("fashion_test")?);
-    // 600 images tell accuracies apart to 2 points; all 1,500 would take the time of a run.
-    let test = test.subset(&stratified_subset(&test.label_indices(), 600, test.classes.len(), 0)?)?;
-    let watched = test.subset(&stratified_subset(&test.label_indices(), 300, test.classes.len(), 0)?)?;
-    let weights = assets.weights("resnet10_fashion")?;
-    let model = Model::new("resnet10")?.in_channels(1).classes(pool.classes.len());
-    let mut table: Table = vec![];
-    let mut told = false;
-    let all = runs_bar("clothes: ResNet-10", args.images.len() as u64 * args.seeds * 2);
-    for &n in &args.images {
-        let mut runs = [vec![], vec![]];
-        for seed in 0..args.seeds {
-            let train = pool.subset(&stratified_subset(&pool.label_indices(), n, pool.classes.len(), seed)?)?;
-            for (pretrained, runs) in runs.iter_mut().enumerate() {
-                let mut learner = Learner::new(gpu, model.clone(), 28, seed)?;
-                learner.normalization(&[FASHION_MEAN], &[FASHION_STD])?;
-                let mut options = FitOptions::steps(args.steps).batch(n.min(32)).optim(sgd(0.05)).seed(seed);
-                if pretrained == 1 {
-                    learner.load(&weights.tensors, &LoadOptions::skip_head())?;
-                    learner.freeze_below("layer4")?;
-                }
-                if pretrained == 1 && !told {
-                    let plan = learner.training_plan(&options)?;
-                    all.suspend(|| println!("{plan}\n"));
-                    told = true;
-                }
-                if n == REPORTED.0 {
-                    options = options.validate(&watched, (args.steps / 5).max(1));
-                }
-                let name = ["from scratch", "pretrained"][pretrained];
-                runs.push(fit(&mut learner, &train, &test, options, &format!("{name}, {n} images, seed {seed}"))?);
-                all.inc(1);
+        let title = "test accuracy in %, mean ± standard deviation over seeds";
+        let mut table = Table::new(title, &["from scratch", "pretrained", "difference", "chance"]);
+        let chances = [track.similar.chance(), 100.0 / 6.0];
+        for ((name, runs), chance) in [(track.similar.name.as_str(), &resnet), ("photos", &photos)].into_iter().zip(chances) {
+            for (n, [scratch, pretrained]) in runs {
+                let gain = Spread::of(&gains(pretrained, scratch)).map_or(Cell::Empty, |gain| format!("{:+.1}", gain.mean).into());
+                let cells = [Cell::spread(&accuracies(scratch)), Cell::spread(&accuracies(pretrained)), gain, Cell::Number(chance, 0)];
+                table.row(format!("{name}, {n} images"), cells);
             }
         }
-        table.push((n, runs));
-    }
-    all.finish();
-    Ok(table)
+        chapter.table(table);
+        judge(chapter, &resnet, &photos);
+        figure(chapter, &track.similar.name, &resnet, &photos)
+    })
 }
 
-fn photo_track(gpu: &Arc<Gpu>, assets: &Assets, args: &Args) -> Result<Table> {
-    let small = assets.photos(&Preprocessing { resize: Some(PHOTO_SIDE), ..Preprocessing::imagenet(PHOTO_SIDE) })?;
-    let large = assets.photos(&Preprocessing::efficientnet_lite(128))?;
-    let mut teacher = Learner::new(gpu, Model::new("efficientnet_lite0")?.without_head(), 128, 0)?;
-    teacher.load(&assets.weights("efficientnet_lite0")?.tensors, &LoadOptions::strict())?;
-    teacher.evaluation_batch(21);
-    let seconds = Instant::now();
-    let features = teacher.features(&large, "avgpool", 1)?;
-    println!("\nfeatures of {} photos: computed once, in {:.1} s", large.len(), seconds.elapsed().as_secs_f64());
-    let mut table: Table = vec![];
-    let all = runs_bar("photos", PHOTO_SIZES.len() as u64 * args.seeds);
-    for n in PHOTO_SIZES {
-        let mut runs = [vec![], vec![]];
-        for seed in 0..args.seeds {
+fn resnet_track(chapter: &Chapter, track: &Track) -> Result<Runs> {
+    let flags = &chapter.flags;
+    // 600 images tell accuracies apart to 2 points, and a curve needs less.
+    let (test, watched) = (track.similar.some_tests(600)?, track.similar.some_tests(200)?);
+    let bar = runs_bar("clothes: ResNet", flags.images.len() as u64 * flags.seeds * 2);
+    let mut runs: Runs = vec![];
+    for &n in &flags.images {
+        let mut pair = [vec![], vec![]];
+        for seed in 0..flags.seeds {
+            let train = track.similar.draw(n, seed)?;
+            for (start, name, runs) in [(Start::Scratch, NAMES[0], 0), (Start::Pretrained, NAMES[1], 1)] {
+                let mut learner = track.learner(&track.similar, start, seed)?;
+                let mut options = flags.fit_options(n, seed);
+                if start == Start::Pretrained {
+                    learner.freeze_below("layer4")?;
+                    if runs == 1 && bar.position() == 1 {
+                        let plan = learner.training_plan(&options)?;
+                        bar.suspend(|| chapter.say(format!("{plan}\n")));
+                    }
+                }
+                if n == flags.images[0] {
+                    options = options.validate(&watched, (flags.steps / 10).max(1));
+                }
+                pair[runs].push(fit(&mut learner, &train, &test, &options, &format!("{name}, {n} images, seed {seed}"))?);
+                bar.inc(1);
+            }
+        }
+        runs.push((n, pair));
+    }
+    bar.finish_and_clear();
+    Ok(runs)
+}
+
+fn photo_track(chapter: &Chapter) -> Result<Runs> {
+    let flags = &chapter.flags;
+    let small = chapter.assets.photos(&Preprocessing { resize: Some(PHOTO_SIDE), ..Preprocessing::imagenet(PHOTO_SIDE) })?;
+    let mut body = photo_body(chapter, 128)?;
+    let large = chapter.assets.photos(body.input())?;
+    let features = body.features(&large, "avgpool", 1)?;
+    let sizes = if flags.quick { &PHOTO_SIZES[..1] } else { &PHOTO_SIZES };
+    let bar = runs_bar("photos", sizes.len() as u64 * flags.seeds);
+    let mut runs: Runs = vec![];
+    for &n in sizes {
+        let mut pair = [vec![], vec![]];
+        for seed in 0..flags.seeds {
             let train = stratified_subset(&small.label_indices(), n, small.classes.len(), seed)?;
             let test: Vec<usize> = (0..small.len()).filter(|i| !train.contains(i)).collect();
             let model = Model::new("resnet10")?.in_channels(3).classes(small.classes.len());
-            let mut learner = Learner::new(gpu, model, PHOTO_SIDE, seed)?;
-            let options = FitOptions::steps(args.steps * 3 / 4).batch(16).optim(sgd(0.05)).seed(seed);
+            let mut learner = Learner::new(&chapter.gpu, model, PHOTO_SIDE, seed)?;
+            let options = FitOptions::steps(flags.steps * 3 / 4).batch(16).optim(sgd(flags.lr)).seed(seed);
             let (few, rest) = (small.subset(&train)?, small.subset(&test)?);
-            runs[0].push(fit(&mut learner, &few, &rest, options, &format!("from scratch, {n} photos, seed {seed}"))?);
+            pair[0].push(fit(&mut learner, &few, &rest, &options, &format!("from scratch, {n} photos, seed {seed}"))?);
             let options = ProbeOptions { seed, ..ProbeOptions::default() };
-            let probe = linear_probe(gpu, &features.subset(&train), &features.subset(&test), &options)?;
-            let losses = probe.records.iter().map(|record| record.loss).collect();
-            runs[1].push(Run { accuracy: probe.test.accuracy, curve: vec![], losses });
-            all.inc(1);
+            let probe = linear_probe(&chapter.gpu, &features.subset(&train), &features.subset(&test), &options)?;
+            pair[1].push(Run { accuracy: probe.test.accuracy, records: probe.records, curve: vec![], seconds: 0.0 });
+            bar.inc(1);
         }
-        table.push((n, runs));
+        runs.push((n, pair));
     }
-    all.finish();
-    Ok(table)
-}
-
-fn sgd(lr: f32) -> Optim {
-    Optim::sgd(lr).momentum(0.9).nesterov().weight_decay(5e-4)
-}
-
-fn fit(learner: &mut Learner, train: &ImageSet, test: &ImageSet, options: FitOptions<'_>, name: &str) -> Result<Run> {
-    let bar = bar(name, 1);
-    let history = learner.fit(train, &options, |progress| {
-        bar.set_length(progress.steps);
-        bar.set_position(progress.step);
-        bar.set_message(progress.latest.map_or(String::new(), |latest| format!("loss {:.3}", latest.loss)));
-        ControlFlow::Continue(())
-    })?;
     bar.finish_and_clear();
-    let curve = history.evaluations.iter().map(|(step, evaluation)| (*step as f64, 100.0 * evaluation.accuracy)).collect();
-    Ok(Run { accuracy: learner.evaluate(test)?.accuracy, curve, losses: history.losses() })
+    Ok(runs)
 }
 
-fn figure(args: &Args, fashion: &Table, photos: &Table) -> Result<()> {
-    let names = ["from scratch", "pretrained"];
-    let by_size = |title: &str, table: &Table| {
+fn judge(chapter: &mut Chapter, resnet: &Runs, photos: &Runs) {
+    for (name, runs) in [("clothes", resnet), ("photos", photos)] {
+        let all: Vec<f64> = runs.iter().flat_map(|(_, [scratch, pretrained])| gains(pretrained, scratch)).collect();
+        let each: Vec<String> = runs.iter().map(|(n, [s, p])| format!("{:+.1} at {n}", spread(p).mean - spread(s).mean)).collect();
+        chapter.claim(
+            format!("Pretrained weights generalise better ({name})"),
+            Verdict::of(&all),
+            format!("gain in points: {}", each.join(", ")),
+        );
+    }
+    let Some((n, [scratch, pretrained])) = resnet.first() else { return };
+    // Training accuracy of the last ten steps against the test: what overfitting means.
+    let gap = |runs: &[Run]| -> Vec<f64> {
+        let last =
+            |run: &Run| run.records.iter().rev().take(10).map(|r| f64::from(r.accuracy)).sum::<f64>() / run.records.len().min(10) as f64;
+        runs.iter().map(|run| 100.0 * (last(run) - run.accuracy)).collect()
+    };
+    let wider: Vec<f64> = gap(scratch).iter().zip(gap(pretrained)).map(|(s, p)| s - p).collect();
+    let gaps = [gap(scratch), gap(pretrained)].map(|gaps| Spread::of(&gaps).map_or(String::new(), |gap| gap.to_string()));
+    let evidence = format!("training less test accuracy with {n} images: {} points from scratch, {} pretrained", gaps[0], gaps[1]);
+    chapter.claim("From scratch, few images are overfitted more", Verdict::of(&wider), evidence);
+
+    let best = |run: &Run| run.curve.iter().map(|point| point.accuracy).fold(0.0, f64::max);
+    let reach = |run: &Run, goal: f64| run.curve.iter().find(|point| point.accuracy >= goal).map(|point| point.seconds);
+    let times: Vec<(f64, Option<f64>)> =
+        scratch.iter().zip(pretrained).filter_map(|(s, p)| Some((reach(s, best(s))?, reach(p, best(s))))).collect();
+    // Who never gets there is no faster than the whole run of the other.
+    let saved: Vec<f64> = times.iter().map(|(s, p)| s - p.unwrap_or(*s)).collect();
+    let mean = |values: Vec<f64>| Spread::of(&values).map_or(f64::NAN, |spread| spread.mean);
+    let (slow, fast) = (mean(times.iter().map(|t| t.0).collect()), mean(times.iter().filter_map(|t| t.1).collect()));
+    let reached = times.iter().filter(|t| t.1.is_some()).count();
+    let evidence =
+        format!("the scratch net's best test accuracy takes it {slow:.2} s; pretrained {fast:.2} s in {reached} of {} runs", times.len());
+    chapter.claim("Starting pretrained converges faster", Verdict::of(&saved), evidence);
+    let gain = spread(pretrained).mean - spread(scratch).mean;
+    chapter.quiz(
+        format!("With {n} images, what do pretrained weights gain, and what does it cost?"),
+        format!("In this run {gain:+.1} points, and the kernels of the frozen layers' gradients were never dispatched."),
+    );
+    let report = |n: usize, [s, p]: &[Vec<Run>; 2]| json!({ "images": n, "scratch": Cell::spread(&accuracies(s)), "pretrained": Cell::spread(&accuracies(p)) });
+    let part = |runs: &Runs| json!(runs.iter().map(|(n, pair)| report(*n, pair)).collect::<Vec<_>>());
+    chapter.keep("resnet", part(resnet));
+    chapter.keep("photos", part(photos));
+}
+
+fn figure(chapter: &mut Chapter, task: &str, resnet: &Runs, photos: &Runs) -> Result<()> {
+    let by_size = |title: String, runs: &Runs| {
         let curve = |i: usize| {
-            let points = table.iter().map(|(n, runs)| (*n as f64, spread(&runs[i]).mean, spread(&runs[i]).deviation)).collect();
-            Curve { name: names[i].to_owned(), color: i, points }
+            let points = runs.iter().map(|(n, pair)| (*n as f64, spread(&pair[i]).mean, spread(&pair[i]).deviation)).collect();
+            Curve { name: NAMES[i].to_owned(), color: i, points }
         };
         let (x, y) = ("labelled images".to_owned(), "test accuracy, %".to_owned());
-        Panel { title: title.to_owned(), x, y, log_x: true, range: (20.0, 100.0), curves: vec![curve(0), curve(1)] }
+        Panel { title, x, y, log_x: true, range: (20.0, 100.0), curves: vec![curve(0), curve(1)] }
     };
-    let by_step = |title: &str, y: &str, range, table: &Table, n: usize, points: &dyn Fn(&Run) -> Vec<(f64, f64)>| {
-        let runs = table.iter().find(|row| row.0 == n).into_iter().flat_map(|row| row.1.iter().enumerate());
-        let curves = runs.flat_map(|(i, runs)| runs.iter().enumerate().map(move |(seed, run)| (i, seed, run)));
-        let curves = curves.map(|(i, seed, run)| {
-            let points = points(run).into_iter().map(|(x, y)| (x, y, 0.0)).collect();
-            Curve { name: format!("{}, seed {seed}", names[i]), color: i, points }
+    let by_step = |title: String, points: &dyn Fn(&Run) -> Vec<(f64, f64, f64)>| {
+        let pair = resnet.first().into_iter().flat_map(|(_, pair)| pair.iter().enumerate());
+        let curves = pair.flat_map(|(i, runs)| runs.iter().enumerate().map(move |(seed, run)| (i, seed, run)));
+        let curves =
+            curves.map(|(i, seed, run)| Curve { name: format!("{}, seed {seed}", NAMES[i]), color: i, points: points(run) }).collect();
+        Panel { title, x: "step".to_owned(), y: "accuracy, %".to_owned(), log_x: false, range: (20.0, 100.0), curves }
+    };
+    // Batches are few images: the mean of ten steps can be read.
+    let training = |run: &Run| {
+        let bunches = run.records.chunks(10).map(|bunch| {
+            let mean = bunch.iter().map(|record| f64::from(record.accuracy)).sum::<f64>() / bunch.len() as f64;
+            (bunch[bunch.len() - 1].step as f64, 100.0 * mean, 0.0)
         });
-        Panel { title: title.to_owned(), x: "step".to_owned(), y: y.to_owned(), log_x: false, range, curves: curves.collect() }
+        bunches.collect()
     };
-    let losses = |run: &Run| run.losses.iter().enumerate().map(|(i, loss)| (i as f64 + 1.0, f64::from(*loss).min(2.5))).collect();
+    let n = resnet.first().map_or(0, |row| row.0);
     let panels = [
-        by_size("clothes: a pretrained ResNet-10 and one from scratch", fashion),
-        by_step("clothes, 50 images: accuracy while training", "test accuracy, %", (20.0, 100.0), fashion, REPORTED.0, &|run| {
-            run.curve.clone()
+        by_size(format!("{task}: a pretrained ResNet and one from scratch"), resnet),
+        by_size("photos: ImageNet's features and a ResNet from scratch".to_owned(), photos),
+        by_step(format!("{task}, {n} images: on the training images"), &training),
+        by_step(format!("{task}, {n} images: on test images"), &|run| {
+            run.curve.iter().map(|point| (point.step as f64, 100.0 * point.accuracy, 0.0)).collect()
         }),
-        by_size("photos: features from ImageNet and a ResNet from scratch", photos),
-        by_step("photos, 90 images: training loss", "loss (cut at 2.5)", (0.0, 2.6), photos, REPORTED.1, &losses),
     ];
-    draw(&args.out.join("curves.png"), 2, &panels)
+    draw(&chapter.figure("curves.png", "Accuracy by number of images (bars: standard deviation over seeds) and by step."), 2, &panels)
 }

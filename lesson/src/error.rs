@@ -17,6 +17,9 @@ pub enum Error {
     /// The device refused.
     #[error(transparent)]
     Engine(#[from] frostline_engine::Error),
+    /// Flags that do not go together.
+    #[error("{0}")]
+    Flags(String),
     /// A figure or result could not be written.
     #[error("{path}: {reason}")]
     Output {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use frostline_engine::{Optim, Optimizer, Session};
 use frostline_loader::{BatchState, Batches, Preprocessing};
 use serde::{Deserialize, Serialize};
+use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluation;
@@ -84,6 +86,9 @@ pub struct Progress<'a> {
     pub latest: Option<&'a StepRecord>,
     /// The steps whose losses were read just now.
     pub read: &'a [StepRecord],
+    /// How long the call has been training: without evaluations and checkpoints. Exact where losses
+    /// were read just now; steps that are only submitted may still be running.
+    pub elapsed: Duration,
     /// The evaluation after this step, if there was one.
     pub evaluation: Option<&'a Evaluation>,
 }
@@ -192,6 +197,7 @@ impl Learner {
         training.checkpoint = self.last_checkpoint.clone();
         let mut history = History::default();
         let mut stopped = false;
+        let (start, mut aside) = (Instant::now(), Duration::ZERO);
         while run.step < run.steps && !stopped {
             let lr = options.optim.lr * options.schedule.factor(run.step, run.steps);
             run.step += 1;
@@ -207,6 +213,7 @@ impl Learner {
             if wait || training.is_due(options.read_every) {
                 history.records.extend(training.read(&self.params)?);
             }
+            let pause = Instant::now();
             let evaluation = match validation {
                 Some((source, _)) => Some(self.evaluate(source)?),
                 None => None,
@@ -217,6 +224,7 @@ impl Learner {
                 training.checkpoint = self.last_checkpoint.clone();
                 self.run = None;
             }
+            aside += pause.elapsed();
             let progress = Progress {
                 step: run.step,
                 steps: run.steps,
@@ -224,6 +232,7 @@ impl Learner {
                 lr,
                 latest: history.records.last(),
                 read: &history.records[known..],
+                elapsed: start.elapsed().saturating_sub(aside),
                 evaluation: evaluation.as_ref(),
             };
             stopped = on_step(&progress).is_break();

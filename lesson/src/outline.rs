@@ -1,0 +1,217 @@
+//! What a chapter says of itself, and the flags that all chapters have.
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
+use frostline_trainer::{FitOptions, Length};
+use std::path::PathBuf;
+
+use crate::fit::sgd;
+
+/// A chapter, before it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Outline {
+    /// Its number, 0 to 8.
+    pub number: usize,
+    /// Its name in one line.
+    pub title: &'static str,
+    /// What it puts to the test, in one or two sentences.
+    pub claim: &'static str,
+    /// The flags' defaults.
+    pub defaults: Settings,
+    /// Their defaults with `--quick`.
+    pub quick: Settings,
+}
+
+/// Defaults of the flags that differ from chapter to chapter.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Numbers of labelled images.
+    pub images: &'static [usize],
+    /// Seeds of each setting.
+    pub seeds: u64,
+    /// Steps of a run.
+    pub steps: u64,
+    /// Images in a step.
+    pub batch: usize,
+    /// Learning rate.
+    pub lr: f32,
+}
+
+/// The flags that all chapters have.
+#[derive(Args, Clone, Debug)]
+pub struct Flags {
+    /// The network: resnet10 for the embedded sets of small images; resnet18, resnet50 … with --weights
+    #[arg(long, default_value = "resnet10", value_name = "NAME")]
+    pub model: String,
+    /// Its pretrained weights, as a safetensors file; resnet10 has its own
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Images to learn in place of the embedded ones: a folder with a folder of images per class
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Numbers of labelled images, with commas between
+    #[arg(long, value_delimiter = ',', required = true, value_name = "N")]
+    pub images: Vec<usize>,
+    /// Seeds of each setting: other images, another order, other first weights
+    #[arg(long, required = true, value_parser = clap::value_parser!(u64).range(1..=1000), value_name = "N")]
+    pub seeds: u64,
+    /// Steps of a run
+    #[arg(long, required = true, value_parser = clap::value_parser!(u64).range(1..), value_name = "N", conflicts_with = "epochs")]
+    pub steps: u64,
+    /// Length of a run in passes over the images, in place of --steps
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Images in a step, at most as many as there are
+    #[arg(long, required = true, value_parser = batch, value_name = "N")]
+    pub batch: usize,
+    /// Learning rate of a pretrained network, where the chapter does not vary it
+    #[arg(long, required = true, value_parser = rate, value_name = "RATE")]
+    pub lr: f32,
+    /// Folder for figures and results.json
+    #[arg(long, required = true, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The short form: fewer seeds, sizes and steps
+    #[arg(long)]
+    pub quick: bool,
+    /// Print results.json in place of tables
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// For chapters with no flags of their own.
+#[derive(Args, Clone, Debug)]
+pub struct NoFlags {}
+
+#[derive(Parser)]
+struct Line<E: Args> {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(flatten)]
+    own: E,
+}
+
+impl Outline {
+    /// Reads `words` (the program's name first) as flags.
+    ///
+    /// # Errors
+    /// What clap says; also `--help`.
+    pub fn read<E: Args>(&self, words: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> Result<(Flags, E), clap::Error> {
+        let number = self.number;
+        let about = format!("Chapter {number}: {}", self.title);
+        let mut command = Line::<E>::command().about(about.clone()).long_about(format!("{about}\n\n{}", self.claim));
+        for (name, value) in self.defaults.texts(number) {
+            command = command.mut_arg(name, |arg| arg.required(false).default_value(value));
+        }
+        let matches = command.try_get_matches_from(words)?;
+        let Line { mut flags, own } = Line::from_arg_matches(&matches)?;
+        if flags.quick {
+            self.quick.replace_defaults(&mut flags, &matches);
+        }
+        Ok((flags, own))
+    }
+}
+
+impl Flags {
+    /// The length of a run: `--epochs`, else `--steps`.
+    pub fn length(&self) -> Length {
+        self.epochs.map_or(Length::Steps(self.steps), Length::Epochs)
+    }
+
+    /// A run on `images` training images as the flags have it: their batch or all images, their rate
+    /// along a cosine, SGD as in [`crate::sgd`].
+    pub fn fit_options(&self, images: usize, seed: u64) -> FitOptions<'static> {
+        let options = FitOptions { length: self.length(), ..FitOptions::steps(0) };
+        options.batch(self.batch.min(images)).optim(sgd(self.lr)).seed(seed)
+    }
+}
+
+impl Settings {
+    fn texts(&self, number: usize) -> [(&'static str, String); 6] {
+        let images: Vec<String> = self.images.iter().map(usize::to_string).collect();
+        [
+            ("images", images.join(",")),
+            ("seeds", self.seeds.to_string()),
+            ("steps", self.steps.to_string()),
+            ("batch", self.batch.to_string()),
+            ("lr", self.lr.to_string()),
+            ("out", format!("out/ch{number}")),
+        ]
+    }
+
+    /// What was given on the command line stays.
+    fn replace_defaults(&self, flags: &mut Flags, matches: &ArgMatches) {
+        let free = |name| matches.value_source(name) != Some(ValueSource::CommandLine);
+        if free("images") {
+            flags.images = self.images.to_vec();
+        }
+        if free("seeds") {
+            flags.seeds = self.seeds;
+        }
+        if free("steps") {
+            flags.steps = self.steps;
+        }
+        if free("batch") {
+            flags.batch = self.batch;
+        }
+        if free("lr") {
+            flags.lr = self.lr;
+        }
+    }
+}
+
+fn batch(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(batch @ 1..=65536) => Ok(batch),
+        _ => Err("expected a number from 1 to 65536".to_owned()),
+    }
+}
+
+fn rate(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("expected a number above 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTLINE: Outline = Outline {
+        number: 4,
+        title: "a title",
+        claim: "a claim",
+        defaults: Settings { images: &[20, 50], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
+        quick: Settings { images: &[20], seeds: 1, steps: 40, batch: 16, lr: 0.01 },
+    };
+
+    fn read(words: &str) -> Result<Flags, clap::Error> {
+        Ok(OUTLINE.read::<NoFlags>(std::iter::once("ch4").chain(words.split_whitespace()))?.0)
+    }
+
+    #[test]
+    fn defaults_are_the_chapters_and_help_shows_them() {
+        let flags = read("").unwrap();
+        assert_eq!((flags.images, flags.seeds, flags.steps, flags.batch, flags.lr), (vec![20, 50], 5, 150, 32, 0.02));
+        assert_eq!(flags.out, PathBuf::from("out/ch4"));
+        let help = read("--help").unwrap_err().to_string();
+        for text in ["a claim", "[default: 20,50]", "[default: 0.02]", "[default: out/ch4]", "[default: resnet10]"] {
+            assert!(help.contains(text), "{text} is not in\n{help}");
+        }
+    }
+
+    #[test]
+    fn quick_changes_what_was_not_given() {
+        let flags = read("--quick --seeds 3 --images 7").unwrap();
+        assert_eq!((flags.images, flags.seeds, flags.steps, flags.batch, flags.lr), (vec![7], 3, 40, 16, 0.01));
+    }
+
+    #[test]
+    fn wrong_flags_are_named() {
+        for words in ["--seeds 0", "--lr -1", "--lr nan", "--batch 0", "--images x", "--steps 5 --epochs 2", "--sedes 3"] {
+            let error = read(words).unwrap_err().to_string();
+            let flag = words.split_whitespace().next().unwrap();
+            assert!(error.contains(flag), "{words}: {error}");
+        }
+    }
+}
