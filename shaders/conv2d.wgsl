@@ -22,9 +22,11 @@ const U: u32 = 2;         // pixels a lane takes in at a time (backward_weight)
 const KW: u32 = 3;        // taps of a row done together: p.kw, or 1 where the code would grow too long
 const STRIDE: u32 = 1;
 const OVERLAP: u32 = 2;   // input pixels that successive windows share: max(KW - STRIDE, 0)
+const CI: u32 = 4;        // channels of a vec4 of x that are not padding: fewer in an image's only one (forward, backward_weight)
 
 const TM4 = TM / 4;
 const LOADS = (TM + S - 1) / S;            // vec4s of a 4 × TM weight block that each lane loads
+const X_LOADS = (CI * TM4 + S - 1) / S;    // the same of a CI × TM block (forward)
 const SPAN = (PW - 1) * STRIDE + KW;       // input pixels under PW outputs
 const BACK_SPAN = PW + KW - 1;             // output pixels over PW inputs (backward_input, stride 1 or KW 1)
 const STEP_SPAN = (U - 1) * STRIDE + KW;   // input pixels under U outputs
@@ -76,19 +78,20 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_i
             }
             for (var kw = 0u; kw < KW; kw++) { //!unroll
                 let block = ((tap + kw) * p.c_in4 + c) * 4u;
-                var v: array<vec4f, LOADS>;
-                for (var r = 0u; r < LOADS; r++) { //!unroll
-                    let e = min(lane + r * S, TM - 1u);
+                var v: array<vec4f, X_LOADS>;
+                for (var r = 0u; r < X_LOADS; r++) { //!unroll
+                    let e = min(lane + r * S, CI * TM4 - 1u);
                     v[r] = w[(block + e / TM4) * p.c_out4 + min(co + e % TM4, p.c_out4 - 1u)];
                 }
                 for (var m = 0u; m < TM4; m++) { //!unroll
-                    let w0 = share(v[m / S], m % S);
-                    let w1 = share(v[(TM4 + m) / S], (TM4 + m) % S);
-                    let w2 = share(v[(2u * TM4 + m) / S], (2u * TM4 + m) % S);
-                    let w3 = share(v[(3u * TM4 + m) / S], (3u * TM4 + m) % S);
+                    var ws: array<vec4f, CI>;
+                    for (var i = 0u; i < CI; i++) { //!unroll
+                        ws[i] = share(v[(i * TM4 + m) / S], (i * TM4 + m) % S);
+                    }
                     for (var q = 0u; q < PW; q++) { //!unroll
-                        let a = xs[q * STRIDE + kw];
-                        acc[m][q] = fma(w3, vec4f(a.w), fma(w2, vec4f(a.z), fma(w1, vec4f(a.y), fma(w0, vec4f(a.x), acc[m][q]))));
+                        for (var i = 0u; i < CI; i++) { //!unroll
+                            acc[m][q] = fma(ws[i], vec4f(xs[q * STRIDE + kw][i]), acc[m][q]);
+                        }
                     }
                 }
             }
@@ -227,11 +230,9 @@ fn backward_weight(@builtin(global_invocation_id) id: vec3u, @builtin(local_invo
                 for (var m = 0u; m < TM4; m++) { //!unroll
                     let d = share(v[(u * TM4 + m) / S], (u * TM4 + m) % S);
                     for (var kw = 0u; kw < KW; kw++) { //!unroll
-                        let a = xs[u * STRIDE + kw];
-                        acc[kw][0][m] = fma(d, vec4f(a.x), acc[kw][0][m]);
-                        acc[kw][1][m] = fma(d, vec4f(a.y), acc[kw][1][m]);
-                        acc[kw][2][m] = fma(d, vec4f(a.z), acc[kw][2][m]);
-                        acc[kw][3][m] = fma(d, vec4f(a.w), acc[kw][3][m]);
+                        for (var i = 0u; i < CI; i++) { //!unroll
+                            acc[kw][i][m] = fma(d, vec4f(xs[u * STRIDE + kw][i]), acc[kw][i][m]);
+                        }
                     }
                 }
             }

@@ -78,6 +78,16 @@ fn conv2d_is_valid_for_every_tile_and_kernel() {
 }
 
 #[test]
+fn conv2d_is_valid_for_images_of_few_channels() {
+    for (kw, stride, overlap) in [(3, 1, 2), (7, 2, 5)] {
+        for (ci, (share, s, wg)) in [(1, (Share::Subgroup, 8, 8)), (3, (Share::Subgroup, 8, 8)), (3, (Share::Portable, 1, 64))] {
+            let constants = [("S", s), ("WG", wg), ("KW", kw), ("STRIDE", stride), ("OVERLAP", overlap), ("CI", ci)];
+            validate("conv2d", &constants, share);
+        }
+    }
+}
+
+#[test]
 fn conv2d_tiled_is_valid_for_every_tile() {
     let registers = [[128, 16, 16, 8, 4], [64, 16, 8, 4, 4], [32, 32, 32, 4, 4], [64, 64, 16, 8, 4], [128, 64, 16, 8, 8]];
     for [bm, bn, bk, rm, rn] in registers {

@@ -15,6 +15,11 @@ fn window(taps: usize, stride: usize) -> [(&'static str, u32); 3] {
     [("KW", taps as u32), ("STRIDE", stride as u32), ("OVERLAP", taps.saturating_sub(stride) as u32)]
 }
 
+/// How many channels of a vec4 are not padding: an image has one vec4 of 1 or 3.
+fn filled(channels: usize) -> u32 {
+    channels.min(4) as u32
+}
+
 /// Records y = act(conv(x, w) · scale + shift + residual).
 pub(super) fn forward(
     f: &mut Forward<'_, '_>,
@@ -35,6 +40,7 @@ pub(super) fn forward(
         .request(FORWARD, [strips.div_ceil(wg as usize) as u32, tiles as u32, 1])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
         .constants(&window(tile.taps(sizes.kw), sizes.stride))
+        .constants(&[("CI", filled(sizes.c_in))])
         .params(&[("kw", sizes.kw)])
         .params(&[("affine", kind), ("residual", residual.is_some() as usize), ("act", activation.code() as usize)])
         .bind(&bindings)
@@ -86,6 +92,7 @@ pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, tile: Tile
         .request(BACKWARD_WEIGHT, [lanes as u32, tiles as u32, splits as u32])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("U", tile.u)])
         .constants(&window(sizes.kw, sizes.stride))
+        .constants(&[("CI", filled(sizes.c_in))])
         .bind(&bindings)
         .params(&[("rows", rows), ("rows_per_split", rows_per_split)]);
     b.dispatch(request);
