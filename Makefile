@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo test test-all lint plan bench bench-kernels bench-step bench-peers timeline memory setup help
+.PHONY: demo test test-all lint plan bench bench-kernels bench-step bench-peers tune timeline memory setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -44,6 +44,9 @@ bench-step: setup  ## images/s of ResNet-18 and ResNet-20 steps: out/bench/step.
 
 bench-peers: setup  ## the same steps in turns with PyTorch, and the ratios
 	./benches/peers.sh
+
+tune: setup  ## measures kernel shapes for this adapter, for FROSTLINE_TUNING=tuned; ARGS='--budget 600'
+	$(CARGO) run --release --example tune -- $(ARGS)
 
 timeline: setup  ## a step of ResNet-18 frozen below layer4 as a picture: out/timeline.png
 	$(CARGO) run --release --example timeline -- --model resnet18 --freeze-below layer4

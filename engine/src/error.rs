@@ -1,6 +1,7 @@
 //! Everything that can go wrong in the engine, said so that a person can act on it.
 
 use crate::shape::Shape;
+use std::path::PathBuf;
 
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +97,14 @@ pub enum Error {
         /// The kernel.
         kernel: String,
         /// The compiler's message.
+        reason: String,
+    },
+    /// A file in the user's cache directory cannot be used.
+    #[error("{}: {reason}", path.display())]
+    CacheFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
         reason: String,
     },
     /// A setting that makes no sense.

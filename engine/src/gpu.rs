@@ -1,8 +1,11 @@
 //! The device: how it is found, what it says when it fails, and reading back from it.
 
+use crate::cache::CacheFile;
 use crate::error::{Error, Result};
+use crate::options::GpuOptions;
+use crate::pipeline_cache::PipelineCache;
 use crate::pipelines::Pipelines;
-use crate::tuning::{self, Tuning};
+use crate::tuning::{self, Machine, Measured, Tuning};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +17,7 @@ pub struct Gpu {
     pub(crate) queue: wgpu::Queue,
     pub(crate) pipelines: Pipelines,
     info: wgpu::AdapterInfo,
+    machine: Machine,
     tuning: Tuning,
     lost: Arc<Mutex<Option<String>>>,
     buffers: AtomicU64,
@@ -34,24 +38,27 @@ pub struct Requests {
 }
 
 impl Gpu {
-    /// The best adapter of this machine; a software adapter where there is no other.
-    ///
-    /// `FROSTLINE_TUNING` set to `portable`, `subgroup`, `gpu` or `cooperative` picks the kernels'
-    /// shapes, as far as this adapter can run them.
+    /// The best adapter of this machine, a software adapter where there is no other, with what the
+    /// environment asks for: see [`GpuOptions::from_env`].
     pub fn new() -> Result<Self> {
-        pollster::block_on(Self::request())
+        Self::with(&GpuOptions::from_env()?)
     }
 
-    /// [`Gpu::new`] for callers that must not block, such as a browser.
-    pub async fn request() -> Result<Self> {
+    /// The best adapter of this machine, a software adapter where there is no other.
+    pub fn with(options: &GpuOptions) -> Result<Self> {
+        pollster::block_on(Self::request(options))
+    }
+
+    /// [`Gpu::with`] for callers that must not block, such as a browser.
+    pub async fn request(options: &GpuOptions) -> Result<Self> {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         // Mesa offers its software device through GL too, where it has no subgroups.
         descriptor.backends = wgpu::Backends::PRIMARY;
         let instance = wgpu::Instance::new(descriptor);
-        let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
-        let adapter = instance.request_adapter(&options).await.map_err(|error| Error::NoAdapter { reason: error.to_string() })?;
+        let best = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+        let adapter = instance.request_adapter(&best).await.map_err(|error| Error::NoAdapter { reason: error.to_string() })?;
         let info = adapter.get_info();
-        let (required_features, experimental_features) = tuning::adapter::features(&adapter);
+        let (required_features, experimental_features) = tuning::adapter::features(&adapter, options.kernels);
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("frostline"),
@@ -73,12 +80,18 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             reason.lock().expect("no panic while the reason is written").get_or_insert(error.to_string());
         }));
-        let tuning = tuning::adapter::pick(&adapter, &device);
+        let mut tuning = tuning::adapter::pick(&adapter, &device, options.kernels)?;
+        let machine = Machine::new(&info, tuning.class);
+        if options.measured != CacheFile::Off {
+            tuning.measured = Some(Arc::new(Measured::load(&machine.file(&options.measured)?, &machine, &tuning)?));
+        }
+        let cache = PipelineCache::open(&device, &info, &options.pipelines);
         Ok(Self {
-            pipelines: Pipelines::new(info.device_type == wgpu::DeviceType::Cpu),
+            pipelines: Pipelines::new(info.device_type == wgpu::DeviceType::Cpu, cache),
             device,
             queue,
-            tuning: Tuning { submit_macs: submit_macs(info.device_type), ..tuning },
+            tuning,
+            machine,
             info,
             lost,
             buffers: AtomicU64::new(0),
@@ -86,10 +99,19 @@ impl Gpu {
         })
     }
 
-    /// Name, driver and kind of the adapter, for people.
+    /// Name, driver and kind of the adapter, for people; and whether measured choices are in use.
     pub fn describe(&self) -> String {
         let info = &self.info;
-        format!("{} ({:?}, {:?}, {} {})", info.name, info.device_type, info.backend, info.driver, info.driver_info)
+        let adapter = format!("{} ({:?}, {:?}, {} {})", info.name, info.device_type, info.backend, info.driver, info.driver_info);
+        match &self.tuning.measured {
+            None => adapter,
+            Some(measured) => format!("{adapter}; measured choices: {}", measured.len()),
+        }
+    }
+
+    /// What choices that are measured here are for.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// The kernel shapes that fit this adapter.
@@ -229,17 +251,5 @@ impl Gpu {
         receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
         let view = staging.get_mapped_range(0..bytes).map_err(|error| lost(error.to_string()))?;
         Ok(view.to_vec())
-    }
-}
-
-/// How much work one submission may hold. Drivers reset a device that is busy with one for 2 s
-/// (Windows) to 10 s. A small GPU may do no more than 2·10¹⁰ multiply-accumulates a second with
-/// our kernels, a large one a hundred times that; a processor has no such limit. A single dispatch
-/// over the limit is not cut: the largest of ResNet-50 has 1.2·10⁸ an image.
-fn submit_macs(device: wgpu::DeviceType) -> Option<u64> {
-    match device {
-        wgpu::DeviceType::Cpu => None,
-        wgpu::DeviceType::DiscreteGpu => Some(1_000_000_000_000),
-        _ => Some(20_000_000_000),
     }
 }

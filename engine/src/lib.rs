@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+pub mod cache;
 pub mod error;
 pub mod fold;
 pub mod freeze;
@@ -37,7 +38,9 @@ pub mod memory;
 pub mod ops;
 pub mod optim;
 pub mod optimizer;
+pub mod options;
 pub mod params;
+mod pipeline_cache;
 mod pipelines;
 pub mod plan;
 pub mod record;
@@ -47,6 +50,7 @@ pub mod storage;
 mod store;
 pub mod tuning;
 
+pub use cache::CacheFile;
 pub use error::{Error, Result};
 pub use freeze::{BatchNormMode, Freeze};
 pub use gpu::Gpu;
@@ -55,6 +59,7 @@ pub use ledger::{Cost, Ledger};
 pub use ops::Padding;
 pub use optim::{Group, Optim, Rule};
 pub use optimizer::Optimizer;
+pub use options::{GpuOptions, Kernels};
 pub use params::Params;
 pub use plan::Plan;
 pub use session::{Session, Summary};

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Variant, reflect};
+use crate::pipeline_cache::PipelineCache;
 use frostline_shaders::Format;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -13,6 +14,7 @@ use web_time::Instant;
 #[derive(Debug)]
 pub(crate) struct Pipelines {
     stored_params: bool,
+    cache: Option<PipelineCache>,
     compiled: Mutex<HashMap<Variant, wgpu::ComputePipeline>>,
     nanoseconds: AtomicU64,
 }
@@ -20,8 +22,8 @@ pub(crate) struct Pipelines {
 impl Pipelines {
     /// None yet; with `stored_params`, kernels read `Params` from storage (see the shaders' module
     /// of that name).
-    pub fn new(stored_params: bool) -> Self {
-        Self { stored_params, compiled: Mutex::default(), nanoseconds: AtomicU64::new(0) }
+    pub fn new(stored_params: bool, cache: Option<PipelineCache>) -> Self {
+        Self { stored_params, cache, compiled: Mutex::default(), nanoseconds: AtomicU64::new(0) }
     }
 
     /// Compiles those of `variants` that are not there yet, on all cores at once.
@@ -35,7 +37,7 @@ impl Pipelines {
         let next = AtomicUsize::new(0);
         let work = || -> Result<()> {
             while let Some(&variant) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let pipeline = compile(device, variant, self.stored_params)?;
+                let pipeline = compile(device, variant, self.stored_params, self.cache.as_ref())?;
                 self.compiled.lock().expect("no panic while compiling").insert(variant.clone(), pipeline);
             }
             Ok(())
@@ -48,6 +50,9 @@ impl Pipelines {
             let mine = work();
             helpers.into_iter().map(|helper| helper.join().expect("no panic while compiling")).fold(mine, Result::and)
         });
+        if let (Some(cache), false) = (&self.cache, missing.is_empty()) {
+            cache.save();
+        }
         self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         outcome
     }
@@ -68,7 +73,7 @@ impl Pipelines {
     }
 }
 
-fn compile(device: &wgpu::Device, variant: &Variant, stored_params: bool) -> Result<wgpu::ComputePipeline> {
+fn compile(device: &wgpu::Device, variant: &Variant, stored_params: bool, cache: Option<&PipelineCache>) -> Result<wgpu::ComputePipeline> {
     let kernel = variant.kernel;
     let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
     let text =
@@ -104,7 +109,7 @@ fn compile(device: &wgpu::Device, variant: &Variant, stored_params: bool) -> Res
         entry_point: Some(kernel.entry),
         // Kernels write workgroup memory before they read it: zeros would be written for nothing.
         compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
-        cache: None,
+        cache: cache.map(PipelineCache::get),
     });
     match pollster::block_on(scope.pop()) {
         Some(error) => Err(fail(error.to_string())),

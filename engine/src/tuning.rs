@@ -2,9 +2,11 @@
 
 pub(crate) mod adapter;
 mod candidates;
+mod file;
 mod measured;
 mod tiled;
 
+pub use file::Machine;
 pub use measured::Measured;
 pub use tiled::{Fragments, Tiles};
 
@@ -95,7 +97,7 @@ pub struct Filtering {
     pub q: u32,
 }
 
-/// How a convolution is computed.
+/// How a convolution is computed. `Display` gives a short form for tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Algorithm {
@@ -176,7 +178,8 @@ impl Tuning {
 
     /// How `conv` is to be computed: as was measured to be best here, if it was, else by the table.
     pub fn conv(&self, conv: &Conv) -> Algorithm {
-        self.measured.as_ref().and_then(|measured| measured.choice(conv)).unwrap_or_else(|| self.table(conv))
+        let measured = self.measured.as_ref().filter(|_| self.storage == Storage::F32);
+        measured.and_then(|measured| measured.choice(conv)).unwrap_or_else(|| self.table(conv))
     }
 
     /// What the committed table says about `conv`.

@@ -6,12 +6,12 @@
 
 mod common;
 
-use common::{Bench, filter, padding, tunings};
+use common::{Bench, by_tile, filter, padding, tunings};
 use frostline_engine::ops::Conv2d;
 use frostline_engine::tuning::{Algorithm, Class, Conv, Filtering, Measured, Pass};
 use frostline_engine::{Freeze, Tuning};
 use frostline_twin::cases::{self, ConvCase};
-use frostline_twin::{Value, conv2d};
+use frostline_twin::conv2d;
 use std::sync::Arc;
 
 fn case(n: usize, [c_in, c_out]: [usize; 2], size: [usize; 2], padding: [usize; 4]) -> ConvCase {
@@ -27,18 +27,6 @@ fn forced(tuning: &Tuning, case: ConvCase, filtering: Filtering) -> Tuning {
         measured.insert(&conv, Algorithm::Winograd(filtering));
     }
     Tuning { measured: Some(Arc::new(measured)), ..tuning.clone() }
-}
-
-/// `value` with the terms of every element those of the largest in its tile of m × m.
-fn by_tile(mut value: Value, m: usize) -> Value {
-    let [_, _, h, w] = value.terms.dims();
-    let terms = value.terms.clone();
-    for (i, largest) in value.terms.data.iter_mut().enumerate() {
-        let (image, row, column) = (i / (h * w), i / w % h / m * m, i % w / m * m);
-        let tile = (row..(row + m).min(h)).flat_map(|row| (column..(column + m).min(w)).map(move |column| (row, column)));
-        *largest = tile.map(|(row, column)| terms.data[(image * h + row) * w + column]).fold(0.0, f64::max);
-    }
-    value
 }
 
 fn check(case: ConvCase, m: u32) {

@@ -13,6 +13,7 @@ mod results;
 mod table;
 pub mod timeline;
 mod track;
+pub mod tune;
 mod verdict;
 
 pub use assets::{Assets, FASHION_MEAN, FASHION_STD};

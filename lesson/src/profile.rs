@@ -27,6 +27,11 @@ pub struct Kernel {
 /// What kernels are for.
 pub const PURPOSES: [&str; 5] =
     ["convolutions: input gradients", "convolutions: forward", "convolutions: weight gradients", "update of the weights", "all else"];
+pub(crate) const INPUT_GRADIENT: usize = 0;
+pub(crate) const FORWARD: usize = 1;
+pub(crate) const WEIGHT_GRADIENT: usize = 2;
+const UPDATE: usize = 3;
+const ELSE: usize = 4;
 
 /// The kernels of a training step under `freeze` in the order they run, and among them as ghosts
 /// those of the step with nothing frozen, each with the median of `steps` times. Both steps take
@@ -71,7 +76,7 @@ pub fn step(
 
 /// The kernels of `plan`'s step in the order they run, not yet timed. A convolution's algorithm may
 /// take several: what of its backward leads to a parameter's gradient belongs to its weight's.
-fn kernels(plan: &Plan) -> Vec<Kernel> {
+pub(crate) fn kernels(plan: &Plan) -> Vec<Kernel> {
     let step: Vec<&Dispatch> = plan.dispatches().iter().filter(|dispatch| dispatch.phase != Phase::Prologue).collect();
     let mut kernels: Vec<Kernel> = vec![];
     for (at, dispatch) in step.iter().enumerate().rev() {
@@ -79,13 +84,14 @@ fn kernels(plan: &Plan) -> Vec<Kernel> {
         let lands = |id| plan.buffer(id).is_some_and(|buffer| matches!(buffer.home, Home::Gradient(_)));
         // `kernels` holds, in reverse, those behind this one.
         let behind = || step[at + 1..].iter().zip(kernels.iter().rev()).filter(|(next, _)| next.layer == dispatch.layer);
-        let feeds = |id| behind().any(|(next, kernel)| kernel.purpose == 2 && next.bindings.iter().any(|(_, read)| *read == id));
+        let feeds =
+            |id| behind().any(|(next, kernel)| kernel.purpose == WEIGHT_GRADIENT && next.bindings.iter().any(|(_, read)| *read == id));
         let purpose = match dispatch.phase {
-            Phase::Update => 3,
-            _ if !convolution => 4,
-            Phase::Backward if dispatch.written().any(|id| lands(id) || feeds(id)) => 2,
-            Phase::Backward => 0,
-            Phase::Prologue | Phase::Forward => 1,
+            Phase::Update => UPDATE,
+            _ if !convolution => ELSE,
+            Phase::Backward if dispatch.written().any(|id| lands(id) || feeds(id)) => WEIGHT_GRADIENT,
+            Phase::Backward => INPUT_GRADIENT,
+            Phase::Prologue | Phase::Forward => FORWARD,
         };
         let (name, layer) = (dispatch.variant.kernel.name(), dispatch.layer.clone());
         kernels.push(Kernel { name, layer, phase: dispatch.phase, purpose, milliseconds: 0.0, ghost: false });

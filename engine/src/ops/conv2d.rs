@@ -223,6 +223,14 @@ impl Conv2d {
         2 + self.bias as usize + if self.norm.is_some() { 4 } else { 0 }
     }
 
+    /// How the tuning table sees `pass` of this convolution of `x` with the filter `weight`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes do not fit.
+    pub fn conv(&self, pass: Pass, x: Shape, weight: Shape) -> Result<Conv> {
+        Ok(self.sizes(x, weight, self.output_shape("conv", &[x, weight])?).conv(pass))
+    }
+
     fn sizes(&self, x: Shape, w: Shape, y: Shape) -> Sizes {
         Sizes::new(x, w, y, self.stride, self.padding)
     }

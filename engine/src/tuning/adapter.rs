@@ -1,20 +1,19 @@
 //! Which tuning an adapter gets.
 
 use super::{Fragments, Tiles, Tuning};
-
-/// What `FROSTLINE_TUNING` asks for, if anything.
-fn forced() -> String {
-    std::env::var("FROSTLINE_TUNING").unwrap_or_default()
-}
+use crate::error::{Error, Result};
+use crate::options::Kernels;
+use wgpu::DeviceType;
 
 /// The features that kernels use on `adapter`, and whether experimental ones are among them.
-pub(crate) fn features(adapter: &wgpu::Adapter) -> (wgpu::Features, wgpu::ExperimentalFeatures) {
+pub(crate) fn features(adapter: &wgpu::Adapter, kernels: Kernels) -> (wgpu::Features, wgpu::ExperimentalFeatures) {
     let wanted = wgpu::Features::SUBGROUP
         | wgpu::Features::SHADER_F16
+        | wgpu::Features::PIPELINE_CACHE
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
     let usual = adapter.features() & wanted;
-    if forced() != "cooperative" || fragments(adapter).is_none() {
+    if kernels != Kernels::Cooperative || fragments(adapter).is_none() {
         return (usual, wgpu::ExperimentalFeatures::disabled());
     }
     // SAFETY: experimental features may have bugs; whoever sets the variable asks for them.
@@ -22,25 +21,41 @@ pub(crate) fn features(adapter: &wgpu::Adapter) -> (wgpu::Features, wgpu::Experi
     (usual | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, experimental)
 }
 
-/// The kernel shapes for `device`, which is `adapter` with the [`features`] above.
-pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Tuning {
+/// The tuning for `device`, which is `adapter` with the [`features`] above: of the class of kernels
+/// that was asked for, or of the one that fits.
+pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kernels) -> Result<Tuning> {
     let info = adapter.get_info();
-    let same_size = info.subgroup_min_size == info.subgroup_max_size && (4..=32).contains(&info.subgroup_min_size);
-    let software = info.device_type == wgpu::DeviceType::Cpu;
-    let subgroups = device.features().contains(wgpu::Features::SUBGROUP) && same_size;
-    let hardware =
-        matches!(info.device_type, wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::VirtualGpu);
+    let one_size = info.subgroup_min_size == info.subgroup_max_size && (4..=32).contains(&info.subgroup_min_size);
+    let subgroups = device.features().contains(wgpu::Features::SUBGROUP) && one_size;
+    let hardware = matches!(info.device_type, DeviceType::DiscreteGpu | DeviceType::IntegratedGpu | DeviceType::VirtualGpu);
     let fragments = fragments(adapter).filter(|_| device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
     let fits = |tiles| fits(tiles, &device.limits());
     let fits_all = Tiles::all().all(|tiles| fits(tiles) && fragments.is_none_or(|fragments| fits(tiles.in_fragments(fragments))));
-    match forced().as_str() {
-        "portable" => Tuning::portable(),
-        "cooperative" if fits_all && fragments.is_some() => Tuning { fragments, ..Tuning::gpu() },
-        "gpu" if fits_all => Tuning::gpu(),
-        "subgroup" if subgroups => Tuning::subgroup(info.subgroup_min_size),
-        _ if software && subgroups => Tuning::subgroup(info.subgroup_min_size),
-        _ if hardware && fits_all => Tuning::gpu(),
-        _ => Tuning::portable(),
+    let cannot = |value: &str, reason| Err(Error::Setting { name: "kernels", value: value.to_owned(), reason });
+    let tuning = match kernels {
+        Kernels::Cooperative if fragments.is_none() => return cannot("cooperative", "this adapter multiplies no matrices that we use"),
+        Kernels::Cooperative | Kernels::Gpu if !fits_all => return cannot("gpu", "this adapter's workgroups are too small"),
+        Kernels::Subgroup if !subgroups => return cannot("subgroup", "this adapter has no subgroups of one size of 4 to 32"),
+        Kernels::Cooperative => Tuning { fragments, ..Tuning::gpu() },
+        Kernels::Gpu => Tuning::gpu(),
+        Kernels::Subgroup => Tuning::subgroup(info.subgroup_min_size),
+        Kernels::Portable => Tuning::portable(),
+        Kernels::Fitting if info.device_type == DeviceType::Cpu && subgroups => Tuning::subgroup(info.subgroup_min_size),
+        Kernels::Fitting if hardware && fits_all => Tuning::gpu(),
+        Kernels::Fitting => Tuning::portable(),
+    };
+    Ok(Tuning { submit_macs: submit_macs(info.device_type), ..tuning })
+}
+
+/// How much work one submission may hold. Drivers reset a device that is busy with one for 2 s
+/// (Windows) to 10 s. A small GPU may do no more than 2·10¹⁰ multiply-accumulates a second with
+/// our kernels, a large one a hundred times that; a processor has no such limit. A single dispatch
+/// over the limit is not cut: the largest of ResNet-50 has 1.2·10⁸ an image.
+fn submit_macs(device: DeviceType) -> Option<u64> {
+    match device {
+        DeviceType::Cpu => None,
+        DeviceType::DiscreteGpu => Some(1_000_000_000_000),
+        _ => Some(20_000_000_000),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What could compute a convolution on this class of adapters: what `examples/tune.rs` measures.
 
 use super::{Algorithm, Class, Conv, Filtering, Pass, Tile, Tiles, Tuning};
+use std::fmt;
 
 /// Multiples of 4 that a lane's channels are cut into.
 const CHANNELS: [u32; 4] = [4, 8, 16, 32];
@@ -18,8 +19,8 @@ impl Tuning {
             choices.push(Algorithm::Tiled(self.tiled(conv)));
         }
         let mut others: Vec<Algorithm> = self.direct_tiles(conv).map(Algorithm::Direct).collect();
-        if self.winograd(&conv.smallest()).is_some() {
-            others.extend(self.filterings(conv).map(Algorithm::Winograd));
+        if let Some(own) = self.winograd(&conv.smallest()) {
+            others.extend(self.filterings(conv, own).map(Algorithm::Winograd));
         }
         if self.class == Class::Gpu {
             others.extend(self.tilings().map(Algorithm::Tiled));
@@ -73,14 +74,16 @@ impl Tuning {
         })
     }
 
-    fn filterings(&self, conv: &Conv) -> impl Iterator<Item = Filtering> {
+    /// The other ways of Winograd's algorithm, of which the table's is `own`.
+    fn filterings(&self, conv: &Conv, own: Filtering) -> impl Iterator<Item = Filtering> {
         let (sums, pass, widest) = (self.sums(conv.pass), conv.pass, result_channels(conv));
-        let (tiles, blocks): (&[u32], &[u32]) = match pass {
-            Pass::BackwardWeight => (&[4], &[1, 2, 4]),
-            Pass::Forward | Pass::BackwardInput => (&[1, 2, 4, 7], &[1]),
+        let (tiles, blocks): (&[u32], [u32; 3]) = match pass {
+            Pass::BackwardWeight => (&[4], [1, 2, 4]),
+            // There is no such block in them.
+            Pass::Forward | Pass::BackwardInput => (&[1, 2, 4, 7], [own.q; 3]),
         };
         let shapes = move |m| {
-            CHANNELS.into_iter().flat_map(move |tm| tiles.iter().flat_map(move |&p| blocks.iter().map(move |&q| Filtering { m, tm, p, q })))
+            CHANNELS.into_iter().flat_map(move |tm| tiles.iter().flat_map(move |&p| blocks.map(move |q| Filtering { m, tm, p, q })))
         };
         [2, 4].into_iter().flat_map(shapes).filter(move |filtering| {
             let held = match pass {
@@ -113,11 +116,27 @@ fn distance(a: Algorithm, b: Algorithm) -> f32 {
     let doublings = |pairs: &[(u32, u32)]| pairs.iter().map(|&(a, b)| (a as f32 / b as f32).log2().abs()).sum();
     match (a, b) {
         (Algorithm::Direct(a), Algorithm::Direct(b)) => doublings(&[(a.tm, b.tm), (a.pw, b.pw), (a.u, b.u)]),
-        (Algorithm::Winograd(a), Algorithm::Winograd(b)) => doublings(&[(a.m, b.m), (a.tm, b.tm), (a.p, b.p)]),
+        (Algorithm::Winograd(a), Algorithm::Winograd(b)) => doublings(&[(a.m, b.m), (a.tm, b.tm), (a.p, b.p), (a.q, b.q)]),
         (Algorithm::Tiled(a), Algorithm::Tiled(b)) => {
-            doublings(&[(a.bm, b.bm), (a.bn, b.bn), (a.bk, b.bk), (a.rm, b.rm), (a.rn, b.rn), (a.buffers, b.buffers)])
+            doublings(&[(a.bm, b.bm), (a.bn, b.bn), (a.bk, b.bk), (a.rm, b.rm), (a.rn, b.rn), (a.buffers, b.buffers), (a.lanes, b.lanes)])
         }
         _ => f32::INFINITY,
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Algorithm::Direct(Tile { tm, pw, u: 1 }) => format!("direct {tm}×{pw}"),
+            Algorithm::Direct(Tile { tm, pw, u }) => format!("direct {tm}×{pw}·{u}"),
+            Algorithm::Winograd(Filtering { m, tm, p, q }) => format!("winograd F({m}) {tm}×{p}×{q}"),
+            Algorithm::Tiled(Tiles { bm, bn, bk, rm, rn, buffers, fragment, .. }) => {
+                let more = if *buffers > 1 { " double" } else { "" };
+                let fragments = if *fragment > 1 { " fragments" } else { "" };
+                format!("tiled {bm}×{bn}×{bk}/{rm}×{rn}{more}{fragments}")
+            }
+        };
+        f.pad(&text)
     }
 }
 

@@ -3,7 +3,8 @@
 use super::{Algorithm, Conv};
 use indexmap::IndexMap;
 
-/// The fastest algorithm per class of convolutions, as `examples/tune.rs` measures it.
+/// The fastest algorithm per class of convolutions, as `examples/tune.rs` measures it with f32
+/// activations; plans that store others do not ask for it.
 ///
 /// All candidates are within the same bounds of error, but they add in different orders: a loss
 /// curve has the same bits only under the same choices.
@@ -16,6 +17,11 @@ impl Measured {
     /// Chooses `algorithm` for the class of `conv`.
     pub fn insert(&mut self, conv: &Conv, algorithm: Algorithm) {
         self.choices.insert(conv.class(), algorithm);
+    }
+
+    /// Leaves the class of `conv` to the table.
+    pub fn remove(&mut self, conv: &Conv) {
+        self.choices.shift_remove(&conv.class());
     }
 
     /// What was measured to be fastest for the class of `conv`, if it was measured.
@@ -62,6 +68,7 @@ impl Conv {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::Storage;
     use crate::tuning::{Pass, Tile, Tuning};
     use std::sync::Arc;
 
@@ -92,5 +99,7 @@ mod tests {
         for other in [Conv { rows: 4 * 56, ..conv }, Conv { width: 28, ..conv }, Conv { c_out: 128, ..conv }] {
             assert_eq!(tuning.conv(&other), table.conv(&other));
         }
+        let half = Storage::f16();
+        assert_eq!(tuning.with_storage(half).conv(&conv), table.with_storage(half).conv(&conv), "it was measured with f32");
     }
 }

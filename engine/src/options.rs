@@ -1,0 +1,110 @@
+//! How a device is asked for, in code or by environment variables.
+
+use crate::cache::CacheFile;
+use crate::error::{Error, Result};
+
+/// Which class of kernels is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kernels {
+    /// The one that fits the adapter.
+    #[default]
+    Fitting,
+    /// Kernels without subgroups, textures and workgroup memory: any adapter runs them.
+    Portable,
+    /// Kernels with subgroups and textures: on adapters whose subgroups have one size of 4 to 32.
+    Subgroup,
+    /// Kernels that share operands through workgroup memory.
+    Gpu,
+    /// The same, with subgroups that multiply matrices ("tensor cores"). Experimental in wgpu.
+    Cooperative,
+}
+
+/// How a [`crate::Gpu`] is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// The class of kernels. An adapter that cannot run it is an error.
+    pub kernels: Kernels,
+    /// Choices measured by `make tune`, in place of the committed table's. A file that is missing or
+    /// was measured elsewhere is an error. Off by default: results then differ in rounding.
+    pub measured: CacheFile,
+    /// Compiled pipelines, kept where the driver does not keep them itself: never on software
+    /// adapters, unless a path is given. Changes no result; what cannot be read or written is
+    /// compiled again.
+    pub pipelines: CacheFile,
+}
+
+impl Default for GpuOptions {
+    fn default() -> Self {
+        Self { kernels: Kernels::Fitting, measured: CacheFile::Off, pipelines: CacheFile::Default }
+    }
+}
+
+impl GpuOptions {
+    /// What the environment says:
+    ///
+    /// - `FROSTLINE_TUNING`: `portable`, `subgroup`, `gpu` or `cooperative` is the class of kernels;
+    ///   `tuned` uses the choices that `make tune` measured. Both, with a comma, if wanted.
+    /// - `FROSTLINE_TUNING_FILE`: where those choices are.
+    /// - `FROSTLINE_PIPELINE_CACHE=off`: keeps no pipelines.
+    pub fn from_env() -> Result<Self> {
+        Self::from(|name| std::env::var(name).ok())
+    }
+
+    fn from(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut options = Self::default();
+        let tuning = variable("FROSTLINE_TUNING").unwrap_or_default();
+        for word in tuning.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            match word {
+                "portable" => options.kernels = Kernels::Portable,
+                "subgroup" => options.kernels = Kernels::Subgroup,
+                "gpu" => options.kernels = Kernels::Gpu,
+                "cooperative" => options.kernels = Kernels::Cooperative,
+                "tuned" => options.measured = tuning_file(&variable),
+                _ => return wrong("FROSTLINE_TUNING", word, "it can be portable, subgroup, gpu, cooperative or tuned"),
+            }
+        }
+        match variable("FROSTLINE_PIPELINE_CACHE").as_deref() {
+            None | Some("" | "on") => {}
+            Some("off") => options.pipelines = CacheFile::Off,
+            Some(value) => return wrong("FROSTLINE_PIPELINE_CACHE", value, "it can be on or off"),
+        }
+        Ok(options)
+    }
+}
+
+/// Where measured choices are, by the environment.
+fn tuning_file(variable: &impl Fn(&str) -> Option<String>) -> CacheFile {
+    variable("FROSTLINE_TUNING_FILE").filter(|path| !path.is_empty()).map_or(CacheFile::Default, |path| CacheFile::At(path.into()))
+}
+
+fn wrong<T>(name: &'static str, value: &str, reason: &'static str) -> Result<T> {
+    Err(Error::Setting { name, value: value.to_owned(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(variables: &[(&str, &str)]) -> Result<GpuOptions> {
+        GpuOptions::from(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn the_environment_is_read() {
+        assert_eq!(from(&[]).unwrap(), GpuOptions::default());
+        assert_eq!(from(&[("FROSTLINE_TUNING", "")]).unwrap(), GpuOptions::default());
+        assert_eq!(from(&[("FROSTLINE_TUNING", "gpu")]).unwrap().kernels, Kernels::Gpu);
+        let both = from(&[("FROSTLINE_TUNING", "portable, tuned"), ("FROSTLINE_TUNING_FILE", "a/b.json")]).unwrap();
+        assert_eq!((both.kernels, both.measured), (Kernels::Portable, CacheFile::At("a/b.json".into())));
+        assert_eq!(from(&[("FROSTLINE_TUNING_FILE", "a/b.json")]).unwrap().measured, CacheFile::Off, "only who asks for it gets it");
+        assert_eq!(from(&[("FROSTLINE_PIPELINE_CACHE", "off")]).unwrap().pipelines, CacheFile::Off);
+    }
+
+    #[test]
+    fn a_word_that_means_nothing_is_named() {
+        for (name, value) in [("FROSTLINE_TUNING", "fast"), ("FROSTLINE_PIPELINE_CACHE", "maybe")] {
+            let error = from(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(value), "{error}");
+        }
+    }
+}

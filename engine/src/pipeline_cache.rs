@@ -1,0 +1,46 @@
+//! Compiled pipelines on disk, for drivers that compile slowly and keep nothing themselves.
+
+use crate::cache::{self, CacheFile};
+use std::path::PathBuf;
+
+/// What a driver has compiled, and the file that is to outlive this process.
+#[derive(Debug)]
+pub(crate) struct PipelineCache {
+    cache: wgpu::PipelineCache,
+    path: PathBuf,
+}
+
+impl PipelineCache {
+    /// Opens the file that `place` stands for. None where the adapter has no such caches, and none by
+    /// default on software adapters: Mesa compiles at the first dispatch, what it gives back has no
+    /// code in it, and it has a cache of its own.
+    pub fn open(device: &wgpu::Device, info: &wgpu::AdapterInfo, place: &CacheFile) -> Option<Self> {
+        let software = info.device_type == wgpu::DeviceType::Cpu;
+        if !device.features().contains(wgpu::Features::PIPELINE_CACHE) || (software && *place == CacheFile::Default) {
+            return None;
+        }
+        let path = place.path(&wgpu::util::pipeline_cache_key(info)?)?;
+        let data = std::fs::read(&path).ok();
+        // SAFETY: the bytes have to be what `get_data` gave. Nothing but `save` writes this file, and
+        // it replaces it as a whole. wgpu checks its own header (adapter, driver, length) and the
+        // driver another one, and both then start empty (`fallback`). That leaves someone who
+        // forges a file in the user's cache directory, and who could as well replace the programs
+        // that the user starts.
+        let cache = unsafe {
+            device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor { label: Some("frostline"), data: data.as_deref(), fallback: true })
+        };
+        Some(Self { cache, path })
+    }
+
+    /// What pipelines are compiled with.
+    pub fn get(&self) -> &wgpu::PipelineCache {
+        &self.cache
+    }
+
+    /// Writes the file. A run does not depend on it, so that nobody is told if it cannot be.
+    pub fn save(&self) {
+        if let Some(data) = self.cache.get_data() {
+            let _ = cache::replace(&self.path, &data);
+        }
+    }
+}

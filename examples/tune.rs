@@ -1,0 +1,172 @@
+//! Measures which algorithm and tile computes each convolution fastest on the adapter at hand, and
+//! keeps what beats the committed table in a small file.
+//!
+//! ```sh
+//! cargo run --release --example tune                                        # an hour on two cores of a processor
+//! cargo run --release --example tune -- --pattern 'resnet18 3x3' --quick    # some of it
+//! FROSTLINE_TUNING=tuned cargo run --release --example ch0_why_transfer     # uses what was kept
+//! ```
+//!
+//! A candidate and the table's choice run in turns, forward and backward, in f32. The one that looks
+//! best is judged in rounds of its own and kept if it is faster by a clear margin. The file is written
+//! after every convolution, so that a run can be stopped at any time, and a later one adds to it.
+//! Nothing needs the file, and nothing reads it unless `FROSTLINE_TUNING` says `tuned`: all candidates
+//! keep the same bounds of error, but another order of adding gives other digits at the end.
+
+use clap::Parser;
+use frostline::engine::tuning::{Measured, Pass};
+use frostline::engine::{CacheFile, Gpu, GpuOptions};
+use frostline::lesson::tune::{self, Effort, Finding, Layer};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Measures the fastest kernel shapes for this adapter; used with FROSTLINE_TUNING=tuned.
+#[derive(Parser)]
+struct Arguments {
+    /// Networks whose convolutions are measured, with their batch and the side of their images.
+    #[arg(long = "network", value_name = "MODEL:BATCH:SIDE", value_parser = network,
+          default_values = ["resnet18:8:224", "resnet50:8:224", "resnet20:64:32", "resnet10:32:28"])]
+    networks: Vec<(String, usize, usize)>,
+    /// Only convolutions whose name has all of these words, such as '3x3s1 56'.
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    pattern: String,
+    /// Stop after this many seconds, when the convolution in hand is judged.
+    #[arg(long, value_name = "SECONDS")]
+    budget: Option<u64>,
+    /// Three candidates in two rounds: to see how it works.
+    #[arg(long, conflicts_with_all = ["candidates", "rounds"])]
+    quick: bool,
+    /// Candidates to try for each pass of a convolution.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    candidates: u32,
+    /// Rounds in which a candidate is timed; the best is judged in twice as many.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// How much faster a candidate must be to be kept.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    margin: u32,
+    /// The file; by default FROSTLINE_TUNING_FILE, or one in the user's cache directory.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+fn network(text: &str) -> Result<(String, usize, usize), String> {
+    let wrong = || "it must be MODEL:BATCH:SIDE, such as resnet18:8:224".to_owned();
+    let [model, batch, side] = text.split(':').collect::<Vec<_>>()[..] else { return Err(wrong()) };
+    let number = |text: &str| text.parse().ok().filter(|number| (1..=1 << 14).contains(number)).ok_or_else(wrong);
+    Ok((model.to_owned(), number(batch)?, number(side)?))
+}
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Outcome<()> {
+    let start = Instant::now();
+    let gpu = Arc::new(Gpu::with(&GpuOptions { measured: CacheFile::Off, ..GpuOptions::from_env()? })?);
+    let path = file(arguments, &gpu)?;
+    let mut measured = earlier(&path, &gpu)?;
+    let layers = chosen(arguments)?;
+    let (candidates, rounds) = if arguments.quick { (3, 2) } else { (arguments.candidates as usize, arguments.rounds as usize) };
+    let effort = Effort { candidates, rounds, margin: f64::from(arguments.margin) / 100.0 };
+    let in_budget = || arguments.budget.is_none_or(|seconds| start.elapsed() < Duration::from_secs(seconds));
+
+    println!("{}, kernels for {:?}\n", gpu.describe(), gpu.tuning().class);
+    println!(
+        "| {:<34} | {:<15} | {:<24} | {:>8} | {:<24} | {:>6} | kept |",
+        "convolution", "pass", "table's choice", "ms", "best", "ratio"
+    );
+    println!("|{}|{}|{}|{}:|{}|{}:|------|", "-".repeat(36), "-".repeat(17), "-".repeat(26), "-".repeat(9), "-".repeat(26), "-".repeat(7));
+    let bar = frostline::lesson::bar("tuning", (layers.len() * effort.candidates) as u64);
+    let (mut done, mut kept, mut passes) = (0, 0, 0);
+    for layer in layers.iter().take_while(|_| in_budget()) {
+        bar.set_message(layer.name.clone());
+        let mut tried = 0;
+        let findings = tune::measure(&gpu, layer, &effort, || {
+            bar.set_position((done * effort.candidates + tried) as u64);
+            tried += 1;
+            in_budget()
+        })?;
+        for (pass, finding) in layer.passes().zip(&findings) {
+            match finding.best.filter(|_| finding.kept) {
+                Some(algorithm) => measured.insert(&finding.conv, algorithm),
+                // A budget that ends before it was tried says nothing against an earlier choice.
+                None if finding.tried > 0 => measured.remove(&finding.conv),
+                None => {}
+            }
+            bar.suspend(|| println!("{}", row(layer, pass, finding)));
+            kept += usize::from(finding.kept);
+            passes += 1;
+        }
+        measured.save(&path, gpu.machine())?;
+        done += 1;
+    }
+    bar.finish_and_clear();
+    println!("\n{kept} of {passes} passes have a better choice, {done} of {} convolutions were measured", layers.len());
+    println!("in {:.0} s; {} holds {} choices.", start.elapsed().as_secs_f64(), path.display(), measured.len());
+    println!("FROSTLINE_TUNING=tuned uses them.");
+    Ok(())
+}
+
+/// Where the choices are kept.
+fn file(arguments: &Arguments, gpu: &Gpu) -> Outcome<PathBuf> {
+    let place = match (&arguments.out, std::env::var_os("FROSTLINE_TUNING_FILE").filter(|path| !path.is_empty())) {
+        (Some(path), _) => CacheFile::At(path.clone()),
+        (None, Some(path)) => CacheFile::At(path.into()),
+        (None, None) => CacheFile::Default,
+    };
+    Ok(gpu.machine().file(&place)?)
+}
+
+/// The choices that are there already, if they were measured on this machine by this version.
+fn earlier(path: &Path, gpu: &Gpu) -> Outcome<Measured> {
+    if !path.exists() {
+        return Ok(Measured::default());
+    }
+    match Measured::load(path, gpu.machine(), gpu.tuning()) {
+        Ok(measured) => Ok(measured),
+        // Nobody else writes there.
+        Err(error) if gpu.machine().file(&CacheFile::Default).is_ok_and(|default| default == path) => {
+            eprintln!("{error}: so it does, over this one");
+            Ok(Measured::default())
+        }
+        Err(error) => Err(format!("{error}. Delete it or name another file").into()),
+    }
+}
+
+/// The convolutions that the pattern names.
+fn chosen(arguments: &Arguments) -> Outcome<Vec<Layer>> {
+    let all = tune::layers(arguments.networks.iter().map(|(name, batch, side)| (name.as_str(), *batch, *side)))?;
+    let fits = |layer: &&Layer| arguments.pattern.split_whitespace().all(|word| layer.name.contains(word));
+    let chosen: Vec<Layer> = all.iter().filter(fits).cloned().collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = all.iter().map(|layer| layer.name.as_str()).collect();
+        return Err(format!("no convolution has `{}` in its name; there are {}", arguments.pattern, names.join(", ")).into());
+    }
+    Ok(chosen)
+}
+
+fn row(layer: &Layer, pass: Pass, finding: &Finding) -> String {
+    let pass = match pass {
+        Pass::Forward => "forward",
+        Pass::BackwardInput => "backward_input",
+        Pass::BackwardWeight => "backward_weight",
+    };
+    let best = finding.best.map_or("the same".to_owned(), |algorithm| algorithm.to_string());
+    let kept = if finding.kept { "yes" } else { "" };
+    let refused = if finding.refused > 0 { format!(" {} candidates were refused", finding.refused) } else { String::new() };
+    format!(
+        "| {:<34} | {pass:<15} | {:<24} | {:>8.3} | {best:<24} | {:>6.2} | {kept:<4} |{refused}",
+        layer.name, finding.table, finding.milliseconds, finding.ratio
+    )
+}
