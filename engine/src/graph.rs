@@ -136,7 +136,7 @@ impl Graph {
         Ok(self.add_tensor(name, shape, role))
     }
 
-    fn add_tensor(&mut self, name: &str, shape: Shape, role: Role) -> TensorId {
+    pub(crate) fn add_tensor(&mut self, name: &str, shape: Shape, role: Role) -> TensorId {
         self.tensors.push(Tensor { name: name.to_owned(), shape, role });
         TensorId(self.tensors.len() as u32 - 1)
     }

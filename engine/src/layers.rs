@@ -1,11 +1,24 @@
 //! Layers by torchvision's names: what model code calls to record itself.
 
 use crate::error::Result;
+use crate::graph::Role;
 use crate::graph::{Graph, Init, TensorId};
+use crate::ops::augment::{self, Augment};
 use crate::ops::{Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Padding, Relu};
 use crate::shape::Shape;
 
 impl Graph {
+    /// Images that [`Augment`] makes of `x`; what is done to each is given to
+    /// [`crate::Session::write_transforms`] for every batch. `x` holds values in 0..=1.
+    pub fn augment(&mut self, x: TensorId, augment: Augment) -> Result<TensorId> {
+        let n = match self.shape(x) {
+            Shape::Image { n, .. } => n,
+            _ => 0,
+        };
+        let transforms = self.add_tensor("transforms", augment::transforms_shape(n), Role::Input);
+        self.record(augment, "augment", &[x, transforms])
+    }
+
     /// A convolution `layer` with `c_out` filters of `kernel` × `kernel`, without bias: `layer.weight`.
     pub fn conv2d(&mut self, x: TensorId, layer: &str, c_out: usize, kernel: usize, stride: usize, padding: Padding) -> Result<TensorId> {
         let c_in = self.shape(x).channels();

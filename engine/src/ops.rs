@@ -1,6 +1,7 @@
 //! The ops: one file here and one `.wgsl` of the same name for each.
 
 pub mod add;
+pub mod augment;
 pub mod batch_norm;
 pub mod conv2d;
 pub mod cross_entropy;
@@ -11,6 +12,7 @@ pub mod max_pool2d;
 pub mod relu;
 
 pub use add::Add;
+pub use augment::{Augment, Interpolation, Jitter, Transform, Window};
 pub use batch_norm::{BatchNorm, Stats};
 pub use conv2d::{Conv2d, Padding};
 pub use cross_entropy::CrossEntropy;

@@ -28,6 +28,8 @@ pub struct Plan {
     pub(crate) parameters: Layout,
     pub(crate) trainable: Layout,
     pub(crate) inputs: Vec<(BufferId, Shape)>,
+    /// Where the transforms of [`crate::ops::Augment`] go, and the shape of the images they are for.
+    pub(crate) transforms: Option<(BufferId, Shape)>,
     /// Buffer, images and classes.
     pub(crate) labels: Option<(BufferId, usize, usize)>,
     pub(crate) output: (BufferId, Shape),
@@ -153,11 +155,14 @@ impl Plan {
 
         let mut inputs = vec![];
         let mut labels = None;
+        let mut transforms = None;
         for index in 0..folded.tensors.len() {
             if folded.tensors[index].role == Role::Input {
                 let shape = folded.tensors[index].shape;
                 let buffer = recorder.value(TensorId(index as u32));
+                let augmented = augmented(&folded, TensorId(index as u32));
                 match shape {
+                    _ if augmented.is_some() => transforms = augmented.map(|images| (buffer, images)),
                     Shape::Labels { n } => labels = Some((buffer, n, classes(&folded, TensorId(index as u32)))),
                     shape => inputs.push((buffer, shape)),
                 }
@@ -178,6 +183,7 @@ impl Plan {
             parameters,
             trainable,
             inputs,
+            transforms,
             labels,
             output: (output_buffer, graph.shape(output)),
             grad_output,
@@ -247,6 +253,12 @@ impl Plan {
 fn classes(graph: &Graph, labels: TensorId) -> usize {
     let reader = graph.nodes.iter().find(|node| node.inputs.get(1) == Some(&labels));
     reader.map_or(usize::MAX, |node| graph.shape(node.inputs[0]).channels())
+}
+
+/// The shape of the images that `transforms` are for, if it is an input of that kind.
+fn augmented(graph: &Graph, transforms: TensorId) -> Option<Shape> {
+    let reader = graph.nodes.iter().find(|node| node.op.name() == "augment" && node.inputs.get(1) == Some(&transforms));
+    reader.map(|node| graph.shape(node.inputs[0]))
 }
 
 /// Per tensor: must its value stay until backward? What can be computed again from kept tensors

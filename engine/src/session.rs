@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernel::{Access, Scalar, reflect};
 use crate::ledger::Cost;
+use crate::ops::augment::{self, Transform};
 use crate::ops::cross_entropy::{HISTORY, IGNORED, MEAN};
 use crate::optimizer::Optimizer;
 use crate::params::Params;
@@ -243,6 +244,18 @@ impl Session {
             return Err(Error::data("input", &shape, format!("{} values", values.len())));
         }
         self.store(buffer)?.write(&self.gpu, &shape.pack_nhwc(values));
+        Ok(())
+    }
+
+    /// Says what [`crate::ops::Augment`] does to each image of the batch.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] for a graph that augments nothing, [`Error::Data`] unless there is one for each
+    /// image that can be done to it.
+    pub fn write_transforms(&self, transforms: &[Transform]) -> Result<()> {
+        let nothing = || Error::Graph("this graph does not augment its images".to_owned());
+        let (buffer, images) = self.plan.transforms.ok_or_else(nothing)?;
+        self.store(buffer)?.write(&self.gpu, &augment::pack(transforms, images)?);
         Ok(())
     }
 

@@ -16,6 +16,23 @@ pub fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
+/// A generator for one item of a stream (an image of an epoch), so that what is drawn for it depends
+/// on no other item. It is none of [`generator`]'s.
+pub fn item_generator(seed: u64, stream: u64, item: u64) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&stream.to_le_bytes());
+    key[16..24].copy_from_slice(&item.to_le_bytes());
+    key[24] = 1;
+    ChaCha8Rng::from_seed(key)
+}
+
+/// A uniform number from `low` up to but not including `high` (rounding aside), out of 2⁵³ steps.
+pub fn uniform(low: f64, high: f64, generator: &mut impl RngCore) -> f64 {
+    let unit = (generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    low + unit * (high - low)
+}
+
 /// The numbers below `len` in an order drawn from `seed` and `stream`, each order as likely.
 pub fn permutation(len: usize, seed: u64, stream: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..len).collect();
@@ -64,6 +81,22 @@ mod tests {
         assert_ne!(permutation(10, 43, 0), PINNED);
     }
     const PINNED: [usize; 10] = [7, 6, 5, 1, 0, 4, 8, 9, 2, 3];
+
+    #[test]
+    fn items_and_streams_differ_and_uniform_numbers_fill_their_range() {
+        let draw = |mut rng: ChaCha8Rng| uniform(-2.0, 3.0, &mut rng);
+        let first = draw(item_generator(1, 2, 3));
+        assert_eq!(first, draw(item_generator(1, 2, 3)));
+        for other in [item_generator(1, 2, 4), item_generator(1, 3, 3), item_generator(2, 2, 3), generator(1, 2)] {
+            assert_ne!(draw(other), first);
+        }
+        assert_ne!(draw(item_generator(1, 2, 0)), draw(generator(1, 2)));
+        let all: Vec<f64> = (0..10_000).map(|i| draw(item_generator(0, 0, i))).collect();
+        let mean = all.iter().sum::<f64>() / 1e4;
+        // The deviation of the mean is 0.014.
+        assert!((mean - 0.5).abs() < 0.07 && all.iter().all(|v| (-2.0..3.0).contains(v)), "{mean}");
+        assert!(all.iter().any(|v| *v < -1.99) && all.iter().any(|v| *v > 2.99));
+    }
 
     #[test]
     fn every_order_is_about_as_likely() {

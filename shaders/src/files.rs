@@ -10,6 +10,7 @@ macro_rules! files {
 files![
     "adamw.wgsl",
     "add.wgsl",
+    "augment.wgsl",
     "batch_norm.wgsl",
     "conv2d.wgsl",
     "conv2d_tiled.wgsl",

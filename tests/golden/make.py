@@ -4,7 +4,7 @@
     python3 tests/golden/make.py [NAME ...]
 
 Without names, all of them: about a minute on two cores. Needs numpy, PyTorch (1.13 made the
-files in the repository) and Pillow.
+files in the repository) and Pillow; `augment` also torchvision (0.14).
 """
 
 import argparse
@@ -31,7 +31,13 @@ def lite0():
     return inference.lite0(weights, PHOTO)
 
 
-MAKERS = {"ops": ops.golden, "lite0": lite0}
+def augmentation():
+    import augment  # the only one that needs torchvision
+
+    return augment.golden()
+
+
+MAKERS = {"ops": ops.golden, "augment": augmentation, "lite0": lite0}
 for stem, network in inference.NETWORKS.items():
     MAKERS[stem] = lambda network=network: inference.resnet_224(network)
 for case in training.CASES:

@@ -66,6 +66,7 @@ fn settings(source: &dyn Source, options: &FitOptions<'_>, steps: u64) -> BTreeM
         ("seed", options.seed.to_string()),
         ("label smoothing", options.label_smoothing.to_string()),
         ("storage", format!("{:?}", options.storage)),
+        ("augmentation", options.augment.as_ref().map_or("none".to_owned(), |augment| format!("{augment:?}"))),
         ("data", format!("{} images, labels {hash:016x}", labels.len())),
     ];
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -191,8 +192,13 @@ impl Learner {
         self.run = None;
 
         let Preprocessing { mean, std, .. } = self.preprocessing.clone();
+        // Augmented images are normalised on the device, last of all.
+        let channels = mean.len();
+        let (mean, std) = if options.augment.is_some() { (vec![0.0; channels], vec![1.0; channels]) } else { (mean, std) };
         let fill = |indices: &[usize], state, out: &mut Vec<f32>| Ok(source.gather(indices, Some(state), &mean, &std, out)?);
-        let rows = Rows { labels: source.labels(), fill: &fill };
+        let [height, width, _] = source.shape();
+        let transforms = |indices: &[usize], state| Some(options.augment.as_ref()?.draw(state, indices, [height, width]));
+        let rows = Rows { labels: source.labels(), fill: &fill, transforms: &transforms };
         let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, options.batch);
         training.checkpoint = self.last_checkpoint.clone();
         let mut history = History::default();

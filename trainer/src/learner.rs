@@ -222,7 +222,12 @@ impl Learner {
     /// # Errors
     /// [`Error::Engine`] if everything is frozen, [`Error::NoClasses`] without a last layer.
     pub fn training_plan(&self, options: &FitOptions<'_>) -> Result<Plan> {
-        let (mut graph, recorded) = record(&self.model, self.size(), options.batch)?;
+        let mut graph = Graph::new();
+        let mut x = graph.input(options.batch, self.size(), self.size(), self.model.input_channels());
+        if let Some(augment) = &options.augment {
+            x = graph.augment(x, augment.op(&self.preprocessing))?;
+        }
+        let recorded = self.model.record(&mut graph, x)?;
         let logits = recorded.logits.ok_or_else(|| self.no_classes())?;
         let labels = graph.labels(options.batch);
         let loss = graph.cross_entropy(logits, labels, options.label_smoothing)?;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a model on a device, frozen in parts, trained, evaluated | [`Learner`] |
 //! | length, batch, rate and all else of a run | [`FitOptions`], [`Schedule`] |
+//! | training images changed at random, on the device | [`Augment`] |
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
 //! | a softmax head on such features | [`linear_probe()`] |
@@ -12,6 +13,7 @@
 //! A step is one submission to the device, and nothing waits for it: losses stay there until a
 //! bunch of them is read. See [`Learner`] for an example.
 
+mod augment;
 mod checkpoint;
 mod error;
 mod evaluate;
@@ -28,6 +30,7 @@ mod schedule;
 mod source;
 mod training;
 
+pub use augment::{Augment, ColorJitter, ResizedCrop};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Prediction};
 pub use features::Features;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use frostline_engine::{Optim, Storage};
 
+use crate::augment::Augment;
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
 use crate::source::Source;
@@ -35,6 +36,8 @@ pub struct FitOptions<'a> {
     pub label_smoothing: f32,
     /// How the steps store activations; evaluation stays f32.
     pub storage: Storage,
+    /// How the training images are changed at random, on the device; evaluation sees them as they are.
+    pub augment: Option<Augment>,
     /// Losses are read back every so many steps: reading waits for the device.
     pub read_every: u64,
     /// What to evaluate on, and every how many steps (and at the end).
@@ -55,6 +58,7 @@ impl<'a> FitOptions<'a> {
             seed: 0,
             label_smoothing: 0.0,
             storage: Storage::F32,
+            augment: None,
             read_every: 10,
             validation: None,
             checkpoint: None,
@@ -109,6 +113,12 @@ impl<'a> FitOptions<'a> {
         self
     }
 
+    /// Changes the training images at random, anew in every epoch.
+    pub fn augment(mut self, augment: Augment) -> Self {
+        self.augment = Some(augment);
+        self
+    }
+
     /// Reads losses every `steps` steps.
     pub fn read_every(mut self, steps: u64) -> Self {
         self.read_every = steps;
@@ -133,6 +143,9 @@ impl<'a> FitOptions<'a> {
             ("validate, steps", self.validation.as_ref().map_or(1, |(_, every)| *every)),
             ("checkpoint, steps", self.checkpoint.as_ref().map_or(1, |(_, every)| *every)),
         ];
+        if let Some(augment) = &self.augment {
+            augment.check()?;
+        }
         match every.into_iter().find(|(_, steps)| *steps == 0) {
             None => Ok(()),
             Some((name, _)) => {

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use frostline_engine::ops::Transform;
 use frostline_engine::ops::cross_entropy::HISTORY;
 use frostline_engine::{Optimizer, Params, Session};
 use frostline_loader::{BatchState, Batches};
@@ -33,6 +34,8 @@ pub(crate) struct Rows<'a> {
     /// Replaces the contents of the buffer by the values of these rows.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
     pub fill: &'a dyn Fn(&[usize], BatchState, &mut Vec<f32>) -> Result<()>,
+    /// What is done to each of these rows on the device, if something is.
+    pub transforms: &'a dyn Fn(&[usize], BatchState) -> Option<Vec<Transform>>,
 }
 
 /// A step whose loss is still on the device.
@@ -73,6 +76,9 @@ impl<'a> Training<'a> {
     fn write(&mut self, indices: &[usize], state: BatchState) -> Result<()> {
         (self.rows.fill)(indices, state, &mut self.input)?;
         self.session.write_input(&self.input)?;
+        if let Some(transforms) = (self.rows.transforms)(indices, state) {
+            self.session.write_transforms(&transforms)?;
+        }
         let labels: Vec<u32> = indices.iter().map(|&i| self.rows.labels[i]).collect();
         Ok(self.session.write_labels(&labels)?)
     }

@@ -55,6 +55,7 @@ pub mod gradcheck;
 pub mod activation;
 pub mod adamw;
 pub mod add;
+pub mod augment;
 pub mod batch_norm;
 pub mod conv2d;
 pub mod depthwise_conv2d;

@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 
 use frostline_engine::{BatchNormMode, Optim, Storage};
-use frostline_trainer::{Error, FitOptions, Learner, Progress};
+use frostline_trainer::{Augment, Error, FitOptions, Learner, Progress};
 
 use crate::setup::{bits, go_on, gpu, images, learner, options};
 
@@ -42,6 +42,15 @@ fn resuming_sgd_is_bit_identical() {
 #[test]
 fn resuming_adamw_is_bit_identical() {
     resumed_run_is_the_uninterrupted_one(&options(9).optim(Optim::adamw(0.003)));
+}
+
+#[test]
+fn resuming_an_augmented_run_is_bit_identical() {
+    resumed_run_is_the_uninterrupted_one(&options(9).augment(shifting()));
+}
+
+fn shifting() -> Augment {
+    Augment::none().resized_crop([0.5, 1.0]).horizontal_flip(0.5).rotation(20.0).bilinear().color_jitter(0.3, 0.3, 0.0, 0.0)
 }
 
 #[test]
@@ -121,6 +130,7 @@ fn another_run_is_not_taken_for_the_interrupted_one() {
     assert_eq!(refused(images(18), options(6).lr(0.1)).0, "learning rate");
     assert_eq!(refused(images(21), options(6)).0, "data");
     assert_eq!(refused(images(18), options(6).storage(Storage::f16())).0, "storage");
+    assert_eq!(refused(images(18), options(6).augment(shifting())).0, "augmentation");
     // Reading and saving may differ: they change nothing.
     assert!(learner.continue_fit(&set, &options(6).read_every(1), go_on).unwrap().finished);
 }

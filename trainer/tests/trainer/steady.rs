@@ -2,18 +2,27 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use frostline_engine::Gpu;
-use frostline_trainer::Learner;
+use frostline_trainer::{Augment, FitOptions, Learner};
 
 use crate::setup::{images, model, options};
 
 #[test]
 fn a_steady_step_allocates_nothing_compiles_nothing_and_submits_once() {
+    is_steady(&options(12));
+}
+
+#[test]
+fn and_so_does_one_that_augments() {
+    is_steady(&options(12).augment(Augment::none().resized_crop([0.5, 1.0]).color_jitter(0.2, 0.2, 0.0, 0.0)));
+}
+
+fn is_steady(options: &FitOptions<'_>) {
     // A device of its own, whose counters no other test moves.
     let gpu = Arc::new(Gpu::new().expect("an adapter"));
     let mut learner = Learner::new(&gpu, model(), 8, 1).unwrap();
     let mut requests = vec![];
     learner
-        .fit(&images(18), &options(12).read_every(100), |_| {
+        .fit(&images(18), &options.clone().read_every(100), |_| {
             requests.push(gpu.requests());
             ControlFlow::Continue(())
         })
