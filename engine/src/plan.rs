@@ -46,6 +46,8 @@ pub struct Plan {
     weight_copies: BTreeSet<usize>,
     ledger: Ledger,
     unfrozen: Option<Box<Ledger>>,
+    /// Layers of the whole network that this plan of a part of it has not.
+    cached: BTreeSet<String>,
 }
 
 impl Plan {
@@ -89,6 +91,16 @@ impl Plan {
     /// What it would cost with nothing frozen, if something is.
     pub fn unfrozen_ledger(&self) -> Option<&Ledger> {
         self.unfrozen.as_deref()
+    }
+
+    /// Says that this plan, on stored outputs of a frozen stage, does in a step what `whole` does on
+    /// images: layers that only `whole` runs are printed as cached, and what they cost counts as
+    /// saved.
+    pub fn part_of(mut self, whole: &Plan) -> Self {
+        let mine = &self.ledger.layers;
+        self.cached = whole.ledger.layers.keys().filter(|layer| !mine.contains_key(*layer)).cloned().collect();
+        self.unfrozen = Some(Box::new(whole.unfrozen_ledger().unwrap_or(whole.ledger()).clone()));
+        self
     }
 
     /// Names of the parameters that get a gradient, in model order.
@@ -194,6 +206,7 @@ impl Plan {
             submit_macs: tuning.submit_macs,
             ledger: Ledger::default(),
             unfrozen: None,
+            cached: BTreeSet::new(),
             weight_copies,
             buffers,
             dispatches,
@@ -307,7 +320,11 @@ impl fmt::Display for Plan {
         let layers = full.layers.keys().chain(ledger.layers.keys().filter(|layer| !full.layers.contains_key(*layer)));
         for layer in layers {
             let row = ledger.layers.get(layer).cloned().unwrap_or_default();
-            let forward = if row.forward_kernels.is_empty() { "(folded)".to_owned() } else { short(&row.forward_kernels) };
+            let forward = match row.forward_kernels.is_empty() {
+                true if self.cached.contains(layer) => "(cached)".to_owned(),
+                true => "(folded)".to_owned(),
+                false => short(&row.forward_kernels),
+            };
             let skipped = ledger.skipped_kernels(full, layer);
             write!(f, "{layer:<24} {:>9}  {forward} | {}", bytes(row.kept_bytes), short(&row.backward_kernels))?;
             for kernel in skipped {

@@ -52,7 +52,7 @@ impl Learner {
     /// or [`Error::Label`](crate::Error::Label) for data that does not go with the model;
     /// [`Error::NoImages`](crate::Error::NoImages); [`Error::Engine`](crate::Error::Engine).
     pub fn evaluate(&mut self, source: &dyn Source) -> Result<Evaluation> {
-        self.check_source(source)?;
+        self.check_labels(source)?;
         let logits = self.infer(source, Cut::Logits)?;
         Ok(Evaluation::of(&logits, source.labels(), source.classes().len()))
     }

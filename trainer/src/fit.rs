@@ -15,6 +15,7 @@ use crate::evaluate::Evaluation;
 use crate::learner::Learner;
 use crate::moments::Moments;
 use crate::options::{FitOptions, Length};
+use crate::prefix::Activations;
 use crate::source::Source;
 use crate::training::{Rows, StepRecord, Training};
 
@@ -87,7 +88,7 @@ pub struct Progress<'a> {
     pub latest: Option<&'a StepRecord>,
     /// The steps whose losses were read just now.
     pub read: &'a [StepRecord],
-    /// How long the call has been training: without evaluations and checkpoints. Exact where losses
+    /// How long the call has been training: with what it prepared, without evaluations and checkpoints. Exact where losses
     /// were read just now; steps that are only submitted may still be running.
     pub elapsed: Duration,
     /// The evaluation after this step, if there was one.
@@ -178,12 +179,24 @@ impl Learner {
         mut on_step: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
     ) -> Result<History> {
         options.check()?;
-        self.check_source(source)?;
-        if let Some((validation, _)) = options.validation {
-            self.check_source(validation)?;
+        let start = Instant::now();
+        let watched = options.validation.map(|(source, _)| source);
+        for source in watched.into_iter().chain([source]) {
+            self.check_source(source)?;
+            self.check_frozen(source)?;
         }
+        let (mut cached, mut cached_watched) = (None, None);
+        if options.cache_frozen {
+            if options.augment.is_some() {
+                return Err(Error::StochasticCache { what: "augmentation".to_owned() });
+            }
+            cached = self.cache(source, options.batch)?;
+            cached_watched = watched.map(|source| self.cache(source, options.batch)).transpose()?.flatten();
+        }
+        let source = cached.as_ref().map_or(source, |outputs| outputs as &dyn Source);
+        let watched = watched.map(|source| cached_watched.as_ref().map_or(source, |outputs| outputs as &dyn Source));
         let images = source.labels().len();
-        let plan = self.training_plan(options)?;
+        let plan = self.plan_after(source.activations().map(Activations::stage), options)?;
         let mut optimizer = self.moments.optimizer(&self.gpu, &plan, &options.optim)?;
         let mut session = Session::new(&self.gpu, plan, &self.params, Some(&optimizer))?;
         let mut batches = Batches::restore(images, options.batch, run.batches)?;
@@ -203,7 +216,7 @@ impl Learner {
         training.checkpoint = self.last_checkpoint.clone();
         let mut history = History::default();
         let mut stopped = false;
-        let (start, mut aside) = (Instant::now(), Duration::ZERO);
+        let mut aside = Duration::ZERO;
         while run.step < run.steps && !stopped {
             let lr = options.optim.lr * options.schedule.factor(run.step, run.steps);
             run.step += 1;
@@ -220,8 +233,8 @@ impl Learner {
                 history.records.extend(training.read(&self.params)?);
             }
             let pause = Instant::now();
-            let evaluation = match validation {
-                Some((source, _)) => Some(self.evaluate(source)?),
+            let evaluation = match watched.filter(|_| validation.is_some()) {
+                Some(source) => Some(self.evaluate(source)?),
                 None => None,
             };
             if let Some((path, _)) = save {

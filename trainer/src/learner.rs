@@ -8,6 +8,7 @@ use frostline_engine::{BatchNormMode, Freeze, Gpu, Graph, Params, Plan, TensorId
 use frostline_loader::{Preprocessing, StateDict};
 use frostline_models::{LoadOptions, Model, Recorded, Report, state_dict};
 
+use crate::augment::Augment;
 use crate::error::{Error, Result};
 use crate::fit::Run;
 use crate::freeze;
@@ -58,9 +59,9 @@ pub struct Learner {
     pub(crate) moments: Moments,
     pub(crate) run: Option<Run>,
     pub(crate) last_checkpoint: Option<PathBuf>,
-    evaluation_batch: usize,
-    /// The last inference plan, with the place and the batch it was made for.
-    inference: Option<(Cut, usize, Inference)>,
+    pub(crate) evaluation_batch: usize,
+    /// The last inference plan, with what it was made for.
+    inference: Option<(Span, usize, Inference)>,
 }
 
 /// Where an inference plan ends.
@@ -72,6 +73,10 @@ pub(crate) enum Cut {
     /// Its mean over the image.
     Pooled(String),
 }
+
+/// The part of the network that an inference plan computes: what comes after a stage (all of it, if
+/// there is none), up to a place.
+type Span = (Option<String>, Cut);
 
 impl Learner {
     /// `model` for images of `size` × `size` pixels, its weights drawn from `seed`.
@@ -222,17 +227,30 @@ impl Learner {
     /// # Errors
     /// [`Error::Engine`] if everything is frozen, [`Error::NoClasses`] without a last layer.
     pub fn training_plan(&self, options: &FitOptions<'_>) -> Result<Plan> {
-        let mut graph = Graph::new();
-        let mut x = graph.input(options.batch, self.size(), self.size(), self.model.input_channels());
-        if let Some(augment) = &options.augment {
-            x = graph.augment(x, augment.op(&self.preprocessing))?;
-        }
-        let recorded = self.model.record(&mut graph, x)?;
+        self.plan_after(None, options)
+    }
+
+    /// The plan of a step on images, or on the outputs of a stage.
+    pub(crate) fn plan_after(&self, stage: Option<&str>, options: &FitOptions<'_>) -> Result<Plan> {
+        let (mut graph, recorded) = match (&options.augment, stage) {
+            (None, _) => self.record_after(stage, options.batch)?,
+            (Some(augment), None) => self.record_augmented(augment, options.batch)?,
+            (Some(_), Some(_)) => return Err(Error::StochasticCache { what: "augmentation".to_owned() }),
+        };
         let logits = recorded.logits.ok_or_else(|| self.no_classes())?;
         let labels = graph.labels(options.batch);
         let loss = graph.cross_entropy(logits, labels, options.label_smoothing)?;
         let tuning = self.gpu.tuning().with_storage(options.storage);
         Ok(Plan::training(&graph, loss, &self.freeze, &options.optim, &tuning)?)
+    }
+
+    /// The whole model, on images that `augment` changes first.
+    fn record_augmented(&self, augment: &Augment, batch: usize) -> Result<(Graph, Recorded)> {
+        let mut graph = Graph::new();
+        let images = graph.input(batch, self.size(), self.size(), self.model.input_channels());
+        let x = graph.augment(images, augment.op(&self.preprocessing))?;
+        let recorded = self.model.record(&mut graph, x)?;
+        Ok((graph, recorded))
     }
 
     /// The device.
@@ -272,27 +290,28 @@ impl Learner {
 
     /// The plan's values at `cut` for every image of `source`, one after another.
     pub(crate) fn infer(&mut self, source: &dyn Source, cut: Cut) -> Result<Vec<f32>> {
-        self.check_shape(source.shape())?;
+        self.check_images(source)?;
         let len = source.labels().len();
         if len == 0 {
             return Err(Error::NoImages { purpose: "look at" });
         }
         let batch = self.evaluation_batch.min(len);
+        let span = (source.activations().map(|outputs| outputs.stage().to_owned()), cut);
         let mut inference = match self.inference.take() {
-            Some((at, of, inference)) if at == cut && of == batch => inference,
+            Some((of, images, inference)) if of == span && images == batch => inference,
             _ => {
-                let (graph, output) = self.record_until(&cut, batch)?;
+                let (graph, output) = self.record_span(&span, batch)?;
                 Inference::new(&self.gpu, &graph, output, &self.params, batch)?
             }
         };
         let Preprocessing { mean, std, .. } = &self.preprocessing;
         let values = inference.run(len, |indices, out| Ok(source.gather(indices, None, mean, std, out)?))?;
-        self.inference = Some((cut, batch, inference));
+        self.inference = Some((span, batch, inference));
         Ok(values)
     }
 
-    fn record_until(&self, cut: &Cut, batch: usize) -> Result<(Graph, TensorId)> {
-        let (mut graph, recorded) = record(&self.model, self.size(), batch)?;
+    fn record_span(&self, (after, cut): &Span, batch: usize) -> Result<(Graph, TensorId)> {
+        let (mut graph, recorded) = self.record_after(after.as_deref(), batch)?;
         let stage = |name: &String| {
             recorded.stages.get(name).copied().ok_or_else(|| Error::UnknownGroup {
                 name: name.clone(),
@@ -315,14 +334,19 @@ impl Learner {
 
     /// Shape of one image's values at `stage`: channels, height, width.
     pub(crate) fn stage_shape(&self, stage: &str) -> Result<[usize; 3]> {
-        let (graph, output) = self.record_until(&Cut::Stage(stage.to_owned()), 1)?;
+        let (graph, output) = self.record_span(&(None, Cut::Stage(stage.to_owned())), 1)?;
         let shape = graph.shape(output).torch();
         Ok([shape[1], shape[2], shape[3]])
     }
 
     /// Fails unless images and labels of `source` are what this model tells apart.
     pub(crate) fn check_source(&self, source: &dyn Source) -> Result<()> {
-        self.check_shape(source.shape())?;
+        self.check_images(source)?;
+        self.check_labels(source)
+    }
+
+    /// Fails unless the labels of `source` are classes of this model.
+    pub(crate) fn check_labels(&self, source: &dyn Source) -> Result<()> {
         let classes = self.model.class_count().ok_or_else(|| self.no_classes())?;
         if source.classes().len() != classes {
             return Err(Error::Classes { data: source.classes().len(), model: classes });
@@ -334,7 +358,7 @@ impl Learner {
         }
     }
 
-    fn check_shape(&self, got: [usize; 3]) -> Result<()> {
+    pub(crate) fn check_shape(&self, got: [usize; 3]) -> Result<()> {
         let expected = [self.size(), self.size(), self.model.input_channels()];
         if got == expected { Ok(()) } else { Err(Error::ImageShape { expected, got }) }
     }
@@ -345,7 +369,7 @@ impl Learner {
 }
 
 /// The whole model on a batch of `batch` images.
-fn record(model: &Model, size: usize, batch: usize) -> Result<(Graph, Recorded)> {
+pub(crate) fn record(model: &Model, size: usize, batch: usize) -> Result<(Graph, Recorded)> {
     let mut graph = Graph::new();
     let x = graph.input(batch, size, size, model.input_channels());
     let recorded = model.record(&mut graph, x)?;

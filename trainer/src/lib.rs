@@ -8,6 +8,10 @@
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
 //! | a softmax head on such features | [`linear_probe()`] |
+//! | the outputs of frozen stages, computed once and trained on | [`FitOptions::cache_frozen`], [`Learner::activations`] |
+//! | a rate to begin with; a rate for each stage | [`Learner::find_lr`]; [`Learner::slice`], [`Learner::layer_decay`] |
+//! | one stage more at a time | [`Learner::fit_gradually`] |
+//! | how far each stage has moved | [`Learner::snapshot`], [`Learner::updates_since`] |
 //! | counts and spreads | [`Evaluation`], [`Confusion`], [`Spread`] |
 //!
 //! A step is one submission to the device, and nothing waits for it: losses stay there until a
@@ -18,15 +22,20 @@ mod checkpoint;
 mod error;
 mod evaluate;
 mod features;
+mod find_lr;
 mod fit;
 mod freeze;
+mod gradual;
 mod inference;
 mod learner;
 mod linear_probe;
 mod metrics;
 mod moments;
 mod options;
+mod prefix;
+mod rates;
 mod schedule;
+mod snapshot;
 mod source;
 mod training;
 
@@ -34,11 +43,16 @@ pub use augment::{Augment, ColorJitter, ResizedCrop};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Prediction};
 pub use features::Features;
+pub use find_lr::{LrCurve, LrPoint, LrRange, LrSuggestions};
 pub use fit::{History, Progress};
+pub use gradual::Phase;
 pub use learner::Learner;
 pub use linear_probe::{Probe, ProbeOptions, Standardization, linear_probe};
 pub use metrics::{Confusion, Spread};
 pub use options::{FitOptions, Length};
+pub use prefix::Activations;
+pub use rates::Slice;
 pub use schedule::{Curve, Schedule};
+pub use snapshot::{Snapshot, StageUpdate};
 pub use source::Source;
 pub use training::StepRecord;

@@ -40,6 +40,8 @@ pub struct FitOptions<'a> {
     pub augment: Option<Augment>,
     /// Losses are read back every so many steps: reading waits for the device.
     pub read_every: u64,
+    /// Computes the outputs of the frozen stages once, before the first step, and trains on them.
+    pub cache_frozen: bool,
     /// What to evaluate on, and every how many steps (and at the end).
     pub validation: Option<(&'a dyn Source, u64)>,
     /// Where to save, and every how many steps (and at the end).
@@ -60,6 +62,7 @@ impl<'a> FitOptions<'a> {
             storage: Storage::F32,
             augment: None,
             read_every: 10,
+            cache_frozen: false,
             validation: None,
             checkpoint: None,
         }
@@ -122,6 +125,15 @@ impl<'a> FitOptions<'a> {
     /// Reads losses every `steps` steps.
     pub fn read_every(mut self, steps: u64) -> Self {
         self.read_every = steps;
+        self
+    }
+
+    /// Computes the outputs of the stages that are frozen whole once per image and not once per image
+    /// and epoch, and trains and validates on them: the same losses, bit for bit on the same adapter
+    /// with f32 storage. It takes as much memory as [`Activations`](crate::Activations) do, and has
+    /// no effect where the first stage trains or batch norms keep to the batch's statistics.
+    pub fn cache_frozen(mut self, cache: bool) -> Self {
+        self.cache_frozen = cache;
         self
     }
 

@@ -17,6 +17,12 @@ pub enum Curve {
         /// Share of the steps that go up; PyTorch's is 0.3.
         rise: f64,
     },
+    /// Up from this share of the rate to all of it, by the same factor at every step: for a range
+    /// test of rates.
+    Exponential {
+        /// Share at the first step, above 0.
+        start: f64,
+    },
 }
 
 /// A factor on the learning rate for every step of a run.
@@ -53,6 +59,11 @@ impl Schedule {
         Self::of(Curve::OneCycle { rise: 0.3 })
     }
 
+    /// Up from the share `start` of the rate by the same factor at every step.
+    pub fn exponential(start: f64) -> Self {
+        Self::of(Curve::Exponential { start })
+    }
+
     /// Puts a linear rise of `steps` steps before the curve.
     pub fn warm_up(mut self, steps: u64) -> Self {
         self.warm_up = steps;
@@ -73,6 +84,7 @@ impl Schedule {
         let factor = match self.curve {
             Curve::Constant => 1.0,
             Curve::Cosine => between(1.0, 0.0, step / steps),
+            Curve::Exponential { start } => start.powf(1.0 - (step / (steps - 1.0).max(1.0)).min(1.0)),
             Curve::OneCycle { rise } => {
                 let (start, end) = (1.0 / 25.0, 1.0 / 250_000.0);
                 // The last step up and the last step down, counted from 0, as PyTorch does.
@@ -135,6 +147,11 @@ mod tests {
     }
 
     #[test]
+    fn an_exponential_rises_by_the_same_factor() {
+        check(Schedule::exponential(1e-3), &[1e-3, 1e-2, 1e-1, 1.0]);
+    }
+
+    #[test]
     fn the_warm_up_ends_at_the_full_rate() {
         let schedule = Schedule::constant().warm_up(3);
         check(schedule, &[0.25, 0.5, 0.75, 1.0, 1.0]);
@@ -142,7 +159,7 @@ mod tests {
 
     #[test]
     fn every_factor_of_every_length_is_within_bounds() {
-        for curve in [Curve::Constant, Curve::Cosine, Curve::OneCycle { rise: 0.3 }] {
+        for curve in [Curve::Constant, Curve::Cosine, Curve::OneCycle { rise: 0.3 }, Curve::Exponential { start: 1e-8 }] {
             for warm_up in [0, 1, 7] {
                 for steps in [1, 2, 3, 5, 40] {
                     let schedule = Schedule { curve, warm_up };

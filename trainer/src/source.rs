@@ -2,9 +2,11 @@
 
 use frostline_loader::{BatchState, Error as LoaderError, ImageSet};
 
+use crate::prefix::Activations;
+
 /// Images with labels that a learner can be given, in batches.
 ///
-/// [`ImageSet`] is one. A source that changes images at random (augmentation) is another: it draws
+/// [`ImageSet`] is one; [`Activations`] are another, of images that frozen stages have seen. A source that changes images at random (augmentation) is another: it draws
 /// from the [`BatchState`] it is given and from nothing else, so that a resumed run sees what the
 /// uninterrupted one saw.
 pub trait Source {
@@ -35,6 +37,11 @@ pub trait Source {
     /// Names what is random about the images, if anything is. Features computed once would leave
     /// it out without a word, so caching refuses such a source.
     fn stochastic(&self) -> Option<&str> {
+        None
+    }
+
+    /// The outputs of a stage that stand for the images, if the source has them.
+    fn activations(&self) -> Option<&Activations> {
         None
     }
 }

@@ -1,0 +1,66 @@
+//! Weights at one time, to come back to or to measure how far training has moved.
+
+use frostline_engine::params::HostValues;
+
+use crate::error::Result;
+use crate::freeze;
+use crate::learner::Learner;
+
+/// All weights and running statistics of a learner at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    tensors: Vec<HostValues>,
+}
+
+/// How far training moved a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageUpdate {
+    /// The stage: `stem`, `layer1` … `fc`.
+    pub stage: String,
+    /// |Δw| / |w|: the norm of what its parameters changed by, over their norm before; running
+    /// statistics are left out.
+    pub relative: f64,
+}
+
+impl Learner {
+    /// The weights and running statistics of now.
+    ///
+    /// # Errors
+    /// [`Error::Engine`](crate::Error::Engine) if they cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot { tensors: self.params.to_host()? })
+    }
+
+    /// Sets all weights and running statistics back, to the bit. The optimiser's state stays.
+    ///
+    /// # Errors
+    /// [`Error::Engine`](crate::Error::Engine) for the snapshot of another network.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        for (name, _, values) in &snapshot.tensors {
+            self.params.set(name, values)?;
+        }
+        self.run = None;
+        Ok(())
+    }
+
+    /// How far each stage has moved since `before`, from the image on: 0 for a frozen one.
+    ///
+    /// # Errors
+    /// [`Error::Engine`](crate::Error::Engine) if the weights cannot be read.
+    pub fn updates_since(&self, before: &Snapshot) -> Result<Vec<StageUpdate>> {
+        let after = self.params.to_host()?;
+        let pairs = || before.tensors.iter().zip(&after);
+        let update = |stage: String| {
+            let members = freeze::members(&self.model, &self.outline, &stage)?;
+            let (mut change, mut norm) = (0.0, 0.0);
+            for ((_, _, old), (_, _, new)) in pairs().filter(|((name, ..), _)| members.contains(name)) {
+                for (&old, &new) in old.iter().zip(new) {
+                    change += (f64::from(new) - f64::from(old)).powi(2);
+                    norm += f64::from(old).powi(2);
+                }
+            }
+            Ok(StageUpdate { stage, relative: (change / norm).sqrt() })
+        };
+        self.model.stages().into_iter().map(update).collect()
+    }
+}
