@@ -6,7 +6,7 @@
 //! | length, batch, rate and all else of a run | [`FitOptions`], [`Schedule`] |
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
-//! | a softmax head on such features | [`linear_probe()`] |
+//! | a softmax head or a support vector machine on such features | [`linear_probe()`] |
 //! | counts and spreads | [`Evaluation`], [`Confusion`], [`Spread`] |
 //!
 //! A step is one submission to the device, and nothing waits for it: losses stay there until a
@@ -33,7 +33,7 @@ pub use evaluate::{Evaluation, Prediction};
 pub use features::Features;
 pub use fit::{History, Progress};
 pub use learner::Learner;
-pub use linear_probe::{Probe, ProbeOptions, Standardization, linear_probe};
+pub use linear_probe::{Probe, ProbeLoss, ProbeOptions, Standardization, linear_probe};
 pub use metrics::{Confusion, Spread};
 pub use options::{FitOptions, Length};
 pub use schedule::{Curve, Schedule};
