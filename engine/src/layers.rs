@@ -4,7 +4,9 @@ use crate::error::Result;
 use crate::graph::Role;
 use crate::graph::{Graph, Init, TensorId};
 use crate::ops::augment::{self, Augment};
-use crate::ops::{Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Padding, Relu};
+use crate::ops::{
+    Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin, Padding, Relu,
+};
 use crate::shape::Shape;
 
 impl Graph {
@@ -99,5 +101,11 @@ impl Graph {
     /// spread over all classes.
     pub fn cross_entropy(&mut self, logits: TensorId, labels: TensorId, label_smoothing: f32) -> Result<TensorId> {
         self.record(CrossEntropy { label_smoothing }, "loss", &[logits, labels])
+    }
+
+    /// The mean hinge loss of a linear support vector machine over `logits`: every other class is to
+    /// stay `margin` below the label's.
+    pub fn multi_margin(&mut self, logits: TensorId, labels: TensorId, margin: f32) -> Result<TensorId> {
+        self.record(MultiMargin { margin }, "loss", &[logits, labels])
     }
 }

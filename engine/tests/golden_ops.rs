@@ -7,13 +7,16 @@
 mod common;
 
 use common::{Bench, Ran, depthwise, filter, matrix, padding, tunings, vector};
-use frostline_engine::ops::{self, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Relu};
+use frostline_engine::ops::{
+    self, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin, Relu,
+};
 use frostline_engine::{BatchNormMode, Freeze, Shape, TensorId, Tuning};
 use frostline_loader::safetensors::{self, SafeFile};
 use frostline_twin::activation::Activation;
 use frostline_twin::batch_norm::{self, Parameters, Statistics};
 use frostline_twin::softmax_cross_entropy::{self as cross_entropy, IGNORED};
-use frostline_twin::{Array, Value, add, compare, conv2d, depthwise_conv2d, exact, filler, global_avg_pool, linear, max_pool2d};
+use frostline_twin::{Array, Value, add, compare, conv2d, depthwise_conv2d, exact, filler};
+use frostline_twin::{global_avg_pool, linear, max_pool2d, multi_margin};
 use serde_json::Value as Json;
 
 /// One case of the table in the file's metadata.
@@ -125,7 +128,18 @@ fn run(mut case: Case<'_>, tuning: &Tuning) -> Outputs {
             let gradients = [("dx", "x", linear::backward_input(&dy, &w)), ("dw", "w", dw), ("db", "b", linear::backward_bias(&dy))];
             outputs(&case.bench.run(y, &dy, &Freeze::none(), tuning), linear::forward(&x, &w, Some(&b)), gradients)
         }
-        "cross_entropy" => loss(&mut case, tuning),
+        "cross_entropy" => {
+            let smoothing = case.number("label_smoothing");
+            let op = CrossEntropy { label_smoothing: smoothing as f32 };
+            loss(&mut case, op, tuning, |x, labels| {
+                (cross_entropy::forward(x, labels, smoothing), cross_entropy::backward(x, labels, smoothing))
+            })
+        }
+        "multi_margin" => {
+            let margin = case.number("margin");
+            let op = MultiMargin { margin: margin as f32 };
+            loss(&mut case, op, tuning, |x, labels| (multi_margin::forward(x, labels, margin), multi_margin::backward(x, labels, margin)))
+        }
         other => panic!("{other}: the file has an op that this test does not know"),
     }
 }
@@ -198,20 +212,18 @@ fn activation(case: &mut Case<'_>, activation: ops::Activation, twin: Activation
     outputs(&ran, twin.forward(&x), [("dx", "x", twin.backward(&dy, &x))])
 }
 
-fn loss(case: &mut Case<'_>, tuning: &Tuning) -> Outputs {
-    let smoothing = case.number("label_smoothing");
+fn loss(case: &mut Case<'_>, op: impl ops::Op, tuning: &Tuning, twin: impl Fn(&Array, &[u32]) -> (Value, Value)) -> Outputs {
     let labels = case.json["attributes"]["labels"].as_array().unwrap().iter();
     // −100 is PyTorch's label of a row that does not count.
     let labels: Vec<u32> = labels.map(|label| u32::try_from(label.as_i64().unwrap()).unwrap_or(IGNORED)).collect();
     let inputs = [case.image("x"), case.bench.labels(&labels)];
-    let loss = case.record(CrossEntropy { label_smoothing: smoothing as f32 }, &inputs);
+    let loss = case.record(op, &inputs);
     let ran = case.bench.run(loss, &Array::zeros(&[4]), &Freeze::none(), tuning);
     let x = case.input("x");
-    let twin = cross_entropy::forward(&x, &labels, smoothing);
-    let dx = cross_entropy::backward(&x, &labels, smoothing);
+    let (y, dx) = twin(&x, &labels);
     // The file's gradients carry a factor; a loss of the engine starts backward at 1.
     let factor = case.grad_output().data[0];
     let scaled = ran.gradients["x"].iter().map(|value| value * factor as f32).collect();
     let dx = Value::build(&x.shape, |i| dx.at([i]) * exact(factor));
-    vec![("y", ran.output[..1].to_vec(), twin), ("dx", scaled, dx)]
+    vec![("y", ran.output[..1].to_vec(), y), ("dx", scaled, dx)]
 }

@@ -1,27 +1,35 @@
-//! cross_entropy against its twin: mean loss, hits, and the gradient of the logits.
+//! cross_entropy and multi_margin against their twins: mean loss, hits, and the gradient of the logits.
 
 mod common;
 
 use common::{Bench, GPU, Ran};
 use frostline_engine::Freeze;
-use frostline_engine::ops::CrossEntropy;
+use frostline_engine::ops::{CrossEntropy, MultiMargin, Op};
 use frostline_twin::softmax_cross_entropy::{self, IGNORED};
-use frostline_twin::{Array, Value, cases, compare};
+use frostline_twin::{Array, Value, cases, compare, multi_margin};
 
 /// The loss is its own start of backward: the gradient given from outside does not count.
 fn run(logits: &Array, labels: &[u32], label_smoothing: f32) -> Ran {
+    run_op(CrossEntropy { label_smoothing }, logits, labels)
+}
+
+fn run_op(op: impl Op, logits: &Array, labels: &[u32]) -> Ran {
     let mut bench = Bench::default();
     let inputs = [bench.image("logits", logits), bench.labels(labels)];
-    let loss = bench.graph.record(CrossEntropy { label_smoothing }, "loss", &inputs).unwrap();
+    let loss = bench.graph.record(op, "loss", &inputs).unwrap();
     bench.run(loss, &Array::new(&[4], vec![7.0; 4]), &Freeze::none(), GPU.tuning())
 }
 
 fn check(logits: &Array, labels: &[u32], smoothing: f32) {
     let what = format!("cross_entropy of {:?}, labels {labels:?}, smoothing {smoothing}", logits.shape);
-    let ran = run(logits, labels, smoothing);
-    let expected: Value = softmax_cross_entropy::forward(logits, labels, f64::from(smoothing));
-    compare::assert_close(&what, &ran.output[..1], &expected);
-    ran.check_gradient(&what, "logits", &softmax_cross_entropy::backward(logits, labels, f64::from(smoothing)));
+    let loss = softmax_cross_entropy::forward(logits, labels, f64::from(smoothing));
+    let gradient = softmax_cross_entropy::backward(logits, labels, f64::from(smoothing));
+    check_ran(&what, &run(logits, labels, smoothing), (logits, labels), &loss, &gradient);
+}
+
+fn check_ran(what: &str, ran: &Ran, (logits, labels): (&Array, &[u32]), loss: &Value, gradient: &Value) {
+    compare::assert_close(what, &ran.output[..1], loss);
+    ran.check_gradient(what, "logits", gradient);
     assert_eq!(ran.output[1..3], [hits(logits, labels), labels.iter().filter(|&&label| label != IGNORED).count() as f32], "{what}");
 }
 
@@ -69,4 +77,21 @@ fn hits_are_counted_among_real_classes() {
     assert_eq!(run(&logits, &[1, 0], 0.0).output[1..3], [2.0, 2.0]);
     assert_eq!(run(&logits, &[2, 0], 0.0).output[1..3], [1.0, 2.0]);
     assert_eq!(run(&logits, &[IGNORED, 0], 0.0).output[1..3], [1.0, 1.0]);
+}
+
+/// Logits are multiples of 0.03, none alike: no difference is within 0.01 of a margin, where the
+/// gradient jumps.
+#[test]
+fn margins() {
+    let mut rng = cases::rng(63);
+    for (rows, classes, margin) in [(1, 2, 1.0), (5, 9, 1.0), (4, 7, 0.25), (70, 10, 2.5), (2, 1000, 1.0)] {
+        let logits = cases::distinct(&mut rng, &[rows, classes], 0.03);
+        for labels in [cases::labels(&mut rng, rows, classes), cases::labels_with_ignored(&mut rng, rows, classes), vec![IGNORED; rows]] {
+            let what = format!("multi_margin of {:?}, labels {labels:?}, margin {margin}", logits.shape);
+            let ran = run_op(MultiMargin { margin }, &logits, &labels);
+            let loss = multi_margin::forward(&logits, &labels, f64::from(margin));
+            let gradient = multi_margin::backward(&logits, &labels, f64::from(margin));
+            check_ran(&what, &ran, (&logits, &labels), &loss, &gradient);
+        }
+    }
 }

@@ -91,6 +91,18 @@ def cross_entropy(name, smoothing, ignored):
     return Case(name, "cross_entropy", {"x": (rows, classes)}, attributes, forward, ranges)
 
 
+def multi_margin(name, margin):
+    rows, classes = 5, 9
+    wanted = labels(rows, classes)
+
+    def forward(x):
+        return F.multi_margin_loss(x, torch.tensor(wanted), margin=margin)
+
+    attributes = {"margin": margin, "labels": wanted}
+    ranges = {"x": (-4.0, 4.0)}
+    return Case(name, "multi_margin", {"x": (rows, classes)}, attributes, forward, ranges)
+
+
 X = (2, 5, 7, 9)
 
 CASES = [
@@ -126,6 +138,8 @@ CASES = [
     cross_entropy("cross_entropy", 0.0, []),
     cross_entropy("cross_entropy_smoothed", 0.1, []),
     cross_entropy("cross_entropy_ignored", 0.1, [1, 4]),
+    multi_margin("multi_margin", 1.0),
+    multi_margin("multi_margin_wide", 2.5),
 ]
 
 

@@ -7,7 +7,7 @@
 //! | training images changed at random, on the device | [`Augment`] |
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
-//! | a softmax head on such features | [`linear_probe()`] |
+//! | a softmax head or a support vector machine on such features | [`linear_probe()`] |
 //! | the outputs of frozen stages, computed once and trained on | [`FitOptions::cache_frozen`], [`Learner::activations`] |
 //! | a rate to begin with; a rate for each stage | [`Learner::find_lr`]; [`Learner::slice`], [`Learner::layer_decay`] |
 //! | one stage more at a time | [`Learner::fit_gradually`] |
@@ -47,7 +47,7 @@ pub use find_lr::{LrCurve, LrPoint, LrRange, LrSuggestions};
 pub use fit::{History, Progress};
 pub use gradual::Phase;
 pub use learner::Learner;
-pub use linear_probe::{Probe, ProbeOptions, Standardization, linear_probe};
+pub use linear_probe::{Probe, ProbeLoss, ProbeOptions, Standardization, linear_probe};
 pub use metrics::{Confusion, Spread};
 pub use options::{FitOptions, Length};
 pub use prefix::Activations;

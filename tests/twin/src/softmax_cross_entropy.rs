@@ -26,7 +26,7 @@ fn target(k: usize, label: u32, classes: usize, smoothing: f64) -> Tracked {
 }
 
 /// Checks the labels and counts the rows that have one.
-fn count_labelled(logits: &Array, labels: &[u32]) -> usize {
+pub(crate) fn count_labelled(logits: &Array, labels: &[u32]) -> usize {
     let [rows, classes] = logits.dims();
     assert_eq!(labels.len(), rows, "one label per row of logits");
     for (row, &label) in labels.iter().enumerate() {

@@ -9,7 +9,7 @@ use frostline_twin::batch_norm::{self, Parameters, Statistics};
 use frostline_twin::sgd::Sgd;
 use frostline_twin::softmax_cross_entropy::{self, IGNORED};
 use frostline_twin::{Array, Value, add, conv2d, depthwise_conv2d, exact, filler};
-use frostline_twin::{global_avg_pool, linear, max_pool2d};
+use frostline_twin::{global_avg_pool, linear, max_pool2d, multi_margin};
 use safetensors::SafeTensors;
 use serde_json::Value as Json;
 
@@ -157,6 +157,7 @@ fn run(case: &Case<'_>) -> Vec<(&'static str, Array)> {
             ]
         }
         "cross_entropy" => run_cross_entropy(case, &dy),
+        "multi_margin" => run_multi_margin(case, &dy),
         other => panic!("no twin is called for op {other}"),
     };
     let only_values = values.into_iter().map(|(name, v)| (name, v.value));
@@ -192,17 +193,25 @@ fn run_batch_norm(case: &Case<'_>, dy: &Array) -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn run_cross_entropy(case: &Case<'_>, dy: &Array) -> Vec<(&'static str, Value)> {
-    let labels = case.0["attributes"]["labels"].as_array().unwrap();
-    // PyTorch marks ignored rows with a negative label.
+/// The labels of a loss. PyTorch marks ignored rows with a negative one.
+fn labels(case: &Case<'_>) -> Vec<u32> {
     let label = |json: &Json| json.as_u64().map_or(IGNORED, |label| label as u32);
-    let labels: Vec<u32> = labels.iter().map(label).collect();
-    let smoothing = case.number("label_smoothing");
-    let x = case.input("x");
+    case.0["attributes"]["labels"].as_array().unwrap().iter().map(label).collect()
+}
+
+fn run_cross_entropy(case: &Case<'_>, dy: &Array) -> Vec<(&'static str, Value)> {
+    let (x, labels, smoothing) = (case.input("x"), labels(case), case.number("label_smoothing"));
     let dx = softmax_cross_entropy::backward(&x, &labels, smoothing);
     let scaled = Value::build(&x.shape, |i| exact(dy.data[0]) * dx.at([i]));
     let y = softmax_cross_entropy::forward(&x, &labels, smoothing);
     vec![("y", y), ("dx", scaled)]
+}
+
+fn run_multi_margin(case: &Case<'_>, dy: &Array) -> Vec<(&'static str, Value)> {
+    let (x, labels, margin) = (case.input("x"), labels(case), case.number("margin"));
+    let dx = multi_margin::backward(&x, &labels, margin);
+    let scaled = Value::build(&x.shape, |i| exact(dy.data[0]) * dx.at([i]));
+    vec![("y", multi_margin::forward(&x, &labels, margin)), ("dx", scaled)]
 }
 
 const STEPS: u32 = 3;

@@ -1,4 +1,4 @@
-use frostline_trainer::{Error, Features, ProbeOptions, Standardization, linear_probe};
+use frostline_trainer::{Error, Features, ProbeLoss, ProbeOptions, Standardization, linear_probe};
 
 use crate::setup::{go_on, gpu, images, learner, options};
 
@@ -47,6 +47,20 @@ fn a_probe_separates_what_is_separable() {
     let batched = ProbeOptions { batch: Some(7), steps: 60, ..ProbeOptions::default() };
     let probe = linear_probe(gpu(), &train, &test, &batched).unwrap();
     assert_eq!(probe.records[59].epoch, 59 / 4);
+}
+
+#[test]
+fn a_support_vector_machine_separates_them_too_and_then_rests() {
+    let (train, test) = (features(30), features(300));
+    // Without decay nothing pulls at weights that keep every margin: the hinge loss is exactly 0.
+    let optim = frostline_engine::Optim::adamw(0.05).weight_decay(0.0);
+    let options = ProbeOptions { loss: ProbeLoss::Hinge, optim, ..ProbeOptions::default() };
+    let probe = linear_probe(gpu(), &train, &test, &options).unwrap();
+    assert!(probe.records[0].loss > 0.3, "{}", probe.records[0].loss);
+    assert_eq!(probe.records[199].loss, 0.0);
+    assert_eq!(probe.train.accuracy, 1.0);
+    assert!(probe.test.accuracy > 0.98, "{}", probe.test.accuracy);
+    assert!(probe.test.loss > 0.0, "a softmax is never sure");
 }
 
 #[test]
