@@ -5,6 +5,7 @@
 //! | a model on a device, frozen in parts, trained, evaluated | [`Learner`] |
 //! | length, batch, rate and all else of a run | [`FitOptions`], [`Schedule`] |
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
+//! | what a task changed of a base that many share | [`Learner::save_delta`], [`Learner::load_delta`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
 //! | a softmax head on such features | [`linear_probe()`] |
 //! | counts and spreads | [`Evaluation`], [`Confusion`], [`Spread`] |
@@ -13,6 +14,7 @@
 //! bunch of them is read. See [`Learner`] for an example.
 
 mod checkpoint;
+mod delta;
 mod error;
 mod evaluate;
 mod features;
@@ -28,6 +30,7 @@ mod schedule;
 mod source;
 mod training;
 
+pub use delta::DeltaReport;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Prediction};
 pub use features::Features;

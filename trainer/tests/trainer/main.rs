@@ -1,5 +1,6 @@
 //! The trainer on tiny models: one binary, so that it is linked once.
 
+mod delta;
 mod divergence;
 mod fit;
 mod freeze;
