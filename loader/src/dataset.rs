@@ -83,6 +83,22 @@ impl ImageSet {
         })
     }
 
+    /// The images of `classes` alone, in the order they have here; `classes[k]` becomes class k.
+    ///
+    /// # Errors
+    /// [`Error::ClassOutOfRange`].
+    pub fn of_classes(&self, classes: &[usize]) -> Result<Self, Error> {
+        if let Some(&class) = classes.iter().find(|class| **class >= self.classes.len()) {
+            return Err(Error::ClassOutOfRange { class, classes: self.classes.len() });
+        }
+        let place = |label: u32| classes.iter().position(|class| *class == label as usize);
+        let kept: Vec<usize> = (0..self.len()).filter(|&i| place(self.labels[i]).is_some()).collect();
+        let mut set = self.subset(&kept)?;
+        set.labels = set.labels.iter().filter_map(|&label| place(label)).map(|class| class as u32).collect();
+        set.classes = classes.iter().map(|&class| self.classes[class].clone()).collect();
+        Ok(set)
+    }
+
     /// Fills `out` with a batch: (indices, height, width, channels) values, normalised as
     /// (byte/255 - mean) / std per channel. What `out` held before is replaced; its memory is
     /// used again.

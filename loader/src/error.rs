@@ -25,6 +25,9 @@ pub enum Error {
     #[error("{}: the file has {bytes} bytes, more than the {limit} allowed here", path.display())]
     FileTooLarge { path: PathBuf, bytes: u64, limit: u64 },
 
+    /// A file of images or labels that is not gzipped IDX as it should be.
+    #[error("{}: {reason}", path.display())]
+    Idx { path: PathBuf, reason: String },
     /// A safetensors file that ends early.
     #[error(
         "{}: the file ends after {actual} bytes, but {needed} are needed; it was cut short, so download or copy it again",
@@ -161,6 +164,9 @@ pub enum Error {
     /// An index past the end of a set.
     #[error("image {index} was asked for, but the set holds {len}")]
     IndexOutOfRange { index: usize, len: usize },
+    /// A class that a set does not have.
+    #[error("class {class} was asked for, but the set has {classes}, counted from 0")]
+    ClassOutOfRange { class: usize, classes: usize },
     /// A batch that can never be filled.
     #[error("a batch of {batch} cannot be filled from {len} images; choose a batch between 1 and {len}")]
     BatchTooLarge { batch: usize, len: usize },

@@ -25,6 +25,7 @@ pub mod dataset;
 mod error;
 mod file;
 pub mod folder;
+pub mod idx;
 pub mod image;
 pub mod preprocess;
 pub mod resize;

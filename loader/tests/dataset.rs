@@ -101,3 +101,13 @@ fn what_is_not_there_is_refused() {
     assert!(matches!(error, Error::Preprocessing { .. }), "{error}");
     assert!(set.to_sheet(0).is_err());
 }
+
+#[test]
+fn classes_are_chosen_and_counted_anew() {
+    let boots = set(1).of_classes(&[1]).unwrap();
+    assert_eq!((boots.labels.clone(), boots.classes.clone()), (vec![0; 3], vec!["boot".to_owned()]));
+    assert_eq!(boots.image(2), set(1).image(4));
+    let swapped = set(1).of_classes(&[1, 0]).unwrap();
+    assert_eq!(swapped.labels, [1, 0, 0, 1, 0]);
+    assert!(matches!(set(1).of_classes(&[2]), Err(Error::ClassOutOfRange { class: 2, classes: 2 })));
+}

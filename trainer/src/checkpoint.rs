@@ -90,7 +90,8 @@ impl Learner {
             .find(|(_, name)| *name == extra.batch_norm)
             .ok_or_else(|| wrong(format!("unknown batch norm mode {:?}", extra.batch_norm)))?;
 
-        let model = model(&checkpoint, extra.first_stride).map_err(wrong)?;
+        let named = checkpoint.classes.len();
+        let model = model(&checkpoint.architecture, &checkpoint.weights, named, extra.first_stride).map_err(wrong)?;
         let mut learner = Self::new(gpu, model, checkpoint.preprocessing.crop, checkpoint.seed)?;
         learner.preprocessing(checkpoint.preprocessing)?;
         state_dict::load(&learner.params, &checkpoint.weights, &LoadOptions::strict())?;
@@ -106,15 +107,13 @@ impl Learner {
     }
 }
 
-/// The model that the checkpoint names, with the sizes that its weights have.
-fn model(checkpoint: &Checkpoint, first_stride: Option<usize>) -> Result<Model, String> {
-    let name = &checkpoint.architecture;
-    let model = guess(&checkpoint.weights)
+/// The model `name` with the sizes that its weights have.
+pub(crate) fn model(name: &str, weights: &StateDict, named: usize, first_stride: Option<usize>) -> Result<Model, String> {
+    let model = guess(weights)
         .filter(|model| model.name() == name)
         .ok_or_else(|| format!("its weights are not those of a {name:?}, which it says it holds"))?;
     let classes = model.class_count().unwrap_or(0);
-    if checkpoint.classes.len() != classes {
-        let named = checkpoint.classes.len();
+    if named != classes {
         return Err(format!("{named} classes are named, but the last layer has {classes}"));
     }
     Ok(match first_stride {

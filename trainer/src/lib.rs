@@ -6,6 +6,7 @@
 //! | length, batch, rate and all else of a run | [`FitOptions`], [`Schedule`] |
 //! | training images changed at random, on the device | [`Augment`] |
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
+//! | what a task changed of a base that many share | [`Learner::save_delta`], [`Learner::load_delta`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
 //! | a softmax head or a support vector machine on such features | [`linear_probe()`] |
 //! | the outputs of frozen stages, computed once and trained on | [`FitOptions::cache_frozen`], [`Learner::activations`] |
@@ -19,6 +20,7 @@
 
 mod augment;
 mod checkpoint;
+mod delta;
 mod error;
 mod evaluate;
 mod features;
@@ -40,6 +42,7 @@ mod source;
 mod training;
 
 pub use augment::{Augment, ColorJitter, ResizedCrop};
+pub use delta::DeltaReport;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Prediction};
 pub use features::Features;

@@ -1,6 +1,7 @@
 //! The trainer on tiny models: one binary, so that it is linked once.
 
 mod augment;
+mod delta;
 mod divergence;
 mod fit;
 mod freeze;
