@@ -10,6 +10,7 @@ pub mod figure;
 mod fit;
 mod growth;
 mod moved;
+pub mod grid;
 mod outline;
 pub mod profile;
 mod results;
