@@ -7,16 +7,21 @@
 //!   what that op wrote.
 
 use crate::freeze::{BatchNormMode, Freeze};
-use crate::graph::{Graph, Node, Role, TensorId};
+use crate::graph::{Graph, Node, Role, Tensor, TensorId};
 use crate::ops::{Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Op, Relu, Stats};
+use crate::shape::Shape;
 use std::any::Any;
 use std::sync::Arc;
 
 /// What the plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
+    /// Gradients go to the parameters that are not frozen.
     Training,
+    /// There are none.
     Inference,
+    /// They go to the images; parameters and running statistics are constants, as in inference.
+    InputGradient,
 }
 
 /// `graph` without what `output` does not need, folded.
@@ -60,7 +65,7 @@ impl Folder<'_> {
         let folded = if let Some(norm) = downcast::<BatchNorm>(&node.op) {
             let stats = self.statistics_of(node, purpose, freeze);
             let norm = BatchNorm { stats, ..norm.clone() };
-            let constant = stats == Stats::Running && (purpose == Purpose::Inference || self.all_frozen(node, freeze));
+            let constant = stats == Stats::Running && (purpose != Purpose::Training || self.all_frozen(node, freeze));
             let folded = if constant { self.norm_into_convolution(node, &norm) } else { None };
             folded.or_else(|| Some(Node { op: Arc::new(norm), ..node.clone() }))
         } else if downcast::<Add>(&node.op).is_some() {
@@ -79,7 +84,7 @@ impl Folder<'_> {
 
     fn statistics_of(&self, norm: &Node, purpose: Purpose, freeze: &Freeze) -> Stats {
         match (purpose, freeze.batch_norm) {
-            (Purpose::Inference, _) | (_, BatchNormMode::Running) => Stats::Running,
+            (Purpose::Inference | Purpose::InputGradient, _) | (_, BatchNormMode::Running) => Stats::Running,
             (_, BatchNormMode::Batch) => Stats::Batch,
             (_, BatchNormMode::FollowFreeze) if self.all_frozen(norm, freeze) => Stats::Running,
             (_, BatchNormMode::FollowFreeze) => Stats::Batch,
@@ -154,9 +159,15 @@ impl Folder<'_> {
     }
 }
 
-/// For every tensor: is it a trainable parameter, or computed from one that gradients flow to?
-pub(crate) fn wanted(graph: &Graph, freeze: &Freeze) -> Vec<bool> {
-    let mut wanted: Vec<bool> = graph.tensors.iter().map(|t| matches!(t.role, Role::Parameter(_)) && !freeze.is_frozen(&t.name)).collect();
+/// For every tensor: is its gradient what the plan is for (that of a trainable parameter, or of an
+/// image), or does it lead to one that is?
+pub(crate) fn wanted(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<bool> {
+    let goal = |tensor: &Tensor| match (purpose, tensor.role) {
+        (Purpose::Training, Role::Parameter(_)) => !freeze.is_frozen(&tensor.name),
+        (Purpose::InputGradient, Role::Input) => matches!(tensor.shape, Shape::Image { .. }),
+        _ => false,
+    };
+    let mut wanted: Vec<bool> = graph.tensors.iter().map(goal).collect();
     for node in &graph.nodes {
         wanted[node.output.index()] = node.inputs.iter().enumerate().any(|(i, input)| node.op.differentiable(i) && wanted[input.index()]);
     }

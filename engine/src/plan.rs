@@ -35,6 +35,8 @@ pub struct Plan {
     pub(crate) output: (BufferId, Shape),
     /// Where the host puts the gradient of the output, if it gives one.
     pub(crate) grad_output: Option<(BufferId, Shape)>,
+    /// Where the host finds the gradient of the images, if it is computed.
+    pub(crate) grad_input: Option<(BufferId, Shape)>,
     pub(crate) history: Option<BufferId>,
     /// How much larger than the true ones all gradients are.
     pub(crate) loss_scale: f32,
@@ -77,10 +79,17 @@ impl Plan {
     }
 
     /// The plan that computes `output` and, from a gradient of it that the host gives, the gradients
-    /// of all parameters that are not frozen (a vector-Jacobian product). To get the gradient of an
-    /// image, record the image as a parameter.
+    /// of all parameters that are not frozen (a vector-Jacobian product).
     pub fn gradient(graph: &Graph, output: TensorId, freeze: &Freeze, tuning: &Tuning) -> Result<Self> {
         Self::build(graph, output, Purpose::Training, freeze, None, tuning)
+    }
+
+    /// The plan that computes `output` and, from a gradient of it that the host gives, the gradient
+    /// of the images: what of a picture a number inside the network depends on (Simonyan et al. 2013,
+    /// "Deep Inside Convolutional Networks"). Parameters and running statistics are constants, as in
+    /// inference: no kernel for a gradient of theirs is in the plan.
+    pub fn input_gradient(graph: &Graph, output: TensorId, tuning: &Tuning) -> Result<Self> {
+        Self::build(graph, output, Purpose::InputGradient, &Freeze::none(), None, tuning)
     }
 
     /// What it costs.
@@ -131,12 +140,13 @@ impl Plan {
             return Err(Error::TooLarge { tensor, bytes, limited: "kernels index", limit: LARGEST_TENSOR });
         }
         let folded = fold(graph, output, purpose, freeze);
-        let wanted = match purpose {
-            Purpose::Training => wanted(&folded, freeze),
-            Purpose::Inference => vec![false; folded.tensors.len()],
-        };
-        if purpose == Purpose::Training && !wanted[output.index()] {
-            return Err(Error::NothingToTrain);
+        let wanted = wanted(&folded, purpose, freeze);
+        match (purpose, wanted[output.index()]) {
+            (Purpose::Training, false) => return Err(Error::NothingToTrain),
+            (Purpose::InputGradient, false) => {
+                return Err(Error::Graph(format!("`{}` does not depend on the images", graph.tensor(output).name)));
+            }
+            _ => {}
         }
         let kept = kept(&folded, &wanted);
         let parameters = Layout::parameters(graph);
@@ -148,7 +158,7 @@ impl Plan {
         let mut trainable = Layout::default();
         let mut update_groups = vec![];
         let mut grad_output = None;
-        if purpose == Purpose::Training {
+        if purpose != Purpose::Inference {
             // A loss is its own start; any other output needs a gradient from outside.
             let seed = optim.is_none().then(|| recorder.buffer("grad output", graph.shape(output).bytes(), Home::Plan));
             grad_output = seed.map(|buffer| (buffer, graph.shape(output)));
@@ -168,6 +178,7 @@ impl Plan {
         let mut inputs = vec![];
         let mut labels = None;
         let mut transforms = None;
+        let mut grad_input = None;
         for index in 0..folded.tensors.len() {
             if folded.tensors[index].role == Role::Input {
                 let shape = folded.tensors[index].shape;
@@ -176,13 +187,18 @@ impl Plan {
                 match shape {
                     _ if augmented.is_some() => transforms = augmented.map(|images| (buffer, images)),
                     Shape::Labels { n } => labels = Some((buffer, n, classes(&folded, TensorId(index as u32)))),
-                    shape => inputs.push((buffer, shape)),
+                    shape => {
+                        let gradient = gradient_of(&recorder, TensorId(index as u32));
+                        grad_input = grad_input.or(gradient.map(|gradient| (gradient, shape)));
+                        inputs.push((buffer, shape));
+                    }
                 }
             }
         }
         let output_buffer = recorder.value(output);
         let history = saved_by(&recorder, output, "history");
-        let host: Vec<BufferId> = [output_buffer].into_iter().chain(history).chain(labels.map(|(id, ..)| id)).collect();
+        let given = labels.map(|(id, ..)| id);
+        let host: Vec<BufferId> = [output_buffer].into_iter().chain(history).chain(given).chain(grad_input.map(|(id, _)| id)).collect();
         let weight_copies = (0..recorder.buffers.len()).filter(|&id| recorder.is_weight_copy(id)).collect();
         let (mut buffers, mut dispatches) = (recorder.buffers, recorder.dispatches);
         storage::choose(&mut buffers, &mut dispatches, tuning, &host)?;
@@ -199,6 +215,7 @@ impl Plan {
             labels,
             output: (output_buffer, graph.shape(output)),
             grad_output,
+            grad_input,
             history,
             loss_scale: tuning.storage.loss_scale(),
             optim: optim.cloned(),

@@ -266,18 +266,23 @@ impl<'g> Recorder<'g> {
         self.graph.nodes.iter().flat_map(|node| &node.inputs).filter(|&&input| input == id).count()
     }
 
-    /// Copies the gradients of parameters that ended up elsewhere into the flat buffer. A weight's
-    /// is written there at once; that of an image recorded as a parameter may be another op's
-    /// buffer, passed on, or a sum.
+    /// Copies the gradients of parameters that ended up elsewhere into the flat buffer, and those of
+    /// images to where the host can read them. A weight's is written there at once; that of an image
+    /// may be another op's buffer, passed on, or a sum.
     pub fn bring_gradients_home(&mut self) {
         for index in 0..self.graph.tensors.len() {
             let tensor = &self.graph.tensors[index];
             let Some(&gradient) = self.gradients.get(&TensorId(index as u32)) else { continue };
-            let home = Home::Gradient(tensor.name.clone());
-            if matches!(tensor.role, Role::Parameter(_)) && self.buffers[gradient.0 as usize].home != home {
+            let home = match tensor.role {
+                Role::Parameter(_) => Home::Gradient(tensor.name.clone()),
+                Role::Input => Home::Plan,
+                _ => continue,
+            };
+            if self.buffers[gradient.0 as usize].home != home {
                 let bytes = tensor.shape.bytes();
                 let flat = self.buffer(format!("grad {}", tensor.name), bytes, home);
                 self.dispatch(&tensor.name, Phase::Backward, copy(gradient, flat, bytes));
+                self.gradients.insert(TensorId(index as u32), flat);
             }
         }
     }
@@ -522,6 +527,7 @@ impl Backward<'_, '_> {
         let home = match tensor.role {
             // Of several contributions each has its own buffer, and the last is copied at the end.
             Role::Parameter(_) if self.recorder.readers(id) == 1 => Home::Gradient(tensor.name.clone()),
+            Role::Input => Home::Plan,
             _ => Home::Pool,
         };
         let earlier = self.recorder.gradients.get(&id).copied();

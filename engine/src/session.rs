@@ -273,7 +273,8 @@ impl Session {
         Ok(())
     }
 
-    /// Gives the gradient of the output of a [`Plan::gradient`], in PyTorch's order.
+    /// Gives the gradient of the output of a [`Plan::gradient`] or [`Plan::input_gradient`], in PyTorch's
+    /// order.
     pub fn write_grad_output(&self, values: &[f32]) -> Result<()> {
         let (buffer, shape) = self.plan.grad_output.ok_or_else(|| Error::Graph("this plan takes no gradient from outside".to_owned()))?;
         if values.len() != shape.count() {
@@ -411,6 +412,15 @@ impl Session {
         let slice = self.plan.trainable.get(name).ok_or_else(unknown)?;
         let buffer = self.gradients.as_ref().ok_or_else(unknown)?;
         let mut gradient = slice.shape.unpack(&self.gpu.read(buffer, slice.offset, slice.shape.padded_count())?);
+        gradient.iter_mut().for_each(|value| *value /= self.plan.loss_scale);
+        Ok(gradient)
+    }
+
+    /// The gradient of the images after a run of a [`Plan::input_gradient`], in the order of
+    /// [`Session::write_input`]: NHWC without padding. Waits for the run.
+    pub fn read_input_gradient(&self) -> Result<Vec<f32>> {
+        let (buffer, shape) = self.plan.grad_input.ok_or_else(|| Error::Graph("this plan computes no gradient of images".to_owned()))?;
+        let mut gradient = shape.unpack_nhwc(&self.store(buffer)?.read(&self.gpu, shape.padded_count())?);
         gradient.iter_mut().for_each(|value| *value /= self.plan.loss_scale);
         Ok(gradient)
     }

@@ -187,6 +187,12 @@ impl Shape {
         }
         packed
     }
+
+    /// The buffer's order into NHWC without padding.
+    pub fn unpack_nhwc(&self, packed: &[f32]) -> Vec<f32> {
+        let c = self.channels();
+        packed.chunks_exact(padded(c)).flat_map(|pixel| &pixel[..c]).copied().collect()
+    }
 }
 
 impl fmt::Display for Shape {
@@ -214,6 +220,15 @@ mod tests {
             let packed = shape.pack(&values);
             assert_eq!(shape.unpack(&packed), values, "{shape}");
             assert_eq!(packed.iter().filter(|v| **v == 0.0).count(), shape.padded_count() - shape.count());
+        }
+    }
+
+    #[test]
+    fn pixels_lose_their_padding_again() {
+        for c in [1, 3, 4, 6] {
+            let shape = Shape::Image { n: 2, h: 3, w: 5, c };
+            let values: Vec<f32> = (1..=shape.count()).map(|i| i as f32).collect();
+            assert_eq!(shape.unpack_nhwc(&shape.pack_nhwc(&values)), values, "{c} channels");
         }
     }
 
