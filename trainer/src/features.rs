@@ -33,7 +33,7 @@ impl Features {
         Ok(Self::new(source, values))
     }
 
-    fn new(source: &dyn Source, values: Vec<f32>) -> Self {
+    pub(crate) fn new(source: &dyn Source, values: Vec<f32>) -> Self {
         let (labels, classes) = (source.labels().to_vec(), source.classes().to_vec());
         Self { width: values.len() / labels.len(), values, labels, classes }
     }

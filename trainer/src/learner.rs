@@ -310,7 +310,7 @@ impl Learner {
         Ok(values)
     }
 
-    fn record_span(&self, (after, cut): &Span, batch: usize) -> Result<(Graph, TensorId)> {
+    pub(crate) fn record_span(&self, (after, cut): &Span, batch: usize) -> Result<(Graph, TensorId)> {
         let (mut graph, recorded) = self.record_after(after.as_deref(), batch)?;
         let stage = |name: &String| {
             recorded.stages.get(name).copied().ok_or_else(|| Error::UnknownGroup {

@@ -13,6 +13,7 @@
 //! | a rate to begin with; a rate for each stage | [`Learner::find_lr`]; [`Learner::slice`], [`Learner::layer_decay`] |
 //! | one stage more at a time | [`Learner::fit_gradually`] |
 //! | how far each stage has moved | [`Learner::snapshot`], [`Learner::updates_since`] |
+//! | all stages of every image, and the pixels that a number inside depends on | [`Learner::walk`], [`Learner::input_gradients`] |
 //! | counts and spreads | [`Evaluation`], [`Confusion`], [`Spread`] |
 //!
 //! A step is one submission to the device, and nothing waits for it: losses stay there until a
@@ -29,6 +30,7 @@ mod fit;
 mod freeze;
 mod gradual;
 mod inference;
+mod inside;
 mod learner;
 mod linear_probe;
 mod metrics;
@@ -49,6 +51,7 @@ pub use features::Features;
 pub use find_lr::{LrCurve, LrPoint, LrRange, LrSuggestions};
 pub use fit::{History, Progress};
 pub use gradual::Phase;
+pub use inside::{Map, Unit};
 pub use learner::Learner;
 pub use linear_probe::{Probe, ProbeLoss, ProbeOptions, Standardization, linear_probe};
 pub use metrics::{Confusion, Spread};

@@ -48,6 +48,15 @@ impl Activations {
         self.labels.is_empty()
     }
 
+    /// The values of image `i`: (height, width, channels).
+    ///
+    /// # Panics
+    /// If there is no image `i`, as indexing does.
+    pub fn image(&self, i: usize) -> &[f32] {
+        let each = self.shape.iter().product::<usize>();
+        &self.values[i * each..][..each]
+    }
+
     /// Bytes of memory that the values take.
     pub fn bytes(&self) -> u64 {
         4 * self.values.len() as u64

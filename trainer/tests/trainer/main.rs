@@ -7,6 +7,7 @@ mod fit;
 mod freeze;
 mod inference;
 mod prefix;
+mod inside;
 mod probe;
 mod rates;
 mod resume;

@@ -1,0 +1,128 @@
+//! Looking inside: what every stage makes of every image, and which pixels a number there depends on.
+
+use frostline_engine::{Plan, Session};
+use frostline_loader::eval_batches;
+
+use crate::error::{Error, Result};
+use crate::features::Features;
+use crate::learner::{Cut, Learner};
+use crate::prefix::Activations;
+use crate::source::Source;
+
+/// What a stage makes of an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Map<'a> {
+    /// Index of the stage among those asked for.
+    pub stage: usize,
+    /// Index of the image.
+    pub image: usize,
+    /// Height, width, channels.
+    pub shape: [usize; 3],
+    /// The values, in this order.
+    pub values: &'a [f32],
+}
+
+/// A number in a stage's output: a unit, as neurons are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its channel.
+    pub channel: usize,
+    /// Its row.
+    pub y: usize,
+    /// Its column.
+    pub x: usize,
+}
+
+impl Map<'_> {
+    /// The values of `channel`, row by row.
+    pub fn channel(&self, channel: usize) -> impl Iterator<Item = f32> {
+        self.values.iter().skip(channel).step_by(self.shape[2]).copied()
+    }
+
+    /// The mean of every channel.
+    pub fn means(&self) -> impl Iterator<Item = f32> {
+        let [height, width, channels] = self.shape;
+        (0..channels).map(move |channel| self.channel(channel).sum::<f32>() / (height * width) as f32)
+    }
+
+    /// The largest value of every channel, with its place.
+    pub fn peaks(&self) -> impl Iterator<Item = (f32, Unit)> {
+        let [_, width, channels] = self.shape;
+        (0..channels).map(move |channel| {
+            let better = |best: (usize, f32), (at, value): (usize, f32)| if value > best.1 { (at, value) } else { best };
+            let (at, value) = self.channel(channel).enumerate().fold((0, f32::NEG_INFINITY), better);
+            (value, Unit { channel, y: at / width, x: at % width })
+        })
+    }
+}
+
+impl Learner {
+    /// Sends every image through the network once, and shows `see` what each of `stages` (in their
+    /// order in the network, the last layer aside) makes of it, as in evaluation. Stage by stage, and
+    /// within a stage image by image.
+    ///
+    /// # Errors
+    /// As [`Learner::activations`]; for a stage that does not come after the one before it.
+    pub fn walk(&mut self, source: &dyn Source, stages: &[impl AsRef<str>], mut see: impl FnMut(Map<'_>)) -> Result<()> {
+        let mut reached: Option<Activations> = None;
+        for (stage, name) in stages.iter().enumerate() {
+            let outputs = match &reached {
+                None => self.activations(source, name.as_ref())?,
+                Some(outputs) => self.activations(outputs, name.as_ref())?,
+            };
+            let shape = outputs.shape();
+            (0..outputs.len()).for_each(|image| see(Map { stage, image, shape, values: outputs.image(image) }));
+            reached = Some(outputs);
+        }
+        Ok(())
+    }
+
+    /// [`Learner::features`] with one mean a channel, of several stages at the cost of the last.
+    ///
+    /// # Errors
+    /// As [`Learner::walk`].
+    pub fn features_by_depth(&mut self, source: &dyn Source, stages: &[impl AsRef<str>]) -> Result<Vec<Features>> {
+        let mut values: Vec<Vec<f32>> = vec![vec![]; stages.len()];
+        self.walk(source, stages, |map| values[map.stage].extend(map.means()))?;
+        Ok(values.into_iter().map(|values| Features::new(source, values)).collect())
+    }
+
+    /// For each of `units`, an image and a number in the output of `stage`: the gradient of that
+    /// number with respect to the image's normalised pixels, (height, width, channels). Where it is
+    /// large, the number depends on the pixel (Simonyan et al. 2013, "Deep Inside Convolutional
+    /// Networks"). Running statistics are used, as in evaluation.
+    ///
+    /// # Errors
+    /// As [`Learner::features`]; [`Error::Setting`] for a unit that the stage does not have.
+    pub fn input_gradients(&mut self, source: &dyn Source, stage: &str, units: &[(usize, Unit)]) -> Result<Vec<Vec<f32>>> {
+        self.check_shape(source.shape())?;
+        let [c, h, w] = self.stage_shape(stage)?;
+        if let Some((_, unit)) = units.iter().find(|(_, unit)| unit.channel >= c || unit.y >= h || unit.x >= w) {
+            let reason = "the stage's output has fewer channels, rows or columns";
+            return Err(Error::Setting { name: "unit", value: format!("{unit:?}"), reason });
+        }
+        if units.is_empty() {
+            return Err(Error::NoImages { purpose: "compute gradients of" });
+        }
+        let batch = self.evaluation_batch.min(units.len());
+        let (graph, output) = self.record_span(&(None, Cut::Stage(stage.to_owned())), batch)?;
+        let plan = Plan::input_gradient(&graph, output, self.gpu.tuning())?;
+        let mut session = Session::new(&self.gpu, plan, &self.params, None)?;
+        let (mut input, mut gradients) = (vec![], vec![]);
+        for eval in eval_batches(units.len(), batch)? {
+            let wanted: Vec<(usize, Unit)> = eval.indices.iter().map(|&i| units[i]).collect();
+            let indices: Vec<usize> = wanted.iter().map(|(image, _)| *image).collect();
+            source.gather(&indices, None, &self.preprocessing.mean, &self.preprocessing.std, &mut input)?;
+            let mut seed = vec![0.0; batch * c * h * w];
+            for (row, (_, Unit { channel, y, x })) in wanted.iter().enumerate() {
+                seed[((row * c + channel) * h + y) * w + x] = 1.0;
+            }
+            session.write_input(&input)?;
+            session.write_grad_output(&seed)?;
+            session.run()?;
+            let values = session.read_input_gradient()?;
+            gradients.extend(values.chunks_exact(values.len() / batch).take(eval.count).map(<[f32]>::to_vec));
+        }
+        Ok(gradients)
+    }
+}
