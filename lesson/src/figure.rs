@@ -99,7 +99,9 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> DrawResult {
         if panel.log_x { panel.curves.first().map_or(vec![], |c| c.points.iter().map(|p| p.0).collect()) } else { vec![] };
     let x_label = |x: &f64| {
         let tick = ticks.iter().find(|tick| (scale(**tick) - x).abs() < 1e-6);
-        tick.map_or(if panel.log_x { String::new() } else { format!("{x:.0}") }, |tick| format!("{tick:.0}"))
+        // Steps and stages are whole numbers: a tick between them has no name.
+        let whole = !panel.log_x && (x - x.round()).abs() < 1e-6;
+        tick.map_or(if whole { format!("{x:.0}") } else { String::new() }, |tick| format!("{tick:.0}"))
     };
     chart
         .configure_mesh()

@@ -192,6 +192,17 @@ pub fn photo_body(chapter: &Chapter, side: usize) -> Result<Learner> {
     Ok(learner)
 }
 
+/// The photos as a learner with this input takes them: those of `--data`, else the embedded ones.
+///
+/// # Errors
+/// If a folder or one of its photos cannot be read.
+pub fn photos(chapter: &Chapter, input: &Preprocessing) -> Result<ImageSet> {
+    match &chapter.flags.data {
+        Some(folder) => Ok(ImageFolder::open(folder, OnCorrupt::Fail)?.load_all(input)?),
+        None => chapter.assets.photos(input),
+    }
+}
+
 /// Seven parts of ten to draw from, three to test on.
 fn split(name: &str, images: &ImageSet) -> Result<Task> {
     let split = stratified_split(&images.label_indices(), 0.3, 0)?;

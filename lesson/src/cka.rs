@@ -1,0 +1,118 @@
+//! Linear centred kernel alignment: how alike two networks see the same images.
+//!
+//! Kornblith, Norouzi, Lee and Hinton, *Similarity of Neural Network Representations Revisited*
+//! (2019): CKA = tr(K·L) / √(tr(K·K) · tr(L·L)), with K = X·Xᵀ of centred features X, and L the same
+//! of the other network. It is 1 for features that differ by a rotation and a scale, and networks
+//! of different width can be compared.
+
+use crate::error::Result;
+use frostline_loader::ImageSet;
+use frostline_trainer::{Features, Learner};
+
+/// How alike every two images are in some features: X·Xᵀ, where every column of X has mean 0.
+#[derive(Clone, Debug)]
+pub struct Gram {
+    /// (images, images).
+    values: Vec<f64>,
+}
+
+impl Gram {
+    /// Of `features`: a row an image.
+    pub fn of(features: &Features) -> Self {
+        let (n, width) = (features.labels.len(), features.width);
+        let mut mean = vec![0f64; width];
+        for i in 0..n {
+            mean.iter_mut().zip(features.row(i)).for_each(|(mean, value)| *mean += f64::from(*value) / n as f64);
+        }
+        let centred: Vec<Vec<f64>> =
+            (0..n).map(|i| features.row(i).iter().zip(&mean).map(|(value, mean)| f64::from(*value) - mean).collect()).collect();
+        let mut values = vec![0f64; n * n];
+        for (i, j) in (0..n).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+            values[i * n + j] = dot(&centred[i], &centred[j]);
+            values[j * n + i] = values[i * n + j];
+        }
+        Self { values }
+    }
+
+    /// Of all that each of `stages` makes of the images of `sets`, one set after another.
+    ///
+    /// # Errors
+    /// As [`Learner::walk`].
+    pub fn by_depth(learner: &mut Learner, sets: &[ImageSet], stages: &[String]) -> Result<Vec<Self>> {
+        let mut values: Vec<Vec<f32>> = vec![vec![]; stages.len()];
+        for set in sets {
+            learner.walk(set, stages, |map| values[map.stage].extend(map.values))?;
+        }
+        let labels: Vec<u32> = sets.iter().flat_map(|set| set.labels.clone()).collect();
+        let features = |values: Vec<f32>| Features { width: values.len() / labels.len(), values, labels: labels.clone(), classes: vec![] };
+        Ok(values.into_iter().map(|values| Self::of(&features(values))).collect())
+    }
+
+    /// CKA with other features of the same images, 0 to 1. Not a number if either has no variation.
+    pub fn cka(&self, other: &Self) -> f64 {
+        let product = |a: &Self, b: &Self| a.values.iter().zip(&b.values).map(|(a, b)| a * b).sum::<f64>();
+        product(self, other) / (product(self, self) * product(other, other)).sqrt()
+    }
+}
+
+/// Σ a·b as eight sums, which a processor adds up at once.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest = a8.remainder().iter().zip(b8.remainder()).map(|(a, b)| a * b).sum::<f64>();
+    let mut sums = [0f64; 8];
+    for (a, b) in a8.zip(b8) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    fn features(width: usize, values: Vec<f32>) -> Features {
+        let labels = vec![0; values.len() / width];
+        Features { width, values, labels, classes: vec!["all".into()] }
+    }
+
+    /// 200 rows of `width` independent normal numbers.
+    fn random(width: usize, seed: u64) -> Features {
+        features(width, StandardNormal.sample_iter(ChaCha8Rng::seed_from_u64(seed)).take(200 * width).collect())
+    }
+
+    fn cka(a: &Features, b: &Features) -> f64 {
+        Gram::of(a).cka(&Gram::of(b))
+    }
+
+    #[test]
+    fn the_same_features_are_alike_also_turned_scaled_and_moved() {
+        let x = random(2, 1);
+        assert!((cka(&x, &x) - 1.0).abs() < 1e-12);
+        let (sin, cos) = 0.7f32.sin_cos();
+        let turn = |row: &[f32]| [3.0 * (cos * row[0] - sin * row[1]) + 5.0, 3.0 * (sin * row[0] + cos * row[1]) - 1.0];
+        let turned = features(2, x.values.chunks(2).flat_map(turn).collect());
+        assert!((cka(&x, &turned) - 1.0).abs() < 1e-5, "{}", cka(&x, &turned));
+        // Stretching one direction alone is another matter.
+        let stretched = features(2, x.values.chunks(2).flat_map(|row| [5.0 * row[0], row[1]]).collect());
+        assert!((0.5..0.9).contains(&cka(&x, &stretched)), "{}", cka(&x, &stretched));
+    }
+
+    #[test]
+    fn features_that_share_nothing_are_not() {
+        let found = cka(&random(4, 1), &random(7, 2));
+        assert!(found < 0.05, "{found}");
+    }
+
+    /// In one dimension CKA is the squared correlation: 0 for a line and a hill, 3/4 for a line and a step.
+    #[test]
+    fn small_ones_by_hand() {
+        let column = |values: [f32; 3]| features(1, values.to_vec());
+        assert!(cka(&column([0.0, 1.0, 2.0]), &column([0.0, 1.0, 0.0])).abs() < 1e-12);
+        assert!((cka(&column([0.0, 1.0, 2.0]), &column([0.0, 0.0, 1.0])) - 0.75).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,141 @@
+//! Pictures of a network's inside: its first filters, its activation maps, and what excites its
+//! channels.
+
+use crate::chapter::Chapter;
+use crate::depth::Depth;
+use crate::error::Result;
+use crate::excite::{Peaks, crop, frame, weight_of_pixels};
+use crate::grid::{self, Grid, Row, Tile, heat, picture};
+use frostline_loader::ImageSet;
+use frostline_trainer::{Learner, Map, Unit};
+use image::{Rgb, RgbImage};
+
+/// Pictures in a row.
+const COLUMNS: usize = 8;
+
+/// What was seen while drawing.
+pub struct Seen {
+    /// For every stage, the peaks of its channels in all images.
+    pub peaks: Vec<Peaks>,
+    /// For every stage, the sides in pixels of the parts of images that excite its channels.
+    pub sides: Vec<Vec<f64>>,
+}
+
+/// Draws `filters.png`, `activations.png` (of image `photo` of `set`) and `patches.png`.
+///
+/// # Errors
+/// If a figure cannot be written; what the trainer says.
+///
+/// # Panics
+/// If there is no image `photo`, as indexing does.
+pub fn draw(chapter: &mut Chapter, learner: &mut Learner, set: &ImageSet, depth: &Depth, photo: usize) -> Result<Seen> {
+    let mut show = |file: &str, title: String, note: &str, side: u32, rows: Vec<Row>, scale: Option<[&str; 2]>| {
+        let path = chapter.figure(file, &format!("{title}. {}", note.replace('\n', " ")));
+        grid::draw(&path, &Grid { title, note: note.to_owned(), side, rows, scale: scale.map(|ends| ends.map(str::to_owned)) })
+    };
+    let note = "Grey is weight 0; each filter has its own scale.";
+    show("filters.png", format!("Filters of the first convolution of {}", depth.network), note, 64, filters(learner)?, None)?;
+
+    let mut peaks = vec![Peaks::default(); depth.stages.len()];
+    let mut rows = vec![Row { label: "the photo".to_owned(), tiles: vec![Tile::new("", picture(set, photo))] }];
+    learner.walk(set, &depth.stages, |map| {
+        peaks[map.stage].images.push(map.peaks().collect());
+        if map.image == photo {
+            rows.push(maps(&depth.stages[map.stage], map));
+        }
+    })?;
+    let note = "The eight channels of every stage with the highest peaks, each map on its own scale.";
+    let title = format!("What the stages of {} make of a photo", depth.network);
+    show("activations.png", title, note, 84, rows, Some(["0 and below", "peak of the map"]))?;
+
+    let (mut rows, mut sides) = (vec![], vec![]);
+    for (i, stage) in depth.stages.iter().enumerate() {
+        let patches = patches(learner, set, stage, &peaks[i], [2, 4])?;
+        // Every other stage is drawn, or the picture would be long.
+        rows.extend(if i % 2 == 0 { patches.rows } else { vec![] });
+        sides.push(patches.sides);
+    }
+    let note = "Of the four photos that excite a channel most: the part with nine tenths of the gradient along either axis, enlarged,\n\
+                and beside it how much each pixel there counts: the sum of |gradient| over its colours.";
+    show("patches.png", format!("What excites channels of {}, and with which pixels", depth.network), note, 84, rows, Some(["0", "most"]))?;
+    Ok(Seen { peaks, sides })
+}
+
+/// The filters of the first convolution: RGB ones in colour, grey ones in grey. Weight 0 is middle
+/// grey; each filter has its own scale.
+///
+/// # Errors
+/// If the device does not give the weights.
+fn filters(learner: &Learner) -> Result<Vec<Row>> {
+    let first = learner.params().tensors().next().map(|(name, shape)| (name.to_owned(), shape.torch()));
+    let Some((name, [_, channels, height, width])) = first.and_then(|(name, shape)| Some((name, <[usize; 4]>::try_from(shape).ok()?)))
+    else {
+        return Ok(vec![]);
+    };
+    let weights = learner.params().get(&name).map_err(frostline_trainer::Error::from)?;
+    let filter = |weights: &[f32]| {
+        let largest = weights.iter().fold(f32::MIN_POSITIVE, |largest, weight| largest.max(weight.abs()));
+        RgbImage::from_fn(width as u32, height as u32, |x, y| {
+            let byte = |channel: usize| {
+                let weight = weights[(channel * height + y as usize) * width + x as usize];
+                (127.5 + 127.5 * weight / largest).round() as u8
+            };
+            Rgb(if channels == 3 { [byte(0), byte(1), byte(2)] } else { [byte(0); 3] })
+        })
+    };
+    let tiles: Vec<Tile> = weights.chunks_exact(channels * height * width).map(|weights| Tile::new("", filter(weights))).collect();
+    let label = format!("{}\n{name}\n{height}×{width}", learner.model().name());
+    let rows = tiles.chunks(COLUMNS).enumerate();
+    Ok(rows.map(|(i, tiles)| Row { label: if i == 0 { label.clone() } else { String::new() }, tiles: tiles.to_vec() }).collect())
+}
+
+/// The maps of the channels with the highest peaks.
+fn maps(stage: &str, map: Map<'_>) -> Row {
+    let [height, width, channels] = map.shape;
+    let mut peaks: Vec<(f32, Unit)> = map.peaks().collect();
+    peaks.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.channel.cmp(&b.1.channel)));
+    let tile = |&(peak, unit): &(f32, Unit)| {
+        let values: Vec<f32> = map.channel(unit.channel).collect();
+        Tile::new(format!("channel {}", unit.channel), heat(&values, width, [0.0, peak.max(f32::MIN_POSITIVE)]))
+    };
+    Row { label: format!("{stage}\n{channels} channels\n{height}×{width}"), tiles: peaks.iter().take(COLUMNS).map(tile).collect() }
+}
+
+/// What excites some channels of a stage, and how much of an image they look at.
+struct Patches {
+    /// A row a channel: of each of its best images the part that it looks at, and in it the pixels
+    /// that count.
+    rows: Vec<Row>,
+    /// Side of these parts in pixels: the root of their area.
+    sides: Vec<f64>,
+}
+
+/// The `channels` channels of `stage` whose best images stand out most, on their `best` best images.
+///
+/// # Errors
+/// As [`Learner::input_gradients`].
+fn patches(learner: &mut Learner, set: &ImageSet, stage: &str, peaks: &Peaks, [channels, best]: [usize; 2]) -> Result<Patches> {
+    let all: Vec<usize> = (0..set.len()).collect();
+    let chosen = peaks.standing_out(channels, best);
+    let of = |&channel: &usize| -> Vec<(usize, Unit)> {
+        peaks.best(channel, &all, best).into_iter().map(|image| (image, peaks.images[image][channel].1)).collect()
+    };
+    let units: Vec<(usize, Unit)> = chosen.iter().flat_map(of).collect();
+    let gradients = learner.input_gradients(set, stage, &units)?;
+    let mut patches = Patches { rows: vec![], sides: vec![] };
+    for ((image, unit), gradient) in units.iter().zip(&gradients) {
+        let weights = weight_of_pixels(gradient, set.channels);
+        let part = frame(&weights, set.width);
+        let highest = weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        patches.sides.push(((part[0].len() * part[1].len()) as f64).sqrt());
+        if patches.rows.last().is_none_or(|row| row.tiles.len() >= 2 * best) {
+            patches.rows.push(Row { label: format!("{stage}\nchannel {}", unit.channel), tiles: vec![] });
+        }
+        if let Some(row) = patches.rows.last_mut() {
+            let kind = &set.classes[set.labels[*image] as usize];
+            row.tiles.push(Tile::new(kind, crop(&picture(set, *image), &part)));
+            row.tiles.push(Tile::new("its pixels", crop(&heat(&weights, set.width, [0.0, highest]), &part)));
+        }
+    }
+    Ok(patches)
+}
