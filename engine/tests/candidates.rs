@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 const PASSES: [Pass; 3] = [Pass::Forward, Pass::BackwardInput, Pass::BackwardWeight];
 /// Candidates of each convolution and class of kernels.
-const SHOWN: usize = 3;
+const SHOWN: usize = 2;
 
 /// `SHOWN` of the candidates that suit the whole class, the last and strangest among them.
 fn some(tuning: &Tuning, op: &Conv2d, [x, w]: [Shape; 2], pass: Pass) -> Vec<Algorithm> {
@@ -57,9 +57,4 @@ fn of_a_3x3_convolution_winograds_among_them() {
 #[test]
 fn of_strides() {
     check(ConvCase { n: 2, c_in: 8, c_out: 20, size: [9, 8], kernel: [3, 3], stride: 2, padding: [1; 4] });
-}
-
-#[test]
-fn of_a_1x1_convolution() {
-    check(ConvCase { n: 2, c_in: 20, c_out: 12, size: [5, 6], kernel: [1, 1], stride: 1, padding: [0; 4] });
 }

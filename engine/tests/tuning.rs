@@ -66,7 +66,7 @@ fn a_file_for_something_else_is_refused_with_the_reason() {
     }
     assert!(replaced("\"version\": 1", "\"version\": 2").contains("version 2"));
     assert!(replaced("\"frostline\": \"", "\"frostline\": \"9.").contains("frostline 9."));
-    assert!(replaced("\"kh\": 3", "\"kh\": 5").contains("candidates"), "a kernel of another size");
+    assert!(replaced("\"tm\": 4", "\"tm\": 5").contains("candidates"), "a tile that nobody offers");
     assert!(replaced("\"rows\": 8", "\"rows\": 7").contains("candidates"), "not the class's name");
     for size in ["0", "9223372036854775809", "18446744073709551615"] {
         let rows = format!("\"rows\": {size}");
