@@ -5,6 +5,7 @@ mod assets;
 pub mod bars;
 mod chapter;
 mod error;
+pub mod explorer;
 pub mod figure;
 mod fit;
 mod outline;
