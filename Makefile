@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo test test-all lint plan bench bench-kernels bench-step bench-peers tune timeline memory setup help
+.PHONY: demo test test-all test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -20,6 +20,13 @@ test: setup  ## all tests that CI runs
 test-all: test  ## the same, and again with the portable kernels and with those for GPUs
 	FROSTLINE_TUNING=portable $(CARGO) test --workspace --no-fail-fast
 	FROSTLINE_TUNING=gpu $(CARGO) test --workspace --no-fail-fast
+
+# Where cargo puts the example.
+EXPLORER = $(or $(CARGO_TARGET_DIR),target)/release/examples/ch7_explorer
+
+test-browser: setup  ## the explorer's page in headless Chromium (apt-get install chromium chromium-driver)
+	$(CARGO) build --release --example ch7_explorer
+	python3 tests/browser/explorer.py $(EXPLORER)
 
 lint:        ## formatting, clippy and documentation, without warnings
 	$(CARGO) fmt --all --check

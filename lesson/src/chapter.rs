@@ -53,7 +53,11 @@ pub fn run<E: Args>(outline: &Outline, body: impl FnOnce(&mut Chapter, E) -> Res
 }
 
 impl Chapter {
-    fn open(outline: &Outline, flags: Flags) -> Result<Self> {
+    /// A chapter with `flags`, on the best device there is; [`run`] does the rest as well.
+    ///
+    /// # Errors
+    /// If there is no device.
+    pub fn open(outline: &Outline, flags: Flags) -> Result<Self> {
         let gpu = Arc::new(Gpu::new()?);
         let chapter = Self {
             outline: *outline,

@@ -20,6 +20,17 @@ pub enum Error {
     /// Flags that do not go together.
     #[error("{0}")]
     Flags(String),
+    /// The explorer's port cannot be had.
+    #[error("--port {port}: {reason}. Give another port, or --port 0 for any that is free")]
+    Port {
+        /// The port.
+        port: u16,
+        /// Why.
+        reason: String,
+    },
+    /// The explorer cannot serve its page.
+    #[error("the explorer's server: {0}")]
+    Server(String),
     /// A figure or result could not be written.
     #[error("{path}: {reason}")]
     Output {
@@ -32,3 +43,9 @@ pub enum Error {
 
 /// A result of a chapter.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub(crate) fn server(error: impl std::fmt::Display) -> Self {
+        Self::Server(error.to_string())
+    }
+}

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::results::bar;
 use frostline_engine::Optim;
 use frostline_trainer::{FitOptions, Learner, Source, Spread, StepRecord};
+use serde::Serialize;
 use std::ops::ControlFlow;
 
 /// What a run came to.
@@ -20,7 +21,7 @@ pub struct Run {
 }
 
 /// An evaluation during a run.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Point {
     /// Steps taken before it.
     pub step: u64,

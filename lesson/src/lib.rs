@@ -9,6 +9,7 @@ mod depth;
 mod error;
 pub mod excite;
 mod fashion;
+pub mod explorer;
 pub mod figure;
 mod fit;
 pub mod grid;

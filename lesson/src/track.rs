@@ -161,6 +161,16 @@ impl Track {
         &self.input
     }
 
+    /// The device.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// The network, with a head for what it was pretrained on.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// Stages with an output, from the image on, without the head.
     pub fn body(&self) -> Vec<String> {
         self.model.stages().into_iter().filter(|stage| stage != "fc").collect()

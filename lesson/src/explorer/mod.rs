@@ -1,0 +1,87 @@
+//! The explorer: a page on this machine, where every change of a control is a training run.
+//!
+//! ```text
+//! page ── POST /run ──► server ──► board ──► trainer thread, which owns the GPU
+//! page ◄─ GET /events ─ server ◄── board ◄── the run's losses, accuracies, cost
+//! ```
+//!
+//! The [`Board`](board::Board) is all the state there is: the last runs, of which at most one is
+//! running and one is waiting. Pages are any number; they show the board and keep nothing.
+
+mod board;
+mod menu;
+mod request;
+mod server;
+mod sweet_spot;
+mod trainer;
+
+pub use board::{KEPT_RUNS, Loss, Record, Status};
+pub use menu::{Domain, Menu, Scenario};
+pub use request::{Problem, Request};
+pub use sweet_spot::{Comparison, Mix, compare, panel, table};
+pub use trainer::{GroupCost, RunCost, StepCost};
+
+use crate::error::{Error, Result};
+use crate::outline::Flags;
+use crate::track::Track;
+use board::Board;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use trainer::Trainer;
+
+/// A page that is ready to be served.
+pub struct Explorer {
+    listener: TcpListener,
+    address: SocketAddr,
+    menu: Arc<Menu>,
+    trainer: Trainer,
+}
+
+impl Explorer {
+    /// Takes `port` of 127.0.0.1 (0: any that is free), for runs on `track` with the batch and the
+    /// length that `flags` say, on as many images, at such rates and with such seeds.
+    ///
+    /// # Errors
+    /// [`Error::Port`] if the port cannot be had; [`Error::Flags`] for numbers of images that a task
+    /// does not have.
+    pub fn open(track: Track, flags: &Flags, port: u16) -> Result<Self> {
+        let menu = Arc::new(Menu::new(&track, flags)?);
+        let taken = |error: std::io::Error| Error::Port { port, reason: error.to_string() };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(taken)?;
+        listener.set_nonblocking(true).map_err(taken)?;
+        let address = listener.local_addr().map_err(taken)?;
+        let trainer = Trainer::new(track, flags.clone(), &menu)?;
+        Ok(Self { listener, address, menu, trainer })
+    }
+
+    /// Where the page is.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Serves the page until `until` is over, then stops the run that is running.
+    ///
+    /// Returns the last [`KEPT_RUNS`] runs, in the order they were asked for.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if the system does not let it serve.
+    pub fn serve(self, until: impl Future<Output = ()>) -> Result<Vec<Record>> {
+        let Self { listener, menu, mut trainer, .. } = self;
+        let board = Arc::new(Board::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::server)?;
+        std::thread::scope(|scope| {
+            let training = scope.spawn(|| trainer.work(&board));
+            let served = runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::server)?;
+                server::serve(listener, menu, board.clone(), until).await
+            });
+            board.close();
+            let trained = training.join().map_err(|_| Error::Server("the training thread broke down".to_owned()));
+            served.and(trained)
+        })?;
+        // The streams of pages that still look end with the runtime.
+        drop(runtime);
+        Ok(board.records())
+    }
+}

@@ -1,0 +1,168 @@
+//! HTTP: the page, its events, and its wishes. Only for this machine.
+
+use super::board::{Board, Record};
+use super::menu::Menu;
+use super::request::{Problem, Request};
+use crate::error::{Error, Result};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Request as HttpRequest, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::future::{Either, select};
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use tokio::sync::broadcast::error::RecvError;
+
+const PAGE: &str = include_str!("../../../web/index.html");
+const STYLE: &str = include_str!("../../../web/style.css");
+const SCRIPT: &str = include_str!("../../../web/explorer.js");
+const CHARTS: &str = include_str!("../../../web/charts.js");
+/// A wish has no more bytes.
+const LONGEST_BODY: usize = 4096;
+
+#[derive(Clone)]
+struct Shared {
+    menu: Arc<Menu>,
+    board: Arc<Board>,
+}
+
+/// Answers until `until` is over.
+pub(super) async fn serve(
+    listener: tokio::net::TcpListener,
+    menu: Arc<Menu>,
+    board: Arc<Board>,
+    until: impl Future<Output = ()>,
+) -> Result<()> {
+    let file = |kind: &'static str, text: &'static str| get(async move || ([(header::CONTENT_TYPE, kind)], text));
+    let app = Router::new()
+        .route("/", file("text/html; charset=utf-8", PAGE))
+        .route("/style.css", file("text/css; charset=utf-8", STYLE))
+        .route("/explorer.js", file("text/javascript; charset=utf-8", SCRIPT))
+        .route("/charts.js", file("text/javascript; charset=utf-8", CHARTS))
+        .route("/state", get(state))
+        .route("/events", get(events))
+        .route("/run", post(run))
+        .route("/cancel", post(cancel))
+        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing here; the page is at /"))
+        .method_not_allowed_fallback(async || Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address is not asked in that way"))
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(middleware::from_fn(guard))
+        .with_state(Shared { menu, board });
+    match select(pin!(axum::serve(listener, app).into_future()), pin!(until)).await {
+        Either::Left((served, _)) => served.map_err(Error::server),
+        Either::Right(_) => Ok(()),
+    }
+}
+
+/// A sentence in place of what was asked for.
+struct Refusal {
+    status: StatusCode,
+    field: Option<&'static str>,
+    error: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, field: None, error: error.into() }
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, field: Some(problem.field()), error: problem.to_string() }
+    }
+}
+
+impl From<JsonRejection> for Refusal {
+    fn from(rejection: JsonRejection) -> Self {
+        let status = match &rejection {
+            // JSON of another shape is wrong in the same way as what is no JSON.
+            JsonRejection::JsonDataError(_) | JsonRejection::JsonSyntaxError(_) => StatusCode::BAD_REQUEST,
+            other => other.status(),
+        };
+        Self::new(status, rejection.body_text())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({ "error": self.error, "field": self.field }))).into_response()
+    }
+}
+
+/// Answers only who asked for this machine by name. Another site's page could have its own name
+/// lead here (DNS rebinding), but it cannot have another name stand in the header.
+async fn guard(request: HttpRequest, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
+    if !["127.0.0.1", "localhost", "[::1]"].contains(&name) {
+        return Refusal::new(StatusCode::FORBIDDEN, "the explorer answers only at 127.0.0.1 and localhost").into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"),
+    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn run(State(shared): State<Shared>, wish: Result<Json<Request>, JsonRejection>) -> Result<Json<Value>, Refusal> {
+    let Json(wish) = wish?;
+    let wish = wish.check(&shared.menu)?;
+    let task = shared.menu.domain(&wish.domain).map_or(String::new(), |domain| domain.task.clone());
+    Ok(Json(json!({ "run": shared.board.ask(wish, &task) })))
+}
+
+/// No fields: the body is there so that only this page can send it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+async fn cancel(State(shared): State<Shared>, body: Result<Json<Nothing>, JsonRejection>) -> Result<Json<Value>, Refusal> {
+    let Json(Nothing {}) = body?;
+    Ok(Json(json!({ "cancelled": shared.board.cancel() })))
+}
+
+async fn state(State(shared): State<Shared>) -> Json<Value> {
+    Json(whole(&shared.menu, &shared.board.records()))
+}
+
+fn whole(menu: &Menu, runs: &[Record]) -> Value {
+    json!({ "menu": menu, "runs": runs })
+}
+
+/// First `state`, all there is; then a `run` for each change of one.
+async fn events(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let changes = stream::unfold((shared, None), async |(shared, changes)| {
+        let mut changes = changes;
+        if let Some(mut receiver) = changes.take() {
+            match tokio::sync::broadcast::Receiver::<Arc<Record>>::recv(&mut receiver).await {
+                Ok(record) => return Some((event("run", &*record), (shared, Some(receiver)))),
+                Err(RecvError::Closed) => return None,
+                // A page that fell behind starts again.
+                Err(RecvError::Lagged(_)) => {}
+            }
+        }
+        let (runs, receiver) = shared.board.watch();
+        Some((event("state", &whole(&shared.menu, &runs)), (shared, Some(receiver))))
+    });
+    Sse::new(changes).keep_alive(KeepAlive::default())
+}
+
+fn event(name: &str, value: &impl serde::Serialize) -> Result<Event, Infallible> {
+    // Numbers, strings and lists always become JSON.
+    let text = serde_json::to_string(value).unwrap_or_default();
+    Ok(Event::default().event(name).data(text))
+}
