@@ -1,8 +1,7 @@
 //! Layers by torchvision's names: what model code calls to record itself.
 
 use crate::error::Result;
-use crate::graph::Role;
-use crate::graph::{Graph, Init, TensorId};
+use crate::graph::{Graph, Init, Role, TensorId};
 use crate::ops::augment::{self, Augment};
 use crate::ops::{
     Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin, Padding, Relu,
