@@ -9,7 +9,7 @@
 //! that the first does not have; it is as wide as the time it took there.
 
 use clap::Parser;
-use frostline::engine::{Freeze, Gpu, Graph};
+use frostline::engine::Gpu;
 use frostline::lesson::{profile, timeline};
 use frostline::models::Model;
 use std::path::PathBuf;
@@ -54,20 +54,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Outcome<()> {
     let model = Model::new(&arguments.model)?;
     let (batch, size) = (arguments.batch as usize, arguments.size.map_or(model.default_size(), |size| size as usize));
-    let mut graph = Graph::new();
-    let x = graph.input(batch, size, size, model.input_channels());
-    let labels = graph.labels(batch);
-    let recorded = model.record(&mut graph, x)?;
-    let loss = graph.cross_entropy(recorded.output(), labels, 0.0)?;
-    let first = model.members(&arguments.freeze_below).map_or(arguments.freeze_below.clone(), |groups| groups[0].clone());
-    let freeze = Freeze::below(&graph, &first)?;
-
     let gpu = Arc::new(Gpu::new()?);
-    let images: Vec<f32> = (0..graph.shape(x).count()).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect();
-    let labels: Vec<u32> = (0..arguments.batch).map(|image| image % 10).collect();
-    let kernels = profile::step(&gpu, (&graph, loss), &freeze, (&images, &labels), arguments.steps as usize)?;
-    let step = format!("A training step of {} frozen below {}, {batch} × {size} × {size}", model.name(), arguments.freeze_below);
-    let picture = profile::timeline(&kernels, (&graph, &freeze), &step, &gpu.describe());
+    let picture = profile::picture(&gpu, &model, &arguments.freeze_below, (batch, size), arguments.steps as usize)?;
     timeline::draw(&arguments.out, &picture)?;
     println!("{}\n{}\n{}", picture.title, picture.note, arguments.out.display());
     Ok(())

@@ -4,10 +4,11 @@ use crate::error::Result;
 use crate::figure::{Area, COLORS, DrawResult, text, write_png};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
+use serde::Serialize;
 use std::path::Path;
 
 /// A bar.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Bar {
     /// Which of [`Bars::series`].
     pub series: usize,
@@ -18,7 +19,7 @@ pub struct Bar {
 }
 
 /// Bars that belong together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// What they are of.
     pub label: String,

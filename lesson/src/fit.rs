@@ -20,6 +20,13 @@ pub struct Run {
     pub seconds: f64,
 }
 
+impl Run {
+    /// Milliseconds a step took, evaluations left out.
+    pub fn step_milliseconds(&self) -> f64 {
+        1000.0 * self.seconds / self.records.len().max(1) as f64
+    }
+}
+
 /// An evaluation during a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Point {

@@ -1,10 +1,12 @@
 //! The kernels of a training step with their times, and those that a freeze left out: the same step
 //! is planned twice, with the freeze and without, and a kernel that only the second has is a ghost.
 
+use crate::chapter::Chapter;
 use crate::error::Result;
 use crate::timeline::{Span, Timeline};
 use frostline_engine::record::{Dispatch, Home, Phase};
 use frostline_engine::{Error, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, TensorId};
+use frostline_models::Model;
 use std::sync::Arc;
 
 /// A kernel of a step and how long it took.
@@ -119,6 +121,38 @@ fn merge(frozen: &[Kernel], open: &[Kernel]) -> Vec<Kernel> {
         }
     }
     merged
+}
+
+/// A training step of `model`, frozen below the stage or group `below`, on `batch` made-up images of
+/// `size` × `size` pixels as a picture; kernels are timed over `steps` steps.
+///
+/// # Errors
+/// For a group that there is not; if the device refuses, or cannot time single kernels.
+pub fn picture(gpu: &Arc<Gpu>, model: &Model, below: &str, (batch, size): (usize, usize), steps: usize) -> Result<Timeline> {
+    let mut graph = Graph::new();
+    let x = graph.input(batch, size, size, model.input_channels());
+    let labels = graph.labels(batch);
+    let recorded = model.record(&mut graph, x)?;
+    let loss = graph.cross_entropy(recorded.output(), labels, 0.0)?;
+    let first = model.members(below).map_or(below.to_owned(), |groups| groups[0].clone());
+    let freeze = Freeze::below(&graph, &first)?;
+    let images: Vec<f32> = (0..graph.shape(x).count()).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect();
+    let labels: Vec<u32> = (0..batch as u32).map(|image| image % 2).collect();
+    let kernels = step(gpu, (&graph, loss), &freeze, (&images, &labels), steps)?;
+    let title = format!("A training step of {} frozen below {below}, {batch} × {size} × {size}", model.name());
+    Ok(timeline(&kernels, (&graph, &freeze), &title, &gpu.describe()))
+}
+
+/// Draws a step of the chapter's network, frozen below the stage `below`, for images of `size` ×
+/// `size` pixels, as the figure `timeline.png`.
+///
+/// # Errors
+/// As [`picture`]; if the file cannot be written.
+pub fn draw_step(chapter: &mut Chapter, below: &str, size: usize) -> Result<()> {
+    let (model, batch) = (Model::new(&chapter.flags.model)?, chapter.flags.batch);
+    let picture = picture(&chapter.gpu, &model, below, (batch, size), 5)?;
+    let path = chapter.figure("timeline.png", "A training step, with a ghost for every kernel that the freeze left out.");
+    crate::timeline::draw(&path, &picture)
 }
 
 /// `kernels` as a picture: rows are blocks of layers from the image down to the loss.

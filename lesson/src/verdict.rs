@@ -41,6 +41,11 @@ impl Verdict {
     }
 }
 
+/// Gains for people: `+1.2±0.4 points`.
+pub fn points(gains: &[f64]) -> String {
+    Spread::of(gains).map_or("not measured".to_owned(), |gain| format!("{:+.1}±{:.1} points", gain.mean, gain.deviation))
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -65,6 +70,11 @@ pub struct Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gains_have_signs() {
+        assert_eq!([&[2.0, 4.0][..], &[-1.0], &[]].map(points), ["+3.0±1.4 points", "-1.0±0.0 points", "not measured"]);
+    }
 
     #[test]
     fn a_verdict_needs_runs_that_agree() {

@@ -88,7 +88,8 @@ pub struct Progress<'a> {
     pub latest: Option<&'a StepRecord>,
     /// The steps whose losses were read just now.
     pub read: &'a [StepRecord],
-    /// How long the call has been training: with what it prepared, without evaluations and checkpoints. Exact where losses
+    /// How long the call has been training: with the time that caching frozen stages took, without
+    /// evaluations and checkpoints. Exact where losses
     /// were read just now; steps that are only submitted may still be running.
     pub elapsed: Duration,
     /// The evaluation after this step, if there was one.
@@ -179,19 +180,20 @@ impl Learner {
         mut on_step: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
     ) -> Result<History> {
         options.check()?;
-        let start = Instant::now();
         let watched = options.validation.map(|(source, _)| source);
         for source in watched.into_iter().chain([source]) {
             self.check_source(source)?;
             self.check_frozen(source)?;
         }
-        let (mut cached, mut cached_watched) = (None, None);
+        let (mut cached, mut cached_watched, mut caching) = (None, None, Duration::ZERO);
         if options.cache_frozen {
             if options.augment.is_some() {
                 return Err(Error::StochasticCache { what: "augmentation".to_owned() });
             }
+            let start = Instant::now();
             cached = self.cache(source, options.batch)?;
             cached_watched = watched.map(|source| self.cache(source, options.batch)).transpose()?.flatten();
+            caching = start.elapsed();
         }
         let source = cached.as_ref().map_or(source, |outputs| outputs as &dyn Source);
         let watched = watched.map(|source| cached_watched.as_ref().map_or(source, |outputs| outputs as &dyn Source));
@@ -216,7 +218,7 @@ impl Learner {
         training.checkpoint = self.last_checkpoint.clone();
         let mut history = History::default();
         let mut stopped = false;
-        let mut aside = Duration::ZERO;
+        let (start, mut aside) = (Instant::now(), Duration::ZERO);
         while run.step < run.steps && !stopped {
             let lr = options.optim.lr * options.schedule.factor(run.step, run.steps);
             run.step += 1;
@@ -251,7 +253,7 @@ impl Learner {
                 lr,
                 latest: history.records.last(),
                 read: &history.records[known..],
-                elapsed: start.elapsed().saturating_sub(aside),
+                elapsed: caching + start.elapsed().saturating_sub(aside),
                 evaluation: evaluation.as_ref(),
             };
             stopped = on_step(&progress).is_break();
