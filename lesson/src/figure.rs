@@ -1,6 +1,7 @@
 //! Figures: panels of curves with their spread, as one PNG.
 
 use crate::error::{Error, Result};
+use frostline_trainer::Spread;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
@@ -15,6 +16,14 @@ pub struct Curve {
     pub color: usize,
     /// x, y and the standard deviation of y (0 draws no error bar).
     pub points: Vec<(f64, f64, f64)>,
+}
+
+impl Curve {
+    /// The curve through the means of the values at each x; places without values are left out.
+    pub fn of_spreads(name: impl Into<String>, color: usize, values: impl IntoIterator<Item = (f64, Vec<f64>)>) -> Self {
+        let point = |(x, values): (f64, Vec<f64>)| Spread::of(&values).map(|spread| (x, spread.mean, spread.deviation));
+        Self { name: name.into(), color, points: values.into_iter().filter_map(point).collect() }
+    }
 }
 
 /// A coordinate system with curves.
@@ -82,6 +91,13 @@ fn register_font() {
 pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 pub(crate) type DrawResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
+/// `200` or `0.003`: two digits where there is something behind the point.
+fn number(value: f64) -> String {
+    let digits = if value >= 10.0 || value <= 0.0 { 0 } else { 1 - value.log10().floor() as i32 };
+    let text = format!("{value:.*}", digits.max(0) as usize);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
 fn draw_panel(area: &Area<'_>, panel: &Panel) -> DrawResult {
     let xs = || panel.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0));
     let (low, high) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
@@ -101,7 +117,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> DrawResult {
         let tick = ticks.iter().find(|tick| (scale(**tick) - x).abs() < 1e-6);
         // Steps and stages are whole numbers: a tick between them has no name.
         let whole = !panel.log_x && (x - x.round()).abs() < 1e-6;
-        tick.map_or(if whole { format!("{x:.0}") } else { String::new() }, |tick| format!("{tick:.0}"))
+        tick.map_or(if whole { format!("{x:.0}") } else { String::new() }, |tick| number(*tick))
     };
     chart
         .configure_mesh()
@@ -133,7 +149,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> DrawResult {
     for tick in &ticks {
         let style = ("sans-serif", 13).into_font().color(&BLACK).pos(Pos::new(HPos::Center, VPos::Top));
         let (x, y) = chart.backend_coord(&(scale(*tick), panel.range.0));
-        area.draw_text(&format!("{tick:.0}"), &style, (x - area.get_base_pixel().0, y - area.get_base_pixel().1 + 6))?;
+        area.draw_text(&number(*tick), &style, (x - area.get_base_pixel().0, y - area.get_base_pixel().1 + 6))?;
     }
     chart
         .configure_series_labels()
@@ -143,4 +159,14 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> DrawResult {
         .label_font(("sans-serif", 13))
         .draw()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn sizes_and_rates_are_short() {
+        assert_eq!([1500.0, 50.0, 1.0, 0.3, 0.0033, 0.0010000000474974513].map(number), ["1500", "50", "1", "0.3", "0.0033", "0.001"]);
+    }
 }

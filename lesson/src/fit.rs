@@ -78,3 +78,13 @@ pub fn spread(runs: &[Run]) -> Spread {
 pub fn gains(runs: &[Run], over: &[Run]) -> Vec<f64> {
     runs.iter().zip(over).map(|(run, other)| 100.0 * (run.accuracy - other.accuracy)).collect()
 }
+
+/// The mean of `values`; not a number if there are none.
+pub fn mean(values: &[f64]) -> f64 {
+    Spread::of(values).map_or(f64::NAN, |spread| spread.mean)
+}
+
+/// Each of `values` less its partner in `from`, with the same seed.
+pub fn differences(values: &[f64], from: &[f64]) -> Vec<f64> {
+    values.iter().zip(from).map(|(value, from)| value - from).collect()
+}

@@ -111,7 +111,7 @@ impl Track {
         let weights = match &flags.weights {
             Some(file) => safetensors::read(file)?,
             None if own => assets.weights("resnet10_fashion")?,
-            None => return Err(Error::Flags(format!("--model {0} needs --weights FILE: the repository has none for {0}", flags.model))),
+            None => return Err(no_weights(&flags.model)),
         };
         let mut track = if own {
             let input = Preprocessing { resize: Some(28), crop: 28, channels: 1, mean: vec![FASHION_MEAN], std: vec![FASHION_STD] };
@@ -191,6 +191,7 @@ pub fn photo_body(chapter: &Chapter, side: usize) -> Result<Learner> {
             learner.load(&safetensors::read(file)?.tensors, &LoadOptions::skip_head())?;
             learner
         }
+        (None, name) if name != "resnet10" && name != "efficientnet_lite0" => return Err(no_weights(name)),
         _ => {
             let mut learner = Learner::new(&chapter.gpu, Model::new("efficientnet_lite0")?.without_head(), side, 0)?;
             learner.load(&chapter.assets.weights("efficientnet_lite0")?.tensors, &LoadOptions::strict())?;
@@ -211,6 +212,10 @@ pub fn photos(chapter: &Chapter, input: &Preprocessing) -> Result<ImageSet> {
         Some(folder) => Ok(ImageFolder::open(folder, OnCorrupt::Fail)?.load_all(input)?),
         None => chapter.assets.photos(input),
     }
+}
+
+fn no_weights(model: &str) -> Error {
+    Error::Flags(format!("--model {model} needs --weights FILE: the repository has none for {model}"))
 }
 
 /// Seven parts of ten to draw from, three to test on.

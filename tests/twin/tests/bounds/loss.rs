@@ -1,8 +1,8 @@
-//! Softmax and cross entropy in f32.
+//! Softmax and cross entropy, and the hinge loss, in f32.
 
 use crate::{accepted, refused};
 use frostline_twin::softmax_cross_entropy::{self as twin, IGNORED};
-use frostline_twin::{Array, cases};
+use frostline_twin::{Array, cases, multi_margin};
 
 /// Loss and gradient in f32; `shift` is what is subtracted from the logits, the maximum if
 /// it is right, and `spread` the q of classes that are not the label.
@@ -63,5 +63,39 @@ fn random_logits() {
                 refused(&name("loss not shifted"), &[loss], &expected);
             }
         }
+    }
+}
+
+/// The hinge loss and its gradient in f32; `divisor` is the number of classes, if it is right.
+fn f32_margin(logits: &Array, labels: &[u32], margin: f32, divisor: usize) -> (f32, Vec<f32>) {
+    let [rows, classes] = logits.dims();
+    let x = logits.to_f32();
+    let (mut loss, mut dx) = (0f32, vec![0f32; rows * classes]);
+    for (row, &label) in labels.iter().enumerate() {
+        let label = row * classes + label as usize;
+        for i in (row * classes..(row + 1) * classes).filter(|&i| i != label && margin - x[label] + x[i] > 0.0) {
+            loss += (margin - x[label] + x[i]) / (divisor * rows) as f32;
+            dx[i] += 1.0 / (divisor * rows) as f32;
+            dx[label] -= 1.0 / (divisor * rows) as f32;
+        }
+    }
+    (loss, dx)
+}
+
+#[test]
+fn margins() {
+    let mut rng = cases::rng(24);
+    for (rows, classes) in [(1, 2), (5, 7), (32, 10), (3, 1000)] {
+        let logits = cases::distinct(&mut rng, &[rows, classes], 0.03);
+        let labels = cases::labels(&mut rng, rows, classes);
+        let name = |what| format!("{what}, {rows}x{classes}");
+        let (loss, dx) = (multi_margin::forward(&logits, &labels, 1.0), multi_margin::backward(&logits, &labels, 1.0));
+        let (f32_loss, f32_dx) = f32_margin(&logits, &labels, 1.0, classes);
+        accepted(&name("loss"), &[f32_loss], &loss);
+        accepted(&name("gradient"), &f32_dx, &dx);
+        let (f32_loss, f32_dx) = f32_margin(&logits, &labels, 1.0, classes - 1);
+        refused(&name("loss over the others"), &[f32_loss], &loss);
+        refused(&name("gradient over the others"), &f32_dx, &dx);
+        refused(&name("loss with another margin"), &[f32_margin(&logits, &labels, 1.5, classes).0], &loss);
     }
 }

@@ -1,0 +1,126 @@
+//! Rows of features on a plane: principal components, and how well neighbours agree.
+
+use frostline_trainer::Features;
+
+/// A map of features in two dimensions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Map {
+    /// Where each row lies: its two principal components, in the features' unit.
+    pub points: Vec<(f64, f64)>,
+    /// Share of all variance that lies along each axis, 0..=1.
+    pub shares: [f64; 2],
+}
+
+/// The plane on which the rows of `features` are spread most (Pearson 1901).
+///
+/// There are far fewer images than features, so the components come from the images' inner
+/// products: if G = X·Xᵀ of the centred rows X has the eigenvector u with eigenvalue λ, √λ·u are
+/// the images' places along that component. Each sign is that of its largest place.
+pub fn pca(features: &Features) -> Map {
+    let rows = centred(features);
+    let count = rows.len();
+    let mut gram: Vec<Vec<f64>> = rows.iter().map(|a| rows.iter().map(|b| dot(a, b)).collect()).collect();
+    let total: f64 = (0..count).map(|i| gram[i][i]).sum();
+    let axes = [(); 2].map(|()| {
+        let (value, vector) = largest_eigenpair(&gram);
+        for (row, &u) in gram.iter_mut().zip(&vector) {
+            row.iter_mut().zip(&vector).for_each(|(entry, &v)| *entry -= value * u * v);
+        }
+        (value, vector)
+    });
+    let places = |(value, vector): &(f64, Vec<f64>)| -> Vec<f64> {
+        let far = vector.iter().copied().fold(0.0, |far: f64, u| if u.abs() > far.abs() { u } else { far });
+        vector.iter().map(|u| u * value.sqrt() * far.signum()).collect()
+    };
+    let [x, y] = [places(&axes[0]), places(&axes[1])];
+    Map { points: x.into_iter().zip(y).collect(), shares: [axes[0].0, axes[1].0].map(|value| value / total.max(f64::MIN_POSITIVE)) }
+}
+
+/// Share of the rows whose nearest other row is of the same class, 0..=1: what a map promises to
+/// show, measured before anything is thrown away.
+pub fn neighbours_agree(features: &Features) -> f64 {
+    let rows = centred(features);
+    let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    let nearest = |i: usize| {
+        let others = (0..rows.len()).filter(|&j| j != i).map(|j| (distance(&rows[i], &rows[j]), j));
+        others.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, j)| j)
+    };
+    let same = (0..rows.len()).filter(|&i| nearest(i).is_some_and(|j| features.labels[i] == features.labels[j])).count();
+    same as f64 / rows.len().max(1) as f64
+}
+
+fn centred(features: &Features) -> Vec<Vec<f64>> {
+    let count = features.labels.len();
+    let mut rows: Vec<Vec<f64>> = (0..count).map(|i| features.row(i).iter().map(|&value| f64::from(value)).collect()).collect();
+    for j in 0..features.width {
+        let mean = rows.iter().map(|row| row[j]).sum::<f64>() / count as f64;
+        rows.iter_mut().for_each(|row| row[j] -= mean);
+    }
+    rows
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// By power iteration, from the longest row. Where two eigenvalues are nearly equal any direction
+/// between their vectors is as good, so it need not get to the end.
+fn largest_eigenpair(matrix: &[Vec<f64>]) -> (f64, Vec<f64>) {
+    let length = |vector: &[f64]| dot(vector, vector).sqrt();
+    let longest = matrix.iter().max_by(|a, b| length(a).total_cmp(&length(b)));
+    let mut vector = longest.cloned().unwrap_or_default();
+    let mut value = length(&vector);
+    for _ in 0..3000 {
+        if value == 0.0 {
+            return (0.0, vec![0.0; matrix.len()]);
+        }
+        vector.iter_mut().for_each(|u| *u /= value);
+        let next: Vec<f64> = matrix.iter().map(|row| dot(row, &vector)).collect();
+        value = length(&next);
+        let moved = next.iter().zip(&vector).map(|(next, u)| (next - value * u).abs()).fold(0.0, f64::max);
+        if moved <= 1e-10 * value {
+            break;
+        }
+        vector = next;
+    }
+    let norm = length(&vector);
+    vector.iter_mut().for_each(|u| *u /= norm.max(f64::MIN_POSITIVE));
+    (value, vector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Points along two orthogonal directions of four, off the origin.
+    fn cross() -> Features {
+        let (a, b) = ([0.5f32, 0.5, 0.5, 0.5], [0.5f32, -0.5, 0.5, -0.5]);
+        let places = [(6.0f32, 0.0), (-2.0, 1.0), (-2.0, -1.0), (-2.0, 0.0)];
+        let values = places.iter().flat_map(|&(s, t)| (0..4).map(move |j| 7.0 + s * a[j] + t * b[j])).collect();
+        Features { width: 4, values, labels: vec![0, 1, 1, 0], classes: vec!["a".to_owned(), "b".to_owned()] }
+    }
+
+    #[test]
+    fn a_plane_in_space_is_found() {
+        let map = pca(&cross());
+        for (point, expected) in map.points.iter().zip([(6.0, 0.0), (-2.0, 1.0), (-2.0, -1.0), (-2.0, 0.0)]) {
+            assert!((point.0 - expected.0).abs() < 1e-6 && (point.1.abs() - f64::abs(expected.1)).abs() < 1e-6, "{map:?}");
+        }
+        // Which of the two tied places is positive is the eigenvector's choice; they are opposite.
+        assert!((map.points[1].1 + map.points[2].1).abs() < 1e-6, "{map:?}");
+        assert!((map.shares[0] - 48.0 / 50.0).abs() < 1e-9 && (map.shares[1] - 2.0 / 50.0).abs() < 1e-9, "{map:?}");
+    }
+
+    #[test]
+    fn equal_rows_have_no_direction() {
+        let same = Features { values: vec![3.0; 16], ..cross() };
+        assert_eq!(pca(&same), Map { points: vec![(0.0, 0.0); 4], shares: [0.0; 2] });
+    }
+
+    #[test]
+    fn the_nearest_row_votes() {
+        // Row 3 is nearest to all others: to row 0, of its class, and to rows 1 and 2, of the other.
+        assert_eq!(neighbours_agree(&cross()), 0.25);
+        assert_eq!(neighbours_agree(&Features { labels: vec![1, 0, 0, 0], ..cross() }), 0.75);
+    }
+}

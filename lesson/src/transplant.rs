@@ -1,0 +1,60 @@
+//! One body under several heads: what is forgotten shows when the old head is put back.
+
+use crate::error::Result;
+use frostline_loader::ImageSet;
+use frostline_trainer::{Evaluation, Learner, Probe};
+
+/// Copies weights and running statistics of `from`'s body to `to`, a network of the same kind.
+/// Both keep their heads.
+///
+/// # Errors
+/// If the networks differ.
+pub fn transplant(from: &Learner, to: &Learner) -> Result<()> {
+    let head = from.members("fc").unwrap_or_default();
+    copy(from, to, |name| !head.iter().any(|member| member == name))
+}
+
+/// Copies the running statistics of `from`'s batch norms to `to`, and nothing else.
+///
+/// # Errors
+/// If the networks differ.
+pub fn transplant_statistics(from: &Learner, to: &Learner) -> Result<()> {
+    copy(from, to, |name| name.ends_with(".running_mean") || name.ends_with(".running_var"))
+}
+
+fn copy(from: &Learner, to: &Learner, chosen: impl Fn(&str) -> bool) -> Result<()> {
+    for (name, _, values) in from.params().to_host()?.iter().filter(|(name, ..)| chosen(name)) {
+        to.params().set(name, values)?;
+    }
+    Ok(())
+}
+
+/// A learner with `body`'s weights below a new head for `classes`, drawn from `seed`.
+///
+/// # Errors
+/// If the device has no room.
+pub fn new_head(body: &Learner, classes: usize, seed: u64) -> Result<Learner> {
+    let mut learner = Learner::new(body.gpu(), body.model().clone().classes(classes), body.size(), seed)?;
+    learner.preprocessing(body.input().clone())?;
+    transplant(body, &learner)?;
+    Ok(learner)
+}
+
+/// A learner with `body`'s weights below the head that `probe` found on its features.
+///
+/// # Errors
+/// If the probe is none of this body's features.
+pub fn probed_head(body: &Learner, probe: &Probe) -> Result<Learner> {
+    let mut learner = new_head(body, probe.bias.data.len(), 0)?;
+    learner.set_head(probe)?;
+    Ok(learner)
+}
+
+/// What `old`'s head makes of `images` with `tuned`'s body below it, which `old` keeps.
+///
+/// # Errors
+/// If the networks differ, or the images are none of the old head's.
+pub fn with_old_head(old: &mut Learner, tuned: &Learner, images: &ImageSet) -> Result<Evaluation> {
+    transplant(tuned, old)?;
+    Ok(old.evaluate(images)?)
+}
