@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo test test-all test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory setup help
+.PHONY: demo lesson test test-all test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -13,6 +13,10 @@ setup:       ## a Vulkan driver, if there is none
 
 demo: setup  ## chapter 0: why transfer learning; writes out/ch0
 	$(CARGO) run --release --example ch0_why_transfer
+
+lesson: setup  ## all nine chapters and their page, out/lesson.html; QUICK=1 for the short form
+	$(CARGO) build --release --examples
+	$(CARGO) run --release --example lesson -- $(if $(QUICK),--quick)
 
 test: setup  ## all tests that CI runs
 	$(CARGO) test --workspace --no-fail-fast

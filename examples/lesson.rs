@@ -1,0 +1,82 @@
+//! Runs all nine chapters, one after the other, and makes one page of what they found.
+//!
+//! Each chapter is a program of its own: one that fails or is stopped costs only its own place on
+//! the page. The page is self-contained: figures, tables and style are inside.
+//!
+//!     make lesson            # or QUICK=1 make lesson for the short form
+//!     cargo run --release --example lesson -- --assemble
+
+use clap::Parser;
+use frostline::lesson::{Error, Result, STATIONS, Station, page};
+use frostline::loader::atomic::write_atomically;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// Runs the nine chapters and writes lesson.html
+#[derive(Parser)]
+struct Flags {
+    /// Folder of the chapters' folders, and of the page
+    #[arg(long, default_value = "out", value_name = "DIR")]
+    out: PathBuf,
+    /// The short form of every chapter
+    #[arg(long)]
+    quick: bool,
+    /// Run only these chapters, with commas between; the others are as they were
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(0..9), value_name = "N")]
+    only: Vec<u8>,
+    /// Run nothing: only make the page from what is there
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    assemble: bool,
+}
+
+fn main() -> ExitCode {
+    match lesson(&Flags::parse()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failed) => {
+            eprintln!("error: {failed} of the chapters failed; the page says which");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The number of chapters that failed.
+fn lesson(flags: &Flags) -> Result<usize> {
+    let mut notes = vec![None; STATIONS.len()];
+    for (number, station) in STATIONS.iter().enumerate() {
+        let wanted = flags.only.is_empty() || flags.only.iter().any(|only| usize::from(*only) == number);
+        if wanted && !flags.assemble {
+            notes[number] = run(number, station, flags).err();
+            notes[number].iter().for_each(|note| eprintln!("chapter {number}: {note}"));
+        }
+    }
+    let fail = |path: &Path, error: std::io::Error| Error::Output { path: path.to_owned(), reason: error.to_string() };
+    std::fs::create_dir_all(&flags.out).map_err(|error| fail(&flags.out, error))?;
+    let path = flags.out.join("lesson.html");
+    let html = page(&flags.out, &notes);
+    write_atomically(&path, |file| file.write_all(html.as_bytes()))?;
+    println!("the lesson is in {}", path.display());
+    Ok(notes.iter().flatten().count())
+}
+
+/// Runs a chapter to its end, or says why not.
+fn run(number: usize, station: &Station, flags: &Flags) -> Result<(), String> {
+    let binary = station.binary;
+    // Cargo puts all examples side by side.
+    let here = std::env::current_exe().map_err(|error| format!("cannot find the other examples: {error}."))?;
+    let program = here.with_file_name(format!("{binary}{}", std::env::consts::EXE_SUFFIX));
+    if !program.exists() {
+        return Err(format!("It is not built; `cargo build --release --example {binary}` does it."));
+    }
+    let mut command = Command::new(program);
+    command.arg("--out").arg(flags.out.join(format!("ch{number}")));
+    // The explorer waits for somebody to play with it; its short form tours the scenarios by itself.
+    if flags.quick || binary == "ch7_explorer" {
+        command.arg("--quick");
+    }
+    let status = command.status().map_err(|error| format!("It could not be started: {error}."))?;
+    if status.success() { Ok(()) } else { Err(format!("Its last run failed ({status}).")) }
+}

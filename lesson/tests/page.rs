@@ -1,0 +1,85 @@
+//! The page from fixtures: what is there is shown and escaped, what is missing is named.
+
+use frostline_lesson::{STATIONS, page};
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn put(out: &Path, number: usize, results: &Value) {
+    let folder = out.join(format!("ch{number}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("results.json"), results.to_string()).unwrap();
+}
+
+fn results() -> Value {
+    json!({
+        "chapter": 3, "title": "t", "claim": "A <claim>", "adapter": "Adapter & Co", "seconds": 12.4,
+        "settings": { "seeds": 5, "quick": true },
+        "claims": [
+            { "claim": "one", "verdict": "holds", "evidence": "1 < 2" },
+            { "claim": "two", "verdict": "does not show here", "evidence": "-" },
+        ],
+        "tables": [{
+            "title": "accuracy \"%\"", "columns": ["<script>alert(1)</script>"],
+            "rows": [{ "name": "a & b", "cells": [{ "mean": 1.0, "std": 2.0, "seeds": 2, "text": "1.0±2.0" }, "x<y", null, 7] }],
+        }],
+        "figures": [{ "file": "curves.png", "caption": "Curves \"quoted\"" }, { "file": "gone.png", "caption": "never drawn" }],
+        "quiz": { "question": "Why?", "answer": "Because <b>" },
+    })
+}
+
+#[test]
+fn a_chapter_is_shown_with_everything_escaped() {
+    let out = tempfile::tempdir().unwrap();
+    put(out.path(), 3, &results());
+    std::fs::write(out.path().join("ch3/curves.png"), b"PNG!").unwrap();
+    let html = page(out.path(), &[]);
+    for part in [
+        "A &lt;claim&gt;",
+        "<span class=\"badge holds\">holds</span>",
+        "<span class=\"badge not\">does not show here</span>",
+        "1 &lt; 2",
+        "&lt;script&gt;alert(1)&lt;/script&gt;",
+        "<th scope=\"row\">a &amp; b</th><td>1.0±2.0</td><td>x&lt;y</td><td>–</td><td>7</td>",
+        // "PNG!" in base 64.
+        "<img alt=\"Curves &quot;quoted&quot;\" src=\"data:image/png;base64,UE5HIQ==\">",
+        "The figure gone.png is missing: never drawn",
+        "Because &lt;b&gt;",
+        "the short form, 5 seeds, 12 s on Adapter &amp; Co",
+    ] {
+        assert!(html.contains(part), "{part} is not in the page");
+    }
+    assert!(!html.contains("<script"));
+    assert_eq!(html.matches("<details>").count(), 1);
+}
+
+#[test]
+fn every_chapter_has_its_text_and_a_missing_one_its_command() {
+    let out = tempfile::tempdir().unwrap();
+    put(out.path(), 0, &results());
+    std::fs::create_dir_all(out.path().join("ch1")).unwrap();
+    std::fs::write(out.path().join("ch1/results.json"), "{ \"claims\": 3 }").unwrap();
+    let html = page(out.path(), &[]);
+    for (number, station) in STATIONS.iter().enumerate() {
+        assert!(html.contains(&format!("<section id=\"ch{number}\">")), "{number}");
+        let words = station.text.split_whitespace().count();
+        assert!((150..=310).contains(&words), "chapter {number} has {words} words");
+        let command = format!("cargo run --release --example {}\n", station.binary);
+        assert_eq!(html.contains(&command), number != 0, "{command}");
+    }
+    assert_eq!(html.matches("has not been run").count(), 7);
+    assert!(html.contains("has results that cannot be understood"));
+    assert_eq!(html.matches("<section").count(), html.matches("</section>").count());
+}
+
+#[test]
+fn a_failed_run_and_a_figure_from_elsewhere_are_told() {
+    let out = tempfile::tempdir().unwrap();
+    std::fs::write(out.path().join("secret.png"), "secret").unwrap();
+    let mut results = results();
+    results["figures"] = json!([{ "file": "../secret.png", "caption": "not ours" }, { "file": "", "caption": "nameless" }]);
+    put(out.path(), 2, &results);
+    let html = page(out.path(), &[None, None, Some("It ended with exit status 3 & more.".to_owned())]);
+    assert!(html.contains("It ended with exit status 3 &amp; more."));
+    assert!(html.contains("The figure ../secret.png is missing"));
+    assert!(!html.contains("data:image"));
+}
