@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-const SETTINGS: Settings = Settings { images: &[8, 16], seeds: 2, steps: 3, batch: 8, lr: 0.02 };
+const SETTINGS: Settings = Settings { images: &[12, 16], seeds: 2, steps: 3, batch: 8, lr: 0.02 };
 const OUTLINE: Outline = Outline { number: 7, title: "a title", claim: "a claim", defaults: SETTINGS, quick: SETTINGS };
 
 fn explorer(flags: &str, port: u16) -> Result<Explorer, Error> {
@@ -249,6 +249,6 @@ fn a_port_in_use_and_images_that_are_not_there_are_named() {
     let Err(error) = explorer("--json", port) else { panic!("port {port} was in use") };
     let text = error.to_string();
     assert!(text.contains(&format!("--port {port}")) && text.contains("--port 0"), "{text}");
-    let Err(error) = explorer("--json --images 8,5000", 0) else { panic!("5000 images") };
+    let Err(error) = explorer("--json --images 12,5000", 0) else { panic!("5000 images") };
     assert!(error.to_string().contains("--images 5000"), "{error}");
 }

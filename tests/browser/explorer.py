@@ -10,6 +10,7 @@ driver is spoken to over WebDriver (https://www.w3.org/TR/webdriver2/), so nothi
 """
 
 import base64
+import functools
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from pathlib import Path
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # The name that WebDriver gives to a reference.
 PATIENCE = float(os.environ.get("PATIENCE", "240"))  # Seconds; a run without a GPU takes some of them.
+print = functools.partial(print, flush=True)
 TAB, SPACE, RIGHT = "\ue004", " ", "\ue014"
 
 
@@ -55,13 +57,17 @@ def line(process, pattern):
 class Browser:
     def __init__(self, driver, chromium, profile):
         self.process = subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, text=True)
-        port = line(self.process, r"on port (\d+)")[1]
+        port = line(self.process, r"successfully on port (\d+)")[1]
         flags = ["--headless=new", "--no-sandbox", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage",
                  "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}"]
         options = {"args": flags, "binary": chromium}
         wish = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}, "browserName": "chrome"}
         base = f"http://127.0.0.1:{port}/session"
-        self.base = f"{base}/{ask(base, {'capabilities': {'alwaysMatch': wish}})['value']['sessionId']}"
+        try:
+            self.base = f"{base}/{ask(base, {'capabilities': {'alwaysMatch': wish}})['value']['sessionId']}"
+        except BaseException:
+            self.process.kill()
+            raise
 
     def post(self, path, **body):
         return ask(f"{self.base}/{path}", body)["value"]
@@ -217,10 +223,10 @@ def main():
         sys.exit("no Chromium or no chromedriver: apt-get install chromium chromium-driver, or name them in CHROMIUM and CHROMEDRIVER")
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.argv[1], "--port", "0", "--no-browser", "--images", "20,100", "--steps", "20", "--out", scratch]
-        explorer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        url = line(explorer, r"(http://127\.0\.0\.1:\d+)")[1]
-        browser = Browser(driver, chromium, f"{scratch}/profile")
+        explorer, browser = subprocess.Popen(command, stdout=subprocess.PIPE, text=True), None
         try:
+            url = line(explorer, r"(http://127\.0\.0\.1:\d+)")[1]
+            browser = Browser(driver, chromium, f"{scratch}/profile")
             browser.width(1280, 900)
             browser.post("url", url=url)
             check_click(browser, url)
@@ -232,7 +238,8 @@ def main():
             severe = [entry["message"] for entry in browser.post("se/log", type="browser") if entry["level"] == "SEVERE"]
             assert all("/run" in message and "400" in message for message in severe), severe
         finally:
-            browser.close()
+            if browser:
+                browser.close()
             explorer.send_signal(signal.SIGINT)
             explorer.stdout.read()
             code = explorer.wait(PATIENCE)

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, Stream};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::future::Future;
@@ -135,12 +135,15 @@ async fn cancel(State(shared): State<Shared>, body: Result<Json<Nothing>, JsonRe
     Ok(Json(json!({ "cancelled": shared.board.cancel() })))
 }
 
-async fn state(State(shared): State<Shared>) -> Json<Value> {
-    Json(whole(&shared.menu, &shared.board.records()))
+/// All there is to know.
+#[derive(Serialize)]
+struct Whole<'a> {
+    menu: &'a Menu,
+    runs: &'a [Record],
 }
 
-fn whole(menu: &Menu, runs: &[Record]) -> Value {
-    json!({ "menu": menu, "runs": runs })
+async fn state(State(Shared { menu, board }): State<Shared>) -> Response {
+    Json(Whole { menu: &menu, runs: &board.records() }).into_response()
 }
 
 /// First `state`, all there is; then a `run` for each change of one.
@@ -156,12 +159,12 @@ async fn events(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<E
             }
         }
         let (runs, receiver) = shared.board.watch();
-        Some((event("state", &whole(&shared.menu, &runs)), (shared, Some(receiver))))
+        Some((event("state", &Whole { menu: &shared.menu, runs: &runs }), (shared, Some(receiver))))
     });
     Sse::new(changes).keep_alive(KeepAlive::default())
 }
 
-fn event(name: &str, value: &impl serde::Serialize) -> Result<Event, Infallible> {
+fn event(name: &str, value: &impl Serialize) -> Result<Event, Infallible> {
     // Numbers, strings and lists always become JSON.
     let text = serde_json::to_string(value).unwrap_or_default();
     Ok(Event::default().event(name).data(text))

@@ -17,10 +17,10 @@ use std::ops::ControlFlow;
 
 /// Test images at the end of a run: they tell accuracies apart to 2 points.
 const TESTED: usize = 600;
-/// Test images during a run.
-const WATCHED: usize = 200;
+/// Test images during a run: fewer, or a short run would be evaluated for longer than it trains.
+const WATCHED: usize = 100;
 /// How often a run is evaluated, and how often its loss is told.
-const EVALUATIONS: u64 = 6;
+const EVALUATIONS: u64 = 5;
 const BUNCHES: u64 = 20;
 
 /// What a training step costs.
