@@ -96,7 +96,9 @@ pub enum Error {
     #[error("the outputs of `{stage}` cannot stand for the images: {reason}. Freeze all up to `{stage}`, or train on the images")]
     NotFrozen { stage: String, reason: String },
     /// Outputs of other weights than the learner has now.
-    #[error("these outputs of `{stage}` were computed with other weights or another normalisation than the learner has now: compute them again")]
+    #[error(
+        "these outputs of `{stage}` were computed with other weights or another normalisation than the learner has now: compute them again"
+    )]
     StaleActivations { stage: String },
     /// Features that do not fit together.
     #[error("the training features have {train} values each and the others {other}: take both at the same stage and grid")]

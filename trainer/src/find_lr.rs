@@ -169,7 +169,15 @@ mod tests {
     #[test]
     fn suggestions_are_where_the_loss_falls() {
         // Flat up to 1e-4, falling to 1e-1, fastest at its end, then rising.
-        let losses = |x: f64| if x < -4.0 { 2.0 + 0.001 * x } else if x < -1.0 { 2.0 - 0.1 * (x + 4.0).powi(2) } else { 3.0 + x };
+        let losses = |x: f64| {
+            if x < -4.0 {
+                2.0 + 0.001 * x
+            } else if x < -1.0 {
+                2.0 - 0.1 * (x + 4.0).powi(2)
+            } else {
+                3.0 + x
+            }
+        };
         let found = curve(losses).suggestions().unwrap();
         assert!(near(found.minimum, -2.0), "{found:?}");
         assert!(near(found.steep, -1.1), "{found:?}");
