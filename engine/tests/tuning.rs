@@ -140,8 +140,12 @@ fn compiled_pipelines_are_kept_and_a_bad_file_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pipelines");
     compile(&path);
-    // Only Vulkan has them.
-    let Ok(kept) = std::fs::read(&path) else { return assert!(cfg!(not(target_os = "linux")), "nothing was kept") };
+    let kept = match std::fs::read(&path) {
+        Ok(kept) => kept,
+        // Only Vulkan has them.
+        Err(_) if cfg!(any(target_vendor = "apple", windows)) => return,
+        Err(error) => panic!("nothing was kept: {error}"),
+    };
     assert!(!kept.is_empty());
     compile(&path);
     for bad in [b"".as_slice(), b"no pipelines at all", &kept[..kept.len() / 2]] {
