@@ -14,7 +14,9 @@
 //!     cargo run --release --example ch4_freezing -- --help
 
 use frostline::lesson::heatmap::{self, HeatMap, Place};
-use frostline::lesson::{self, Cell, Chapter, FreezeDepth, Error, NoFlags, Outline, Result, Run, Seen, Settings, Start, Table, Task, Track};
+use frostline::lesson::{
+    self, Cell, Chapter, Error, FreezeDepth, NoFlags, Outline, Result, Run, Seen, Settings, Start, Table, Task, Track,
+};
 use frostline::lesson::{Verdict, accuracies, fit, gains, ledger, points, profile, runs_bar, spread};
 use frostline::trainer::{FitOptions, Length, ProbeOptions, linear_probe};
 

@@ -19,7 +19,7 @@ use clap::Args;
 use frostline::engine::Optim;
 use frostline::lesson::bars::{self, Bar, Bars};
 use frostline::lesson::figure::draw;
-use frostline::lesson::{self, Cell, Chapter, FreezeDepth, Error, Outline, Result, Settings, Start, Table, Track, Verdict};
+use frostline::lesson::{self, Cell, Chapter, Error, FreezeDepth, Outline, Result, Settings, Start, Table, Track, Verdict};
 use frostline::lesson::{points, range_test, runs_bar, sgd};
 use frostline::loader::ImageSet;
 use frostline::trainer::{self, FitOptions, Learner, LrRange, LrSuggestions, Spread, StageUpdate};
