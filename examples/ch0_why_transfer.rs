@@ -14,10 +14,10 @@
 
 use frostline::lesson::figure::{Curve, Panel, draw};
 use frostline::lesson::{self, Cell, Chapter, NoFlags, Outline, Result, Run, Settings, Start, Table, Track, Verdict};
-use frostline::lesson::{accuracies, fit, gains, photo_body, runs_bar, sgd, spread};
+use frostline::lesson::{accuracies, fit, gains, mean, photo_body, runs_bar, sgd, signed, spread};
 use frostline::loader::{Preprocessing, stratified_subset};
 use frostline::models::Model;
-use frostline::trainer::{FitOptions, Learner, ProbeOptions, Spread, linear_probe};
+use frostline::trainer::{FitOptions, Learner, ProbeOptions, linear_probe};
 use serde_json::json;
 
 const OUTLINE: Outline = Outline {
@@ -46,7 +46,7 @@ fn main() -> std::process::ExitCode {
         let chances = [track.similar.chance(), 100.0 / 6.0];
         for ((name, runs), chance) in [(track.similar.name.as_str(), &resnet), ("photos", &photos)].into_iter().zip(chances) {
             for (n, [scratch, pretrained]) in runs {
-                let gain = Spread::of(&gains(pretrained, scratch)).map_or(Cell::Empty, |gain| format!("{:+.1}", gain.mean).into());
+                let gain = signed(&gains(pretrained, scratch)).into();
                 let cells = [Cell::spread(&accuracies(scratch)), Cell::spread(&accuracies(pretrained)), gain, Cell::Number(chance, 0)];
                 table.row(format!("{name}, {n} images"), cells);
             }
@@ -121,14 +121,14 @@ fn photo_track(chapter: &Chapter) -> Result<Runs> {
 }
 
 fn judge(chapter: &mut Chapter, resnet: &Runs, photos: &Runs) {
-    for (name, runs) in [("clothes", resnet), ("photos", photos)] {
+    for (name, runs) in [("resnet", resnet), ("photos", photos)] {
         let all: Vec<f64> = runs.iter().flat_map(|(_, [scratch, pretrained])| gains(pretrained, scratch)).collect();
-        let each: Vec<String> = runs.iter().map(|(n, [s, p])| format!("{:+.1} at {n}", spread(p).mean - spread(s).mean)).collect();
-        chapter.claim(
-            format!("Pretrained weights generalise better ({name})"),
-            Verdict::of(&all),
-            format!("gain in points: {}", each.join(", ")),
-        );
+        let each: Vec<String> = runs.iter().map(|(n, [s, p])| format!("{:+.1} at {n}", mean(&gains(p, s)))).collect();
+        let evidence = format!("gain in points: {}", each.join(", "));
+        chapter.claim(format!("Pretrained weights generalise better ({name} track)"), Verdict::of(&all), evidence);
+        let cell = |runs| Cell::spread(&accuracies(runs));
+        let rows = runs.iter().map(|(n, [s, p])| json!({ "images": n, "scratch": cell(s), "pretrained": cell(p) }));
+        chapter.keep(name, rows.collect());
     }
     let Some((n, [scratch, pretrained])) = resnet.first() else { return };
     // Training accuracy of the last ten steps against the test: what overfitting means.
@@ -138,8 +138,8 @@ fn judge(chapter: &mut Chapter, resnet: &Runs, photos: &Runs) {
         runs.iter().map(|run| 100.0 * (last(run) - run.accuracy)).collect()
     };
     let wider: Vec<f64> = gap(scratch).iter().zip(gap(pretrained)).map(|(s, p)| s - p).collect();
-    let gaps = [gap(scratch), gap(pretrained)].map(|gaps| Spread::of(&gaps).map_or(String::new(), |gap| gap.to_string()));
-    let evidence = format!("training less test accuracy with {n} images: {} points from scratch, {} pretrained", gaps[0], gaps[1]);
+    let [wide, narrow] = [scratch, pretrained].map(|runs| Cell::spread(&gap(runs)));
+    let evidence = format!("training less test accuracy with {n} images: {wide} points from scratch, {narrow} pretrained");
     chapter.claim("From scratch, few images are overfitted more", Verdict::of(&wider), evidence);
 
     let best = |run: &Run| run.curve.iter().map(|point| point.accuracy).fold(0.0, f64::max);
@@ -148,21 +148,17 @@ fn judge(chapter: &mut Chapter, resnet: &Runs, photos: &Runs) {
         scratch.iter().zip(pretrained).filter_map(|(s, p)| Some((reach(s, best(s))?, reach(p, best(s))))).collect();
     // Who never gets there is no faster than the whole run of the other.
     let saved: Vec<f64> = times.iter().map(|(s, p)| s - p.unwrap_or(*s)).collect();
-    let mean = |values: Vec<f64>| Spread::of(&values).map_or(f64::NAN, |spread| spread.mean);
-    let (slow, fast) = (mean(times.iter().map(|t| t.0).collect()), mean(times.iter().filter_map(|t| t.1).collect()));
+    let [slow, fast] =
+        [times.iter().map(|t| t.0).collect(), times.iter().filter_map(|t| t.1).collect()].map(|times: Vec<f64>| mean(&times));
     let reached = times.iter().filter(|t| t.1.is_some()).count();
     let evidence =
         format!("the scratch net's best test accuracy takes it {slow:.2} s; pretrained {fast:.2} s in {reached} of {} runs", times.len());
     chapter.claim("Starting pretrained converges faster", Verdict::of(&saved), evidence);
-    let gain = spread(pretrained).mean - spread(scratch).mean;
-    chapter.quiz(
-        format!("With {n} images, what do pretrained weights gain, and what does it cost?"),
-        format!("In this run {gain:+.1} points, and the kernels of the frozen layers' gradients were never dispatched."),
+    let answer = format!(
+        "In this run {:+.1} points, and the frozen layers' gradient kernels were never dispatched.",
+        mean(&gains(pretrained, scratch))
     );
-    let report = |n: usize, [s, p]: &[Vec<Run>; 2]| json!({ "images": n, "scratch": Cell::spread(&accuracies(s)), "pretrained": Cell::spread(&accuracies(p)) });
-    let part = |runs: &Runs| json!(runs.iter().map(|(n, pair)| report(*n, pair)).collect::<Vec<_>>());
-    chapter.keep("resnet", part(resnet));
-    chapter.keep("photos", part(photos));
+    chapter.quiz(format!("With {n} images, what do pretrained weights gain, and what does it cost?"), answer);
 }
 
 fn figure(chapter: &mut Chapter, task: &str, resnet: &Runs, photos: &Runs) -> Result<()> {
