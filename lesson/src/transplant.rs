@@ -36,6 +36,8 @@ fn copy(from: &Learner, to: &Learner, chosen: impl Fn(&str) -> bool) -> Result<(
 pub fn new_head(body: &Learner, classes: usize, seed: u64) -> Result<Learner> {
     let mut learner = Learner::new(body.gpu(), body.model().clone().classes(classes), body.size(), seed)?;
     learner.preprocessing(body.input().clone())?;
+    // As in `photo_body`: some tens of photos shall not be filled up to 64 or 128.
+    learner.evaluation_batch(21);
     transplant(body, &learner)?;
     Ok(learner)
 }

@@ -21,6 +21,8 @@ pub struct Approach {
     pub batch_norm: BatchNormMode,
     /// Whether the head is first trained alone, on features, and not drawn at random.
     pub head_first: bool,
+    /// Its rate in units of the flags' rate.
+    pub rate: f32,
 }
 
 /// What the runs of one approach came to, one for each seed.
@@ -47,13 +49,14 @@ impl Approach {
         Ok(learner)
     }
 
-    /// Fine-tunes on `n` images at `rate`, once for each of the flags' seeds.
+    /// Fine-tunes on `n` images, `factor` times the approach's rate, once for each of the flags' seeds.
     ///
     /// # Errors
     /// As [`fit`].
-    pub fn tune(&self, chapter: &Chapter, track: &Track, n: usize, rate: f32) -> Result<Tuned> {
-        // Runs that share their test images differ by less than 300 images alone would tell.
-        let count = if chapter.flags.quick { 100 } else { 300 };
+    pub fn tune(&self, chapter: &Chapter, track: &Track, n: usize, factor: f32) -> Result<Tuned> {
+        // Runs that share their test images differ by less than so few images alone would tell.
+        let count = if chapter.flags.quick { 100 } else { 240 };
+        let rate = chapter.flags.lr * self.rate * factor;
         let tests = track.similar.some_tests(count)?;
         let source = track.source.as_ref().map(|source| some(source, count * 2 / 3)).transpose()?;
         let moved = shifted(&tests, tests.width / 7);

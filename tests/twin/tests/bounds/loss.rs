@@ -73,11 +73,13 @@ fn f32_margin(logits: &Array, labels: &[u32], margin: f32, divisor: usize) -> (f
     let (mut loss, mut dx) = (0f32, vec![0f32; rows * classes]);
     for (row, &label) in labels.iter().enumerate() {
         let label = row * classes + label as usize;
-        for i in (row * classes..(row + 1) * classes).filter(|&i| i != label && margin - x[label] + x[i] > 0.0) {
+        let violations = (row * classes..(row + 1) * classes).filter(|&i| i != label && margin - x[label] + x[i] > 0.0);
+        for i in violations.clone() {
             loss += (margin - x[label] + x[i]) / (divisor * rows) as f32;
-            dx[i] += 1.0 / (divisor * rows) as f32;
-            dx[label] -= 1.0 / (divisor * rows) as f32;
+            dx[i] = 1.0 / (divisor * rows) as f32;
         }
+        // Counted: a running sum of a thousand equal fractions is no longer their number times one.
+        dx[label] = -(violations.count() as f32) / (divisor * rows) as f32;
     }
     (loss, dx)
 }
