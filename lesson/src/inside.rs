@@ -9,6 +9,7 @@ use crate::grid::{self, Grid, Row, Tile, heat, picture};
 use frostline_loader::ImageSet;
 use frostline_trainer::{Learner, Map, Unit};
 use image::{Rgb, RgbImage};
+use std::ops::Range;
 
 /// Pictures in a row.
 const COLUMNS: usize = 8;
@@ -142,16 +143,17 @@ fn patches(learner: &mut Learner, set: &ImageSet, stage: &str, peaks: &Peaks, [c
             let part = frame(&weights, set.width);
             patches.sides.push(((part[0].len() * part[1].len()) as f64).sqrt());
             tiles.push(Tile::new(&set.classes[set.labels[*image] as usize], crop(&picture(set, *image), &part)));
-            tiles.push(Tile::new("its pixels", crop(&heat(&weights, set.width, [0.0, brightest(&weights)]), &part)));
+            tiles.push(Tile::new("its pixels", crop(&heat(&weights, set.width, [0.0, brightest(&weights, set.width, &part)]), &part)));
         }
         patches.rows.push(Row { label: format!("{stage}\nchannel {}", units[0].1.channel), tiles });
     }
     Ok(patches)
 }
 
-/// What one value of a hundred is above: a single bright pixel would leave the rest in the dark.
-fn brightest(values: &[f32]) -> f32 {
-    let mut sorted = values.to_vec();
+/// What one value of a hundred in the box `[columns, rows]` is above: a single bright pixel would leave
+/// the rest in the dark.
+fn brightest(values: &[f32], width: usize, [columns, rows]: &[Range<usize>; 2]) -> f32 {
+    let mut sorted: Vec<f32> = rows.clone().flat_map(|y| &values[y * width..][columns.clone()]).copied().collect();
     sorted.sort_by(f32::total_cmp);
     sorted.get(sorted.len() * 99 / 100).copied().unwrap_or(0.0).max(f32::MIN_POSITIVE)
 }
