@@ -10,7 +10,7 @@
 //! - **Purity**: of the five photos that excite a channel most, how many are of the same kind?
 //! - **Linear probes**: a softmax head on what each stage gives, for photos (like ImageNet), clothes
 //!   and digits (unlike it). Each image runs through the network once.
-//! - **Similarity**: ResNets trained from scratch on disjoint classes, compared stage by stage on
+//! - **Similarity**: ResNet-10s trained from scratch on disjoint classes, compared stage by stage on
 //!   the same images by linear CKA; two that learned the same classes are the yardstick.
 //!
 //!     cargo run --release --example ch1_feature_hierarchy -- --help
@@ -19,21 +19,20 @@ use clap::Args;
 use frostline::lesson::figure::{Panel, draw};
 use frostline::lesson::{self, ByStage, Cell, Chapter, Depth, Error, FASHION_MEAN, FASHION_STD, Outline, Result, Settings, Table};
 use frostline::lesson::{
-    Track, Verdict, cka::Gram, excite, excite::Peaks, fit, in_colour, inside, photo_body, photos, probe_by_depth, runs_bar,
+    Track, Verdict, cka::Gram, excite, excite::Peaks, in_colour, inside, photo_body, photos, probe_by_depth, runs_bar,
 };
 use frostline::loader::{ImageSet, stratified_split, stratified_subset};
 use frostline::models::Model;
 use frostline::trainer::{Learner, Spread};
+use std::ops::ControlFlow;
 
 const OUTLINE: Outline = Outline {
     number: 1,
     title: "from general to specific",
     claim: "Features go from general to specific with depth: what the last layers see depends on the classes that a network was trained on.",
-    defaults: Settings { images: &[50], seeds: 5, steps: 60, batch: 32, lr: 0.05 },
+    defaults: Settings { images: &[50], seeds: 3, steps: 60, batch: 32, lr: 0.05 },
     quick: Settings { images: &[50], seeds: 1, steps: 20, batch: 32, lr: 0.05 },
 };
-/// Of each set this many images are used: some train a probe, the rest tests it.
-const PROBED: usize = 400;
 /// Photos that count as those which excite a channel most.
 const BEST: usize = 5;
 
@@ -56,7 +55,7 @@ fn main() -> std::process::ExitCode {
 
 /// Filters, maps, patches; and how pure the best photos of a channel are.
 fn look(chapter: &mut Chapter, photo: usize) -> Result<Panel> {
-    let mut body = photo_body(chapter, 128)?;
+    let mut body = photo_body(chapter, if chapter.flags.quick { 64 } else { 128 })?;
     let (set, depth) = (photos(chapter, body.input())?, Depth::of(&body));
     if photo >= set.len() {
         return Err(Error::Flags(format!("--photo {photo}: there are {} photos, counted from 0", set.len())));
@@ -78,14 +77,17 @@ fn look(chapter: &mut Chapter, photo: usize) -> Result<Panel> {
     let rise = minus(&purity[purity.len() - 1], &purity[0]);
     let evidence = format!("{:.1} points more pairs of one kind at the end than at the first stage", mean(&rise));
     chapter.claim("Deep channels answer to kinds of things more than early ones", Verdict::of(&rise), evidence);
+    let top = 20.0 * (purity.iter().map(|values| mean(values)).fold(0.0, f64::max) / 15.0).ceil();
     let curves = vec![depth.curve("best five photos", 1, &purity), depth.curve("photos at random", 4, &vec![chance; purity.len()])];
-    Ok(depth.panel("the photos that excite a channel most", "pairs of one kind, %", (0.0, 100.0), curves))
+    Ok(depth.panel("the photos that excite a channel most", "pairs of one kind, %", (0.0, top), curves))
 }
 
 /// Linear probes by depth: on the network for photos, and on the track's own network of small images.
 fn probes(chapter: &mut Chapter, track: &Track) -> Result<Vec<Panel>> {
-    let mut body = photo_body(chapter, 96)?;
-    let colour = |sheet: &str| in_colour(&some_of(&chapter.assets.sheet(sheet)?, PROBED)?, 96);
+    // Of each set this many images are used: some train a probe, the rest tests it.
+    let (side, images) = if chapter.flags.quick { (64, 150) } else { (96, 300) };
+    let mut body = photo_body(chapter, side)?;
+    let colour = |sheet: &str| in_colour(&some_of(&chapter.assets.sheet(sheet)?, images)?, side);
     let sets = [("photos", photos(chapter, body.input())?), ("clothes", colour("fashion_test")?), ("digits", colour("digits_test")?)];
     let (depth, found, panel) = probe_by_depth(chapter, &mut body, &sets)?;
     let (middle, last) = (depth.two_thirds(), depth.stages.len() - 1);
@@ -106,8 +108,8 @@ fn probes(chapter: &mut Chapter, track: &Track) -> Result<Vec<Panel>> {
     );
     let mut panels = vec![panel];
     if let (Some(source), "resnet10") = (&track.source, chapter.flags.model.as_str()) {
-        let similar = (track.similar.name.as_str(), some_of(&track.similar.test, PROBED)?);
-        let sets = [("its own classes", some_of(source, PROBED)?), similar, ("digits", some_of(&track.different.test, PROBED)?)];
+        let similar = (track.similar.name.as_str(), some_of(&track.similar.test, images)?);
+        let sets = [("its own classes", some_of(source, images)?), similar, ("digits", some_of(&track.different.test, images)?)];
         panels.push(probe_by_depth(chapter, &mut track.pretrained()?, &sets)?.2);
     }
     Ok(panels)
@@ -125,14 +127,17 @@ fn similarity(chapter: &mut Chapter) -> Result<Panel> {
     let bar = runs_bar("networks to compare", 3 * seeds + 1);
     // One more network on the first task: each is compared with the next.
     let mut networks: [Vec<Vec<Gram>>; 3] = Default::default();
-    let mut depth = None;
-    for (task, seed) in (0..=seeds).flat_map(|seed| (0..3).map(move |task| (task, seed))).filter(|&(task, seed)| task == 0 || seed < seeds)
-    {
+    let (mut depth, mut known) = (None, vec![]);
+    let runs = (0..=seeds).flat_map(|seed| [0, 1, 2].map(|task| (task, seed)));
+    for (task, seed) in runs.filter(|&(task, seed)| task == 0 || seed < seeds) {
+        // Every network starts from weights of its own: a common start would make them alike.
+        let seed = 3 * seed + task as u64;
         let model = Model::new("resnet10")?.in_channels(1).classes(tasks[task].classes.len());
         let mut learner = Learner::new(&chapter.gpu, model, 28, seed)?;
         learner.normalization(&[FASHION_MEAN], &[FASHION_STD])?;
         let options = chapter.flags.fit_options(tasks[task].len(), seed);
-        fit(&mut learner, &tasks[task], &tasks[task], &options, "a network to compare")?;
+        let records = learner.fit(&tasks[task], &options, |_| ControlFlow::Continue(()))?.records;
+        known.extend(records.iter().rev().take(10).map(|record| 100.0 * f64::from(record.accuracy)));
         let depth = depth.get_or_insert(Depth::of(&learner));
         networks[task].push(Gram::by_depth(&mut learner, &seen, &depth.stages)?);
         bar.inc(1);
@@ -140,7 +145,7 @@ fn similarity(chapter: &mut Chapter) -> Result<Panel> {
     bar.finish_and_clear();
     let Some(depth) = depth else { return Err(Error::Flags("--seeds: at least one".to_owned())) };
     let alike = |a: &[Vec<Gram>], b: &[Vec<Gram>]| -> ByStage {
-        (0..depth.stages.len()).map(|stage| a.iter().zip(b).map(|(a, b)| a[stage].cka(&b[stage])).collect()).collect()
+        (0..depth.stages.len()).map(|stage| a.iter().zip(b).map(|(a, b)| 100.0 * a[stage].cka(&b[stage])).collect()).collect()
     };
     let [own, rest, digits] = &networks;
     let pairs = [
@@ -149,27 +154,29 @@ fn similarity(chapter: &mut Chapter) -> Result<Panel> {
         ("clothes and digits", alike(own, digits)),
     ];
     let mut table = Table::new(
-        "linear CKA of two ResNet-10 trained from scratch, on 240 images of clothes (1: alike)",
+        "linear CKA in % of two ResNet-10 trained from scratch, on 240 images of clothes (100: alike)",
         &pairs.each_ref().map(|pair| pair.0),
     );
     for (i, stage) in depth.stages.iter().enumerate() {
-        table.row(stage, pairs.iter().map(|(_, values)| Cell::Number(mean(&values[i]), 2)));
+        table.row(stage, pairs.iter().map(|(_, values)| Cell::spread(&values[i])));
     }
     chapter.table(table);
     let last = depth.stages.len() - 1;
     let fall = |values: &ByStage| minus(&values[0], &values[last]);
     let [same, other, far] = pairs.each_ref().map(|(_, values)| fall(values));
     let evidence = format!(
-        "CKA falls by {:.2} (other clothes) and {:.2} (digits) from stem to end; by {:.2} with the same classes",
+        "CKA falls by {:.0} points (other clothes) and {:.0} (digits) from stem to end, by {:.0} with the same classes; \
+         in their last ten steps the networks recognise {:.0}% of their images",
         mean(&other),
         mean(&far),
-        mean(&same)
+        mean(&same),
+        mean(&known)
     );
     chapter.claim("Networks for other classes are less alike the deeper one looks", Verdict::of(&other).and(Verdict::of(&far)), &evidence);
     let more = Verdict::of(&minus(&other, &same)).and(Verdict::of(&minus(&far, &same)));
     chapter.claim("And that is because of the classes: with the same ones they stay more alike", more, evidence);
-    let curves = pairs.iter().zip([2, 0, 1]).map(|((name, values), color)| depth.curve(*name, color, values)).collect();
-    Ok(depth.panel("two networks from scratch: how alike?", "linear CKA", (0.0, 1.0), curves))
+    let curves = pairs.iter().zip([4, 1, 2]).map(|((name, values), color)| depth.curve(*name, color, values)).collect();
+    Ok(depth.panel("two networks from scratch: how alike?", "linear CKA, %", (0.0, 100.0), curves))
 }
 
 fn some_of(set: &ImageSet, n: usize) -> Result<ImageSet> {

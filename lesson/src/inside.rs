@@ -9,6 +9,7 @@ use crate::grid::{self, Grid, Row, Tile, heat, picture};
 use frostline_loader::ImageSet;
 use frostline_trainer::{Learner, Map, Unit};
 use image::{Rgb, RgbImage};
+use std::ops::Range;
 
 /// Pictures in a row.
 const COLUMNS: usize = 8;
@@ -17,7 +18,7 @@ const COLUMNS: usize = 8;
 pub struct Seen {
     /// For every stage, the peaks of its channels in all images.
     pub peaks: Vec<Peaks>,
-    /// For every stage, the sides in pixels of the parts of images that excite its channels.
+    /// For every other stage, the sides in pixels of the parts of images that excite its channels.
     pub sides: Vec<Vec<f64>>,
 }
 
@@ -50,14 +51,21 @@ pub fn draw(chapter: &mut Chapter, learner: &mut Learner, set: &ImageSet, depth:
 
     let (mut rows, mut sides) = (vec![], vec![]);
     for (i, stage) in depth.stages.iter().enumerate() {
-        let patches = patches(learner, set, stage, &peaks[i], [2, 4])?;
-        // Every other stage is drawn, or the picture would be long.
-        rows.extend(if i % 2 == 0 { patches.rows } else { vec![] });
+        // Every other stage will do, or the picture would be long.
+        let patches = if i % 2 == 0 { patches(learner, set, stage, &peaks[i], [2, 4])? } else { Patches::default() };
+        rows.extend(patches.rows);
         sides.push(patches.sides);
     }
     let note = "Of the four photos that excite a channel most: the part with nine tenths of the gradient along either axis, enlarged,\n\
                 and beside it how much each pixel there counts: the sum of |gradient| over its colours.";
-    show("patches.png", format!("What excites channels of {}, and with which pixels", depth.network), note, 84, rows, Some(["0", "most"]))?;
+    show(
+        "patches.png",
+        format!("What excites channels of {}, and with which pixels", depth.network),
+        note,
+        84,
+        rows,
+        Some(["0", "the hundredth that counts most"]),
+    )?;
     Ok(Seen { peaks, sides })
 }
 
@@ -102,6 +110,7 @@ fn maps(stage: &str, map: Map<'_>) -> Row {
 }
 
 /// What excites some channels of a stage, and how much of an image they look at.
+#[derive(Default)]
 struct Patches {
     /// A row a channel: of each of its best images the part that it looks at, and in it the pixels
     /// that count.
@@ -111,31 +120,40 @@ struct Patches {
 }
 
 /// The `channels` channels of `stage` whose best images stand out most, on their `best` best images.
+/// Channels that are saturated there (relu6 ends at 6) have no gradient and are passed over.
 ///
 /// # Errors
 /// As [`Learner::input_gradients`].
 fn patches(learner: &mut Learner, set: &ImageSet, stage: &str, peaks: &Peaks, [channels, best]: [usize; 2]) -> Result<Patches> {
     let all: Vec<usize> = (0..set.len()).collect();
-    let chosen = peaks.standing_out(channels, best);
+    let chosen = peaks.standing_out(2 * channels, best);
     let of = |&channel: &usize| -> Vec<(usize, Unit)> {
         peaks.best(channel, &all, best).into_iter().map(|image| (image, peaks.images[image][channel].1)).collect()
     };
     let units: Vec<(usize, Unit)> = chosen.iter().flat_map(of).collect();
     let gradients = learner.input_gradients(set, stage, &units)?;
     let mut patches = Patches { rows: vec![], sides: vec![] };
-    for ((image, unit), gradient) in units.iter().zip(&gradients) {
-        let weights = weight_of_pixels(gradient, set.channels);
-        let part = frame(&weights, set.width);
-        let highest = weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-        patches.sides.push(((part[0].len() * part[1].len()) as f64).sqrt());
-        if patches.rows.last().is_none_or(|row| row.tiles.len() >= 2 * best) {
-            patches.rows.push(Row { label: format!("{stage}\nchannel {}", unit.channel), tiles: vec![] });
+    for (units, gradients) in units.chunks(best.max(1)).zip(gradients.chunks(best.max(1))) {
+        if patches.rows.len() == channels || gradients.iter().any(|gradient| gradient.iter().all(|&value| value == 0.0)) {
+            continue;
         }
-        if let Some(row) = patches.rows.last_mut() {
-            let kind = &set.classes[set.labels[*image] as usize];
-            row.tiles.push(Tile::new(kind, crop(&picture(set, *image), &part)));
-            row.tiles.push(Tile::new("its pixels", crop(&heat(&weights, set.width, [0.0, highest]), &part)));
+        let mut tiles = vec![];
+        for ((image, _), gradient) in units.iter().zip(gradients) {
+            let weights = weight_of_pixels(gradient, set.channels);
+            let part = frame(&weights, set.width);
+            patches.sides.push(((part[0].len() * part[1].len()) as f64).sqrt());
+            tiles.push(Tile::new(&set.classes[set.labels[*image] as usize], crop(&picture(set, *image), &part)));
+            tiles.push(Tile::new("its pixels", crop(&heat(&weights, set.width, [0.0, brightest(&weights, set.width, &part)]), &part)));
         }
+        patches.rows.push(Row { label: format!("{stage}\nchannel {}", units[0].1.channel), tiles });
     }
     Ok(patches)
+}
+
+/// What one value of a hundred in the box `[columns, rows]` is above: a single bright pixel would leave
+/// the rest in the dark.
+fn brightest(values: &[f32], width: usize, [columns, rows]: &[Range<usize>; 2]) -> f32 {
+    let mut sorted: Vec<f32> = rows.clone().flat_map(|y| &values[y * width..][columns.clone()]).copied().collect();
+    sorted.sort_by(f32::total_cmp);
+    sorted.get(sorted.len() * 99 / 100).copied().unwrap_or(0.0).max(f32::MIN_POSITIVE)
 }
