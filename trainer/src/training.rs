@@ -35,6 +35,7 @@ pub(crate) struct Rows<'a> {
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
     pub fill: &'a dyn Fn(&[usize], BatchState, &mut Vec<f32>) -> Result<()>,
     /// What is done to each of these rows on the device, if something is.
+    #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
     pub transforms: &'a dyn Fn(&[usize], BatchState) -> Option<Vec<Transform>>,
 }
 
