@@ -71,7 +71,7 @@ fn measure(chapter: &Chapter, track: &Track, task: &Task, kind: &str, sizes: [us
         FitOptions { length, ..options }
     };
     let test = task.some_tests(if flags.quick { 100 } else { 300 })?;
-    let bar = runs_bar(&task.name, (depths.len() as u64 + 1) * (seeds[0] + seeds[1]));
+    let bar = runs_bar(&task.name, depths.len() as u64 * (seeds[0] + seeds[1]));
     let task = &Task { pool: task.draw((4 * sizes[1]).min(task.pool.len()), 0)?, ..task.clone() };
     // From the image up: what a stage gives is computed from what the one before gave.
     let (mut pool, mut tests) = (Seen::Images(task.pool.clone()), Seen::Images(test.clone()));
@@ -104,7 +104,6 @@ fn measure(chapter: &Chapter, track: &Track, task: &Task, kind: &str, sizes: [us
                 let options = ProbeOptions { seed, batch: Some(quadrant.images.min(64)), ..ProbeOptions::default() };
                 found.push(100.0 * linear_probe(&chapter.gpu, &features.0, &features.1, &options)?.test.accuracy);
             }
-            bar.inc(1);
         }
     }
     bar.finish_and_clear();
