@@ -14,18 +14,16 @@
 //!     cargo run --release --example ch4_freezing -- --help
 
 use frostline::lesson::heatmap::{self, HeatMap, Place};
-use frostline::lesson::{
-    self, Cell, Chapter, Error, FreezeDepth, NoFlags, Outline, Result, Run, Seen, Settings, Start, Table, Task, Track,
-};
-use frostline::lesson::{Verdict, accuracies, fit, gains, ledger, points, profile, runs_bar, spread};
+use frostline::lesson::{self, Cell, Chapter, Error, FreezeDepth, NoFlags, Outline, Result, Run, Seen, Settings, Start, Table, Task};
+use frostline::lesson::{Track, Verdict, accuracies, fit, gains, ledger, points, profile, runs_bar, spread};
 use frostline::trainer::{FitOptions, Length, ProbeOptions, linear_probe};
 
 const OUTLINE: Outline = Outline {
     number: 4,
     title: "how much to freeze?",
     claim: "The number of images and their likeness to what the network knows decide how much of it to freeze.",
-    defaults: Settings { images: &[50, 1000], seeds: 5, steps: 60, batch: 16, lr: 0.02 },
-    quick: Settings { images: &[20, 200], seeds: 1, steps: 10, batch: 16, lr: 0.02 },
+    defaults: Settings { images: &[50, 1000], seeds: 5, steps: 32, batch: 16, lr: 0.05 },
+    quick: Settings { images: &[20, 100], seeds: 1, steps: 5, batch: 16, lr: 0.05 },
 };
 
 /// One cell of the 2 × 2 grid.
@@ -66,14 +64,15 @@ fn measure(chapter: &Chapter, track: &Track, task: &Task, kind: &str, sizes: [us
         Quadrant { name, images, runs: vec![vec![]; depths.len()], ..Quadrant::default() }
     };
     let mut grid: Vec<Quadrant> = ["small", "large"].iter().zip(sizes).map(quadrant).collect();
-    let seeds = [flags.seeds, flags.seeds.div_ceil(2)];
+    let seeds = [flags.seeds, (flags.seeds / 2).max(1)];
     let options = |large: usize, seed| {
         let options = flags.fit_options(sizes[large], seed);
         let length = if let Length::Steps(steps) = options.length { Length::Steps(steps << large) } else { options.length };
         FitOptions { length, ..options }
     };
-    let test = task.some_tests(600)?;
-    let bar = runs_bar(&task.name, (depths.len() as u64 + 1) * (seeds[0] + seeds[1]));
+    let test = task.some_tests(if flags.quick { 100 } else { 300 })?;
+    let bar = runs_bar(&task.name, depths.len() as u64 * (seeds[0] + seeds[1]));
+    let task = &Task { pool: task.draw((4 * sizes[1]).min(task.pool.len()), 0)?, ..task.clone() };
     // From the image up: what a stage gives is computed from what the one before gave.
     let (mut pool, mut tests) = (Seen::Images(task.pool.clone()), Seen::Images(test.clone()));
     for (place, depth) in depths.iter().enumerate().rev() {
@@ -105,7 +104,6 @@ fn measure(chapter: &Chapter, track: &Track, task: &Task, kind: &str, sizes: [us
                 let options = ProbeOptions { seed, batch: Some(quadrant.images.min(64)), ..ProbeOptions::default() };
                 found.push(100.0 * linear_probe(&chapter.gpu, &features.0, &features.1, &options)?.test.accuracy);
             }
-            bar.inc(1);
         }
     }
     bar.finish_and_clear();
@@ -118,8 +116,7 @@ fn probed(track: &Track) -> [String; 2] {
     [body[body.len() / 2].clone(), body[body.len() - 1].clone()]
 }
 
-/// The depths that the lesson advises. Small and similar: the head, or a part; small and different:
-/// from earlier layers on; large: everything.
+/// The lesson's advice: the head or a part; small and different: earlier layers on; large: everything.
 fn advised(quadrant: usize, depths: &[FreezeDepth]) -> Vec<usize> {
     match quadrant {
         0 => vec![0, 1],
@@ -140,9 +137,9 @@ fn tables(chapter: &mut Chapter, track: &Track, depths: &[FreezeDepth], grid: &[
     }
     chapter.table(table);
     let times = |place: usize| grid.iter().flat_map(|quadrant| quadrant.runs[place].iter().map(Run::step_milliseconds)).collect();
-    let times: Vec<Vec<f64>> = (0..depths.len()).map(times).collect();
-    let mut learner = track.learner(&track.similar, Start::Pretrained, 0)?;
-    chapter.table(ledger(&mut learner, depths, &chapter.flags.fit_options(usize::MAX, 0), &times)?);
+    let times: Vec<_> = (0..depths.len()).map(times).collect();
+    let (mut learner, options) = (track.learner(&track.similar, Start::Pretrained, 0)?, chapter.flags.fit_options(usize::MAX, 0));
+    chapter.table(ledger(&mut learner, depths, &options, &times)?);
     Ok(())
 }
 
@@ -175,8 +172,7 @@ fn judge(chapter: &mut Chapter, track: &Track, depths: &[FreezeDepth], grid: &[Q
         let place = best(quadrant, (0..=last).collect());
         format!("{} images: {}, {:.1}%", quadrant.name, depths[place].label, spread(&quadrant.runs[place]).mean)
     };
-    let answers: Vec<String> = grid.iter().map(answer).collect();
-    chapter.quiz("How much of the network should train?", answers.join("; "));
+    chapter.quiz("How much of the network should train?", grid.iter().map(answer).collect::<Vec<_>>().join("; "));
 }
 
 fn draw_grid(chapter: &mut Chapter, depths: &[FreezeDepth], grid: &[Quadrant]) -> Result<()> {

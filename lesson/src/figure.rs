@@ -153,7 +153,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> DrawResult {
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(emptiest_corner(panel, scale, (low, high)))
         .background_style(WHITE.mix(0.85))
         .border_style(BLACK.mix(0.2))
         .label_font(("sans-serif", 13))
@@ -161,9 +161,45 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> DrawResult {
     Ok(())
 }
 
+/// The corner for the legend: the one that fewest points of curves lie in, and of equals the lower
+/// right, where curves that rise leave room.
+fn emptiest_corner(panel: &Panel, scale: impl Fn(f64) -> f64, (low, high): (f64, f64)) -> SeriesLabelPosition {
+    let (bottom, top) = panel.range;
+    let points = || panel.curves.iter().flat_map(|curve| &curve.points);
+    let count = |right: bool, upper: bool| {
+        let inside = |&&(x, y, _): &&(f64, f64, f64)| {
+            let (x, y) = ((scale(x) - low) / (high - low).max(1e-9), (y - bottom) / (top - bottom).max(1e-9));
+            (if right { 1.0 - x } else { x }) < 0.45 && (if upper { 1.0 - y } else { y }) < 0.4
+        };
+        points().filter(inside).count()
+    };
+    let corners = [
+        (count(true, false), SeriesLabelPosition::LowerRight),
+        (count(false, false), SeriesLabelPosition::LowerLeft),
+        (count(true, true), SeriesLabelPosition::UpperRight),
+        (count(false, true), SeriesLabelPosition::UpperLeft),
+    ];
+    let emptiest = corners.into_iter().min_by_key(|(count, _)| *count);
+    emptiest.map_or(SeriesLabelPosition::LowerRight, |(_, corner)| corner)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use super::{Curve, Panel, SeriesLabelPosition, emptiest_corner, number};
+
+    #[test]
+    fn a_legend_keeps_off_the_curves() {
+        let corner = |points: &[(f64, f64)]| {
+            let points = points.iter().map(|&(x, y)| (x, y, 0.0)).collect();
+            let curves = vec![Curve { name: "curve".to_owned(), color: 0, points }];
+            let text = String::new;
+            let panel = Panel { title: text(), x: text(), y: text(), log_x: false, range: (0.0, 10.0), curves };
+            emptiest_corner(&panel, |x| x, (0.0, 10.0))
+        };
+        assert!(matches!(corner(&[(0.0, 1.0), (10.0, 9.0)]), SeriesLabelPosition::LowerRight));
+        assert!(matches!(corner(&[(0.0, 9.0), (10.0, 1.0)]), SeriesLabelPosition::LowerLeft));
+        assert!(matches!(corner(&[(0.0, 1.0), (10.0, 1.0)]), SeriesLabelPosition::UpperRight));
+    }
 
     #[test]
     fn sizes_and_rates_are_short() {

@@ -150,7 +150,7 @@ pub fn picture(gpu: &Arc<Gpu>, model: &Model, below: &str, (batch, size): (usize
 /// As [`picture`]; if the file cannot be written.
 pub fn draw_step(chapter: &mut Chapter, below: &str, size: usize) -> Result<()> {
     let (model, batch) = (Model::new(&chapter.flags.model)?, chapter.flags.batch);
-    let picture = picture(&chapter.gpu, &model, below, (batch, size), 5)?;
+    let picture = picture(&chapter.gpu, &model, below, (batch, size), 3)?;
     let path = chapter.figure("timeline.png", "A training step, with a ghost for every kernel that the freeze left out.");
     crate::timeline::draw(&path, &picture)
 }

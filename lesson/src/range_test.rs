@@ -22,7 +22,7 @@ pub fn range_test(curve: &LrCurve) -> Panel {
         }
     }
     Panel {
-        title: format!("Range test: {} of {} steps until the loss exploded", points.len(), curve.steps),
+        title: format!("Range test of the learning rate, {} of {} steps", points.len(), curve.steps),
         x: "learning rate, as a power of ten".to_owned(),
         y: "training loss, nats".to_owned(),
         log_x: false,

@@ -41,9 +41,13 @@ impl Verdict {
     }
 }
 
-/// Gains for people: `+1.2±0.4 points`.
+/// Gains for people: `+1.2±0.4 points`, a single one `+1.2 points`.
 pub fn points(gains: &[f64]) -> String {
-    Spread::of(gains).map_or("not measured".to_owned(), |gain| format!("{:+.1}±{:.1} points", gain.mean, gain.deviation))
+    match Spread::of(gains) {
+        Some(Spread { mean, deviation, count: 2.. }) => format!("{mean:+.1}±{deviation:.1} points"),
+        Some(Spread { mean, .. }) => format!("{mean:+.1} points"),
+        None => "not measured".to_owned(),
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -73,7 +77,7 @@ mod tests {
 
     #[test]
     fn gains_have_signs() {
-        assert_eq!([&[2.0, 4.0][..], &[-1.0], &[]].map(points), ["+3.0±1.4 points", "-1.0±0.0 points", "not measured"]);
+        assert_eq!([&[2.0, 4.0][..], &[-1.0], &[]].map(points), ["+3.0±1.4 points", "-1.0 points", "not measured"]);
     }
 
     #[test]
