@@ -205,6 +205,8 @@ def check_sweep(browser, url):
 
 
 def check_widths(browser, folder):
+    toggle(browser, "stem+layer1", "layer2", "layer3")
+    ended(browser, 12)
     for width, height in [(1280, 900), (360, 740), (320, 640)]:
         browser.width(width, height)
         wide = browser.js("return document.documentElement.scrollWidth")
@@ -250,7 +252,7 @@ def main():
             code = explorer.wait(PATIENCE)
         assert code == 0, f"Ctrl-C ended the explorer with {code}"
         results = json.loads(Path(scratch, "results.json").read_text())
-        assert len(results["runs"]) == 11 and results["claims"], "Ctrl-C keeps the runs"
+        assert len(results["runs"]) == 12 and results["claims"], "Ctrl-C keeps the runs"
     print(f"passed; screenshots in {folder}")
 
 
