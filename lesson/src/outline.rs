@@ -66,7 +66,7 @@ pub struct Flags {
     #[arg(long, required = true, value_parser = batch, value_name = "N")]
     pub batch: usize,
     /// Learning rate of a pretrained network, where the chapter does not vary it
-    #[arg(long, required = true, value_parser = rate, value_name = "RATE")]
+    #[arg(long, required = true, value_parser = rate, allow_negative_numbers = true, value_name = "RATE")]
     pub lr: f32,
     /// Folder for figures and results.json
     #[arg(long, required = true, value_name = "DIR")]
