@@ -12,7 +12,7 @@ function add(parent, name, attributes, text) {
 
 /** Round numbers from at most `low` to at least `high`, about `count` of them. */
 export function ticks(low, high, count) {
-  const span = Math.max(high - low, 1e-9);
+  const span = high > low ? high - low : 1;
   const power = 10 ** Math.floor(Math.log10(span / count));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => span / size <= count + 0.5);
   const first = Math.floor(low / step + 1e-9), last = Math.ceil(high / step - 1e-9);
@@ -39,7 +39,9 @@ export function draw(box, chart) {
 
   const ys = points.map((point) => point.y);
   const xTicks = ticks(0, Math.max(chart.wide ?? 0, ...points.map((point) => point.x), 1e-6), width < 420 ? 5 : 8);
-  const yTicks = ticks(Math.min(chart.low ?? Infinity, ...ys, chart.high ?? Infinity), Math.max(chart.high ?? 0, ...ys, 1e-6), 5);
+  // Without points there still are axes.
+  const [low, high] = ys.length ? [Math.min(...ys), Math.max(...ys)] : [0, chart.high ?? 1];
+  const yTicks = ticks(Math.min(chart.low ?? low, low), Math.max(chart.high ?? high, high), 5);
   const [xEnd, yLow, yEnd] = [xTicks.at(-1), yTicks[0], yTicks.at(-1)];
   const x = (value) => MARGIN.left + (width - MARGIN.left - MARGIN.right) * value / xEnd;
   const y = (value) => height - MARGIN.bottom - (height - MARGIN.bottom - top) * (value - yLow) / (yEnd - yLow);
@@ -47,8 +49,9 @@ export function draw(box, chart) {
   add(svg, 'text', { x: 4, y: 15, fill: 'currentColor', 'font-weight': 600 }, chart.title);
   for (const { series, at, row } of rows.places) {
     const middle = MARGIN.top + 18 * row + 4;
-    mark(svg, { ...series, x: MARGIN.left + at + 6, y: middle });
-    add(svg, 'text', { x: MARGIN.left + at + 16, y: middle + 4, fill: 'currentColor' }, series.name);
+    if (series.line) add(svg, 'line', { x1: MARGIN.left + at, x2: MARGIN.left + at + 14, y1: middle, y2: middle, ...stroke(series) });
+    else mark(svg, { ...series, x: MARGIN.left + at + 6, y: middle });
+    add(svg, 'text', { x: MARGIN.left + at + 18, y: middle + 4, fill: 'currentColor' }, series.name);
   }
   for (const value of xTicks) {
     add(svg, 'line', { x1: x(value), x2: x(value), y1: top, y2: height - MARGIN.bottom, stroke: 'var(--line)' });
@@ -65,8 +68,7 @@ export function draw(box, chart) {
   for (const series of chart.series) {
     const places = series.points.map((point) => ({ ...point, x: x(point.x), y: y(point.y) }));
     if (series.line) {
-      const line = { points: places.map((place) => `${place.x},${place.y}`).join(' '), fill: 'none', stroke: `var(--c${series.color})` };
-      add(svg, 'polyline', { ...line, 'stroke-width': series.dashed ? 1.2 : 2, 'stroke-dasharray': series.dashed ? '4 3' : 'none' });
+      add(svg, 'polyline', { points: places.map((place) => `${place.x},${place.y}`).join(' '), fill: 'none', ...stroke(series) });
     }
     for (const place of series.dashed ? [] : places) {
       mark(svg, { ...series, ...place });
@@ -76,6 +78,8 @@ export function draw(box, chart) {
   if (!points.length) add(svg, 'text', { x: across, y: up, fill: 'var(--quiet)', 'text-anchor': 'middle' }, 'nothing yet');
   box.replaceChildren(svg);
 }
+
+const stroke = ({ color, dashed }) => ({ stroke: `var(--c${color})`, 'stroke-width': dashed ? 1.5 : 2, 'stroke-dasharray': dashed ? '4 3' : 'none' });
 
 function mark(svg, { x, y, color, square, title }) {
   const fill = `var(--c${color})`;
@@ -87,7 +91,7 @@ function mark(svg, { x, y, color, square, title }) {
 function legendRows(series, width) {
   let at = 0, row = 0;
   const places = series.map((one) => {
-    const wide = 30 + 6.6 * one.name.length;
+    const wide = 32 + 6.6 * one.name.length;
     if (at > 0 && at + wide > width) [at, row] = [0, row + 1];
     const place = { series: one, at, row };
     at += wide;

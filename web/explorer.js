@@ -236,7 +236,7 @@ function showScatter() {
     const title = `run ${run.id}: ${trained(run.request)}, rate ${run.request.lr}: ${percent(run.accuracy)} %`;
     sets.get(name).points.push({ x: cost(run), y: 100 * run.accuracy, label: run.request.trainable.length, title });
   }
-  draw($('scatter'), { title: 'Accuracy against cost, all runs so far', x: `cost of a run, ${unit}`, y: 'test accuracy, %', high: 100, series: [...sets.values()] });
+  draw($('scatter'), { title: 'Accuracy against cost, all runs so far', x: `cost of a run, ${unit}`, y: 'test accuracy, %', series: [...sets.values()] });
 }
 
 function showTable() {

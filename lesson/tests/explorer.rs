@@ -168,7 +168,8 @@ fn a_change_stops_the_run_under_way_and_a_second_page_sees_all() {
     // The end stops what is running, and soon.
     let third = served.run(&wish(&["fc"]));
     other.until(third, "running");
-    assert_eq!(served.end().last().unwrap().status, Status::Cancelled);
+    let last = served.end().pop().unwrap();
+    assert_eq!((last.id, last.status), (third, Status::Cancelled));
 }
 
 #[test]

@@ -176,14 +176,18 @@ pub fn panel(comparisons: &[Comparison]) -> Panel {
         color,
         points: all.mixes.iter().map(point).collect(),
     });
-    let lows = comparisons.iter().flat_map(|all| &all.mixes).map(|mix| mix.accuracy().mean - mix.accuracy().deviation);
-    let lowest = lows.fold(100.0, f64::min);
+    let ends = comparisons
+        .iter()
+        .flat_map(|all| &all.mixes)
+        .map(Mix::accuracy)
+        .map(|Spread { mean, deviation, .. }| (mean - deviation, mean + deviation));
+    let (low, high) = ends.fold((100.0, 0.0), |(low, high), end| (f64::min(low, end.0), f64::max(high, end.1)));
     Panel {
         title: "accuracy against cost: from the head alone to everything".to_owned(),
         x: "cost of a run, 10⁹ multiply-accumulates".to_owned(),
         y: "test accuracy, %".to_owned(),
         log_x: false,
-        range: ((lowest / 10.0).floor() * 10.0, 100.0),
+        range: ((low / 10.0).floor() * 10.0, (high / 10.0).ceil() * 10.0),
         curves: curves.collect(),
     }
 }

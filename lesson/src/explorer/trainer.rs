@@ -19,9 +19,14 @@ use std::ops::ControlFlow;
 const TESTED: usize = 600;
 /// Test images during a run: fewer, or a short run would be evaluated for longer than it trains.
 const WATCHED: usize = 100;
-/// How often a run is evaluated, and how often its loss is told.
+/// How often a run is evaluated.
 const EVALUATIONS: u64 = 5;
+/// How often its loss is told, if it is short; else every [`SOON`] steps, so that a page sees it move
+/// and a run that is stopped has no more steps than that under way.
 const BUNCHES: u64 = 20;
+const SOON: u64 = 10;
+/// Points of a curve: from there on neighbours become one.
+const MOST_POINTS: usize = 100;
 
 /// What a training step costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -151,7 +156,7 @@ impl Trainer {
             self.learner(task, request)?.fit(&train, &one, |_| ControlFlow::Continue(()))?;
             self.warm.insert((request.domain.clone(), request.trainable.clone(), options.batch));
         }
-        let options = options.validate(watched, (steps / EVALUATIONS).max(1)).read_every((steps / BUNCHES).max(1));
+        let options = options.validate(watched, (steps / EVALUATIONS).max(1)).read_every((steps / BUNCHES).clamp(1, SOON));
         learner.fit(&train, &options, |progress| tell(board, id, progress))?;
         if !board.is_running(id) {
             return Ok(None);
@@ -180,9 +185,30 @@ fn tell(board: &Board, id: u64, progress: &Progress<'_>) -> ControlFlow<()> {
         if let Some(last) = progress.read.last() {
             let sum: f64 = progress.read.iter().map(|record| f64::from(record.loss)).sum();
             record.losses.push(Loss { step: last.step, loss: sum / progress.read.len() as f64 });
+            if record.losses.len() >= MOST_POINTS {
+                record.losses = halved(&record.losses);
+            }
         }
         let point =
             |found: &frostline_trainer::Evaluation| Point { step: progress.step, seconds, accuracy: found.accuracy, loss: found.loss };
         record.validation.extend(progress.evaluation.map(point));
     })
+}
+
+/// Each two neighbours as one, at the place of the second.
+fn halved(losses: &[Loss]) -> Vec<Loss> {
+    let mean = |pair: &[Loss]| Some(Loss { loss: pair.iter().map(|one| one.loss).sum::<f64>() / pair.len() as f64, ..*pair.last()? });
+    losses.chunks(2).filter_map(mean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_that_is_halved_keeps_its_end_and_its_mean() {
+        let losses: Vec<Loss> = [4.0, 2.0, 1.0, 3.0, 5.0].iter().zip(1..).map(|(&loss, step)| Loss { step, loss }).collect();
+        let expected = [(2, 3.0), (4, 2.0), (5, 5.0)].map(|(step, loss)| Loss { step, loss });
+        assert_eq!(halved(&losses), expected);
+    }
 }
