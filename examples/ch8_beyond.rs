@@ -14,7 +14,9 @@
 //! (digits). Then one backbone serves several tasks: the base is stored once, and of every task only
 //! the tensors that trained. A task loaded from base and delta must give the same logits, bit for bit.
 //!
-//!     cargo run --release --example ch8_beyond -- --help
+//! All strategies get the same steps; the default is short, and scratch gains most from more of them:
+//!
+//!     cargo run --release --example ch8_beyond -- --images 50,200,500,1500 --steps 300
 
 use Strategy::{Full, HeadOnly, Partial, Scratch};
 use frostline::lesson::figure::draw;
@@ -28,7 +30,7 @@ const OUTLINE: Outline = Outline {
     title: "pretrain once, fine-tune many; when is scratch justified?",
     claim: "Pretraining pays where labelled images are few or the task is like the old one; with enough images of something else, training \
             from scratch catches up. One backbone serves many tasks that share its frozen bytes.",
-    defaults: Settings { images: &[50, 500], seeds: 3, steps: 75, batch: 16, lr: 0.05 },
+    defaults: Settings { images: &[50, 500], seeds: 3, steps: 50, batch: 16, lr: 0.05 },
     quick: Settings { images: &[50, 200], seeds: 1, steps: 15, batch: 16, lr: 0.05 },
 };
 

@@ -88,6 +88,10 @@ fn a_file_that_is_no_delta_is_refused() {
     let mut short = good.tensors.clone();
     short.shift_remove("fc.weight");
     write(&short, &same);
+    refused(&base, &path, "3 classes are named, but the last layer has 0");
+    let mut shallow = good.tensors.clone();
+    shallow.shift_remove("layer4.0.conv1.weight");
+    write(&shallow, &same);
     refused(&base, &path, "resnet10");
     write(&good.tensors, &|text| text.replace("\"neither\"", "\"neither\",\"both\""));
     refused(&base, &path, "4 classes are named");
