@@ -38,7 +38,7 @@ lint:        ## formatting, clippy and documentation, without warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 plan:        ## a plan and its ledger: ResNet-50 frozen below layer4
-	$(CARGO) run --release --example plan -- --model resnet50 --freeze-below layer4
+	$(CARGO) run --release -p frostline-cli -- plan --model resnet50 --freeze-below layer4
 
 # The driver must not have compiled the kernels before, or the first step would look too fast.
 COLD = MESA_SHADER_CACHE_DISABLE=true __GL_SHADER_DISK_CACHE=0

@@ -1,23 +1,15 @@
-//! What a freeze would cost, before anything runs: the plan and its ledger, on any machine.
-//!
-//! ```sh
-//! cargo run --release --example plan -- --model resnet50 --freeze-below layer4
-//! cargo run --release --example plan -- --model resnet50 --only conv1 --json
-//! ```
-//!
-//! Planning needs no GPU. Names that the model does not have end with an error and exit code 2.
+//! `frostline plan`: what a freeze would cost, before anything runs. Needs no GPU.
 
-use clap::{Parser, ValueEnum};
+use crate::{Output, Result};
+use clap::{Args, ValueEnum};
 use frostline_engine::freeze::in_group;
-use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Plan, Tuning};
+use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Tuning};
 use frostline_models::Model;
 use serde_json::{Value, json};
-use std::io::{self, Write};
-use std::process::ExitCode;
 
-/// Prints what a training step of a model would dispatch, keep and cost under a freeze.
-#[derive(Parser)]
-struct Arguments {
+/// The flags.
+#[derive(Args, Debug)]
+pub struct Plan {
     /// The network, such as resnet18 or resnet50.
     #[arg(long, default_value = "resnet50")]
     model: String,
@@ -42,12 +34,9 @@ struct Arguments {
     /// Kernel shapes to plan with.
     #[arg(long, value_enum, default_value_t = Kernels::Gpu)]
     tuning: Kernels,
-    /// Print the ledger as JSON.
-    #[arg(long)]
-    json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Bn {
     /// Freeze all of them: weights, biases and running statistics.
     Running,
@@ -55,7 +44,7 @@ enum Bn {
     Batch,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kernels {
     /// What GPUs run.
     Gpu,
@@ -65,59 +54,46 @@ enum Kernels {
     Subgroup,
 }
 
-fn main() -> ExitCode {
-    match run(&Arguments::parse()).and_then(|text| Ok(print(&text)?)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
+impl Plan {
+    /// Plans, and prints plan and ledger.
+    ///
+    /// # Errors
+    /// For a model, size or group that there is not.
+    pub fn run(&self, output: &Output) -> Result<()> {
+        let arguments = self;
+        let mut model = Model::new(&arguments.model)?;
+        if let Some(classes) = arguments.classes {
+            model = model.classes(classes);
         }
-    }
-}
+        let size = arguments.size.map_or(model.default_size(), |size| size as usize);
+        let batch = arguments.batch as usize;
+        let mut graph = Graph::new();
+        let x = graph.input(batch, size, size, model.input_channels());
+        let labels = graph.labels(batch);
+        let recorded = model.record(&mut graph, x)?;
+        let loss = graph.cross_entropy(recorded.output(), labels, 0.0)?;
 
-/// Prints `text`; a reader that has seen enough (`| head`) is no error.
-fn print(text: &str) -> io::Result<()> {
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome,
-    }
-}
-
-fn run(arguments: &Arguments) -> Result<String, Box<dyn std::error::Error>> {
-    let mut model = Model::new(&arguments.model)?;
-    if let Some(classes) = arguments.classes {
-        model = model.classes(classes);
-    }
-    let size = arguments.size.map_or(model.default_size(), |size| size as usize);
-    let batch = arguments.batch as usize;
-    let mut graph = Graph::new();
-    let x = graph.input(batch, size, size, model.input_channels());
-    let labels = graph.labels(batch);
-    let recorded = model.record(&mut graph, x)?;
-    let loss = graph.cross_entropy(recorded.output(), labels, 0.0)?;
-
-    let freeze = freeze(arguments, &model, &graph)?;
-    let tuning = match arguments.tuning {
-        Kernels::Gpu => Tuning::gpu(),
-        Kernels::Portable => Tuning::portable(),
-        Kernels::Subgroup => Tuning::subgroup(8),
-    };
-    let plan = Plan::training(&graph, loss, &freeze, &Optim::sgd(0.01).momentum(0.9), &tuning)?;
-    if !arguments.json {
+        let freeze = freeze(arguments, &model, &graph)?;
+        let tuning = match arguments.tuning {
+            Kernels::Gpu => Tuning::gpu(),
+            Kernels::Portable => Tuning::portable(),
+            Kernels::Subgroup => Tuning::subgroup(8),
+        };
+        let plan = frostline_engine::Plan::training(&graph, loss, &freeze, &Optim::sgd(0.01).momentum(0.9), &tuning)?;
         let title = format!("{model}, {batch} × {size} × {size}, {}", describe(arguments));
-        return Ok(format!("{title}\n\n{plan}"));
+        output.say(format_args!("{title}\n\n{plan}"))?;
+        let mut value = json!({ "model": model.name(), "size": size, "batch": batch, "freeze": describe(arguments) });
+        merge(&mut value, json!(plan.ledger()));
+        if let Some(unfrozen) = plan.unfrozen_ledger() {
+            let mut unfrozen = json!(unfrozen);
+            unfrozen.as_object_mut().map(|ledger| ledger.shift_remove("layers"));
+            value["unfrozen"] = unfrozen;
+        }
+        output.json(&value)
     }
-    let mut value = json!({ "model": model.name(), "size": size, "batch": batch, "freeze": describe(arguments) });
-    merge(&mut value, serde_json::to_value(plan.ledger())?);
-    if let Some(unfrozen) = plan.unfrozen_ledger() {
-        let mut unfrozen = serde_json::to_value(unfrozen)?;
-        unfrozen.as_object_mut().map(|ledger| ledger.shift_remove("layers"));
-        value["unfrozen"] = unfrozen;
-    }
-    Ok(serde_json::to_string_pretty(&value)?)
 }
 
-fn freeze(arguments: &Arguments, model: &Model, graph: &Graph) -> Result<Freeze, Box<dyn std::error::Error>> {
+fn freeze(arguments: &Plan, model: &Model, graph: &Graph) -> Result<Freeze, crate::Error> {
     // A stage may be several groups: a ResNet's `stem` is `conv1` and `bn1`.
     let groups = |name: &str| model.members(name).unwrap_or_else(|_| vec![name.to_owned()]);
     let mut freeze = match (&arguments.freeze_below, &arguments.only) {
@@ -138,7 +114,7 @@ fn freeze(arguments: &Arguments, model: &Model, graph: &Graph) -> Result<Freeze,
     Ok(freeze)
 }
 
-fn describe(arguments: &Arguments) -> String {
+fn describe(arguments: &Plan) -> String {
     let frozen = match (&arguments.freeze_below, &arguments.only) {
         (Some(stage), _) => format!("frozen below {stage}"),
         (_, Some(stage)) => format!("only {stage} trains"),

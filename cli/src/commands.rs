@@ -1,0 +1,5 @@
+//! The commands.
+
+mod plan;
+
+pub use plan::Plan;

@@ -1,0 +1,59 @@
+//! The command `frostline`: a classifier from a folder of photos, and a look inside models.
+//!
+//! One file a command in [`commands`]: its flags, and what it does with them. Results go to standard
+//! output, as text or, with `--json`, as JSON; all else (progress, warnings, errors) goes to standard
+//! error. Exit codes: 0, all went well; 1, an error, which was told; 2, wrong flags; 130, Ctrl-C.
+
+pub mod commands;
+mod error;
+mod output;
+
+pub use error::{Error, Result};
+pub use output::Output;
+
+use clap::{Parser, Subcommand};
+use commands::Plan;
+use std::process::ExitCode;
+
+/// Transfer learning on any GPU, or none: a classifier from a folder of photos, and a look inside models
+#[derive(Parser, Debug)]
+#[command(name = "frostline", version)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The commands, in the order of `--help`.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// What a training step would run and keep, for every depth of freezing; needs no GPU
+    Plan(Plan),
+}
+
+impl CommandLine {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// What the command says.
+    pub fn run(self) -> Result<()> {
+        let output = Output::new(self.json);
+        match self.command {
+            Command::Plan(plan) => plan.run(&output),
+        }
+    }
+}
+
+/// Reads the program's own command line, does it, and tells errors.
+pub fn main() -> ExitCode {
+    match CommandLine::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.exit_code()
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The command `frostline`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    frostline_cli::main()
+}
