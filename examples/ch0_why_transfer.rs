@@ -24,7 +24,7 @@ const OUTLINE: Outline = Outline {
     number: 0,
     title: "why transfer learning?",
     claim: "Training from scratch on few images overfits; starting from pretrained weights converges faster and generalises better.",
-    defaults: Settings { images: &[50, 200, 1500], seeds: 3, steps: 60, batch: 32, lr: 0.05 },
+    defaults: Settings { images: &[50, 200, 1500], seeds: 3, steps: 32, batch: 32, lr: 0.05 },
     quick: Settings { images: &[50], seeds: 1, steps: 20, batch: 32, lr: 0.05 },
 };
 const NAMES: [&str; 2] = ["from scratch", "pretrained"];
@@ -59,8 +59,8 @@ fn main() -> std::process::ExitCode {
 
 fn resnet_track(chapter: &Chapter, track: &Track) -> Result<Runs> {
     let flags = &chapter.flags;
-    // 600 images tell accuracies apart to 2 points, and a curve needs less.
-    let (test, watched) = (track.similar.some_tests(600)?, track.similar.some_tests(200)?);
+    // 400 images tell accuracies apart to 3 points, and a curve needs less.
+    let (test, watched) = (track.similar.some_tests(400)?, track.similar.some_tests(150)?);
     let bar = runs_bar("clothes: ResNet", flags.images.len() as u64 * flags.seeds * 2);
     let mut runs: Runs = vec![];
     for &n in &flags.images {
