@@ -161,6 +161,9 @@ fn judge(chapter: &mut Chapter, resnet: &Runs, photos: &Runs) {
     chapter.quiz(format!("With {n} images, what do pretrained weights gain, and what does it cost?"), answer);
 }
 
+/// What a curve draws of a run: step, accuracy and no bar.
+type Points<'a> = &'a dyn Fn(&Run) -> Vec<(f64, f64, f64)>;
+
 fn figure(chapter: &mut Chapter, task: &str, resnet: &Runs, photos: &Runs) -> Result<()> {
     let by_size = |title: String, runs: &Runs| {
         let curve = |i: usize| {
@@ -170,7 +173,7 @@ fn figure(chapter: &mut Chapter, task: &str, resnet: &Runs, photos: &Runs) -> Re
         let (x, y) = ("labelled images".to_owned(), "test accuracy, %".to_owned());
         Panel { title, x, y, log_x: true, range: (20.0, 100.0), curves: vec![curve(0), curve(1)] }
     };
-    let by_step = |title: String, points: &dyn Fn(&Run) -> Vec<(f64, f64, f64)>| {
+    let by_step = |title: String, points: Points| {
         let pair = resnet.first().into_iter().flat_map(|(_, pair)| pair.iter().enumerate());
         let curves = pair.flat_map(|(i, runs)| runs.iter().enumerate().map(move |(seed, run)| (i, seed, run)));
         let curves =
