@@ -82,6 +82,11 @@ impl ImageFolder {
         self.paths.is_empty()
     }
 
+    /// What is done about images that cannot be decoded.
+    pub fn on_corrupt(&self) -> OnCorrupt {
+        self.on_corrupt
+    }
+
     /// Decodes image `i`.
     ///
     /// # Errors

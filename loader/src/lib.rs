@@ -11,6 +11,7 @@
 //! | PNG, JPEG, WebP | [`RgbImage8`] | [`image`] |
 //! | photo | network input, as Pillow and torchvision make it | [`resize`], [`preprocess`] |
 //! | a folder of class folders | paths and labels, images on demand | [`folder`] |
+//! | such a folder, however large | batches, decoded ahead on worker threads | [`stream`] |
 //! | many small images | one packed set in memory | [`dataset`] |
 //! | labels | who trains, who validates | [`split`] |
 //! | a count | which images go into which step | [`batch`] |
@@ -27,11 +28,13 @@ mod file;
 pub mod folder;
 pub mod idx;
 pub mod image;
+mod prefetch;
 pub mod preprocess;
 pub mod resize;
 pub mod safetensors;
 pub mod shuffle;
 pub mod split;
+pub mod stream;
 mod tensor;
 
 pub use batch::{BatchState, Batches, EvalBatch, eval_batches};
@@ -42,4 +45,5 @@ pub use folder::{ImageFolder, OnCorrupt};
 pub use image::RgbImage8;
 pub use preprocess::Preprocessing;
 pub use split::{Split, stratified_split, stratified_subset};
+pub use stream::{ImageStream, StreamOptions};
 pub use tensor::{HostTensor, StateDict, shape_text};

@@ -213,7 +213,8 @@ impl Learner {
         let fill = |indices: &[usize], state, out: &mut Vec<f32>| Ok(source.gather(indices, Some(state), &mean, &std, out)?);
         let [height, width, _] = source.shape();
         let transforms = |indices: &[usize], state| Some(options.augment.as_ref()?.draw(state, indices, [height, width]));
-        let rows = Rows { labels: source.labels(), fill: &fill, transforms: &transforms };
+        let expect = |indices: &[usize]| source.expect(indices);
+        let rows = Rows { labels: source.labels(), fill: &fill, expect: &expect, transforms: &transforms };
         let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, options.batch);
         training.checkpoint = self.last_checkpoint.clone();
         let mut history = History::default();

@@ -15,7 +15,7 @@ use crate::freeze;
 use crate::inference::Inference;
 use crate::moments::Moments;
 use crate::options::FitOptions;
-use crate::source::Source;
+use crate::source::{Source, upcoming};
 
 /// Images in a batch of evaluation; its results do not depend on it.
 const EVALUATION_BATCH: usize = 64;
@@ -305,7 +305,12 @@ impl Learner {
             }
         };
         let Preprocessing { mean, std, .. } = &self.preprocessing;
-        let values = inference.run(len, |indices, out| Ok(source.gather(indices, None, mean, std, out)?))?;
+        let values = inference.run(len, |indices, out| {
+            source.gather(indices, None, mean, std, out)?;
+            let next = indices.last().map_or(0, |last| last + 1);
+            source.expect(&upcoming((next..len).step_by(batch).map(|first| (first..len.min(first + batch)).collect())));
+            Ok(())
+        })?;
         self.inference = Some((span, batch, inference));
         Ok(values)
     }

@@ -13,3 +13,4 @@ mod rates;
 mod resume;
 mod setup;
 mod steady;
+mod stream;
