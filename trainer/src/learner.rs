@@ -273,6 +273,20 @@ impl Learner {
         &self.classes
     }
 
+    /// Names the classes before any data is fitted: a head may come from elsewhere
+    /// ([`Learner::set_head`]).
+    ///
+    /// # Errors
+    /// [`Error::Classes`] unless there is a name for each class.
+    pub fn name_classes(&mut self, names: &[String]) -> Result<()> {
+        let classes = self.model.class_count().ok_or_else(|| self.no_classes())?;
+        if names.len() != classes {
+            return Err(Error::Classes { data: names.len(), model: classes });
+        }
+        self.classes = names.to_vec();
+        Ok(())
+    }
+
     /// How images become inputs.
     pub fn input(&self) -> &Preprocessing {
         &self.preprocessing
