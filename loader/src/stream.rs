@@ -126,6 +126,11 @@ impl ImageStream {
         &self.labels
     }
 
+    /// The labels as indices, as [`crate::split`] takes them.
+    pub fn label_indices(&self) -> Vec<usize> {
+        self.labels.iter().map(|&label| label as usize).collect()
+    }
+
     /// The file of image `i`; `None` if there is no such image.
     pub fn path(&self, i: usize) -> Option<&Path> {
         self.files.get(i).map(|&file| self.decoder.paths[file].as_path())
