@@ -7,12 +7,13 @@
 pub mod commands;
 mod error;
 mod output;
+mod train;
 
 pub use error::{Error, Result};
 pub use output::Output;
 
 use clap::{Parser, Subcommand};
-use commands::Plan;
+use commands::{FindLr, Plan, Train};
 use std::process::ExitCode;
 
 /// Transfer learning on any GPU, or none: a classifier from a folder of photos, and a look inside models
@@ -30,6 +31,10 @@ pub struct CommandLine {
 /// The commands, in the order of `--help`.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Train a classifier on a folder of photos
+    Train(Train),
+    /// Find a learning rate for a folder of photos by a range test
+    FindLr(FindLr),
     /// What a training step would run and keep, for every depth of freezing; needs no GPU
     Plan(Plan),
 }
@@ -42,6 +47,8 @@ impl CommandLine {
     pub fn run(self) -> Result<()> {
         let output = Output::new(self.json);
         match self.command {
+            Command::Train(train) => train.run(&output),
+            Command::FindLr(find_lr) => find_lr.run(&output),
             Command::Plan(plan) => plan.run(&output),
         }
     }
