@@ -10,6 +10,7 @@
 //! | a training run | one file to resume from | [`checkpoint`] |
 //! | PNG, JPEG, WebP | [`RgbImage8`] | [`image`] |
 //! | photo | network input, as Pillow and torchvision make it | [`resize`], [`preprocess`] |
+//! | a hub's configuration files | preprocessing and class names | [`preset`] |
 //! | a folder of class folders | paths and labels, images on demand | [`folder`] |
 //! | many small images | one packed set in memory | [`dataset`] |
 //! | labels | who trains, who validates | [`split`] |
@@ -28,6 +29,7 @@ pub mod folder;
 pub mod idx;
 pub mod image;
 pub mod preprocess;
+pub mod preset;
 pub mod resize;
 pub mod safetensors;
 pub mod shuffle;
@@ -41,5 +43,7 @@ pub use error::Error;
 pub use folder::{ImageFolder, OnCorrupt};
 pub use image::RgbImage8;
 pub use preprocess::Preprocessing;
+pub use preset::Preset;
+pub use resize::Interpolation;
 pub use split::{Split, stratified_split, stratified_subset};
 pub use tensor::{HostTensor, StateDict, shape_text};
