@@ -14,9 +14,6 @@ pub enum Error {
     /// A file that cannot be written.
     #[error("{}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
-    /// A file that cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
     /// A figure.
     #[error(transparent)]
     Figure(#[from] frostline_lesson::Error),
@@ -44,6 +41,59 @@ pub enum Error {
     /// The current folder is gone.
     #[error("the current folder: {0}")]
     CurrentFolder(std::io::Error),
+    /// A file or folder that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    /// A file that would be lost.
+    #[error("{}: this file is there already; give --force to replace it, or another name", path.display())]
+    Exists { path: PathBuf },
+    /// A folder that holds no photos.
+    #[error("{}: no photos inside (PNG, JPEG or WebP)", folder.display())]
+    NoImages { folder: PathBuf },
+    /// Class folders that are no classes of the model.
+    #[error("{}: the model knows no class named {unknown}; folders are compared with its classes by name: {known}", folder.display())]
+    FolderClasses { folder: PathBuf, unknown: String, known: String },
+    /// Some photos could not be read, and each was told.
+    #[error("{unreadable} of {photos} photos could not be read; the results are those of the others")]
+    Unreadable { unreadable: usize, photos: usize },
+    /// Nothing of a model at this path.
+    #[error(
+        "{}: no model here; give a checkpoint, a safetensors file, a folder with model.safetensors, or hf:owner/name", path.display()
+    )]
+    NoSuchModel { path: PathBuf },
+    /// Weights of no network that this program knows.
+    #[error("{weights}: these weights look like no network this program knows; `frostline inspect` lists their tensors")]
+    UnknownNetwork { weights: String },
+    /// Weights without a classifier.
+    #[error("{weights}: these weights have no last layer that tells classes apart; train one with `frostline train --weights {weights}`")]
+    NoHead { weights: String },
+    /// A conversion that makes no sense.
+    #[error("{}: {reason}", path.display())]
+    Convert { path: PathBuf, reason: String },
+    /// A repository's name that is none.
+    #[error("hf:{name}: a model on the hub is named owner/name, such as hf:timm/resnet18.tv_in1k, with @revision if wanted")]
+    HubName { name: String },
+    /// Nowhere to keep downloads.
+    #[error("there is no home folder to keep downloads in; set HF_HOME to a folder")]
+    NoHome,
+    /// The hub has no such file, or shows it to members only.
+    #[error("{url}: the hub has no such file, or shows it to members only; is the name right?")]
+    NotOnHub { url: String },
+    /// The hub cannot be reached.
+    #[error(
+        "hf:{name} is not in the cache, and the hub cannot be asked ({reason}). Either copy {} from a machine that has it, or save          {url}, and config.json and preprocessor_config.json from beside it, in one folder and give that folder instead of hf:{name}",
+        cache.display()
+    )]
+    NoNetwork { name: String, reason: String, url: String, cache: PathBuf },
+    /// Something else went wrong on the way.
+    #[error("{what}: {reason}; try again")]
+    Download { what: String, reason: String },
+    /// A downloaded file that is not what it should be.
+    #[error("{}: this file is damaged: {reason}. Delete it and try again", path.display())]
+    Damaged { path: PathBuf, reason: String },
+    /// Kernels that compute something else than they should.
+    #[error("{failed} of {checks} self-tests failed")]
+    SelfTest { failed: usize, checks: usize },
     /// Standard output is gone, or its disk is full.
     #[error("standard output: {0}")]
     Output(std::io::Error),
@@ -66,6 +116,16 @@ impl Error {
             Self::Interrupted { .. } | Self::Nothing => ExitCode::from(INTERRUPTED),
             _ => ExitCode::FAILURE,
         }
+    }
+}
+
+impl Error {
+    /// Fails if there is something at `path` and it is not to be replaced.
+    ///
+    /// # Errors
+    /// [`Error::Exists`].
+    pub fn if_exists(path: &std::path::Path, force: bool) -> Result<()> {
+        if !force && path.exists() { Err(Self::Exists { path: path.to_owned() }) } else { Ok(()) }
     }
 }
 

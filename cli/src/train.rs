@@ -4,7 +4,7 @@
 //! |---|---|
 //! | what is asked for on the command line | [`recipe`] |
 //! | the photos, split | [`data`] |
-//! | weights to start from | [`weights`] |
+//! | weights to start from | [`start`] |
 //! | what was not asked for, chosen from the data | [`choices`] |
 //! | the run's folder | [`folder`], [`metrics`] |
 //! | a run, begun or resumed, trained and reported | [`job`], [`report`] |
@@ -20,4 +20,4 @@ pub(crate) mod job;
 pub(crate) mod metrics;
 pub(crate) mod recipe;
 pub(crate) mod report;
-pub(crate) mod weights;
+pub(crate) mod start;

@@ -50,7 +50,8 @@ pub fn confusion_matrix(path: &Path, title: &str, classes: &[String], confusion:
 fn fill(area: &Area<'_>, title: &str, classes: &[String], confusion: &Confusion, places: &Places) -> DrawResult {
     let Places { cell, font, left, side, .. } = *places;
     area.draw(&text(title, (MARGIN, 12), 20, BLACK, HPos::Left, VPos::Top))?;
-    let upright = |size: i32, h| ("sans-serif", size).into_font().transform(FontTransform::Rotate270).color(&BLACK).pos(Pos::new(h, VPos::Center));
+    let upright =
+        |size: i32, h| ("sans-serif", size).into_font().transform(FontTransform::Rotate270).color(&BLACK).pos(Pos::new(h, VPos::Center));
     area.draw(&Text::new("true class", (MARGIN + 6, TOP + side / 2), upright(14, HPos::Center)))?;
     area.draw(&text("predicted class", (left + side / 2, TOP + side + places.bottom - 8), 14, BLACK, HPos::Center, VPos::Bottom))?;
     for (place, name) in classes.iter().enumerate() {
@@ -113,7 +114,9 @@ mod tests {
         let drawn = image::open(&path).unwrap().to_rgb8();
         let places = Places::of(&classes);
         // A corner of each place, off its number.
-        let at = |row: i32, column: i32| drawn.get_pixel((places.left + places.cell * column + 4) as u32, (TOP + places.cell * row + 4) as u32).0;
+        let at = |row: i32, column: i32| {
+            drawn.get_pixel((places.left + places.cell * column + 4) as u32, (TOP + places.cell * row + 4) as u32).0
+        };
         assert_eq!(at(0, 1), at(1, 1));
         assert_eq!(at(0, 0), at(1, 0));
         assert!(at(0, 1)[0] < at(0, 0)[0]);

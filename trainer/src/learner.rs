@@ -399,7 +399,10 @@ fn default_preprocessing(model: &Model, size: usize) -> Preprocessing {
     match model.input_channels() {
         3 if model.name().starts_with("efficientnet_lite") => Preprocessing::efficientnet_lite(size),
         3 => Preprocessing::imagenet(size),
-        channels => Preprocessing { resize: Some(size), crop: size, channels, mean: vec![0.5; channels], std: vec![0.5; channels] },
+        channels => {
+            let half = vec![0.5; channels];
+            Preprocessing { resize: Some(size), channels, mean: half.clone(), std: half, ..Preprocessing::imagenet(size) }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use frostline_engine::Gpu;
 use serde_json::json;
 
+use crate::commands::share;
 use crate::error::quoted;
 use crate::train::folder::{Run, RunFolder};
 use crate::train::interrupt::Interrupt;
@@ -77,11 +78,12 @@ impl Train {
 
 fn tell(report: &Report) -> String {
     let step = if report.step == 0 { "the linear probe".to_owned() } else { format!("step {}", report.step) };
-    let mut text = format!("\n{:.1}% of {} validation photos recognised ({step})\n", 100.0 * report.accuracy, report.images);
+    let accuracy = share(report.right, report.images as u64);
+    let mut text = format!("\nrecognises {accuracy} of {} validation photos ({step})\n", report.images);
     let width = report.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
     for class in &report.classes {
-        let accuracy = class.accuracy.map_or("unknown".to_owned(), |share| format!("{:3.0}% of {}", 100.0 * share, class.validation));
-        text += &format!("  {:<width$}  {accuracy}\n", class.name);
+        let accuracy = share(class.right, class.validation as u64);
+        text += &format!("  {:<width$}  {accuracy} of {}\n", class.name, class.validation);
     }
-    text + &format!("\nmodel and figures in {}; try `frostline predict {} PHOTO…`", report.run, report.model)
+    text + &format!("\nmodel and figures in {}; try `frostline predict {} PHOTO…`", report.run, quoted(&report.run))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::commands::share;
 use crate::train::folder::Run;
 use crate::train::job::Job;
 use crate::train::recipe::{Bn, Recipe};
@@ -16,16 +17,12 @@ pub fn card(run: &Run, job: &Job, report: &Report) -> String {
         text.push('\n');
     };
     let best = if report.step == 0 { "the linear probe".to_owned() } else { format!("step {}", report.step) };
-    line(format!(
-        "**{:.1}% of {} validation photos** recognised, loss {:.3}; `best.safetensors` is {best}.\n",
-        100.0 * report.accuracy,
-        report.images,
-        report.loss
-    ));
+    let accuracy = share(report.right, report.images as u64);
+    line(format!("**Recognises {accuracy} of {} validation photos**, loss {:.3}; `best.safetensors` is {best}.\n", report.images, report.loss));
     line("    ".to_owned() + &run.command + "\n");
-    line("## Classes\n\n| class | trained on | validated with | recognised |\n|---|---:|---:|---:|".to_owned());
+    line("## Classes\n\n| class | trained on | validated with | recognised (95 % interval) |\n|---|---:|---:|---:|".to_owned());
     for class in &report.classes {
-        let accuracy = class.accuracy.map_or("–".to_owned(), |share| format!("{:.0}%", 100.0 * share));
+        let accuracy = share(class.right, class.validation as u64);
         line(format!("| {} | {} | {} | {accuracy} |", cell(&class.name), class.train, class.validation));
     }
     line(format!("\n## Data\n\n`{}`; photos to validate with: {}.\n", recipe.dir.display(), data.split));

@@ -21,7 +21,7 @@ impl Interrupt {
             if seen.swap(true, Ordering::SeqCst) {
                 std::process::exit(i32::from(INTERRUPTED));
             }
-            eprintln!("\nsaving after this step; Ctrl-C again ends at once");
+            eprintln!("\nsaving, then ending; Ctrl-C again ends at once");
         })
         .map_err(Error::Signal)?;
         Ok(Self(asked))

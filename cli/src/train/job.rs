@@ -18,7 +18,7 @@ use crate::train::folder::RunFolder;
 use crate::train::interrupt::Interrupt;
 use crate::train::metrics::{Line, Metrics};
 use crate::train::recipe::Recipe;
-use crate::train::weights::Weights;
+use crate::train::start::Start;
 
 /// The rate if the range test suggests none.
 const CAUTIOUS: f32 = 1e-3;
@@ -48,17 +48,17 @@ impl Job {
     /// # Errors
     /// What reading, choosing and probing give.
     pub fn begin(gpu: &Arc<Gpu>, recipe: Recipe, output: &Output) -> Result<Self> {
-        let weights = Weights::find(&recipe)?;
-        let data = Data::open(&recipe, &weights.input)?;
+        let start = Start::find(&recipe)?;
+        let data = Data::open(&recipe, &start.input)?;
         output.say(tell_data(&data))?;
         data.warnings().for_each(|warning| eprintln!("warning: {warning}"));
-        let mut learner = weights.learner(gpu, data.train.classes(), recipe.seed)?;
-        output.say(format_args!("model      {}  ({})", learner.model(), weights.name))?;
+        let mut learner = start.learner(gpu, data.train.classes(), recipe.seed)?;
+        output.say(format_args!("model      {}  ({})", learner.model(), start.name))?;
         output.say(format_args!("adapter    {}", gpu.describe()))?;
-        let (chosen, choices) = choose(&recipe, &mut learner, &data, &weights.name, weights.pretrained())?;
+        let (chosen, choices) = choose(&recipe, &mut learner, &data, &start.name, start.pretrained())?;
         choices.iter().try_for_each(|choice| output.say(choice))?;
         let mut job = Self { recipe, chosen, choices, data, learner, probe: None };
-        if weights.pretrained() && !job.recipe.no_probe {
+        if start.pretrained() && !job.recipe.no_probe {
             let probe = job.probe()?;
             let percent = 100.0 * probe.accuracy;
             output.say(format_args!("head       a linear probe on frozen features: {percent:.1}% of the validation photos"))?;

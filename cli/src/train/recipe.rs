@@ -18,8 +18,8 @@ pub struct Recipe {
     /// Network, such as efficientnet_lite0, resnet18 or resnet50; read off the weights by default
     #[arg(long, help_heading = "Model")]
     pub model: Option<String>,
-    /// Weights to start from: a safetensors file, `embedded` (EfficientNet-Lite0, ImageNet), or `none`
-    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    /// Weights to start from: a safetensors file, hf:owner/name, `embedded` (EfficientNet-Lite0, ImageNet), or `none`
+    #[arg(long, value_name = "WEIGHTS", help_heading = "Model")]
     pub weights: Option<String>,
     /// Side of the square images in pixels; by default what the weights were made for
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(8..=4096), help_heading = "Model")]

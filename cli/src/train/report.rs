@@ -8,7 +8,7 @@ use frostline_lesson::confusion_matrix;
 use frostline_lesson::figure::{self, Curve, Panel};
 use frostline_lesson::grid::{self, Grid, Row, Tile};
 use frostline_loader::image::decode;
-use frostline_trainer::{Evaluation, Learner, Prediction};
+use frostline_trainer::{Evaluation, Learner, Prediction, wilson};
 use image::RgbImage;
 use serde::Serialize;
 
@@ -36,7 +36,9 @@ pub struct Report {
     pub step: u64,
     /// Validation photos.
     pub images: usize,
-    /// Share of them that was recognised.
+    /// How many of them were recognised.
+    pub right: u64,
+    /// Their share.
     pub accuracy: f64,
     /// Mean cross entropy on them, nats.
     pub loss: f64,
@@ -53,8 +55,12 @@ pub struct ClassReport {
     pub train: usize,
     /// Photos to validate with.
     pub validation: usize,
-    /// Share of these that was recognised; none without photos.
+    /// How many of these were recognised.
+    pub right: u64,
+    /// Their share; none without photos.
     pub accuracy: Option<f64>,
+    /// Its 95 % interval, Wilson's.
+    pub interval: Option<[f64; 2]>,
 }
 
 /// Evaluates the best weights of the run, draws its figures and writes its model card.
@@ -74,6 +80,7 @@ pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Resul
         model: folder.best().display().to_string(),
         step: metrics.best().map_or(0, |(step, ..)| step),
         images: photos.len(),
+        right: (0..names.len()).map(|class| evaluation.confusion.count(class, class)).sum(),
         accuracy: evaluation.accuracy,
         loss: evaluation.loss,
         classes: by_class(names, &job.data, &evaluation),
@@ -92,7 +99,9 @@ fn by_class(names: &[String], data: &Data, evaluation: &Evaluation) -> Vec<Class
         name: name.clone(),
         train: train[i],
         validation: validation[i],
+        right: evaluation.confusion.count(i, i),
         accuracy: accuracies[i],
+        interval: wilson(evaluation.confusion.count(i, i), validation[i] as u64),
     };
     names.iter().enumerate().map(class).collect()
 }

@@ -1,16 +1,16 @@
-//! Weights to start from, with the network and the preprocessing that they were made for.
+//! Where training starts: a network with weights, or without, and the preprocessing that goes with them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use frostline_engine::Gpu;
-use frostline_loader::safetensors::{self, SafeFile};
-use frostline_loader::{Preprocessing, StateDict};
-use frostline_models::{LoadOptions, Model, guess};
+use frostline_loader::{Preprocessing, Preset, StateDict, safetensors};
+use frostline_models::{LoadOptions, Model};
 use frostline_trainer::Learner;
 
 use crate::error::{Error, Result};
 use crate::train::recipe::Recipe;
+use crate::weights::Weights;
 
 /// EfficientNet-Lite0 without its head, ImageNet weights, F16 (see `assets/README.md`): a command that
 /// works without a network must bring weights along.
@@ -18,33 +18,31 @@ static EMBEDDED: &[u8] = include_bytes!("../../../assets/efficientnet_lite0.safe
 const EMBEDDED_MODEL: &str = "efficientnet_lite0";
 
 /// Where training starts.
-pub struct Weights {
+pub struct Start {
     /// The network, with any head.
     pub model: Model,
     /// How images become its inputs.
     pub input: Preprocessing,
-    /// What they are, for people.
+    /// What the weights are, for people.
     pub name: String,
     /// None to start from random weights.
     tensors: Option<StateDict>,
 }
 
-impl Weights {
+impl Start {
     /// The weights that the recipe asks for; the embedded ones by default.
     ///
     /// # Errors
-    /// [`Error::Flags`] where model and weights do not go together; what reading the file gives.
+    /// [`Error::Flags`] where model and weights do not go together; what opening the weights gives.
     pub fn find(recipe: &Recipe) -> Result<Self> {
         let model = recipe.model.as_deref();
         match recipe.weights.as_deref() {
-            None if model.is_none_or(|model| model == EMBEDDED_MODEL) => Self::embedded(recipe),
-            Some("embedded") if model.is_none_or(|model| model == EMBEDDED_MODEL) => Self::embedded(recipe),
+            None | Some("embedded") if model.is_none_or(|model| model == EMBEDDED_MODEL) => Self::of(embedded()?, recipe),
             Some("embedded") => Err(Error::Flags(format!("--weights embedded are those of {EMBEDDED_MODEL}: leave --model out"))),
             None => {
-                let model = model.unwrap_or_default();
-                Model::new(model)?;
-                let advice = "give a safetensors file, or `--weights none` to train from scratch";
-                Err(Error::Flags(format!("--model {model} needs --weights: only {EMBEDDED_MODEL} is built in. {advice}")))
+                let model = Model::new(model.unwrap_or_default())?;
+                let advice = "give a safetensors file or hf:owner/name, or `--weights none` to train from scratch";
+                Err(Error::Flags(format!("--model {} needs --weights: only {EMBEDDED_MODEL} is built in; {advice}", model.name())))
             }
             Some("none") => {
                 let Some(model) = model else {
@@ -54,26 +52,18 @@ impl Weights {
                 let input = input(&model, recipe.size, None);
                 Ok(Self { model, input, name: "none: random weights".to_owned(), tensors: None })
             }
-            Some(file) => Self::of(safetensors::read(file)?, file, recipe),
+            Some(weights) => Self::of(Weights::open(weights)?, recipe),
         }
     }
 
-    fn embedded(recipe: &Recipe) -> Result<Self> {
-        let file = safetensors::parse(EMBEDDED, Path::new("embedded weights"))?;
-        Self::of(file, "EfficientNet-Lite0, ImageNet, embedded", recipe)
-    }
-
-    fn of(file: SafeFile, name: &str, recipe: &Recipe) -> Result<Self> {
-        let tensors: StateDict = file.tensors.into_iter().filter(|(name, _)| !name.starts_with("optimizer.")).collect();
-        let model = guess(&tensors).ok_or_else(|| {
-            Error::Flags(format!("--weights {name}: its tensors are those of no network here: {}", frostline_models::NAMES.join(", ")))
-        })?;
+    fn of(weights: Weights, recipe: &Recipe) -> Result<Self> {
+        let model = weights.model()?;
+        let Weights { name, file, preset, .. } = weights;
         if let Some(asked) = recipe.model.as_deref().filter(|asked| *asked != model.name()) {
             return Err(Error::Flags(format!("--weights {name} are those of {}, but --model is {asked}: leave --model out", model.name())));
         }
-        let preset = file.metadata.get("frostline.preprocessing").and_then(|json| serde_json::from_str(json).ok());
-        let input = input(&model, recipe.size, preset);
-        Ok(Self { model, input, name: name.to_owned(), tensors: Some(tensors) })
+        let input = input(&model, recipe.size, preset.preprocessing);
+        Ok(Self { model, input, name, tensors: Some(file.tensors) })
     }
 
     /// Whether there is something to transfer.
@@ -96,13 +86,25 @@ impl Weights {
     }
 }
 
+fn embedded() -> Result<Weights> {
+    let path = PathBuf::from("embedded");
+    let file = safetensors::parse(EMBEDDED, Path::new("the embedded weights"))?;
+    Ok(Weights { name: "EfficientNet-Lite0, ImageNet, embedded".to_owned(), path, file, preset: Preset::default() })
+}
+
 /// The preset of the weights, or what the network's inventors did, at `size` if it is given.
 fn input(model: &Model, size: Option<u32>, preset: Option<Preprocessing>) -> Preprocessing {
     let side = model.default_size();
     let preset = preset.unwrap_or_else(|| match model.input_channels() {
         3 if model.name().starts_with("efficientnet_lite") => Preprocessing::efficientnet_lite(side),
         3 => Preprocessing::imagenet(side),
-        channels => Preprocessing { resize: Some(side), crop: side, channels, mean: vec![0.5; channels], std: vec![0.5; channels] },
+        channels => Preprocessing {
+            resize: Some(side),
+            channels,
+            mean: vec![0.5; channels],
+            std: vec![0.5; channels],
+            ..Preprocessing::imagenet(side)
+        },
     });
     match size {
         None => preset,
