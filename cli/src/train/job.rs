@@ -7,7 +7,7 @@ use std::sync::Arc;
 use frostline_engine::{Gpu, Optim};
 use frostline_lesson::bar;
 use frostline_models::POOLED;
-use frostline_trainer::{Evaluation, FitOptions, Learner, LrRange, ProbeOptions, Progress, Schedule, linear_probe};
+use frostline_trainer::{Evaluation, FitOptions, Learner, LrRange, Phase, ProbeOptions, Progress, Schedule, linear_probe};
 use indicatif::ProgressBar;
 
 use crate::Output;
@@ -143,9 +143,8 @@ impl Job {
             false => self.learner.fit_gradually(source, &options, &stages, on_step),
             true => self.learner.continue_gradually(source, &options, &stages, on_step),
         };
-        let finished = watch.finish();
-        trained?;
-        finished
+        watch.bar.finish_and_clear();
+        watch.finish(&trained?)
     }
 
     /// The stages that training begins at, one after another: the lowest alone, or with gradual
@@ -224,8 +223,7 @@ impl<'a> Watch<'a> {
         if self.metrics.lines().last().is_some_and(|line| line.step >= step) {
             self.metrics = Metrics::open(self.folder.file("metrics.jsonl"), step - 1)?;
         }
-        let phase = (self.stages.len() > 1).then_some(from);
-        let before = self.before(from);
+        let (before, phase) = (self.before(from), self.phase(from));
         self.metrics.extend(progress.read.iter().map(|record| Line::step(before + record.step, phase, record)))?;
         let Some(evaluation) = progress.evaluation else { return Ok(()) };
         self.bar.set_message(format!("{:.1}%", 100.0 * evaluation.accuracy));
@@ -238,16 +236,27 @@ impl<'a> Watch<'a> {
         self.metrics.extend([Line::evaluation(step, evaluation)])
     }
 
+    /// How metrics name the phase: not at all where there is one.
+    fn phase<'f>(&self, from: &'f str) -> Option<&'f str> {
+        (self.stages.len() > 1).then_some(from)
+    }
+
     /// Steps of the phases before the one that trains from `from`; as the learner divides them.
     fn before(&self, from: &str) -> u64 {
         let place = self.stages.iter().position(|stage| stage == from).unwrap_or(0);
         self.steps * place as u64 / self.stages.len() as u64
     }
 
-    fn finish(self) -> Result<()> {
-        self.bar.finish_and_clear();
+    fn finish(mut self, phases: &[Phase]) -> Result<()> {
         if let Some(error) = self.failed {
             return Err(error);
+        }
+        // A run that was stopped between two readings has steps that it was not told of.
+        let noted = self.metrics.lines().iter().filter(|line| line.loss.is_some()).map(|line| line.step).max();
+        if let Some(Phase { from, history }) = phases.last() {
+            let (before, phase) = (self.before(from), self.phase(from));
+            let rest = history.records.iter().filter(|record| Some(before + record.step) > noted);
+            self.metrics.extend(rest.map(|record| Line::step(before + record.step, phase, record)))?;
         }
         match self.interrupted {
             Some(step) if step < self.steps => Err(Error::Interrupted { run: self.folder.path().to_owned(), step, steps: self.steps }),
