@@ -172,7 +172,8 @@ fn ctrl_c_saves_and_a_resumed_run_is_the_uninterrupted_one() {
 #[cfg(unix)]
 #[test]
 fn so_is_a_gradual_one() {
-    a_stopped_run_resumes("--gradual --augment strong --layer-decay 0.7 --schedule cosine --warm-up 5 --freeze-below layer3");
+    let changed = "--augment strong --mixup 0.4 --class-weights --label-smoothing 0.1";
+    a_stopped_run_resumes(&format!("--gradual --freeze-below layer3 --layer-decay 0.7 --schedule cosine --warm-up 5 {changed}"));
 }
 
 #[test]
@@ -184,6 +185,19 @@ fn a_run_is_the_same_bits_every_time_and_finds_its_rate() {
     assert!(told.contains("rate ") && told.contains("range test"), "{told}");
     place.good(&format!("{flags} --out two"));
     assert!(bytes(&place.path("one/last.safetensors")) == bytes(&place.path("two/last.safetensors")));
+}
+
+#[test]
+fn a_run_that_gets_no_better_ends_early() {
+    let place = Place::new(8);
+    place.weights();
+    // A rate so low that no weight moves: no epoch is better than the first.
+    place.good("train photos --weights weights.safetensors --batch 4 --lr 1e-30 --epochs 50 --early-stop 2 --out run");
+    let metrics = place.path("run/metrics.jsonl");
+    let epochs = text(&bytes(&metrics)).lines().filter(|line| line.contains("val_loss")).count() - 1;
+    assert!((2..=3).contains(&epochs), "{epochs} epochs, where the second and the third cannot be better than the first");
+    let told = place.good("train --resume run");
+    assert!(told.contains("recognises"), "it is at its end: {told}");
 }
 
 #[test]

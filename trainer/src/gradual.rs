@@ -28,7 +28,8 @@ impl Learner {
     /// from; where it stops the fit, later phases are left out.
     ///
     /// What was frozen before does not count; afterwards all below the last phase's stage is frozen.
-    /// A checkpoint that the options ask for is of the phase it is written in.
+    /// A checkpoint that the options ask for is of the phase it is written in; the best weights are
+    /// those of all phases. A phase that stops early makes room for the next.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`]; [`Error::Setting`] for stages that do not go down, or fewer steps
@@ -77,11 +78,12 @@ impl Learner {
         self.check_phases(stages, steps)?;
         let count = stages.len() as u64;
         let mut phases = vec![];
+        let mut best = options.better_than;
         for (place, &from) in stages.iter().enumerate().skip(under_way.unwrap_or(0)) {
             let phase = place as u64;
             let length = Length::Steps(steps * (phase + 1) / count - steps * phase / count);
             // Another order of the images in every phase, as in the epochs of one fit.
-            let options = FitOptions { length, ..options.clone() }.seed(options.seed.wrapping_add(phase));
+            let options = FitOptions { length, better_than: best, ..options.clone() }.seed(options.seed.wrapping_add(phase));
             let mut stopped = false;
             let watched = |progress: &Progress<'_>| {
                 let flow = on_step(from, progress);
@@ -94,6 +96,7 @@ impl Learner {
                 self.freeze_below(from)?;
                 self.fit(source, &options, watched)?
             };
+            best = history.best;
             phases.push(Phase { from: from.to_owned(), history });
             // A phase that was stopped at its last step is finished, and still the last.
             if stopped {

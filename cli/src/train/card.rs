@@ -74,6 +74,8 @@ fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
         ("rate", rate),
         ("batch, epochs", format!("{}, {}", chosen.batch, chosen.epochs)),
         ("augmentation", chosen.augment.to_string()),
+        ("mixup", recipe.mixup.map_or("none".to_owned(), |alpha| format!("alpha {alpha}"))),
+        ("class weights", if recipe.class_weights { "balanced" } else { "none" }.to_owned()),
         ("label smoothing", recipe.label_smoothing.to_string()),
         ("storage", format!("{:?}", recipe.storage)),
         ("seed", recipe.seed.to_string()),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::train::data::Data;
-use crate::train::job::options;
+use crate::train::job::{cached, options};
 use crate::train::recipe::{Augmentation, Bn, Recipe};
 
 /// Steps that a run takes if nothing else is asked for.
@@ -147,7 +147,7 @@ fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Re
     let wanted = [32, 16, 8, 4, 2].into_iter().find(|batch| images >= 4 * batch).unwrap_or(1);
     let mut batch = wanted;
     loop {
-        let plan = learner.training_plan(&options(recipe, &Chosen { batch, ..chosen.clone() }, learner, images)?)?;
+        let plan = learner.training_plan(&options(recipe, &Chosen { batch, ..chosen.clone() }, learner, &data.train)?)?;
         let ledger = plan.ledger();
         let bytes = ledger.pool_bytes + ledger.parameter_bytes + ledger.gradient_bytes + ledger.optimizer_bytes;
         let fits = bytes <= MEMORY && plan.largest_buffer() <= learner.gpu().largest_binding();
@@ -170,9 +170,9 @@ fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Re
 /// # Errors
 /// As [`Learner::find_lr`].
 pub fn find_lr(recipe: &Recipe, learner: &mut Learner, data: &Data, chosen: &Chosen, range: LrRange) -> Result<(LrCurve, Option<f32>)> {
-    let images = data.train.len();
-    let base = FitOptions { augment: None, ..options(recipe, chosen, learner, images)? }.cache_frozen(images <= CACHED);
-    let curve = learner.find_lr(&data.train, &base, range)?;
+    // As they are, photos need to pass the frozen stages only once.
+    let plain = FitOptions { augment: None, mixup: None, ..options(recipe, chosen, learner, &data.train)? };
+    let curve = learner.find_lr(&data.train, &cached(plain, &data.train), range)?;
     let lr = curve.suggestions().map(|found| found.valley.min(found.minimum));
     Ok((curve, lr))
 }

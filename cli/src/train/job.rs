@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use frostline_engine::{Gpu, Optim};
 use frostline_lesson::bar;
+use frostline_loader::ImageStream;
 use frostline_models::POOLED;
-use frostline_trainer::{Evaluation, FitOptions, Learner, LrRange, Phase, ProbeOptions, Progress, Schedule, linear_probe};
+use frostline_trainer::{
+    Best, Evaluation, FitOptions, Learner, LrRange, Phase, ProbeOptions, Progress, Schedule, balanced_class_weights, linear_probe,
+};
 use indicatif::ProgressBar;
 
 use crate::Output;
@@ -117,7 +120,7 @@ impl Job {
     /// # Errors
     /// As [`Learner::training_plan`].
     pub fn plan(&self) -> Result<String> {
-        Ok(self.learner.training_plan(&options(&self.recipe, &self.chosen, &self.learner, self.data.train.len())?)?.to_string())
+        Ok(self.learner.training_plan(&options(&self.recipe, &self.chosen, &self.learner, &self.data.train)?)?.to_string())
     }
 
     /// Trains to the end of the run, or until Ctrl-C. The best weights are in the folder afterwards.
@@ -128,12 +131,15 @@ impl Job {
         let stages = self.phases();
         let per_epoch = (self.data.train.len() / self.chosen.batch).max(1) as u64;
         let steps = per_epoch * self.chosen.epochs;
-        let options = options(&self.recipe, &self.chosen, &self.learner, self.data.train.len())?
+        let mut options = options(&self.recipe, &self.chosen, &self.learner, &self.data.train)?
             .validate(&self.data.validation, per_epoch)
-            .checkpoint(folder.last(), per_epoch);
+            .checkpoint(folder.last(), per_epoch)
+            .keep_best(folder.best());
+        options.patience = self.recipe.early_stop;
         let mut watch = Watch::new(folder, interrupt, resumed, &stages, steps)?;
         if let (false, Some(probe)) = (resumed, &self.probe) {
             self.learner.save(folder.best())?;
+            options = options.better_than(Best { step: 0, accuracy: probe.accuracy, loss: probe.loss });
             watch.metrics.extend([Line::evaluation(0, probe)])?;
         }
         let stages: Vec<&str> = stages.iter().map(String::as_str).collect();
@@ -157,11 +163,11 @@ impl Job {
     }
 }
 
-/// The settings of training on `images` images, but where to validate and to save.
+/// The settings of training on `photos`, but where to validate and to save.
 ///
 /// # Errors
 /// For rates that cannot be.
-pub fn options(recipe: &Recipe, chosen: &Chosen, learner: &Learner, images: usize) -> Result<FitOptions<'static>> {
+pub fn options(recipe: &Recipe, chosen: &Chosen, learner: &Learner, photos: &ImageStream) -> Result<FitOptions<'static>> {
     let mut optim = Optim::sgd(chosen.lr).momentum(0.9);
     if let Some(slice) = recipe.slice {
         optim = learner.slice(optim, slice)?;
@@ -169,18 +175,25 @@ pub fn options(recipe: &Recipe, chosen: &Chosen, learner: &Learner, images: usiz
     if let Some(decay) = recipe.layer_decay {
         optim = learner.layer_decay(optim, decay)?;
     }
-    let options = FitOptions::epochs(chosen.epochs)
+    let mut options = FitOptions::epochs(chosen.epochs)
         .batch(chosen.batch)
         .optim(optim)
         .schedule(Schedule::from(recipe.schedule).warm_up(recipe.warm_up))
         .seed(recipe.seed)
         .label_smoothing(recipe.label_smoothing)
         .storage(recipe.storage.into());
-    Ok(match chosen.augment.of(learner.model().input_channels()) {
-        Some(augment) => options.augment(augment),
-        // Nothing is random: what the frozen stages give can be kept.
-        None => options.cache_frozen(images <= CACHED),
-    })
+    if recipe.class_weights {
+        options = options.class_weights(balanced_class_weights(photos.labels(), photos.classes().len())?);
+    }
+    options.augment = chosen.augment.of(learner.model().input_channels());
+    options.mixup = recipe.mixup;
+    Ok(cached(options, photos))
+}
+
+/// Where nothing is random, what the frozen stages give is kept.
+pub fn cached<'a>(options: FitOptions<'a>, photos: &ImageStream) -> FitOptions<'a> {
+    let random = options.augment.is_some() || options.mixup.is_some();
+    options.cache_frozen(!random && photos.len() <= CACHED)
 }
 
 /// What looks at a run while it trains: metrics, the best weights, the bar, Ctrl-C.
@@ -227,12 +240,6 @@ impl<'a> Watch<'a> {
         self.metrics.extend(progress.read.iter().map(|record| Line::step(before + record.step, phase, record)))?;
         let Some(evaluation) = progress.evaluation else { return Ok(()) };
         self.bar.set_message(format!("{:.1}%", 100.0 * evaluation.accuracy));
-        if self.metrics.best().is_none_or(|(_, loss, accuracy)| (evaluation.accuracy, -evaluation.loss) > (accuracy, -loss)) {
-            // The checkpoint of this very step was written before this is called.
-            let last = self.folder.last();
-            let bytes = std::fs::read(&last).map_err(|source| Error::Read { path: last, source })?;
-            self.folder.write("best.safetensors", &bytes)?;
-        }
         self.metrics.extend([Line::evaluation(step, evaluation)])
     }
 

@@ -63,6 +63,15 @@ pub struct Recipe {
     /// Share of every target that is spread over all classes, 0 to below 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Training")]
     pub label_smoothing: f32,
+    /// Mix training images and their labels in pairs (mixup, Zhang et al. 2018): shares from Beta(ALPHA, ALPHA), such as 0.2
+    #[arg(long, value_name = "ALPHA", value_parser = positive, help_heading = "Training")]
+    pub mixup: Option<f32>,
+    /// Weigh classes in the loss, so that those of few photos count as much as the others
+    #[arg(long, help_heading = "Training")]
+    pub class_weights: bool,
+    /// End after so many epochs that were not the best so far
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Training")]
+    pub early_stop: Option<u64>,
     /// Activations in memory: f16 takes half of it, on adapters that can
     #[arg(long, value_enum, default_value_t = Storage::F32, help_heading = "Training")]
     pub storage: Storage,
