@@ -131,6 +131,12 @@ impl Plan {
         self.buffers.get(id.0 as usize)
     }
 
+    /// Bytes of the largest buffer: an adapter must be able to bind it whole
+    /// ([`Gpu::largest_binding`](crate::Gpu::largest_binding)).
+    pub fn largest_buffer(&self) -> u64 {
+        self.buffers.iter().map(|buffer| buffer.bytes).max().unwrap_or(0)
+    }
+
     /// Shape of the output.
     pub fn output_shape(&self) -> Shape {
         self.output.1

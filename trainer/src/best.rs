@@ -113,6 +113,8 @@ impl Learner {
         match checkpoint::run_of(&checkpoint, path)?.and_then(|run| run.watch.best) {
             Some(found) if found == best => Ok(Some((best, Snapshot::of(&self.params, checkpoint.weights)?))),
             Some(found) if found.beats(&best) => Ok(None),
+            // What was saved before the first step, for the run to beat, is of no run yet.
+            None if best.step == 0 => Ok(Some((best, Snapshot::of(&self.params, checkpoint.weights)?))),
             found => {
                 let held = found.map_or("no run's".to_owned(), |found| format!("those of step {}", found.step));
                 let reason = format!(

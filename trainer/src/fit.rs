@@ -234,7 +234,8 @@ impl Learner {
         let [height, width, _] = source.shape();
         let transforms = |indices: &[usize], state| Some(options.augment.as_ref()?.draw(state, indices, [height, width]));
         let mixes = |state| options.mixup.map(|alpha| mixup::draw(alpha, state, options.batch)).transpose();
-        let rows = Rows { labels: source.labels(), fill: &fill, transforms: &transforms, mixes: &mixes };
+        let expect = |indices: &[usize]| source.expect(indices);
+        let rows = Rows { labels: source.labels(), fill: &fill, expect: &expect, transforms: &transforms, mixes: &mixes };
         let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, options.batch);
         training.checkpoint = self.last_checkpoint.clone();
         let mut history = History::default();

@@ -17,7 +17,7 @@ use crate::inference::Inference;
 use crate::moments::Moments;
 use crate::options::FitOptions;
 use crate::snapshot::Snapshot;
-use crate::source::Source;
+use crate::source::{Source, upcoming};
 
 /// Images in a batch of evaluation; its results do not depend on it.
 const EVALUATION_BATCH: usize = 64;
@@ -293,6 +293,20 @@ impl Learner {
         &self.classes
     }
 
+    /// Names the classes before any data is fitted: a head may come from elsewhere
+    /// ([`Learner::set_head`]).
+    ///
+    /// # Errors
+    /// [`Error::Classes`] unless there is a name for each class.
+    pub fn name_classes(&mut self, names: &[String]) -> Result<()> {
+        let classes = self.model.class_count().ok_or_else(|| self.no_classes())?;
+        if names.len() != classes {
+            return Err(Error::Classes { data: names.len(), model: classes });
+        }
+        self.classes = names.to_vec();
+        Ok(())
+    }
+
     /// How images become inputs.
     pub fn input(&self) -> &Preprocessing {
         &self.preprocessing
@@ -325,7 +339,12 @@ impl Learner {
             }
         };
         let Preprocessing { mean, std, .. } = &self.preprocessing;
-        let values = inference.run(len, |indices, out| Ok(source.gather(indices, None, mean, std, out)?))?;
+        let values = inference.run(len, |indices, out| {
+            source.gather(indices, None, mean, std, out)?;
+            let next = indices.last().map_or(0, |last| last + 1);
+            source.expect(&upcoming((next..len).step_by(batch).map(|first| (first..len.min(first + batch)).collect())));
+            Ok(())
+        })?;
         self.inference = Some((span, batch, inference));
         Ok(values)
     }
@@ -400,7 +419,10 @@ fn default_preprocessing(model: &Model, size: usize) -> Preprocessing {
     match model.input_channels() {
         3 if model.name().starts_with("efficientnet_lite") => Preprocessing::efficientnet_lite(size),
         3 => Preprocessing::imagenet(size),
-        channels => Preprocessing { resize: Some(size), crop: size, channels, mean: vec![0.5; channels], std: vec![0.5; channels] },
+        channels => {
+            let half = vec![0.5; channels];
+            Preprocessing { resize: Some(size), channels, mean: half.clone(), std: half, ..Preprocessing::imagenet(size) }
+        }
     }
 }
 

@@ -16,7 +16,8 @@
 //! | one stage more at a time | [`Learner::fit_gradually`] |
 //! | how far each stage has moved | [`Learner::snapshot`], [`Learner::updates_since`] |
 //! | all stages of every image, and the pixels that a number inside depends on | [`Learner::walk`], [`Learner::input_gradients`] |
-//! | counts and spreads | [`Evaluation`], [`Confusion`], [`Spread`] |
+//! | what every depth of freezing would cost, before anything runs | [`what_if()`] |
+//! | counts and spreads | [`Evaluation`], [`Confusion`], [`Spread`], [`wilson`] |
 //!
 //! A step is one submission to the device, and nothing waits for it: losses stay there until a
 //! bunch of them is read. See [`Learner`] for an example.
@@ -47,6 +48,7 @@ mod schedule;
 mod snapshot;
 mod source;
 mod training;
+mod what_if;
 
 pub use augment::{Augment, ColorJitter, ResizedCrop};
 pub use best::Best;
@@ -61,7 +63,7 @@ pub use gradual::Phase;
 pub use inside::{Map, Unit};
 pub use learner::Learner;
 pub use linear_probe::{Probe, ProbeLoss, ProbeOptions, Standardization, linear_probe};
-pub use metrics::{Confusion, Spread};
+pub use metrics::{Confusion, Spread, wilson};
 pub use options::{FitOptions, Length};
 pub use prefix::Activations;
 pub use rates::Slice;
@@ -69,3 +71,4 @@ pub use schedule::{Curve, Schedule};
 pub use snapshot::{Snapshot, StageUpdate};
 pub use source::Source;
 pub use training::StepRecord;
+pub use what_if::{Depth, what_if};

@@ -12,6 +12,7 @@ use frostline_engine::{Optimizer, Params, Session};
 use frostline_loader::{BatchState, Batches};
 
 use crate::error::{Error, Result};
+use crate::source::upcoming;
 
 /// What one training step gave.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +36,8 @@ pub(crate) struct Rows<'a> {
     /// Replaces the contents of the buffer by the values of these rows.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
     pub fill: &'a dyn Fn(&[usize], BatchState, &mut Vec<f32>) -> Result<()>,
+    /// Is told which rows come next.
+    pub expect: &'a dyn Fn(&[usize]),
     /// What is done to each of these rows on the device, if something is.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
     pub transforms: &'a dyn Fn(&[usize], BatchState) -> Option<Vec<Transform>>,
@@ -72,6 +75,7 @@ impl<'a> Training<'a> {
         let state = self.batches.state();
         let indices = self.batches.next_batch();
         self.write(&indices, state)?;
+        (self.rows.expect)(&upcoming(self.batches.clone()));
         self.session.begin_step(self.optimizer, lr)?;
         self.session.run()?;
         self.unread.push(Unread { step, lr, state });

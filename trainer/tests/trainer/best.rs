@@ -69,6 +69,23 @@ fn the_best_weights_are_in_the_file_and_can_be_restored() {
 /// Nothing changes, so nothing gets better: the first validation is the best, and two more are one
 /// too many.
 #[test]
+fn what_a_run_must_beat_may_be_of_no_run_yet() {
+    let (set, test) = (images(18), doubtful());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.safetensors");
+    let mut learner = learner(1);
+    let before = bits(&learner);
+    learner.save(&path).unwrap();
+    let unbeaten = Best { step: 0, accuracy: 1.0, loss: 0.0 };
+    let history = learner.fit(&set, &rising(&test, &path).better_than(unbeaten), go_on).unwrap();
+    assert_eq!(history.best, Some(unbeaten));
+    assert_ne!(bits(&learner), before);
+    assert_eq!(learner.restore_best().unwrap(), unbeaten);
+    assert_eq!(bits(&learner), before);
+    assert_eq!(bits(&Learner::resume(gpu(), &path).unwrap()), before);
+}
+
+#[test]
 fn a_run_that_no_longer_gets_better_ends() {
     let (set, folder) = (images(18), tempfile::tempdir().unwrap());
     let path = folder.path().join("last.safetensors");

@@ -15,3 +15,4 @@ mod rates;
 mod resume;
 mod setup;
 mod steady;
+mod stream;
