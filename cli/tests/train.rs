@@ -232,8 +232,8 @@ fn folders_as_people_have_them() {
     let said = place.bad(1, &format!("train split {SHORT} --epochs 1 --out other"));
     assert!(said.contains("yellow") && said.contains("blue, green, red"), "{said}");
 
-    for class in 0..2 {
-        place.photos(&place.path("lonely").join(CLASSES[class]), class, 1);
+    for (class, name) in CLASSES.iter().enumerate().take(2) {
+        place.photos(&place.path("lonely").join(name), class, 1);
     }
     let said = place.bad(1, &format!("train lonely {SHORT}"));
     assert!(said.contains("no class has two photos"), "{said}");

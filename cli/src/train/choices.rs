@@ -119,8 +119,8 @@ fn freeze_plan(learner: &Learner, images: usize, pretrained: bool) -> (String, S
     }
     let body = stages.len() - 1;
     let (open, size) = match images {
-        0..=FEW => ((body / 6).max(1), "few"),
-        ..=SOME => ((body / 2).max(1), "some"),
+        few if few <= FEW => ((body / 6).max(1), "few"),
+        some if some <= SOME => ((body / 2).max(1), "some"),
         _ => (body, "many"),
     };
     let from = stages[body - open].clone();
