@@ -18,7 +18,10 @@ pub fn card(run: &Run, job: &Job, report: &Report) -> String {
     };
     let best = if report.step == 0 { "the linear probe".to_owned() } else { format!("step {}", report.step) };
     let accuracy = share(report.right, report.images as u64);
-    line(format!("**Recognises {accuracy} of {} validation photos**, loss {:.3}; `best.safetensors` is {best}.\n", report.images, report.loss));
+    line(format!(
+        "**Recognises {accuracy} of {} validation photos**, loss {:.3}; `best.safetensors` is {best}.\n",
+        report.images, report.loss
+    ));
     line("    ".to_owned() + &run.command + "\n");
     line("## Classes\n\n| class | trained on | validated with | recognised (95 % interval) |\n|---|---:|---:|---:|".to_owned());
     for class in &report.classes {

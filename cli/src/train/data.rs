@@ -44,7 +44,8 @@ impl Data {
         let sizes = counts(&train);
         let (least, most) = (sizes.iter().min().unwrap_or(&0), sizes.iter().max().unwrap_or(&0));
         if !recipe.class_weights && *most >= IMBALANCED * (*least).max(1) {
-            let hint = format!("the largest class has {most} photos to train on, the smallest {least}: --class-weights makes them count alike");
+            let hint =
+                format!("the largest class has {most} photos to train on, the smallest {least}: --class-weights makes them count alike");
             report.warnings.push(hint);
         }
         Ok(Self { train, validation, split, report })
