@@ -219,7 +219,7 @@ fn folders_as_people_have_them() {
     let output = place.run(&format!("train photos {SHORT} --epochs 1 --out run"));
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("broken.jpg") && said.contains("class purple has 1 photo"), "{said}");
+    assert!(said.contains("broken.jpg") && said.contains("class purple has 1 photo") && said.contains("--class-weights"), "{said}");
 
     // train/ and val/, with a class that training does not know.
     for (part, count) in [("train", 5), ("val", 2)] {

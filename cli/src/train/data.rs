@@ -7,6 +7,9 @@ use frostline_loader::{FolderReport, ImageFolder, ImageStream, OnCorrupt, Prepro
 use crate::error::{Error, Result};
 use crate::train::recipe::Recipe;
 
+/// Classes that differ so many times in size are worth a hint.
+const IMBALANCED: usize = 4;
+
 /// Photos to train on and photos to validate with.
 pub struct Data {
     /// To train on.
@@ -37,6 +40,13 @@ impl Data {
         };
         if validation.is_empty() {
             return Err(Error::NoValidation { path: recipe.dir.clone() });
+        }
+        let sizes = counts(&train);
+        let (least, most) = (sizes.iter().min().unwrap_or(&0), sizes.iter().max().unwrap_or(&0));
+        if !recipe.class_weights && *most >= IMBALANCED * (*least).max(1) {
+            let hint =
+                format!("the largest class has {most} photos to train on, the smallest {least}: --class-weights makes them count alike");
+            report.warnings.push(hint);
         }
         Ok(Self { train, validation, split, report })
     }
