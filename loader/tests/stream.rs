@@ -35,7 +35,9 @@ const BATCHES: [&[usize]; 7] = [&[0], &[20, 3, 3, 7], &[5, 5, 5], &[], &[1, 2, 3
 fn a_stream_gives_the_bits_of_the_set_in_memory() {
     let root = tempfile::tempdir().unwrap();
     folder(root.path());
-    for preprocessing in [Preprocessing::imagenet(20), Preprocessing { channels: 1, mean: vec![0.5], std: vec![0.25], ..Preprocessing::imagenet(9) }] {
+    for preprocessing in
+        [Preprocessing::imagenet(20), Preprocessing { channels: 1, mean: vec![0.5], std: vec![0.25], ..Preprocessing::imagenet(9) }]
+    {
         let Preprocessing { mean, std, .. } = &preprocessing;
         let mut folder = ImageFolder::open(root.path(), OnCorrupt::Fail).unwrap();
         let set = folder.load_all(&preprocessing).unwrap();
@@ -65,7 +67,8 @@ fn what_fits_into_the_cache_is_decoded_once() {
     folder(root.path());
     let folder = ImageFolder::open(root.path(), OnCorrupt::Fail).unwrap();
     let decoded = |cache_bytes| {
-        let mut stream = ImageStream::new(&folder, &Preprocessing::imagenet(8), StreamOptions { workers: 2, ahead: 4, cache_bytes }).unwrap();
+        let mut stream =
+            ImageStream::new(&folder, &Preprocessing::imagenet(8), StreamOptions { workers: 2, ahead: 4, cache_bytes }).unwrap();
         let everything: Vec<usize> = (0..21).collect();
         let mut out = vec![];
         assert_eq!(stream.check(|_| {}).unwrap().len(), 0);

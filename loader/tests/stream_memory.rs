@@ -76,7 +76,12 @@ fn ten_thousand_images_stream_through_bounded_memory() {
     assert!(seen.iter().all(|&seen| seen));
 
     let grown = resident("VmHWM").saturating_sub(before);
-    println!("{IMAGES} images, {} decodes, {:.1} MiB above {:.1} MiB", stream.decoded(), grown as f64 / 1048576.0, before as f64 / 1048576.0);
+    println!(
+        "{IMAGES} images, {} decodes, {:.1} MiB above {:.1} MiB",
+        stream.decoded(),
+        grown as f64 / 1048576.0,
+        before as f64 / 1048576.0
+    );
     // As bytes they are 117 MiB, as floats 469 MiB. Cache 4, ahead 3, a batch of floats 2, decoders.
     assert!(grown < 32 << 20, "{grown} bytes");
 }
