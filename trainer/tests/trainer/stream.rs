@@ -61,14 +61,7 @@ impl Source for Watched {
         &self.set.labels
     }
 
-    fn gather(
-        &self,
-        indices: &[usize],
-        _: Option<BatchState>,
-        mean: &[f32],
-        std: &[f32],
-        out: &mut Vec<f32>,
-    ) -> Result<(), LoaderError> {
+    fn gather(&self, indices: &[usize], _: Option<BatchState>, mean: &[f32], std: &[f32], out: &mut Vec<f32>) -> Result<(), LoaderError> {
         if let Some(announced) = self.announced.take() {
             // The last batch of an evaluation is filled up.
             let mut distinct = indices.to_vec();
@@ -94,7 +87,7 @@ fn every_batch_is_announced_before_it_is_wanted() {
 
     let source = watched();
     let mut learner = learner(1);
-    learner.evaluation_batch = 4;
+    learner.evaluation_batch(4);
     learner.evaluate(&source).unwrap();
     assert_eq!(*source.checked.borrow(), 4);
     assert_eq!(source.announced.take(), Some(vec![]), "after the last batch nothing is left to decode");
