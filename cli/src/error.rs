@@ -14,21 +14,118 @@ pub enum Error {
     /// A file that cannot be written.
     #[error("{}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
+    /// A figure.
+    #[error(transparent)]
+    Figure(#[from] frostline_lesson::Error),
+    /// Flags that do not go together.
+    #[error("{0}")]
+    Flags(String),
+    /// No photo to validate with.
+    #[error("{}: no class has two photos, so none can be kept for validation; add photos, or a folder `val` beside `train`", path.display())]
+    NoValidation { path: PathBuf },
+    /// The folder of a new run holds one already.
+    #[error("{0} holds a run already: go on with it by `frostline train --resume {0}`, or give another --out", path.display())]
+    RunExists { path: PathBuf },
+    /// A folder to resume from that is no run's.
+    #[error("{}: not the folder of a run that can be resumed: run.json: {reason}", path.display())]
+    NotARun { path: PathBuf, reason: String },
+    /// Ctrl-C while training.
+    #[error("stopped after step {step} of {steps}, and saved. Go on with\n\n    frostline train --resume {}\n", quoted(&run.display().to_string()))]
+    Interrupted { run: PathBuf, step: u64, steps: u64 },
+    /// Ctrl-C before training.
+    #[error("stopped before the first step; there is nothing to resume")]
+    Nothing,
+    /// The system refuses to tell of Ctrl-C.
+    #[error("cannot listen for Ctrl-C: {0}")]
+    Signal(ctrlc::Error),
+    /// The current folder is gone.
+    #[error("the current folder: {0}")]
+    CurrentFolder(std::io::Error),
+    /// A file or folder that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    /// A file that would be lost.
+    #[error("{}: this file is there already; give --force to replace it, or another name", path.display())]
+    Exists { path: PathBuf },
+    /// A folder that holds no photos.
+    #[error("{}: no photos inside (PNG, JPEG or WebP)", folder.display())]
+    NoImages { folder: PathBuf },
+    /// Class folders that are no classes of the model.
+    #[error("{}: the model knows no class named {unknown}; folders are compared with its classes by name: {known}", folder.display())]
+    FolderClasses { folder: PathBuf, unknown: String, known: String },
+    /// Some photos could not be read, and each was told.
+    #[error("{unreadable} of {photos} photos could not be read; the results are those of the others")]
+    Unreadable { unreadable: usize, photos: usize },
+    /// Nothing of a model at this path.
+    #[error(
+        "{}: no model here; give a checkpoint, a safetensors file, a folder with model.safetensors, or hf:owner/name", path.display()
+    )]
+    NoSuchModel { path: PathBuf },
+    /// Weights of no network that this program knows.
+    #[error("{weights}: these weights look like no network this program knows; `frostline inspect` lists their tensors")]
+    UnknownNetwork { weights: String },
+    /// Weights without a classifier.
+    #[error("{weights}: these weights have no last layer that tells classes apart; train one with `frostline train --weights {weights}`")]
+    NoHead { weights: String },
+    /// A conversion that makes no sense.
+    #[error("{}: {reason}", path.display())]
+    Convert { path: PathBuf, reason: String },
+    /// A repository's name that is none.
+    #[error("hf:{name}: a model on the hub is named owner/name, such as hf:timm/resnet18.tv_in1k, with @revision if wanted")]
+    HubName { name: String },
+    /// Nowhere to keep downloads.
+    #[error("there is no home folder to keep downloads in; set HF_HOME to a folder")]
+    NoHome,
+    /// The hub has no such file, or shows it to members only.
+    #[error("{url}: the hub has no such file, or shows it to members only; is the name right?")]
+    NotOnHub { url: String },
+    /// The hub cannot be reached.
+    #[error(
+        "hf:{name} is not in the cache, and the hub cannot be asked ({reason}). Either copy {} from a machine that has it, or save          {url}, and config.json and preprocessor_config.json from beside it, in one folder and give that folder instead of hf:{name}",
+        cache.display()
+    )]
+    NoNetwork { name: String, reason: String, url: String, cache: PathBuf },
+    /// Something else went wrong on the way.
+    #[error("{what}: {reason}; try again")]
+    Download { what: String, reason: String },
+    /// A downloaded file that is not what it should be.
+    #[error("{}: this file is damaged: {reason}. Delete it and try again", path.display())]
+    Damaged { path: PathBuf, reason: String },
+    /// Kernels that compute something else than they should.
+    #[error("{failed} of {checks} self-tests failed")]
+    SelfTest { failed: usize, checks: usize },
     /// Standard output is gone, or its disk is full.
     #[error("standard output: {0}")]
     Output(std::io::Error),
 }
 
+/// Exit code for wrong flags; clap's, too.
+const WRONG_FLAGS: u8 = 2;
+/// Exit code after Ctrl-C: 128 and the number of the signal, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// A result of a command.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// The exit code: 1, or 0 where a reader of the output has seen enough (`| head`).
+    /// The exit code: 1, 2 for wrong flags, 130 after Ctrl-C, or 0 where a reader of the output has seen enough (`| head`).
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Self::Flags(_) => ExitCode::from(WRONG_FLAGS),
+            Self::Interrupted { .. } | Self::Nothing => ExitCode::from(INTERRUPTED),
             _ => ExitCode::FAILURE,
         }
+    }
+}
+
+impl Error {
+    /// Fails if there is something at `path` and it is not to be replaced.
+    ///
+    /// # Errors
+    /// [`Error::Exists`].
+    pub fn if_exists(path: &std::path::Path, force: bool) -> Result<()> {
+        if !force && path.exists() { Err(Self::Exists { path: path.to_owned() }) } else { Ok(()) }
     }
 }
 
@@ -48,4 +145,10 @@ impl From<frostline_models::Error> for Error {
     fn from(error: frostline_models::Error) -> Self {
         Self::Trainer(error.into())
     }
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,\\".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }

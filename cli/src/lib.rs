@@ -6,13 +6,18 @@
 
 pub mod commands;
 mod error;
+pub mod hub;
+pub mod model;
 mod output;
+pub mod photos;
+mod train;
+pub mod weights;
 
 pub use error::{Error, Result};
 pub use output::Output;
 
 use clap::{Parser, Subcommand};
-use commands::Plan;
+use commands::{Convert, Evaluate, Features, FindLr, Inspect, Plan, Predict, Train};
 use std::process::ExitCode;
 
 /// Transfer learning on any GPU, or none: a classifier from a folder of photos, and a look inside models
@@ -30,8 +35,22 @@ pub struct CommandLine {
 /// The commands, in the order of `--help`.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Train a classifier on a folder of photos
+    Train(Train),
+    /// Find a learning rate for a folder of photos by a range test
+    FindLr(FindLr),
+    /// The classes of photos, with probabilities
+    Predict(Predict),
+    /// How good a model is on a folder of class folders
+    Evaluate(Evaluate),
+    /// What a model makes of photos, as a safetensors file
+    Features(Features),
     /// What a training step would run and keep, for every depth of freezing; needs no GPU
     Plan(Plan),
+    /// What is in a file of weights: tensors, network, names, values that are not finite
+    Inspect(Inspect),
+    /// The same weights under other names, or in another number format
+    Convert(Convert),
 }
 
 impl CommandLine {
@@ -42,7 +61,14 @@ impl CommandLine {
     pub fn run(self) -> Result<()> {
         let output = Output::new(self.json);
         match self.command {
+            Command::Train(train) => train.run(&output),
+            Command::FindLr(find_lr) => find_lr.run(&output),
+            Command::Predict(predict) => predict.run(&output),
+            Command::Evaluate(evaluate) => evaluate.run(&output),
+            Command::Features(features) => features.run(&output),
             Command::Plan(plan) => plan.run(&output),
+            Command::Inspect(inspect) => inspect.run(&output),
+            Command::Convert(convert) => convert.run(&output),
         }
     }
 }

@@ -114,7 +114,13 @@ impl Track {
             None => return Err(no_weights(&flags.model)),
         };
         let mut track = if own {
-            let input = Preprocessing { resize: Some(28), crop: 28, channels: 1, mean: vec![FASHION_MEAN], std: vec![FASHION_STD] };
+            let input = Preprocessing {
+                resize: Some(28),
+                channels: 1,
+                mean: vec![FASHION_MEAN],
+                std: vec![FASHION_STD],
+                ..Preprocessing::imagenet(28)
+            };
             let source = Some(assets.sheet("fashion_source_test")?);
             let (similar, different) = (task("clothes", "fashion")?, task("digits", "digits")?);
             Self { gpu, model: model.in_channels(1), input, weights, similar, different, source }

@@ -136,6 +136,10 @@ pub enum Error {
     #[error("preprocessing: {reason}")]
     Preprocessing { reason: String },
 
+    /// A configuration file that is broken, or asks for what is not done here.
+    #[error("{}: {reason}", path.display())]
+    Preset { path: PathBuf, reason: String },
+
     /// The data folder is not there.
     #[error("{}: no such folder; give a folder that holds one sub-folder of images per class", path.display())]
     NoSuchFolder { path: PathBuf },

@@ -10,6 +10,7 @@
 //! | a training run | one file to resume from | [`checkpoint`] |
 //! | PNG, JPEG, WebP | [`RgbImage8`] | [`image`] |
 //! | photo | network input, as Pillow and torchvision make it | [`resize`], [`preprocess`] |
+//! | a hub's configuration files | preprocessing and class names | [`preset`] |
 //! | a folder of class folders | paths and labels, images on demand | [`folder`] |
 //! | `train` and `val` with class folders | both, and a report: skipped files, duplicates | [`training_folder`], [`report`] |
 //! | such a folder, however large | batches, decoded ahead on worker threads | [`stream`] |
@@ -32,6 +33,7 @@ pub mod image;
 mod kind;
 mod prefetch;
 pub mod preprocess;
+pub mod preset;
 pub mod report;
 pub mod resize;
 pub mod safetensors;
@@ -50,7 +52,9 @@ pub use folder::{ImageFolder, OnCorrupt, Skipped};
 pub use image::RgbImage8;
 pub use kind::FileKind;
 pub use preprocess::Preprocessing;
+pub use preset::Preset;
 pub use report::FolderReport;
+pub use resize::Interpolation;
 pub use split::{Split, stratified_split, stratified_subset};
 pub use stream::{ImageStream, StreamOptions};
 pub use tensor::{HostTensor, StateDict, shape_text};

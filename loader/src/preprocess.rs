@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::image::check_pixels;
-use crate::resize::{center_crop_interleaved, resize_interleaved, shorter_side_size};
+use crate::resize::{Interpolation, center_crop_interleaved, resize_by, shorter_side_size};
 use crate::{Error, RgbImage8};
 
 /// How an image becomes a network's input.
@@ -15,6 +15,9 @@ use crate::{Error, RgbImage8};
 pub struct Preprocessing {
     /// Scale the shorter side to this many pixels first; `None` leaves the image as it is.
     pub resize: Option<usize>,
+    /// The filter it is scaled with; checkpoints that say nothing mean bilinear.
+    #[serde(default)]
+    pub interpolation: Interpolation,
     /// Side of the square cut from the middle, in pixels: the network's input size.
     pub crop: usize,
     /// 3 for RGB, 1 for grey.
@@ -34,6 +37,7 @@ impl Preprocessing {
     pub fn imagenet(crop: usize) -> Self {
         Self {
             resize: Some(crop.saturating_mul(256) / 224),
+            interpolation: Interpolation::Bilinear,
             crop,
             channels: 3,
             mean: vec![0.485, 0.456, 0.406],
@@ -43,7 +47,7 @@ impl Preprocessing {
 
     /// What EfficientNet-Lite expects: the shorter side equal to the crop, (255·x - 127) / 128.
     pub fn efficientnet_lite(crop: usize) -> Self {
-        Self { resize: Some(crop), crop, channels: 3, mean: vec![127.0 / 255.0; 3], std: vec![128.0 / 255.0; 3] }
+        Self { resize: Some(crop), mean: vec![127.0 / 255.0; 3], std: vec![128.0 / 255.0; 3], ..Self::imagenet(crop) }
     }
 
     /// Fails if these settings cannot be carried out; they may come from a file.
@@ -82,6 +86,40 @@ impl Preprocessing {
     /// [`Error::Preprocessing`] for impossible settings, [`Error::PixelCount`] or
     /// [`Error::ResizeSize`] for an image that is not whole or far too oblong.
     pub fn pixels(&self, image: &RgbImage8) -> Result<Vec<u8>, Error> {
+        let (data, size) = self.scaled(image)?;
+        center_crop_interleaved(&data, self.channels, size, (self.crop, self.crop))
+    }
+
+    /// Ten views of the image, each as [`Preprocessing::pixels`]: the four corners and the middle,
+    /// and their mirror images (torchvision's `TenCrop`; Krizhevsky et al. 2012). An image that is
+    /// smaller than the crop gets black borders first.
+    ///
+    /// # Errors
+    /// As [`Preprocessing::pixels`].
+    pub fn ten_crop(&self, image: &RgbImage8) -> Result<Vec<Vec<u8>>, Error> {
+        let (mut data, mut size) = self.scaled(image)?;
+        let filled = (size.0.max(self.crop), size.1.max(self.crop));
+        if filled != size {
+            data = center_crop_interleaved(&data, self.channels, size, filled)?;
+            size = filled;
+        }
+        let (right, bottom) = (size.0 - self.crop, size.1 - self.crop);
+        let corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)];
+        let mut views: Vec<Vec<u8>> = corners.iter().map(|&corner| self.cut(&data, size.0, corner)).collect();
+        views.push(center_crop_interleaved(&data, self.channels, size, (self.crop, self.crop))?);
+        let mirrored: Vec<Vec<u8>> = views.iter().map(|view| mirror(view, self.crop, self.channels)).collect();
+        views.extend(mirrored);
+        Ok(views)
+    }
+
+    /// The crop whose top left corner is (`left`, `top`) of an image `width` pixels wide.
+    fn cut(&self, data: &[u8], width: usize, (left, top): (usize, usize)) -> Vec<u8> {
+        let row = |y: usize| &data[((top + y) * width + left) * self.channels..][..self.crop * self.channels];
+        (0..self.crop).flat_map(row).copied().collect()
+    }
+
+    /// The image in the wanted channels with its shorter side scaled, and its width and height.
+    fn scaled(&self, image: &RgbImage8) -> Result<(Vec<u8>, (usize, usize)), Error> {
         self.check()?;
         check_pixels(&image.data, 3, image.width, image.height)?;
         let mut size = (image.width, image.height);
@@ -91,11 +129,17 @@ impl Preprocessing {
         };
         if let Some(shorter) = self.resize {
             let scaled = shorter_side_size(size.0, size.1, shorter);
-            data = resize_interleaved(&data, self.channels, size, scaled)?;
+            data = resize_by(self.interpolation, &data, self.channels, size, scaled)?;
             size = scaled;
         }
-        center_crop_interleaved(&data, self.channels, size, (self.crop, self.crop))
+        Ok((data, size))
     }
+}
+
+/// Left and right changed places; rows of `width` pixels.
+fn mirror(pixels: &[u8], width: usize, channels: usize) -> Vec<u8> {
+    let rows = pixels.chunks_exact(width * channels);
+    rows.flat_map(|row| row.chunks_exact(channels).rev().flatten()).copied().collect()
 }
 
 /// Fails unless there is one finite mean and one positive deviation a channel.

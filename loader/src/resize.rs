@@ -2,17 +2,54 @@
 //!
 //! A network was trained on images that Pillow shrank. Other resamplers differ by a grey level on
 //! a tenth of the pixels, which is harmless but makes "same as PyTorch" untestable; this one is
-//! the same. The method, after Pillow's `Resample.c`
+//! the same, for both of the filters that networks were trained with. The method, after Pillow's `Resample.c`
 //! (<https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Resample.c>): each output
-//! pixel is a weighted mean of the input pixels under a triangle, which is stretched when shrinking
+//! pixel is a weighted mean of the input pixels under a filter, which is stretched when shrinking
 //! so that no input pixel is skipped (antialiasing). First along rows, then along columns, rounding
 //! to bytes in between; weights are integers in units of 2^-22.
+
+use serde::{Deserialize, Serialize};
 
 use crate::image::{Limits, check_pixels};
 use crate::{Error, RgbImage8};
 
 /// 32 bits, less 8 for the byte, less 2 so that a sum of weights a little above one cannot overflow.
 const PRECISION: u32 = 32 - 8 - 2;
+
+/// The filter that an image is scaled with. Part of what a network was trained on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// A triangle: torchvision's.
+    #[default]
+    Bilinear,
+    /// Keys' cubic with a = -0.5: most of timm's and Hugging Face's networks.
+    Bicubic,
+}
+
+impl Interpolation {
+    /// Half the width of the filter, in pixels of an image that keeps its size.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
+    /// The filter at `x`. The order of the operations is Pillow's, or the last bit would differ.
+    fn at(self, x: f64) -> f64 {
+        let x = x.abs();
+        match self {
+            Self::Bilinear => (1.0 - x).max(0.0),
+            Self::Bicubic if x < 1.0 => ((CUBIC + 2.0) * x - (CUBIC + 3.0)) * x * x + 1.0,
+            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * CUBIC,
+            Self::Bicubic => 0.0,
+        }
+    }
+}
+
+/// Keys' a: the slope at 1.
+const CUBIC: f64 = -0.5;
 
 /// Scales to `width` x `height`; equal to `Image.resize((width, height), BILINEAR)` of Pillow.
 ///
@@ -31,6 +68,14 @@ pub fn resize_bilinear(image: &RgbImage8, width: usize, height: usize) -> Result
 /// # Errors
 /// As [`resize_bilinear`].
 pub fn resize_interleaved(data: &[u8], channels: usize, from: (usize, usize), to: (usize, usize)) -> Result<Vec<u8>, Error> {
+    resize_by(Interpolation::Bilinear, data, channels, from, to)
+}
+
+/// [`resize_interleaved`] with a filter: equal to Pillow's `BILINEAR` or `BICUBIC`.
+///
+/// # Errors
+/// As [`resize_bilinear`].
+pub fn resize_by(filter: Interpolation, data: &[u8], channels: usize, from: (usize, usize), to: (usize, usize)) -> Result<Vec<u8>, Error> {
     check_pixels(data, channels, from.0, from.1)?;
     let max_pixels = Limits::default().max_pixels;
     if from.0 == 0 || from.1 == 0 || to.0 == 0 || to.1 == 0 || too_many_pixels(to) {
@@ -39,10 +84,10 @@ pub fn resize_interleaved(data: &[u8], channels: usize, from: (usize, usize), to
     // A side that keeps its length is copied, not filtered.
     let mut image = data.to_vec();
     if to.0 != from.0 {
-        image = resize_rows(&image, channels, from.0, to.0);
+        image = resize_rows(filter, &image, channels, from.0, to.0);
     }
     if to.1 != from.1 {
-        image = resize_columns(&image, to.0 * channels, from.1, to.1);
+        image = resize_columns(filter, &image, to.0 * channels, from.1, to.1);
     }
     Ok(image)
 }
@@ -127,26 +172,25 @@ struct Window {
 }
 
 /// The windows of all output pixels along one side.
-fn windows(from: usize, to: usize) -> Vec<Window> {
+fn windows(filter: Interpolation, from: usize, to: usize) -> Vec<Window> {
     let scale = from as f64 / to as f64;
-    // Half the width of the triangle: one input pixel, or one output pixel when those are larger.
-    let support = scale.max(1.0);
+    // The filter is as wide as an input pixel, or an output pixel when those are larger.
+    let stretch = scale.max(1.0);
+    let support = filter.support() * stretch;
     // Pillow multiplies by the reciprocal; dividing would round differently.
-    let per_support = 1.0 / support;
+    let per_stretch = 1.0 / stretch;
     (0..to)
         .map(|out| {
             let center = (out as f64 + 0.5) * scale;
             // `as` cuts off below zero and at the fraction, as C's conversion to int does.
             let begin = (center - support + 0.5) as usize;
             let end = ((center + support + 0.5) as usize).min(from);
-            let triangle = |x: usize| {
-                let distance = (x as f64 - center + 0.5) * per_support;
-                (1.0 - distance.abs()).max(0.0)
-            };
-            let total: f64 = (begin..end).map(triangle).sum();
+            let weigh = |x: usize| filter.at((x as f64 - center + 0.5) * per_stretch);
+            let total: f64 = (begin..end).map(weigh).sum();
             let to_fixed = |x| {
-                let weight = triangle(x) / total;
-                (weight * f64::from(1 << PRECISION) + 0.5) as i32
+                let weight = weigh(x) / total;
+                // Half away from zero, as Pillow rounds: a cubic has negative weights.
+                (weight * f64::from(1 << PRECISION) + 0.5f64.copysign(weight)) as i32
             };
             let weights = (begin..end).map(to_fixed).collect();
             Window { begin, weights }
@@ -162,8 +206,8 @@ fn to_byte(sum: i32) -> u8 {
 }
 
 /// Scales each row from `from` to `to` pixels.
-fn resize_rows(data: &[u8], channels: usize, from: usize, to: usize) -> Vec<u8> {
-    let windows = windows(from, to);
+fn resize_rows(filter: Interpolation, data: &[u8], channels: usize, from: usize, to: usize) -> Vec<u8> {
+    let windows = windows(filter, from, to);
     let mut out = Vec::with_capacity(data.len() / from * to);
     for row in data.chunks_exact(from * channels) {
         for window in &windows {
@@ -180,10 +224,10 @@ fn resize_rows(data: &[u8], channels: usize, from: usize, to: usize) -> Vec<u8> 
 
 /// Scales each column from `from` to `to` pixels; a row is `row` bytes. Whole rows are added up at
 /// a time, because walking down a column would miss the cache at every step.
-fn resize_columns(data: &[u8], row: usize, from: usize, to: usize) -> Vec<u8> {
+fn resize_columns(filter: Interpolation, data: &[u8], row: usize, from: usize, to: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(row * to);
     let mut sums = vec![0; row];
-    for window in &windows(from, to) {
+    for window in &windows(filter, from, to) {
         sums.fill(HALF);
         let rows = data[window.begin * row..].chunks_exact(row);
         for (weight, pixels) in window.weights.iter().zip(rows) {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use frostline_loader::resize::{center_crop, resize_bilinear, resize_interleaved, resize_shorter_side};
+use frostline_loader::resize::{Interpolation, center_crop, resize_bilinear, resize_by, resize_interleaved, resize_shorter_side};
 use frostline_loader::{Error, Preprocessing, RgbImage8, image};
 use serde::Deserialize;
 
@@ -31,12 +31,16 @@ fn load(name: &str) -> RgbImage8 {
 fn equal_to_pillow_and_torchvision() {
     let cases = std::fs::read(golden("resize.json")).unwrap();
     let cases: Vec<Case> = serde_json::from_slice(&cases).unwrap();
-    assert_eq!(cases.len(), 28);
+    assert_eq!(cases.len(), 33);
     for case in cases {
         let source = load(&case.source);
         let actual = match case.op.as_str() {
             "resize" => resize_bilinear(&source, case.width, case.height),
             "shorter_side" => resize_shorter_side(&source, case.size),
+            "bicubic" => {
+                let (from, to) = ((source.width, source.height), (case.width, case.height));
+                resize_by(Interpolation::Bicubic, &source.data, 3, from, to).and_then(|data| RgbImage8::new(to.0, to.1, data))
+            }
             "center_crop" => center_crop(&source, case.width, case.height),
             other => panic!("unknown operation {other}"),
         };
@@ -55,6 +59,24 @@ fn one_channel_is_scaled_like_three_equal_ones() {
     let scaled = resize_interleaved(&one, 1, (grey.width, grey.height), (28, 28)).unwrap();
     let expected: Vec<u8> = load("grey_resize_28x28.png").data.chunks(3).map(|pixel| pixel[0]).collect();
     assert_eq!(scaled, expected);
+}
+
+/// Views by hand: a 3 × 2 image, 1 × 1 crops.
+#[test]
+fn ten_crop_takes_the_corners_the_middle_and_their_mirrors() {
+    let image = RgbImage8::new(3, 2, (0..18).collect()).unwrap();
+    let whole = Preprocessing { resize: None, ..Preprocessing::imagenet(2) };
+    let views = whole.ten_crop(&image).unwrap();
+    let (left, right) = ([0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14], [3, 4, 5, 6, 7, 8, 12, 13, 14, 15, 16, 17]);
+    assert_eq!(views.len(), 10);
+    assert_eq!(views[..4], [left, right, left, right]);
+    assert_eq!(views[4], whole.pixels(&image).unwrap());
+    assert_eq!(views[5], [3, 4, 5, 0, 1, 2, 12, 13, 14, 9, 10, 11]);
+    assert_eq!(views[9].len(), 12);
+    // Too small for the crop: black around it, and every view is whole.
+    let large = Preprocessing { resize: None, ..Preprocessing::imagenet(5) };
+    assert!(large.ten_crop(&image).unwrap().iter().all(|view| view.len() == 75));
+    assert_eq!(large.ten_crop(&image).unwrap()[0], large.pixels(&image).unwrap());
 }
 
 #[test]
@@ -87,7 +109,7 @@ fn normalisation_has_torchs_bits() {
 
 #[test]
 fn grey_has_pillows_bits() {
-    let preprocessing = Preprocessing { resize: None, crop: 37, channels: 1, mean: vec![0.0], std: vec![1.0] };
+    let preprocessing = Preprocessing { resize: None, channels: 1, mean: vec![0.0], std: vec![1.0], ..Preprocessing::imagenet(37) };
     let pixels = preprocessing.pixels(&load("noise.png")).unwrap();
     // 37 wide and 23 high: seven black rows above, seven below.
     let expected = std::fs::read(golden("grey.bin")).unwrap();

@@ -138,7 +138,7 @@ fn what_cannot_be_read_is_passed_over_and_told() {
         unreadable.push("cat/0.jpg".to_owned());
     }
     let forbidden = root.path().join("dog/4.jpg");
-    fs::set_permissions(&forbidden, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&forbidden, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&forbidden).is_err() {
         unreadable.push("dog/4.jpg".to_owned());
     }

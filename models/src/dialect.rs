@@ -52,6 +52,15 @@ impl Dialect {
         let renamed = if self == Self::HuggingFace { from_hugging_face(name) } else { None };
         renamed.unwrap_or_else(|| name.to_owned())
     }
+
+    /// This dialect's name of the tensor that the model calls `name`, the inverse of
+    /// [`Dialect::to_model`]; nothing where it has none.
+    pub fn from_model(self, name: &str) -> Option<String> {
+        match self {
+            Self::HuggingFace => to_hugging_face(name),
+            Self::Torchvision | Self::EfficientNet => Some(name.to_owned()),
+        }
+    }
 }
 
 fn unwrapped(name: &str) -> &str {
@@ -84,6 +93,27 @@ fn from_hugging_face(name: &str) -> Option<String> {
         "normalization" => Some(format!("{scope}{norm}.{leaf}")),
         _ => None,
     }
+}
+
+fn to_hugging_face(name: &str) -> Option<String> {
+    let from_zero = |number: &str| number.parse::<u16>().ok()?.checked_sub(1);
+    let stage = |group: &str| from_zero(group.strip_prefix("layer")?);
+    let kinds = [("conv", "convolution"), ("bn", "normalization")];
+    let parts: Vec<&str> = name.split('.').collect();
+    Some(match parts[..] {
+        ["conv1", leaf] => format!("resnet.embedder.embedder.convolution.{leaf}"),
+        ["bn1", leaf] => format!("resnet.embedder.embedder.normalization.{leaf}"),
+        ["fc", leaf] => format!("classifier.1.{leaf}"),
+        [group, block, "downsample", number, leaf] => {
+            let (_, module) = kinds.get(number.parse::<usize>().ok()?)?;
+            format!("resnet.encoder.stages.{}.layers.{block}.shortcut.{module}.{leaf}", stage(group)?)
+        }
+        [group, block, layer, leaf] => {
+            let (number, module) = kinds.iter().find_map(|(prefix, module)| Some((from_zero(layer.strip_prefix(prefix)?)?, module)))?;
+            format!("resnet.encoder.stages.{}.layers.{block}.layer.{number}.{module}.{leaf}", stage(group)?)
+        }
+        _ => return None,
+    })
 }
 
 impl fmt::Display for Dialect {
@@ -122,6 +152,8 @@ mod tests {
         ];
         for (theirs, ours) in pairs {
             assert_eq!(Dialect::HuggingFace.to_model(theirs), ours);
+            let back = Dialect::HuggingFace.from_model(ours).unwrap();
+            assert_eq!(back.trim_start_matches("resnet."), theirs.trim_start_matches("module.").trim_start_matches("resnet."));
         }
         assert_eq!(Dialect::detect(pairs.map(|(theirs, _)| theirs)), Dialect::HuggingFace);
         assert_eq!(Dialect::detect(pairs.map(|(_, ours)| ours)), Dialect::Torchvision);
@@ -137,6 +169,9 @@ mod tests {
             "encoder.stages.99999999999.layers.0.layer.0.convolution.weight",
         ] {
             assert_eq!(Dialect::HuggingFace.to_model(name), name);
+        }
+        for name in ["", "fc", "layer0.0.conv1.weight", "layerx.0.conv1.weight", "layer1.0.conv0.weight", "layer1.0.downsample.2.weight"] {
+            assert_eq!(Dialect::HuggingFace.from_model(name), None);
         }
     }
 }

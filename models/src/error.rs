@@ -1,5 +1,6 @@
 //! What can go wrong between a model's name and its weights on the device.
 
+use crate::dialect::Dialect;
 use crate::diff::Diff;
 
 /// An error of this crate.
@@ -61,6 +62,14 @@ pub enum Error {
     /// Weights that do not fit the model; nothing was changed.
     #[error("{0}")]
     Mismatch(Box<Diff>),
+    /// Weights that another dialect has no names for.
+    #[error("these weights cannot be written with {to} names: {reason}")]
+    Convert {
+        /// Whose names were asked for.
+        to: Dialect,
+        /// Why not, and what to do.
+        reason: String,
+    },
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] frostline_engine::Error),

@@ -57,6 +57,7 @@
 //! prefix is computed once per image and the rest trains on what it gave.
 
 mod architecture;
+mod convert;
 mod dialect;
 mod diff;
 mod efficientnet;
@@ -66,6 +67,7 @@ mod resnet;
 pub mod state_dict;
 
 pub use architecture::guess;
+pub use convert::convert;
 pub use dialect::Dialect;
 pub use diff::{Diff, WrongShape};
 pub use error::{Error, Result};

@@ -20,7 +20,10 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Compares logits, `classes` an image, with labels below `classes`; at least one image.
-    pub(crate) fn of(logits: &[f32], labels: &[u32], classes: usize) -> Self {
+    ///
+    /// # Panics
+    /// If a label is not below `classes`, as indexing does.
+    pub fn of(logits: &[f32], labels: &[u32], classes: usize) -> Self {
         let rows = || logits.chunks_exact(classes).zip(labels.iter().copied());
         let loss: f64 = rows().map(|(logits, label)| cross_entropy(logits, label)).sum();
         let predictions: Vec<u32> = logits.chunks_exact(classes).map(largest).collect();
@@ -55,6 +58,15 @@ impl Learner {
         self.check_labels(source)?;
         let logits = self.infer(source, Cut::Logits)?;
         Ok(Evaluation::of(&logits, source.labels(), source.classes().len()))
+    }
+
+    /// The numbers that the last layer gives, one a class and image: (images, classes). Labels are
+    /// not looked at.
+    ///
+    /// # Errors
+    /// As [`Learner::evaluate`], labels aside.
+    pub fn logits(&mut self, source: &dyn Source) -> Result<Vec<f32>> {
+        self.infer(source, Cut::Logits)
     }
 
     /// The class of every image of `source`, whose labels are not looked at.

@@ -5,6 +5,8 @@
 //! | a model on a device, frozen in parts, trained, evaluated | [`Learner`] |
 //! | length, batch, rate and all else of a run | [`FitOptions`], [`Schedule`] |
 //! | training images changed at random, on the device | [`Augment`] |
+//! | images mixed in pairs; weights for classes with few images | [`FitOptions::mixup`]; [`FitOptions::class_weights`], [`balanced_class_weights()`] |
+//! | the best weights of a run; a run that ends when it no longer gets better | [`FitOptions::keep_best`], [`FitOptions::stop_early`], [`Best`] |
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
 //! | what a task changed of a base that many share | [`Learner::save_delta`], [`Learner::load_delta`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
@@ -14,13 +16,16 @@
 //! | one stage more at a time | [`Learner::fit_gradually`] |
 //! | how far each stage has moved | [`Learner::snapshot`], [`Learner::updates_since`] |
 //! | all stages of every image, and the pixels that a number inside depends on | [`Learner::walk`], [`Learner::input_gradients`] |
-//! | counts and spreads | [`Evaluation`], [`Confusion`], [`Spread`] |
+//! | what every depth of freezing would cost, before anything runs | [`what_if()`] |
+//! | counts and spreads | [`Evaluation`], [`Confusion`], [`Spread`], [`wilson`] |
 //!
 //! A step is one submission to the device, and nothing waits for it: losses stay there until a
 //! bunch of them is read. See [`Learner`] for an example.
 
 mod augment;
+mod best;
 mod checkpoint;
+mod class_weights;
 mod delta;
 mod error;
 mod evaluate;
@@ -34,6 +39,7 @@ mod inside;
 mod learner;
 mod linear_probe;
 mod metrics;
+mod mixup;
 mod moments;
 mod options;
 mod prefix;
@@ -42,8 +48,11 @@ mod schedule;
 mod snapshot;
 mod source;
 mod training;
+mod what_if;
 
 pub use augment::{Augment, ColorJitter, ResizedCrop};
+pub use best::Best;
+pub use class_weights::balanced_class_weights;
 pub use delta::DeltaReport;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Prediction};
@@ -54,7 +63,7 @@ pub use gradual::Phase;
 pub use inside::{Map, Unit};
 pub use learner::Learner;
 pub use linear_probe::{Probe, ProbeLoss, ProbeOptions, Standardization, linear_probe};
-pub use metrics::{Confusion, Spread};
+pub use metrics::{Confusion, Spread, wilson};
 pub use options::{FitOptions, Length};
 pub use prefix::Activations;
 pub use rates::Slice;
@@ -62,3 +71,4 @@ pub use schedule::{Curve, Schedule};
 pub use snapshot::{Snapshot, StageUpdate};
 pub use source::Source;
 pub use training::StepRecord;
+pub use what_if::{Depth, what_if};

@@ -52,6 +52,18 @@ impl Confusion {
     }
 }
 
+/// The 95 % interval of Wilson's score (1927) for a share of `part` in `whole`; nothing of nothing.
+/// Unlike the share plus or minus two deviations it never leaves 0..=1 and is not empty at 0 and 1.
+pub fn wilson(part: u64, whole: u64) -> Option<[f64; 2]> {
+    // 97.5 % of a normal distribution lie below.
+    const Z: f64 = 1.959_963_984_540_054;
+    let (n, z2) = (whole as f64, Z * Z);
+    let share = share(part, whole)?;
+    let centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = Z / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
+    Some([(centre - half).max(0.0), (centre + half).min(1.0)])
+}
+
 fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
@@ -130,6 +142,19 @@ mod tests {
         assert_eq!(confusion.accuracy(), Some(0.5));
         assert_eq!(confusion.per_class(), [Some(1.0 / 3.0), Some(1.0), None]);
         assert_eq!(Confusion::new(3, []).accuracy(), None);
+    }
+
+    /// Newcombe (1998), table I, method 3: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+    #[test]
+    fn wilsons_interval_is_that_of_the_literature() {
+        for (part, whole, low, high) in
+            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
+        {
+            let [a, b] = wilson(part, whole).unwrap();
+            assert!((a - low).abs() < 5e-5 && (b - high).abs() < 5e-5, "{part} of {whole}: {a} {b}");
+        }
+        assert_eq!(wilson(0, 0), None);
+        assert_eq!(wilson(5, 5).unwrap()[1], 1.0);
     }
 
     #[test]

@@ -6,8 +6,8 @@
 
 use std::path::PathBuf;
 
-use frostline_engine::ops::Transform;
 use frostline_engine::ops::cross_entropy::HISTORY;
+use frostline_engine::ops::{Mix, Transform};
 use frostline_engine::{Optimizer, Params, Session};
 use frostline_loader::{BatchState, Batches};
 
@@ -25,7 +25,8 @@ pub struct StepRecord {
     pub lr: f32,
     /// Mean loss of the batch, before the step was taken.
     pub loss: f32,
-    /// Share of the batch that was recognised, 0..=1.
+    /// Share of the batch that was recognised, 0..=1; of [mixed](crate::FitOptions::mixup) images, the
+    /// share of the label that was.
     pub accuracy: f32,
 }
 
@@ -40,6 +41,9 @@ pub(crate) struct Rows<'a> {
     /// What is done to each of these rows on the device, if something is.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
     pub transforms: &'a dyn Fn(&[usize], BatchState) -> Option<Vec<Transform>>,
+    /// What each of a batch's rows is mixed with, if they are mixed.
+    #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
+    pub mixes: &'a dyn Fn(BatchState) -> Result<Option<Vec<Mix>>>,
 }
 
 /// A step whose loss is still on the device.
@@ -83,6 +87,9 @@ impl<'a> Training<'a> {
         self.session.write_input(&self.input)?;
         if let Some(transforms) = (self.rows.transforms)(indices, state) {
             self.session.write_transforms(&transforms)?;
+        }
+        if let Some(mixes) = (self.rows.mixes)(state)? {
+            self.session.write_mixes(&mixes)?;
         }
         let labels: Vec<u32> = indices.iter().map(|&i| self.rows.labels[i]).collect();
         Ok(self.session.write_labels(&labels)?)

@@ -5,6 +5,8 @@ use clap::{Args, ValueEnum};
 use frostline_engine::freeze::in_group;
 use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Tuning};
 use frostline_models::Model;
+use frostline_trainer::{Depth, what_if};
+use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
 /// The flags.
@@ -79,9 +81,11 @@ impl Plan {
             Kernels::Portable => Tuning::portable(),
             Kernels::Subgroup => Tuning::subgroup(8),
         };
-        let plan = frostline_engine::Plan::training(&graph, loss, &freeze, &Optim::sgd(0.01).momentum(0.9), &tuning)?;
+        let optim = Optim::sgd(0.01).momentum(0.9);
+        let plan = frostline_engine::Plan::training(&graph, loss, &freeze, &optim, &tuning)?;
+        let depths = what_if(&model, &graph, loss, &optim, &tuning, |freeze| arguments.freeze_norms(&graph, freeze))?;
         let title = format!("{model}, {batch} × {size} × {size}, {}", describe(arguments));
-        output.say(format_args!("{title}\n\n{plan}"))?;
+        output.say(format_args!("{title}\n\n{plan}\n\n{}", table(&depths)))?;
         let mut value = json!({ "model": model.name(), "size": size, "batch": batch, "freeze": describe(arguments) });
         merge(&mut value, json!(plan.ledger()));
         if let Some(unfrozen) = plan.unfrozen_ledger() {
@@ -89,8 +93,33 @@ impl Plan {
             unfrozen.as_object_mut().map(|ledger| ledger.shift_remove("layers"));
             value["unfrozen"] = unfrozen;
         }
+        value["what_if"] = json!(depths);
         output.json(&value)
     }
+
+    fn freeze_norms(&self, graph: &Graph, freeze: &mut Freeze) {
+        match self.bn {
+            Some(Bn::Running) => freeze.freeze_batch_norm(graph),
+            Some(Bn::Batch) => freeze.batch_norm = BatchNormMode::Batch,
+            None => {}
+        }
+    }
+}
+
+/// What each depth of freezing would cost, a line a depth.
+fn table(depths: &[Depth]) -> String {
+    let bytes = |count: u64| BinaryBytes(count).to_string();
+    let mut lines = vec![format!(
+        "{:<18} {:>10} {:>12} {:>12} {:>12} {:>12} {:>12}",
+        "what if frozen …", "dispatches", "million MACs", "kept", "pool", "gradients", "in all"
+    )];
+    for (i, depth) in depths.iter().enumerate() {
+        let stage = if i == 0 { "nothing".to_owned() } else { format!("below {}", depth.freeze_below) };
+        let [kept, pool, gradients, all] = [depth.kept_bytes, depth.pool_bytes, depth.gradient_bytes, depth.total_bytes].map(bytes);
+        let (dispatches, macs) = (depth.dispatches, depth.macs / 1_000_000);
+        lines.push(format!("{stage:<18} {dispatches:>10} {macs:>12} {kept:>12} {pool:>12} {gradients:>12} {all:>12}"));
+    }
+    lines.join("\n")
 }
 
 fn freeze(arguments: &Plan, model: &Model, graph: &Graph) -> Result<Freeze, crate::Error> {
@@ -106,11 +135,7 @@ fn freeze(arguments: &Plan, model: &Model, graph: &Graph) -> Result<Freeze, crat
         }
         (None, None) => Freeze::none(),
     };
-    match arguments.bn {
-        Some(Bn::Running) => freeze.freeze_batch_norm(graph),
-        Some(Bn::Batch) => freeze.batch_norm = BatchNormMode::Batch,
-        None => {}
-    }
+    arguments.freeze_norms(graph, &mut freeze);
     Ok(freeze)
 }
 

@@ -43,6 +43,11 @@ def resize(named, width, height):
     case(name, {"op": "resize", "width": width, "height": height}, image.resize((width, height), Image.BILINEAR))
 
 
+def bicubic(named, width, height):
+    name, image = named
+    case(name, {"op": "bicubic", "width": width, "height": height}, image.resize((width, height), Image.BICUBIC))
+
+
 def shorter_side(named, size):
     name, image = named
     w, h = image.size
@@ -75,6 +80,8 @@ for size in [(28, 28), (7, 50), (83, 58)]:
     resize(grey, *size)
 for size in [(4, 4), (1, 3)]:
     resize(column, *size)
+for named, size in [(noise, (16, 16)), (noise, (74, 46)), (noise, (5, 61)), (wide, (32, 20)), (column, (4, 4))]:
+    bicubic(named, *size)
 shorter_side(noise, 14)
 shorter_side(wide, 30)
 shorter_side(column, 3)

@@ -1,0 +1,110 @@
+//! `frostline convert`: the same weights under other names, or in another number format.
+
+use crate::weights::Weights;
+use crate::{Error, Output, Result};
+use clap::{Args, ValueEnum};
+use frostline_loader::safetensors::{self, Dtype, SafeFile};
+use frostline_models::{Dialect, convert};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The flags.
+#[derive(Args, Debug)]
+pub struct Convert {
+    /// A checkpoint, a safetensors file, or hf:owner/name.
+    input: String,
+    /// Where to write.
+    out: PathBuf,
+    /// Whose names the tensors are to have; those they have, without wrappers, by default.
+    #[arg(long, value_enum, value_name = "NAMES")]
+    to: Option<Names>,
+    /// How numbers are to be stored; as they are by default.
+    #[arg(long, value_enum)]
+    dtype: Option<Numbers>,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Names {
+    /// `layer1.0.conv1.weight`, as in torchvision's `load_state_dict`.
+    Torchvision,
+    /// The same names: timm has them from torchvision.
+    Timm,
+    /// `resnet.encoder.stages.0.layers.0.layer.0.convolution.weight`, as in `ResNetForImageClassification`.
+    Huggingface,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Numbers {
+    /// 32 bits.
+    F32,
+    /// IEEE half precision; values above 65504 are refused.
+    F16,
+    /// The upper half of an f32.
+    Bf16,
+}
+
+/// What a checkpoint says that is worth keeping with bare weights.
+const KEPT: [&str; 3] = ["frostline.architecture", "frostline.classes", "frostline.preprocessing"];
+
+impl Convert {
+    /// Converts, without a checkpoint's optimiser and place in its run.
+    ///
+    /// # Errors
+    /// [`Error::Exists`]; for weights that have no such names or do not fit the number format.
+    pub fn run(&self, output: &Output) -> Result<()> {
+        Error::if_exists(&self.out, self.force)?;
+        let weights = Weights::open(&self.input)?;
+        if std::fs::canonicalize(&self.out).ok() == std::fs::canonicalize(&weights.path).ok() {
+            let reason = "this is the file to convert; choose another name".to_owned();
+            return Err(Error::Convert { path: self.out.clone(), reason });
+        }
+        let names = weights.file.tensors.keys().map(String::as_str);
+        let to = self.to.map_or(Dialect::detect(names), Names::dialect);
+        let dtype = self.dtype.map_or(stored(&weights.file), Numbers::dtype);
+        let tensors = convert(&weights.file.tensors, to)?;
+        safetensors::write(&self.out, &tensors, &metadata(&weights.file), dtype)?;
+        output.say(format_args!("{}: {} tensors in {dtype}, {to} names", self.out.display(), tensors.len()))?;
+        output.json(&json!({ "file": self.out, "tensors": tensors.len(), "dtype": dtype.name(), "names": to.to_string() }))
+    }
+}
+
+impl Names {
+    fn dialect(self) -> Dialect {
+        match self {
+            Self::Torchvision | Self::Timm => Dialect::Torchvision,
+            Self::Huggingface => Dialect::HuggingFace,
+        }
+    }
+}
+
+impl Numbers {
+    fn dtype(self) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::Bf16 => Dtype::Bf16,
+        }
+    }
+}
+
+/// The one format that all tensors of the file have, counters aside; f32, which holds every other,
+/// if they have several.
+fn stored(file: &SafeFile) -> Dtype {
+    let mut dtypes = file.dtypes.values().copied().filter(|dtype| *dtype != Dtype::I64);
+    let first = dtypes.next().unwrap_or(Dtype::F32);
+    if dtypes.all(|dtype| dtype == first) { first } else { Dtype::F32 }
+}
+
+/// The file's metadata; of a checkpoint's, what is true of its weights alone. "format": other
+/// loaders ask which framework's conventions the tensors follow.
+fn metadata(file: &SafeFile) -> BTreeMap<String, String> {
+    let kept = |key: &str| !key.starts_with("frostline.") || KEPT.contains(&key);
+    let mut metadata: BTreeMap<String, String> = file.metadata.clone();
+    metadata.retain(|key, _| kept(key));
+    metadata.insert("format".to_owned(), "pt".to_owned());
+    metadata
+}

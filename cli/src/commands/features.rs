@@ -1,0 +1,76 @@
+//! `frostline features`: what a stage of a model makes of photos, for other programs to learn from.
+
+use crate::photos::Photos;
+use crate::{Error, Output, Result, model};
+use clap::Args;
+use frostline_engine::Gpu;
+use frostline_loader::safetensors::{self, Dtype};
+use frostline_loader::{HostTensor, StateDict, shape_text};
+use frostline_trainer::Source;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The flags.
+#[derive(Args, Debug)]
+pub struct Features {
+    /// A run folder or checkpoint of `frostline train`, a file of weights, or hf:owner/name.
+    model: String,
+    /// A folder with one folder of photos a class.
+    dir: PathBuf,
+    /// Where to write them: `features` (photos, values), `labels` (photos), and in the metadata
+    /// `files`, `classes`, `model` and `stage`.
+    #[arg(short, long, default_value = "features.safetensors")]
+    out: PathBuf,
+    /// The stage whose output is taken: avgpool, layer4 …, or fc for the logits.
+    #[arg(long, default_value = "avgpool")]
+    stage: String,
+    /// Cells a side that the output is averaged over: 1 keeps no place in the image.
+    #[arg(long, default_value_t = 1)]
+    grid: usize,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    force: bool,
+    /// Photos at once: fewer need less memory.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+}
+
+impl Features {
+    /// Computes and writes.
+    ///
+    /// # Errors
+    /// For a model, folder or stage that is not there, and [`Error::Unreadable`] at the end if a
+    /// photo could not be read, which is left out.
+    pub fn run(&self, output: &Output) -> Result<()> {
+        Error::if_exists(&self.out, self.force)?;
+        let mut opened = model::open(&Arc::new(Gpu::new()?), &self.model)?;
+        opened.learner.evaluation_batch(usize::from(self.batch));
+        let (photos, warnings) = Photos::all_classes(&self.dir, opened.learner.input().clone())?;
+        for warning in warnings {
+            eprintln!("warning: {warning}");
+        }
+        let features = opened.learner.features(&photos, &self.stage, self.grid)?;
+        let readable = photos.readable();
+        let kept = features.subset(&readable);
+
+        let files: Vec<_> = readable.iter().map(|&i| photos.paths()[i].to_string_lossy()).collect();
+        let labels = kept.labels.iter().map(|&label| label as f32).collect();
+        let shape = vec![readable.len(), kept.width];
+        let tensors = StateDict::from_iter([
+            ("features".to_owned(), HostTensor::new(shape.clone(), kept.values)?),
+            ("labels".to_owned(), HostTensor::new(vec![readable.len()], labels)?),
+        ]);
+        let metadata = BTreeMap::from([
+            ("files".to_owned(), json!(files).to_string()),
+            ("classes".to_owned(), json!(photos.classes()).to_string()),
+            ("model".to_owned(), opened.learner.model().to_string()),
+            ("stage".to_owned(), self.stage.clone()),
+        ]);
+        safetensors::write(&self.out, &tensors, &metadata, Dtype::F32)?;
+        output.say(format_args!("{}: features {} of {}", self.out.display(), shape_text(&shape), self.stage))?;
+        output.json(&json!({ "file": self.out, "shape": shape, "stage": self.stage, "classes": photos.classes() }))?;
+        photos.tell_unreadable()
+    }
+}

@@ -1,0 +1,60 @@
+//! What people mean by MODEL: a run folder, a checkpoint, weights, or `hf:owner/name`.
+
+use crate::weights::Weights;
+use crate::{Error, Result};
+use frostline_engine::Gpu;
+use frostline_loader::Error as LoaderError;
+use frostline_models::LoadOptions;
+use frostline_trainer::{Error as TrainerError, Learner};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A model on the device, ready to predict.
+#[derive(Debug)]
+pub struct Opened {
+    /// The model.
+    pub learner: Learner,
+    /// Names of its classes; numbers where nobody says.
+    pub classes: Vec<String>,
+}
+
+/// Opens MODEL on `gpu`: the best checkpoint of a run folder, a checkpoint, or weights with the
+/// preprocessing that came with them.
+///
+/// # Errors
+/// What [`Learner::resume`] and [`Weights::open`] say; [`Error::NoHead`] for weights that tell no
+/// classes apart.
+pub fn open(gpu: &Arc<Gpu>, spec: &str) -> Result<Opened> {
+    let checkpoint = checkpoint(spec);
+    match Learner::resume(gpu, &checkpoint) {
+        Ok(learner) => {
+            let classes = learner.classes().to_vec();
+            Ok(Opened { learner, classes })
+        }
+        Err(TrainerError::Loader(LoaderError::NotACheckpoint { .. } | LoaderError::Io { .. } | LoaderError::NotAFile { .. })) => {
+            let spec = if Path::new(spec) == checkpoint { spec.to_owned() } else { checkpoint.display().to_string() };
+            weights(gpu, Weights::open(&spec)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The file in a run folder that holds the model; other paths as they are.
+fn checkpoint(spec: &str) -> PathBuf {
+    let path = Path::new(spec);
+    let inside = ["best.safetensors", "last.safetensors"].map(|name| path.join(name));
+    inside.into_iter().find(|file| file.is_file()).unwrap_or_else(|| path.to_owned())
+}
+
+fn weights(gpu: &Arc<Gpu>, weights: Weights) -> Result<Opened> {
+    let model = weights.model()?;
+    let count = model.class_count().ok_or_else(|| Error::NoHead { weights: weights.name.clone() })?;
+    let size = weights.preset.preprocessing.as_ref().map_or(model.default_size(), |preprocessing| preprocessing.crop);
+    let mut learner = Learner::new(gpu, model, size, 0)?;
+    learner.load(&weights.file.tensors, &LoadOptions::strict())?;
+    if let Some(preprocessing) = weights.preset.preprocessing {
+        learner.preprocessing(preprocessing)?;
+    }
+    let classes = weights.preset.classes.filter(|names| names.len() == count);
+    Ok(Opened { classes: classes.unwrap_or_else(|| learner.classes().to_vec()), learner })
+}

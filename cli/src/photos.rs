@@ -1,0 +1,225 @@
+//! Photos on disk, decoded a batch at a time: memory stays that of one batch, however many there are.
+
+use crate::{Error, Result};
+use frostline_loader::{BatchState, Error as LoaderError, ImageFolder, ImageSet, OnCorrupt, Preprocessing, image};
+use frostline_trainer::Source;
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Views of a photo in test-time augmentation: see [`Preprocessing::ten_crop`].
+pub const VIEWS: usize = 10;
+
+/// Photos, each seen in one view or in [`VIEWS`], one after another.
+#[derive(Debug)]
+pub struct Photos {
+    paths: Vec<PathBuf>,
+    /// One a view.
+    labels: Vec<u32>,
+    classes: Vec<String>,
+    preprocessing: Preprocessing,
+    views: usize,
+    /// What could not be read, by place in `paths`. The network sees zeros there.
+    unreadable: Mutex<BTreeMap<usize, LoaderError>>,
+    bar: ProgressBar,
+}
+
+impl Photos {
+    /// Photos without labels.
+    pub fn unlabelled(paths: Vec<PathBuf>, preprocessing: Preprocessing, views: usize) -> Self {
+        let labels = vec![0; paths.len() * views];
+        Self { bar: bar(paths.len()), paths, labels, classes: vec![], preprocessing, views, unreadable: Mutex::default() }
+    }
+
+    /// The photos of a folder of class folders, and what was passed over, for people.
+    ///
+    /// # Errors
+    /// As [`ImageFolder::open`].
+    pub fn all_classes(folder: &Path, preprocessing: Preprocessing) -> Result<(Self, Vec<String>)> {
+        let found = ImageFolder::open(folder, OnCorrupt::SkipWithWarning)?;
+        let mut photos = Self::unlabelled(found.paths, preprocessing, 1);
+        photos.labels = found.labels.iter().map(|&label| label as u32).collect();
+        photos.classes = found.classes;
+        Ok((photos, found.warnings))
+    }
+
+    /// The same with labels that are places in `classes`, the model's.
+    ///
+    /// # Errors
+    /// [`Error::FolderClasses`] for a folder that names none of them; as [`ImageFolder::open`].
+    pub fn of_classes(folder: &Path, classes: &[String], preprocessing: Preprocessing) -> Result<(Self, Vec<String>)> {
+        let (mut photos, mut warnings) = Self::all_classes(folder, preprocessing)?;
+        let found = std::mem::replace(&mut photos.classes, classes.to_vec());
+        let place = |name: &String| classes.iter().position(|class| class == name);
+        let unknown: Vec<&str> = found.iter().filter(|name| place(name).is_none()).map(String::as_str).collect();
+        if !unknown.is_empty() {
+            return Err(Error::FolderClasses { folder: folder.to_owned(), unknown: unknown.join(", "), known: listed(classes) });
+        }
+        let absent: Vec<String> = classes.iter().filter(|class| !found.contains(class)).cloned().collect();
+        if !absent.is_empty() {
+            warnings.push(format!("{}: no photos of {}", folder.display(), listed(&absent)));
+        }
+        let places: Vec<u32> = found.iter().filter_map(place).map(|class| class as u32).collect();
+        photos.labels.iter_mut().for_each(|label| *label = places[*label as usize]);
+        Ok((photos, warnings))
+    }
+
+    /// The files, in order.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// How often each photo is seen.
+    pub fn views(&self) -> usize {
+        self.views
+    }
+
+    /// What could not be read so far, by place in [`Photos::paths`].
+    pub fn unreadable(&self) -> MutexGuard<'_, BTreeMap<usize, LoaderError>> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Places of the photos that could be read.
+    pub fn readable(&self) -> Vec<usize> {
+        let unreadable = self.unreadable();
+        (0..self.paths.len()).filter(|i| !unreadable.contains_key(i)).collect()
+    }
+
+    /// Tells on standard error what could not be read.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if there was any.
+    pub fn tell_unreadable(&self) -> Result<()> {
+        let unreadable = self.unreadable();
+        for error in unreadable.values() {
+            eprintln!("error: {error}");
+        }
+        if unreadable.is_empty() { Ok(()) } else { Err(Error::Unreadable { unreadable: unreadable.len(), photos: self.paths.len() }) }
+    }
+
+    /// All views of photo `i`, each (crop, crop, channels).
+    fn decode(&self, i: usize) -> Result<Vec<Vec<u8>>, LoaderError> {
+        let photo = image::decode(&self.paths[i])?;
+        if self.views == 1 { Ok(vec![self.preprocessing.pixels(&photo)?]) } else { self.preprocessing.ten_crop(&photo) }
+    }
+
+    /// The photos `wanted`, decoded on all cores; nothing for one that cannot be read.
+    fn decode_all(&self, wanted: &[usize]) -> Vec<Option<Vec<Vec<u8>>>> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut decoded: Vec<Option<Vec<Vec<u8>>>> = vec![None; wanted.len()];
+        let share = wanted.len().div_ceil(threads).max(1);
+        std::thread::scope(|scope| {
+            for (photos, places) in wanted.chunks(share).zip(decoded.chunks_mut(share)) {
+                scope.spawn(move || {
+                    for (&photo, place) in photos.iter().zip(places) {
+                        match self.decode(photo) {
+                            Ok(views) => *place = Some(views),
+                            Err(error) => drop(self.unreadable().insert(photo, error)),
+                        }
+                    }
+                });
+            }
+        });
+        decoded
+    }
+}
+
+impl Source for Photos {
+    fn shape(&self) -> [usize; 3] {
+        [self.preprocessing.crop, self.preprocessing.crop, self.preprocessing.channels]
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    fn gather(
+        &self,
+        indices: &[usize],
+        _state: Option<BatchState>,
+        mean: &[f32],
+        std: &[f32],
+        out: &mut Vec<f32>,
+    ) -> Result<(), LoaderError> {
+        let mut wanted: Vec<usize> = indices.iter().map(|i| i / self.views).collect();
+        wanted.dedup();
+        let decoded = self.decode_all(&wanted);
+        let [height, width, channels] = self.shape();
+        let (black, mut images) = (vec![0; height * width * channels], vec![]);
+        for &i in indices {
+            let place = wanted.iter().position(|photo| *photo == i / self.views);
+            let views = place.and_then(|place| decoded[place].as_ref());
+            images.extend_from_slice(views.map_or(&black, |views| &views[i % self.views]));
+        }
+        let batch = ImageSet { height, width, channels, images, labels: vec![0; indices.len()], classes: vec![] };
+        let all: Vec<usize> = (0..indices.len()).collect();
+        batch.gather(&all, mean, std, out)?;
+        self.bar.set_position(wanted.last().map_or(0, |last| *last as u64 + 1));
+        Ok(())
+    }
+}
+
+/// The image files that people mean by `given`: files as they are, folders with all images in them
+/// and below, sorted by name.
+///
+/// # Errors
+/// [`Error::NoImages`] for a folder without images; [`Error::Read`] for one that cannot be listed.
+/// A file that is not there is no error here: it is told with the others that cannot be read.
+pub fn expand(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut paths = vec![];
+    for path in given {
+        if !path.is_dir() {
+            paths.push(path.clone());
+            continue;
+        }
+        let before = paths.len();
+        list(path, DEPTH, &mut paths)?;
+        if paths.len() == before {
+            return Err(Error::NoImages { folder: path.clone() });
+        }
+    }
+    Ok(paths)
+}
+
+/// Folders inside folders that are looked into: links in a circle end here.
+const DEPTH: usize = 8;
+
+fn list(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
+    let read = |source| Error::Read { path: folder.to_owned(), source };
+    let entries = std::fs::read_dir(folder).map_err(read)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut entries = entries.collect::<std::io::Result<Vec<PathBuf>>>().map_err(read)?;
+    entries.retain(|entry| !entry.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() && depth > 1 {
+            list(&entry, depth - 1, paths)?;
+        } else if entry.is_file() && is_image(&entry) {
+            paths.push(entry);
+        }
+    }
+    Ok(())
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    ["png", "jpg", "jpeg", "webp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+/// Names for an error's text: the first twenty, and how many more.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let text = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN { format!("{text} and {} more", names.len() - SHOWN) } else { text }
+}
+
+/// On standard error, and only where that is a terminal.
+fn bar(photos: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{pos}/{len} photos [{wide_bar}] {per_sec} ({eta})");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(photos as u64).with_style(style).with_finish(ProgressFinish::AndClear)
+}

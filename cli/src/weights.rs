@@ -1,0 +1,111 @@
+//! Weights by a path or by a name on the Hugging Face hub, with the preprocessing they come with.
+
+use crate::hub::Hub;
+use crate::{Error, Result};
+use frostline_loader::safetensors::{self, SafeFile};
+use frostline_loader::{Error as LoaderError, Preset};
+use frostline_models::{Model, guess};
+use std::path::{Path, PathBuf};
+
+/// What a name on the hub begins with: `hf:timm/resnet18.tv_in1k`.
+pub const HUB: &str = "hf:";
+const TENSORS: &str = "model.safetensors";
+/// What a hub's repository says about preprocessing and classes.
+const CONFIGS: [&str; 2] = ["config.json", "preprocessor_config.json"];
+/// A configuration file has some kilobytes; one with 21,000 class names has less than this.
+const LARGEST_CONFIG: u64 = 16 << 20;
+
+/// Weights and what is known about them.
+#[derive(Debug)]
+pub struct Weights {
+    /// What was asked for, for messages.
+    pub name: String,
+    /// Where the tensors are on disk.
+    pub path: PathBuf,
+    /// The tensors.
+    pub file: SafeFile,
+    /// Preprocessing and class names, where somebody says.
+    pub preset: Preset,
+}
+
+impl Weights {
+    /// Opens `spec`:
+    ///
+    /// - `hf:owner/name` or `hf:owner/name@revision`: from the hub's cache, or downloaded into it;
+    /// - a folder as the hub has it: `model.safetensors`, and `config.json` and
+    ///   `preprocessor_config.json` if they are there;
+    /// - a safetensors file.
+    ///
+    /// A checkpoint's own preprocessing, and what `convert` keeps of it, goes before all.
+    ///
+    /// # Errors
+    /// What [`Hub`] and [`safetensors::read`] say; [`Error::NoSuchModel`] if nothing is there.
+    pub fn open(spec: &str) -> Result<Self> {
+        let (path, configs) = match spec.strip_prefix(HUB) {
+            Some(repository) => download(repository)?,
+            None => local(spec)?,
+        };
+        let mut preset = Preset::default();
+        for config in configs {
+            preset.read(&read(&config)?, &config)?;
+        }
+        let mut file = safetensors::read(&path)?;
+        // A checkpoint's optimiser is no part of the network.
+        file.tensors.retain(|name, _| !name.starts_with(OPTIMIZER));
+        own(&file, &mut preset);
+        Ok(Self { name: spec.to_owned(), path, file, preset })
+    }
+
+    /// The network they belong to.
+    ///
+    /// # Errors
+    /// [`Error::UnknownNetwork`].
+    pub fn model(&self) -> Result<Model> {
+        guess(&self.file.tensors).ok_or_else(|| Error::UnknownNetwork { weights: self.name.clone() })
+    }
+}
+
+/// Begins the names of an optimiser's state in a checkpoint.
+pub const OPTIMIZER: &str = "optimizer.";
+
+fn download(repository: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
+    let hub = Hub::open(repository)?;
+    let path = hub.file(TENSORS)?;
+    let mut configs = vec![];
+    for config in CONFIGS {
+        configs.extend(hub.file_if_any(config)?);
+    }
+    Ok((path, configs))
+}
+
+fn local(spec: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
+    let path = PathBuf::from(spec);
+    if path.is_dir() {
+        let configs = CONFIGS.iter().map(|name| path.join(name)).filter(|config| config.is_file());
+        let configs = configs.collect();
+        let tensors = path.join(TENSORS);
+        return if tensors.is_file() { Ok((tensors, configs)) } else { Err(Error::NoSuchModel { path }) };
+    }
+    if path.exists() { Ok((path, vec![])) } else { Err(Error::NoSuchModel { path }) }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let wrong = |source| Error::Read { path: path.to_owned(), source };
+    let bytes = std::fs::metadata(path).map_err(wrong)?.len();
+    if bytes > LARGEST_CONFIG {
+        return Err(LoaderError::FileTooLarge { path: path.to_owned(), bytes, limit: LARGEST_CONFIG }.into());
+    }
+    std::fs::read(path).map_err(wrong)
+}
+
+/// What a file of this program says about itself. A value that is broken is as good as none: the
+/// tensors are what the file is read for.
+fn own(file: &SafeFile, preset: &mut Preset) {
+    let field = |name: &str| file.metadata.get(&format!("frostline.{name}"));
+    if let Some(preprocessing) = field("preprocessing").and_then(|text| serde_json::from_str(text).ok()) {
+        preset.preprocessing = Some(preprocessing);
+    }
+    if let Some(classes) = field("classes").and_then(|text| serde_json::from_str(text).ok()) {
+        preset.classes = Some(classes);
+    }
+}
