@@ -224,9 +224,9 @@ mod tests {
 
     #[test]
     fn tokens_are_what_can_be_exchanged() {
-        let json = br#"{"a \\" b":[1,23],"c":4,"cut"#;
+        let json = br#"{"a \" b":[1,23],"c":4,"cut"#;
         let found: Vec<&str> = tokens(json).into_iter().map(|token| std::str::from_utf8(&json[token]).unwrap()).collect();
-        assert_eq!(found, [r#""a \\" b""#, "[1,23]", "1", "23", r#""c""#, "4"]);
+        assert_eq!(found, [r#""a \" b""#, "[1,23]", "1", "23", r#""c""#, "4"]);
         let mut json = json.to_vec();
         for case in 0..1000 {
             replace_token(&mut json, &["0.5"], br#"[7,"d"]"#, &mut item_generator(7, 2, case));
