@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::clip;
-use crate::safetensors::{self, Dtype};
+use crate::safetensors::{self, Dtype, SafeFile};
 use crate::{Error, HostTensor, Preprocessing, StateDict, shape_text};
 
 /// The version of this layout, written to every file.
@@ -84,7 +84,18 @@ impl Checkpoint {
     /// without weight, optimiser state without weight or of another shape.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let file = safetensors::read(path)?;
+        Self::from_file(safetensors::read(path)?, path)
+    }
+
+    /// Reads a checkpoint that is already in memory. `label` stands for the path in errors.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn parse(bytes: &[u8], label: &Path) -> Result<Self, Error> {
+        Self::from_file(safetensors::parse(bytes, label)?, label)
+    }
+
+    fn from_file(file: SafeFile, path: &Path) -> Result<Self, Error> {
         let metadata = &file.metadata;
         let version = metadata.get(VERSION_KEY).ok_or_else(|| Error::NotACheckpoint { path: path.to_owned() })?;
         if version.parse() != Ok(FORMAT_VERSION) {

@@ -42,6 +42,7 @@ pub mod split;
 pub mod stream;
 mod tensor;
 pub mod training_folder;
+mod webp;
 
 pub use batch::{BatchState, Batches, EvalBatch, eval_batches};
 pub use checkpoint::Checkpoint;

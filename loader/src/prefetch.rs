@@ -78,7 +78,8 @@ impl<T: Send + 'static> Prefetch<T> {
         self.shared.queued.notify_all();
     }
 
-    /// Puts the first [`Prefetch::ahead`] of `keys` before all that is expected.
+    /// Puts the first [`Prefetch::ahead`] of `keys` before all that is expected. Until they are taken,
+    /// up to twice as many are held if these were not among the expected.
     pub fn hurry(&self, keys: impl IntoIterator<Item = usize>) {
         let wanted = self.first(keys);
         let mut state = self.shared.lock();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -157,38 +157,45 @@ pub(crate) fn by_kind<'a>(root: &Path, skipped: impl Iterator<Item = &'a Skipped
     kinds.into_iter().map(|(kind, files)| SkippedFiles { kind, files, advice: kind.advice() }).collect()
 }
 
+/// A photo, and where it lies.
+struct Photo<'a> {
+    path: &'a Path,
+    label: usize,
+    validates: bool,
+}
+
+fn photos_of(folder: &ImageFolder, validates: bool) -> impl Iterator<Item = Photo<'_>> {
+    folder.paths.iter().zip(&folder.labels).map(move |(path, &label)| Photo { path, label, validates })
+}
+
 /// Groups of files with the same bytes. Only files of equal length are read, which in a folder of
 /// photos are few; one that cannot be read is nobody's copy.
 fn duplicates(root: &Path, train: &ImageFolder, validation: Option<&ImageFolder>) -> Vec<Duplicates> {
-    type Photo<'a> = (&'a PathBuf, usize, bool);
-    let photos = |folder: &'_ ImageFolder, validates| -> Vec<_> {
-        folder.paths.iter().cloned().zip(folder.labels.iter().copied()).map(|(path, label)| (path, label, validates)).collect()
-    };
-    let mut all = photos(train, false);
-    all.extend(validation.map_or(vec![], |folder| photos(folder, true)));
+    let validation = validation.into_iter().flat_map(|folder| photos_of(folder, true));
+    let all: Vec<Photo<'_>> = photos_of(train, false).chain(validation).collect();
     let mut by_length = HashMap::<u64, Vec<usize>>::new();
-    for (i, (path, ..)) in all.iter().enumerate() {
-        if let Some(length) = fs::metadata(path).ok().map(|status| status.len()).filter(|length| (1..=MAX_FILE).contains(length)) {
-            by_length.entry(length).or_default().push(i);
+    for (i, photo) in all.iter().enumerate() {
+        match fs::metadata(photo.path).map(|status| status.len()) {
+            Ok(length @ 1..=MAX_FILE) => by_length.entry(length).or_default().push(i),
+            _ => {}
         }
     }
     let mut by_content = HashMap::<[u8; 32], Vec<usize>>::new();
     for i in by_length.into_values().filter(|group| group.len() > 1).flatten() {
-        if let Ok(hash) = sha256(&all[i].0) {
+        if let Ok(hash) = sha256(all[i].path) {
             by_content.entry(hash).or_default().push(i);
         }
     }
     let mut groups: Vec<Vec<usize>> = by_content.into_values().filter(|group| group.len() > 1).collect();
     groups.iter_mut().for_each(|group| group.sort_unstable());
     groups.sort_unstable();
-    let differ = |group: &[usize], of: fn(&Photo<'_>) -> usize| {
-        let photo = |&i: &usize| of(&(&all[i].0, all[i].1, all[i].2));
-        group.iter().any(|i| photo(i) != photo(&group[0]))
-    };
-    let describe = |group: Vec<usize>| Duplicates {
-        files: group.iter().map(|&i| inside(root, &all[i].0)).collect(),
-        across_train_and_validation: differ(&group, |(.., validates)| usize::from(*validates)),
-        across_classes: differ(&group, |(_, label, _)| *label),
+    let describe = |group: Vec<usize>| {
+        let differ = |differ: fn(&Photo<'_>, &Photo<'_>) -> bool| group.windows(2).any(|pair| differ(&all[pair[0]], &all[pair[1]]));
+        Duplicates {
+            across_train_and_validation: differ(|a, b| a.validates != b.validates),
+            across_classes: differ(|a, b| a.label != b.label),
+            files: group.iter().map(|&i| inside(root, all[i].path)).collect(),
+        }
     };
     groups.into_iter().map(describe).collect()
 }

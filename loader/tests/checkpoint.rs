@@ -48,6 +48,7 @@ fn round_trip() {
     assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint());
     // The same run is the same bytes.
     let bytes = std::fs::read(&path).unwrap();
+    assert_eq!(Checkpoint::parse(&bytes, Path::new("memory")).unwrap(), checkpoint());
     Checkpoint::load(&path).unwrap().save(&path).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }

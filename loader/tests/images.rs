@@ -191,3 +191,34 @@ proptest! {
         }
     }
 }
+
+/// A WebP with a canvas of its own: the sides it claims, its image, and EXIF data of a claimed length.
+fn extended(canvas: [u32; 2], exif_size: u32) -> Vec<u8> {
+    let simple = std::fs::read(golden("decode_rgb.webp")).unwrap();
+    let mut chunks = b"WEBPVP8X\x0a\0\0\0\x08\0\0\0".to_vec();
+    canvas.iter().for_each(|side| chunks.extend(&(side - 1).to_le_bytes()[..3]));
+    chunks.extend(&simple[12..]);
+    // Turned by 180 degrees.
+    let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x03\0\0\0\0\0\0\0";
+    chunks.extend([b"EXIF".as_slice(), &exif_size.to_le_bytes(), exif].concat());
+    [b"RIFF".as_slice(), &(chunks.len() as u32).to_le_bytes(), &chunks].concat()
+}
+
+#[test]
+fn a_webp_that_claims_more_than_it_has_is_refused_before_memory_is_taken() {
+    let decode = |bytes: &[u8]| image::decode_bytes(bytes, Path::new("case.webp"));
+    let simple = image::decode(golden("decode_rgb.webp")).unwrap();
+    let sides = [simple.width as u32, simple.height as u32];
+    let good = extended(sides, 26);
+    assert_eq!(quarters(&decode(&good).unwrap())[3], quarters(&simple)[0], "turned by its EXIF data");
+    // What comes after the end is not the file's.
+    assert_eq!(decode(&[good.as_slice(), b"EXIF\xff\xff\xff\xff"].concat()).unwrap(), decode(&good).unwrap());
+
+    let refused = |bytes: &[u8], reason: &str| {
+        let error = decode(bytes).unwrap_err();
+        assert!(matches!(&error, Error::CorruptImage { reason: text, .. } if text.contains(reason)), "{error}");
+    };
+    refused(&extended(sides, u32::MAX - 1), "chunk EXIF should have 4294967294 bytes, and 26 are left");
+    refused(&extended([sides[0], sides[1] - 1], 26), "does not fit into its canvas");
+    refused(&extended([sides[0] - 1, sides[1]], 26), "does not fit into its canvas");
+}

@@ -9,8 +9,10 @@ use crate::architecture::guess_from;
 use crate::dialect::Dialect;
 use crate::diff::{Diff, WrongShape, quoted};
 use crate::error::{Error, Result};
-use frostline_engine::Params;
+use crate::model::Model;
 use frostline_engine::freeze::in_group;
+use frostline_engine::layout::Layout;
+use frostline_engine::{Graph, Params};
 use frostline_loader::{HostTensor, StateDict};
 use indexmap::IndexMap;
 use std::fmt;
@@ -101,10 +103,36 @@ impl fmt::Display for Report {
 /// [`Error::UnknownGroup`] if a group to skip is neither in the model nor in the file;
 /// [`Error::Engine`] if the device is gone.
 pub fn load(params: &Params, state: &StateDict, options: &LoadOptions) -> Result<Report> {
+    let model = params.tensors().map(|(name, shape)| (name.to_owned(), shape.torch())).collect();
+    let (report, given) = matched(&model, state, options)?;
+    for name in &report.loaded {
+        params.set(name, &given[name].1.data)?;
+    }
+    Ok(report)
+}
+
+/// What [`load`] would do with `state` and a `model`, without a device and without its memory.
+///
+/// # Errors
+/// As [`load`]; those of [`Model::record`] for a model that cannot be built.
+pub fn compare(model: &Model, state: &StateDict, options: &LoadOptions) -> Result<Report> {
+    let mut graph = Graph::new();
+    let side = model.default_size();
+    let x = graph.input(1, side, side, model.input_channels());
+    model.record(&mut graph, x)?;
+    let layouts = [Layout::parameters(&graph), Layout::statistics(&graph)];
+    let tensors = layouts.iter().flat_map(Layout::iter).map(|(name, slice)| (name.to_owned(), slice.shape.torch()));
+    matched(&tensors.collect(), state, options).map(|(report, _)| report)
+}
+
+/// By the model's names: the file's name and values.
+type Given<'a> = IndexMap<String, (&'a str, &'a HostTensor)>;
+
+/// Holds the tensors of `state` against the names and shapes of `model`.
+fn matched<'a>(model: &IndexMap<String, Vec<usize>>, state: &'a StateDict, options: &LoadOptions) -> Result<(Report, Given<'a>)> {
     let dialect = Dialect::detect(state.keys().map(String::as_str));
     let mut ambiguous = vec![];
-    // The model's name → the file's name and values.
-    let mut given: IndexMap<String, (&str, &HostTensor)> = IndexMap::with_capacity(state.len());
+    let mut given = Given::with_capacity(state.len());
     for (theirs, tensor) in state {
         let name = dialect.to_model(theirs);
         if name.rsplit('.').next() == Some("num_batches_tracked") {
@@ -114,12 +142,11 @@ pub fn load(params: &Params, state: &StateDict, options: &LoadOptions) -> Result
             ambiguous.push([earlier.to_owned(), theirs.to_owned()]);
         }
     }
-    let model: IndexMap<String, Vec<usize>> = params.tensors().map(|(name, shape)| (name.to_owned(), shape.torch())).collect();
-    check_groups(options, &model, &given)?;
+    check_groups(options, model, &given)?;
 
     let mut report = Report { dialect, loaded: vec![], missing: vec![], extra: vec![], skipped: vec![] };
     let mut wrong_shape = vec![];
-    for (name, shape) in &model {
+    for (name, shape) in model {
         match given.get(name) {
             _ if options.skips(name) => report.skipped.push(name.clone()),
             None => report.missing.push(name.clone()),
@@ -145,13 +172,10 @@ pub fn load(params: &Params, state: &StateDict, options: &LoadOptions) -> Result
         let missing: Vec<_> = report.missing.into_iter().map(|name| (name.clone(), model[&name].clone())).collect();
         let extra: Vec<_> = report.extra.into_iter().map(|name| (name.clone(), state[&name].shape.clone())).collect();
         let mut diff = Diff { dialect, missing, extra, wrong_shape, ambiguous, advice: String::new() };
-        diff.advice = advice(&diff, &model, &given);
+        diff.advice = advice(&diff, model, &given);
         return Err(Error::Mismatch(Box::new(diff)));
     }
-    for name in &report.loaded {
-        params.set(name, &given[name].1.data)?;
-    }
-    Ok(report)
+    Ok((report, given))
 }
 
 /// All parameters and running statistics, in torchvision's order and PyTorch's shapes.
@@ -188,7 +212,7 @@ fn fits(tensor: &HostTensor, shape: &[usize]) -> bool {
 }
 
 /// A group to skip that nobody has is a misspelt one.
-fn check_groups(options: &LoadOptions, model: &IndexMap<String, Vec<usize>>, given: &IndexMap<String, (&str, &HostTensor)>) -> Result<()> {
+fn check_groups(options: &LoadOptions, model: &IndexMap<String, Vec<usize>>, given: &Given<'_>) -> Result<()> {
     let exists = |group: &str| model.keys().chain(given.keys()).any(|name| in_group(name, group));
     match options.skip.iter().find(|group| !exists(group)) {
         None => Ok(()),
@@ -202,7 +226,7 @@ fn check_groups(options: &LoadOptions, model: &IndexMap<String, Vec<usize>>, giv
 }
 
 /// What to do about `diff`.
-fn advice(diff: &Diff, model: &IndexMap<String, Vec<usize>>, given: &IndexMap<String, (&str, &HostTensor)>) -> String {
+fn advice(diff: &Diff, model: &IndexMap<String, Vec<usize>>, given: &Given<'_>) -> String {
     let ours = guess_from(&model.iter().map(|(name, shape)| (name.clone(), shape.clone())).collect());
     let theirs = guess_from(&given.iter().map(|(name, (_, tensor))| (name.clone(), tensor.shape.clone())).collect());
     if let (Some(ours), Some(theirs)) = (&ours, &theirs)

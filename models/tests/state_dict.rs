@@ -219,3 +219,17 @@ fn errors_name_the_network_the_file_is_for() {
     let error = mismatch(&params, &StateDict::new(), &LoadOptions::skip_head());
     assert!(error.contains("tensors missing: 60\n"), "{error}");
 }
+
+#[test]
+fn comparing_needs_no_device_and_says_what_loading_does() {
+    let model = small(5);
+    let params = params(&model);
+    let state = renamed(&numbers(&params), hugging_face);
+    for options in [LoadOptions::strict(), LoadOptions::skip_head()] {
+        let loaded = state_dict::load(&params, &state, &options).unwrap();
+        assert_eq!(state_dict::compare(&model, &state, &options).unwrap(), loaded);
+    }
+    let other = small(7);
+    let error = state_dict::compare(&other, &state, &LoadOptions::strict()).unwrap_err();
+    assert_eq!(error.to_string(), mismatch(&self::params(&other), &state, &LoadOptions::strict()));
+}
