@@ -9,6 +9,7 @@ use frostline_loader::{Preprocessing, StateDict};
 use frostline_models::{LoadOptions, Model, Recorded, Report, state_dict};
 
 use crate::augment::Augment;
+use crate::drift::Watch;
 use crate::error::{Error, Result};
 use crate::fit::Run;
 use crate::freeze;
@@ -58,6 +59,8 @@ pub struct Learner {
     pub(crate) freeze: Freeze,
     pub(crate) moments: Moments,
     pub(crate) run: Option<Run>,
+    /// The statistics that frozen batch norms should have.
+    pub(crate) watch: Watch,
     pub(crate) last_checkpoint: Option<PathBuf>,
     pub(crate) evaluation_batch: usize,
     /// The last inference plan, with what it was made for.
@@ -105,6 +108,7 @@ impl Learner {
             freeze: Freeze::none(),
             moments: Moments::None,
             run: None,
+            watch: Watch::default(),
             last_checkpoint: None,
             evaluation_batch: EVALUATION_BATCH,
             inference: None,
@@ -120,6 +124,7 @@ impl Learner {
         let report = state_dict::load(&self.params, tensors, options)?;
         self.moments = Moments::None;
         self.run = None;
+        self.watch = Watch::default();
         Ok(report)
     }
 

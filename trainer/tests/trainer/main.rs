@@ -3,6 +3,7 @@
 mod augment;
 mod delta;
 mod divergence;
+mod drift;
 mod fit;
 mod freeze;
 mod inference;
