@@ -24,7 +24,7 @@ const OUTLINE: Outline = Outline {
     number: 0,
     title: "why transfer learning?",
     claim: "Training from scratch on few images overfits; starting from pretrained weights converges faster and generalises better.",
-    defaults: Settings { images: &[50, 200, 1500], seeds: 3, steps: 60, batch: 32, lr: 0.05 },
+    defaults: Settings { images: &[50, 200, 1500], seeds: 3, steps: 32, batch: 32, lr: 0.05 },
     quick: Settings { images: &[50], seeds: 1, steps: 20, batch: 32, lr: 0.05 },
 };
 const NAMES: [&str; 2] = ["from scratch", "pretrained"];
@@ -59,8 +59,8 @@ fn main() -> std::process::ExitCode {
 
 fn resnet_track(chapter: &Chapter, track: &Track) -> Result<Runs> {
     let flags = &chapter.flags;
-    // 600 images tell accuracies apart to 2 points, and a curve needs less.
-    let (test, watched) = (track.similar.some_tests(600)?, track.similar.some_tests(200)?);
+    // 400 images tell accuracies apart to 3 points, and a curve needs less.
+    let (test, watched) = (track.similar.some_tests(400)?, track.similar.some_tests(150)?);
     let bar = runs_bar("clothes: ResNet", flags.images.len() as u64 * flags.seeds * 2);
     let mut runs: Runs = vec![];
     for &n in &flags.images {
@@ -161,6 +161,9 @@ fn judge(chapter: &mut Chapter, resnet: &Runs, photos: &Runs) {
     chapter.quiz(format!("With {n} images, what do pretrained weights gain, and what does it cost?"), answer);
 }
 
+/// What a curve draws of a run: step, accuracy and no bar.
+type Points<'a> = &'a dyn Fn(&Run) -> Vec<(f64, f64, f64)>;
+
 fn figure(chapter: &mut Chapter, task: &str, resnet: &Runs, photos: &Runs) -> Result<()> {
     let by_size = |title: String, runs: &Runs| {
         let curve = |i: usize| {
@@ -170,7 +173,7 @@ fn figure(chapter: &mut Chapter, task: &str, resnet: &Runs, photos: &Runs) -> Re
         let (x, y) = ("labelled images".to_owned(), "test accuracy, %".to_owned());
         Panel { title, x, y, log_x: true, range: (20.0, 100.0), curves: vec![curve(0), curve(1)] }
     };
-    let by_step = |title: String, points: &dyn Fn(&Run) -> Vec<(f64, f64, f64)>| {
+    let by_step = |title: String, points: Points| {
         let pair = resnet.first().into_iter().flat_map(|(_, pair)| pair.iter().enumerate());
         let curves = pair.flat_map(|(i, runs)| runs.iter().enumerate().map(move |(seed, run)| (i, seed, run)));
         let curves =

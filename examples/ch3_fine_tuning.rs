@@ -26,7 +26,7 @@ const OUTLINE: Outline = Outline {
     number: 3,
     title: "fine-tuning",
     claim: "Head only, partial or full: each is best somewhere; and a rate that is too large destroys what was pretrained.",
-    defaults: Settings { images: &[200], seeds: 3, steps: 36, batch: 16, lr: 0.05 },
+    defaults: Settings { images: &[200], seeds: 3, steps: 32, batch: 16, lr: 0.05 },
     quick: Settings { images: &[200], seeds: 1, steps: 12, batch: 16, lr: 0.05 },
 };
 
@@ -174,7 +174,7 @@ fn photo_norms(chapter: &mut Chapter) -> Result<()> {
     let images = photos(chapter, body.input())?;
     let features = body.features(&images, "avgpool", 1)?;
     let (n, rate) = (images.len() * 2 / 5, chapter.flags.lr / 10.0);
-    let steps = if chapter.flags.quick { 3 } else { 8 };
+    let steps = if chapter.flags.quick { 3 } else { 6 };
     let options = |rate: f32| FitOptions::steps(steps).batch(PHOTO_BATCH.min(n)).optim(sgd(rate));
     // At rate 0 the statistics move, and nothing else.
     let modes = [(FollowFreeze, options(rate)), (Running, options(rate)), (FollowFreeze, options(0.0))];

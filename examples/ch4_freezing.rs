@@ -22,7 +22,7 @@ const OUTLINE: Outline = Outline {
     number: 4,
     title: "how much to freeze?",
     claim: "The number of images and their likeness to what the network knows decide how much of it to freeze.",
-    defaults: Settings { images: &[50, 1000], seeds: 5, steps: 32, batch: 16, lr: 0.05 },
+    defaults: Settings { images: &[50, 1000], seeds: 3, steps: 18, batch: 16, lr: 0.05 },
     quick: Settings { images: &[20, 100], seeds: 1, steps: 5, batch: 16, lr: 0.05 },
 };
 
@@ -64,13 +64,13 @@ fn measure(chapter: &Chapter, track: &Track, task: &Task, kind: &str, sizes: [us
         Quadrant { name, images, runs: vec![vec![]; depths.len()], ..Quadrant::default() }
     };
     let mut grid: Vec<Quadrant> = ["small", "large"].iter().zip(sizes).map(quadrant).collect();
-    let seeds = [flags.seeds, (flags.seeds / 2).max(1)];
+    let seeds = [flags.seeds, flags.seeds.min(2)];
     let options = |large: usize, seed| {
         let options = flags.fit_options(sizes[large], seed);
         let length = if let Length::Steps(steps) = options.length { Length::Steps(steps << large) } else { options.length };
         FitOptions { length, ..options }
     };
-    let test = task.some_tests(if flags.quick { 100 } else { 300 })?;
+    let test = task.some_tests(if flags.quick { 100 } else { 200 })?;
     let bar = runs_bar(&task.name, depths.len() as u64 * (seeds[0] + seeds[1]));
     let task = &Task { pool: task.draw((4 * sizes[1]).min(task.pool.len()), 0)?, ..task.clone() };
     // From the image up: what a stage gives is computed from what the one before gave.

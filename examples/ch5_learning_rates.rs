@@ -30,7 +30,7 @@ const OUTLINE: Outline = Outline {
     number: 5,
     title: "should all layers learn at one speed?",
     claim: "Layers should not learn at one speed: early ones know what all images share and should move less.",
-    defaults: Settings { images: &[100], seeds: 5, steps: 26, batch: 16, lr: 0.02 },
+    defaults: Settings { images: &[100], seeds: 4, steps: 26, batch: 16, lr: 0.02 },
     quick: Settings { images: &[50], seeds: 1, steps: 6, batch: 16, lr: 0.02 },
 };
 

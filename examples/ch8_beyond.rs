@@ -50,7 +50,10 @@ fn main() -> std::process::ExitCode {
         let mut stored = vec![];
         let mut growths = vec![];
         for task in [&track.similar, &track.different] {
-            let keep = |strategy, learner| Ok(stored.push(store(chapter, &track, task, strategy, learner)?));
+            let keep = |strategy, learner| {
+                stored.push(store(chapter, &track, task, strategy, learner)?);
+                Ok(())
+            };
             growths.push(Growth::measure(chapter, &track, task, keep)?);
         }
         for half in track.similar.halves()? {

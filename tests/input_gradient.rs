@@ -105,7 +105,7 @@ fn the_gradient_of_one_number_is_the_filter_that_made_it() {
     session.write_grad_output(&one).unwrap();
     let gradient = gradient(&mut session, &[0.5; 75]);
     let weight = params.get("conv.weight").unwrap();
-    for (y, x, c) in (0..75).map(|i| (i / 15, i / 3 % 5, i % 3)) {
+    for (y, x, c) in (0..75_usize).map(|i| (i / 15, i / 3 % 5, i % 3)) {
         let (ky, kx) = ((y + 1).wrapping_sub(row), (x + 1).wrapping_sub(column));
         let expected = if ky < 3 && kx < 3 { weight[((channel * 3 + c) * 3 + ky) * 3 + kx] } else { 0.0 };
         assert_eq!(gradient[(y * 5 + x) * 3 + c], expected, "row {y}, column {x}, channel {c}");

@@ -65,6 +65,8 @@ impl Depth {
 pub fn probe_by_depth(chapter: &mut Chapter, learner: &mut Learner, sets: &[(&str, ImageSet)]) -> Result<(Depth, Vec<ByStage>, Panel)> {
     let (depth, flags) = (Depth::of(learner), chapter.flags.clone());
     let mut curves: Vec<(String, usize, ByStage)> = vec![];
+    let options = ProbeOptions::default();
+    let steps = if flags.quick { options.steps / 4 } else { options.steps };
     let bar = runs_bar(&format!("probes on {}", depth.network), sets.len() as u64 * flags.images.len() as u64 * flags.seeds);
     for (color, (name, set)) in sets.iter().enumerate() {
         let features = learner.features_by_depth(set, &depth.stages)?;
@@ -74,7 +76,7 @@ pub fn probe_by_depth(chapter: &mut Chapter, learner: &mut Learner, sets: &[(&st
                 let train = stratified_subset(&set.label_indices(), n, set.classes.len(), seed)?;
                 let test: Vec<usize> = (0..set.len()).filter(|i| !train.contains(i)).collect();
                 for (features, found) in features.iter().zip(&mut found) {
-                    let options = ProbeOptions { seed, ..ProbeOptions::default() };
+                    let options = ProbeOptions { seed, steps, ..options.clone() };
                     let probe = linear_probe(&chapter.gpu, &features.subset(&train), &features.subset(&test), &options)?;
                     found.push(100.0 * probe.test.accuracy);
                 }

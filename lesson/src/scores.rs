@@ -31,7 +31,7 @@ impl Scores {
 
 /// Mean and deviation of differences, with the sign: `+3.1±0.8`.
 pub fn signed(values: &[f64]) -> String {
-    Spread::of(values).map_or("-".to_owned(), |spread| format!("{:+.1}±{:.1}", spread.mean, spread.deviation))
+    Spread::of(values).map_or("-".to_owned(), |spread| format!("{spread:+}"))
 }
 
 #[cfg(test)]

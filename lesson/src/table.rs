@@ -74,7 +74,6 @@ impl fmt::Display for Cell {
         match self {
             Cell::Text(text) => f.write_str(text),
             Cell::Number(value, digits) => write!(f, "{value:.digits$}"),
-            Cell::Spread(spread) if spread.count == 1 => write!(f, "{:.1}", spread.mean),
             Cell::Spread(spread) => write!(f, "{spread}"),
             Cell::Empty => f.write_str("-"),
         }

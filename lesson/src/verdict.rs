@@ -43,11 +43,7 @@ impl Verdict {
 
 /// Gains for people: `+1.2±0.4 points`, a single one `+1.2 points`.
 pub fn points(gains: &[f64]) -> String {
-    match Spread::of(gains) {
-        Some(Spread { mean, deviation, count: 2.. }) => format!("{mean:+.1}±{deviation:.1} points"),
-        Some(Spread { mean, .. }) => format!("{mean:+.1} points"),
-        None => "not measured".to_owned(),
-    }
+    Spread::of(gains).map_or("not measured".to_owned(), |spread| format!("{spread:+} points"))
 }
 
 impl fmt::Display for Verdict {

@@ -258,7 +258,7 @@ mod tests {
 
     /// Gives these numbers of 0..1 in turn, as torch's `uniform_` and `randint` would.
     fn script(units: &[f64]) -> impl FnMut(f64, f64) -> f64 {
-        let mut units = units.to_vec().into_iter();
+        let mut units = units.iter().copied();
         move |low, high| low + units.next().expect("no more numbers are drawn") * (high - low)
     }
 

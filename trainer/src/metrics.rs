@@ -79,10 +79,15 @@ impl Spread {
 }
 
 impl fmt::Display for Spread {
-    /// Such as `76.4±1.9`, with the precision that the formatter asks for (1 digit without).
+    /// Such as `76.4±1.9`, with the precision and sign that the formatter asks for (1 digit without); a
+    /// single value has no deviation to show.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(1);
-        write!(f, "{:.digits$}±{:.digits$}", self.mean, self.deviation)
+        match f.sign_plus() {
+            true => write!(f, "{:+.digits$}", self.mean)?,
+            false => write!(f, "{:.digits$}", self.mean)?,
+        }
+        if self.count > 1 { write!(f, "±{:.digits$}", self.deviation) } else { Ok(()) }
     }
 }
 
@@ -133,6 +138,8 @@ mod tests {
         assert_eq!(spread.mean, 5.0);
         assert!((spread.deviation - (32f64 / 7.0).sqrt()).abs() < 1e-12);
         assert_eq!(spread.to_string(), "5.0±2.1");
+        assert_eq!(format!("{spread:+.2}"), "+5.00±2.14");
+        assert_eq!(Spread::of(&[3.0]).unwrap().to_string(), "3.0");
         assert_eq!(Spread::of(&[3.0]).unwrap().deviation, 0.0);
         assert_eq!(Spread::of(&[]), None);
     }

@@ -5,7 +5,7 @@
 //! page ◄─ GET /events ─ server ◄── board ◄── the run's losses, accuracies, cost
 //! ```
 //!
-//! The [`Board`](board::Board) is all the state there is: the last runs, of which at most one is
+//! The board is all the state there is: the last runs, of which at most one is
 //! running and one is waiting. Pages are any number; they show the board and keep nothing.
 
 mod board;

@@ -36,6 +36,6 @@ fn resnet10_classifies_the_clothes_that_it_has_seen() {
         correct += hits.count();
     }
     println!("{correct} of 600 right");
-    // PyTorch: 586. An image whose two best logits differ in the last bit may fall either way.
-    assert!((584..=588).contains(&correct), "{correct} of 600 right, PyTorch gets 586");
+    // PyTorch: 589 (assets/scripts/check_resnet10.py). An image whose two best logits differ in the last bit may fall either way.
+    assert!((587..=591).contains(&correct), "{correct} of 600 right, PyTorch gets 589");
 }

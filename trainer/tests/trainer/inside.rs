@@ -53,7 +53,7 @@ fn a_pixel_out_of_a_units_reach_has_no_gradient() {
     let gradients = learner.input_gradients(&set, "stem", &units).unwrap();
     assert_eq!(gradients.len(), 3);
     for ((_, unit), gradient) in units.iter().zip(&gradients) {
-        for (y, x) in (0..8usize).flat_map(|y| (0..8usize).map(move |x| (y, x))) {
+        for (y, x) in (0..8_usize).flat_map(|y| (0..8_usize).map(move |x| (y, x))) {
             let near = y.abs_diff(unit.y) <= 1 && x.abs_diff(unit.x) <= 1;
             assert_eq!(gradient[y * 8 + x] != 0.0, near, "the stem is 3x3: pixel {y}, {x} of {unit:?}");
         }

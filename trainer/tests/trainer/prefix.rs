@@ -2,7 +2,7 @@
 
 use frostline_engine::BatchNormMode;
 use frostline_loader::ImageSet;
-use frostline_trainer::{Error, Source};
+use frostline_trainer::{Augment, Error, Source};
 
 use crate::setup::{bits, go_on, images, learner, options};
 
@@ -124,6 +124,9 @@ fn random_images_are_not_cached() {
     learner.freeze_below("layer4").unwrap();
     let error = learner.fit(&Noisy(images(18)), &options(2).cache_frozen(true), go_on).unwrap_err();
     assert!(matches!(&error, Error::StochasticCache { what } if what == "noise"), "{error}");
+    let augmented = options(2).cache_frozen(true).augment(Augment::none().horizontal_flip(0.5));
+    let error = learner.fit(&images(18), &augmented, go_on).unwrap_err();
+    assert!(matches!(&error, Error::StochasticCache { what } if what == "augmentation"), "{error}");
 }
 
 #[test]
