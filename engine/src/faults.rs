@@ -41,7 +41,11 @@ pub struct Reached {
 
 impl Reached {
     /// The count of `place`.
-    pub fn at(&mut self, place: Place) -> &mut u64 {
+    pub fn at(mut self, place: Place) -> u64 {
+        *self.count(place)
+    }
+
+    fn count(&mut self, place: Place) -> &mut u64 {
         match place {
             Place::Allocation => &mut self.allocations,
             Place::Write => &mut self.writes,
@@ -54,13 +58,13 @@ impl Faults {
     /// `fault` happens when `place` is reached for the `nth` time from now on, counted from 1.
     pub fn plan(&self, fault: Fault, place: Place, nth: u64) {
         let (reached, planned) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *planned = Some((fault, place, *reached.at(place) + nth));
+        *planned = Some((fault, place, reached.at(place) + nth));
     }
 
     /// Counts, and gives the failure if it is planned for now.
     pub fn strike(&self, place: Place) -> Option<Fault> {
         let (reached, planned) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = reached.at(place);
+        let count = reached.count(place);
         *count += 1;
         let now = |&(_, at, nth): &(Fault, Place, u64)| at == place && nth == *count;
         planned.take_if(|fault| now(fault)).map(|(fault, ..)| fault)

@@ -75,7 +75,8 @@ impl Gpu {
         let lost = Arc::new(Mutex::new(None));
         let reason = lost.clone();
         device.set_device_lost_callback(move |why, message| {
-            *reason.lock().expect("no panic while the reason is written") = Some(format!("{why:?}: {message}"));
+            // What came before the loss is likely its cause.
+            reason.lock().expect("no panic while the reason is written").get_or_insert(format!("{why:?}: {message}"));
         });
         let reason = lost.clone();
         // Errors outside a scope panic by default; they surface at the next `check` instead.

@@ -1,6 +1,6 @@
 use frostline_engine::BatchNormMode;
 use frostline_loader::Checkpoint;
-use frostline_trainer::{Learner, LayerDrift};
+use frostline_trainer::{LayerDrift, Learner};
 
 use crate::setup::{bits, go_on, gpu, images, learner, options};
 
