@@ -36,12 +36,17 @@ pub enum Error {
         reason: String,
     },
     /// A buffer could not be had.
-    #[error("out of GPU memory: {bytes} bytes were asked for {purpose}. A smaller batch, a smaller image or more frozen layers need less")]
+    #[error(
+        "out of GPU memory: {bytes} bytes were asked for {purpose}{}. A smaller batch, a smaller image or more frozen layers need less",
+        in_use.map(|bytes| format!(", with {bytes} bytes in use already")).unwrap_or_default()
+    )]
     OutOfMemory {
         /// The size of the request.
         bytes: u64,
         /// What the memory was for.
         purpose: String,
+        /// What was in use at that time, where the backend counts it.
+        in_use: Option<u64>,
     },
     /// A tensor is larger than kernels can index, or than the adapter lets one buffer or binding be.
     #[error("{tensor} needs {bytes} bytes, and {limited} at most {limit} at once: use a smaller batch or image")]

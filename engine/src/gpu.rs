@@ -2,6 +2,7 @@
 
 use crate::cache::CacheFile;
 use crate::error::{Error, Result};
+use crate::faults::{Fault, Faults, Place, Reached};
 use crate::options::GpuOptions;
 use crate::pipeline_cache::PipelineCache;
 use crate::pipelines::Pipelines;
@@ -22,6 +23,7 @@ pub struct Gpu {
     lost: Arc<Mutex<Option<String>>>,
     buffers: AtomicU64,
     submits: AtomicU64,
+    faults: Faults,
 }
 
 /// What the host has asked of a device so far: a steady step adds one submit and nothing else.
@@ -73,7 +75,8 @@ impl Gpu {
         let lost = Arc::new(Mutex::new(None));
         let reason = lost.clone();
         device.set_device_lost_callback(move |why, message| {
-            *reason.lock().expect("no panic while the reason is written") = Some(format!("{why:?}: {message}"));
+            // What came before the loss is likely its cause.
+            reason.lock().expect("no panic while the reason is written").get_or_insert(format!("{why:?}: {message}"));
         });
         let reason = lost.clone();
         // Errors outside a scope panic by default; they surface at the next `check` instead.
@@ -96,6 +99,7 @@ impl Gpu {
             lost,
             buffers: AtomicU64::new(0),
             submits: AtomicU64::new(0),
+            faults: Faults::default(),
         })
     }
 
@@ -162,29 +166,17 @@ impl Gpu {
 
     /// A zeroed buffer of `bytes` for `purpose`, or an error that says how many bytes it was about.
     pub(crate) fn buffer(&self, purpose: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
-        self.check()?;
         let limit = self.device.limits().max_buffer_size;
         if bytes > limit {
             return Err(Error::TooLarge { tensor: purpose.to_owned(), bytes, limited: "this adapter allocates", limit });
         }
-        self.buffers.fetch_add(1, Ordering::Relaxed);
-        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::BufferDescriptor { label: Some(purpose), size: bytes.max(256), usage, mapped_at_creation: false };
-        let buffer = self.device.create_buffer(&descriptor);
-        let refused = pollster::block_on(validation.pop()).is_some();
-        let failed = pollster::block_on(memory.pop()).is_some() || refused;
-        if failed { Err(Error::OutOfMemory { bytes, purpose: purpose.to_owned() }) } else { Ok(buffer) }
+        self.allocate(purpose, bytes, || self.device.create_buffer(&descriptor))
     }
 
     /// A texture of `vec4f` texels, or an error that says how many bytes it was about.
     pub(crate) fn texture(&self, purpose: &str, width: u32, height: u32) -> Result<wgpu::Texture> {
-        self.check()?;
-        self.buffers.fetch_add(1, Ordering::Relaxed);
-        let bytes = 16 * u64::from(width) * u64::from(height);
-        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let texture = self.device.create_texture(&wgpu::TextureDescriptor {
+        let descriptor = wgpu::TextureDescriptor {
             label: Some(purpose),
             size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
             mip_level_count: 1,
@@ -196,10 +188,61 @@ impl Gpu {
                 | wgpu::TextureUsages::COPY_DST
                 | wgpu::TextureUsages::COPY_SRC,
             view_formats: &[],
-        });
+        };
+        self.allocate(purpose, 16 * u64::from(width) * u64::from(height), || self.device.create_texture(&descriptor))
+    }
+
+    fn allocate<T>(&self, purpose: &str, bytes: u64, create: impl FnOnce() -> T) -> Result<T> {
+        self.check()?;
+        self.buffers.fetch_add(1, Ordering::Relaxed);
+        let fault = self.faults.strike(Place::Allocation);
+        if fault == Some(Fault::DeviceLost) {
+            self.device.destroy();
+        }
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let created = create();
         let refused = pollster::block_on(validation.pop()).is_some();
-        let failed = pollster::block_on(memory.pop()).is_some() || refused;
-        if failed { Err(Error::OutOfMemory { bytes, purpose: purpose.to_owned() }) } else { Ok(texture) }
+        let failed = pollster::block_on(memory.pop()).is_some() || refused || fault == Some(Fault::OutOfMemory);
+        match failed {
+            false => Ok(created),
+            true => Err(self.explain(Error::OutOfMemory { bytes, purpose: purpose.to_owned(), in_use: self.memory_in_use() })),
+        }
+    }
+
+    /// `error`, or the loss of the device where that is behind it.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        // A loss is told once the work in flight is done.
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.check().err().unwrap_or(error)
+    }
+
+    /// Bytes of device memory in use now, by what this device holds; nothing where the backend does
+    /// not count them (all but Vulkan and DX12).
+    pub fn memory_in_use(&self) -> Option<u64> {
+        Some(self.device.generate_allocator_report()?.total_allocated_bytes)
+    }
+
+    /// Plans a failure; see [`crate::faults`].
+    #[doc(hidden)]
+    pub fn fail(&self, fault: Fault, place: Place, nth: u64) {
+        self.faults.plan(fault, place, nth);
+    }
+
+    /// How often each place was reached where a failure can be planned.
+    #[doc(hidden)]
+    pub fn reached(&self) -> Reached {
+        self.faults.reached()
+    }
+
+    /// Where the device is given up if that is planned.
+    pub(crate) fn risk(&self, place: Place) {
+        let Some(fault) = self.faults.strike(place) else { return };
+        self.device.destroy();
+        if fault == Fault::OutOfMemory {
+            let mut reason = self.lost.lock().expect("no panic while the reason is written");
+            reason.get_or_insert(wgpu::Error::OutOfMemory { source: "planned".into() }.to_string());
+        }
     }
 
     /// Storage that the host can write and read.
@@ -210,6 +253,7 @@ impl Gpu {
 
     pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) {
         self.submits.fetch_add(1, Ordering::Relaxed);
+        self.risk(Place::Submit);
         self.queue.submit([encoder.finish()]);
         // Without it a lost device would not be noticed before the next read.
         let _ = self.device.poll(wgpu::PollType::Poll);
@@ -227,7 +271,12 @@ impl Gpu {
     }
 
     pub(crate) fn write(&self, buffer: &wgpu::Buffer, offset: u64, values: &[f32]) {
-        self.queue.write_buffer(buffer, offset, bytemuck::cast_slice(values));
+        self.write_bytes(buffer, offset, bytemuck::cast_slice(values));
+    }
+
+    pub(crate) fn write_bytes(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+        self.risk(Place::Write);
+        self.queue.write_buffer(buffer, offset, bytes);
     }
 
     /// Waits for all work submitted so far.

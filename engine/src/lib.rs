@@ -26,6 +26,8 @@
 
 pub mod cache;
 pub mod error;
+#[doc(hidden)]
+pub mod faults;
 pub mod fold;
 pub mod freeze;
 pub mod gpu;

@@ -42,7 +42,7 @@ impl Optimizer {
                 }
             }
         }
-        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.submit(encoder);
     }
 
     /// All moments as (slot, parameter, PyTorch's shape, values).

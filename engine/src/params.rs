@@ -69,19 +69,26 @@ impl Params {
 
     /// All values by name, in model order, read in two transfers.
     pub fn to_host(&self) -> Result<Vec<HostValues>> {
-        let mut all = vec![];
-        for (layout, buffer) in [&self.parameters, &self.statistics] {
-            if layout.is_empty() {
-                continue;
-            }
-            let flat = self.gpu.read(buffer, 0, (layout.bytes() / 4) as usize)?;
-            for (name, slice) in layout.iter() {
-                let at = (slice.offset / 4) as usize;
-                let values = slice.shape.unpack(&flat[at..at + slice.shape.padded_count()]);
-                all.push((name.to_owned(), slice.shape.torch(), values));
-            }
-        }
+        let mut all = self.read(&self.parameters)?;
+        all.extend(self.read(&self.statistics)?);
         Ok(all)
+    }
+
+    /// The running statistics by name, in model order, read in one transfer.
+    pub fn statistics_to_host(&self) -> Result<Vec<HostValues>> {
+        self.read(&self.statistics)
+    }
+
+    fn read(&self, (layout, buffer): &(Layout, wgpu::Buffer)) -> Result<Vec<HostValues>> {
+        if layout.is_empty() {
+            return Ok(vec![]);
+        }
+        let flat = self.gpu.read(buffer, 0, (layout.bytes() / 4) as usize)?;
+        let values = |(name, slice): (&str, Slice)| {
+            let at = (slice.offset / 4) as usize;
+            (name.to_owned(), slice.shape.torch(), slice.shape.unpack(&flat[at..at + slice.shape.padded_count()]))
+        };
+        Ok(layout.iter().map(values).collect())
     }
 
     fn find(&self, name: &str) -> Result<(Slice, &wgpu::Buffer)> {

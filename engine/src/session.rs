@@ -134,7 +134,8 @@ impl Session {
 
         let (steps, executed) = (vec![], Cost::default());
         let session = Self { gpu: gpu.clone(), plan, steps, slots, owned, gradients, uniforms, changing, executed, fresh: false };
-        gpu.pipelines.compile(&gpu.device, session.plan.dispatches.iter().map(|dispatch| &dispatch.variant))?;
+        let variants = session.plan.dispatches.iter().map(|dispatch| &dispatch.variant);
+        gpu.pipelines.compile(&gpu.device, variants).map_err(|error| gpu.explain(error))?;
         let mut steps = vec![];
         for (at, dispatch) in session.plan.dispatches.iter().enumerate() {
             steps.push(session.prepare(at, dispatch, params, optimizer, &nothing)?);
@@ -166,7 +167,7 @@ impl Session {
             }
         }
         uniform.resize(uniform.len().next_multiple_of(4), 0);
-        gpu.queue.write_buffer(&self.uniforms, at as u64 * UNIFORM, &uniform);
+        gpu.write_bytes(&self.uniforms, at as u64 * UNIFORM, &uniform);
 
         let mut entries = vec![];
         let mut cost = Cost { dispatches: 1, macs: dispatch.macs, ..Cost::default() };
@@ -286,7 +287,7 @@ impl Session {
             let got = format!("{label} for image {row} of the batch");
             return Err(Error::Data { tensor: "labels".to_owned(), expected: format!("classes 0 to {}", classes - 1), got });
         }
-        self.gpu.queue.write_buffer(self.store(buffer)?.buffer()?, 0, bytemuck::cast_slice(labels));
+        self.gpu.write_bytes(self.store(buffer)?.buffer()?, 0, bytemuck::cast_slice(labels));
         Ok(())
     }
 
@@ -312,7 +313,7 @@ impl Session {
     pub fn begin_step(&mut self, optimizer: &mut Optimizer, lr: f32) -> Result<()> {
         optimizer.steps += 1;
         let Some(optim) = &self.plan.optim else { return Ok(()) };
-        let write = |offset: u64, value: Scalar| self.gpu.queue.write_buffer(&self.uniforms, offset, &value.to_le_bytes());
+        let write = |offset: u64, value: Scalar| self.gpu.write_bytes(&self.uniforms, offset, &value.to_le_bytes());
         for (group, offsets) in &self.changing.updates {
             for (&offset, (_, value)) in offsets.iter().zip(optim.step_fields(*group, lr, optimizer.steps)) {
                 write(offset, Scalar::F32(value));

@@ -1,6 +1,7 @@
 //! Device memory for a virtual buffer: a buffer, or a texture of `vec4f` texels.
 
 use crate::error::{Error, Result};
+use crate::faults::Place;
 use crate::gpu::Gpu;
 use frostline_shaders::TEXELS_PER_ROW;
 
@@ -32,6 +33,7 @@ impl Store {
                 let mut padded = values.to_vec();
                 padded.resize((rows * ROW_BYTES / 4) as usize, 0.0);
                 let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ROW_BYTES as u32), rows_per_image: None };
+                gpu.risk(Place::Write);
                 gpu.queue.write_texture(texture.as_image_copy(), bytemuck::cast_slice(&padded), layout, extent(rows));
             }
         }

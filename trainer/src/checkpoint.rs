@@ -5,6 +5,7 @@
 //! are saved; weights and moments are saved as they are, all 32 bits. So a resumed run is the
 //! uninterrupted one, bit for bit, on the same adapter.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use frostline_loader::{Checkpoint, StateDict};
 use frostline_models::{LoadOptions, Model, guess, state_dict};
 use serde::{Deserialize, Serialize};
 
+use crate::drift::Watch;
 use crate::error::{Error, Result};
 use crate::fit::Run;
 use crate::learner::Learner;
@@ -24,6 +26,9 @@ struct Extra {
     /// Of the first convolution; no weight's shape tells it.
     first_stride: Option<usize>,
     batch_norm: String,
+    /// Hashes of the running statistics that frozen batch norms should have, by layer.
+    #[serde(default)]
+    frozen_statistics: BTreeMap<String, String>,
     /// The run that can be continued, if there is one.
     run: Option<Run>,
 }
@@ -47,10 +52,12 @@ impl Learner {
         if let Some(tensor) = first_not_finite(&weights).or_else(|| first_not_finite(&optimizer)) {
             return Err(Error::NotSaved { step, tensor, checkpoint: self.last_checkpoint.clone() });
         }
+        self.watch_frozen()?;
         let mode = MODES.iter().find(|(mode, _)| *mode == self.freeze.batch_norm);
         let extra = Extra {
             first_stride: self.model.first_stride(),
             batch_norm: mode.map_or("", |(_, name)| name).to_owned(),
+            frozen_statistics: self.frozen_statistics(),
             run: self.run.clone(),
         };
         let extra = serde_json::to_string(&extra).expect("plain data always has a JSON form");
@@ -95,6 +102,7 @@ impl Learner {
             learner.freeze(name)?;
         }
         learner.batch_norm(*batch_norm);
+        learner.watch = Watch::recorded(extra.frozen_statistics, &learner.params.statistics_to_host()?);
         learner.classes = checkpoint.classes;
         learner.moments = Moments::Host { state: checkpoint.optimizer, steps: checkpoint.step };
         learner.run = extra.run;

@@ -15,7 +15,7 @@ pub enum Error {
     Loader(#[from] frostline_loader::Error),
     /// A model or its weights.
     #[error(transparent)]
-    Models(#[from] frostline_models::Error),
+    Models(frostline_models::Error),
     /// The loss became NaN or infinite.
     #[error(
         "step {step}: the loss is {loss}{}{}. The step was not taken and no file was overwritten. {} A smaller \
@@ -111,6 +111,17 @@ pub enum Error {
     FeatureWidth { train: usize, other: usize },
 }
 
+impl From<frostline_models::Error> for Error {
+    /// What the device says is [`Error::Engine`], also where a model's weights were under way: whoever
+    /// waits for `OutOfMemory` or `DeviceLost` looks in one place.
+    fn from(error: frostline_models::Error) -> Self {
+        match error {
+            frostline_models::Error::Engine(error) => Self::Engine(error),
+            error => Self::Models(error),
+        }
+    }
+}
+
 /// A result of the trainer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -118,5 +129,19 @@ fn advice(checkpoint: Option<&Path>) -> String {
     match checkpoint {
         Some(path) => format!("Go back to the last good checkpoint, {}.", path.display()),
         None => "There is no checkpoint to go back to.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_device_says_is_an_engine_error_also_from_behind_a_model() {
+        let memory = frostline_engine::Error::OutOfMemory { bytes: 84_736, purpose: "a read-back".to_owned(), in_use: None };
+        let error = Error::from(frostline_models::Error::from(memory));
+        assert!(matches!(error, Error::Engine(frostline_engine::Error::OutOfMemory { bytes: 84_736, .. })), "{error:?}");
+        let other = frostline_models::Model::new("resnet").unwrap_err();
+        assert!(matches!(Error::from(other), Error::Models(_)));
     }
 }

@@ -1,5 +1,6 @@
 //! What a model makes of images it does not train on.
 
+use crate::drift::Drift;
 use crate::error::Result;
 use crate::learner::{Cut, Learner};
 use crate::metrics::{Confusion, cross_entropy, largest, softmax};
@@ -16,6 +17,8 @@ pub struct Evaluation {
     pub confusion: Confusion,
     /// The class predicted for each image.
     pub predictions: Vec<u32>,
+    /// Frozen batch norms whose running statistics are not what they were: a warning to show.
+    pub drift: Option<Drift>,
 }
 
 impl Evaluation {
@@ -29,7 +32,8 @@ impl Evaluation {
         let predictions: Vec<u32> = logits.chunks_exact(classes).map(largest).collect();
         let pairs = labels.iter().copied().zip(predictions.iter().copied());
         let confusion = Confusion::new(classes, pairs);
-        Self { loss: loss / labels.len() as f64, accuracy: confusion.accuracy().unwrap_or(0.0), confusion, predictions }
+        let accuracy = confusion.accuracy().unwrap_or(0.0);
+        Self { loss: loss / labels.len() as f64, accuracy, confusion, predictions, drift: None }
     }
 
     /// Share of each class's images that was recognised; nothing for a class without images.
@@ -48,7 +52,8 @@ pub struct Prediction {
 }
 
 impl Learner {
-    /// Loss and accuracy on all of `source`, with running statistics and everything folded.
+    /// Loss and accuracy on all of `source`, with running statistics and everything folded; and
+    /// whether frozen batch norms still have the statistics that they should have.
     ///
     /// # Errors
     /// [`Error::ImageShape`](crate::Error::ImageShape), [`Error::Classes`](crate::Error::Classes)
@@ -57,7 +62,8 @@ impl Learner {
     pub fn evaluate(&mut self, source: &dyn Source) -> Result<Evaluation> {
         self.check_labels(source)?;
         let logits = self.infer(source, Cut::Logits)?;
-        Ok(Evaluation::of(&logits, source.labels(), source.classes().len()))
+        let evaluation = Evaluation::of(&logits, source.labels(), source.classes().len());
+        Ok(Evaluation { drift: self.drift()?, ..evaluation })
     }
 
     /// The numbers that the last layer gives, one a class and image: (images, classes). Labels are

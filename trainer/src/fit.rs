@@ -222,6 +222,7 @@ impl Learner {
         let mut optimizer = self.moments.optimizer(&self.gpu, &plan, &options.optim)?;
         let mut session = Session::new(&self.gpu, plan, &self.params, Some(&optimizer))?;
         let mut batches = Batches::restore(images, options.batch, run.batches)?;
+        self.watch_frozen()?;
         self.classes = source.classes().to_vec();
         // Until the run is stopped in good order there is none to continue.
         self.run = None;

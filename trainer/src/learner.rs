@@ -10,6 +10,7 @@ use frostline_loader::{Preprocessing, StateDict};
 use frostline_models::{LoadOptions, Model, Recorded, Report, state_dict};
 
 use crate::best::Best;
+use crate::drift::Watch;
 use crate::error::{Error, Result};
 use crate::fit::Run;
 use crate::freeze;
@@ -60,6 +61,8 @@ pub struct Learner {
     pub(crate) freeze: Freeze,
     pub(crate) moments: Moments,
     pub(crate) run: Option<Run>,
+    /// The statistics that frozen batch norms should have.
+    pub(crate) watch: Watch,
     pub(crate) last_checkpoint: Option<PathBuf>,
     /// The best weights of the last fit that was to keep them.
     pub(crate) best: Option<(Best, Snapshot)>,
@@ -109,6 +112,7 @@ impl Learner {
             freeze: Freeze::none(),
             moments: Moments::None,
             run: None,
+            watch: Watch::default(),
             last_checkpoint: None,
             best: None,
             evaluation_batch: EVALUATION_BATCH,
@@ -125,6 +129,7 @@ impl Learner {
         let report = state_dict::load(&self.params, tensors, options)?;
         self.moments = Moments::None;
         self.run = None;
+        self.watch = Watch::default();
         Ok(report)
     }
 

@@ -14,6 +14,7 @@
 //! | the outputs of frozen stages, computed once and trained on | [`FitOptions::cache_frozen`], [`Learner::activations`] |
 //! | a rate to begin with; a rate for each stage | [`Learner::find_lr`]; [`Learner::slice`], [`Learner::layer_decay`] |
 //! | one stage more at a time | [`Learner::fit_gradually`] |
+//! | whether a frozen batch norm kept its statistics | [`Evaluation::drift`], [`Learner::drift`] |
 //! | how far each stage has moved | [`Learner::snapshot`], [`Learner::updates_since`] |
 //! | all stages of every image, and the pixels that a number inside depends on | [`Learner::walk`], [`Learner::input_gradients`] |
 //! | what every depth of freezing would cost, before anything runs | [`what_if()`] |
@@ -27,6 +28,7 @@ mod best;
 mod checkpoint;
 mod class_weights;
 mod delta;
+mod drift;
 mod error;
 mod evaluate;
 mod features;
@@ -54,6 +56,7 @@ pub use augment::{Augment, ColorJitter, ResizedCrop};
 pub use best::Best;
 pub use class_weights::balanced_class_weights;
 pub use delta::DeltaReport;
+pub use drift::{Drift, LayerDrift};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Prediction};
 pub use features::Features;

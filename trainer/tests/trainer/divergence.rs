@@ -78,3 +78,51 @@ fn weights_that_are_not_finite_are_not_saved() {
     assert!(matches!(&error, Error::NotSaved { tensor, .. } if tensor == "bn1.running_var"));
     assert_eq!(std::fs::read(&path).unwrap(), good);
 }
+
+#[test]
+fn a_rate_that_is_too_high_stops_the_run_and_the_checkpoint_before_it_goes_on() {
+    let set = images(18);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.safetensors");
+    let mut learner = learner(1);
+    learner.fit(&set, &options(4).checkpoint(&path, 4), go_on).unwrap();
+    let (good, before) = (std::fs::read(&path).unwrap(), bits(&learner));
+    // A checkpoint is due at step 8 only; the weights are beyond all measure long before.
+    let error = learner.fit(&set, &options(8).lr(1e30).read_every(3).checkpoint(&path, 8), go_on).unwrap_err();
+    let Error::Diverged { step, layer, checkpoint, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!((2..=4).contains(step), "the first loss is that of good weights: {error}");
+    assert!(layer.is_some(), "{error}");
+    assert_eq!(checkpoint.as_deref(), Some(path.as_path()));
+    assert_eq!(std::fs::read(&path).unwrap(), good);
+    let mut back = Learner::resume(gpu(), &path).unwrap();
+    assert!(bits(&back) == before);
+    assert!(back.fit(&set, &options(8), go_on).is_ok());
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_named_wherever_it_is() {
+    let set = images(18);
+    // Behind a ReLU that would hide it, in what is folded, in what is frozen and in what is not.
+    for (name, layer) in [
+        ("conv1.weight", "conv1"),
+        ("bn1.bias", "bn1"),
+        ("layer1.0.bn2.running_mean", "layer1.0.bn2"),
+        ("layer3.0.downsample.0.weight", "layer3.0.downsample.0"),
+        ("layer4.0.bn1.weight", "layer4.0.bn1"),
+        ("fc.bias", "fc"),
+    ] {
+        let mut learner = learner(1);
+        learner.freeze_below("layer4").unwrap();
+        spoil(&learner, name, f32::NAN);
+        let error = learner.fit(&set, &options(3), go_on).unwrap_err();
+        let Error::Diverged { step: 1, layer: Some(found), parameter, .. } = &error else {
+            panic!("{name}: {error}");
+        };
+        assert_eq!(parameter.as_deref(), Some(name));
+        // A folded batch norm is part of its convolution.
+        let convolution = layer.replace("bn", "conv");
+        assert!(found == layer || *found == convolution, "{name}: {error}");
+    }
+}

@@ -4,6 +4,7 @@ mod augment;
 mod best;
 mod delta;
 mod divergence;
+mod drift;
 mod fit;
 mod freeze;
 mod inference;

@@ -1,0 +1,68 @@
+//! Memory in the long run: what a run takes after its first steps is what it takes after 10,000.
+
+use crate::run::{Settings, train};
+use crate::{Result, ensure};
+use frostline_engine::Gpu;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Steps before the first look: enough for an evaluation and a checkpoint or two.
+const WARM_UP: u64 = 200;
+
+/// Memory in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Steps in all.
+    pub steps: u64,
+    /// The most that the device held up to the end of the warm-up.
+    pub device_at_first: u64,
+    /// The most that it held after that.
+    pub device_later: u64,
+    /// The process's resident memory at the end of the warm-up; on a software adapter the device's
+    /// memory is part of it.
+    pub resident_at_first: u64,
+    /// The same after the last step.
+    pub resident_at_last: u64,
+}
+
+impl Report {
+    /// What resident memory grew by, in parts of what it was.
+    pub fn growth(&self) -> f64 {
+        self.resident_at_last as f64 / self.resident_at_first as f64 - 1.0
+    }
+}
+
+/// Trains for `steps` steps, with an evaluation and a checkpoint after every hundredth.
+///
+/// # Errors
+/// If the device came to hold more than in the first 200 steps, or resident memory grew by 1% or more.
+pub fn steady(steps: u64) -> Result<Report> {
+    let gpu = Arc::new(Gpu::new()?);
+    let folder = tempfile::tempdir()?;
+    let mut report = Report { steps, ..Report::default() };
+    train(&gpu, folder.path(), Settings { steps, save: 100, evaluate: 100 }, |progress| {
+        let warm = progress.step > WARM_UP;
+        let most = if warm { &mut report.device_later } else { &mut report.device_at_first };
+        *most = gpu.memory_in_use().unwrap_or(0).max(*most);
+        // The last look is from within the run too: what it gives back at its end would hide a leak.
+        match progress.step {
+            WARM_UP => report.resident_at_first = resident(),
+            step if step == steps => report.resident_at_last = resident(),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    ensure(steps > WARM_UP, || format!("more than {WARM_UP} steps are needed"))?;
+    ensure(report.device_later > 0 || gpu.memory_in_use().is_none(), || "no memory was counted".to_owned())?;
+    ensure(report.device_later <= report.device_at_first, || format!("the device came to hold more: {report:?}"))?;
+    ensure(report.resident_at_first == 0 || report.growth() < 0.01, || {
+        format!("resident memory grew by {:.2}%: {report:?}", 100.0 * report.growth())
+    })?;
+    Ok(report)
+}
+
+/// Resident memory of this process, in bytes; 0 where the system does not say.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
