@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+pub mod adapters;
 pub mod cache;
 pub mod error;
 pub mod fold;
@@ -50,6 +51,7 @@ pub mod storage;
 mod store;
 pub mod tuning;
 
+pub use adapters::{Adapter, AdapterReport, adapters};
 pub use cache::CacheFile;
 pub use error::{Error, Result};
 pub use freeze::{BatchNormMode, Freeze};
