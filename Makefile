@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo lesson test test-all test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory setup help
+.PHONY: demo lesson test test-lesson test-all test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -20,6 +20,10 @@ lesson: setup  ## all nine chapters and their page, out/lesson.html; QUICK=1 for
 
 test: setup  ## all tests that CI runs
 	$(CARGO) test --workspace --no-fail-fast
+
+test-lesson: setup  ## the short form of all nine chapters, from the examples that `make test` builds
+	$(CARGO) build --examples
+	$(CARGO) run --example lesson -- --quick --out out/quick
 
 test-all: test  ## the same, and again with the portable kernels and with those for GPUs
 	FROSTLINE_TUNING=portable $(CARGO) test --workspace --no-fail-fast

@@ -24,7 +24,7 @@ const OUTLINE: Outline = Outline {
     number: 0,
     title: "why transfer learning?",
     claim: "Training from scratch on few images overfits; starting from pretrained weights converges faster and generalises better.",
-    defaults: Settings { images: &[50, 200, 1500], seeds: 3, steps: 32, batch: 32, lr: 0.05 },
+    defaults: Settings { images: &[50, 200, 1500], seeds: 3, steps: 26, batch: 32, lr: 0.05 },
     quick: Settings { images: &[50], seeds: 1, steps: 20, batch: 32, lr: 0.05 },
 };
 const NAMES: [&str; 2] = ["from scratch", "pretrained"];

@@ -22,8 +22,8 @@ const OUTLINE: Outline = Outline {
     number: 4,
     title: "how much to freeze?",
     claim: "The number of images and their likeness to what the network knows decide how much of it to freeze.",
-    defaults: Settings { images: &[50, 1000], seeds: 3, steps: 18, batch: 16, lr: 0.05 },
-    quick: Settings { images: &[20, 100], seeds: 1, steps: 5, batch: 16, lr: 0.05 },
+    defaults: Settings { images: &[50, 1000], seeds: 3, steps: 16, batch: 16, lr: 0.05 },
+    quick: Settings { images: &[20, 100], seeds: 1, steps: 3, batch: 16, lr: 0.05 },
 };
 
 /// One cell of the 2 × 2 grid.
@@ -70,7 +70,7 @@ fn measure(chapter: &Chapter, track: &Track, task: &Task, kind: &str, sizes: [us
         let length = if let Length::Steps(steps) = options.length { Length::Steps(steps << large) } else { options.length };
         FitOptions { length, ..options }
     };
-    let test = task.some_tests(if flags.quick { 100 } else { 200 })?;
+    let test = task.some_tests(if flags.quick { 80 } else { 200 })?;
     let bar = runs_bar(&task.name, depths.len() as u64 * (seeds[0] + seeds[1]));
     let task = &Task { pool: task.draw((4 * sizes[1]).min(task.pool.len()), 0)?, ..task.clone() };
     // From the image up: what a stage gives is computed from what the one before gave.

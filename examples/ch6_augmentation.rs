@@ -4,7 +4,7 @@
 //! rotations and colours of the same images, made on the device by one kernel; a label must be right
 //! for all of them. Three things are measured, several seeds each:
 //!
-//! - **Clothes**, few of them, with and without augmentation, from scratch and from pretrained weights
+//! - **Clothes**, few of them, as they are and shifted by up to a fifth of their side, from scratch and from pretrained weights
 //!   (of which `layer3` and what is above trains). Test images are as they are, or moved by up to 6 of
 //!   28 pixels: something that augmented training has seen and plain training has not.
 //! - **Digits**, with an augmentation that keeps labels and with two that do not: upside down, and turned by
@@ -24,7 +24,7 @@ const OUTLINE: Outline = Outline {
     number: 6,
     title: "augmentation",
     claim: "Label-preserving augmentation makes small data big; one that breaks labels hurts, and so does forgetting to normalise.",
-    defaults: Settings { images: &[100], seeds: 3, steps: 80, batch: 16, lr: 0.03 },
+    defaults: Settings { images: &[200], seeds: 3, steps: 50, batch: 16, lr: 0.03 },
     quick: Settings { images: &[50], seeds: 1, steps: 16, batch: 16, lr: 0.03 },
 };
 /// How far test images are moved, in pixels of an image of 28.
@@ -33,10 +33,11 @@ const STARTS: [(Start, &str); 2] = [(Start::Scratch, "from scratch"), (Start::Pr
 /// Digits to learn from, where labels are broken.
 const DIGITS: usize = 200;
 
-/// What clothes may look like and stay what they are.
+/// Where clothes may be and stay what they are. In this set all shoes point left and nothing is turned:
+/// flips, crops and rotations would be right as well, but no test image looks like that, and in this few steps
+/// they cost more than they give.
 fn keeping_clothes() -> Augment {
-    let moved = Augment::none().resized_crop([0.7, 1.0]).horizontal_flip(0.5).rotation(10.0).translate(0.15).bilinear();
-    moved.color_jitter(0.2, 0.2, 0.0, 0.0)
+    Augment::none().translate(0.2)
 }
 
 fn main() -> std::process::ExitCode {

@@ -1,44 +1,84 @@
-//! cross_entropy: loss = mean over the labelled rows of −Σ_k t_k·log p_k,  p = softmax(logits),
-//!   t = (1 − s)·onehot(label) + s/K with label smoothing s (Szegedy et al. 2016). Label 2³²−1: row ignored.
-//!   backward: dlogits = scale·(p − t)/labelled rows, with a scale that keeps gradients in the range of f16
+//! cross_entropy: loss = Σ_n −Σ_k t_k·log p_k / Σ_n u_n over the labelled rows n,  p = softmax(logits)
+//!   t_k = u·(1 − s)·onehot(label) + s/K·w_k with class weights w, u = w_label, and label smoothing s (Szegedy et al. 2016):
+//!   PyTorch's CrossEntropyLoss(weight, label_smoothing). Without weights w = 1. Label 2³²−1: row ignored.
+//!   MIXED: the mean over two labels a row, its own by the share λ and its partner's by 1 − λ (mixup, Zhang et al. 2018):
+//!   t, u and hits of a row are λ·own + (1 − λ)·partner's
+//!   backward: dlogits = scale·(p·Σ_k t_k − t)/Σ_n u_n, with a scale that keeps gradients in the range of f16
 //! `forward`: one invocation per row; `mean`: one for all; `backward`: one per 4 logits.
 const WG: u32 = 64;
+const WEIGHTED: u32 = 0;   // 1: classes have weights
+const MIXED: u32 = 0;      // 1: rows have a partner
 
-struct Params { rows: u32, classes: u32, c4: u32, slot: u32, smoothing: f32, scale: f32 }
+struct Params { rows: u32, classes: u32, c4: u32, slot: u32, smoothing: f32, mean_weight: f32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<vec4f>;             // (N, K/4)
 @group(0) @binding(2) var<storage, read> labels: array<u32>;               // (N)
-@group(0) @binding(3) var<storage, read> rows_in: array<vec4f>;            // (N) log Σ exp, loss, correct, labelled
-@group(0) @binding(4) var<storage, read> summary: array<vec4f>;            // (1) loss, correct, labelled rows, 0
-@group(0) @binding(5) var<storage, read_write> rows_out: array<vec4f>;     // (N)
-@group(0) @binding(6) var<storage, read_write> summary_out: array<vec4f>;  // (1)
-@group(0) @binding(7) var<storage, read_write> history: array<vec4f>;      // the summaries of past steps, a ring
-@group(0) @binding(8) var<storage, read_write> dlogits: array<vec4f>;      // (N, K/4)
+@group(0) @binding(3) var<storage, read> class_weights: array<vec4f>;      // (K/4)
+@group(0) @binding(4) var<storage, read> mixes: array<vec4f>;              // (N) partner, λ, 0, 0
+@group(0) @binding(5) var<storage, read> rows_in: array<vec4f>;            // (N) log Σ exp, loss, hits, u; u = −1: ignored
+@group(0) @binding(6) var<storage, read> summary: array<vec4f>;            // (1) loss, hits, labelled rows, Σ u
+@group(0) @binding(7) var<storage, read_write> rows_out: array<vec4f>;     // (N)
+@group(0) @binding(8) var<storage, read_write> summary_out: array<vec4f>;  // (1)
+@group(0) @binding(9) var<storage, read_write> history: array<vec4f>;      // the summaries of past steps, a ring
+@group(0) @binding(10) var<storage, read_write> dlogits: array<vec4f>;     // (N, K/4)
 
 const IGNORED = 0xffffffffu;
 
+// The classes of block k.
+fn classes_of(k: u32) -> vec4u {
+    return vec4u(4u * k) + vec4u(0u, 1u, 2u, 3u);
+}
+
 // The lanes of class block k that are classes and not padding.
 fn is_class(k: u32) -> vec4<bool> {
-    return vec4u(4u * k) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.classes);
+    return classes_of(k) < vec4u(p.classes);
+}
+
+fn weights(k: u32) -> vec4f {
+    if WEIGHTED == 1u { return class_weights[k]; }
+    return vec4f(1.0);
+}
+
+fn weight(label: u32) -> f32 {
+    if WEIGHTED == 1u && label != IGNORED {
+        let block = class_weights[label / 4u];
+        return block[label % 4u];
+    }
+    return 1.0;
+}
+
+// What a row is to be: its own label and its partner's, and the share of each; 0 where it is ignored.
+struct Target { labels: vec2u, shares: vec2f }
+
+fn target_of(row: u32) -> Target {
+    var both = vec2u(labels[row], IGNORED);
+    var share = 1.0;
+    if MIXED == 1u {
+        let own = mixes[row];
+        both.y = labels[u32(own.x)];
+        share = own.y;
+    }
+    return Target(both, select(vec2f(), vec2f(share, 1.0 - share), both != vec2u(IGNORED)));
 }
 
 @compute @workgroup_size(WG)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
     let row = id.x;
     if row >= p.rows { return; }
-    let label = labels[row];
+    let t = target_of(row);
     var top = -3.4028234e38;
     var best = 0u;
-    var at_label = 0.0;
+    var at_label = vec2f();
     var total = 0.0;
     for (var k = 0u; k < p.c4; k++) {
         let z = logits[row * p.c4 + k];
+        let w = weights(k);
         let real = is_class(k);
         for (var j = 0u; j < 4u; j++) { //!unroll
             if real[j] {
                 if z[j] > top { top = z[j]; best = 4u * k + j; }
-                if 4u * k + j == label { at_label = z[j]; }
-                total += z[j];
+                at_label = select(at_label, vec2f(z[j]), t.labels == vec2u(4u * k + j));
+                total += w[j] * z[j];
             }
         }
     }
@@ -47,16 +87,23 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
         sum += dot(select(vec4f(), exp(logits[row * p.c4 + k] - top), is_class(k)), vec4f(1.0));
     }
     let log_sum = top + log(sum);
-    let loss = log_sum - (1.0 - p.smoothing) * at_label - p.smoothing * total / f32(p.classes);
-    let labelled = label != IGNORED;
-    rows_out[row] = select(vec4f(log_sum, 0.0, 0.0, 0.0), vec4f(log_sum, loss, f32(best == label), 1.0), labelled);
+    // Of all classes, by weight: what label smoothing pulls towards.
+    let spread = p.mean_weight * log_sum - total / f32(p.classes);
+    let u = t.shares * vec2f(weight(t.labels.x), weight(t.labels.y));
+    let loss = (1.0 - p.smoothing) * dot(u, log_sum - at_label) + p.smoothing * spread * (t.shares.x + t.shares.y);
+    let hits = dot(t.shares, select(vec2f(), vec2f(1.0), t.labels == vec2u(best)));
+    let labelled = any(t.labels != vec2u(IGNORED));
+    rows_out[row] = select(vec4f(log_sum, 0.0, 0.0, -1.0), vec4f(log_sum, loss, hits, u.x + u.y), labelled);
 }
 
 @compute @workgroup_size(1)
 fn mean() {
-    var total = vec3f();
-    for (var row = 0u; row < p.rows; row++) { total += rows_in[row].yzw; }
-    let summed = vec4f(total.x / max(total.z, 1.0), total.y, total.z, 0.0);
+    var total = vec4f();
+    for (var row = 0u; row < p.rows; row++) {
+        let r = rows_in[row];
+        if r.w >= 0.0 { total += vec4f(r.y, r.z, 1.0, r.w); }
+    }
+    let summed = vec4f(total.x / select(1.0, total.w, total.w > 0.0), total.yzw);
     summary_out[0] = summed;
     history[p.slot] = summed;
 }
@@ -67,9 +114,14 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
     if i >= p.rows * p.c4 { return; }
     let k = i % p.c4;
     let row = i / p.c4;
-    let label = labels[row];
-    let onehot = select(vec4f(), vec4f(1.0 - p.smoothing), vec4u(4u * k) + vec4u(0u, 1u, 2u, 3u) == vec4u(label));
-    let target_ = onehot + p.smoothing / f32(p.classes);
-    let d = p.scale * (exp(logits[i] - rows_in[row].x) - target_) / max(summary[0].z, 1.0);
-    dlogits[i] = select(vec4f(), d, is_class(k) & vec4<bool>(label != IGNORED));
+    let t = target_of(row);
+    let u = t.shares * vec2f(weight(t.labels.x), weight(t.labels.y));
+    let labelled = t.shares.x + t.shares.y;
+    let own = select(vec4f(), vec4f((1.0 - p.smoothing) * u.x), classes_of(k) == vec4u(t.labels.x));
+    let partner = select(vec4f(), vec4f((1.0 - p.smoothing) * u.y), classes_of(k) == vec4u(t.labels.y));
+    let target_ = own + partner + labelled * p.smoothing / f32(p.classes) * weights(k);
+    let total = (1.0 - p.smoothing) * (u.x + u.y) + labelled * p.smoothing * p.mean_weight;
+    let divisor = select(1.0, summary[0].w, summary[0].w > 0.0);
+    let d = p.scale * (total * exp(logits[i] - rows_in[row].x) - target_) / divisor;
+    dlogits[i] = select(vec4f(), d, is_class(k) & vec4<bool>(labelled > 0.0));
 }

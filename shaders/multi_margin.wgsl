@@ -8,8 +8,8 @@ struct Params { rows: u32, classes: u32, c4: u32, margin: f32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<vec4f>;          // (N, K/4)
 @group(0) @binding(2) var<storage, read> labels: array<u32>;            // (N)
-@group(0) @binding(3) var<storage, read> summary: array<vec4f>;         // (1) loss, correct, labelled rows, 0
-@group(0) @binding(4) var<storage, read_write> rows_out: array<vec4f>;  // (N) 0, loss, correct, labelled
+@group(0) @binding(3) var<storage, read> summary: array<vec4f>;         // (1) loss, hits, labelled rows, Σ u
+@group(0) @binding(4) var<storage, read_write> rows_out: array<vec4f>;  // (N) 0, loss, hits, 1; −1: ignored
 @group(0) @binding(5) var<storage, read_write> dlogits: array<vec4f>;   // (N, K/4)
 
 const IGNORED = 0xffffffffu;
@@ -31,7 +31,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     if row >= p.rows { return; }
     let label = labels[row];
     if label == IGNORED {
-        rows_out[row] = vec4f();
+        rows_out[row] = vec4f(0.0, 0.0, 0.0, -1.0);
         return;
     }
     let block = logits[row * p.c4 + label / 4u];

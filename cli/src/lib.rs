@@ -11,13 +11,14 @@ pub mod model;
 mod output;
 pub mod photos;
 pub mod self_test;
+mod train;
 pub mod weights;
 
 pub use error::{Error, Result};
 pub use output::Output;
 
 use clap::{Parser, Subcommand};
-use commands::{Bench, Completions, Convert, Doctor, Evaluate, Features, Inspect, Plan, Predict};
+use commands::{Bench, Completions, Convert, Doctor, Evaluate, Features, FindLr, Inspect, Plan, Predict, Train};
 use std::process::ExitCode;
 
 /// Transfer learning on any GPU, or none: a classifier from a folder of photos, and a look inside models
@@ -35,6 +36,10 @@ pub struct CommandLine {
 /// The commands, in the order of `--help`.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Train a classifier on a folder of photos
+    Train(Train),
+    /// Find a learning rate for a folder of photos by a range test
+    FindLr(FindLr),
     /// The classes of photos, with probabilities
     Predict(Predict),
     /// How good a model is on a folder of class folders
@@ -63,6 +68,8 @@ impl CommandLine {
     pub fn run(self) -> Result<()> {
         let output = Output::new(self.json);
         match self.command {
+            Command::Train(train) => train.run(&output),
+            Command::FindLr(find_lr) => find_lr.run(&output),
             Command::Predict(predict) => predict.run(&output),
             Command::Evaluate(evaluate) => evaluate.run(&output),
             Command::Features(features) => features.run(&output),

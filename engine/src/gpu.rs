@@ -139,6 +139,11 @@ impl Gpu {
         self.device.limits().max_compute_workgroups_per_dimension
     }
 
+    /// Whether the adapter is a driver that computes on the processor, such as llvmpipe.
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
     /// Whether activations can be stored as 16-bit floats.
     pub fn has_f16(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_F16)

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::graph::{Graph, Init, Role, TensorId};
 use crate::ops::augment::{self, Augment};
+use crate::ops::mixup::{self, Mixup};
 use crate::ops::{
     Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin, Padding, Relu,
 };
@@ -18,6 +19,18 @@ impl Graph {
         };
         let transforms = self.add_tensor("transforms", augment::transforms_shape(n), Role::Input);
         self.record(augment, "augment", &[x, transforms])
+    }
+
+    /// What each of `n` images, and its label, is mixed with: given to
+    /// [`crate::Session::write_mixes`] for every batch.
+    pub fn mixes(&mut self, n: usize) -> TensorId {
+        self.add_tensor("mixes", mixup::mixes_shape(n), Role::Input)
+    }
+
+    /// `x` with every image mixed with another one of the batch. The loss mixes their labels:
+    /// [`CrossEntropy`] with `mixes` for its third input.
+    pub fn mixup(&mut self, x: TensorId, mixes: TensorId) -> Result<TensorId> {
+        self.record(Mixup, "mixup", &[x, mixes])
     }
 
     /// A convolution `layer` with `c_out` filters of `kernel` × `kernel`, without bias: `layer.weight`.
@@ -99,7 +112,7 @@ impl Graph {
     /// The mean loss of a softmax over `logits`, with the fraction `label_smoothing` of every target
     /// spread over all classes.
     pub fn cross_entropy(&mut self, logits: TensorId, labels: TensorId, label_smoothing: f32) -> Result<TensorId> {
-        self.record(CrossEntropy { label_smoothing }, "loss", &[logits, labels])
+        self.record(CrossEntropy { label_smoothing, ..Default::default() }, "loss", &[logits, labels])
     }
 
     /// The mean hinge loss of a linear support vector machine over `logits`: every other class is to

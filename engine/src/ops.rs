@@ -9,6 +9,7 @@ pub mod depthwise_conv2d;
 pub mod global_avg_pool;
 pub mod linear;
 pub mod max_pool2d;
+pub mod mixup;
 pub mod multi_margin;
 pub mod relu;
 
@@ -21,6 +22,7 @@ pub use depthwise_conv2d::DepthwiseConv2d;
 pub use global_avg_pool::GlobalAvgPool;
 pub use linear::Linear;
 pub use max_pool2d::MaxPool2d;
+pub use mixup::{Mix, Mixup};
 pub use multi_margin::MultiMargin;
 pub use relu::Relu;
 

@@ -30,6 +30,10 @@ pub struct Plan {
     pub(crate) inputs: Vec<(BufferId, Shape)>,
     /// Where the transforms of [`crate::ops::Augment`] go, and the shape of the images they are for.
     pub(crate) transforms: Option<(BufferId, Shape)>,
+    /// Where what [`crate::ops::Mixup`] mixes goes, and for how many images.
+    pub(crate) mixes: Option<(BufferId, usize)>,
+    /// What the host writes once.
+    pub(crate) constants: Vec<(BufferId, Vec<f32>)>,
     /// Buffer, images and classes.
     pub(crate) labels: Option<(BufferId, usize, usize)>,
     pub(crate) output: (BufferId, Shape),
@@ -127,6 +131,12 @@ impl Plan {
         self.buffers.get(id.0 as usize)
     }
 
+    /// Bytes of the largest buffer: an adapter must be able to bind it whole
+    /// ([`Gpu::largest_binding`](crate::Gpu::largest_binding)).
+    pub fn largest_buffer(&self) -> u64 {
+        self.buffers.iter().map(|buffer| buffer.bytes).max().unwrap_or(0)
+    }
+
     /// Shape of the output.
     pub fn output_shape(&self) -> Shape {
         self.output.1
@@ -178,6 +188,7 @@ impl Plan {
         let mut inputs = vec![];
         let mut labels = None;
         let mut transforms = None;
+        let mut mixes = None;
         let mut grad_input = None;
         for index in 0..folded.tensors.len() {
             if folded.tensors[index].role == Role::Input {
@@ -185,6 +196,7 @@ impl Plan {
                 let buffer = recorder.value(TensorId(index as u32));
                 let augmented = augmented(&folded, TensorId(index as u32));
                 match shape {
+                    Shape::Image { n, .. } if is_mixes(&folded, TensorId(index as u32)) => mixes = Some((buffer, n)),
                     _ if augmented.is_some() => transforms = augmented.map(|images| (buffer, images)),
                     Shape::Labels { n } => labels = Some((buffer, n, classes(&folded, TensorId(index as u32)))),
                     shape => {
@@ -212,6 +224,8 @@ impl Plan {
             trainable,
             inputs,
             transforms,
+            mixes,
+            constants: recorder.constants,
             labels,
             output: (output_buffer, graph.shape(output)),
             grad_output,
@@ -289,6 +303,12 @@ fn classes(graph: &Graph, labels: TensorId) -> usize {
 fn augmented(graph: &Graph, transforms: TensorId) -> Option<Shape> {
     let reader = graph.nodes.iter().find(|node| node.op.name() == "augment" && node.inputs.get(1) == Some(&transforms));
     reader.map(|node| graph.shape(node.inputs[0]))
+}
+
+/// Whether `id` says what images, or labels, are mixed with.
+fn is_mixes(graph: &Graph, id: TensorId) -> bool {
+    let reads = |op: &str, input: usize| graph.nodes.iter().any(|node| node.op.name() == op && node.inputs.get(input) == Some(&id));
+    reads("mixup", 1) || reads("cross_entropy", 2)
 }
 
 /// Per tensor: must its value stay until backward? What can be computed again from kept tensors

@@ -183,6 +183,8 @@ pub(crate) struct Recorder<'g> {
     pub kept: Vec<bool>,
     pub buffers: Vec<Buffer>,
     pub dispatches: Vec<Dispatch>,
+    /// What the host writes once, before the first step.
+    pub constants: Vec<(BufferId, Vec<f32>)>,
     values: HashMap<TensorId, BufferId>,
     gradients: HashMap<TensorId, BufferId>,
     saved: HashMap<(usize, &'static str), BufferId>,
@@ -201,6 +203,7 @@ impl<'g> Recorder<'g> {
             kept,
             buffers: vec![],
             dispatches: vec![],
+            constants: vec![],
             values: HashMap::new(),
             gradients: HashMap::new(),
             saved: HashMap::new(),
@@ -376,6 +379,11 @@ macro_rules! common {
                 self.recorder.graph.shape(self.node().inputs[i])
             }
 
+            /// How many inputs there are.
+            pub fn inputs(&self) -> usize {
+                self.node().inputs.len()
+            }
+
             /// Shape of the output.
             pub fn output_shape(&self) -> Shape {
                 self.recorder.graph.shape(self.node().output)
@@ -474,6 +482,14 @@ impl Forward<'_, '_> {
         let request = compute(self, buffer);
         self.recorder.dispatch(&self.node().layer, Phase::Prologue, request);
         self.recorder.saved.insert((self.node, name), buffer);
+        buffer
+    }
+
+    /// A buffer with `values`, which the host writes once and backward asks for as `saved(name)`.
+    pub fn values(&mut self, name: &'static str, values: &[f32]) -> BufferId {
+        let packed = Shape::Vector { c: values.len() }.pack(values);
+        let buffer = self.plan_buffer(name, 4 * packed.len() as u64);
+        self.recorder.constants.push((buffer, packed));
         buffer
     }
 

@@ -6,6 +6,7 @@ use crate::kernel::{Access, Scalar, reflect};
 use crate::ledger::Cost;
 use crate::ops::augment::{self, Transform};
 use crate::ops::cross_entropy::{HISTORY, IGNORED, MEAN};
+use crate::ops::mixup::{self, Mix};
 use crate::optimizer::Optimizer;
 use crate::params::Params;
 use crate::plan::Plan;
@@ -26,7 +27,7 @@ const NAN: f32 = f32::from_bits(0x7fff_7fff);
 pub struct Summary {
     /// Mean loss of the labelled rows.
     pub loss: f32,
-    /// Labelled rows whose largest logit was at the label.
+    /// Labelled rows whose largest logit was at the label; of mixed rows, the share of that label.
     pub correct: f32,
     /// Labelled rows.
     pub rows: f32,
@@ -137,6 +138,9 @@ impl Session {
         let mut steps = vec![];
         for (at, dispatch) in session.plan.dispatches.iter().enumerate() {
             steps.push(session.prepare(at, dispatch, params, optimizer, &nothing)?);
+        }
+        for (buffer, values) in &session.plan.constants {
+            session.store(*buffer)?.write(gpu, values);
         }
         gpu.check()?;
         Ok(Self { steps, ..session })
@@ -256,6 +260,19 @@ impl Session {
         let nothing = || Error::Graph("this graph does not augment its images".to_owned());
         let (buffer, images) = self.plan.transforms.ok_or_else(nothing)?;
         self.store(buffer)?.write(&self.gpu, &augment::pack(transforms, images)?);
+        Ok(())
+    }
+
+    /// Says what [`crate::ops::Mixup`] and [`crate::ops::CrossEntropy`] mix each image of the batch, and
+    /// its label, with.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] for a graph that mixes nothing, [`Error::Data`] unless there is one for each image,
+    /// with a partner in the batch and a share of 0 to 1.
+    pub fn write_mixes(&self, mixes: &[Mix]) -> Result<()> {
+        let nothing = || Error::Graph("this graph does not mix its images".to_owned());
+        let (buffer, n) = self.plan.mixes.ok_or_else(nothing)?;
+        self.store(buffer)?.write(&self.gpu, &mixup::pack(mixes, n)?);
         Ok(())
     }
 

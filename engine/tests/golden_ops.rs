@@ -14,9 +14,9 @@ use frostline_engine::{BatchNormMode, Freeze, Shape, TensorId, Tuning};
 use frostline_loader::safetensors::{self, SafeFile};
 use frostline_twin::activation::Activation;
 use frostline_twin::batch_norm::{self, Parameters, Statistics};
-use frostline_twin::softmax_cross_entropy::{self as cross_entropy, IGNORED};
+use frostline_twin::softmax_cross_entropy::{self as cross_entropy, IGNORED, Settings};
 use frostline_twin::{Array, Value, add, compare, conv2d, depthwise_conv2d, exact, filler};
-use frostline_twin::{global_avg_pool, linear, max_pool2d, multi_margin};
+use frostline_twin::{global_avg_pool, linear, max_pool2d, mixup, multi_margin};
 use serde_json::Value as Json;
 
 /// One case of the table in the file's metadata.
@@ -61,6 +61,12 @@ impl Case<'_> {
 
     fn window(&self) -> (usize, [usize; 4]) {
         (self.number("stride") as usize, serde_json::from_value(self.json["attributes"]["padding"].clone()).unwrap())
+    }
+
+    /// Partner and share of every row, of a case that mixes them.
+    fn mixes(&self) -> Vec<(usize, f64)> {
+        let partners: Vec<usize> = serde_json::from_value(self.json["attributes"]["partners"].clone()).unwrap_or_default();
+        partners.into_iter().map(|partner| (partner, self.number("share"))).collect()
     }
 
     fn record(&mut self, op: impl ops::Op, inputs: &[TensorId]) -> TensorId {
@@ -130,11 +136,16 @@ fn run(mut case: Case<'_>, tuning: &Tuning) -> Outputs {
         }
         "cross_entropy" => {
             let smoothing = case.number("label_smoothing");
-            let op = CrossEntropy { label_smoothing: smoothing as f32 };
+            let weights: Vec<f64> = serde_json::from_value(case.json["attributes"]["weights"].clone()).unwrap_or_default();
+            let class_weights = weights.iter().map(|&weight| weight as f32).collect();
+            let op = CrossEntropy { label_smoothing: smoothing as f32, class_weights };
+            let mixes = case.mixes();
+            let settings = Settings { smoothing, weights: &weights, mixes: &mixes };
             loss(&mut case, op, tuning, |x, labels| {
-                (cross_entropy::forward(x, labels, smoothing), cross_entropy::backward(x, labels, smoothing))
+                (cross_entropy::forward_with(x, labels, &settings), cross_entropy::backward_with(x, labels, &settings))
             })
         }
+        "mixup" => mixup(&case, tuning),
         "multi_margin" => {
             let margin = case.number("margin");
             let op = MultiMargin { margin: margin as f32 };
@@ -212,11 +223,21 @@ fn activation(case: &mut Case<'_>, activation: ops::Activation, twin: Activation
     outputs(&ran, twin.forward(&x), [("dx", "x", twin.backward(&dy, &x))])
 }
 
+/// It has no gradient, so there is a plan of inference to run.
+fn mixup(case: &Case<'_>, tuning: &Tuning) -> Outputs {
+    let (x, mixes) = (case.input("x"), case.mixes());
+    vec![("y", common::mixed(&x, &mixes, tuning), mixup::forward(&x, &mixes))]
+}
+
 fn loss(case: &mut Case<'_>, op: impl ops::Op, tuning: &Tuning, twin: impl Fn(&Array, &[u32]) -> (Value, Value)) -> Outputs {
     let labels = case.json["attributes"]["labels"].as_array().unwrap().iter();
     // −100 is PyTorch's label of a row that does not count.
     let labels: Vec<u32> = labels.map(|label| u32::try_from(label.as_i64().unwrap()).unwrap_or(IGNORED)).collect();
-    let inputs = [case.image("x"), case.bench.labels(&labels)];
+    let mixes = case.mixes();
+    let mut inputs = vec![case.image("x"), case.bench.labels(&labels)];
+    if !mixes.is_empty() {
+        inputs.push(case.bench.mixes(&mixes));
+    }
     let loss = case.record(op, &inputs);
     let ran = case.bench.run(loss, &Array::zeros(&[4]), &Freeze::none(), tuning);
     let x = case.input("x");

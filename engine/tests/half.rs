@@ -186,7 +186,7 @@ fn pools_and_branches() {
 
 fn loss(bench: &mut Bench, logits: TensorId, labels: &[u32]) -> TensorId {
     let labels = bench.labels(labels);
-    bench.graph.record(CrossEntropy { label_smoothing: 0.1 }, "loss", &[logits, labels]).unwrap()
+    bench.graph.record(CrossEntropy { label_smoothing: 0.1, ..Default::default() }, "loss", &[logits, labels]).unwrap()
 }
 
 /// The loss scale goes in and out without a trace, and logits and their gradient are not rounded.

@@ -1,23 +1,34 @@
-//! cross_entropy and multi_margin against their twins: mean loss, hits, and the gradient of the logits.
+//! cross_entropy and multi_margin against their twins: mean loss, hits, and the gradient of the logits;
+//! mixup, which mixes what cross_entropy is given, against its own.
 
 mod common;
 
-use common::{Bench, GPU, Ran};
-use frostline_engine::Freeze;
-use frostline_engine::ops::{CrossEntropy, MultiMargin, Op};
-use frostline_twin::softmax_cross_entropy::{self, IGNORED};
-use frostline_twin::{Array, Value, cases, compare, multi_margin};
+use common::{Bench, GPU, Ran, tunings};
+use frostline_engine::ops::{CrossEntropy, Mix, MultiMargin, Op};
+use frostline_engine::{Freeze, Graph, Params, Plan, Session, Tuning};
+use frostline_twin::softmax_cross_entropy::{self, IGNORED, Settings};
+use frostline_twin::{Array, Value, cases, compare, mixup, multi_margin};
+use rand::Rng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 
 /// The loss is its own start of backward: the gradient given from outside does not count.
 fn run(logits: &Array, labels: &[u32], label_smoothing: f32) -> Ran {
-    run_op(CrossEntropy { label_smoothing }, logits, labels)
+    run_op(CrossEntropy { label_smoothing, ..Default::default() }, logits, labels)
 }
 
 fn run_op(op: impl Op, logits: &Array, labels: &[u32]) -> Ran {
+    run_mixed(op, logits, labels, &[], GPU.tuning())
+}
+
+fn run_mixed(op: impl Op, logits: &Array, labels: &[u32], mixes: &[(usize, f64)], tuning: &Tuning) -> Ran {
     let mut bench = Bench::default();
-    let inputs = [bench.image("logits", logits), bench.labels(labels)];
+    let mut inputs = vec![bench.image("logits", logits), bench.labels(labels)];
+    if !mixes.is_empty() {
+        inputs.push(bench.mixes(mixes));
+    }
     let loss = bench.graph.record(op, "loss", &inputs).unwrap();
-    bench.run(loss, &Array::new(&[4], vec![7.0; 4]), &Freeze::none(), GPU.tuning())
+    bench.run(loss, &Array::new(&[4], vec![7.0; 4]), &Freeze::none(), tuning)
 }
 
 fn check(logits: &Array, labels: &[u32], smoothing: f32) {
@@ -67,6 +78,128 @@ fn all_rows_ignored() {
     let ran = run(&logits, &[IGNORED; 3], 0.1);
     assert_eq!(ran.output, [0.0; 4]);
     assert_eq!(ran.gradients["logits"], [0.0; 15]);
+}
+
+/// A partner for each row, a permutation, and a share; a share of a batch is one number, but kernels
+/// take one a row.
+fn random_mixes(rng: &mut ChaCha8Rng, rows: usize) -> Vec<(usize, f64)> {
+    let mut partners: Vec<usize> = (0..rows).collect();
+    partners.shuffle(rng);
+    partners.into_iter().map(|partner| (partner, f64::from(rng.random_range(0.0..1.0f32)))).collect()
+}
+
+#[test]
+fn class_weights_and_mixed_labels() {
+    let mut rng = cases::rng(64);
+    for (rows, classes, smoothing) in [(1, 2, 0.0), (5, 9, 0.0), (4, 7, 0.1), (70, 10, 0.1), (3, 5, 0.9), (2, 1000, 0.1)] {
+        let logits = cases::uniform(&mut rng, &[rows, classes], -4.0..4.0);
+        let class_weights: Vec<f32> = (0..classes).map(|_| rng.random_range(0.1..4.0)).collect();
+        let weights: Vec<f64> = class_weights.iter().map(|&weight| f64::from(weight)).collect();
+        let mixes = random_mixes(&mut rng, rows);
+        for labels in [cases::labels(&mut rng, rows, classes), cases::labels_with_ignored(&mut rng, rows, classes)] {
+            for (weights, mixes) in [(&weights[..], &mixes[..0]), (&[], &mixes[..]), (&weights, &mixes)] {
+                let class_weights = class_weights.iter().copied().take(weights.len()).collect();
+                let op = CrossEntropy { label_smoothing: smoothing, class_weights };
+                let settings = Settings { smoothing: f64::from(smoothing), weights, mixes };
+                for tuning in &tunings() {
+                    let what = format!("{rows}x{classes}, labels {labels:?}, {settings:?}, {tuning:?}");
+                    let ran = run_mixed(op.clone(), &logits, &labels, mixes, tuning);
+                    compare::assert_close(&what, &ran.output[..1], &softmax_cross_entropy::forward_with(&logits, &labels, &settings));
+                    ran.check_gradient(&what, "logits", &softmax_cross_entropy::backward_with(&logits, &labels, &settings));
+                }
+            }
+        }
+    }
+}
+
+/// Weights that are all alike give the same bits as none, and so does a share of all.
+#[test]
+fn weights_and_shares_of_one_are_as_none() {
+    let mut rng = cases::rng(65);
+    let logits = cases::uniform(&mut rng, &[6, 11], -4.0..4.0);
+    let labels = cases::labels(&mut rng, 6, 11);
+    let plain = run(&logits, &labels, 0.1);
+    let op = CrossEntropy { label_smoothing: 0.1, class_weights: vec![1.0; 11] };
+    let mixes: Vec<_> = (0..6).map(|row| ((row + 1) % 6, 1.0)).collect();
+    for ran in [run_op(op.clone(), &logits, &labels), run_mixed(op, &logits, &labels, &mixes, GPU.tuning())] {
+        assert_eq!(ran.output, plain.output);
+        assert_eq!(ran.gradients, plain.gradients);
+    }
+}
+
+/// Logits are right for the own label of row 0 and for the partner's of row 1. Row 2 has none and row 3
+/// has only a partner.
+#[test]
+fn hits_of_mixed_rows_count_by_share() {
+    let logits = Array::new(&[4, 3], vec![5.0, 1.0, 2.0, 5.0, 1.0, 2.0, 0.0, 1.0, 2.0, 0.0, 3.0, 2.0]);
+    let labels = [0, 1, IGNORED, IGNORED];
+    let mixes = [(1, 0.75), (0, 0.75), (3, 0.75), (1, 0.75)];
+    let weights = vec![1.0, 2.0, 4.0];
+    let ran = run_mixed(CrossEntropy { class_weights: weights, ..Default::default() }, &logits, &labels, &mixes, GPU.tuning());
+    assert_eq!(ran.output[1..3], [0.75 + 0.25 + 0.25, 3.0]);
+    // 0.75·1 + 0.25·2, 0.75·2 + 0.25·1, 0.25·2
+    assert_eq!(ran.output[3], 1.25 + 1.75 + 0.5);
+    // A class that weighs nothing: it is labelled, and counts for the hits alone.
+    let ran = run_op(CrossEntropy { class_weights: vec![0.0, 2.0, 0.0], ..Default::default() }, &logits, &[0, 0, 2, 2]);
+    assert_eq!(ran.output, [0.0, 3.0, 4.0, 0.0]);
+    assert_eq!(ran.gradients["logits"], [0.0; 12]);
+}
+
+#[test]
+fn weights_that_make_no_sense_are_refused() {
+    let refused = |class_weights: &[f32]| {
+        let mut bench = Bench::default();
+        let inputs = [bench.image("logits", &Array::zeros(&[2, 3])), bench.labels(&[0, 1])];
+        let op = CrossEntropy { class_weights: class_weights.to_vec(), ..Default::default() };
+        bench.graph.record(op, "loss", &inputs).unwrap_err().to_string()
+    };
+    let text = refused(&[1.0, 2.0]);
+    assert!(text.contains("3 classes") && text.contains("got 2"), "{text}");
+    for bad in [-1.0, f32::NAN, f32::INFINITY] {
+        let text = refused(&[1.0, bad, 1.0]);
+        assert!(text.contains(&format!("class 1 weighs {bad}")), "{text}");
+    }
+    assert!(refused(&[0.0; 3]).contains("all classes weigh 0"));
+}
+
+#[test]
+fn mixed_images() {
+    let mut rng = cases::rng(66);
+    for shape in [[1, 1, 1, 1], [2, 3, 5, 7], [5, 4, 3, 1], [3, 9, 4, 6], [70, 2, 9, 8]] {
+        let x = cases::uniform(&mut rng, &shape, -4.0..4.0);
+        let mixes = random_mixes(&mut rng, shape[0]);
+        for tuning in &tunings() {
+            let y = common::mixed(&x, &mixes, tuning);
+            compare::assert_close(&format!("mixup of {shape:?} by {mixes:?}, {tuning:?}"), &y, &mixup::forward(&x, &mixes));
+        }
+        let own: Vec<_> = (0..shape[0]).map(|row| (shape[0] - 1 - row, 1.0)).collect();
+        assert_eq!(common::mixed(&x, &own, GPU.tuning()), x.to_f32(), "all of its own");
+    }
+}
+
+#[test]
+fn mixes_that_cannot_be_are_refused() {
+    let mut graph = Graph::new();
+    let x = graph.input(3, 2, 2, 1);
+    let wrong = graph.mixes(2);
+    let text = graph.mixup(x, wrong).unwrap_err().to_string();
+    assert!(text.contains("mixup") && text.contains("one mix each"), "{text}");
+    let mixes = graph.mixes(3);
+    let y = graph.mixup(x, mixes).unwrap();
+    let session =
+        Session::new(&GPU, Plan::inference(&graph, y, GPU.tuning()).unwrap(), &Params::new(&GPU, &graph, 0).unwrap(), None).unwrap();
+    let mix = |partner, share| Mix { partner, share };
+    let text = |mixes: &[Mix]| session.write_mixes(mixes).unwrap_err().to_string();
+    assert!(text(&[mix(0, 0.5); 2]).contains("one for each of 3 images"));
+    assert!(text(&[mix(0, 0.5), mix(3, 0.5), mix(0, 0.5)]).contains("partner 3, share 0.5 for image 1"));
+    assert!(text(&[mix(0, 0.5), mix(0, 0.5), mix(0, 1.5)]).contains("share 1.5 for image 2"));
+    assert!(text(&[mix(0, f32::NAN); 3]).contains("share NaN for image 0"));
+    let mut plain = Graph::new();
+    let x = plain.input(1, 2, 2, 1);
+    let y = plain.max_pool2d(x, "pool", 1, 1, 0).unwrap();
+    let session =
+        Session::new(&GPU, Plan::inference(&plain, y, GPU.tuning()).unwrap(), &Params::new(&GPU, &plain, 0).unwrap(), None).unwrap();
+    assert!(session.write_mixes(&[mix(0, 0.5)]).unwrap_err().to_string().contains("does not mix"));
 }
 
 /// A right row scores and a wrong one does not, whatever the padding lanes hold: all logits are

@@ -43,7 +43,7 @@ pub struct Bars {
 }
 
 const WIDTH: i32 = 1200;
-/// Where bars begin and where the longest ends; the rest is for labels and texts.
+/// Where bars begin at most, and where the longest ends; the rest is for labels and texts.
 const LEFT: i32 = 420;
 const RIGHT: i32 = WIDTH - 190;
 /// Title, note and legend above; axis below.
@@ -66,7 +66,10 @@ fn fill(area: &Area<'_>, chart: &Bars) -> DrawResult {
     let longest = chart.rows.iter().flat_map(|row| &row.bars).map(|bar| bar.value).filter(|value| value.is_finite()).fold(1e-9, f64::max);
     let step = tick(longest);
     let end = (longest / step).ceil() * step;
-    let x = |value: f64| LEFT + (f64::from(RIGHT - LEFT) * (value / end).clamp(0.0, 1.0)).round() as i32;
+    let letters = chart.rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
+    let left = LEFT.min(40 + 9 * letters as i32);
+    let decimals = (-step.log10().floor()).max(0.0) as usize;
+    let x = |value: f64| left + (f64::from(RIGHT - left) * (value / end).clamp(0.0, 1.0)).round() as i32;
     let bottom = area.dim_in_pixel().1 as i32 - BOTTOM;
 
     area.draw(&text(&chart.title, (14, 12), 20, BLACK, HPos::Left, VPos::Top))?;
@@ -82,17 +85,17 @@ fn fill(area: &Area<'_>, chart: &Bars) -> DrawResult {
     for number in 0..=(end / step).round() as i32 {
         let value = step * f64::from(number);
         area.draw(&PathElement::new([(x(value), TOP - 4), (x(value), bottom)], BLACK.mix(0.12)))?;
-        area.draw(&text(&format!("{value}"), (x(value), bottom + 6), 13, BLACK, HPos::Center, VPos::Top))?;
+        area.draw(&text(&format!("{value:.decimals$}"), (x(value), bottom + 6), 13, BLACK, HPos::Center, VPos::Top))?;
     }
-    area.draw(&text(&chart.axis, ((LEFT + RIGHT) / 2, bottom + 26), 14, BLACK, HPos::Center, VPos::Top))?;
+    area.draw(&text(&chart.axis, ((left + RIGHT) / 2, bottom + 26), 14, BLACK, HPos::Center, VPos::Top))?;
 
     let mut y = TOP;
     for row in &chart.rows {
         let middle = y + BAR * row.bars.len() as i32 / 2;
-        area.draw(&text(&row.label, (LEFT - 10, middle), 14, BLACK, HPos::Right, VPos::Center))?;
+        area.draw(&text(&row.label, (left - 10, middle), 14, BLACK, HPos::Right, VPos::Center))?;
         for bar in &row.bars {
             let color = COLORS[bar.series % COLORS.len()];
-            area.draw(&Rectangle::new([(LEFT, y), (x(bar.value), y + BAR - 2)], color.filled()))?;
+            area.draw(&Rectangle::new([(left, y), (x(bar.value), y + BAR - 2)], color.filled()))?;
             area.draw(&text(&bar.text, (x(bar.value) + 5, y + BAR / 2), 11, BLACK, HPos::Left, VPos::Center))?;
             y += BAR;
         }

@@ -66,7 +66,7 @@ pub fn probe_by_depth(chapter: &mut Chapter, learner: &mut Learner, sets: &[(&st
     let (depth, flags) = (Depth::of(learner), chapter.flags.clone());
     let mut curves: Vec<(String, usize, ByStage)> = vec![];
     let options = ProbeOptions::default();
-    let steps = if flags.quick { options.steps / 4 } else { options.steps };
+    let steps = if flags.quick { options.steps / 8 } else { options.steps };
     let bar = runs_bar(&format!("probes on {}", depth.network), sets.len() as u64 * flags.images.len() as u64 * flags.seeds);
     for (color, (name, set)) in sets.iter().enumerate() {
         let features = learner.features_by_depth(set, &depth.stages)?;

@@ -139,7 +139,7 @@ fn shade(value: f64, (low, high): (f64, f64)) -> Option<f64> {
 }
 
 /// From nearly white to the blue of all figures.
-fn colour(shade: f64) -> RGBColor {
+pub(crate) fn colour(shade: f64) -> RGBColor {
     let (pale, dark) = (RGBColor(243, 247, 251), COLORS[1]);
     let mix = |from: u8, to: u8| (f64::from(from) + shade * (f64::from(to) - f64::from(from))).round() as u8;
     RGBColor(mix(pale.0, dark.0), mix(pale.1, dark.1), mix(pale.2, dark.2))

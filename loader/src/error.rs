@@ -149,6 +149,12 @@ pub enum Error {
     /// Nothing to tell apart.
     #[error("{}: only one class folder, {class:?}; a classifier needs at least two", path.display())]
     OneClass { path: PathBuf, class: String },
+    /// The folder that was meant is inside this one.
+    #[error("{}: holds one folder, and the class folders are inside that; give {} instead", path.display(), inner.display())]
+    OneFolderDown { path: PathBuf, inner: PathBuf },
+    /// Photos of something that was not trained.
+    #[error("{}: {class:?} is none of the classes to tell apart ({}); rename the folder or move it away", path.display(), crate::report::printable(known))]
+    UnknownClass { path: PathBuf, class: String, known: String },
     /// A class without images.
     #[error("{}: this class folder holds no usable images (PNG, JPEG or WebP); fill it or remove it", path.display())]
     EmptyClass { path: PathBuf },

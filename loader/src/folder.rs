@@ -10,7 +10,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, ImageSet, Preprocessing, RgbImage8, image};
+use crate::report::by_kind;
+use crate::{Error, FileKind, ImageSet, Preprocessing, RgbImage8, image};
 
 /// What to do about an image that cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,45 +31,87 @@ pub struct ImageFolder {
     pub paths: Vec<PathBuf>,
     /// The class of each path.
     pub labels: Vec<usize>,
-    /// What was passed over and why, for people.
+    /// What was passed over, in the same order.
+    pub skipped: Vec<Skipped>,
+    /// The same for people, a line a kind, and what [`ImageFolder::load_all`] left out.
     pub warnings: Vec<String>,
     root: PathBuf,
     on_corrupt: OnCorrupt,
 }
 
+/// What a folder holds besides photos in class folders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: FileKind,
+}
+
 impl ImageFolder {
-    /// Lists a folder. Hidden names (`.DS_Store`, `.git`) are ignored; other files that are not
-    /// `.png`, `.jpg`, `.jpeg` or `.webp`, and folders inside a class, are passed over with a
-    /// warning. Links are followed, but only one level of folders is looked into, so that links
-    /// in a circle cannot lead astray.
+    /// Lists a folder. Hidden names (`.DS_Store`, `.git`) are ignored; files that are neither PNG,
+    /// JPEG nor WebP by their first bytes ([`FileKind`]), folders inside a class, and files beside
+    /// the class folders are passed over with a warning. Links are followed, but only one level of
+    /// folders is looked into, so that links in a circle cannot lead astray.
     ///
     /// # Errors
     /// [`Error::NoSuchFolder`], [`Error::NoClassFolders`], [`Error::OneClass`],
-    /// [`Error::EmptyClass`], [`Error::NoImages`]; [`Error::Io`] if a folder cannot be listed.
+    /// [`Error::OneFolderDown`], [`Error::EmptyClass`], [`Error::NoImages`]; [`Error::Io`] if a
+    /// folder cannot be listed.
     pub fn open(dir: impl AsRef<Path>, on_corrupt: OnCorrupt) -> Result<Self, Error> {
-        let root = dir.as_ref();
-        let path = root.to_owned();
-        if !root.is_dir() {
-            return Err(Error::NoSuchFolder { path });
+        let set = Self::list(dir.as_ref(), None, on_corrupt)?;
+        let path = set.root.clone();
+        match set.classes.as_slice() {
+            [only] if set.paths.is_empty() && set.skipped.iter().any(|skipped| skipped.kind == FileKind::Folder) => {
+                return Err(Error::OneFolderDown { inner: path.join(only), path });
+            }
+            [only] => return Err(Error::OneClass { path, class: only.clone() }),
+            _ => set.check_not_empty()?,
         }
-        let folders: Vec<PathBuf> = visible_entries(root)?.into_iter().filter(|entry| entry.is_dir()).collect();
-        let classes: Vec<String> = folders.iter().map(|folder| name(folder)).collect();
-        let mut set = Self { classes, paths: Vec::new(), labels: Vec::new(), warnings: Vec::new(), root: path.clone(), on_corrupt };
-        for (label, folder) in folders.iter().enumerate() {
+        match (0..set.classes.len()).find(|label| !set.labels.contains(label)) {
+            None => Ok(set),
+            Some(label) => Err(Error::EmptyClass { path: set.root.join(&set.classes[label]) }),
+        }
+    }
+
+    /// Lists a folder whose classes are those of other photos, or of a model: labels are indices into
+    /// `classes`, and not every class needs photos. Otherwise as [`ImageFolder::open`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownClass`] for a class folder that is none of `classes`; [`Error::NoSuchFolder`],
+    /// [`Error::NoClassFolders`], [`Error::NoImages`], [`Error::Io`].
+    pub fn open_with(dir: impl AsRef<Path>, classes: &[String], on_corrupt: OnCorrupt) -> Result<Self, Error> {
+        let set = Self::list(dir.as_ref(), Some(classes), on_corrupt)?;
+        set.check_not_empty()?;
+        Ok(set)
+    }
+
+    fn list(root: &Path, classes: Option<&[String]>, on_corrupt: OnCorrupt) -> Result<Self, Error> {
+        if !root.is_dir() {
+            return Err(Error::NoSuchFolder { path: root.to_owned() });
+        }
+        let (folders, beside): (Vec<PathBuf>, Vec<PathBuf>) = visible_entries(root)?.into_iter().partition(|entry| entry.is_dir());
+        if folders.is_empty() {
+            return Err(Error::NoClassFolders { path: root.to_owned() });
+        }
+        let names: Vec<String> = folders.iter().map(|folder| name(folder)).collect();
+        let classes = classes.unwrap_or(&names);
+        let mut set = Self {
+            classes: classes.to_vec(),
+            paths: Vec::new(),
+            labels: Vec::new(),
+            skipped: beside.into_iter().map(beside_the_classes).collect(),
+            warnings: Vec::new(),
+            root: root.to_owned(),
+            on_corrupt,
+        };
+        for (folder, name) in folders.iter().zip(&names) {
+            let Some(label) = classes.iter().position(|class| class == name) else {
+                return Err(Error::UnknownClass { path: folder.clone(), class: name.clone(), known: classes.join(", ") });
+            };
             set.list_class(folder, label)?;
         }
-        match set.classes.as_slice() {
-            [] => return Err(Error::NoClassFolders { path }),
-            [only] => {
-                let class = only.clone();
-                return Err(Error::OneClass { path, class });
-            }
-            _ if set.paths.is_empty() => {
-                let classes = set.classes.len();
-                return Err(Error::NoImages { path, classes });
-            }
-            _ => set.check_no_empty_class(&set.labels)?,
-        }
+        set.warnings = by_kind(root, set.skipped.iter()).iter().map(|skipped| format!("skipped {skipped}")).collect();
         Ok(set)
     }
 
@@ -82,6 +125,11 @@ impl ImageFolder {
         self.paths.is_empty()
     }
 
+    /// What is done about images that cannot be decoded.
+    pub fn on_corrupt(&self) -> OnCorrupt {
+        self.on_corrupt
+    }
+
     /// Decodes image `i`.
     ///
     /// # Errors
@@ -92,9 +140,9 @@ impl ImageFolder {
         image::decode(path)
     }
 
-    /// Decodes, scales and crops all images into a set in memory. Under
-    /// [`OnCorrupt::SkipWithWarning`], images that cannot be decoded are left out, each with a
-    /// line in [`ImageFolder::warnings`].
+    /// Decodes, scales and crops all images into a set in memory; [`ImageStream`](crate::ImageStream)
+    /// is for folders too large for that. Under [`OnCorrupt::SkipWithWarning`], images that cannot be
+    /// decoded are left out, each with a line in [`ImageFolder::warnings`].
     ///
     /// # Errors
     /// As [`image::decode`] and [`Preprocessing::pixels`]; [`Error::EmptyClass`] if skipping left
@@ -115,7 +163,9 @@ impl ImageFolder {
                 Err(error) => return Err(error),
             }
         }
-        self.check_no_empty_class(&labels)?;
+        if let Some(lost) = self.labels.iter().find(|label| !labels.contains(label)) {
+            return Err(Error::EmptyClass { path: self.root.join(&self.classes[*lost]) });
+        }
         Ok(ImageSet {
             height: preprocessing.crop,
             width: preprocessing.crop,
@@ -128,34 +178,36 @@ impl ImageFolder {
 
     /// Adds the images of one class folder.
     fn list_class(&mut self, folder: &Path, label: usize) -> Result<(), Error> {
-        let mut passed_over = 0;
-        for entry in visible_entries(folder)? {
-            // `is_file` follows links and is false for pipes and devices, which could be endless,
-            // and for links that lead nowhere or in a circle.
-            if entry.is_file() && has_image_extension(&entry) {
-                self.paths.push(entry);
-                self.labels.push(label);
-            } else {
-                passed_over += 1;
+        for path in visible_entries(folder)? {
+            match FileKind::of(&path) {
+                FileKind::Photo => {
+                    self.paths.push(path);
+                    self.labels.push(label);
+                }
+                kind => self.skipped.push(Skipped { path, kind }),
             }
-        }
-        if passed_over > 0 {
-            let folder = folder.display();
-            self.warnings.push(format!("{folder}: passed over {passed_over} entries that are not PNG, JPEG or WebP files"));
         }
         Ok(())
     }
 
-    fn check_no_empty_class(&self, labels: &[usize]) -> Result<(), Error> {
-        match (0..self.classes.len()).find(|label| !labels.contains(label)) {
-            None => Ok(()),
-            Some(label) => Err(Error::EmptyClass { path: self.root.join(&self.classes[label]) }),
+    fn check_not_empty(&self) -> Result<(), Error> {
+        match self.paths.as_slice() {
+            [] => Err(Error::NoImages { path: self.root.clone(), classes: self.classes.len() }),
+            _ => Ok(()),
         }
     }
 }
 
+fn beside_the_classes(path: PathBuf) -> Skipped {
+    let kind = match FileKind::of(&path) {
+        FileKind::Photo => FileKind::Loose,
+        kind => kind,
+    };
+    Skipped { path, kind }
+}
+
 /// The entries of a folder whose names do not begin with a dot, sorted by name.
-fn visible_entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn visible_entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io(folder, "list"))? {
         let path = entry.map_err(Error::io(folder, "list"))?.path();
@@ -168,11 +220,6 @@ fn visible_entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// The last part of a path. Bytes that are not Unicode show as `�`; the path itself keeps them.
-fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn has_image_extension(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default();
-    ["png", "jpg", "jpeg", "webp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }

@@ -85,7 +85,7 @@ pub fn decode_with(bytes: &[u8], label: &Path, limits: Limits) -> Result<RgbImag
 }
 
 /// The encoded file's own limit: no photo is larger, and it is held in memory whole.
-const MAX_FILE: u64 = 256 << 20;
+pub(crate) const MAX_FILE: u64 = 256 << 20;
 
 /// Decodes to whatever colour type the file has, upright.
 pub(crate) fn decode_dynamic(bytes: &[u8], label: &Path, limits: Limits) -> Result<DynamicImage, Error> {

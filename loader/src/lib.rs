@@ -12,6 +12,8 @@
 //! | photo | network input, as Pillow and torchvision make it | [`resize`], [`preprocess`] |
 //! | a hub's configuration files | preprocessing and class names | [`preset`] |
 //! | a folder of class folders | paths and labels, images on demand | [`folder`] |
+//! | `train` and `val` with class folders | both, and a report: skipped files, duplicates | [`training_folder`], [`report`] |
+//! | such a folder, however large | batches, decoded ahead on worker threads | [`stream`] |
 //! | many small images | one packed set in memory | [`dataset`] |
 //! | labels | who trains, who validates | [`split`] |
 //! | a count | which images go into which step | [`batch`] |
@@ -28,22 +30,31 @@ mod file;
 pub mod folder;
 pub mod idx;
 pub mod image;
+mod kind;
+mod prefetch;
 pub mod preprocess;
+pub mod report;
 pub mod preset;
 pub mod resize;
 pub mod safetensors;
 pub mod shuffle;
 pub mod split;
+pub mod stream;
 mod tensor;
+pub mod training_folder;
 
 pub use batch::{BatchState, Batches, EvalBatch, eval_batches};
 pub use checkpoint::Checkpoint;
 pub use dataset::ImageSet;
 pub use error::Error;
-pub use folder::{ImageFolder, OnCorrupt};
+pub use folder::{ImageFolder, OnCorrupt, Skipped};
 pub use image::RgbImage8;
+pub use kind::FileKind;
 pub use preprocess::Preprocessing;
+pub use report::FolderReport;
 pub use preset::Preset;
 pub use resize::Interpolation;
 pub use split::{Split, stratified_split, stratified_subset};
+pub use stream::{ImageStream, StreamOptions};
 pub use tensor::{HostTensor, StateDict, shape_text};
+pub use training_folder::TrainingFolder;

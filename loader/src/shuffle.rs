@@ -27,6 +27,17 @@ pub fn item_generator(seed: u64, stream: u64, item: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
+/// A generator for one batch of an epoch, by its `position` there, for what is drawn for all its items
+/// together. It is none of the others'.
+pub fn batch_generator(seed: u64, epoch: u64, position: u64) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&epoch.to_le_bytes());
+    key[16..24].copy_from_slice(&position.to_le_bytes());
+    key[24] = 2;
+    ChaCha8Rng::from_seed(key)
+}
+
 /// A uniform number from `low` up to but not including `high` (rounding aside), out of 2⁵³ steps.
 pub fn uniform(low: f64, high: f64, generator: &mut impl RngCore) -> f64 {
     let unit = (generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
@@ -91,6 +102,8 @@ mod tests {
             assert_ne!(draw(other), first);
         }
         assert_ne!(draw(item_generator(1, 2, 0)), draw(generator(1, 2)));
+        assert_ne!(draw(item_generator(1, 2, 3)), draw(batch_generator(1, 2, 3)));
+        assert_ne!(draw(batch_generator(1, 2, 0)), draw(batch_generator(1, 2, 1)));
         let all: Vec<f64> = (0..10_000).map(|i| draw(item_generator(0, 0, i))).collect();
         let mean = all.iter().sum::<f64>() / 1e4;
         // The deviation of the mean is 0.014.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use frostline_loader::{Error, ImageFolder, OnCorrupt, Preprocessing};
+use frostline_loader::{Error, FileKind, ImageFolder, OnCorrupt, Preprocessing};
 
 fn photo(path: &Path) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -17,6 +17,10 @@ fn open(root: &Path) -> Result<ImageFolder, Error> {
 
 fn names(folder: &ImageFolder) -> Vec<&str> {
     folder.paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect()
+}
+
+fn skipped(folder: &ImageFolder) -> Vec<(&str, FileKind)> {
+    folder.skipped.iter().map(|skipped| (skipped.path.file_name().unwrap().to_str().unwrap(), skipped.kind)).collect()
 }
 
 #[test]
@@ -44,9 +48,9 @@ fn hidden_files_are_ignored_and_strange_ones_counted() {
     let folder = open(root.path()).unwrap();
     assert_eq!(folder.classes, ["a", "b"]);
     assert_eq!(folder.len(), 2);
-    let [warning] = folder.warnings.as_slice() else { panic!("{:?}", folder.warnings) };
-    // The text file and the inner folder.
-    assert!(warning.contains("2 entries"), "{warning}");
+    assert_eq!(skipped(&folder), [("top.png", FileKind::Loose), ("inner", FileKind::Folder), ("notes.txt", FileKind::Other)]);
+    let [inner, top, notes] = folder.warnings.as_slice() else { panic!("{:?}", folder.warnings) };
+    assert!(inner.contains("b/inner") && top.contains("top.png") && notes.contains("b/notes.txt"), "{:?}", folder.warnings);
 }
 
 #[test]
@@ -81,6 +85,34 @@ fn only_one_class() {
 }
 
 #[test]
+fn the_folder_above_the_right_one_is_told_so() {
+    let root = tempfile::tempdir().unwrap();
+    photo(&root.path().join("photos/cat/a.png"));
+    photo(&root.path().join("photos/dog/a.png"));
+    let error = open(root.path()).unwrap_err();
+    assert!(matches!(&error, Error::OneFolderDown { inner, .. } if inner.ends_with("photos")), "{error}");
+}
+
+#[test]
+fn the_classes_of_a_model_give_the_labels() {
+    let root = tempfile::tempdir().unwrap();
+    photo(&root.path().join("dog/a.png"));
+    photo(&root.path().join("cat/a.png"));
+    let classes = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    let folder = ImageFolder::open_with(root.path(), &classes(&["dog", "bird", "cat"]), OnCorrupt::Fail).unwrap();
+    assert_eq!((folder.labels, folder.classes.len()), (vec![2, 0], 3));
+    let error = ImageFolder::open_with(root.path(), &classes(&["Dog", "cat"]), OnCorrupt::Fail).unwrap_err();
+    assert!(matches!(&error, Error::UnknownClass { class, .. } if class == "dog"), "{error}");
+    assert!(error.to_string().contains("Dog, cat"), "{error}");
+    // One class alone can be evaluated, though not trained.
+    fs::remove_dir_all(root.path().join("dog")).unwrap();
+    let mut folder = ImageFolder::open_with(root.path(), &classes(&["cat", "dog"]), OnCorrupt::Fail).unwrap();
+    assert_eq!(folder.load_all(&Preprocessing::imagenet(8)).unwrap().labels, [0]);
+    fs::remove_file(root.path().join("cat/a.png")).unwrap();
+    assert!(matches!(ImageFolder::open_with(root.path(), &classes(&["cat"]), OnCorrupt::Fail), Err(Error::NoImages { .. })));
+}
+
+#[test]
 fn an_empty_class_is_named() {
     let root = tempfile::tempdir().unwrap();
     photo(&root.path().join("cat/a.png"));
@@ -105,7 +137,7 @@ fn links_in_a_circle_do_not_hang() {
     let root = tempfile::tempdir().unwrap();
     photo(&root.path().join("a/1.png"));
     photo(&root.path().join("b/1.png"));
-    symlink("a", root.path().join("a/a")).unwrap();
+    symlink("../a", root.path().join("a/a")).unwrap();
     symlink("..", root.path().join("b/up")).unwrap();
     symlink("round.png", root.path().join("b/round.png")).unwrap();
     symlink("nowhere.png", root.path().join("b/broken.png")).unwrap();
@@ -113,7 +145,9 @@ fn links_in_a_circle_do_not_hang() {
     let folder = open(root.path()).unwrap();
     assert_eq!(folder.classes, ["a", "b"]);
     assert_eq!(folder.len(), 2);
-    assert_eq!(folder.warnings.len(), 2, "{:?}", folder.warnings);
+    let link = FileKind::BrokenLink;
+    let expected = [("self", link), ("a", FileKind::Folder), ("broken.png", link), ("round.png", link), ("up", FileKind::Folder)];
+    assert_eq!(skipped(&folder), expected);
 }
 
 #[cfg(unix)]

@@ -61,6 +61,36 @@ fn a_turned_camera_makes_no_turned_picture() {
     assert_quarters("decode_exif6.jpg", [RED, GREEN, BLUE, WHITE], 5);
 }
 
+/// The eight orientations of EXIF (tag 274), of a picture stored with red, green, blue and white.
+#[test]
+fn every_orientation_comes_out_upright() {
+    let expected = [
+        [RED, GREEN, BLUE, WHITE],
+        [GREEN, RED, WHITE, BLUE],
+        [WHITE, BLUE, GREEN, RED],
+        [BLUE, WHITE, RED, GREEN],
+        [RED, BLUE, GREEN, WHITE],
+        [BLUE, RED, WHITE, GREEN],
+        [WHITE, GREEN, BLUE, RED],
+        [GREEN, WHITE, RED, BLUE],
+    ];
+    let stored = image::decode(golden("decode_rgb.jpg")).unwrap();
+    assert_quarters("decode_rgb.jpg", expected[0], 5);
+    let jpeg = std::fs::read(golden("decode_rgb.jpg")).unwrap();
+    for (orientation, expected) in (1u8..).zip(expected) {
+        let mut exif = b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+        exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+        let bytes = [&jpeg[..2], &exif, &jpeg[2..]].concat();
+        let image = image::decode_bytes(&bytes, Path::new("turned.jpg")).unwrap();
+        let turned = orientation > 4;
+        let sides = if turned { (stored.height, stored.width) } else { (stored.width, stored.height) };
+        assert_eq!((image.width, image.height), sides, "orientation {orientation}");
+        let actual = quarters(&image);
+        let near = actual.as_flattened().iter().zip(expected.as_flattened()).all(|(a, b)| a.abs_diff(*b) <= 5);
+        assert!(near, "orientation {orientation}: {actual:?}, expected {expected:?}");
+    }
+}
+
 #[test]
 fn the_name_does_not_matter_but_the_content_does() {
     let folder = tempfile::tempdir().unwrap();

@@ -19,6 +19,7 @@ files![
     "depthwise_conv2d.wgsl",
     "global_avg_pool.wgsl",
     "max_pool2d.wgsl",
+    "mixup.wgsl",
     "multi_margin.wgsl",
     "partials.wgsl",
     "relu.wgsl",

@@ -165,6 +165,10 @@ fn every_shader_is_valid_with_its_arrays_in_every_format() {
 
 #[test]
 fn every_flag_is_valid() {
+    for flags in 0..4 {
+        validate("cross_entropy", &[("WEIGHTED", flags % 2), ("MIXED", flags / 2)], Share::Portable);
+        validate_formats("cross_entropy", &[("WEIGHTED", flags % 2), ("MIXED", flags / 2)], Share::Portable);
+    }
     for act in 0..3 {
         validate("add", &[("ACT", act)], Share::Portable);
         validate("relu", &[("ACT", act.max(1)), ("BITS", act % 2)], Share::Portable);

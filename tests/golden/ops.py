@@ -13,8 +13,9 @@ SCALE = (0.5, 1.5)
 class Case:
     """One operation on filler inputs, named "<case>.<input>"."""
 
-    def __init__(self, name, op, inputs, attributes, forward, ranges=None):
+    def __init__(self, name, op, inputs, attributes, forward, ranges=None, gradients=True):
         self.name, self.op, self.inputs, self.attributes = name, op, inputs, attributes
+        self.gradients = gradients
         self.forward = forward
         self.ranges = {key: (ranges or {}).get(key, UNIT) for key in inputs}
 
@@ -24,13 +25,13 @@ class Case:
             key: torch.from_numpy(fill(f"{self.name}.{key}", shape, *self.ranges[key])).double()
             for key, shape in self.inputs.items()
         }
-        differentiable = [key for key in values if not key.startswith("running_")]
+        differentiable = [key for key in values if self.gradients and not key.startswith("running_")]
         for key in differentiable:
             values[key].requires_grad_()
         y = self.forward(*values.values())
         grad_output = torch.from_numpy(fill(f"{self.name}.grad_output", tuple(y.shape), *UNIT))
         wanted = [values[key] for key in differentiable]
-        gradients = torch.autograd.grad(y, wanted, grad_output.double())
+        gradients = torch.autograd.grad(y, wanted, grad_output.double()) if wanted else []
         results = {"y": y.detach()}
         results |= {f"d{key}": gradient for key, gradient in zip(differentiable, gradients)}
         # batch_norm updated these in place; in evaluation it left them as they were.
@@ -91,6 +92,43 @@ def cross_entropy(name, smoothing, ignored):
     return Case(name, "cross_entropy", {"x": (rows, classes)}, attributes, forward, ranges)
 
 
+def weighted_cross_entropy(name, smoothing, ignored, mixed=False):
+    """Classes have weights; mixed: rows have a partner, and the loss is the mixture of two."""
+    rows, classes = 5, 9
+    wanted = labels(rows, classes)
+    for row in ignored:
+        wanted[row] = -100
+    weights = [0.25 + 0.5 * ((4 * k + 1) % classes) for k in range(classes)]
+    partners, share = [3, 0, 4, 1, 2], 0.71875  # exact in float32
+
+    def forward(x):
+        def loss(of):
+            return F.cross_entropy(
+                x, torch.tensor(of), torch.tensor(weights).double(), label_smoothing=smoothing
+            )
+
+        if not mixed:
+            return loss(wanted)
+        return share * loss(wanted) + (1 - share) * loss([wanted[row] for row in partners])
+
+    attributes = {"label_smoothing": smoothing, "labels": wanted, "weights": weights}
+    if mixed:
+        attributes |= {"partners": partners, "share": share}
+    ranges = {"x": (-4.0, 4.0)}
+    return Case(name, "cross_entropy", {"x": (rows, classes)}, attributes, forward, ranges)
+
+
+def mixup(name, partners, share):
+    """As the authors' code has it: `lam * x + (1 - lam) * x[index]`."""
+    attributes = {"partners": partners, "share": share}
+
+    def forward(x):
+        return share * x + (1 - share) * x[partners]
+
+    shape = (len(partners), 5, 3, 4)
+    return Case(name, "mixup", {"x": shape}, attributes, forward, gradients=False)
+
+
 def multi_margin(name, margin):
     rows, classes = 5, 9
     wanted = labels(rows, classes)
@@ -138,6 +176,10 @@ CASES = [
     cross_entropy("cross_entropy", 0.0, []),
     cross_entropy("cross_entropy_smoothed", 0.1, []),
     cross_entropy("cross_entropy_ignored", 0.1, [1, 4]),
+    weighted_cross_entropy("cross_entropy_weighted", 0.0, []),
+    weighted_cross_entropy("cross_entropy_weighted_smoothed", 0.1, [1, 4]),
+    weighted_cross_entropy("cross_entropy_mixed", 0.1, [], mixed=True),
+    mixup("mixup", [2, 0, 3, 1], 0.71875),
     multi_margin("multi_margin", 1.0),
     multi_margin("multi_margin_wide", 2.5),
 ]

@@ -80,11 +80,7 @@ impl Learner {
         let path = path.as_ref();
         let checkpoint = Checkpoint::load(path)?;
         let wrong = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
-        let extra = checkpoint
-            .extra
-            .get(EXTRA)
-            .ok_or_else(|| wrong("this checkpoint was not written by a learner; load its weights instead".to_owned()))?;
-        let extra: Extra = serde_json::from_str(extra).map_err(|error| wrong(format!("the learner's state cannot be read: {error}")))?;
+        let extra = extra(&checkpoint).map_err(wrong)?;
         let (batch_norm, _) = MODES
             .iter()
             .find(|(_, name)| *name == extra.batch_norm)
@@ -105,6 +101,18 @@ impl Learner {
         learner.last_checkpoint = Some(path.to_owned());
         Ok(learner)
     }
+}
+
+/// What a learner put beside the weights.
+fn extra(checkpoint: &Checkpoint) -> Result<Extra, String> {
+    let text = checkpoint.extra.get(EXTRA).ok_or("this checkpoint was not written by a learner; load its weights instead")?;
+    serde_json::from_str(text).map_err(|error| format!("the learner's state cannot be read: {error}"))
+}
+
+/// The run that `checkpoint`, read from `path`, stands in.
+pub(crate) fn run_of(checkpoint: &Checkpoint, path: &Path) -> Result<Option<Run>> {
+    let extra = extra(checkpoint).map_err(|reason| Error::Checkpoint { path: path.to_owned(), reason })?;
+    Ok(extra.run)
 }
 
 /// The model `name` with the sizes that its weights have.

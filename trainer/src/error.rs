@@ -83,6 +83,12 @@ pub enum Error {
     /// Nothing to continue.
     #[error("there is no run to continue: start one with `fit`, or resume a checkpoint first")]
     NoRun,
+    /// No best weights to go back to.
+    #[error(
+        "no best weights were kept: fit with `stop_early` or `keep_best` and at least one validation, and resume with the \
+         file of the best weights"
+    )]
+    NoBest,
     /// A checkpoint that says something about itself which cannot be.
     #[error("{}: {reason}", path.display())]
     Checkpoint { path: PathBuf, reason: String },

@@ -107,7 +107,7 @@ fn valley(points: &[LrPoint]) -> usize {
 
 impl Learner {
     /// Trains on `source` at rates that rise from step to step, with batch, optimiser and freeze as
-    /// they would train (the options' rate, length, schedule, validation and checkpoint aside), and
+    /// they would train (the options' rate, length, schedule, validation and checkpoints aside), and
     /// puts everything back: weights, running statistics and momentum are the same bits as before.
     ///
     /// # Errors
@@ -118,16 +118,17 @@ impl Learner {
         let schedule = Schedule::exponential(f64::from(range.start) / f64::from(range.end));
         let length = Length::Steps(range.steps);
         // Every loss is read at once, to stop in time.
-        let options = FitOptions { length, schedule, read_every: 1, validation: None, checkpoint: None, ..options.clone() };
+        let options = FitOptions { length, schedule, read_every: 1, ..options.clone() };
+        let options = FitOptions { validation: None, checkpoint: None, patience: None, best: None, better_than: None, ..options };
         let before = self.snapshot()?;
-        let kept = (mem::replace(&mut self.moments, Moments::None), self.run.take(), self.classes.clone());
+        let kept = (mem::replace(&mut self.moments, Moments::None), self.run.take(), self.classes.clone(), self.best.take());
         let mut curve = LrCurve { steps: range.steps, ..LrCurve::default() };
         let result = self.fit(source, &options.lr(range.end), |progress| {
             progress.read.iter().for_each(|record| curve.push(record.lr, record.loss));
             if curve.exploded() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let restored = self.restore(&before);
-        (self.moments, self.run, self.classes) = kept;
+        (self.moments, self.run, self.classes, self.best) = kept;
         match result {
             Err(error) if !matches!(error, Error::Diverged { .. }) => Err(error),
             _ => restored.map(|()| curve),

@@ -10,9 +10,11 @@ use frostline_loader::{BatchState, Batches, Preprocessing};
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
+use crate::best::{Best, Watch};
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluation;
 use crate::learner::Learner;
+use crate::mixup;
 use crate::moments::Moments;
 use crate::options::{FitOptions, Length};
 use crate::prefix::Activations;
@@ -20,7 +22,7 @@ use crate::source::Source;
 use crate::training::{Rows, StepRecord, Training};
 
 /// Where a run stands; with the weights and the moments, all that decides what comes next.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Run {
     /// Steps taken.
     pub step: u64,
@@ -30,6 +32,9 @@ pub(crate) struct Run {
     pub batches: BatchState,
     /// Settings and data, as text: what must be the same for a continued run to be the same run.
     pub settings: BTreeMap<String, String>,
+    /// Its validations so far.
+    #[serde(default)]
+    pub watch: Watch,
 }
 
 impl Run {
@@ -44,18 +49,14 @@ impl Run {
             Length::Epochs(epochs) => epochs.saturating_mul(batches.per_epoch() as u64),
         };
         let settings = settings(source, options, steps);
-        Ok(Self { step: 0, steps, batches: batches.state(), settings })
+        Ok(Self { step: 0, steps, batches: batches.state(), settings, watch: Watch::new(options.better_than) })
     }
 }
 
 fn settings(source: &dyn Source, options: &FitOptions<'_>, steps: u64) -> BTreeMap<String, String> {
     let Optim { rule, lr, weight_decay, groups } = &options.optim;
-    let labels = source.labels();
-    // FNV-1a: enough to notice that the images are others, or in another order.
-    let hash = labels
-        .iter()
-        .flat_map(|label| label.to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    // Validations change a run where they end it, or say which weights of it are best.
+    let validation = options.validation.filter(|_| options.keeps_best());
     let settings = [
         ("number of steps", steps.to_string()),
         ("batch", options.batch.to_string()),
@@ -66,11 +67,23 @@ fn settings(source: &dyn Source, options: &FitOptions<'_>, steps: u64) -> BTreeM
         ("schedule", format!("{:?}", options.schedule)),
         ("seed", options.seed.to_string()),
         ("label smoothing", options.label_smoothing.to_string()),
+        ("class weights", format!("{:?}", options.class_weights)),
+        ("mixup", options.mixup.map_or("none".to_owned(), |alpha| format!("alpha {alpha}"))),
         ("storage", format!("{:?}", options.storage)),
         ("augmentation", options.augment.as_ref().map_or("none".to_owned(), |augment| format!("{augment:?}"))),
-        ("data", format!("{} images, labels {hash:016x}", labels.len())),
+        ("early stopping", options.patience.map_or("none".to_owned(), |patience| format!("after {patience} validations"))),
+        ("validation", validation.map_or("none".to_owned(), |(source, every)| format!("every {every} steps, {}", identity(source)))),
+        ("data", identity(source)),
     ];
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Enough to notice that the images are others, or in another order: FNV-1a of the labels.
+fn identity(source: &dyn Source) -> String {
+    let labels = source.labels();
+    let bytes = labels.iter().flat_map(|label| label.to_le_bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    format!("{} images, labels {hash:016x}", labels.len())
 }
 
 /// Where a run is, after every step.
@@ -94,6 +107,8 @@ pub struct Progress<'a> {
     pub elapsed: Duration,
     /// The evaluation after this step, if there was one.
     pub evaluation: Option<&'a Evaluation>,
+    /// The best evaluation so far; this step's, if `step` is its.
+    pub best: Option<Best>,
 }
 
 impl fmt::Display for Progress<'_> {
@@ -116,6 +131,10 @@ pub struct History {
     pub records: Vec<StepRecord>,
     /// Its evaluations, each with the steps taken before it.
     pub evaluations: Vec<(u64, Evaluation)>,
+    /// The best evaluation of the whole run, what an earlier call did of it included.
+    pub best: Option<Best>,
+    /// Whether the run ended because it no longer got better, before its last step.
+    pub stopped_early: bool,
     /// Whether the run is at its end; else [`Learner::continue_fit`] goes on.
     pub finished: bool,
 }
@@ -185,10 +204,11 @@ impl Learner {
             self.check_source(source)?;
             self.check_frozen(source)?;
         }
+        self.recall_best(&run, options)?;
         let (mut cached, mut cached_watched, mut caching) = (None, None, Duration::ZERO);
         if options.cache_frozen {
-            if options.augment.is_some() {
-                return Err(Error::StochasticCache { what: "augmentation".to_owned() });
+            if let Some(what) = options.stochastic() {
+                return Err(Error::StochasticCache { what: what.to_owned() });
             }
             let start = Instant::now();
             cached = self.cache(source, options.batch)?;
@@ -213,13 +233,15 @@ impl Learner {
         let fill = |indices: &[usize], state, out: &mut Vec<f32>| Ok(source.gather(indices, Some(state), &mean, &std, out)?);
         let [height, width, _] = source.shape();
         let transforms = |indices: &[usize], state| Some(options.augment.as_ref()?.draw(state, indices, [height, width]));
-        let rows = Rows { labels: source.labels(), fill: &fill, transforms: &transforms };
+        let mixes = |state| options.mixup.map(|alpha| mixup::draw(alpha, state, options.batch)).transpose();
+        let expect = |indices: &[usize]| source.expect(indices);
+        let rows = Rows { labels: source.labels(), fill: &fill, expect: &expect, transforms: &transforms, mixes: &mixes };
         let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, options.batch);
         training.checkpoint = self.last_checkpoint.clone();
         let mut history = History::default();
         let mut stopped = false;
         let (start, mut aside) = (Instant::now(), Duration::ZERO);
-        while run.step < run.steps && !stopped {
+        while run.step < run.steps && !run.watch.is_over(options.patience) && !stopped {
             let lr = options.optim.lr * options.schedule.factor(run.step, run.steps);
             run.step += 1;
             training.step(run.step, lr)?;
@@ -239,7 +261,12 @@ impl Learner {
                 Some(source) => Some(self.evaluate(source)?),
                 None => None,
             };
-            if let Some((path, _)) = save {
+            let mut improved = false;
+            if let Some(evaluation) = &evaluation {
+                improved = self.watch(&mut run, evaluation, options)?;
+            }
+            let best = options.best.as_ref().filter(|_| improved);
+            for path in best.into_iter().chain(save.map(|(path, _)| path)) {
                 self.keep(training.optimizer, training.session, options, &run);
                 self.save(path)?;
                 training.checkpoint = self.last_checkpoint.clone();
@@ -255,14 +282,17 @@ impl Learner {
                 read: &history.records[known..],
                 elapsed: caching + start.elapsed().saturating_sub(aside),
                 evaluation: evaluation.as_ref(),
+                best: run.watch.best,
             };
             stopped = on_step(&progress).is_break();
             history.evaluations.extend(evaluation.map(|evaluation| (run.step, evaluation)));
         }
         history.records.extend(training.read(&self.params)?);
-        history.finished = run.step == run.steps;
+        history.best = run.watch.best;
+        history.stopped_early = run.step < run.steps && run.watch.is_over(options.patience);
+        history.finished = run.step == run.steps || history.stopped_early;
         self.keep(&optimizer, &session, options, &run);
-        if let (true, Some((path, _))) = (stopped, &options.checkpoint) {
+        if let (true, Some((path, _))) = (stopped || history.stopped_early, &options.checkpoint) {
             self.save(path)?;
         }
         Ok(history)

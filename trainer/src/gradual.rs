@@ -1,10 +1,12 @@
 //! Gradual unfreezing (Howard & Ruder 2018, section 3.3): the head first, then one stage more at a
 //! time, so that gradients of a random head do not reach what is pretrained.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::error::{Error, Result};
 use crate::fit::{History, Progress};
+use crate::freeze;
 use crate::learner::Learner;
 use crate::options::{FitOptions, Length};
 use crate::source::Source;
@@ -26,7 +28,8 @@ impl Learner {
     /// from; where it stops the fit, later phases are left out.
     ///
     /// What was frozen before does not count; afterwards all below the last phase's stage is frozen.
-    /// A checkpoint that the options ask for is of the phase it is written in.
+    /// A checkpoint that the options ask for is of the phase it is written in; the best weights are
+    /// those of all phases. A phase that stops early makes room for the next.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`]; [`Error::Setting`] for stages that do not go down, or fewer steps
@@ -36,6 +39,36 @@ impl Learner {
         source: &dyn Source,
         options: &FitOptions<'_>,
         stages: &[&str],
+        on_step: impl FnMut(&str, &Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<Vec<Phase>> {
+        self.phases(source, options, stages, None, on_step)
+    }
+
+    /// Goes on with the gradual fit that was stopped or resumed from a checkpoint, as if it had never
+    /// been interrupted. Which phase that was is told by what is frozen. Phases are the rest of that one
+    /// and those after it.
+    ///
+    /// # Errors
+    /// [`Error::OtherRun`] if no phase has this freeze; otherwise as [`Learner::continue_fit`] and
+    /// [`Learner::fit_gradually`].
+    pub fn continue_gradually(
+        &mut self,
+        source: &dyn Source,
+        options: &FitOptions<'_>,
+        stages: &[&str],
+        on_step: impl FnMut(&str, &Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<Vec<Phase>> {
+        let under_way = self.phase_under_way(stages)?;
+        self.phases(source, options, stages, Some(under_way), on_step)
+    }
+
+    /// The phases from the one that is under way on, or all of them.
+    fn phases(
+        &mut self,
+        source: &dyn Source,
+        options: &FitOptions<'_>,
+        stages: &[&str],
+        under_way: Option<usize>,
         mut on_step: impl FnMut(&str, &Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Vec<Phase>> {
         let steps = match options.length {
@@ -45,19 +78,45 @@ impl Learner {
         self.check_phases(stages, steps)?;
         let count = stages.len() as u64;
         let mut phases = vec![];
-        for (phase, &from) in (0..).zip(stages) {
-            self.freeze_below(from)?;
+        let mut best = options.better_than;
+        for (place, &from) in stages.iter().enumerate().skip(under_way.unwrap_or(0)) {
+            let phase = place as u64;
             let length = Length::Steps(steps * (phase + 1) / count - steps * phase / count);
             // Another order of the images in every phase, as in the epochs of one fit.
-            let options = FitOptions { length, ..options.clone() }.seed(options.seed.wrapping_add(phase));
-            let history = self.fit(source, &options, |progress| on_step(from, progress))?;
-            let finished = history.finished;
+            let options = FitOptions { length, better_than: best, ..options.clone() }.seed(options.seed.wrapping_add(phase));
+            let mut stopped = false;
+            let watched = |progress: &Progress<'_>| {
+                let flow = on_step(from, progress);
+                stopped = flow.is_break();
+                flow
+            };
+            let history = if under_way == Some(place) {
+                self.continue_fit(source, &options, watched)?
+            } else {
+                self.freeze_below(from)?;
+                self.fit(source, &options, watched)?
+            };
+            best = history.best;
             phases.push(Phase { from: from.to_owned(), history });
-            if !finished {
+            // A phase that was stopped at its last step is finished, and still the last.
+            if stopped {
                 break;
             }
         }
         Ok(phases)
+    }
+
+    /// The place in `stages` of the phase that froze what is frozen now.
+    fn phase_under_way(&self, stages: &[&str]) -> Result<usize> {
+        let frozen: BTreeSet<&str> = self.frozen().collect();
+        for (place, stage) in stages.iter().enumerate() {
+            let below = freeze::below(&self.model, &self.outline, stage)?;
+            if below.iter().map(String::as_str).collect::<BTreeSet<_>>() == frozen {
+                return Ok(place);
+            }
+        }
+        let saved = format!("a phase with {} frozen parameters", frozen.len());
+        Err(Error::OtherRun { setting: "list of stages".to_owned(), saved, given: stages.join(", ") })
     }
 
     fn check_phases(&self, stages: &[&str], steps: u64) -> Result<()> {

@@ -4,18 +4,20 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use frostline_engine::ops::CrossEntropy;
 use frostline_engine::{BatchNormMode, Freeze, Gpu, Graph, Params, Plan, TensorId};
 use frostline_loader::{Preprocessing, StateDict};
 use frostline_models::{LoadOptions, Model, Recorded, Report, state_dict};
 
-use crate::augment::Augment;
+use crate::best::Best;
 use crate::error::{Error, Result};
 use crate::fit::Run;
 use crate::freeze;
 use crate::inference::Inference;
 use crate::moments::Moments;
 use crate::options::FitOptions;
-use crate::source::Source;
+use crate::snapshot::Snapshot;
+use crate::source::{Source, upcoming};
 
 /// Images in a batch of evaluation; its results do not depend on it.
 const EVALUATION_BATCH: usize = 64;
@@ -59,6 +61,8 @@ pub struct Learner {
     pub(crate) moments: Moments,
     pub(crate) run: Option<Run>,
     pub(crate) last_checkpoint: Option<PathBuf>,
+    /// The best weights of the last fit that was to keep them.
+    pub(crate) best: Option<(Best, Snapshot)>,
     pub(crate) evaluation_batch: usize,
     /// The last inference plan, with what it was made for.
     inference: Option<(Span, usize, Inference)>,
@@ -106,6 +110,7 @@ impl Learner {
             moments: Moments::None,
             run: None,
             last_checkpoint: None,
+            best: None,
             evaluation_batch: EVALUATION_BATCH,
             inference: None,
         })
@@ -232,25 +237,40 @@ impl Learner {
 
     /// The plan of a step on images, or on the outputs of a stage.
     pub(crate) fn plan_after(&self, stage: Option<&str>, options: &FitOptions<'_>) -> Result<Plan> {
-        let (mut graph, recorded) = match (&options.augment, stage) {
-            (None, _) => self.record_after(stage, options.batch)?,
-            (Some(augment), None) => self.record_augmented(augment, options.batch)?,
-            (Some(_), Some(_)) => return Err(Error::StochasticCache { what: "augmentation".to_owned() }),
+        if let (Some(what), Some(_)) = (options.stochastic(), stage) {
+            return Err(Error::StochasticCache { what: what.to_owned() });
+        }
+        let (mut graph, recorded, mixes) = match stage {
+            None => self.record_changed(options)?,
+            Some(_) => {
+                let (graph, recorded) = self.record_after(stage, options.batch)?;
+                (graph, recorded, None)
+            }
         };
         let logits = recorded.logits.ok_or_else(|| self.no_classes())?;
         let labels = graph.labels(options.batch);
-        let loss = graph.cross_entropy(logits, labels, options.label_smoothing)?;
+        let FitOptions { label_smoothing, class_weights, .. } = options;
+        let loss = CrossEntropy { label_smoothing: *label_smoothing, class_weights: class_weights.clone() };
+        let inputs: Vec<TensorId> = [logits, labels].into_iter().chain(mixes).collect();
+        let loss = graph.record(loss, "loss", &inputs)?;
         let tuning = self.gpu.tuning().with_storage(options.storage);
         Ok(Plan::training(&graph, loss, &self.freeze, &options.optim, &tuning)?)
     }
 
-    /// The whole model, on images that `augment` changes first.
-    fn record_augmented(&self, augment: &Augment, batch: usize) -> Result<(Graph, Recorded)> {
+    /// The whole model, on images that are augmented and mixed first, as the options say; and what tells
+    /// how they are mixed.
+    fn record_changed(&self, options: &FitOptions<'_>) -> Result<(Graph, Recorded, Option<TensorId>)> {
         let mut graph = Graph::new();
-        let images = graph.input(batch, self.size(), self.size(), self.model.input_channels());
-        let x = graph.augment(images, augment.op(&self.preprocessing))?;
+        let mut x = graph.input(options.batch, self.size(), self.size(), self.model.input_channels());
+        if let Some(augment) = &options.augment {
+            x = graph.augment(x, augment.op(&self.preprocessing))?;
+        }
+        let mixes = options.mixup.map(|_| graph.mixes(options.batch));
+        if let Some(mixes) = mixes {
+            x = graph.mixup(x, mixes)?;
+        }
         let recorded = self.model.record(&mut graph, x)?;
-        Ok((graph, recorded))
+        Ok((graph, recorded, mixes))
     }
 
     /// The device.
@@ -271,6 +291,20 @@ impl Learner {
     /// Names of the classes: those of the data last fitted, numbers before.
     pub fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    /// Names the classes before any data is fitted: a head may come from elsewhere
+    /// ([`Learner::set_head`]).
+    ///
+    /// # Errors
+    /// [`Error::Classes`] unless there is a name for each class.
+    pub fn name_classes(&mut self, names: &[String]) -> Result<()> {
+        let classes = self.model.class_count().ok_or_else(|| self.no_classes())?;
+        if names.len() != classes {
+            return Err(Error::Classes { data: names.len(), model: classes });
+        }
+        self.classes = names.to_vec();
+        Ok(())
     }
 
     /// How images become inputs.
@@ -305,7 +339,12 @@ impl Learner {
             }
         };
         let Preprocessing { mean, std, .. } = &self.preprocessing;
-        let values = inference.run(len, |indices, out| Ok(source.gather(indices, None, mean, std, out)?))?;
+        let values = inference.run(len, |indices, out| {
+            source.gather(indices, None, mean, std, out)?;
+            let next = indices.last().map_or(0, |last| last + 1);
+            source.expect(&upcoming((next..len).step_by(batch).map(|first| (first..len.min(first + batch)).collect())));
+            Ok(())
+        })?;
         self.inference = Some((span, batch, inference));
         Ok(values)
     }

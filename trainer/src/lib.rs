@@ -5,6 +5,8 @@
 //! | a model on a device, frozen in parts, trained, evaluated | [`Learner`] |
 //! | length, batch, rate and all else of a run | [`FitOptions`], [`Schedule`] |
 //! | training images changed at random, on the device | [`Augment`] |
+//! | images mixed in pairs; weights for classes with few images | [`FitOptions::mixup`]; [`FitOptions::class_weights`], [`balanced_class_weights()`] |
+//! | the best weights of a run; a run that ends when it no longer gets better | [`FitOptions::keep_best`], [`FitOptions::stop_early`], [`Best`] |
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
 //! | what a task changed of a base that many share | [`Learner::save_delta`], [`Learner::load_delta`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
@@ -22,7 +24,9 @@
 //! bunch of them is read. See [`Learner`] for an example.
 
 mod augment;
+mod best;
 mod checkpoint;
+mod class_weights;
 mod delta;
 mod error;
 mod evaluate;
@@ -36,6 +40,7 @@ mod inside;
 mod learner;
 mod linear_probe;
 mod metrics;
+mod mixup;
 mod moments;
 mod options;
 mod prefix;
@@ -48,6 +53,8 @@ mod what_if;
 mod workload;
 
 pub use augment::{Augment, ColorJitter, ResizedCrop};
+pub use best::Best;
+pub use class_weights::balanced_class_weights;
 pub use delta::DeltaReport;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Prediction};

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use frostline_engine::{Optim, Storage};
 
 use crate::augment::Augment;
+use crate::best::Best;
 use crate::error::{Error, Result};
+use crate::mixup;
 use crate::schedule::Schedule;
 use crate::source::Source;
 
@@ -34,6 +36,10 @@ pub struct FitOptions<'a> {
     pub seed: u64,
     /// Share of every target that is spread over all classes.
     pub label_smoothing: f32,
+    /// What each class weighs in the loss of the steps; nothing: all the same.
+    pub class_weights: Vec<f32>,
+    /// The α of mixup, where training images are mixed in pairs.
+    pub mixup: Option<f32>,
     /// How the steps store activations; evaluation stays f32.
     pub storage: Storage,
     /// How the training images are changed at random, on the device; evaluation sees them as they are.
@@ -46,6 +52,12 @@ pub struct FitOptions<'a> {
     pub validation: Option<(&'a dyn Source, u64)>,
     /// Where to save, and every how many steps (and at the end).
     pub checkpoint: Option<(PathBuf, u64)>,
+    /// After how many validations without a better one the run ends.
+    pub patience: Option<u64>,
+    /// Where to save whenever a validation was the best so far.
+    pub best: Option<PathBuf>,
+    /// What the first best of this run must beat.
+    pub better_than: Option<Best>,
 }
 
 impl<'a> FitOptions<'a> {
@@ -59,12 +71,17 @@ impl<'a> FitOptions<'a> {
             schedule: Schedule::cosine(),
             seed: 0,
             label_smoothing: 0.0,
+            class_weights: vec![],
+            mixup: None,
             storage: Storage::F32,
             augment: None,
             read_every: 10,
             cache_frozen: false,
             validation: None,
             checkpoint: None,
+            patience: None,
+            best: None,
+            better_than: None,
         }
     }
 
@@ -109,6 +126,25 @@ impl<'a> FitOptions<'a> {
         self
     }
 
+    /// Sets what each class weighs in the loss, as PyTorch's `CrossEntropyLoss(weight=…)`: 0 or more, the
+    /// mean dividing by the weights of the batch's labels.
+    /// [`balanced_class_weights`](crate::balanced_class_weights) gives those that make up for classes
+    /// with few images. Evaluations weigh all images the same.
+    pub fn class_weights(mut self, weights: Vec<f32>) -> Self {
+        self.class_weights = weights;
+        self
+    }
+
+    /// Mixes every training image, as augmented, with another of its batch, and their labels as well
+    /// (mixup, Zhang et al. 2018): λ of one, 1 − λ of the other, λ drawn from Beta(`alpha`, `alpha`)
+    /// for every batch. The authors use 0.2 for ImageNet and 1 for small images. A step's
+    /// [accuracy](crate::StepRecord::accuracy) then counts λ for the image's own label and 1 − λ for its
+    /// partner's; its loss, too, is of both.
+    pub fn mixup(mut self, alpha: f32) -> Self {
+        self.mixup = Some(alpha);
+        self
+    }
+
     /// Sets how the steps store activations. With [`Storage::f16`] they take half the memory, on
     /// adapters that have 16-bit floats, and the losses are a little other ones.
     pub fn storage(mut self, storage: Storage) -> Self {
@@ -149,14 +185,59 @@ impl<'a> FitOptions<'a> {
         self
     }
 
+    /// Ends the run after this many validations in a row that were not the [`Best`] so far; the best
+    /// weights are kept for [`Learner::restore_best`](crate::Learner::restore_best). Prechelt 1998,
+    /// "Early Stopping: But When?".
+    pub fn stop_early(mut self, patience: u64) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Saves to `path` whenever a validation is the [`Best`] so far: a checkpoint as all others, from
+    /// which the run can go on. The weights are also kept for
+    /// [`Learner::restore_best`](crate::Learner::restore_best).
+    pub fn keep_best(mut self, path: impl Into<PathBuf>) -> Self {
+        self.best = Some(path.into());
+        self
+    }
+
+    /// Takes nothing for the best of this run that does not beat `best`, of a run before it: two runs,
+    /// one after the other, then keep the best of both.
+    pub fn better_than(mut self, best: Best) -> Self {
+        self.better_than = Some(best);
+        self
+    }
+
+    /// Whether the best weights are wanted.
+    pub(crate) fn keeps_best(&self) -> bool {
+        self.patience.is_some() || self.best.is_some()
+    }
+
+    /// Names what keeps the outputs of frozen stages from standing for the images, if anything does.
+    pub(crate) fn stochastic(&self) -> Option<&'static str> {
+        match (&self.augment, self.mixup) {
+            (Some(_), _) => Some("augmentation"),
+            (None, Some(_)) => Some("mixup"),
+            (None, None) => None,
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let every = [
             ("read_every", self.read_every),
             ("validate, steps", self.validation.as_ref().map_or(1, |(_, every)| *every)),
+            ("stop_early, patience", self.patience.unwrap_or(1)),
             ("checkpoint, steps", self.checkpoint.as_ref().map_or(1, |(_, every)| *every)),
         ];
         if let Some(augment) = &self.augment {
             augment.check()?;
+        }
+        if let Some(alpha) = self.mixup {
+            mixup::check(alpha)?;
+        }
+        if self.keeps_best() && self.validation.is_none() {
+            let value = self.best.as_ref().map_or("on".to_owned(), |path| path.display().to_string());
+            return Err(Error::Setting { name: "best weights", value, reason: "only a validation tells which are best: set `validate`" });
         }
         match every.into_iter().find(|(_, steps)| *steps == 0) {
             None => Ok(()),

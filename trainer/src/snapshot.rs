@@ -1,8 +1,10 @@
 //! Weights at one time, to come back to or to measure how far training has moved.
 
+use frostline_engine::Params;
 use frostline_engine::params::HostValues;
+use frostline_loader::StateDict;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::freeze;
 use crate::learner::Learner;
 
@@ -10,6 +12,20 @@ use crate::learner::Learner;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     tensors: Vec<HostValues>,
+}
+
+impl Snapshot {
+    /// The values that `weights` has of every tensor of `params`.
+    pub(crate) fn of(params: &Params, mut weights: StateDict) -> Result<Self> {
+        let known = weights.keys().cloned().collect::<Vec<_>>().join(", ");
+        let tensors = params.tensors().map(|(name, shape)| {
+            let unknown =
+                || Error::Engine(frostline_engine::Error::Unknown { what: "weight", name: name.to_owned(), known: known.clone() });
+            let tensor = weights.swap_remove(name).ok_or_else(unknown)?;
+            Ok((name.to_owned(), shape.torch(), tensor.data))
+        });
+        Ok(Self { tensors: tensors.collect::<Result<_>>()? })
+    }
 }
 
 /// How far training moved a stage.

@@ -1,14 +1,15 @@
 //! Where batches come from.
 
-use frostline_loader::{BatchState, Error as LoaderError, ImageSet};
+use frostline_loader::{BatchState, Error as LoaderError, ImageSet, ImageStream};
 
 use crate::prefix::Activations;
 
 /// Images with labels that a learner can be given, in batches.
 ///
-/// [`ImageSet`] is one; [`Activations`] are another, of images that frozen stages have seen. A source that changes images at random (augmentation) is another: it draws
-/// from the [`BatchState`] it is given and from nothing else, so that a resumed run sees what the
-/// uninterrupted one saw.
+/// [`ImageSet`] is one, in memory; [`ImageStream`] reads a folder as it goes; [`Activations`] are
+/// images that frozen stages have seen. A source that changes images at random (augmentation) is
+/// another: it draws from the [`BatchState`] it is given and from nothing else, so that a resumed
+/// run sees what the uninterrupted one saw.
 pub trait Source {
     /// Height, width and channels of every image.
     fn shape(&self) -> [usize; 3];
@@ -34,6 +35,11 @@ pub trait Source {
         out: &mut Vec<f32>,
     ) -> Result<(), LoaderError>;
 
+    /// Is told after every batch which images will be wanted next, in their order, so that it can get
+    /// them ready while the device computes. It need not, and what it was told may turn out wrong: a
+    /// run can be stopped.
+    fn expect(&self, _indices: &[usize]) {}
+
     /// Names what is random about the images, if anything is. Features computed once would leave
     /// it out without a word, so caching refuses such a source.
     fn stochastic(&self) -> Option<&str> {
@@ -44,6 +50,14 @@ pub trait Source {
     fn activations(&self) -> Option<&Activations> {
         None
     }
+}
+
+/// How many batches a source is told of beforehand: enough to keep every worker busy.
+const LOOK_AHEAD: usize = 4;
+
+/// The images of the next batches, for [`Source::expect`].
+pub(crate) fn upcoming(batches: impl Iterator<Item = Vec<usize>>) -> Vec<usize> {
+    batches.take(LOOK_AHEAD).flatten().collect()
 }
 
 impl Source for ImageSet {
@@ -68,5 +82,34 @@ impl Source for ImageSet {
         out: &mut Vec<f32>,
     ) -> Result<(), LoaderError> {
         ImageSet::gather(self, indices, mean, std, out)
+    }
+}
+
+impl Source for ImageStream {
+    fn shape(&self) -> [usize; 3] {
+        ImageStream::shape(self)
+    }
+
+    fn classes(&self) -> &[String] {
+        ImageStream::classes(self)
+    }
+
+    fn labels(&self) -> &[u32] {
+        ImageStream::labels(self)
+    }
+
+    fn gather(
+        &self,
+        indices: &[usize],
+        _state: Option<BatchState>,
+        mean: &[f32],
+        std: &[f32],
+        out: &mut Vec<f32>,
+    ) -> Result<(), LoaderError> {
+        ImageStream::gather(self, indices, mean, std, out)
+    }
+
+    fn expect(&self, indices: &[usize]) {
+        ImageStream::expect(self, indices);
     }
 }

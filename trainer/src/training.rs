@@ -6,12 +6,13 @@
 
 use std::path::PathBuf;
 
-use frostline_engine::ops::Transform;
 use frostline_engine::ops::cross_entropy::HISTORY;
+use frostline_engine::ops::{Mix, Transform};
 use frostline_engine::{Optimizer, Params, Session};
 use frostline_loader::{BatchState, Batches};
 
 use crate::error::{Error, Result};
+use crate::source::upcoming;
 
 /// What one training step gave.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,7 +25,8 @@ pub struct StepRecord {
     pub lr: f32,
     /// Mean loss of the batch, before the step was taken.
     pub loss: f32,
-    /// Share of the batch that was recognised, 0..=1.
+    /// Share of the batch that was recognised, 0..=1; of [mixed](crate::FitOptions::mixup) images, the
+    /// share of the label that was.
     pub accuracy: f32,
 }
 
@@ -34,9 +36,14 @@ pub(crate) struct Rows<'a> {
     /// Replaces the contents of the buffer by the values of these rows.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
     pub fill: &'a dyn Fn(&[usize], BatchState, &mut Vec<f32>) -> Result<()>,
+    /// Is told which rows come next.
+    pub expect: &'a dyn Fn(&[usize]),
     /// What is done to each of these rows on the device, if something is.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
     pub transforms: &'a dyn Fn(&[usize], BatchState) -> Option<Vec<Transform>>,
+    /// What each of a batch's rows is mixed with, if they are mixed.
+    #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
+    pub mixes: &'a dyn Fn(BatchState) -> Result<Option<Vec<Mix>>>,
 }
 
 /// A step whose loss is still on the device.
@@ -68,6 +75,7 @@ impl<'a> Training<'a> {
         let state = self.batches.state();
         let indices = self.batches.next_batch();
         self.write(&indices, state)?;
+        (self.rows.expect)(&upcoming(self.batches.clone()));
         self.session.begin_step(self.optimizer, lr)?;
         self.session.run()?;
         self.unread.push(Unread { step, lr, state });
@@ -79,6 +87,9 @@ impl<'a> Training<'a> {
         self.session.write_input(&self.input)?;
         if let Some(transforms) = (self.rows.transforms)(indices, state) {
             self.session.write_transforms(&transforms)?;
+        }
+        if let Some(mixes) = (self.rows.mixes)(state)? {
+            self.session.write_mixes(&mixes)?;
         }
         let labels: Vec<u32> = indices.iter().map(|&i| self.rows.labels[i]).collect();
         Ok(self.session.write_labels(&labels)?)

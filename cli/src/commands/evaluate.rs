@@ -71,8 +71,8 @@ fn text(evaluation: &Evaluation, classes: &[String]) -> String {
     text.trim_end().to_owned()
 }
 
-/// Such as `90.0 % (74.4 to 96.5)`.
-fn share(part: u64, whole: u64) -> String {
+/// A share with its 95 % interval, such as `90.0 % (74.4 to 96.5)`.
+pub(crate) fn share(part: u64, whole: u64) -> String {
     match wilson(part, whole) {
         Some([low, high]) => format!("{:.1} % ({:.1} to {:.1})", 100.0 * part as f64 / whole as f64, 100.0 * low, 100.0 * high),
         None => "-".to_owned(),

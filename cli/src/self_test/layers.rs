@@ -32,7 +32,7 @@ pub const CASES: &[Case] = &[
     ("global_avg_pool", average_pool),
     ("cross_entropy", |t| {
         let smoothing = 0.1f32;
-        let op = CrossEntropy { label_smoothing: smoothing };
+        let op = CrossEntropy { label_smoothing: smoothing, ..Default::default() };
         loss(t, op, |logits, labels| {
             let smoothing = f64::from(smoothing);
             (softmax_cross_entropy::forward(logits, labels, smoothing), softmax_cross_entropy::backward(logits, labels, smoothing))

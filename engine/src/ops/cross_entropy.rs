@@ -1,6 +1,6 @@
-//! cross_entropy: softmax and its loss, with label smoothing.
+//! cross_entropy: softmax and its loss, with label smoothing, class weights and mixed labels.
 
-use super::{Op, channel_blocks, image};
+use super::{Op, channel_blocks, image, mixup};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
@@ -16,11 +16,43 @@ pub const IGNORED: u32 = u32::MAX;
 /// How many steps' losses the plan keeps before the oldest is overwritten.
 pub const HISTORY: usize = 1024;
 
-/// Inputs: logits, labels. The output is (loss, correct rows, labelled rows, 0).
-#[derive(Clone, Copy, Debug, Default)]
+/// Inputs: logits, labels and, if rows are mixed, [`crate::Graph::mixes`]: the loss is then
+/// λ·loss(own label) + (1 − λ)·loss(partner's label). The output is (loss, hits, labelled rows, Σ of the
+/// weights of their labels). PyTorch's `CrossEntropyLoss(weight, label_smoothing=…)`: the mean divides
+/// by that last sum.
+#[derive(Clone, Debug, Default)]
 pub struct CrossEntropy {
     /// Share of the target spread over all classes.
     pub label_smoothing: f32,
+    /// One weight a class, 0 or more; none: all weigh the same.
+    pub class_weights: Vec<f32>,
+}
+
+impl CrossEntropy {
+    /// A dispatch of one of the kernels that see logits and labels.
+    fn request(&self, kernel: Kernel, logits: Shape, items: usize, mixed: bool) -> Request {
+        let weighted = !self.class_weights.is_empty();
+        let mean = self.class_weights.iter().map(|&weight| f64::from(weight)).sum::<f64>() / logits.channels() as f64;
+        request(kernel, logits, items)
+            .constants(&[("WEIGHTED", weighted.into()), ("MIXED", mixed.into())])
+            .float("smoothing", self.label_smoothing)
+            .float("mean_weight", if weighted { mean as f32 } else { 1.0 })
+    }
+
+    fn check_weights(&self, layer: &str, logits: Shape) -> Result<()> {
+        let (weights, classes) = (&self.class_weights, logits.channels());
+        let wrong = |reason| Err(Error::shape("cross_entropy", layer, reason));
+        if !weights.is_empty() && weights.len() != classes {
+            return wrong(format!("logits {logits} of {classes} classes need as many class weights, got {}", weights.len()));
+        }
+        if let Some((class, weight)) = weights.iter().enumerate().find(|(_, weight)| !(0.0..f32::INFINITY).contains(*weight)) {
+            return wrong(format!("class {class} weighs {weight}; a weight is 0 or a positive number"));
+        }
+        if !weights.is_empty() && weights.iter().all(|weight| *weight == 0.0) {
+            return wrong("all classes weigh 0, so there is nothing to learn".to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// A request with what the kernels of every loss need to know of `logits`.
@@ -42,8 +74,8 @@ pub(crate) fn summary_shape(op: &'static str, layer: &str, inputs: &[Shape]) -> 
     Ok(Shape::Vector { c: 4 })
 }
 
-/// Sums up `rows`, (loss, correct, labelled) of each in its last three lanes, into the output and
-/// into the ring of past steps.
+/// Sums up `rows`, (loss, hits, weight) of each in its last three lanes, a weight of −1 for rows without
+/// label, into the output and into the ring of past steps.
 pub(crate) fn summarise(f: &mut Forward<'_, '_>, rows: BufferId) {
     let (logits, summary) = (f.shape(0), f.output());
     let history = f.plan_buffer("history", 16 * HISTORY as u64);
@@ -61,6 +93,13 @@ impl Op for CrossEntropy {
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(Error::shape("cross_entropy", layer, format!("label smoothing {} is not in 0..1", self.label_smoothing)));
         }
+        self.check_weights(layer, inputs[0])?;
+        if let (Some(&mixes), Shape::Image { n, .. }) = (inputs.get(2), inputs[0])
+            && mixes != mixup::mixes_shape(n)
+        {
+            let expected = mixup::mixes_shape(n);
+            return Err(Error::shape("cross_entropy", layer, format!("logits {} need one mix each, {expected}, got {mixes}", inputs[0])));
+        }
         Ok(shape)
     }
 
@@ -75,21 +114,26 @@ impl Op for CrossEntropy {
     fn forward(&self, f: &mut Forward<'_, '_>) {
         let logits = f.shape(0);
         let rows = f.save("rows", 16 * logits.rows() as u64);
-        let bindings = [("logits", f.input(0)), ("labels", f.input(1)), ("rows_out", rows)];
-        f.dispatch(request(FORWARD, logits, logits.rows()).bind(&bindings).float("smoothing", self.label_smoothing));
+        let mixes = if f.inputs() > 2 { f.input(2) } else { NOTHING };
+        let weights = if self.class_weights.is_empty() { NOTHING } else { f.values("class weights", &self.class_weights) };
+        let bindings = [("logits", f.input(0)), ("labels", f.input(1)), ("class_weights", weights), ("mixes", mixes), ("rows_out", rows)];
+        f.dispatch(self.request(FORWARD, logits, logits.rows(), mixes != NOTHING).bind(&bindings));
         summarise(f, rows);
     }
 
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let logits = b.shape(0);
         let rows = b.saved("rows").unwrap_or(NOTHING);
-        let summary = b.output();
-        let (smoothing, scale) = (self.label_smoothing, b.tuning().storage.loss_scale());
+        let (summary, scale) = (b.output(), b.tuning().storage.loss_scale());
+        let mixes = if b.inputs() > 2 { b.input(2) } else { NOTHING };
+        let weights = b.saved("class weights").unwrap_or(NOTHING);
         b.accumulate(0, |b, dlogits| {
-            let bindings =
-                [("logits", b.kept_input(0)), ("labels", b.input(1)), ("rows_in", rows), ("summary", summary), ("dlogits", dlogits)];
-            let request = request(BACKWARD, logits, logits.rows() * channel_blocks(logits));
-            b.dispatch(request.bind(&bindings).float("smoothing", smoothing).float("scale", scale));
+            let (z, labels) = (b.kept_input(0), b.input(1));
+            let bindings = [("logits", z), ("labels", labels), ("class_weights", weights), ("mixes", mixes)];
+            let request = self.request(BACKWARD, logits, logits.rows() * channel_blocks(logits), mixes != NOTHING);
+            b.dispatch(
+                request.bind(&bindings).bind(&[("rows_in", rows), ("summary", summary), ("dlogits", dlogits)]).float("scale", scale),
+            );
         });
     }
 }

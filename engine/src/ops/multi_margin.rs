@@ -10,7 +10,7 @@ use crate::shape::Shape;
 static FORWARD: Kernel = Kernel { file: "multi_margin", entry: "forward" };
 static BACKWARD: Kernel = Kernel { file: "multi_margin", entry: "backward" };
 
-/// Inputs: logits, labels. The output is (loss, correct rows, labelled rows, 0). PyTorch's
+/// Inputs: logits, labels. The output is (loss, hits, labelled rows, labelled rows). PyTorch's
 /// `MultiMarginLoss` with p = 1; a label may be [`super::cross_entropy::IGNORED`].
 #[derive(Clone, Copy, Debug)]
 pub struct MultiMargin {

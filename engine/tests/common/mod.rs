@@ -14,7 +14,7 @@
 pub mod norm;
 
 use frostline_engine::graph::Init;
-use frostline_engine::ops::MaxPool2d;
+use frostline_engine::ops::{MaxPool2d, Mix};
 use frostline_engine::{Freeze, Gpu, Graph, Padding, Params, Plan, Session, Shape, TensorId, Tuning};
 use frostline_twin::{Array, Value, compare};
 use std::collections::BTreeMap;
@@ -91,6 +91,24 @@ pub fn by_tile(mut value: Value, m: usize) -> Value {
     value
 }
 
+/// The output of mixup in PyTorch's order, from x (N, C, H, W). It has no gradient, so the plan is one
+/// of inference. The pool was filled with NaN before.
+pub fn mixed(x: &Array, mixes: &[(usize, f64)], tuning: &Tuning) -> Vec<f32> {
+    let [n, c, h, w] = x.dims();
+    let mut bench = Bench::default();
+    // Both sides in the pool, as after augmentation.
+    let (images, mixes) = (bench.image("x", x), bench.mixes(mixes));
+    let y = bench.graph.mixup(images, mixes).expect("one mix an image");
+    let y = bench.graph.record(IDENTITY, "out of the pool", &[y]).expect("a 1×1 window fits");
+    assert_eq!(bench.graph.shape(y), Shape::Image { n, h, w, c });
+    let plan = Plan::inference(&bench.graph, y, tuning).expect("a plan");
+    let mut session = Session::new(&GPU, plan, &bench.params(), None).expect("a session");
+    session.write_mixes(&bench.mixes).expect("a mix an image");
+    session.poison();
+    session.run().expect("a run");
+    session.read_output().expect("an output")
+}
+
 /// y = x, by an op that nothing is folded into.
 const IDENTITY: MaxPool2d = MaxPool2d { kernel: 1, stride: 1, padding: 0 };
 
@@ -101,6 +119,7 @@ pub struct Bench {
     pub graph: Graph,
     values: Vec<(String, Vec<f32>)>,
     labels: Vec<u32>,
+    mixes: Vec<Mix>,
 }
 
 /// What a run left.
@@ -141,6 +160,12 @@ impl Bench {
         self.graph.labels(labels.len())
     }
 
+    /// Partner and share of every image, or row of a loss.
+    pub fn mixes(&mut self, mixes: &[(usize, f64)]) -> TensorId {
+        self.mixes = mixes.iter().map(|&(partner, share)| Mix { partner, share: share as f32 }).collect();
+        self.graph.mixes(mixes.len())
+    }
+
     /// Parameters with the values they were given.
     pub fn params(&self) -> Params {
         let params = Params::new(&GPU, &self.graph, 0).expect("parameters fit");
@@ -164,6 +189,9 @@ impl Bench {
         let mut session = Session::new(&GPU, plan, &params, None).expect("a session");
         if !self.labels.is_empty() {
             session.write_labels(&self.labels).expect("one label a row");
+        }
+        if !self.mixes.is_empty() {
+            session.write_mixes(&self.mixes).expect("a mix a row");
         }
         session.write_grad_output(&dy.to_f32()).expect("the output's shape");
         session.poison();

@@ -63,6 +63,7 @@ pub mod epilogue;
 pub mod global_avg_pool;
 pub mod linear;
 pub mod max_pool2d;
+pub mod mixup;
 pub mod multi_margin;
 pub mod sgd;
 pub mod softmax_cross_entropy;

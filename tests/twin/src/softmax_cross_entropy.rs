@@ -1,6 +1,8 @@
-//! softmax_cross_entropy: loss = mean over labelled rows of −Σ_k q_k · ln p_k, p = softmax(x),
-//! q = (1 − s)·[k = label] + s/K, s the label smoothing, K the number of classes.
-//! backward: dx = (p − q) / rows.
+//! softmax_cross_entropy: loss = Σ_n −Σ_k q_k · ln p_k / Σ_n u_n over labelled rows n, p = softmax(x),
+//! q_k = u · (1 − s) · [k = label] + s/K · w_k, u = w_label; s the label smoothing, w the weights of the
+//! K classes (1 where there are none).
+//! Mixed rows have two labels: q and u are λ·own + (1 − λ)·partner's.
+//! backward: dx = (p · Σ_k q_k − q) / Σ_n u_n.
 
 use crate::{Array, Tracked, Value, exact};
 
@@ -19,10 +21,51 @@ fn sum_of_exponentials(shifted: &[Tracked]) -> Tracked {
     shifted.iter().map(|x| x.exp()).sum()
 }
 
-/// q_k of a labelled row.
-fn target(k: usize, label: u32, classes: usize, smoothing: f64) -> Tracked {
-    let spread = smoothing / classes as f64;
-    exact(if k == label as usize { 1.0 - smoothing + spread } else { spread })
+/// What a loss has besides logits and labels.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings<'a> {
+    /// In 0..=1, as PyTorch's `label_smoothing`.
+    pub smoothing: f64,
+    /// PyTorch's `weight`, one a class; none: all are 1.
+    pub weights: &'a [f64],
+    /// Of each row, the row whose label it has besides its own, and the share λ of its own; none: rows
+    /// are not mixed.
+    pub mixes: &'a [(usize, f64)],
+}
+
+impl Settings<'_> {
+    fn weight(&self, class: usize) -> Tracked {
+        exact(self.weights.get(class).copied().unwrap_or(1.0))
+    }
+
+    /// The labels of a row that count, each with its share.
+    fn labels_of(&self, row: usize, labels: &[u32]) -> Vec<(usize, Tracked)> {
+        let both = match self.mixes.get(row) {
+            None => vec![(labels[row], exact(1.0))],
+            Some(&(partner, share)) => vec![(labels[row], exact(share)), (labels[partner], exact(1.0) - exact(share))],
+        };
+        both.into_iter().filter(|(label, _)| *label != IGNORED).map(|(label, share)| (label as usize, share)).collect()
+    }
+
+    /// u of a row; 0 if it is ignored.
+    fn row_weight(&self, row: usize, labels: &[u32]) -> Tracked {
+        self.labels_of(row, labels).into_iter().map(|(label, share)| share * self.weight(label)).sum()
+    }
+
+    /// Σ u; 1 if it is 0.
+    fn divisor(&self, labels: &[u32]) -> Tracked {
+        let sum: Tracked = (0..labels.len()).map(|row| self.row_weight(row, labels)).sum();
+        if sum.value == 0.0 { exact(1.0) } else { sum }
+    }
+
+    /// q_k of a row.
+    fn target(&self, k: usize, row: usize, labels: &[u32], classes: usize) -> Tracked {
+        let of = |(label, share): (usize, Tracked)| {
+            let own = if k == label { exact(1.0 - self.smoothing) * self.weight(label) } else { Tracked::ZERO };
+            share * (own + exact(self.smoothing / classes as f64) * self.weight(k))
+        };
+        self.labels_of(row, labels).into_iter().map(of).sum()
+    }
 }
 
 /// Checks the labels and counts the rows that have one.
@@ -37,20 +80,15 @@ pub(crate) fn count_labelled(logits: &Array, labels: &[u32]) -> usize {
 
 /// The loss of each row: logits (N, K), one label per row -> (N); 0 for ignored rows.
 ///
-/// `smoothing` is in 0..=1, as PyTorch's `label_smoothing`.
-///
 /// # Panics
 /// If there is not one label per row, or a label is not a class.
-pub fn row_losses(logits: &Array, labels: &[u32], smoothing: f64) -> Value {
+pub fn row_losses(logits: &Array, labels: &[u32], settings: &Settings<'_>) -> Value {
     let [rows, classes] = logits.dims();
     count_labelled(logits, labels);
     Value::build(&[rows], |row| {
-        if labels[row] == IGNORED {
-            return Tracked::ZERO;
-        }
         let x = shifted(logits, row);
         let log_sum = sum_of_exponentials(&x).ln();
-        (0..classes).map(|k| target(k, labels[row], classes, smoothing) * (log_sum - x[k])).sum()
+        (0..classes).map(|k| settings.target(k, row, labels, classes) * (log_sum - x[k])).sum()
     })
 }
 
@@ -62,11 +100,18 @@ pub fn row_losses(logits: &Array, labels: &[u32], smoothing: f64) -> Value {
 /// # Panics
 /// As [`row_losses`].
 pub fn forward(logits: &Array, labels: &[u32], smoothing: f64) -> Value {
-    let losses = row_losses(logits, labels, smoothing);
-    let count = count_labelled(logits, labels).max(1);
+    forward_with(logits, labels, &Settings { smoothing, ..Settings::default() })
+}
+
+/// [`forward`] with weights and mixed labels.
+///
+/// # Panics
+/// As [`row_losses`].
+pub fn forward_with(logits: &Array, labels: &[u32], settings: &Settings<'_>) -> Value {
+    let losses = row_losses(logits, labels, settings);
     Value::build(&[1], |_| {
         let sum: Tracked = (0..labels.len()).map(|row| losses.at([row])).sum();
-        sum / exact(count as f64)
+        sum / settings.divisor(labels)
     })
 }
 
@@ -75,16 +120,26 @@ pub fn forward(logits: &Array, labels: &[u32], smoothing: f64) -> Value {
 /// # Panics
 /// As [`row_losses`].
 pub fn backward(logits: &Array, labels: &[u32], smoothing: f64) -> Value {
+    backward_with(logits, labels, &Settings { smoothing, ..Settings::default() })
+}
+
+/// [`backward`] with weights and mixed labels.
+///
+/// # Panics
+/// As [`row_losses`].
+pub fn backward_with(logits: &Array, labels: &[u32], settings: &Settings<'_>) -> Value {
     let [rows, classes] = logits.dims();
-    let count = exact(count_labelled(logits, labels).max(1) as f64);
+    count_labelled(logits, labels);
+    let divisor = settings.divisor(labels);
     let mut dx = Value::zeros(&[rows, classes]);
-    for row in (0..rows).filter(|&row| labels[row] != IGNORED) {
+    for row in 0..rows {
         let x = shifted(logits, row);
         let sum = sum_of_exponentials(&x);
+        let targets: Vec<Tracked> = (0..classes).map(|k| settings.target(k, row, labels, classes)).collect();
+        let total: Tracked = targets.iter().copied().sum();
         for (k, x) in x.iter().enumerate() {
             let p = x.exp() / sum;
-            let q = target(k, labels[row], classes, smoothing);
-            dx.set([row, k], (p - q) / count);
+            dx.set([row, k], (total * p - targets[k]) / divisor);
         }
     }
     dx
@@ -123,6 +178,35 @@ mod tests {
         forward(&Array::zeros(&[1, 3]), &[3], 0.0);
     }
 
+    #[test]
+    fn weights_of_one_number_change_nothing_and_others_count_as_often() {
+        let logits = cases::uniform(&mut cases::rng(15), &[3, 4], -2.0..2.0);
+        let loss = |labels: &[u32], weights: &[f64]| {
+            let rows = Array::new(&[labels.len(), 4], logits.data[..4 * labels.len()].to_vec());
+            forward_with(&rows, labels, &Settings { weights, ..Settings::default() }).value.data[0]
+        };
+        assert!((loss(&[1, 3, 0], &[7.0; 4]) - loss(&[1, 3, 0], &[])).abs() < 1e-15);
+        // A class of weight 2 is as if each of its rows were there twice.
+        let each = [loss(&[1], &[]), loss(&[1, 3], &[]) * 2.0 - loss(&[1], &[])];
+        let expected = (each[0] + 2.0 * each[1]) / 3.0;
+        assert!((loss(&[1, 3], &[1.0, 1.0, 1.0, 2.0]) - expected).abs() < 1e-14);
+        assert_eq!(loss(&[1, 3], &[1.0, 0.0, 1.0, 0.0]), 0.0, "nothing counts");
+    }
+
+    /// The definition of Zhang et al.: λ·loss with the own labels + (1 − λ)·loss with the partners'.
+    #[test]
+    fn a_mixed_loss_is_the_mixture_of_two() {
+        let logits = cases::uniform(&mut cases::rng(16), &[4, 5], -2.0..2.0);
+        let (labels, partners, share) = ([4, 0, 2, 2], [2, 3, 1, 0], 0.3);
+        let weights = [0.5, 1.0, 2.0, 1.0, 0.25];
+        let mixes = partners.map(|partner| (partner, share));
+        let settings = Settings { smoothing: 0.1, weights: &weights, mixes: &[] };
+        let own = forward_with(&logits, &labels, &settings).value.data[0];
+        let others = forward_with(&logits, &partners.map(|row| labels[row]), &settings).value.data[0];
+        let mixed = forward_with(&logits, &labels, &Settings { mixes: &mixes, ..settings }).value.data[0];
+        assert!((mixed - (share * own + (1.0 - share) * others)).abs() < 1e-14, "{mixed}");
+    }
+
     /// Smooth: the shift by the maximum cancels. eps 1e-4 leaves eps²·f''' ≈ 1e-9.
     /// The output is one number, whose gradient `grad_output` makes a factor of.
     #[test]
@@ -135,11 +219,16 @@ mod tests {
             if rows > 1 {
                 labels[1] = IGNORED;
             }
-            let mut dx = backward(&logits, &labels, smoothing);
-            dx.value.data.iter_mut().for_each(|d| *d *= factor);
-            let f = |v: &[Array]| forward(&v[0], &labels, smoothing);
-            let name = format!("{rows}x{classes} smoothing {smoothing}");
-            gradcheck::check(&name, f, &[logits], &[dx], 1e-4, 1e-8);
+            let weights: Vec<f64> = (1..=classes).map(|k| 0.5 * k as f64).collect();
+            let mixes: Vec<_> = (0..rows).map(|row| ((row + 1) % rows, 0.7)).collect();
+            for (weights, mixes) in [(&weights[..0], &mixes[..0]), (&weights, &mixes[..0]), (&weights, &mixes)] {
+                let settings = Settings { smoothing, weights, mixes };
+                let mut dx = backward_with(&logits, &labels, &settings);
+                dx.value.data.iter_mut().for_each(|d| *d *= factor);
+                let f = |v: &[Array]| forward_with(&v[0], &labels, &settings);
+                let name = format!("{rows}x{classes} {settings:?}");
+                gradcheck::check(&name, f, &[logits.clone()], &[dx], 1e-4, 1e-8);
+            }
         }
     }
 }

@@ -7,9 +7,9 @@ use frostline_twin::activation::Activation;
 use frostline_twin::adamw::AdamW;
 use frostline_twin::batch_norm::{self, Parameters, Statistics};
 use frostline_twin::sgd::Sgd;
-use frostline_twin::softmax_cross_entropy::{self, IGNORED};
+use frostline_twin::softmax_cross_entropy::{self, IGNORED, Settings};
 use frostline_twin::{Array, Value, add, conv2d, depthwise_conv2d, exact, filler};
-use frostline_twin::{global_avg_pool, linear, max_pool2d, multi_margin};
+use frostline_twin::{global_avg_pool, linear, max_pool2d, mixup, multi_margin};
 use safetensors::SafeTensors;
 use serde_json::Value as Json;
 
@@ -157,6 +157,7 @@ fn run(case: &Case<'_>) -> Vec<(&'static str, Array)> {
             ]
         }
         "cross_entropy" => run_cross_entropy(case, &dy),
+        "mixup" => vec![("y", mixup::forward(&case.input("x"), &mixes(case)))],
         "multi_margin" => run_multi_margin(case, &dy),
         other => panic!("no twin is called for op {other}"),
     };
@@ -199,11 +200,19 @@ fn labels(case: &Case<'_>) -> Vec<u32> {
     case.0["attributes"]["labels"].as_array().unwrap().iter().map(label).collect()
 }
 
+/// Partner and share of every row, of a case that mixes them.
+fn mixes(case: &Case<'_>) -> Vec<(usize, f64)> {
+    let partners: Vec<usize> = serde_json::from_value(case.0["attributes"]["partners"].clone()).unwrap_or_default();
+    partners.into_iter().map(|partner| (partner, case.number("share"))).collect()
+}
+
 fn run_cross_entropy(case: &Case<'_>, dy: &Array) -> Vec<(&'static str, Value)> {
-    let (x, labels, smoothing) = (case.input("x"), labels(case), case.number("label_smoothing"));
-    let dx = softmax_cross_entropy::backward(&x, &labels, smoothing);
+    let (x, labels, mixes) = (case.input("x"), labels(case), mixes(case));
+    let weights: Vec<f64> = serde_json::from_value(case.0["attributes"]["weights"].clone()).unwrap_or_default();
+    let settings = Settings { smoothing: case.number("label_smoothing"), weights: &weights, mixes: &mixes };
+    let dx = softmax_cross_entropy::backward_with(&x, &labels, &settings);
     let scaled = Value::build(&x.shape, |i| exact(dy.data[0]) * dx.at([i]));
-    let y = softmax_cross_entropy::forward(&x, &labels, smoothing);
+    let y = softmax_cross_entropy::forward_with(&x, &labels, &settings);
     vec![("y", y), ("dx", scaled)]
 }
 

@@ -1,15 +1,18 @@
 //! The trainer on tiny models: one binary, so that it is linked once.
 
 mod augment;
+mod best;
 mod delta;
 mod divergence;
 mod fit;
 mod freeze;
 mod inference;
 mod inside;
+mod mixup;
 mod prefix;
 mod probe;
 mod rates;
 mod resume;
 mod setup;
 mod steady;
+mod stream;

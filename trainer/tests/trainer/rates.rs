@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use frostline_engine::Optim;
-use frostline_trainer::{Error, LrRange};
+use frostline_trainer::{Error, Learner, LrRange};
 
-use crate::setup::{bits, go_on, images, learner, options};
+use crate::setup::{bits, go_on, gpu, images, learner, options};
 
 #[test]
 fn a_range_test_leaves_no_trace() {
@@ -132,4 +132,31 @@ fn stages_thaw_one_by_one() {
     let phases = learner.fit_gradually(&set, &options(8), &["fc", "layer4"], |_, _| ControlFlow::Break(())).unwrap();
     assert_eq!(phases.len(), 1);
     assert!(!phases[0].history.finished);
+}
+
+#[test]
+fn a_gradual_fit_resumes_in_the_phase_it_was_stopped_in() {
+    let (set, stages, options) = (images(18), ["fc", "layer4", "layer3"], options(8));
+    let mut whole = learner(1);
+    whole.fit_gradually(&set, &options, &stages, |_, _| ControlFlow::Continue(())).unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    // In the middle of a phase, and at the end of one.
+    for (phase, step) in [("layer4", 2), ("fc", 2)] {
+        let mut interrupted = learner(1);
+        interrupted
+            .fit_gradually(&set, &options, &stages, |stage, progress| match (stage, progress.step) == (phase, step) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+            .unwrap();
+        interrupted.save(&path).unwrap();
+        let mut resumed = Learner::resume(gpu(), &path).unwrap();
+        let error = resumed.continue_gradually(&set, &options, &["layer3", "layer2"][..1], |_, _| ControlFlow::Continue(()));
+        assert!(matches!(error, Err(Error::OtherRun { .. })), "{error:?}");
+        let rest = resumed.continue_gradually(&set, &options, &stages, |_, _| ControlFlow::Continue(())).unwrap();
+        assert_eq!(rest[0].from, phase);
+        assert!(bits(&resumed) == bits(&whole), "stopped in {phase} at {step}");
+    }
 }

@@ -49,6 +49,11 @@ fn resuming_an_augmented_run_is_bit_identical() {
     resumed_run_is_the_uninterrupted_one(&options(9).augment(shifting()));
 }
 
+#[test]
+fn resuming_a_mixed_run_with_class_weights_is_bit_identical() {
+    resumed_run_is_the_uninterrupted_one(&options(9).mixup(0.4).class_weights(vec![1.0, 0.5, 2.0]).augment(shifting()));
+}
+
 fn shifting() -> Augment {
     Augment::none().resized_crop([0.5, 1.0]).horizontal_flip(0.5).rotation(20.0).bilinear().color_jitter(0.3, 0.3, 0.0, 0.0)
 }
@@ -131,6 +136,8 @@ fn another_run_is_not_taken_for_the_interrupted_one() {
     assert_eq!(refused(images(21), options(6)).0, "data");
     assert_eq!(refused(images(18), options(6).storage(Storage::f16())).0, "storage");
     assert_eq!(refused(images(18), options(6).augment(shifting())).0, "augmentation");
+    assert_eq!(refused(images(18), options(6).mixup(0.2)).0, "mixup");
+    assert_eq!(refused(images(18), options(6).class_weights(vec![1.0, 1.0, 2.0])).0, "class weights");
     // Reading and saving may differ: they change nothing.
     assert!(learner.continue_fit(&set, &options(6).read_every(1), go_on).unwrap().finished);
 }

@@ -16,6 +16,11 @@ fn and_so_does_one_that_augments() {
     is_steady(&options(12).augment(Augment::none().resized_crop([0.5, 1.0]).color_jitter(0.2, 0.2, 0.0, 0.0)));
 }
 
+#[test]
+fn and_one_that_mixes() {
+    is_steady(&options(12).mixup(0.2).class_weights(vec![1.0, 2.0, 3.0]));
+}
+
 fn is_steady(options: &FitOptions<'_>) {
     // A device of its own, whose counters no other test moves.
     let gpu = Arc::new(Gpu::new().expect("an adapter"));

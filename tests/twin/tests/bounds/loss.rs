@@ -66,6 +66,42 @@ fn random_logits() {
     }
 }
 
+/// The loss of mixed rows whose classes have weights, in f32: `share` of a row's own label and the rest
+/// of the next row's, over the sum of the weights or, wrongly, over the rows.
+fn f32_mixed(logits: &Array, labels: &[u32], weights: &[f32], share: f32, by_weight: bool) -> f32 {
+    let [rows, classes] = logits.dims();
+    let x = logits.to_f32();
+    let (mut loss, mut sum) = (0f32, 0f32);
+    for row in 0..rows {
+        let z = &x[row * classes..(row + 1) * classes];
+        let log_sum = max(z) + z.iter().map(|z| (z - max(z)).exp()).sum::<f32>().ln();
+        for (label, share) in [(labels[row], share), (labels[(row + 1) % rows], 1.0 - share)] {
+            let u = share * weights[label as usize];
+            loss += u * (log_sum - z[label as usize]);
+            sum += u;
+        }
+    }
+    loss / if by_weight { sum } else { rows as f32 }
+}
+
+#[test]
+fn weights_and_mixed_labels() {
+    let mut rng = cases::rng(25);
+    for (rows, classes) in [(2, 3), (5, 7), (32, 10), (3, 1000)] {
+        let logits = cases::uniform(&mut rng, &[rows, classes], -5.0..5.0);
+        let labels = cases::labels(&mut rng, rows, classes);
+        let weights = cases::uniform(&mut rng, &[classes], 0.5..3.0);
+        let mixes: Vec<_> = (0..rows).map(|row| ((row + 1) % rows, 0.71875)).collect();
+        let settings = twin::Settings { smoothing: 0.0, weights: &weights.data, mixes: &mixes };
+        let expected = twin::forward_with(&logits, &labels, &settings);
+        let name = |what| format!("{what}, {rows}x{classes}");
+        let weights = weights.to_f32();
+        accepted(&name("loss"), &[f32_mixed(&logits, &labels, &weights, 0.71875, true)], &expected);
+        refused(&name("loss over all rows"), &[f32_mixed(&logits, &labels, &weights, 0.71875, false)], &expected);
+        refused(&name("loss of other shares"), &[f32_mixed(&logits, &labels, &weights, 0.7187, true)], &expected);
+    }
+}
+
 /// The hinge loss and its gradient in f32; `divisor` is the number of classes, if it is right.
 fn f32_margin(logits: &Array, labels: &[u32], margin: f32, divisor: usize) -> (f32, Vec<f32>) {
     let [rows, classes] = logits.dims();

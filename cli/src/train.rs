@@ -1,0 +1,23 @@
+//! Training on a folder of photos: what the commands `train` and `find-lr` stand on.
+//!
+//! | what | where |
+//! |---|---|
+//! | what is asked for on the command line | [`recipe`] |
+//! | the photos, split | [`data`] |
+//! | weights to start from | [`start`] |
+//! | what was not asked for, chosen from the data | [`choices`] |
+//! | the run's folder | [`folder`], [`metrics`] |
+//! | a run, begun or resumed, trained and reported | [`job`], [`report`] |
+//! | the model card | [`card`] |
+//! | Ctrl-C | [`interrupt`] |
+
+pub(crate) mod card;
+pub(crate) mod choices;
+pub(crate) mod data;
+pub(crate) mod folder;
+pub(crate) mod interrupt;
+pub(crate) mod job;
+pub(crate) mod metrics;
+pub(crate) mod recipe;
+pub(crate) mod report;
+pub(crate) mod start;

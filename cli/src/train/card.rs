@@ -1,0 +1,100 @@
+//! The model card: what a model was made from, how, and how far it can be trusted (Mitchell et al. 2019).
+
+use std::fmt::Write;
+
+use crate::commands::share;
+use crate::train::folder::Run;
+use crate::train::job::Job;
+use crate::train::recipe::{Bn, Recipe};
+use crate::train::report::Report;
+
+/// The text of a run's `README.md`.
+pub fn card(run: &Run, job: &Job, report: &Report) -> String {
+    let Job { recipe, data, learner, .. } = job;
+    let mut text = format!("# {}, {} classes\n\n", learner.model().name(), report.classes.len());
+    let mut line = |words: String| {
+        text.push_str(&words);
+        text.push('\n');
+    };
+    let best = if report.step == 0 { "the linear probe".to_owned() } else { format!("step {}", report.step) };
+    let accuracy = share(report.right, report.images as u64);
+    line(format!("**Recognises {accuracy} of {} validation photos**, loss {:.3}; `best.safetensors` is {best}.\n", report.images, report.loss));
+    line("    ".to_owned() + &run.command + "\n");
+    line("## Classes\n\n| class | trained on | validated with | recognised (95 % interval) |\n|---|---:|---:|---:|".to_owned());
+    for class in &report.classes {
+        let accuracy = share(class.right, class.validation as u64);
+        line(format!("| {} | {} | {} | {accuracy} |", cell(&class.name), class.train, class.validation));
+    }
+    line(format!("\n## Data\n\n`{}`; photos to validate with: {}.\n", recipe.dir.display(), data.split));
+    for warning in data.warnings() {
+        line(format!("- {warning}"));
+    }
+    line("\n## Settings\n\n| | |\n|---|---|".to_owned());
+    for (name, value) in settings(recipe, job) {
+        line(format!("| {name} | {} |", cell(&value)));
+    }
+    line(limits(report));
+    line("## Files\n".to_owned());
+    for (file, what) in FILES {
+        line(format!("- `{file}`: {what}"));
+    }
+    text
+}
+
+const FILES: [(&str, &str); 8] = [
+    ("best.safetensors", "the weights to use, with class names and preprocessing"),
+    ("last.safetensors", "the run's last checkpoint, to resume from"),
+    ("metrics.jsonl", "a line a step and an evaluation"),
+    ("curves.png", "loss and accuracy by step"),
+    ("confusion.png", "which class was taken for which"),
+    ("mistakes.png", "the validation photos that it got most wrong"),
+    ("plan.txt", "the kernels of a step, and the ledger of what they cost"),
+    ("run.json", "the settings, for `frostline train --resume`"),
+];
+
+fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
+    let (chosen, learner) = (&job.chosen, &job.learner);
+    let input = learner.input();
+    let resize = input.resize.map_or(String::new(), |side| format!("shorter side to {side}, "));
+    let mut rate = format!("{:.2e}, {:?}, warm-up {} steps", chosen.lr, recipe.schedule, recipe.warm_up);
+    if let Some(decay) = recipe.layer_decay {
+        let _ = write!(rate, ", {decay} of it a stage down");
+    }
+    if recipe.slice.is_some() {
+        rate += ", lower below the head";
+    }
+    vec![
+        ("network", learner.model().to_string()),
+        ("weights before", chosen.weights.clone()),
+        ("input", format!("{resize}centre {0}×{0}; mean {1:?}, deviation {2:?}", input.crop, input.mean, input.std)),
+        ("first", if recipe.no_probe { "random head" } else { "linear probe (LP-FT) where weights were pretrained" }.to_owned()),
+        ("trains from", chosen.freeze_below.clone() + if recipe.gradual { ", gradually" } else { "" }),
+        ("batch norm", if chosen.bn == Bn::Running { "running statistics, kept" } else { "the batch's where it trains" }.to_owned()),
+        ("optimiser", "SGD, momentum 0.9".to_owned()),
+        ("rate", rate),
+        ("batch, epochs", format!("{}, {}", chosen.batch, chosen.epochs)),
+        ("augmentation", chosen.augment.to_string()),
+        ("mixup", recipe.mixup.map_or("none".to_owned(), |alpha| format!("alpha {alpha}"))),
+        ("class weights", if recipe.class_weights { "balanced" } else { "none" }.to_owned()),
+        ("label smoothing", recipe.label_smoothing.to_string()),
+        ("storage", format!("{:?}", recipe.storage)),
+        ("seed", recipe.seed.to_string()),
+        ("adapter", learner.gpu().describe()),
+    ]
+}
+
+fn limits(report: &Report) -> String {
+    let least = report.classes.iter().map(|class| class.validation).min().unwrap_or(0);
+    format!(
+        "\n## Limits\n\n\
+        - The photos above also decided which step is best, so expect a little less on new ones.\n\
+        - A class was validated with as few as {least} photos: its percentage can be far off.\n\
+        - Every photo is called one of these classes, whatever it shows.\n\
+        - Photos of other cameras, places or seasons than the trained ones may be recognised worse.\n"
+    )
+}
+
+/// A cell of a table must not end it.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}

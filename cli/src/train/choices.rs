@@ -1,0 +1,178 @@
+//! What was not asked for, chosen from the data; every choice says why.
+
+use std::fmt;
+
+use frostline_trainer::{FitOptions, Learner, LrCurve, LrRange};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::train::data::Data;
+use crate::train::job::{cached, options};
+use crate::train::recipe::{Augmentation, Bn, Recipe};
+
+/// Steps that a run takes if nothing else is asked for.
+const STEPS: usize = 200;
+/// Bytes that a step may take on any adapter: what small graphics cards have to spare.
+const MEMORY: u64 = 2 << 30;
+/// Up to this many training images are few, and up to that many some.
+const FEW: usize = 500;
+const SOME: usize = 5000;
+/// Up to so many images' outputs of frozen stages are kept in memory.
+pub const CACHED: usize = 2000;
+
+/// What the run does, besides what the recipe says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// Images in a step.
+    pub batch: usize,
+    /// Times all images are seen.
+    pub epochs: u64,
+    /// The lowest stage that trains.
+    pub freeze_below: String,
+    /// What batch norms that train normalise with.
+    pub bn: Bn,
+    /// Random changes of the training images.
+    pub augment: Augmentation,
+    /// The highest rate.
+    pub lr: f32,
+    /// What the weights were before.
+    pub weights: String,
+}
+
+/// A choice, for people.
+#[derive(Clone, Debug, Serialize)]
+pub struct Choice {
+    /// What was chosen.
+    pub what: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Why.
+    pub why: String,
+}
+
+impl Choice {
+    fn new(what: &'static str, value: impl ToString, why: impl Into<String>) -> Self {
+        Self { what, value: value.to_string(), why: why.into() }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<10} {}  ({})", self.what, self.value, self.why)
+    }
+}
+
+/// `value` if it was asked for, else what `choose` says with its reason.
+fn asked_or<T: ToString>(what: &'static str, asked: Option<T>, choose: impl FnOnce() -> Result<(T, String)>) -> Result<(T, Choice)> {
+    let (value, why) = match asked {
+        Some(value) => (value, "as asked".to_owned()),
+        None => choose()?,
+    };
+    let choice = Choice::new(what, value.to_string(), why);
+    Ok((value, choice))
+}
+
+/// Chooses all but the rate, and sets the learner's freeze.
+///
+/// # Errors
+/// For a stage that there is not.
+pub fn choose(recipe: &Recipe, learner: &mut Learner, data: &Data, weights: &str, pretrained: bool) -> Result<(Chosen, Vec<Choice>)> {
+    let images = data.train.len();
+    let (freeze_below, freeze) = asked_or("trains", recipe.freeze_below.clone(), || Ok(freeze_plan(learner, images, pretrained)))?;
+    learner.freeze_below(&freeze_below)?;
+    let bn = recipe.bn.unwrap_or(if pretrained { Bn::Running } else { Bn::Batch });
+    learner.batch_norm(bn.into());
+    let (augment, augment_choice) = asked_or("augment", recipe.augment, || Ok(augmentation(learner)))?;
+    let mut chosen = Chosen { batch: 1, epochs: 1, freeze_below, bn, augment, lr: 1.0, weights: weights.to_owned() };
+    let asked = recipe.batch.map(|batch| batch as usize);
+    let (batch, batch_choice) = asked_or("batch", asked, || batch(recipe, learner, data, &chosen))?;
+    chosen.batch = batch;
+    // What fits into a step fits into an evaluation.
+    learner.evaluation_batch(batch);
+    let per_epoch = (images / batch).max(1);
+    let (epochs, epochs_choice) = asked_or("epochs", recipe.epochs, || {
+        let epochs = (STEPS / per_epoch).clamp(3, 30) as u64;
+        Ok((epochs, format!("{per_epoch} steps each: about {STEPS} steps, 3 to 30 epochs")))
+    })?;
+    chosen.epochs = epochs;
+    let mut choices = vec![freeze, augment_choice, batch_choice, epochs_choice];
+    choices[0].value += " on";
+    let size = learner.size();
+    let size_why = if recipe.size.is_some() { "as asked" } else { "what the weights were made for" };
+    choices.insert(0, Choice::new("size", format!("{size}×{size}"), size_why));
+    let bn_why = match (recipe.bn, pretrained) {
+        (Some(_), _) => "as asked",
+        (None, true) => "they came with the weights, and small batches would spoil them",
+        (None, false) => "there are no others yet",
+    };
+    let bn_value = if bn == Bn::Running { "running statistics" } else { "statistics of the batch" };
+    choices.push(Choice::new("batch norm", bn_value, bn_why));
+    Ok((chosen, choices))
+}
+
+/// The grid of chapter 4: few images train the last stages, many train all. Its other side, how like the
+/// images are to what the weights know, cannot be told from the images.
+fn freeze_plan(learner: &Learner, images: usize, pretrained: bool) -> (String, String) {
+    let stages = learner.model().stages();
+    if !pretrained {
+        return (stages[0].clone(), "random weights: there is nothing to keep".to_owned());
+    }
+    let body = stages.len() - 1;
+    let (open, size) = match images {
+        0..=FEW => ((body / 6).max(1), "few"),
+        ..=SOME => ((body / 2).max(1), "some"),
+        _ => (body, "many"),
+    };
+    let from = stages[body - open].clone();
+    let why = format!(
+        "{images} training images are {size}, so {open} of {body} stages below the head train; likeness to the pretraining images is unknown"
+    );
+    (from, why)
+}
+
+/// Changed images must pass the frozen stages anew in every epoch: a processor takes minutes for what a
+/// graphics card does in seconds.
+fn augmentation(learner: &Learner) -> (Augmentation, String) {
+    if learner.gpu().is_software() {
+        let why = "the processor is the adapter: this way the frozen stages run once per image";
+        (Augmentation::None, why.to_owned())
+    } else {
+        (Augmentation::Light, "crops, mirror images and colours a little off are more to learn from".to_owned())
+    }
+}
+
+/// As many images as make at least four steps an epoch, 32 at most, and fit.
+fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Result<(usize, String)> {
+    let images = data.train.len();
+    let wanted = [32, 16, 8, 4, 2].into_iter().find(|batch| images >= 4 * batch).unwrap_or(1);
+    let mut batch = wanted;
+    loop {
+        let plan = learner.training_plan(&options(recipe, &Chosen { batch, ..chosen.clone() }, learner, &data.train)?)?;
+        let ledger = plan.ledger();
+        let bytes = ledger.pool_bytes + ledger.parameter_bytes + ledger.gradient_bytes + ledger.optimizer_bytes;
+        let fits = bytes <= MEMORY && plan.largest_buffer() <= learner.gpu().largest_binding();
+        let mib = bytes as f64 / f64::from(1 << 20);
+        if fits || batch == 1 {
+            let why = if batch == wanted {
+                format!("{images} images; a step takes {mib:.0} MiB")
+            } else {
+                format!("a step takes {mib:.0} MiB; more would not fit into {} MiB or into what the adapter binds", MEMORY >> 20)
+            };
+            return Ok((batch, why));
+        }
+        batch /= 2;
+    }
+}
+
+/// The range test: the curve, and the rate that it suggests. What a probe has fitted already has little
+/// left to fall, so that "valley" is noise there; the tenth of the rate at the lowest loss bounds it.
+///
+/// # Errors
+/// As [`Learner::find_lr`].
+pub fn find_lr(recipe: &Recipe, learner: &mut Learner, data: &Data, chosen: &Chosen, range: LrRange) -> Result<(LrCurve, Option<f32>)> {
+    // As they are, photos need to pass the frozen stages only once.
+    let plain = FitOptions { augment: None, mixup: None, ..options(recipe, chosen, learner, &data.train)? };
+    let curve = learner.find_lr(&data.train, &cached(plain, &data.train), range)?;
+    let lr = curve.suggestions().map(|found| found.valley.min(found.minimum));
+    Ok((curve, lr))
+}

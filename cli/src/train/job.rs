@@ -1,0 +1,285 @@
+//! A run: begun or resumed, then trained. LP-FT by default: a linear probe on the features of the frozen
+//! network first, then fine-tuning from there (Kumar et al. 2022).
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use frostline_engine::{Gpu, Optim};
+use frostline_lesson::bar;
+use frostline_loader::ImageStream;
+use frostline_models::POOLED;
+use frostline_trainer::{
+    Best, Evaluation, FitOptions, Learner, LrRange, Phase, ProbeOptions, Progress, Schedule, balanced_class_weights, linear_probe,
+};
+use indicatif::ProgressBar;
+
+use crate::Output;
+use crate::error::{Error, Result};
+use crate::train::choices::{CACHED, Choice, Chosen, choose, find_lr};
+use crate::train::data::{Data, counts};
+use crate::train::folder::RunFolder;
+use crate::train::interrupt::Interrupt;
+use crate::train::metrics::{Line, Metrics};
+use crate::train::recipe::Recipe;
+use crate::train::start::Start;
+
+/// The rate if the range test suggests none.
+const CAUTIOUS: f32 = 1e-3;
+/// Rows of a probe's step: all of them, up to here.
+const PROBE_ROWS: usize = 512;
+
+/// A learner on data, ready to train.
+pub struct Job {
+    /// What was asked for.
+    pub recipe: Recipe,
+    /// What was chosen.
+    pub chosen: Chosen,
+    /// The choices with their reasons; none for a resumed run.
+    pub choices: Vec<Choice>,
+    /// The photos.
+    pub data: Data,
+    /// The network.
+    pub learner: Learner,
+    /// How good a linear probe was, if there was one.
+    pub probe: Option<Evaluation>,
+}
+
+impl Job {
+    /// Reads photos and weights, chooses what was not asked for but the rate, and gives the network its
+    /// head.
+    ///
+    /// # Errors
+    /// What reading, choosing and probing give.
+    pub fn begin(gpu: &Arc<Gpu>, recipe: Recipe, output: &Output) -> Result<Self> {
+        let start = Start::find(&recipe)?;
+        let data = Data::open(&recipe, &start.input)?;
+        output.say(tell_data(&data))?;
+        data.warnings().for_each(|warning| eprintln!("warning: {warning}"));
+        let mut learner = start.learner(gpu, data.train.classes(), recipe.seed)?;
+        output.say(format_args!("model      {}  ({})", learner.model(), start.name))?;
+        output.say(format_args!("adapter    {}", gpu.describe()))?;
+        let (chosen, choices) = choose(&recipe, &mut learner, &data, &start.name, start.pretrained())?;
+        choices.iter().try_for_each(|choice| output.say(choice))?;
+        let mut job = Self { recipe, chosen, choices, data, learner, probe: None };
+        if start.pretrained() && !job.recipe.no_probe {
+            let probe = job.probe()?;
+            let percent = 100.0 * probe.accuracy;
+            output.say(format_args!("head       a linear probe on frozen features: {percent:.1}% of the validation photos"))?;
+            job.probe = Some(probe);
+        }
+        Ok(job)
+    }
+
+    /// The run in `folder`, where its last checkpoint left it.
+    ///
+    /// # Errors
+    /// What reading checkpoint and photos gives.
+    pub fn resume(gpu: &Arc<Gpu>, folder: &RunFolder, recipe: Recipe, chosen: Chosen) -> Result<Self> {
+        let mut learner = Learner::resume(gpu, folder.last())?;
+        learner.evaluation_batch(chosen.batch);
+        let data = Data::open(&recipe, learner.input())?;
+        Ok(Self { recipe, chosen, choices: vec![], data, learner, probe: None })
+    }
+
+    /// Trains a linear probe on pooled features and puts it in the head's place.
+    fn probe(&mut self) -> Result<Evaluation> {
+        let train = self.learner.features(&self.data.train, POOLED, 1)?;
+        let validation = self.learner.features(&self.data.validation, POOLED, 1)?;
+        let images = self.data.train.len();
+        let options = ProbeOptions { seed: self.recipe.seed, batch: Some(images.min(PROBE_ROWS)), ..ProbeOptions::default() };
+        let probe = linear_probe(self.learner.gpu(), &train, &validation, &options)?;
+        self.learner.set_head(&probe)?;
+        Ok(probe.test)
+    }
+
+    /// Sets the rate: the one asked for, or what a range test suggests.
+    ///
+    /// # Errors
+    /// As [`Learner::find_lr`].
+    pub fn choose_rate(&mut self, output: &Output) -> Result<()> {
+        let (lr, why) = match (self.recipe.lr, self.recipe.slice) {
+            (Some(lr), _) => (lr, "as asked".to_owned()),
+            (None, Some(slice)) => {
+                let optim = self.learner.slice(Optim::sgd(1.0), slice)?;
+                (optim.lr, "the head's, as asked; lower stages have lower ones".to_owned())
+            }
+            (None, None) => match find_lr(&self.recipe, &mut self.learner, &self.data, &self.chosen, LrRange::default())?.1 {
+                Some(lr) => (lr, "the range test's suggestion".to_owned()),
+                None => (CAUTIOUS, "the range test suggests none: a cautious one".to_owned()),
+            },
+        };
+        self.chosen.lr = lr;
+        let choice = Choice { what: "rate", value: format!("{lr:.1e}"), why };
+        output.say(&choice)?;
+        self.choices.push(choice);
+        Ok(())
+    }
+
+    /// The plan of a step, with its ledger.
+    ///
+    /// # Errors
+    /// As [`Learner::training_plan`].
+    pub fn plan(&self) -> Result<String> {
+        Ok(self.learner.training_plan(&options(&self.recipe, &self.chosen, &self.learner, &self.data.train)?)?.to_string())
+    }
+
+    /// Trains to the end of the run, or until Ctrl-C. The best weights are in the folder afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] after Ctrl-C, with everything saved; otherwise as [`Learner::fit`].
+    pub fn train(&mut self, folder: &RunFolder, interrupt: &Interrupt, resumed: bool) -> Result<()> {
+        let stages = self.phases();
+        let per_epoch = (self.data.train.len() / self.chosen.batch).max(1) as u64;
+        let steps = per_epoch * self.chosen.epochs;
+        let mut options = options(&self.recipe, &self.chosen, &self.learner, &self.data.train)?
+            .validate(&self.data.validation, per_epoch)
+            .checkpoint(folder.last(), per_epoch)
+            .keep_best(folder.best());
+        options.patience = self.recipe.early_stop;
+        let mut watch = Watch::new(folder, interrupt, resumed, &stages, steps)?;
+        if let (false, Some(probe)) = (resumed, &self.probe) {
+            self.learner.save(folder.best())?;
+            options = options.better_than(Best { step: 0, accuracy: probe.accuracy, loss: probe.loss });
+            watch.metrics.extend([Line::evaluation(0, probe)])?;
+        }
+        let stages: Vec<&str> = stages.iter().map(String::as_str).collect();
+        let source = &self.data.train;
+        let on_step = |from: &str, progress: &Progress<'_>| watch.step(from, progress);
+        let trained = match resumed {
+            false => self.learner.fit_gradually(source, &options, &stages, on_step),
+            true => self.learner.continue_gradually(source, &options, &stages, on_step),
+        };
+        watch.bar.finish_and_clear();
+        watch.finish(&trained?)
+    }
+
+    /// The stages that training begins at, one after another: the lowest alone, or with gradual
+    /// unfreezing all from the head down to it.
+    fn phases(&self) -> Vec<String> {
+        let lowest = &self.chosen.freeze_below;
+        let mut stages: Vec<String> = self.learner.model().stages().into_iter().skip_while(|stage| stage != lowest).collect();
+        stages.reverse();
+        if self.recipe.gradual { stages } else { vec![lowest.clone()] }
+    }
+}
+
+/// The settings of training on `photos`, but where to validate and to save.
+///
+/// # Errors
+/// For rates that cannot be.
+pub fn options(recipe: &Recipe, chosen: &Chosen, learner: &Learner, photos: &ImageStream) -> Result<FitOptions<'static>> {
+    let mut optim = Optim::sgd(chosen.lr).momentum(0.9);
+    if let Some(slice) = recipe.slice {
+        optim = learner.slice(optim, slice)?;
+    }
+    if let Some(decay) = recipe.layer_decay {
+        optim = learner.layer_decay(optim, decay)?;
+    }
+    let mut options = FitOptions::epochs(chosen.epochs)
+        .batch(chosen.batch)
+        .optim(optim)
+        .schedule(Schedule::from(recipe.schedule).warm_up(recipe.warm_up))
+        .seed(recipe.seed)
+        .label_smoothing(recipe.label_smoothing)
+        .storage(recipe.storage.into());
+    if recipe.class_weights {
+        options = options.class_weights(balanced_class_weights(photos.labels(), photos.classes().len())?);
+    }
+    options.augment = chosen.augment.of(learner.model().input_channels());
+    options.mixup = recipe.mixup;
+    Ok(cached(options, photos))
+}
+
+/// Where nothing is random, what the frozen stages give is kept.
+pub fn cached<'a>(options: FitOptions<'a>, photos: &ImageStream) -> FitOptions<'a> {
+    let random = options.augment.is_some() || options.mixup.is_some();
+    options.cache_frozen(!random && photos.len() <= CACHED)
+}
+
+/// What looks at a run while it trains: metrics, the best weights, the bar, Ctrl-C.
+struct Watch<'a> {
+    folder: &'a RunFolder,
+    interrupt: &'a Interrupt,
+    metrics: Metrics,
+    bar: ProgressBar,
+    stages: &'a [String],
+    steps: u64,
+    /// The first thing that went wrong: the run ends at the next step.
+    failed: Option<Error>,
+    /// The step after which Ctrl-C ended the run.
+    interrupted: Option<u64>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(folder: &'a RunFolder, interrupt: &'a Interrupt, resumed: bool, stages: &'a [String], steps: u64) -> Result<Self> {
+        let known = if resumed { u64::MAX } else { 0 };
+        let metrics = Metrics::open(folder.file("metrics.jsonl"), known)?;
+        Ok(Self { folder, interrupt, metrics, bar: bar("training", steps), stages, steps, failed: None, interrupted: None })
+    }
+
+    fn step(&mut self, from: &str, progress: &Progress<'_>) -> ControlFlow<()> {
+        let step = self.before(from) + progress.step;
+        self.bar.set_position(step);
+        if let Err(error) = self.note(from, progress, step) {
+            self.failed = Some(error);
+            return ControlFlow::Break(());
+        }
+        if self.interrupt.asked() {
+            self.interrupted = Some(step);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn note(&mut self, from: &str, progress: &Progress<'_>, step: u64) -> Result<()> {
+        // A run that was killed goes on from its last checkpoint: what it noted after that is noted again.
+        if self.metrics.lines().last().is_some_and(|line| line.step >= step) {
+            self.metrics = Metrics::open(self.folder.file("metrics.jsonl"), step - 1)?;
+        }
+        let (before, phase) = (self.before(from), self.phase(from));
+        self.metrics.extend(progress.read.iter().map(|record| Line::step(before + record.step, phase, record)))?;
+        let Some(evaluation) = progress.evaluation else { return Ok(()) };
+        self.bar.set_message(format!("{:.1}%", 100.0 * evaluation.accuracy));
+        self.metrics.extend([Line::evaluation(step, evaluation)])
+    }
+
+    /// How metrics name the phase: not at all where there is one.
+    fn phase<'f>(&self, from: &'f str) -> Option<&'f str> {
+        (self.stages.len() > 1).then_some(from)
+    }
+
+    /// Steps of the phases before the one that trains from `from`; as the learner divides them.
+    fn before(&self, from: &str) -> u64 {
+        let place = self.stages.iter().position(|stage| stage == from).unwrap_or(0);
+        self.steps * place as u64 / self.stages.len() as u64
+    }
+
+    fn finish(mut self, phases: &[Phase]) -> Result<()> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        // A run that was stopped between two readings has steps that it was not told of.
+        let noted = self.metrics.lines().iter().filter(|line| line.loss.is_some()).map(|line| line.step).max();
+        if let Some(Phase { from, history }) = phases.last() {
+            let (before, phase) = (self.before(from), self.phase(from));
+            let rest = history.records.iter().filter(|record| Some(before + record.step) > noted);
+            self.metrics.extend(rest.map(|record| Line::step(before + record.step, phase, record)))?;
+        }
+        match self.interrupted {
+            Some(step) if step < self.steps => Err(Error::Interrupted { run: self.folder.path().to_owned(), step, steps: self.steps }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn tell_data(data: &Data) -> String {
+    let (train, validation) = (counts(&data.train), counts(&data.validation));
+    let (least, most) = (train.iter().min().unwrap_or(&0), train.iter().max().unwrap_or(&0));
+    format!(
+        "data       {} photos of {} classes to train on ({least} to {most} a class), {} to validate with  ({})",
+        data.train.len(),
+        train.len(),
+        validation.iter().sum::<usize>(),
+        data.split
+    )
+}

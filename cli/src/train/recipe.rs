@@ -1,0 +1,224 @@
+//! What is asked for: the flags that `train` and `find-lr` share. A run's folder keeps them.
+
+use std::fmt::{self, Display};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use frostline_engine::BatchNormMode;
+use frostline_trainer::{Augment, Schedule, Slice};
+use serde::{Deserialize, Serialize};
+
+/// How to train. What is left out is chosen from the data, and printed with the reason.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The photos.
+    #[arg(skip)]
+    pub dir: PathBuf,
+    /// Network, such as efficientnet_lite0, resnet18 or resnet50; read off the weights by default
+    #[arg(long, help_heading = "Model")]
+    pub model: Option<String>,
+    /// Weights to start from: a safetensors file, hf:owner/name, `embedded` (EfficientNet-Lite0, ImageNet), or `none`
+    #[arg(long, value_name = "WEIGHTS", help_heading = "Model")]
+    pub weights: Option<String>,
+    /// Side of the square images in pixels; by default what the weights were made for
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(8..=4096), help_heading = "Model")]
+    pub size: Option<u32>,
+    /// Freeze all stages before this one; `fc` trains the head alone, `stem` everything
+    #[arg(long, value_name = "STAGE", help_heading = "Freezing")]
+    pub freeze_below: Option<String>,
+    /// Thaw one stage more at a time, from the head down, in equal parts of the epochs
+    #[arg(long, help_heading = "Freezing")]
+    pub gradual: bool,
+    /// Statistics of batch norms that train: their running ones, or the batch's
+    #[arg(long, value_enum, value_name = "STATISTICS", help_heading = "Freezing")]
+    pub bn: Option<Bn>,
+    /// Begin with a random head in place of a linear probe (without it: LP-FT, Kumar et al. 2022)
+    #[arg(long, help_heading = "Freezing")]
+    pub no_probe: bool,
+    /// Highest learning rate; found by a range test by default
+    #[arg(long, value_parser = positive, help_heading = "Rates")]
+    pub lr: Option<f32>,
+    /// Rates from the first stage to the head, such as 1e-5..1e-3; one number is the head's, and a tenth below
+    #[arg(long, value_name = "LO..HI", conflicts_with_all = ["lr", "layer_decay"], help_heading = "Rates")]
+    pub slice: Option<Rates>,
+    /// Each stage's rate as a part of that of the stage above it, such as 0.7
+    #[arg(long, value_name = "FACTOR", value_parser = positive, help_heading = "Rates")]
+    pub layer_decay: Option<f32>,
+    /// How the rate moves over the run
+    #[arg(long, value_enum, default_value_t = Curve::OneCycle, help_heading = "Rates")]
+    pub schedule: Curve,
+    /// Steps of a linear rise before the schedule
+    #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Rates")]
+    pub warm_up: u64,
+    /// Times all images are seen; by default as many as make about 200 steps, 3 to 30
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000), help_heading = "Training")]
+    pub epochs: Option<u64>,
+    /// Images in a step; by default 16 or 32, fewer where memory is short
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Training")]
+    pub batch: Option<u32>,
+    /// Random changes of the training images; light by default, none where the processor is the adapter
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Training")]
+    pub augment: Option<Augmentation>,
+    /// Share of every target that is spread over all classes, 0 to below 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Training")]
+    pub label_smoothing: f32,
+    /// Mix training images and their labels in pairs (mixup, Zhang et al. 2018): shares from Beta(ALPHA, ALPHA), such as 0.2
+    #[arg(long, value_name = "ALPHA", value_parser = positive, help_heading = "Training")]
+    pub mixup: Option<f32>,
+    /// Weigh classes in the loss, so that those of few photos count as much as the others
+    #[arg(long, help_heading = "Training")]
+    pub class_weights: bool,
+    /// End after so many epochs that were not the best so far
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Training")]
+    pub early_stop: Option<u64>,
+    /// Activations in memory: f16 takes half of it, on adapters that can
+    #[arg(long, value_enum, default_value_t = Storage::F32, help_heading = "Training")]
+    pub storage: Storage,
+    /// Part of every class that is kept for validation, where there is no folder `val`
+    #[arg(long, value_name = "PART", default_value_t = 0.2, help_heading = "Data")]
+    pub val_fraction: f64,
+    /// Seed of the split, the head and the order of the images
+    #[arg(long, default_value_t = 0, help_heading = "Data")]
+    pub seed: u64,
+}
+
+/// Statistics of batch norms that train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bn {
+    /// The running ones that came with the weights: small batches cannot spoil them.
+    Running,
+    /// The batch's, except where weights and biases are frozen.
+    Batch,
+}
+
+impl From<Bn> for BatchNormMode {
+    fn from(bn: Bn) -> Self {
+        match bn {
+            Bn::Running => Self::Running,
+            Bn::Batch => Self::FollowFreeze,
+        }
+    }
+}
+
+/// How the rate moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Curve {
+    /// Up for 30% of the steps, then down.
+    OneCycle,
+    /// Half a cosine, down to 0.
+    Cosine,
+    /// The same at every step.
+    Constant,
+}
+
+impl From<Curve> for Schedule {
+    fn from(curve: Curve) -> Self {
+        match curve {
+            Curve::OneCycle => Self::one_cycle(),
+            Curve::Cosine => Self::cosine(),
+            Curve::Constant => Self::constant(),
+        }
+    }
+}
+
+/// Random changes of the training images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Augmentation {
+    /// None: frozen stages then run once per image.
+    None,
+    /// Crops of 70% of the area or more, mirrored or not, colours by a tenth.
+    Light,
+    /// Crops of 25% or more, turned by up to 15 degrees, colours by three tenths.
+    Strong,
+}
+
+impl Display for Augmentation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Light => "light",
+            Self::Strong => "strong",
+        })
+    }
+}
+
+impl Augmentation {
+    /// The changes; colours of grey images change in brightness and contrast alone.
+    pub fn of(self, channels: usize) -> Option<Augment> {
+        let colours = |augment: Augment, by: f64| augment.color_jitter(by, by, if channels == 3 { by } else { 0.0 }, 0.0);
+        let mirrored = Augment::none().horizontal_flip(0.5).bilinear();
+        match self {
+            Self::None => None,
+            Self::Light => Some(colours(mirrored.resized_crop([0.7, 1.0]), 0.1)),
+            Self::Strong => Some(colours(mirrored.resized_crop([0.25, 1.0]).rotation(15.0), 0.3)),
+        }
+    }
+}
+
+/// Bytes of an activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// 32 bits.
+    F32,
+    /// 16 bits.
+    F16,
+}
+
+impl From<Storage> for frostline_engine::Storage {
+    fn from(storage: Storage) -> Self {
+        match storage {
+            Storage::F32 => Self::F32,
+            Storage::F16 => Self::f16(),
+        }
+    }
+}
+
+/// Discriminative rates: `1e-5..1e-3`, or the head's alone.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    lo: Option<f32>,
+    hi: f32,
+}
+
+impl FromStr for Rates {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once("..") {
+            Some((lo, hi)) => Ok(Self { lo: Some(positive(lo)?), hi: positive(hi)? }),
+            None => Ok(Self { lo: None, hi: positive(text)? }),
+        }
+    }
+}
+
+impl From<Rates> for Slice {
+    fn from(rates: Rates) -> Self {
+        rates.lo.map_or(Self::Head(rates.hi), |lo| Self::Geometric(lo, rates.hi))
+    }
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    match text.trim().parse::<f32>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err(format!("{text:?} is no number above 0, such as 0.003 or 3e-3")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_a_range_or_the_heads() {
+        assert_eq!(Slice::from("1e-5..1e-3".parse::<Rates>().unwrap()), Slice::Geometric(1e-5, 1e-3));
+        assert_eq!(Slice::from("0.01".parse::<Rates>().unwrap()), Slice::Head(0.01));
+        for wrong in ["", "..", "1e-3..", "0..1", "-1", "nan", "1e99"] {
+            assert!(wrong.parse::<Rates>().is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What a finished run leaves behind: numbers, pictures and the model card.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use frostline_engine::Gpu;
+use frostline_lesson::confusion_matrix;
+use frostline_lesson::figure::{self, Curve, Panel};
+use frostline_lesson::grid::{self, Grid, Row, Tile};
+use frostline_loader::image::decode;
+use frostline_trainer::{Evaluation, Learner, Prediction, wilson};
+use image::RgbImage;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::train::card::card;
+use crate::train::data::{Data, counts};
+use crate::train::folder::{Run, RunFolder};
+use crate::train::job::Job;
+use crate::train::metrics::{Line, Metrics};
+
+/// Photos in a row of `mistakes.png`, and at most in all of it.
+const COLUMNS: usize = 5;
+const MISTAKES: usize = 20;
+/// Longest name of a class below a photo, in characters.
+const NAME: usize = 10;
+
+/// How good the best weights are.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The run's folder.
+    pub run: String,
+    /// The best weights.
+    pub model: String,
+    /// The step that they are of.
+    pub step: u64,
+    /// Validation photos.
+    pub images: usize,
+    /// How many of them were recognised.
+    pub right: u64,
+    /// Their share.
+    pub accuracy: f64,
+    /// Mean cross entropy on them, nats.
+    pub loss: f64,
+    /// Class by class.
+    pub classes: Vec<ClassReport>,
+}
+
+/// How good they are at a class.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassReport {
+    /// Its name.
+    pub name: String,
+    /// Photos trained on.
+    pub train: usize,
+    /// Photos to validate with.
+    pub validation: usize,
+    /// How many of these were recognised.
+    pub right: u64,
+    /// Their share; none without photos.
+    pub accuracy: Option<f64>,
+    /// Its 95 % interval, Wilson's.
+    pub interval: Option<[f64; 2]>,
+}
+
+/// Evaluates the best weights of the run, draws its figures and writes its model card.
+///
+/// # Errors
+/// What evaluating and writing give.
+pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Result<Report> {
+    let metrics = Metrics::open(folder.file("metrics.jsonl"), u64::MAX)?;
+    let mut learner = Learner::resume(gpu, folder.best())?;
+    learner.evaluation_batch(job.chosen.batch);
+    let photos = &job.data.validation;
+    let evaluation = learner.evaluate(photos)?;
+    let predictions = learner.predict(photos)?;
+    let names = photos.classes();
+    let report = Report {
+        run: folder.path().display().to_string(),
+        model: folder.best().display().to_string(),
+        step: metrics.best().map_or(0, |(step, ..)| step),
+        images: photos.len(),
+        right: (0..names.len()).map(|class| evaluation.confusion.count(class, class)).sum(),
+        accuracy: evaluation.accuracy,
+        loss: evaluation.loss,
+        classes: by_class(names, &job.data, &evaluation),
+    };
+    figure::draw(&folder.file("curves.png"), 2, &curves(metrics.lines(), &report))?;
+    let title = format!("Validation photos: {:.1}% of {} recognised", 100.0 * report.accuracy, report.images);
+    confusion_matrix(&folder.file("confusion.png"), &title, names, &evaluation.confusion)?;
+    grid::draw(&folder.file("mistakes.png"), &mistakes(&job.data, &learner, &predictions)?)?;
+    folder.write("README.md", card(run, job, &report).as_bytes())?;
+    Ok(report)
+}
+
+fn by_class(names: &[String], data: &Data, evaluation: &Evaluation) -> Vec<ClassReport> {
+    let (train, validation, accuracies) = (counts(&data.train), counts(&data.validation), evaluation.per_class());
+    let class = |(i, name): (usize, &String)| ClassReport {
+        name: name.clone(),
+        train: train[i],
+        validation: validation[i],
+        right: evaluation.confusion.count(i, i),
+        accuracy: accuracies[i],
+        interval: wilson(evaluation.confusion.count(i, i), validation[i] as u64),
+    };
+    names.iter().enumerate().map(class).collect()
+}
+
+/// Loss and accuracy by step.
+fn curves(lines: &[Line], report: &Report) -> Vec<Panel> {
+    let evaluated =
+        |value: &dyn Fn(&Line) -> Option<f64>| lines.iter().filter_map(|line| Some((line.step as f64, value(line)?, 0.0))).collect();
+    let of = |name: &str, color, points: Vec<(f64, f64, f64)>| Curve { name: name.to_owned(), color, points };
+    let losses = [
+        of("training batches, smoothed", 1, smoothed(lines, |line| line.loss.map(f64::from))),
+        of("validation", 0, evaluated(&|line| line.val_loss)),
+    ];
+    let percent = |share: f64| 100.0 * share;
+    let accuracies = [
+        of("training batches, smoothed", 1, smoothed(lines, |line| line.accuracy.map(|share| percent(f64::from(share))))),
+        of("validation", 0, evaluated(&|line| line.val_accuracy.map(percent))),
+    ];
+    let best = format!("best {:.1}% after step {}", 100.0 * report.accuracy, report.step);
+    let highest = losses.iter().flat_map(|curve| &curve.points).map(|point| point.1).fold(0.1, f64::max);
+    let panel = |title: String, y: &str, range, curves: [Curve; 2]| Panel {
+        title,
+        x: "training step".to_owned(),
+        y: y.to_owned(),
+        log_x: false,
+        range,
+        curves: curves.into_iter().filter(|curve| !curve.points.is_empty()).collect(),
+    };
+    vec![
+        panel("Cross entropy".to_owned(), "loss, nats", (0.0, 1.05 * highest), losses),
+        panel(format!("Accuracy: {best}"), "photos recognised, %", (0.0, 102.0), accuracies),
+    ]
+}
+
+/// Each value averaged with those before it, 0.9 of the weight to them: batches are small and jump.
+fn smoothed(lines: &[Line], value: impl Fn(&Line) -> Option<f64>) -> Vec<(f64, f64, f64)> {
+    let (mut average, mut weight) = (0.0, 0.0);
+    let mut point = |line: &Line| {
+        average = 0.9 * average + 0.1 * value(line)?;
+        weight = 0.9 * weight + 0.1;
+        Some((line.step as f64, average / weight, 0.0))
+    };
+    lines.iter().filter_map(&mut point).collect()
+}
+
+/// The photos with the highest losses, wrong or not: fastai's `plot_top_losses`.
+fn mistakes(data: &Data, learner: &Learner, predictions: &[Prediction]) -> Result<Grid> {
+    let (labels, names) = (data.validation.labels(), data.validation.classes());
+    let of_label = |i: usize| predictions[i].probabilities[labels[i] as usize];
+    let wrong = predictions.iter().zip(labels).filter(|(prediction, label)| prediction.class != **label).count();
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    order.sort_by(|&a, &b| of_label(a).total_cmp(&of_label(b)));
+    order.truncate(MISTAKES.min(wrong.max(COLUMNS)));
+    let mut tiles = vec![];
+    for i in order {
+        let (truth, predicted) = (labels[i] as usize, predictions[i].class as usize);
+        let label = match truth == predicted {
+            true => format!("{}, right, {:.0}%", short(&names[truth]), 100.0 * of_label(i)),
+            false => {
+                format!("{} → {} {:.0}%", short(&names[truth]), short(&names[predicted]), 100.0 * predictions[i].probabilities[predicted])
+            }
+        };
+        let pixels = learner.input().pixels(&decode(data.validation.path(i).unwrap_or(Path::new("")))?)?;
+        let (side, channels) = (learner.size(), learner.input().channels);
+        let image = RgbImage::from_fn(side as u32, side as u32, |x, y| {
+            let pixel = &pixels[(y as usize * side + x as usize) * channels..][..channels];
+            image::Rgb(std::array::from_fn(|channel| pixel[channel.min(channels - 1)]))
+        });
+        tiles.push(Tile::new(label, image));
+    }
+    Ok(Grid {
+        title: format!("Worst of the validation photos: {wrong} of {} are wrong", labels.len()),
+        note: "true class → prediction with its probability; the least probable truth first".to_owned(),
+        side: 184,
+        rows: tiles.chunks(COLUMNS).map(|tiles| Row { label: String::new(), tiles: tiles.to_vec() }).collect(),
+        scale: None,
+    })
+}
+
+fn short(name: &str) -> String {
+    match name.char_indices().nth(NAME - 1) {
+        Some((at, _)) if name.chars().count() > NAME => format!("{}…", &name[..at]),
+        _ => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smoothing_keeps_a_constant_and_leaves_out_what_is_none() {
+        let line = |step, loss| Line { step, loss, ..Line::default() };
+        let lines = [line(1, Some(2.0)), line(1, None), line(2, Some(2.0)), line(3, Some(2.0))];
+        let points = smoothed(&lines, |line| line.loss.map(f64::from));
+        assert_eq!(points.len(), 3);
+        assert!(points.iter().all(|point| (point.1 - 2.0).abs() < 1e-12), "{points:?}");
+    }
+}

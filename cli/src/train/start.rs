@@ -1,0 +1,118 @@
+//! Where training starts: a network with weights, or without, and the preprocessing that goes with them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use frostline_engine::Gpu;
+use frostline_loader::{Preprocessing, Preset, StateDict, safetensors};
+use frostline_models::{LoadOptions, Model};
+use frostline_trainer::Learner;
+
+use crate::error::{Error, Result};
+use crate::train::recipe::Recipe;
+use crate::weights::Weights;
+
+/// EfficientNet-Lite0 without its head, ImageNet weights, F16 (see `assets/README.md`): a command that
+/// works without a network must bring weights along.
+static EMBEDDED: &[u8] = include_bytes!("../../../assets/efficientnet_lite0.safetensors");
+const EMBEDDED_MODEL: &str = "efficientnet_lite0";
+
+/// Where training starts.
+pub struct Start {
+    /// The network, with any head.
+    pub model: Model,
+    /// How images become its inputs.
+    pub input: Preprocessing,
+    /// What the weights are, for people.
+    pub name: String,
+    /// None to start from random weights.
+    tensors: Option<StateDict>,
+}
+
+impl Start {
+    /// The weights that the recipe asks for; the embedded ones by default.
+    ///
+    /// # Errors
+    /// [`Error::Flags`] where model and weights do not go together; what opening the weights gives.
+    pub fn find(recipe: &Recipe) -> Result<Self> {
+        let model = recipe.model.as_deref();
+        match recipe.weights.as_deref() {
+            None | Some("embedded") if model.is_none_or(|model| model == EMBEDDED_MODEL) => Self::of(embedded()?, recipe),
+            Some("embedded") => Err(Error::Flags(format!("--weights embedded are those of {EMBEDDED_MODEL}: leave --model out"))),
+            None => {
+                let model = Model::new(model.unwrap_or_default())?;
+                let advice = "give a safetensors file or hf:owner/name, or `--weights none` to train from scratch";
+                Err(Error::Flags(format!("--model {} needs --weights: only {EMBEDDED_MODEL} is built in; {advice}", model.name())))
+            }
+            Some("none") => {
+                let Some(model) = model else {
+                    return Err(Error::Flags("--weights none needs --model, such as `--model resnet18`".to_owned()));
+                };
+                let model = Model::new(model)?;
+                let input = input(&model, recipe.size, None);
+                Ok(Self { model, input, name: "none: random weights".to_owned(), tensors: None })
+            }
+            Some(weights) => Self::of(Weights::open(weights)?, recipe),
+        }
+    }
+
+    fn of(weights: Weights, recipe: &Recipe) -> Result<Self> {
+        let model = weights.model()?;
+        let Weights { name, file, preset, .. } = weights;
+        if let Some(asked) = recipe.model.as_deref().filter(|asked| *asked != model.name()) {
+            return Err(Error::Flags(format!("--weights {name} are those of {}, but --model is {asked}: leave --model out", model.name())));
+        }
+        let input = input(&model, recipe.size, preset.preprocessing);
+        Ok(Self { model, input, name, tensors: Some(file.tensors) })
+    }
+
+    /// Whether there is something to transfer.
+    pub fn pretrained(&self) -> bool {
+        self.tensors.is_some()
+    }
+
+    /// A learner that starts here, with a new head for `classes`.
+    ///
+    /// # Errors
+    /// If the weights do not fit the network, or the device has no room.
+    pub fn learner(&self, gpu: &Arc<Gpu>, classes: &[String], seed: u64) -> Result<Learner> {
+        let mut learner = Learner::new(gpu, self.model.clone().classes(classes.len()), self.input.crop, seed)?;
+        learner.preprocessing(self.input.clone())?;
+        if let Some(tensors) = &self.tensors {
+            learner.load(tensors, &LoadOptions::skip_head())?;
+        }
+        learner.name_classes(classes)?;
+        Ok(learner)
+    }
+}
+
+fn embedded() -> Result<Weights> {
+    let path = PathBuf::from("embedded");
+    let file = safetensors::parse(EMBEDDED, Path::new("the embedded weights"))?;
+    Ok(Weights { name: "EfficientNet-Lite0, ImageNet, embedded".to_owned(), path, file, preset: Preset::default() })
+}
+
+/// The preset of the weights, or what the network's inventors did, at `size` if it is given.
+fn input(model: &Model, size: Option<u32>, preset: Option<Preprocessing>) -> Preprocessing {
+    let side = model.default_size();
+    let preset = preset.unwrap_or_else(|| match model.input_channels() {
+        3 if model.name().starts_with("efficientnet_lite") => Preprocessing::efficientnet_lite(side),
+        3 => Preprocessing::imagenet(side),
+        channels => Preprocessing {
+            resize: Some(side),
+            channels,
+            mean: vec![0.5; channels],
+            std: vec![0.5; channels],
+            ..Preprocessing::imagenet(side)
+        },
+    });
+    match size {
+        None => preset,
+        // The margin around the crop stays in proportion.
+        Some(size) => {
+            let size = size as usize;
+            let resize = preset.resize.map(|resize| resize * size / preset.crop.max(1));
+            Preprocessing { resize, crop: size, ..preset }
+        }
+    }
+}

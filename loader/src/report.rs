@@ -1,0 +1,222 @@
+//! What was found in a folder of photos, and what a person should know about it before training.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::folder::{ImageFolder, Skipped};
+use crate::image::MAX_FILE;
+use crate::kind::FileKind;
+
+/// How many files a list names before it says "and 5 more".
+const NAMED: usize = 3;
+
+/// The contents of a folder: prints as text for people, serialises for programs. Files are given by
+/// their paths inside the folder; bytes that are not Unicode show as `�`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct FolderReport {
+    /// The classes, in the order of their labels.
+    pub classes: Vec<ClassCount>,
+    /// Whether the folder keeps photos for validation apart.
+    pub has_validation: bool,
+    /// What was passed over, by kind.
+    pub skipped: Vec<SkippedFiles>,
+    /// Photos that are there more than once, byte for byte.
+    pub duplicates: Vec<Duplicates>,
+    /// What may spoil the training or its measure.
+    pub warnings: Vec<String>,
+}
+
+/// The photos of a class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClassCount {
+    /// The folder's name.
+    pub name: String,
+    /// Photos to train on; all there are if no folder of validation photos is given.
+    pub train: usize,
+    /// Photos in the folder for validation.
+    pub validation: usize,
+}
+
+/// Files of one kind that were passed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkippedFiles {
+    /// What they are.
+    pub kind: FileKind,
+    /// Which they are.
+    pub files: Vec<String>,
+    /// What can be done to have them used.
+    pub advice: Option<&'static str>,
+}
+
+/// One photo under several names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Duplicates {
+    /// The names, two at least.
+    pub files: Vec<String>,
+    /// Whether it is both trained on and validated with.
+    pub across_train_and_validation: bool,
+    /// Whether it is in several classes.
+    pub across_classes: bool,
+}
+
+impl FolderReport {
+    /// The report on a folder, or on two of which the second is for validation. `root` is what the
+    /// names in it leave out. Files of equal length are read to compare them.
+    pub fn new(root: &Path, train: &ImageFolder, validation: Option<&ImageFolder>) -> Self {
+        let count = |folder: &ImageFolder, class| folder.labels.iter().filter(|&&label| label == class).count();
+        let class = |(class, name): (usize, &String)| ClassCount {
+            name: name.clone(),
+            train: count(train, class),
+            validation: validation.map_or(0, |folder| count(folder, class)),
+        };
+        let skipped = train.skipped.iter().chain(validation.map_or(&[][..], |folder| &folder.skipped));
+        let mut report = Self {
+            classes: train.classes.iter().enumerate().map(class).collect(),
+            has_validation: validation.is_some(),
+            skipped: by_kind(root, skipped),
+            duplicates: duplicates(root, train, validation),
+            warnings: vec![],
+        };
+        report.warn();
+        report
+    }
+
+    fn warn(&mut self) {
+        let mut warnings = vec![];
+        for ClassCount { name, train, validation } in &self.classes {
+            let name = printable(name);
+            match (self.has_validation, train, validation) {
+                (false, 1, _) => warnings.push(format!(
+                    "class {name} has 1 photo: it is trained on, none is left to validate with, and one is too few to learn from; add more"
+                )),
+                (true, 1, _) => warnings.push(format!("class {name} has 1 photo to train on, too few to learn from; add more")),
+                _ => {}
+            }
+            if self.has_validation && *validation == 0 {
+                warnings.push(format!("class {name} has no photo to validate with, so how well it is recognised stays unknown"));
+            }
+        }
+        let mut about = |concerned: Vec<&Duplicates>, what: &str| {
+            if let Some(first) = concerned.first() {
+                warnings.push(format!("{} {what}: {}", photos(concerned.len()), list(&first.files)));
+            }
+        };
+        let (leaks, others): (Vec<&Duplicates>, Vec<&Duplicates>) =
+            self.duplicates.iter().partition(|group| group.across_train_and_validation);
+        about(leaks, "both to train on and to validate with, which makes the accuracy look better than it is");
+        let (contradictions, copies): (Vec<&Duplicates>, Vec<&Duplicates>) = others.into_iter().partition(|group| group.across_classes);
+        about(contradictions, "in more than one class");
+        if !self.has_validation {
+            about(copies, "there more than once; a split may train on one copy and validate with the other");
+        }
+        self.warnings = warnings;
+    }
+}
+
+impl fmt::Display for FolderReport {
+    /// One line a class, one a kind of what was skipped, one a warning.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = |of: fn(&ClassCount) -> usize| self.classes.iter().map(of).sum::<usize>();
+        write!(f, "{} classes, {}", self.classes.len(), photos(total(|class| class.train)))?;
+        if self.has_validation {
+            write!(f, " to train on, {} to validate with", total(|class| class.validation))?;
+        }
+        let width = self.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
+        for ClassCount { name, train, validation } in &self.classes {
+            write!(f, "\n  {:<width$}  {train:>6}", printable(name))?;
+            if self.has_validation {
+                write!(f, " + {validation}")?;
+            }
+        }
+        for skipped in &self.skipped {
+            write!(f, "\nskipped: {skipped}")?;
+        }
+        self.warnings.iter().try_for_each(|warning| write!(f, "\nwarning: {warning}"))
+    }
+}
+
+impl fmt::Display for SkippedFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.counted(self.files.len()), list(&self.files))?;
+        self.advice.map_or(Ok(()), |advice| write!(f, "; {advice}"))
+    }
+}
+
+/// What was passed over, gathered by kind.
+pub(crate) fn by_kind<'a>(root: &Path, skipped: impl Iterator<Item = &'a Skipped>) -> Vec<SkippedFiles> {
+    let mut kinds = BTreeMap::<FileKind, Vec<String>>::new();
+    for Skipped { path, kind } in skipped {
+        kinds.entry(*kind).or_default().push(inside(root, path));
+    }
+    kinds.into_iter().map(|(kind, files)| SkippedFiles { kind, files, advice: kind.advice() }).collect()
+}
+
+/// Groups of files with the same bytes. Only files of equal length are read, which in a folder of
+/// photos are few; one that cannot be read is nobody's copy.
+fn duplicates(root: &Path, train: &ImageFolder, validation: Option<&ImageFolder>) -> Vec<Duplicates> {
+    type Photo<'a> = (&'a PathBuf, usize, bool);
+    let photos = |folder: &'_ ImageFolder, validates| -> Vec<_> {
+        folder.paths.iter().cloned().zip(folder.labels.iter().copied()).map(|(path, label)| (path, label, validates)).collect()
+    };
+    let mut all = photos(train, false);
+    all.extend(validation.map_or(vec![], |folder| photos(folder, true)));
+    let mut by_length = HashMap::<u64, Vec<usize>>::new();
+    for (i, (path, ..)) in all.iter().enumerate() {
+        if let Some(length) = fs::metadata(path).ok().map(|status| status.len()).filter(|length| (1..=MAX_FILE).contains(length)) {
+            by_length.entry(length).or_default().push(i);
+        }
+    }
+    let mut by_content = HashMap::<[u8; 32], Vec<usize>>::new();
+    for i in by_length.into_values().filter(|group| group.len() > 1).flatten() {
+        if let Ok(hash) = sha256(&all[i].0) {
+            by_content.entry(hash).or_default().push(i);
+        }
+    }
+    let mut groups: Vec<Vec<usize>> = by_content.into_values().filter(|group| group.len() > 1).collect();
+    groups.iter_mut().for_each(|group| group.sort_unstable());
+    groups.sort_unstable();
+    let differ = |group: &[usize], of: fn(&Photo<'_>) -> usize| {
+        let photo = |&i: &usize| of(&(&all[i].0, all[i].1, all[i].2));
+        group.iter().any(|i| photo(i) != photo(&group[0]))
+    };
+    let describe = |group: Vec<usize>| Duplicates {
+        files: group.iter().map(|&i| inside(root, &all[i].0)).collect(),
+        across_train_and_validation: differ(&group, |(.., validates)| usize::from(*validates)),
+        across_classes: differ(&group, |(_, label, _)| *label),
+    };
+    groups.into_iter().map(describe).collect()
+}
+
+fn sha256(path: &Path) -> io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    io::copy(&mut fs::File::open(path)?, &mut hash)?;
+    Ok(hash.finalize().into())
+}
+
+fn inside(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+fn photos(count: usize) -> String {
+    FileKind::Photo.counted(count)
+}
+
+fn list(files: &[String]) -> String {
+    let mut text = files.iter().take(NAMED).map(|file| printable(file)).collect::<Vec<_>>().join(", ");
+    if files.len() > NAMED {
+        text += &format!(" and {} more", files.len() - NAMED);
+    }
+    text
+}
+
+/// A name that cannot write to a terminal but text.
+pub(crate) fn printable(name: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
+    name.chars().map(escape).collect()
+}

@@ -1,0 +1,220 @@
+//! Folders to train on, as people have them, and what they are told about them.
+
+use std::fs;
+use std::path::Path;
+
+use frostline_loader::{Error, FileKind, FolderReport, OnCorrupt, TrainingFolder};
+use image::{ExtendedColorType, save_buffer};
+
+/// A photo that no other number makes.
+fn photo(path: impl AsRef<Path>, number: u8) {
+    let path = path.as_ref();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let png = path.with_extension("png");
+    save_buffer(&png, &[number; 8 * 8 * 3], 8, 8, ExtendedColorType::Rgb8).unwrap();
+    fs::rename(png, path).unwrap();
+}
+
+fn open(root: &Path) -> Result<TrainingFolder, Error> {
+    TrainingFolder::open(root, OnCorrupt::SkipWithWarning)
+}
+
+fn skipped(report: &FolderReport, kind: FileKind) -> &[String] {
+    report.skipped.iter().find(|skipped| skipped.kind == kind).map_or(&[], |skipped| &skipped.files)
+}
+
+#[test]
+fn class_folders_are_left_to_be_split() {
+    let root = tempfile::tempdir().unwrap();
+    for (number, name) in ["cat/IMG 1.JPG", "cat/b.Png", "犬/ä.jpeg", "犬/c.WEBP"].into_iter().enumerate() {
+        photo(root.path().join(name), number as u8);
+    }
+    let folder = open(root.path()).unwrap();
+    assert!(folder.validation.is_none());
+    assert_eq!(folder.train.classes, ["cat", "犬"]);
+    assert_eq!(folder.train.len(), 4);
+    assert_eq!(folder.report.to_string(), "2 classes, 4 photos\n  cat       2\n  犬         2");
+    assert!(folder.report.skipped.is_empty() && folder.report.duplicates.is_empty());
+}
+
+#[test]
+fn train_and_val_are_found_whatever_their_case() {
+    for (train, val) in [("train", "val"), ("Train", "Valid"), ("TRAINING", "validation"), ("train", "Test")] {
+        let root = tempfile::tempdir().unwrap();
+        for (number, name) in ["cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png"].into_iter().enumerate() {
+            photo(root.path().join(train).join(name), number as u8);
+        }
+        photo(root.path().join(val).join("dog/5.png"), 5);
+        let folder = open(root.path()).unwrap();
+        let validation = folder.validation.unwrap();
+        assert_eq!((folder.train.len(), validation.len(), validation.labels.as_slice()), (4, 1, [1].as_slice()));
+        let text = folder.report.to_string();
+        assert!(text.contains("4 photos to train on, 1 to validate with") && text.contains("2 + 1"), "{text}");
+        let [warning] = folder.report.warnings.as_slice() else { panic!("{text}") };
+        assert!(warning.contains("cat") && warning.contains("stays unknown"), "{warning}");
+    }
+}
+
+#[test]
+fn val_counts_before_test_and_train_alone_is_enough() {
+    let root = tempfile::tempdir().unwrap();
+    for (number, name) in ["train/cat/1.png", "train/dog/2.png", "test/cat/3.png", "val/dog/4.png"].into_iter().enumerate() {
+        photo(root.path().join(name), number as u8);
+    }
+    assert_eq!(open(root.path()).unwrap().validation.unwrap().labels, [1]);
+    fs::remove_dir_all(root.path().join("val")).unwrap();
+    fs::remove_dir_all(root.path().join("test")).unwrap();
+    let folder = open(root.path()).unwrap();
+    assert_eq!((folder.train.len(), folder.validation.is_none()), (2, true));
+}
+
+#[test]
+fn photos_of_trains_are_a_class() {
+    let root = tempfile::tempdir().unwrap();
+    for (number, name) in ["train/1.png", "train/2.png", "plane/3.png", "test/4.png"].into_iter().enumerate() {
+        photo(root.path().join(name), number as u8);
+    }
+    assert_eq!(open(root.path()).unwrap().train.classes, ["plane", "test", "train"]);
+}
+
+#[test]
+fn a_class_to_validate_that_is_not_trained_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    for (number, name) in ["train/cat/1.png", "train/dog/2.png", "val/fox/3.png"].into_iter().enumerate() {
+        photo(root.path().join(name), number as u8);
+    }
+    let error = open(root.path()).unwrap_err();
+    assert!(matches!(&error, Error::UnknownClass { class, .. } if class == "fox"), "{error}");
+    assert!(error.to_string().contains("cat, dog"), "{error}");
+}
+
+#[test]
+fn what_is_not_used_is_told_by_kind_and_with_advice() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    for (number, name) in ["cat/1.jpg", "cat/2.jpg", "dog/3.jpg", "dog/4.jpg", ".trash/5.jpg", "cat/.6.jpg"].into_iter().enumerate() {
+        photo(root.join(name), number as u8);
+    }
+    let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
+    for name in ["cat/IMG_1.HEIC", "cat/IMG_2.heic", "dog/IMG_3.jpg", "dog/IMG_4.HEIC"] {
+        fs::write(root.join(name), heic).unwrap();
+    }
+    fs::write(root.join("dog/a.avif"), b"\0\0\0\x18ftypavif").unwrap();
+    fs::write(root.join("dog/IMG_3.MOV"), b"\0\0\0\x14ftypqt  ").unwrap();
+    fs::write(root.join("dog/notes.txt"), "which is which").unwrap();
+    fs::create_dir(root.join("dog/more")).unwrap();
+    let FolderReport { classes, .. } = &open(root).unwrap().report;
+    assert_eq!(classes.iter().map(|class| class.train).collect::<Vec<_>>(), [2, 2]);
+
+    let report = open(root).unwrap().report;
+    assert_eq!(skipped(&report, FileKind::Heic), ["cat/IMG_1.HEIC", "cat/IMG_2.heic", "dog/IMG_3.jpg", "dog/IMG_4.HEIC"]);
+    assert_eq!(skipped(&report, FileKind::Avif), ["dog/a.avif"]);
+    assert_eq!(skipped(&report, FileKind::Video), ["dog/IMG_3.MOV"]);
+    assert_eq!(skipped(&report, FileKind::Other), ["dog/notes.txt"]);
+    assert_eq!(skipped(&report, FileKind::Folder), ["dog/more"]);
+    let text = report.to_string();
+    let heic = text.lines().find(|line| line.contains("HEIC")).unwrap();
+    assert!(heic.starts_with("skipped: 4 HEIC photos: cat/IMG_1.HEIC, cat/IMG_2.heic, dog/IMG_3.jpg and 1 more; convert"), "{heic}");
+    assert!(!text.contains("trash") && !text.contains(".6.jpg"), "{text}");
+
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["skipped"][0]["kind"], "heic");
+    assert_eq!(json["skipped"][0]["files"].as_array().unwrap().len(), 4);
+    assert_eq!(json["classes"][1]["name"], "dog");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_is_passed_over_and_told() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let root = tempfile::tempdir().unwrap();
+    for (number, name) in ["cat/1.jpg", "cat/2.jpg", "dog/3.jpg", "dog/4.jpg"].into_iter().enumerate() {
+        photo(root.path().join(name), number as u8);
+    }
+    let mut unreadable = vec![];
+    // For root nothing is forbidden; but this file of the kernel's fails for everyone.
+    if cfg!(target_os = "linux") {
+        symlink("/proc/self/mem", root.path().join("cat/0.jpg")).unwrap();
+        unreadable.push("cat/0.jpg".to_owned());
+    }
+    let forbidden = root.path().join("dog/4.jpg");
+    fs::set_permissions(&forbidden, fs::Permissions::from_mode(0)).unwrap();
+    if fs::File::open(&forbidden).is_err() {
+        unreadable.push("dog/4.jpg".to_owned());
+    }
+    let report = open(root.path()).unwrap().report;
+    assert_eq!(skipped(&report, FileKind::Unreadable), unreadable);
+    assert_eq!(report.to_string().contains("permissions"), !unreadable.is_empty());
+}
+
+#[test]
+fn copies_across_train_and_val_are_warned_about() {
+    let root = tempfile::tempdir().unwrap();
+    let names = ["train/cat/1.png", "train/cat/2.png", "train/dog/3.png", "train/dog/4.png", "val/cat/5.png", "val/dog/6.png"];
+    for (number, name) in names.into_iter().enumerate() {
+        photo(root.path().join(name), number as u8);
+    }
+    assert_eq!(open(root.path()).unwrap().report.duplicates, []);
+    fs::copy(root.path().join("train/cat/2.png"), root.path().join("val/cat/same under another name.png")).unwrap();
+    fs::copy(root.path().join("train/cat/1.png"), root.path().join("train/cat/copy.png")).unwrap();
+    fs::copy(root.path().join("train/dog/3.png"), root.path().join("train/cat/cat or dog.png")).unwrap();
+    let report = open(root.path()).unwrap().report;
+    let found: Vec<_> = report
+        .duplicates
+        .iter()
+        .map(|group| (group.files.iter().map(String::as_str).collect::<Vec<_>>(), group.across_train_and_validation, group.across_classes))
+        .collect();
+    let expected = [
+        (vec!["train/cat/1.png", "train/cat/copy.png"], false, false),
+        (vec!["train/cat/2.png", "val/cat/same under another name.png"], true, false),
+        (vec!["train/cat/cat or dog.png", "train/dog/3.png"], false, true),
+    ];
+    assert_eq!(found, expected);
+    // A copy to train on twice does no harm where the split is given.
+    let [leak, contradiction] = report.warnings.as_slice() else { panic!("{report}") };
+    assert!(leak.starts_with("1 photo both to train on and to validate with") && leak.contains("train/cat/2.png"), "{leak}");
+    assert!(contradiction.contains("more than one class"), "{contradiction}");
+}
+
+#[test]
+fn copies_before_a_split_are_warned_about() {
+    let root = tempfile::tempdir().unwrap();
+    for (number, name) in ["cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png"].into_iter().enumerate() {
+        photo(root.path().join(name), number as u8);
+    }
+    fs::copy(root.path().join("cat/1.png"), root.path().join("cat/1 (1).png")).unwrap();
+    let report = open(root.path()).unwrap().report;
+    let [warning] = report.warnings.as_slice() else { panic!("{report}") };
+    assert!(warning.contains("a split may train on one copy") && warning.contains("cat/1 (1).png, cat/1.png"), "{warning}");
+}
+
+#[test]
+fn a_class_of_one_photo_is_told_what_will_happen() {
+    let root = tempfile::tempdir().unwrap();
+    for (number, name) in ["cat/1.png", "cat/2.png", "dog/3.png"].into_iter().enumerate() {
+        photo(root.path().join(name), number as u8);
+    }
+    let report = open(root.path()).unwrap().report;
+    let [warning] = report.warnings.as_slice() else { panic!("{report}") };
+    assert!(warning.contains("class dog has 1 photo") && warning.contains("none is left to validate with"), "{warning}");
+}
+
+#[test]
+fn an_empty_class_stops_with_its_name() {
+    let root = tempfile::tempdir().unwrap();
+    photo(root.path().join("train/cat/1.png"), 1);
+    fs::create_dir_all(root.path().join("train/dog")).unwrap();
+    let error = open(root.path()).unwrap_err();
+    assert!(matches!(&error, Error::EmptyClass { path } if path.ends_with("train/dog")), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_cannot_control_the_terminal() {
+    let root = tempfile::tempdir().unwrap();
+    photo(root.path().join("cat/1.png"), 1);
+    photo(root.path().join("\u{1b}[2Jdog/2.png"), 2);
+    fs::write(root.path().join("cat/\u{1b}[31m.txt"), "").unwrap();
+    let text = open(root.path()).unwrap().report.to_string();
+    assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}[2Jdog"), "{text:?}");
+}
