@@ -53,7 +53,7 @@ fn run(criterion: &mut Criterion) -> Outcome<()> {
     let mut roofline = Roofline::new(&gpu)?;
     let (mut rows, mut products) = (vec![], vec![]);
     for workload in workloads(&std::env::var("FROSTLINE_STEPS").unwrap_or_default())? {
-        for step in workload.steps() {
+        for step in Step::ALL {
             rows.extend(measure(criterion, &mut roofline, &workload, step, &mut products)?);
         }
     }
@@ -79,7 +79,7 @@ fn measure(
     group.bench_function(&name, |bencher| {
         let runner = runner.get_or_insert_with(|| {
             let gpu = Arc::new(or_exit(Gpu::new().map_err(Into::into)));
-            or_exit(Runner::new(&gpu, workload, step))
+            or_exit(Runner::new(&gpu, workload, step).map_err(Into::into))
         });
         bencher.iter_custom(|count| {
             best.push(or_exit(roofline.product()));

@@ -1,6 +1,9 @@
 //! The commands.
 
+mod bench;
+mod completions;
 mod convert;
+mod doctor;
 mod evaluate;
 mod features;
 mod find_lr;
@@ -9,7 +12,10 @@ mod plan;
 mod predict;
 mod train;
 
+pub use bench::Bench;
+pub use completions::Completions;
 pub use convert::Convert;
+pub use doctor::Doctor;
 pub use evaluate::Evaluate;
 pub(crate) use evaluate::share;
 pub use features::Features;

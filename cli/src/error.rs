@@ -81,7 +81,7 @@ pub enum Error {
     NotOnHub { url: String },
     /// The hub cannot be reached.
     #[error(
-        "hf:{name} is not in the cache, and the hub cannot be asked ({reason}). Either copy {} from a machine that has it, or save          {url}, and config.json and preprocessor_config.json from beside it, in one folder and give that folder instead of hf:{name}",
+        "hf:{name} is not in the cache, and the hub cannot be asked ({reason}). Either copy {} from a machine that has it, or save {url}, and config.json and preprocessor_config.json from beside it, in one folder and give that folder instead of hf:{name}",
         cache.display()
     )]
     NoNetwork { name: String, reason: String, url: String, cache: PathBuf },

@@ -10,6 +10,7 @@ pub mod hub;
 pub mod model;
 mod output;
 pub mod photos;
+pub mod self_test;
 mod train;
 pub mod weights;
 
@@ -17,7 +18,7 @@ pub use error::{Error, Result};
 pub use output::Output;
 
 use clap::{Parser, Subcommand};
-use commands::{Convert, Evaluate, Features, FindLr, Inspect, Plan, Predict, Train};
+use commands::{Bench, Completions, Convert, Doctor, Evaluate, Features, FindLr, Inspect, Plan, Predict, Train};
 use std::process::ExitCode;
 
 /// Transfer learning on any GPU, or none: a classifier from a folder of photos, and a look inside models
@@ -51,6 +52,12 @@ pub enum Command {
     Inspect(Inspect),
     /// The same weights under other names, or in another number format
     Convert(Convert),
+    /// The adapters of this machine, what they can do, and a test of every kernel on each
+    Doctor(Doctor),
+    /// How many images a second this machine trains and classifies
+    Bench(Bench),
+    /// A script that lets a shell complete this program's commands and flags
+    Completions(Completions),
 }
 
 impl CommandLine {
@@ -69,6 +76,9 @@ impl CommandLine {
             Command::Plan(plan) => plan.run(&output),
             Command::Inspect(inspect) => inspect.run(&output),
             Command::Convert(convert) => convert.run(&output),
+            Command::Doctor(doctor) => doctor.run(&output),
+            Command::Bench(bench) => bench.run(&output),
+            Command::Completions(completions) => completions.run(),
         }
     }
 }

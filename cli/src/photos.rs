@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use frostline_loader::{BatchState, Error as LoaderError, ImageFolder, ImageSet, OnCorrupt, Preprocessing, image};
 use frostline_trainer::Source;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -178,7 +178,7 @@ pub fn expand(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
             continue;
         }
         let before = paths.len();
-        list(path, DEPTH, &mut paths)?;
+        list(path, &mut BTreeSet::new(), &mut paths)?;
         if paths.len() == before {
             return Err(Error::NoImages { folder: path.clone() });
         }
@@ -186,18 +186,20 @@ pub fn expand(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Folders inside folders that are looked into: links in a circle end here.
-const DEPTH: usize = 8;
-
-fn list(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
+/// Adds the images in `folder` and below. `seen` holds the folders that were looked into: links in a
+/// circle end there.
+fn list(folder: &Path, seen: &mut BTreeSet<PathBuf>, paths: &mut Vec<PathBuf>) -> Result<()> {
     let read = |source| Error::Read { path: folder.to_owned(), source };
+    if !seen.insert(std::fs::canonicalize(folder).map_err(read)?) {
+        return Ok(());
+    }
     let entries = std::fs::read_dir(folder).map_err(read)?.map(|entry| entry.map(|entry| entry.path()));
     let mut entries = entries.collect::<std::io::Result<Vec<PathBuf>>>().map_err(read)?;
     entries.retain(|entry| !entry.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
     entries.sort();
     for entry in entries {
-        if entry.is_dir() && depth > 1 {
-            list(&entry, depth - 1, paths)?;
+        if entry.is_dir() {
+            list(&entry, seen, paths)?;
         } else if entry.is_file() && is_image(&entry) {
             paths.push(entry);
         }
@@ -222,4 +224,28 @@ fn bar(photos: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{pos}/{len} photos [{wide_bar}] {per_sec} ({eta})");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(photos as u64).with_style(style).with_finish(ProgressFinish::AndClear)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mixed case, spaces, hidden files, other files, folders in folders, and a link to oneself.
+    #[test]
+    fn folders_are_as_people_have_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("b/deep er")).unwrap();
+        for name in ["b/2.JPG", "b/deep er/ü 3.Png", "1.webp", ".hidden.png", "notes.txt", "b/4.heic"] {
+            std::fs::write(root.join(name), "").unwrap();
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(root, root.join("b/again")).unwrap();
+        let given = [root.to_owned(), root.join("absent.png")];
+        let expected = ["1.webp", "b/2.JPG", "b/deep er/ü 3.Png", "absent.png"].map(|name| root.join(name));
+        assert_eq!(expand(&given).unwrap(), expected);
+        std::fs::create_dir(root.join("empty")).unwrap();
+        let error = expand(&[root.join("empty")]).unwrap_err().to_string();
+        assert!(error.contains("empty") && error.contains("no photos"), "{error}");
+    }
 }

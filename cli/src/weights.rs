@@ -5,6 +5,7 @@ use crate::{Error, Result};
 use frostline_loader::safetensors::{self, SafeFile};
 use frostline_loader::{Error as LoaderError, Preset};
 use frostline_models::{Model, guess};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// What a name on the hub begins with: `hf:timm/resnet18.tv_in1k`.
@@ -12,6 +13,10 @@ pub const HUB: &str = "hf:";
 const TENSORS: &str = "model.safetensors";
 /// What a hub's repository says about preprocessing and classes.
 const CONFIGS: [&str; 2] = ["config.json", "preprocessor_config.json"];
+/// Under which `convert` keeps the stride of the first convolution.
+pub const FIRST_STRIDE: &str = "frostline.first_stride";
+/// A file that says more is not believed.
+const LARGEST_STRIDE: usize = 8;
 /// A configuration file has some kilobytes; one with 21,000 class names has less than this.
 const LARGEST_CONFIG: u64 = 16 << 20;
 
@@ -61,7 +66,11 @@ impl Weights {
     /// # Errors
     /// [`Error::UnknownNetwork`].
     pub fn model(&self) -> Result<Model> {
-        guess(&self.file.tensors).ok_or_else(|| Error::UnknownNetwork { weights: self.name.clone() })
+        let model = guess(&self.file.tensors).ok_or_else(|| Error::UnknownNetwork { weights: self.name.clone() })?;
+        Ok(match first_stride(&self.file) {
+            Some(stride) if model.first_stride().is_some_and(|usual| usual != stride) => model.stem_stride(stride),
+            _ => model,
+        })
     }
 }
 
@@ -96,6 +105,15 @@ fn read(path: &Path) -> Result<Vec<u8>> {
         return Err(LoaderError::FileTooLarge { path: path.to_owned(), bytes, limit: LARGEST_CONFIG }.into());
     }
     std::fs::read(path).map_err(wrong)
+}
+
+/// The stride of the first convolution, which no weight's shape tells: a learner's checkpoint says
+/// it, and what `convert` made of one.
+pub fn first_stride(file: &SafeFile) -> Option<usize> {
+    let kept = file.metadata.get(FIRST_STRIDE).and_then(|text| text.parse().ok());
+    let learner = || serde_json::from_str::<Value>(file.metadata.get("frostline.trainer")?).ok()?.get("first_stride")?.as_u64();
+    let stride = kept.or_else(|| learner().and_then(|stride| usize::try_from(stride).ok()));
+    stride.filter(|stride| (1..=LARGEST_STRIDE).contains(stride))
 }
 
 /// What a file of this program says about itself. A value that is broken is as good as none: the

@@ -1,5 +1,6 @@
 //! The device: how it is found, what it says when it fails, and reading back from it.
 
+use crate::adapters::Adapter;
 use crate::cache::CacheFile;
 use crate::error::{Error, Result};
 use crate::faults::{Fault, Faults, Place, Reached};
@@ -20,6 +21,7 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     machine: Machine,
     tuning: Tuning,
+    tuning_reason: String,
     lost: Arc<Mutex<Option<String>>>,
     buffers: AtomicU64,
     submits: AtomicU64,
@@ -53,14 +55,14 @@ impl Gpu {
 
     /// [`Gpu::with`] for callers that must not block, such as a browser.
     pub async fn request(options: &GpuOptions) -> Result<Self> {
-        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        // Mesa offers its software device through GL too, where it has no subgroups.
-        descriptor.backends = wgpu::Backends::PRIMARY;
-        let instance = wgpu::Instance::new(descriptor);
-        let best = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
-        let adapter = instance.request_adapter(&best).await.map_err(|error| Error::NoAdapter { reason: error.to_string() })?;
+        Self::on(&Adapter::best().await?, options).await
+    }
+
+    /// A device on `adapter`.
+    pub(crate) async fn on(adapter: &Adapter, options: &GpuOptions) -> Result<Self> {
+        let adapter = adapter.wgpu();
         let info = adapter.get_info();
-        let (required_features, experimental_features) = tuning::adapter::features(&adapter, options.kernels);
+        let (required_features, experimental_features) = tuning::adapter::features(adapter, options.kernels);
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("frostline"),
@@ -83,7 +85,8 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             reason.lock().expect("no panic while the reason is written").get_or_insert(error.to_string());
         }));
-        let mut tuning = tuning::adapter::pick(&adapter, &device, options.kernels)?;
+        let mut tuning = tuning::adapter::pick(adapter, &device, options.kernels)?;
+        let tuning_reason = tuning::adapter::reason(&info, options.kernels, tuning.class);
         let machine = Machine::new(&info, tuning.class);
         if options.measured != CacheFile::Off {
             tuning.measured = Some(Arc::new(Measured::load(&machine.file(&options.measured)?, &machine, &tuning)?));
@@ -94,6 +97,7 @@ impl Gpu {
             device,
             queue,
             tuning,
+            tuning_reason,
             machine,
             info,
             lost,
@@ -121,6 +125,11 @@ impl Gpu {
     /// The kernel shapes that fit this adapter.
     pub fn tuning(&self) -> &Tuning {
         &self.tuning
+    }
+
+    /// Why it is those.
+    pub fn tuning_reason(&self) -> &str {
+        &self.tuning_reason
     }
 
     /// The largest part of a buffer that a kernel can be given, in bytes.

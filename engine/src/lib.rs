@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+pub mod adapters;
 pub mod cache;
 pub mod error;
 #[doc(hidden)]
@@ -52,6 +53,7 @@ pub mod storage;
 mod store;
 pub mod tuning;
 
+pub use adapters::{Adapter, AdapterReport, adapters};
 pub use cache::CacheFile;
 pub use error::{Error, Result};
 pub use freeze::{BatchNormMode, Freeze};

@@ -64,6 +64,15 @@ pub fn raw(path: &str) -> Result<&'static str, Error> {
     FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text).ok_or_else(|| Error::NoFile(path.to_owned()))
 }
 
+/// Every kernel, as its file without `.wgsl` and its entry point: `("conv2d", "forward")`.
+pub fn kernels() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let entry = |line: &'static str| line.strip_prefix("fn ")?.split_once('(').map(|(name, _)| name);
+    FILES.iter().filter(|(path, _)| !path.starts_with("shared/")).flat_map(move |(path, text)| {
+        let attributes = text.lines().zip(text.lines().skip(1)).filter(|(line, _)| line.starts_with("@compute"));
+        attributes.filter_map(move |(_, next)| Some((path.strip_suffix(".wgsl")?, entry(next)?)))
+    })
+}
+
 /// `path` with `{share}` and the names of constants replaced by what they stand for.
 fn fill_in(path: &str, share: Share, constants: &std::collections::HashMap<&str, u32>) -> String {
     let path = path.replace("{share}", share.word());

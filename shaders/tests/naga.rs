@@ -1,6 +1,6 @@
 //! Every shader passes naga's validation, in every shape that the host gives it. No GPU needed.
 
-use frostline_shaders::{FILES, Format, Share, raw, source, stored_params};
+use frostline_shaders::{FILES, Format, Share, kernels, raw, source, stored_params};
 use naga::valid::{Capabilities, SubgroupOperationSet, ValidationFlags, Validator};
 
 /// Parses and validates one text; panics with naga's own message, which names line and column.
@@ -48,6 +48,17 @@ fn every_shader_is_valid_as_it_lies_on_disk() {
         let module = validate(file, &[], Share::Subgroup);
         assert!(!module.entry_points.is_empty(), "{file} has no entry point");
     }
+}
+
+/// Read off the lines of the text, and by naga: the same.
+#[test]
+fn kernels_are_the_entry_points() {
+    let parsed = kernel_files().flat_map(|file| {
+        let entries = validate(file, &[], Share::Subgroup).entry_points;
+        entries.into_iter().map(move |entry| (file, entry.name))
+    });
+    let listed: Vec<(&str, String)> = kernels().map(|(file, entry)| (file, entry.to_owned())).collect();
+    assert_eq!(listed, parsed.collect::<Vec<_>>());
 }
 
 #[test]

@@ -20,6 +20,7 @@ sys.path.insert(0, str(ASSETS / "scripts"))  # the file format and Lite0 are the
 
 import inference
 import ops
+import roundtrip
 import safetensors_file
 import training
 
@@ -37,7 +38,7 @@ def augmentation():
     return augment.golden()
 
 
-MAKERS = {"ops": ops.golden, "augment": augmentation, "lite0": lite0}
+MAKERS = {"ops": ops.golden, "augment": augmentation, "lite0": lite0, "roundtrip": roundtrip.golden}
 for stem, network in inference.NETWORKS.items():
     MAKERS[stem] = lambda network=network: inference.resnet_224(network)
 for case in training.CASES:

@@ -50,17 +50,17 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    def __init__(self, block, blocks, classes):
+    def __init__(self, block, blocks, classes, width=64):
         super().__init__()
         self.block = block
-        self.conv1, self.bn1 = convolution(3, 64, 7, 2), nn.BatchNorm2d(64)
+        self.conv1, self.bn1 = convolution(3, width, 7, 2), nn.BatchNorm2d(width)
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.c_in = 64
-        self.layer1 = self.stage(64, blocks[0], 1)
-        self.layer2 = self.stage(128, blocks[1], 2)
-        self.layer3 = self.stage(256, blocks[2], 2)
-        self.layer4 = self.stage(512, blocks[3], 2)
+        self.c_in = width
+        self.layer1 = self.stage(width, blocks[0], 1)
+        self.layer2 = self.stage(2 * width, blocks[1], 2)
+        self.layer3 = self.stage(4 * width, blocks[2], 2)
+        self.layer4 = self.stage(8 * width, blocks[3], 2)
         self.fc = nn.Linear(self.c_in, classes)
 
     def stage(self, width, blocks, stride):

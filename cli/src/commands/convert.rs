@@ -1,6 +1,6 @@
 //! `frostline convert`: the same weights under other names, or in another number format.
 
-use crate::weights::Weights;
+use crate::weights::{FIRST_STRIDE, Weights, first_stride};
 use crate::{Error, Output, Result};
 use clap::{Args, ValueEnum};
 use frostline_loader::safetensors::{self, Dtype, SafeFile};
@@ -48,7 +48,7 @@ enum Numbers {
 }
 
 /// What a checkpoint says that is worth keeping with bare weights.
-const KEPT: [&str; 3] = ["frostline.architecture", "frostline.classes", "frostline.preprocessing"];
+const KEPT: [&str; 4] = ["frostline.architecture", "frostline.classes", "frostline.preprocessing", FIRST_STRIDE];
 
 impl Convert {
     /// Converts, without a checkpoint's optimiser and place in its run.
@@ -106,5 +106,6 @@ fn metadata(file: &SafeFile) -> BTreeMap<String, String> {
     let mut metadata: BTreeMap<String, String> = file.metadata.clone();
     metadata.retain(|key, _| kept(key));
     metadata.insert("format".to_owned(), "pt".to_owned());
+    metadata.extend(first_stride(file).map(|stride| (FIRST_STRIDE.to_owned(), stride.to_string())));
     metadata
 }

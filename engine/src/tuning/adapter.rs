@@ -1,6 +1,6 @@
 //! Which tuning an adapter gets.
 
-use super::{Fragments, Tiles, Tuning};
+use super::{Class, Fragments, Tiles, Tuning};
 use crate::error::{Error, Result};
 use crate::options::Kernels;
 use wgpu::DeviceType;
@@ -27,7 +27,7 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
     let info = adapter.get_info();
     let one_size = info.subgroup_min_size == info.subgroup_max_size && (4..=32).contains(&info.subgroup_min_size);
     let subgroups = device.features().contains(wgpu::Features::SUBGROUP) && one_size;
-    let hardware = matches!(info.device_type, DeviceType::DiscreteGpu | DeviceType::IntegratedGpu | DeviceType::VirtualGpu);
+    let hardware = is_hardware(info.device_type);
     let fragments = fragments(adapter).filter(|_| device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
     let fits = |tiles| fits(tiles, &device.limits());
     let fits_all = Tiles::all().all(|tiles| fits(tiles) && fragments.is_none_or(|fragments| fits(tiles.in_fragments(fragments))));
@@ -45,6 +45,23 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
         Kernels::Fitting => Tuning::portable(),
     };
     Ok(Tuning { submit_macs: submit_macs(info.device_type), ..tuning })
+}
+
+/// Why [`pick`] gave a tuning of this class, for people.
+pub(crate) fn reason(info: &wgpu::AdapterInfo, kernels: Kernels, class: Class) -> String {
+    if kernels != Kernels::Fitting {
+        return format!("{kernels:?} kernels were asked for");
+    }
+    match class {
+        Class::Subgroup { size } => format!("a software adapter whose subgroups all have {size} lanes"),
+        Class::Gpu => "a GPU whose workgroups hold every tile".to_owned(),
+        Class::Portable if is_hardware(info.device_type) => "a GPU whose workgroups are too small for the kernels of GPUs".to_owned(),
+        Class::Portable => "a software adapter, or an unknown one, without subgroups of one size of 4 to 32".to_owned(),
+    }
+}
+
+fn is_hardware(device: DeviceType) -> bool {
+    matches!(device, DeviceType::DiscreteGpu | DeviceType::IntegratedGpu | DeviceType::VirtualGpu)
 }
 
 /// How much work one submission may hold. Drivers reset a device that is busy with one for 2 s

@@ -1,0 +1,103 @@
+//! `frostline bench`: what this machine does a second, by what trains. `make bench` is the long form.
+
+use crate::{Output, Result};
+use clap::Args;
+use frostline_engine::{Gpu, Storage};
+use frostline_models::Model;
+use frostline_trainer::{Runner, Step, Workload};
+use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The flags.
+#[derive(Args, Debug)]
+pub struct Bench {
+    /// The network, such as resnet18 or resnet50.
+    #[arg(long, default_value = "resnet18")]
+    model: String,
+    /// Side of the square images in pixels; the network's own by default.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=16384))]
+    size: Option<u16>,
+    /// Images per step.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+    /// How long to measure each kind of step; three steps at least are taken.
+    #[arg(long, default_value_t = 3.0, value_name = "S", value_parser = seconds)]
+    seconds: f64,
+    /// Store activations as 16-bit floats, where the adapter has them.
+    #[arg(long)]
+    f16: bool,
+}
+
+/// Fewer have no middle.
+const FEWEST: usize = 3;
+
+/// One kind of step.
+#[derive(Serialize)]
+struct Row {
+    /// infer, full, the last stage's name, head, or features.
+    step: String,
+    images_per_second: f64,
+    /// The median step, from handing over a batch to the end.
+    milliseconds: f64,
+    /// The first step, with buffers, pipelines and what the driver compiles.
+    first_milliseconds: f64,
+    gflops: f64,
+    /// Steps measured.
+    samples: usize,
+}
+
+impl Bench {
+    /// Measures, and prints a line a kind of step as it is done.
+    ///
+    /// # Errors
+    /// For a model that there is not, or a batch that does not fit.
+    pub fn run(&self, output: &Output) -> Result<()> {
+        let gpu = Arc::new(Gpu::new()?);
+        let model = Model::new(&self.model)?;
+        let size = self.size.map_or(model.default_size(), usize::from);
+        let storage = if self.f16 { Storage::f16() } else { Storage::F32 };
+        let workload = Workload { name: self.model.clone(), model, batch: usize::from(self.batch), size, storage };
+        output.say(format_args!("{}, {} × {size} × {size} on {}", workload.model, self.batch, gpu.describe()))?;
+        output.say(format_args!("{:<10} {:>9} {:>10} {:>12} {:>9} {:>6}", "step", "images/s", "ms", "first ms", "GFLOP/s", "steps"))?;
+        let mut rows = vec![];
+        for step in Step::ALL {
+            let row = self.measure(&gpu, &workload, step)?;
+            let Row { step, images_per_second, milliseconds, first_milliseconds, gflops, samples } = &row;
+            output.say(format_args!(
+                "{step:<10} {images_per_second:>9.1} {milliseconds:>10.2} {first_milliseconds:>12.0} {gflops:>9.1} {samples:>6}"
+            ))?;
+            rows.push(row);
+        }
+        output.json(
+            &json!({ "model": self.model, "batch": self.batch, "size": size, "f16": self.f16, "adapter": gpu.describe(), "steps": rows }),
+        )
+    }
+
+    fn measure(&self, gpu: &Arc<Gpu>, workload: &Workload, step: Step) -> Result<Row> {
+        let mut runner = Runner::new(gpu, workload, step)?;
+        let mut times = vec![];
+        let start = Instant::now();
+        while times.len() < FEWEST || start.elapsed() < Duration::from_secs_f64(self.seconds) {
+            let step = Instant::now();
+            runner.run()?;
+            times.push(step.elapsed().as_secs_f64());
+        }
+        times.sort_by(f64::total_cmp);
+        let time = times[times.len() / 2];
+        Ok(Row {
+            step: workload.name(step),
+            images_per_second: workload.batch as f64 / time,
+            milliseconds: 1e3 * time,
+            first_milliseconds: 1e3 * runner.first.as_secs_f64(),
+            gflops: 2.0 * runner.macs() as f64 / time / 1e9,
+            samples: times.len(),
+        })
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "a number of seconds from 0 to 3600".to_owned())
+}

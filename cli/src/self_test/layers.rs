@@ -1,0 +1,223 @@
+//! Convolutions, linear layers, activations, additions, poolings and losses.
+
+use super::bench::{depthwise, filter, matrix, vector};
+use super::{Case, Tester};
+use frostline_engine::ops::{
+    Activation, Add, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin, Op, Relu,
+};
+use frostline_engine::{Freeze, Padding, Result};
+use frostline_twin::activation::Activation as Twin;
+use frostline_twin::cases::{self, ConvCase, WindowCase};
+use frostline_twin::{
+    Array, Value, add, conv2d, depthwise_conv2d, global_avg_pool, linear, max_pool2d, multi_margin, softmax_cross_entropy,
+};
+
+/// In the order of a network.
+pub const CASES: &[Case] = &[
+    ("conv2d 7×7 stride 2", |t| convolution(t, [2, 3, 8], [13, 11], 7, 2)),
+    ("conv2d 3×3", |t| convolution(t, [2, 8, 12], [7, 9], 3, 1)),
+    ("conv2d 3×3 stride 2", |t| convolution(t, [2, 8, 12], [7, 9], 3, 2)),
+    ("conv2d 1×1", |t| convolution(t, [3, 6, 5], [5, 4], 1, 1)),
+    ("conv2d 3×3 of 32 channels", |t| convolution(t, [2, 32, 33], [8, 8], 3, 1)),
+    ("conv2d with bias", biased_convolution),
+    ("depthwise_conv2d 3×3", |t| depthwise_convolution(t, [7, 9], 3, 1)),
+    ("depthwise_conv2d 5×5 stride 2", |t| depthwise_convolution(t, [8, 7], 5, 2)),
+    ("linear", linear_layer),
+    ("relu", |t| activation(t, Activation::Relu, Twin::Relu)),
+    ("relu6", |t| activation(t, Activation::Relu6, Twin::Relu6)),
+    ("relu before a frozen convolution", masked_activation),
+    ("add", |t| addition(t, Activation::None, Twin::None)),
+    ("add and relu", |t| addition(t, Activation::Relu, Twin::Relu)),
+    ("max_pool2d 3×3 stride 2", max_pool),
+    ("global_avg_pool", average_pool),
+    ("cross_entropy", |t| {
+        let smoothing = 0.1f32;
+        let op = CrossEntropy { label_smoothing: smoothing, ..Default::default() };
+        loss(t, op, |logits, labels| {
+            let smoothing = f64::from(smoothing);
+            (softmax_cross_entropy::forward(logits, labels, smoothing), softmax_cross_entropy::backward(logits, labels, smoothing))
+        })
+    }),
+    ("multi_margin", |t| {
+        loss(t, MultiMargin { margin: 1.0 }, |logits, labels| {
+            (multi_margin::forward(logits, labels, 1.0), multi_margin::backward(logits, labels, 1.0))
+        })
+    }),
+];
+
+fn convolution(t: &mut Tester<'_>, [n, c_in, c_out]: [usize; 3], size: [usize; 2], k: usize, stride: usize) -> Result<()> {
+    let case = ConvCase { n, c_in, c_out, size, kernel: [k; 2], stride, padding: [k / 2; 4] };
+    let [x, w, dy] = [case.x_shape(), case.w_shape(), case.y_shape()].map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
+    let mut bench = t.bench();
+    let inputs = [bench.image("x", &x)?, bench.parameter("w", filter(&w), &w)?];
+    let op = Conv2d { stride, padding: Padding::all(k / 2), ..Default::default() };
+    let y = bench.graph.record(op, "conv", &inputs)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    t.ran(&ran.kernels);
+    let winograd = ran.kernels.iter().any(|kernel| kernel.starts_with("winograd."));
+    let by_tile = |value: Value, m: usize| if winograd { by_tile(value, m) } else { value };
+    t.check("output", &ran.output, &by_tile(conv2d::forward(&x, &w, stride, case.padding), 4));
+    let dx = conv2d::backward_input(&dy, &w, x.dims(), stride, case.padding);
+    t.check("gradient of x", ran.gradient("x"), &by_tile(dx, 4));
+    let dw = conv2d::backward_weight(&x, &dy, w.dims(), stride, case.padding);
+    t.check("gradient of w", ran.gradient("w"), &by_tile(dw, 3));
+    Ok(())
+}
+
+/// `value` with the terms of every element those of the largest in its tile of m × m, which is what
+/// Winograd's algorithm computes an element from.
+fn by_tile(mut value: Value, m: usize) -> Value {
+    let [_, _, h, w] = value.terms.dims();
+    let terms = value.terms.clone();
+    for (i, largest) in value.terms.data.iter_mut().enumerate() {
+        let (image, row, column) = (i / (h * w), i / w % h / m * m, i % w / m * m);
+        let tile = (row..(row + m).min(h)).flat_map(|row| (column..(column + m).min(w)).map(move |column| (row, column)));
+        *largest = tile.map(|(row, column)| terms.data[(image * h + row) * w + column]).fold(0.0, f64::max);
+    }
+    value
+}
+
+fn biased_convolution(t: &mut Tester<'_>) -> Result<()> {
+    let [x, dy] = [[2, 5, 4, 7], [2, 6, 4, 7]].map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
+    let (w, b) = (cases::uniform(&mut t.rng, &[6, 5, 1, 1], -1.0..1.0), cases::uniform(&mut t.rng, &[6], -1.0..1.0));
+    let mut bench = t.bench();
+    let inputs = [bench.image("x", &x)?, bench.parameter("w", filter(&w), &w)?, bench.parameter("b", vector(&b), &b)?];
+    let y = bench.graph.record(Conv2d { stride: 1, bias: true, ..Default::default() }, "conv", &inputs)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    t.ran(&ran.kernels);
+    let epilogue = frostline_twin::epilogue::Epilogue { shift: Some(&b), ..Default::default() };
+    t.check("output", &ran.output, &conv2d::forward_fused(&x, &w, 1, [0; 4], &epilogue));
+    t.check("gradient of b", ran.gradient("b"), &linear::backward_bias(&pixels(&dy)));
+    Ok(())
+}
+
+/// (N, C, H, W) as rows of channels.
+fn pixels(array: &Array) -> Array {
+    let [n, c, h, w] = array.dims();
+    let mut rows = Array::zeros(&[n * h * w, c]);
+    for (i, &value) in array.data.iter().enumerate() {
+        let (pixel, channel, image) = (i % (h * w), i / (h * w) % c, i / (h * w * c));
+        rows.data[(image * h * w + pixel) * c + channel] = value;
+    }
+    rows
+}
+
+fn depthwise_convolution(t: &mut Tester<'_>, size: [usize; 2], k: usize, stride: usize) -> Result<()> {
+    let case = WindowCase { n: 2, c: 6, size, kernel: [k; 2], stride, padding: [k / 2; 4] };
+    let [x, w, dy] = [case.x_shape(), case.w_shape(), case.y_shape()].map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
+    let mut bench = t.bench();
+    let inputs = [bench.image("x", &x)?, bench.parameter("w", depthwise(&w), &w)?];
+    let op = DepthwiseConv2d { stride, padding: Padding::all(k / 2), ..Default::default() };
+    let y = bench.graph.record(op, "conv", &inputs)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    t.ran(&ran.kernels);
+    t.check("output", &ran.output, &depthwise_conv2d::forward(&x, &w, stride, case.padding));
+    t.check("gradient of x", ran.gradient("x"), &depthwise_conv2d::backward_input(&dy, &w, x.dims(), stride, case.padding));
+    t.check("gradient of w", ran.gradient("w"), &depthwise_conv2d::backward_weight(&x, &dy, w.dims(), stride, case.padding));
+    Ok(())
+}
+
+fn linear_layer(t: &mut Tester<'_>) -> Result<()> {
+    let [x, w, b, dy] = [&[67, 6][..], &[3, 6], &[3], &[67, 3]].map(|shape| cases::uniform(&mut t.rng, shape, -1.0..1.0));
+    let mut bench = t.bench();
+    let inputs = [bench.image("x", &x)?, bench.parameter("w", matrix(&w), &w)?, bench.parameter("b", vector(&b), &b)?];
+    let y = bench.graph.record(Linear, "fc", &inputs)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    t.ran(&ran.kernels);
+    t.check("output", &ran.output, &linear::forward(&x, &w, Some(&b)));
+    t.check("gradient of x", ran.gradient("x"), &linear::backward_input(&dy, &w));
+    t.check("gradient of w", ran.gradient("w"), &linear::backward_weight(&x, &dy));
+    t.check("gradient of b", ran.gradient("b"), &linear::backward_bias(&dy));
+    Ok(())
+}
+
+fn activation(t: &mut Tester<'_>, activation: Activation, twin: Twin) -> Result<()> {
+    let shape = [3, 3, 5, 7];
+    let (x, dy) = (cases::uniform(&mut t.rng, &shape, -4.0..10.0), cases::uniform(&mut t.rng, &shape, -1.0..1.0));
+    let mut bench = t.bench();
+    let input = bench.image("x", &x)?;
+    let y = bench.graph.record(Relu { activation }, "act", &[input])?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    t.ran(&ran.kernels);
+    t.check("output", &ran.output, &twin.forward(&x));
+    t.check("gradient of x", ran.gradient("x"), &twin.backward(&dy, &x));
+    Ok(())
+}
+
+/// Nothing keeps the activation's output here: a mask of bits says where it was open.
+fn masked_activation(t: &mut Tester<'_>) -> Result<()> {
+    let x = cases::uniform(&mut t.rng, &[2, 5, 3, 3], -4.0..10.0);
+    let w = cases::uniform(&mut t.rng, &[3, 5, 1, 1], -1.0..1.0);
+    let dy = cases::uniform(&mut t.rng, &[2, 3, 3, 3], -1.0..1.0);
+    let mut bench = t.bench();
+    let (input, weight) = (bench.image("x", &x)?, bench.parameter("w", filter(&w), &w)?);
+    let a = bench.graph.record(Relu { activation: Activation::Relu }, "act", &[input])?;
+    let y = bench.graph.record(Conv2d { stride: 1, ..Default::default() }, "conv", &[a, weight])?;
+    let ran = bench.run(y, &dy, &Freeze::names(["w"]), t.tuning)?;
+    t.ran(&ran.kernels);
+    let mut dx = conv2d::backward_input(&dy, &w, x.dims(), 1, [0; 4]);
+    for (i, _) in x.data.iter().enumerate().filter(|(_, value)| !Twin::Relu.passes(**value)) {
+        dx.set([i], frostline_twin::Tracked::ZERO);
+    }
+    t.check("gradient of x", ran.gradient("x"), &dx);
+    Ok(())
+}
+
+fn addition(t: &mut Tester<'_>, activation: Activation, twin: Twin) -> Result<()> {
+    let shape = [3, 3, 5, 7];
+    let [a, b, dy] = [-2.0..5.0, -2.0..5.0, -1.0..1.0].map(|range| cases::uniform(&mut t.rng, &shape, range));
+    let mut bench = t.bench();
+    let inputs = [bench.image("a", &a)?, bench.image("b", &b)?];
+    let y = bench.graph.record(Add { activation }, "add", &inputs)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    t.ran(&ran.kernels);
+    t.check("output", &ran.output, &add::forward(&a, &b, twin));
+    let gradient = add::backward(&dy, &ran.output_array(&shape), twin);
+    t.check("gradient of a", ran.gradient("a"), &gradient);
+    t.check("gradient of b", ran.gradient("b"), &gradient);
+    Ok(())
+}
+
+fn max_pool(t: &mut Tester<'_>) -> Result<()> {
+    let x = cases::distinct(&mut t.rng, &[2, 5, 7, 9], 0.1);
+    let pooled = max_pool2d::forward(&x, [3; 2], 2, [1; 4]);
+    let dy = cases::uniform(&mut t.rng, &pooled.y.value.shape, -1.0..1.0);
+    let mut bench = t.bench();
+    let input = bench.image("x", &x)?;
+    let y = bench.graph.record(MaxPool2d { kernel: 3, stride: 2, padding: 1 }, "pool", &[input])?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    t.ran(&ran.kernels);
+    t.check("output", &ran.output, &pooled.y);
+    t.check("gradient of x", ran.gradient("x"), &max_pool2d::backward(&dy, &pooled.pixel, x.dims()));
+    Ok(())
+}
+
+fn average_pool(t: &mut Tester<'_>) -> Result<()> {
+    let x = cases::uniform(&mut t.rng, &[2, 5, 7, 9], -1.0..1.0);
+    let dy = cases::uniform(&mut t.rng, &[2, 5], -1.0..1.0);
+    let mut bench = t.bench();
+    let input = bench.image("x", &x)?;
+    let y = bench.graph.record(GlobalAvgPool, "pool", &[input])?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    t.ran(&ran.kernels);
+    t.check("output", &ran.output, &global_avg_pool::forward(&x));
+    t.check("gradient of x", ran.gradient("x"), &global_avg_pool::backward(&dy, x.dims()));
+    Ok(())
+}
+
+/// The loss is its own start of backward: the gradient given from outside does not count.
+fn loss(t: &mut Tester<'_>, op: impl Op, twin: impl Fn(&Array, &[u32]) -> (Value, Value)) -> Result<()> {
+    // No two logits are alike: a margin's gradient jumps where they are.
+    let (rows, classes) = (70, 10);
+    let logits = cases::distinct(&mut t.rng, &[rows, classes], 0.03);
+    let labels = cases::labels_with_ignored(&mut t.rng, rows, classes);
+    let mut bench = t.bench();
+    let inputs = [bench.image("logits", &logits)?, bench.labels(&labels)];
+    let loss = bench.graph.record(op, "loss", &inputs)?;
+    let ran = bench.run(loss, &Array::new(&[4], vec![7.0; 4]), &Freeze::none(), t.tuning)?;
+    t.ran(&ran.kernels);
+    let (mean, gradient) = twin(&logits, &labels);
+    t.check("output", &ran.output[..ran.output.len().min(1)], &mean);
+    t.check("gradient of logits", ran.gradient("logits"), &gradient);
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! plan, doctor and bench.
+
+use crate::support::{frostline, frostline_with};
+
+#[test]
+fn plan_tells_what_every_depth_costs() {
+    let arguments = ["plan", "--model", "resnet18", "--batch", "2", "--size", "64", "--freeze-below", "layer4"];
+    let text = frostline(arguments).text();
+    assert!(text.contains("what if frozen") && text.contains("below layer4") && text.contains("conv2d"), "{text}");
+    let value = frostline(arguments.into_iter().chain(["--json"])).json();
+    let rows = value["what_if"].as_array().unwrap();
+    let number = |row: usize, key: &str| rows[row][key].as_u64().unwrap();
+    assert_eq!(rows[0]["freeze_below"], "stem");
+    assert!((1..rows.len()).all(|row| number(row, "macs") < number(row - 1, "macs")), "{rows:?}");
+    // The row of this plan is this plan.
+    let below = rows.iter().position(|row| row["freeze_below"] == "layer4").unwrap();
+    assert_eq!(
+        (number(below, "macs"), number(below, "kept_bytes")),
+        (value["step"]["macs"].as_u64().unwrap(), value["kept_bytes"].as_u64().unwrap())
+    );
+    assert_eq!(number(0, "macs"), value["unfrozen"]["step"]["macs"].as_u64().unwrap());
+}
+
+#[test]
+fn plan_names_what_there_is_not() {
+    frostline(["plan", "--model", "resnet9"]).error(&["resnet9", "resnet18"]);
+    frostline(["plan", "--model", "resnet18", "--freeze-below", "layer9"]).error(&["layer9", "layer4"]);
+    assert_eq!(frostline(["plan", "--batch", "0"]).code, Some(2));
+}
+
+/// The self-test itself is tested beside its code.
+#[test]
+fn doctor_tells_every_adapter() {
+    let found = frostline(["doctor", "--no-self-test", "--json"]).json();
+    let adapters = found.as_array().unwrap();
+    assert!(!adapters.is_empty());
+    for adapter in adapters {
+        assert!(adapter["kernels"].is_string() && adapter["reason"].is_string() && adapter["error"].is_null(), "{adapter}");
+        assert!(adapter["binding_bytes"].as_u64().unwrap() >= 128 << 20, "WebGPU's smallest: {adapter}");
+    }
+    let text = frostline(["doctor", "--no-self-test"]).text();
+    assert!(text.contains("kernels: ") && text.contains("because"), "{text}");
+    let portable = frostline_with(["doctor", "--no-self-test", "--json"], &[("FROSTLINE_TUNING", "portable")]).json();
+    assert_eq!(
+        (portable[0]["kernels"].as_str(), portable[0]["reason"].as_str()),
+        (Some("portable"), Some("Portable kernels were asked for"))
+    );
+}
+
+/// The Vulkan loader reads its drivers from where this variable says.
+#[cfg(target_os = "linux")]
+#[test]
+fn doctor_says_how_to_get_an_adapter() {
+    let none = [("VK_DRIVER_FILES", "/nonexistent.json"), ("VK_ICD_FILENAMES", "/nonexistent.json")];
+    frostline_with(["doctor"], &none).error(&["no GPU adapter", "mesa-vulkan-drivers"]);
+}
+
+#[test]
+fn bench_measures_every_kind_of_step() {
+    let arguments = ["bench", "--model", "resnet10", "--size", "8", "--batch", "2", "--seconds", "0"];
+    let value = frostline(arguments.into_iter().chain(["--json"])).json();
+    let steps = value["steps"].as_array().unwrap();
+    let names: Vec<&str> = steps.iter().map(|row| row["step"].as_str().unwrap()).collect();
+    assert_eq!(names, ["infer", "full", "layer4", "head", "features"]);
+    for row in steps {
+        let (rate, time) = (row["images_per_second"].as_f64().unwrap(), row["milliseconds"].as_f64().unwrap());
+        assert!(time > 0.0 && (rate * time / 2000.0 - 1.0).abs() < 1e-9 && row["samples"] == 3, "{row}");
+    }
+    frostline(["bench", "--model", "vgg16"]).error(&["vgg16"]);
+    assert_eq!(frostline(["bench", "--seconds", "-1"]).code, Some(2));
+}

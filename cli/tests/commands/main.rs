@@ -1,0 +1,11 @@
+//! The command as people run it: its output, its errors and its exit codes.
+//!
+//! One binary for all tests: each links the whole engine.
+
+mod files;
+mod hub;
+mod machine;
+mod photos;
+mod roundtrip;
+mod support;
+mod words;

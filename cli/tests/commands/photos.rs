@@ -1,0 +1,149 @@
+//! predict, evaluate and features.
+
+use std::fs;
+use std::path::Path;
+
+use frostline_loader::safetensors;
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::support::{CLASSES, PHOTOS, TRAINED, frostline};
+
+fn top(row: &Value) -> (&str, f64) {
+    let best = &row["predictions"][0];
+    (best["class"].as_str().unwrap(), best["probability"].as_f64().unwrap())
+}
+
+#[test]
+fn predict_knows_every_photo_of_a_folder() {
+    let rows = frostline(["predict", &TRAINED.model(), &TRAINED.photos(), "--json"]).json();
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), CLASSES.len() * PHOTOS);
+    for row in rows {
+        let colour = Path::new(row["image"].as_str().unwrap()).parent().unwrap().file_name().unwrap().to_str().unwrap();
+        let (class, probability) = top(row);
+        assert_eq!(class, colour);
+        let all: f64 = row["predictions"].as_array().unwrap().iter().map(|one| one["probability"].as_f64().unwrap()).sum();
+        assert!(probability > 1.0 / 3.0 && (all - 1.0).abs() < 1e-6, "{row}");
+    }
+}
+
+#[test]
+fn predict_tells_people_a_line_a_photo() {
+    let photo = format!("{}/red/0.png", TRAINED.photos());
+    let text = frostline(["predict", &TRAINED.model(), &photo, "--top", "1"]).text();
+    assert!(text.starts_with(&format!("{photo}: red ")) && text.trim_end().ends_with('%'), "{text}");
+    assert_eq!(text.lines().count(), 1);
+    let three = frostline(["predict", &TRAINED.model(), &photo]).text();
+    assert!(CLASSES.iter().all(|class| three.contains(class)), "{three}");
+}
+
+/// Ten views of a photo are other images than the photo, with the same colour in the middle of them.
+#[test]
+fn test_time_augmentation_is_another_look_at_the_same_photo() {
+    let photo = format!("{}/green/1.png", TRAINED.photos());
+    let [one, ten] = [&["--json"][..], &["--json", "--tta"]].map(|flags| {
+        let arguments = ["predict", &TRAINED.model(), &photo].map(str::to_owned).into_iter();
+        frostline(arguments.chain(flags.iter().map(|flag| (*flag).to_owned()))).json()
+    });
+    assert_eq!((top(&one[0]).0, top(&ten[0]).0), ("green", "green"));
+    assert_ne!(top(&one[0]).1, top(&ten[0]).1);
+}
+
+/// What cannot be read is told, the rest is predicted, and the exit code says that not all went well.
+#[test]
+fn predict_goes_on_after_a_photo_that_cannot_be_read() {
+    let folder = tempdir().unwrap();
+    let (broken, absent) = (folder.path().join("broken.png"), folder.path().join("absent.jpg"));
+    fs::write(&broken, "no picture").unwrap();
+    let photo = format!("{}/blue/2.png", TRAINED.photos());
+    let paths = [broken.to_str().unwrap(), &photo, absent.to_str().unwrap()];
+    let ran = frostline(["predict", &TRAINED.model()].into_iter().chain(paths));
+    assert!(ran.stdout.starts_with(&photo) && ran.stdout.lines().count() == 1, "{}", ran.stdout);
+    ran.error(&["broken.png", "absent.jpg", "2 of 3 photos"]);
+    let ran = frostline(["predict", &TRAINED.model(), "--json"].into_iter().chain(paths));
+    let rows: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(rows[0]["error"].is_string() && rows[2]["error"].is_string() && top(&rows[1]).0 == "blue", "{rows}");
+    ran.error(&["broken.png"]);
+}
+
+#[test]
+fn a_run_folder_is_a_model_too() {
+    let run = tempdir().unwrap();
+    fs::copy(TRAINED.model(), run.path().join("best.safetensors")).unwrap();
+    let photo = format!("{}/red/3.png", TRAINED.photos());
+    let text = frostline(["predict", run.path().to_str().unwrap(), &photo]).text();
+    assert!(text.contains(": red "), "{text}");
+}
+
+#[test]
+fn what_is_no_model_or_no_photo_is_named() {
+    let folder = tempdir().unwrap();
+    let empty = folder.path().to_str().unwrap();
+    frostline(["predict", &TRAINED.model(), empty]).error(&[empty, "no photos"]);
+    frostline(["predict", empty, &TRAINED.photos()]).error(&[empty, "no model here"]);
+    frostline(["predict", "absent.safetensors", &TRAINED.photos()]).error(&["absent.safetensors", "no model here"]);
+    let text = folder.path().join("notes.safetensors");
+    fs::write(&text, "not weights").unwrap();
+    frostline(["predict", text.to_str().unwrap(), &TRAINED.photos()]).error(&["notes.safetensors"]);
+}
+
+#[test]
+fn evaluate_counts_by_class() {
+    let found = frostline(["evaluate", &TRAINED.model(), &TRAINED.photos(), "--json"]).json();
+    let n = (CLASSES.len() * PHOTOS) as u64;
+    assert_eq!((found["photos"].as_u64(), found["right"].as_u64(), found["accuracy"].as_f64()), (Some(n), Some(n), Some(1.0)));
+    assert_eq!(found["interval"][1], 1.0);
+    let low = found["interval"][0].as_f64().unwrap();
+    assert!((low - 0.8241).abs() < 1e-4, "Wilson's interval of 18 of 18 begins at 82.4 %: {low}");
+    for (class, name) in CLASSES.iter().enumerate() {
+        assert_eq!((found["classes"][class]["class"].as_str(), &found["confusion"][class][class]), (Some(*name), &Value::from(PHOTOS)));
+    }
+    assert!(found["loss"].as_f64().unwrap() < 1.0986, "better than chance");
+    let text = frostline(["evaluate", &TRAINED.model(), &TRAINED.photos()]).text();
+    assert!(text.starts_with("accuracy 100.0 % (82.4 to 100.0) of 18 photos; loss "), "{text}");
+}
+
+/// Folders are compared with the model's classes by name, whatever their order is.
+#[test]
+fn evaluate_asks_for_classes_that_the_model_has() {
+    let folder = tempdir().unwrap();
+    for (from, to) in [("blue", "blue"), ("red", "red")] {
+        fs::create_dir(folder.path().join(to)).unwrap();
+        fs::copy(format!("{}/{from}/0.png", TRAINED.photos()), folder.path().join(to).join("0.png")).unwrap();
+    }
+    let path = folder.path().to_str().unwrap();
+    let ran = frostline(["evaluate", &TRAINED.model(), path, "--json"]);
+    assert!(ran.stderr.contains("no photos of green"), "{}", ran.stderr);
+    let found = ran.json();
+    assert_eq!(
+        (found["right"].as_u64(), &found["classes"][1]["photos"], &found["confusion"][2][2]),
+        (Some(2), &Value::from(0), &Value::from(1))
+    );
+
+    fs::rename(folder.path().join("red"), folder.path().join("Rot")).unwrap();
+    frostline(["evaluate", &TRAINED.model(), path]).error(&["Rot", "blue, green, red"]);
+    frostline(["evaluate", &TRAINED.model(), "absent"]).error(&["absent"]);
+}
+
+#[test]
+fn features_are_a_file_that_says_what_it_holds() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("features.safetensors");
+    let arguments = ["features", &TRAINED.model(), &TRAINED.photos(), "-o", out.to_str().unwrap()];
+    let text = frostline(arguments).text();
+    assert!(text.contains("(18, 32)"), "four times eight channels: {text}");
+    let file = safetensors::read(&out).unwrap();
+    assert_eq!(file.tensors["features"].shape, [18, 32]);
+    assert_eq!(file.tensors["labels"].data, (0..18).map(|i| (i / PHOTOS) as f32).collect::<Vec<f32>>());
+    let list = |key: &str| serde_json::from_str::<Vec<String>>(&file.metadata[key]).unwrap();
+    assert_eq!(list("classes"), CLASSES);
+    assert!(list("files")[17].ends_with("red/5.png"), "{:?}", list("files"));
+
+    let before = fs::read(&out).unwrap();
+    frostline(arguments).error(&["features.safetensors", "--force"]);
+    assert_eq!(fs::read(&out).unwrap(), before);
+    let logits = frostline(arguments.into_iter().chain(["--force", "--stage", "fc", "--json"])).json();
+    assert_eq!(logits["shape"], serde_json::json!([18, 3]));
+    frostline(arguments.into_iter().chain(["--force", "--stage", "layer9"])).error(&["layer9", "layer4"]);
+}

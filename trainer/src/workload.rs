@@ -1,0 +1,160 @@
+//! Whole steps of a network to time: what a machine does a second, by what trains.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use frostline_engine::{Error as EngineError, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, Storage};
+use frostline_models::{Model, POOLED};
+
+use crate::error::Result;
+
+/// A network with a batch of images.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// First part of the rows' names.
+    pub name: String,
+    /// The network.
+    pub model: Model,
+    /// Images a step.
+    pub batch: usize,
+    /// Side of the square images, in pixels.
+    pub size: usize,
+    /// How activations are stored.
+    pub storage: Storage,
+}
+
+/// Which step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Logits alone, everything folded.
+    Infer,
+    /// Everything trains.
+    Full,
+    /// The last stage and the head train.
+    LastStage,
+    /// The head trains; the frozen body runs in every step.
+    Head,
+    /// The head trains on features that were computed before: what a frozen body should cost.
+    Features,
+}
+
+impl Step {
+    /// All of them.
+    pub const ALL: [Step; 5] = [Step::Infer, Step::Full, Step::LastStage, Step::Head, Step::Features];
+}
+
+impl Workload {
+    /// `infer`, `full`, `layer4` (the last stage's name), `head` or `features`.
+    pub fn name(&self, step: Step) -> String {
+        let groups = self.model.groups();
+        match step {
+            Step::Infer => "infer".to_owned(),
+            Step::Full => "full".to_owned(),
+            Step::LastStage => groups[groups.len().saturating_sub(2)].clone(),
+            Step::Head => "head".to_owned(),
+            Step::Features => "features".to_owned(),
+        }
+    }
+
+    /// The graph, how many values a batch has, and the plan.
+    fn plan(&self, step: Step, gpu: &Gpu) -> Result<(Graph, usize, Plan)> {
+        let (mut graph, batch, model) = (Graph::new(), self.batch, &self.model);
+        let shape = if step == Step::Features { [1, 1, model.feature_count()] } else { [self.size, self.size, model.input_channels()] };
+        let x = graph.input(batch, shape[0], shape[1], shape[2]);
+        let labels = graph.labels(batch);
+        let logits = match step {
+            Step::Features => model.record_from(&mut graph, POOLED, x)?.output(),
+            _ => model.record(&mut graph, x)?.output(),
+        };
+        let tuning = gpu.tuning().with_storage(self.storage);
+        let plan = match step {
+            Step::Infer => Plan::inference(&graph, logits, &tuning)?,
+            _ => {
+                let loss = graph.cross_entropy(logits, labels, 0.0)?;
+                Plan::training(&graph, loss, &self.freeze(step, &graph)?, &Optim::sgd(0.01).momentum(0.9), &tuning)?
+            }
+        };
+        Ok((graph, batch * shape.iter().product::<usize>(), plan))
+    }
+
+    fn freeze(&self, step: Step, graph: &Graph) -> Result<Freeze> {
+        Ok(match step {
+            Step::LastStage => Freeze::below(graph, &self.name(step))?,
+            Step::Head => Freeze::below(graph, self.model.groups().last().ok_or(EngineError::NothingToTrain)?)?,
+            _ => Freeze::none(),
+        })
+    }
+}
+
+/// A step ready to run, as a training loop would: batch in, one submit, wait. Weights and images
+/// are arbitrary.
+pub struct Runner {
+    gpu: Arc<Gpu>,
+    session: Session,
+    optimizer: Option<Optimizer>,
+    images: Vec<f32>,
+    labels: Vec<u32>,
+    /// What the first step took, with all that it had to prepare: buffers, pipelines, and what the
+    /// driver compiles when a kernel first runs.
+    pub first: Duration,
+}
+
+impl Runner {
+    /// Plans, compiles, and runs the first step.
+    ///
+    /// # Errors
+    /// If the model refuses the size, or the device anything.
+    pub fn new(gpu: &Arc<Gpu>, workload: &Workload, step: Step) -> Result<Self> {
+        let (graph, values, plan) = workload.plan(step, gpu)?;
+        let params = Params::new(gpu, &graph, 0)?;
+        let optimizer = if step == Step::Infer { None } else { Some(Optimizer::new(gpu, &plan)?) };
+        let start = Instant::now();
+        let session = Session::new(gpu, plan, &params, optimizer.as_ref())?;
+        let images = (0..values).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect();
+        let classes = workload.model.class_count().map_or(1, |classes| classes.clamp(1, 10) as u32);
+        let labels = (0..workload.batch as u32).map(|image| image % classes).collect();
+        let mut runner = Self { gpu: gpu.clone(), session, optimizer, images, labels, first: Duration::ZERO };
+        runner.run()?;
+        runner.first = start.elapsed();
+        Ok(runner)
+    }
+
+    /// From handing over the batch to the end of the step.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    pub fn run(&mut self) -> Result<()> {
+        self.session.write_input(&self.images)?;
+        if let Some(optimizer) = &mut self.optimizer {
+            self.session.write_labels(&self.labels)?;
+            self.session.begin_step(optimizer, 0.01)?;
+        }
+        self.session.run()?;
+        Ok(self.gpu.wait()?)
+    }
+
+    /// Multiply-accumulates of a step, as the plan's ledger counts them.
+    pub fn macs(&self) -> u64 {
+        self.session.plan().ledger().step.macs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What trains less multiplies less, and each of them runs.
+    #[test]
+    fn steps_are_those_of_their_names() {
+        let gpu = Arc::new(Gpu::new().unwrap());
+        let model = Model::new("resnet10").unwrap().width(4).classes(3);
+        let workload = Workload { name: "small".to_owned(), model, batch: 2, size: 28, storage: Storage::F32 };
+        let [infer, full, last, head, features] = Step::ALL.map(|step| {
+            let mut runner = Runner::new(&gpu, &workload, step).unwrap();
+            runner.run().unwrap();
+            runner.macs()
+        });
+        assert!(full > last && last > head && head > infer && infer > features, "{:?}", [infer, full, last, head, features]);
+        assert_eq!(Step::ALL.map(|step| workload.name(step)), ["infer", "full", "layer4", "head", "features"]);
+    }
+}
