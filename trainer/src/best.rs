@@ -132,7 +132,7 @@ mod tests {
     use crate::metrics::Confusion;
 
     fn seen(watch: &mut Watch, step: u64, accuracy: f64, loss: f64) -> bool {
-        let confusion = Confusion::new(2, [].into_iter());
+        let confusion = Confusion::new(2, []);
         watch.see(step, &Evaluation { loss, accuracy, confusion, predictions: vec![] })
     }
 
