@@ -24,9 +24,12 @@ pub enum Place {
     Submit,
 }
 
+/// A failure, and the visit to its place at which it happens.
+type Planned = (Fault, Place, u64);
+
 /// How often each place was reached, and the failure that is planned.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<(Reached, Option<(Fault, Place, u64)>)>);
+pub(crate) struct Faults(Mutex<(Reached, Option<Planned>)>);
 
 /// How often each place was reached so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +69,7 @@ impl Faults {
         let (reached, planned) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = reached.count(place);
         *count += 1;
-        let now = |&(_, at, nth): &(Fault, Place, u64)| at == place && nth == *count;
+        let now = |&(_, at, nth): &Planned| at == place && nth == *count;
         planned.take_if(|fault| now(fault)).map(|(fault, ..)| fault)
     }
 

@@ -175,9 +175,8 @@ fn duplicates(root: &Path, train: &ImageFolder, validation: Option<&ImageFolder>
     let all: Vec<Photo<'_>> = photos_of(train, false).chain(validation).collect();
     let mut by_length = HashMap::<u64, Vec<usize>>::new();
     for (i, photo) in all.iter().enumerate() {
-        match fs::metadata(photo.path).map(|status| status.len()) {
-            Ok(length @ 1..=MAX_FILE) => by_length.entry(length).or_default().push(i),
-            _ => {}
+        if let Ok(length @ 1..=MAX_FILE) = fs::metadata(photo.path).map(|status| status.len()) {
+            by_length.entry(length).or_default().push(i);
         }
     }
     let mut by_content = HashMap::<[u8; 32], Vec<usize>>::new();

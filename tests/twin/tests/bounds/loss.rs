@@ -74,7 +74,8 @@ fn f32_mixed(logits: &Array, labels: &[u32], weights: &[f32], share: f32, by_wei
     let (mut loss, mut sum) = (0f32, 0f32);
     for row in 0..rows {
         let z = &x[row * classes..(row + 1) * classes];
-        let log_sum = max(z) + z.iter().map(|value| (value - max(z)).exp()).sum::<f32>().ln();
+        let top = max(z);
+        let log_sum = top + z.iter().map(|z| (z - top).exp()).sum::<f32>().ln();
         for (label, share) in [(labels[row], share), (labels[(row + 1) % rows], 1.0 - share)] {
             let u = share * weights[label as usize];
             loss += u * (log_sum - z[label as usize]);
