@@ -13,10 +13,11 @@ mod common;
 
 use common::report::{FOLDER, significant};
 use common::roofline::Roofline;
-use common::steps::{Runner, Step, Workload, workloads};
+use common::steps::workloads;
 use common::{Outcome, describe, median, or_exit, wall};
 use criterion::{Criterion, SamplingMode, Throughput};
 use frostline::engine::Gpu;
+use frostline::trainer::{Runner, Step, Workload};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::path::Path;

@@ -3,7 +3,7 @@
 use super::Outcome;
 use frostline::engine::Storage;
 use frostline::models::Model;
-pub use frostline::trainer::{Runner, Step, Workload};
+use frostline::trainer::Workload;
 
 /// ResNet-18 on photos, ResNet-20 on small images, and what `more` names: `resnet50:8:224` is a
 /// model, a batch and a side, `resnet50:8:224:f16` the same with activations stored in 16 bits.

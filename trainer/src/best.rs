@@ -135,7 +135,7 @@ mod tests {
 
     fn seen(watch: &mut Watch, step: u64, accuracy: f64, loss: f64) -> bool {
         let confusion = Confusion::new(2, []);
-        watch.see(step, &Evaluation { loss, accuracy, confusion, predictions: vec![] })
+        watch.see(step, &Evaluation { loss, accuracy, confusion, predictions: vec![], drift: None })
     }
 
     #[test]

@@ -129,7 +129,14 @@ fn checkpoint(weights: StateDict) -> Checkpoint {
     Checkpoint {
         architecture: "resnet10".to_owned(),
         classes: vec!["cat".to_owned(), "犬 \"dog\"".to_owned()],
-        preprocessing: Preprocessing { resize: Some(9), crop: 8, channels: 1, mean: vec![0.5], std: vec![0.25] },
+        preprocessing: Preprocessing {
+            resize: Some(9),
+            crop: 8,
+            channels: 1,
+            mean: vec![0.5],
+            std: vec![0.25],
+            ..Preprocessing::imagenet(8)
+        },
         frozen: vec!["conv1.weight".to_owned()],
         seed: u64::MAX,
         step: 3,
