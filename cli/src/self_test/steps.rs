@@ -1,17 +1,18 @@
-//! What a training step has besides layers: augmentation and the optimisers.
+//! What a training step has besides layers: augmentation, mixup and the optimisers.
 
 use super::bench::kernels;
 use super::{Case, Tester};
-use frostline_engine::ops::{Augment, Interpolation, Jitter, Transform, Window};
+use frostline_engine::ops::{Augment, Interpolation, Jitter, Mix, Transform, Window};
 use frostline_engine::{Freeze, Graph, Optim, Optimizer, Params, Plan, Result, Rule, Session};
 use frostline_twin::adamw::AdamW;
 use frostline_twin::sgd::Sgd;
-use frostline_twin::{Array, Value, augment as twin, cases};
+use frostline_twin::{Array, Value, augment as twin, cases, mixup};
 use std::collections::BTreeMap;
 
 /// In the order of a step.
 pub const CASES: &[Case] = &[
     ("augment", augmentation),
+    ("mixup", mixing),
     ("sgd with momentum", |t| step(t, &Optim::sgd(RATE).momentum(0.9).weight_decay(0.01))),
     ("adamw", |t| step(t, &Optim::adamw(RATE))),
 ];
@@ -53,6 +54,28 @@ fn augmentation(t: &mut Tester<'_>) -> Result<()> {
     };
     let transforms: Vec<twin::Transform> = transforms.iter().map(of_twin).collect();
     t.check("output", &session.read_output()?, &twin::forward(&x, &transforms, &settings));
+    Ok(())
+}
+
+/// Two images mixed with each other, and one with itself.
+fn mixing(t: &mut Tester<'_>) -> Result<()> {
+    let [n, c, h, w] = [3, 3, 5, 7];
+    let x = cases::uniform(&mut t.rng, &[n, c, h, w], -1.0..1.0);
+    let mixes = [(1, 0.7), (0, 0.2), (2, 0.4)].map(|(partner, share)| Mix { partner, share });
+    let mut graph = Graph::new();
+    let input = graph.input(n, h, w, c);
+    let wanted = graph.mixes(n);
+    let y = graph.mixup(input, wanted)?;
+    let y = graph.max_pool2d(y, "out of the pool", 1, 1, 0)?;
+    let plan = Plan::inference(&graph, y, t.tuning)?;
+    t.ran(&kernels(&plan));
+    let mut session = Session::new(t.gpu, plan, &Params::new(t.gpu, &graph, 0)?, None)?;
+    session.write_input(&interleaved(&x))?;
+    session.write_mixes(&mixes)?;
+    session.poison();
+    session.run()?;
+    let mixes = mixes.map(|mix| (mix.partner, f64::from(mix.share)));
+    t.check("output", &session.read_output()?, &mixup::forward(&x, &mixes));
     Ok(())
 }
 

@@ -121,7 +121,7 @@ pub fn train(photos: &Path) -> Learner {
     let model = Model::new("resnet18").unwrap().width(4).classes(CLASSES.len());
     let mut learner = Learner::new(&gpu, model, 32, 7).unwrap();
     let set = images(photos, &learner);
-    let options = FitOptions::steps(40).batch(9).lr(0.05).seed(3);
+    let options = FitOptions::steps(100).batch(9).lr(0.02).seed(3);
     learner.fit(&set, &options, |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(learner.evaluate(&set).unwrap().accuracy, 1.0);
     learner
