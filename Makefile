@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo lesson test test-lesson test-all test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory setup help
+.PHONY: demo demo-own lesson test test-lesson test-all test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory fuzz trust doctor setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -13,6 +13,17 @@ setup:       ## a Vulkan driver, if there is none
 
 demo: setup  ## chapter 0: why transfer learning; writes out/ch0
 	$(CARGO) run --release --example ch0_why_transfer
+
+demo-own: setup  ## trains on photos that are none of the embedded ones (fetches 161 MB) and predicts new ones
+	./scripts/own-photos.sh out/own
+	rm -rf out/own/run
+	$(CARGO) build --release -p frostline-cli
+	$(FROSTLINE) train out/own/photos --out out/own/run
+	$(FROSTLINE) evaluate out/own/run out/own/new
+	$(FROSTLINE) predict out/own/run out/own/new/bird
+
+# Where cargo puts the command.
+FROSTLINE = $(or $(CARGO_TARGET_DIR),target)/release/frostline
 
 lesson: setup  ## all nine chapters and their page, out/lesson.html; QUICK=1 for the short form
 	$(CARGO) build --release --examples
@@ -65,6 +76,21 @@ tune: setup  ## measures kernel shapes for this adapter, for FROSTLINE_TUNING=tu
 
 timeline: setup  ## a step of ResNet-18 frozen below layer4 as a picture: out/timeline.png
 	$(CARGO) run --release --example timeline -- --model resnet18 --freeze-below layer4
+
+doctor: setup  ## the adapters of this machine, and a test of every kernel on each
+	$(CARGO) run --release -p frostline-cli -- doctor
+
+fuzz:        ## damaged files against the readers: 1,000,000 safetensors and checkpoints, 100,000 images
+	$(CARGO) run --release -p frostline-fuzz -- safetensors --cases 1000000 --seed 0
+	$(CARGO) run --release -p frostline-fuzz -- checkpoint --cases 1000000 --seed 0
+	$(CARGO) run --release -p frostline-fuzz -- images --cases 100000 --seed 0
+
+trust: setup  ## 200 kills, a fault at every allocation and submit, a full disk, 10,000 steps
+	$(CARGO) build --release -p frostline-trust
+	$(CARGO) run --release -p frostline-trust -- kill --runs 200
+	$(CARGO) run --release -p frostline-trust -- faults --stride 20
+	$(CARGO) run --release -p frostline-trust -- disk
+	$(CARGO) run --release -p frostline-trust -- steps
 
 memory:      ## bytes kept by ResNet-50 for every freeze, beside PyTorch's
 	$(CARGO) test --test memory -- --nocapture resnet50_keeps_less_than_pytorch_saves

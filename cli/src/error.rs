@@ -94,6 +94,9 @@ pub enum Error {
     /// Kernels that compute something else than they should.
     #[error("{failed} of {checks} self-tests failed")]
     SelfTest { failed: usize, checks: usize },
+    /// More photos in a step than there are.
+    #[error("--batch {batch}: there are {images} photos to train on, which do not fill one batch")]
+    LargeBatch { batch: usize, images: usize },
     /// Standard output is gone, or its disk is full.
     #[error("standard output: {0}")]
     Output(std::io::Error),
@@ -111,7 +114,7 @@ impl Error {
     /// The exit code: 1, 2 for wrong flags, 130 after Ctrl-C, or 0 where a reader of the output has seen enough (`| head`).
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            _ if self.is_closed_pipe() => ExitCode::SUCCESS,
             Self::Flags(_) => ExitCode::from(WRONG_FLAGS),
             Self::Interrupted { .. } | Self::Nothing => ExitCode::from(INTERRUPTED),
             _ => ExitCode::FAILURE,
@@ -120,6 +123,11 @@ impl Error {
 }
 
 impl Error {
+    /// Whether whoever reads the results has closed the pipe, as `| head` does.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// Fails if there is something at `path` and it is not to be replaced.
     ///
     /// # Errors

@@ -87,8 +87,11 @@ impl CommandLine {
 pub fn main() -> ExitCode {
     match CommandLine::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
+        // A reader who has closed the pipe has seen enough: nothing is wrong.
         Err(error) => {
-            eprintln!("error: {error}");
+            if !error.is_closed_pipe() {
+                eprintln!("error: {error}");
+            }
             error.exit_code()
         }
     }

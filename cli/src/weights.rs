@@ -111,7 +111,10 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 /// it, and what `convert` made of one.
 pub fn first_stride(file: &SafeFile) -> Option<usize> {
     let kept = file.metadata.get(FIRST_STRIDE).and_then(|text| text.parse().ok());
-    let learner = || serde_json::from_str::<Value>(file.metadata.get("frostline.trainer")?).ok()?.get("first_stride")?.as_u64();
+    let learner = || {
+        let extra = serde_json::from_str::<Value>(file.metadata.get("frostline.extra")?).ok()?;
+        serde_json::from_str::<Value>(extra.get("trainer")?.as_str()?).ok()?.get("first_stride")?.as_u64()
+    };
     let stride = kept.or_else(|| learner().and_then(|stride| usize::try_from(stride).ok()));
     stride.filter(|stride| (1..=LARGEST_STRIDE).contains(stride))
 }

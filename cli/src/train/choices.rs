@@ -5,7 +5,7 @@ use std::fmt;
 use frostline_trainer::{FitOptions, Learner, LrCurve, LrRange};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::train::data::Data;
 use crate::train::job::{cached, options};
 use crate::train::recipe::{Augmentation, Bn, Recipe};
@@ -85,6 +85,9 @@ pub fn choose(recipe: &Recipe, learner: &mut Learner, data: &Data, weights: &str
     let (augment, augment_choice) = asked_or("augment", recipe.augment, || Ok(augmentation(learner)))?;
     let mut chosen = Chosen { batch: 1, epochs: 1, freeze_below, bn, augment, lr: 1.0, weights: weights.to_owned() };
     let asked = recipe.batch.map(|batch| batch as usize);
+    if let Some(batch) = asked.filter(|batch| *batch > images) {
+        return Err(Error::LargeBatch { batch, images });
+    }
     let (batch, batch_choice) = asked_or("batch", asked, || batch(recipe, learner, data, &chosen))?;
     chosen.batch = batch;
     // What fits into a step fits into an evaluation.

@@ -26,6 +26,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// What the most that the device held grew by, in parts of what it was.
+    pub fn device_growth(&self) -> f64 {
+        if self.device_at_first == 0 { 0.0 } else { self.device_later as f64 / self.device_at_first as f64 - 1.0 }
+    }
+
     /// What resident memory grew by, in parts of what it was.
     pub fn growth(&self) -> f64 {
         self.resident_at_last as f64 / self.resident_at_first as f64 - 1.0
@@ -35,7 +40,7 @@ impl Report {
 /// Trains for `steps` steps, with an evaluation and a checkpoint after every hundredth.
 ///
 /// # Errors
-/// If the device came to hold more than in the first 200 steps, or resident memory grew by 1% or more.
+/// If the device came to hold 1% more than in the first 200 steps, or resident memory grew by as much.
 pub fn steady(steps: u64) -> Result<Report> {
     let gpu = Arc::new(Gpu::new()?);
     let folder = tempfile::tempdir()?;
@@ -54,7 +59,9 @@ pub fn steady(steps: u64) -> Result<Report> {
     })?;
     ensure(steps > WARM_UP, || format!("more than {WARM_UP} steps are needed"))?;
     ensure(report.device_later > 0 || gpu.memory_in_use().is_none(), || "no memory was counted".to_owned())?;
-    ensure(report.device_later <= report.device_at_first, || format!("the device came to hold more: {report:?}"))?;
+    // All buffers of a plan are made before its first step. What varies is what wgpu is writing just then: a
+    // staging buffer more or less.
+    ensure(report.device_growth() < 0.01, || format!("the device came to hold more: {report:?}"))?;
     ensure(report.resident_at_first == 0 || report.growth() < 0.01, || {
         format!("resident memory grew by {:.2}%: {report:?}", 100.0 * report.growth())
     })?;
