@@ -21,6 +21,11 @@ impl Inference {
         Ok(Self { session, batch })
     }
 
+    /// Images in a step.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
     /// The output's values for `len` rows, one after another, each in PyTorch's order. The plan has
     /// a fixed batch: the last one is filled up with a row that is then left out.
     pub fn run(&mut self, len: usize, fill: impl Fn(&[usize], &mut Vec<f32>) -> Result<()>) -> Result<Vec<f32>> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use frostline_engine::ops::CrossEntropy;
-use frostline_engine::{BatchNormMode, Freeze, Gpu, Graph, Params, Plan, TensorId};
+use frostline_engine::{BatchNormMode, Error as EngineError, Freeze, Gpu, Graph, Params, Plan, TensorId};
 use frostline_loader::{Preprocessing, StateDict};
 use frostline_models::{LoadOptions, Model, Recorded, Report, state_dict};
 
@@ -338,20 +338,30 @@ impl Learner {
         let span = (source.activations().map(|outputs| outputs.stage().to_owned()), cut);
         let mut inference = match self.inference.take() {
             Some((of, images, inference)) if of == span && images == batch => inference,
-            _ => {
-                let (graph, output) = self.record_span(&span, batch)?;
-                Inference::new(&self.gpu, &graph, output, &self.params, batch)?
-            }
+            _ => self.prepare(&span, batch)?,
         };
+        let step = inference.batch();
         let Preprocessing { mean, std, .. } = &self.preprocessing;
         let values = inference.run(len, |indices, out| {
             source.gather(indices, None, mean, std, out)?;
             let next = indices.last().map_or(0, |last| last + 1);
-            source.expect(&upcoming((next..len).step_by(batch).map(|first| (first..len.min(first + batch)).collect())));
+            source.expect(&upcoming((next..len).step_by(step).map(|first| (first..len.min(first + step)).collect())));
             Ok(())
         })?;
         self.inference = Some((span, batch, inference));
         Ok(values)
+    }
+
+    /// Inference of `span` in batches of `batch` images, or of fewer where the adapter cannot bind what so
+    /// many take.
+    fn prepare(&self, span: &Span, mut batch: usize) -> Result<Inference> {
+        loop {
+            let (graph, output) = self.record_span(span, batch)?;
+            match Inference::new(&self.gpu, &graph, output, &self.params, batch) {
+                Err(Error::Engine(EngineError::TooLarge { .. })) if batch > 1 => batch = batch.div_ceil(2),
+                made => return made,
+            }
+        }
     }
 
     pub(crate) fn record_span(&self, (after, cut): &Span, batch: usize) -> Result<(Graph, TensorId)> {

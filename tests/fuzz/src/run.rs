@@ -153,6 +153,10 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::memory::Counting;
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
 
     /// Case n is a file of n bytes.
     fn read_as(read: impl Fn(&[u8]) -> Verdict) -> Outcome {

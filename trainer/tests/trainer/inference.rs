@@ -1,7 +1,7 @@
 use frostline_loader::{BatchState, ImageSet};
-use frostline_trainer::{Error, Features, Source};
+use frostline_trainer::{Error, Features, Learner, Source};
 
-use crate::setup::{go_on, images, learner, options};
+use crate::setup::{go_on, gpu, images, learner, model, options};
 
 fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-5 * a.abs().max(1.0)
@@ -30,6 +30,21 @@ fn a_short_last_batch_counts_like_any_other() {
     let parts = together.per_class();
     assert_eq!(parts.len(), 3);
     assert!(predictions.iter().all(|p| close(p.probabilities.iter().sum(), 1.0)));
+}
+
+/// 64 of these images have first activations of 144 MiB, and many adapters bind 128 at most.
+#[test]
+fn a_batch_that_the_adapter_cannot_bind_is_divided() {
+    let size = 192;
+    let small = images(64);
+    let pixels = (0..64 * size * size).map(|i| small.images[i % small.images.len()]).collect();
+    let set = ImageSet { height: size, width: size, images: pixels, ..small };
+    let mut learner = Learner::new(gpu(), model().width(16), size, 0).unwrap();
+    let features = learner.features(&set, "stem", 1).unwrap();
+    learner.evaluation_batch(8);
+    let expected = learner.features(&set, "stem", 1).unwrap();
+    assert!(expected.values.iter().any(|value| *value > 0.0));
+    assert!(features.values.iter().zip(&expected.values).all(|(a, b)| close((*a).into(), (*b).into())));
 }
 
 #[test]
