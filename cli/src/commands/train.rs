@@ -28,7 +28,7 @@ pub struct Train {
     dir: Option<PathBuf>,
     #[command(flatten)]
     recipe: Recipe,
-    /// Folder for the run; runs/<name of DIR> by default
+    /// Folder for the run; by default the folder `runs/` and the name of DIR
     #[arg(long, value_name = "RUNDIR", help_heading = "Run")]
     out: Option<PathBuf>,
     /// Go on with the run in this folder, with its own settings
