@@ -1,6 +1,6 @@
 //! What people mean by MODEL: a run folder, a checkpoint, weights, or `hf:owner/name`.
 
-use crate::weights::Weights;
+use crate::weights::{Weights, of_run};
 use crate::{Error, Result};
 use frostline_engine::Gpu;
 use frostline_loader::Error as LoaderError;
@@ -42,8 +42,7 @@ pub fn open(gpu: &Arc<Gpu>, spec: &str) -> Result<Opened> {
 /// The file in a run folder that holds the model; other paths as they are.
 fn checkpoint(spec: &str) -> PathBuf {
     let path = Path::new(spec);
-    let inside = ["best.safetensors", "last.safetensors"].map(|name| path.join(name));
-    inside.into_iter().find(|file| file.is_file()).unwrap_or_else(|| path.to_owned())
+    of_run(path).unwrap_or_else(|| path.to_owned())
 }
 
 fn weights(gpu: &Arc<Gpu>, weights: Weights) -> Result<Opened> {

@@ -39,6 +39,7 @@ impl Weights {
     /// - `hf:owner/name` or `hf:owner/name@revision`: from the hub's cache, or downloaded into it;
     /// - a folder as the hub has it: `model.safetensors`, and `config.json` and
     ///   `preprocessor_config.json` if they are there;
+    /// - a run folder, of which it is the best checkpoint;
     /// - a safetensors file.
     ///
     /// A checkpoint's own preprocessing, and what `convert` keeps of it, goes before all.
@@ -87,9 +88,17 @@ fn download(repository: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
     Ok((path, configs))
 }
 
+/// The checkpoint of a run folder that holds the model, if this is one: the best, or else the last.
+pub fn of_run(folder: &Path) -> Option<PathBuf> {
+    ["best.safetensors", "last.safetensors"].map(|name| folder.join(name)).into_iter().find(|file| file.is_file())
+}
+
 fn local(spec: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
     let path = PathBuf::from(spec);
     if path.is_dir() {
+        if let Some(checkpoint) = of_run(&path) {
+            return Ok((checkpoint, vec![]));
+        }
         let configs = CONFIGS.iter().map(|name| path.join(name)).filter(|config| config.is_file());
         let configs = configs.collect();
         let tensors = path.join(TENSORS);

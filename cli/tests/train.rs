@@ -133,6 +133,9 @@ fn a_run_leaves_a_model_and_what_is_known_about_it() {
 
     let again = place.bad(1, &format!("train photos {SHORT} --out run"));
     assert!(again.contains("--resume run"), "{again}");
+    // The folder stands for its best checkpoint.
+    place.good("convert run mine.safetensors --to torchvision");
+    assert!(place.good("inspect run").contains("resnet10"));
     // A finished run has nothing left to do but its report.
     fs::remove_file(run.join("confusion.png")).unwrap();
     place.good("train --resume run");

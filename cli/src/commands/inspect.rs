@@ -1,6 +1,6 @@
 //! `frostline inspect`: what is in a file of weights.
 
-use crate::weights::{HUB, OPTIMIZER, Weights};
+use crate::weights::{HUB, OPTIMIZER, Weights, of_run};
 use crate::{Error, Output, Result};
 use clap::Args;
 use frostline_loader::safetensors::{self, ReadOptions, SafeFile};
@@ -9,7 +9,7 @@ use frostline_models::{Dialect, guess};
 use indicatif::BinaryBytes;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The flags.
 #[derive(Args, Debug)]
@@ -58,7 +58,10 @@ impl Inspect {
     /// # Errors
     /// For a file that is no safetensors file, or holds numbers this program does not read.
     pub fn run(&self, output: &Output) -> Result<()> {
-        let path = if self.file.starts_with(HUB) { Weights::open(&self.file)?.path } else { PathBuf::from(&self.file) };
+        let path = match self.file.starts_with(HUB) {
+            true => Weights::open(&self.file)?.path,
+            false => of_run(Path::new(&self.file)).unwrap_or_else(|| PathBuf::from(&self.file)),
+        };
         let file = safetensors::read_with(&path, ReadOptions { allow_non_finite: true })?;
         let bytes = std::fs::metadata(&path).map_err(|source| Error::Read { path: path.clone(), source })?.len();
         let found = found(path, bytes, file);
