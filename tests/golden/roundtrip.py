@@ -59,6 +59,16 @@ def golden():
     return {"logits": exact, "logits_f32": rounded}, {"input": json.dumps(SHAPE)}
 
 
+def rgb(image):
+    """White shows behind what is transparent, as frostline reads it; Pillow would show what is hidden there."""
+    from PIL import Image
+
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
 def photos(files, preprocessing):
     """Photos as torchvision's transforms make them the input that `preprocessing` asks for."""
     from PIL import Image
@@ -70,7 +80,7 @@ def photos(files, preprocessing):
     steps += [transforms.CenterCrop(preprocessing["crop"]), transforms.ToTensor()]
     steps += [transforms.Normalize(preprocessing["mean"], preprocessing["std"])]
     transform = transforms.Compose(steps)
-    return torch.stack([transform(Image.open(file).convert("RGB")) for file in files])
+    return torch.stack([transform(rgb(Image.open(file))) for file in files])
 
 
 def main():
