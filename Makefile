@@ -33,8 +33,8 @@ test: setup  ## all tests that CI runs
 	$(CARGO) test --workspace --no-fail-fast
 
 test-lesson: setup  ## the short form of all nine chapters, from the examples that `make test` builds
-	$(CARGO) build --examples
-	$(CARGO) run --example lesson -- --quick --out out/quick
+	$(CARGO) build --workspace --examples
+	$(or $(CARGO_TARGET_DIR),target)/debug/examples/lesson --quick --out out/quick
 
 test-all: test  ## the same, and again with the portable kernels and with those for GPUs
 	FROSTLINE_TUNING=portable $(CARGO) test --workspace --no-fail-fast

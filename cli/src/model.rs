@@ -28,6 +28,9 @@ pub fn open(gpu: &Arc<Gpu>, spec: &str) -> Result<Opened> {
     let checkpoint = checkpoint(spec);
     match Learner::resume(gpu, &checkpoint) {
         Ok(learner) => {
+            if let Some(drift) = learner.drift()? {
+                eprintln!("warning: {}: {drift}", checkpoint.display());
+            }
             let classes = learner.classes().to_vec();
             Ok(Opened { learner, classes })
         }

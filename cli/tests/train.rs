@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use frostline_engine::Gpu;
+use frostline_loader::safetensors::{self, Dtype};
 use frostline_models::Model;
 use frostline_trainer::Learner;
 use image::{Rgb, RgbImage};
@@ -136,6 +137,13 @@ fn a_run_leaves_a_model_and_what_is_known_about_it() {
     // The folder stands for its best checkpoint.
     place.good("convert run mine.safetensors --to torchvision");
     assert!(place.good("inspect run").contains("resnet10"));
+    // Another program moves what is frozen.
+    let mut file = safetensors::read(run.join("best.safetensors")).unwrap();
+    file.tensors.get_mut("bn1.running_mean").unwrap().data[0] += 1.0;
+    safetensors::write(&place.path("moved.safetensors"), &file.tensors, &file.metadata, Dtype::F32).unwrap();
+    let said = text(&place.run("predict moved.safetensors photos").stderr);
+    assert!(said.contains("`bn1` differs from what the checkpoint recorded"), "{said}");
+    assert_eq!(text(&place.run("predict run photos").stderr), "");
     // A finished run has nothing left to do but its report.
     fs::remove_file(run.join("confusion.png")).unwrap();
     place.good("train --resume run");

@@ -73,6 +73,9 @@ pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Resul
     learner.evaluation_batch(job.chosen.batch);
     let photos = &job.data.validation;
     let evaluation = learner.evaluate(photos)?;
+    if let Some(drift) = &evaluation.drift {
+        eprintln!("warning: {drift}");
+    }
     let predictions = learner.predict(photos)?;
     let names = photos.classes();
     let report = Report {
