@@ -233,3 +233,51 @@ fn comparing_needs_no_device_and_says_what_loading_does() {
     let error = state_dict::compare(&other, &state, &LoadOptions::strict()).unwrap_err();
     assert_eq!(error.to_string(), mismatch(&self::params(&other), &state, &LoadOptions::strict()));
 }
+
+/// Names as damaged files, other programs and jokers have them: an answer or an error for each, of a
+/// length that people can read, and never a panic.
+#[test]
+fn damaged_names_are_answered() {
+    let model = small(3);
+    let sound = numbers(&params(&model));
+    let huggingface = frostline_models::convert(&sound, Dialect::HuggingFace).unwrap_or_else(|_| sound.clone());
+    let pieces =
+        ["", ".", "..", "module.", "_orig_mod.", "layer9.", "18446744073709551616", "-1", "\u{0}", "é\u{301}", "running_mean", "\n", "🦀"];
+    let mut state = 1u64;
+    let mut draw = |below: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    let (mut loaded, mut refused) = (0, 0);
+    for case in 0..2000 {
+        let from = if case % 2 == 0 { &sound } else { &huggingface };
+        let mut names: Vec<(String, HostTensor)> = from.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        for _ in 0..draw(4) {
+            let at = draw(names.len());
+            let other = names[draw(names.len())].0.clone();
+            let name = &mut names[at].0;
+            let cuts: Vec<usize> = name.char_indices().map(|(i, _)| i).chain([name.len()]).collect();
+            let cut = cuts[draw(cuts.len())];
+            match draw(5) {
+                0 => name.truncate(cut),
+                1 => name.insert_str(cut, pieces[draw(pieces.len())]),
+                2 => *name = name.repeat(1 + draw(300)),
+                3 => *name = other,
+                _ => names[at].1.shape.rotate_left(1),
+            }
+        }
+        let state: StateDict = names.into_iter().collect();
+        let _ = (Dialect::detect(state.keys().map(String::as_str)), frostline_models::guess(&state));
+        for options in [LoadOptions::strict(), LoadOptions::skip_head()] {
+            match state_dict::compare(&model, &state, &options) {
+                Ok(_) => loaded += 1,
+                Err(error) => {
+                    refused += 1;
+                    let told = error.to_string();
+                    assert!(!told.is_empty() && told.len() < 64 << 10, "case {case}: {} bytes", told.len());
+                }
+            }
+        }
+    }
+    assert!(loaded > 500 && refused > 500, "{loaded} loaded, {refused} refused");
+}
