@@ -140,7 +140,7 @@ fn a_run_leaves_a_model_and_what_is_known_about_it() {
     // Another program moves what is frozen.
     let mut file = safetensors::read(run.join("best.safetensors")).unwrap();
     file.tensors.get_mut("bn1.running_mean").unwrap().data[0] += 1.0;
-    safetensors::write(&place.path("moved.safetensors"), &file.tensors, &file.metadata, Dtype::F32).unwrap();
+    safetensors::write(place.path("moved.safetensors"), &file.tensors, &file.metadata, Dtype::F32).unwrap();
     let said = text(&place.run("predict moved.safetensors photos").stderr);
     assert!(said.contains("`bn1` differs from what the checkpoint recorded"), "{said}");
     assert_eq!(text(&place.run("predict run photos").stderr), "");
