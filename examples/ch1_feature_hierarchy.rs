@@ -31,7 +31,7 @@ const OUTLINE: Outline = Outline {
     title: "from general to specific",
     claim: "Features go from general to specific with depth: what the last layers see depends on the classes that a network was trained on.",
     defaults: Settings { images: &[50], seeds: 3, steps: 40, batch: 32, lr: 0.05 },
-    quick: Settings { images: &[30], seeds: 1, steps: 10, batch: 32, lr: 0.05 },
+    quick: Settings { images: &[30], seeds: 1, steps: 5, batch: 32, lr: 0.05 },
 };
 /// Photos that count as those which excite a channel most.
 const BEST: usize = 5;
@@ -85,7 +85,7 @@ fn look(chapter: &mut Chapter, photo: usize) -> Result<Panel> {
 /// Linear probes by depth: on the network for photos, and on the track's own network of small images.
 fn probes(chapter: &mut Chapter, track: &Track) -> Result<Vec<Panel>> {
     // Of each set this many images are used: some train a probe, the rest tests it.
-    let (side, images) = if chapter.flags.quick { (64, 60) } else { (96, 300) };
+    let (side, images) = if chapter.flags.quick { (48, 60) } else { (96, 300) };
     let mut body = photo_body(chapter, side)?;
     let colour = |sheet: &str| in_colour(&some_of(&chapter.assets.sheet(sheet)?, images)?, side);
     let sets = [("photos", photos(chapter, body.input())?), ("clothes", colour("fashion_test")?), ("digits", colour("digits_test")?)];

@@ -31,7 +31,7 @@ const OUTLINE: Outline = Outline {
     claim: "Pretraining pays where labelled images are few or the task is like the old one; with enough images of something else, training \
             from scratch catches up. One backbone serves many tasks that share its frozen bytes.",
     defaults: Settings { images: &[50, 500], seeds: 3, steps: 28, batch: 16, lr: 0.05 },
-    quick: Settings { images: &[50, 100], seeds: 1, steps: 10, batch: 16, lr: 0.05 },
+    quick: Settings { images: &[50, 100], seeds: 1, steps: 6, batch: 16, lr: 0.05 },
 };
 
 /// A task as it is stored.
