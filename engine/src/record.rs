@@ -91,6 +91,8 @@ pub struct Dispatch {
     pub grid: [u32; 3],
     /// Multiply-accumulates.
     pub macs: u64,
+    /// Turns of loops that one invocation takes at most; never above [`MOST_TURNS`].
+    pub turns: u64,
     /// Bytes of the buffers it reads.
     pub bytes_read: u64,
     /// Bytes of the buffers it writes.
@@ -104,6 +106,11 @@ impl Dispatch {
         written.map(|(_, id)| *id)
     }
 }
+
+/// The most loop turns that an invocation may take, all its loops together. Mesa's llvmpipe leaves
+/// every loop of an invocation after 65,535 turns and reports nothing (its
+/// `LP_MAX_TGSI_LOOP_ITERATIONS`), so that a longer sum would be a wrong sum.
+pub const MOST_TURNS: u64 = 65_000;
 
 /// How many workgroups of `workgroup` cover `items`, folded into two dimensions: one holds 65,535.
 pub fn grid(items: usize, workgroup: u32) -> [u32; 3] {
@@ -127,12 +134,14 @@ pub struct Request {
     pub grid: [u32; 3],
     /// Multiply-accumulates.
     pub macs: u64,
+    /// Turns of loops that one invocation takes at most.
+    pub turns: u64,
 }
 
 impl Request {
     /// A request for `kernel` over `grid`; the rest is added by the methods.
     pub fn new(kernel: Kernel, grid: [u32; 3]) -> Self {
-        Self { kernel, constants: vec![], bindings: vec![], params: vec![], grid, macs: 0 }
+        Self { kernel, constants: vec![], bindings: vec![], params: vec![], grid, macs: 0, turns: 0 }
     }
 
     /// Sets constants.
@@ -156,6 +165,14 @@ impl Request {
     /// Sets a float field of `Params`.
     pub fn float(mut self, name: &'static str, value: f32) -> Self {
         self.params.push((name, Scalar::F32(value)));
+        self
+    }
+
+    /// Sets the number of loop turns that one invocation takes at most: the turns of all its loops that
+    /// the driver does not unroll, nested ones counted every time. A plan with a kernel above
+    /// [`MOST_TURNS`] is refused.
+    pub fn turns(mut self, turns: usize) -> Self {
+        self.turns = turns as u64;
         self
     }
 
@@ -339,6 +356,11 @@ impl<'g> Recorder<'g> {
         if let Some((name, _)) = request.params.iter().find(|(name, _)| !reflection.fields.contains_key(*name)) {
             return Err(wrong(format!("Params has no field `{name}`")));
         }
+        if request.turns > MOST_TURNS {
+            let (kernel, turns) = (request.kernel.name(), request.turns);
+            let reason = format!("{layer}: {kernel} would take {turns} loop turns in one invocation, {MOST_TURNS} at most are right");
+            return Err(Error::Graph(format!("{reason}: use a smaller batch or image")));
+        }
         self.dispatches.push(Dispatch {
             variant: Variant { kernel: request.kernel, constants: request.constants, share: self.tuning.share(), formats: vec![] },
             layer: layer.to_owned(),
@@ -347,6 +369,7 @@ impl<'g> Recorder<'g> {
             params: request.params,
             grid: request.grid,
             macs: request.macs,
+            turns: request.turns,
             bytes_read: 0,
             bytes_written: 0,
         });

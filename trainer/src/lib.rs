@@ -18,7 +18,7 @@
 //! | how far each stage has moved | [`Learner::snapshot`], [`Learner::updates_since`] |
 //! | all stages of every image, and the pixels that a number inside depends on | [`Learner::walk`], [`Learner::input_gradients`] |
 //! | what every depth of freezing would cost, before anything runs | [`what_if()`] |
-//! | whole steps to time | [`Workload`], [`Runner`] |
+//! | whole steps to time | [`Workload`], [`Runner`], [`KernelTime`] |
 //! | counts and spreads | [`Evaluation`], [`Confusion`], [`Spread`], [`wilson`] |
 //!
 //! A step is one submission to the device, and nothing waits for it: losses stay there until a
@@ -77,4 +77,4 @@ pub use snapshot::{Snapshot, StageUpdate};
 pub use source::Source;
 pub use training::StepRecord;
 pub use what_if::{Depth, what_if};
-pub use workload::{Runner, Step, Workload};
+pub use workload::{KernelTime, Runner, Step, Workload};

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use frostline_engine::{Error as EngineError, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, Storage};
+use frostline_engine::record::Phase;
 use frostline_models::{Model, POOLED};
+use serde::Serialize;
 
 use crate::error::Result;
 
@@ -86,6 +88,21 @@ impl Workload {
     }
 }
 
+/// A dispatch of a step and how long the device took for it.
+#[derive(Clone, Debug, Serialize)]
+pub struct KernelTime {
+    /// Such as `conv2d.forward`.
+    pub kernel: String,
+    /// Such as `layer2.0.conv1`.
+    pub layer: String,
+    /// By the device's timestamps.
+    pub milliseconds: f64,
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Bytes of the buffers that it reads and writes.
+    pub bytes: u64,
+}
+
 /// A step ready to run, as a training loop would: batch in, one submit, wait. Weights and images
 /// are arbitrary.
 pub struct Runner {
@@ -131,6 +148,50 @@ impl Runner {
         }
         self.session.run()?;
         Ok(self.gpu.wait()?)
+    }
+
+    /// `steps` steps on the batch that is on the device already, submitted one after the other without
+    /// a wait between them: what a training loop costs whose input is never late. Gives the time of one.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    pub fn run_resident(&mut self, steps: usize) -> Result<Duration> {
+        self.gpu.wait()?;
+        let start = Instant::now();
+        for _ in 0..steps.max(1) {
+            if let Some(optimizer) = &mut self.optimizer {
+                self.session.begin_step(optimizer, 0.01)?;
+            }
+            self.session.run()?;
+        }
+        self.gpu.wait()?;
+        Ok(start.elapsed() / steps.max(1) as u32)
+    }
+
+    /// Every dispatch of a step with its device time, the median of `steps` steps; nothing where the
+    /// adapter has no timestamps.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    pub fn profile(&mut self, steps: usize) -> Result<Vec<KernelTime>> {
+        let mut times: Vec<Vec<f64>> = vec![];
+        for _ in 0..steps.max(1) {
+            let step = self.session.profile()?;
+            times.resize(step.len(), vec![]);
+            times.iter_mut().zip(step).for_each(|(times, (_, time))| times.push(time));
+        }
+        let dispatches = self.session.plan().dispatches().iter().filter(|dispatch| dispatch.phase != Phase::Prologue);
+        let timed = dispatches.zip(times).map(|(dispatch, mut times)| {
+            times.sort_by(f64::total_cmp);
+            KernelTime {
+                kernel: dispatch.variant.kernel.name(),
+                layer: dispatch.layer.clone(),
+                milliseconds: times[times.len() / 2],
+                macs: dispatch.macs,
+                bytes: dispatch.bytes_read + dispatch.bytes_written,
+            }
+        });
+        Ok(timed.collect())
     }
 
     /// Multiply-accumulates of a step, as the plan's ledger counts them.
