@@ -303,6 +303,19 @@ impl Session {
         Ok(())
     }
 
+    /// Like [`Session::write_grad_output`], with values in the order that kernels read: NHWC, channels
+    /// padded to a multiple of 4. For benchmarks, whose values are arbitrary.
+    #[doc(hidden)]
+    pub fn write_packed_grad_output(&self, packed: &[f32]) -> Result<()> {
+        let missing = || Error::Graph("this plan takes no gradient from outside".to_owned());
+        let (buffer, shape) = self.plan.grad_output.ok_or_else(missing)?;
+        if packed.len() != shape.padded_count() {
+            return Err(Error::data("the output's gradient", &shape, format!("{} packed values", packed.len())));
+        }
+        self.store(buffer)?.write(&self.gpu, packed);
+        Ok(())
+    }
+
     /// Says that parameters or statistics changed, so that what was computed from them once is
     /// computed again at the next run.
     pub fn refresh(&mut self) {
