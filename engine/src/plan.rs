@@ -343,6 +343,7 @@ fn backward(recorder: &mut Recorder<'_>, last: TensorId, seed: BufferId) {
         let gradient = if output == last { Some(seed) } else { gradient_of(recorder, output) };
         if let (true, Some(grad_output)) = (recorder.wanted[output.index()], gradient) {
             recorded.op.backward(&mut Backward { recorder, node, grad_output });
+            recorder.add_contributions(&recorded.layer);
         }
     }
     recorder.bring_gradients_home();

@@ -2,6 +2,7 @@
 //!
 //! Every virtual buffer is written by exactly one dispatch. That is what makes sharing a gradient
 //! between two branches safe, and what lets the memory plan be read off first and last use.
+//! A gradient with several contributions is a chain of sums, each in a buffer of its own.
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Role, TensorId};
@@ -212,6 +213,8 @@ pub(crate) struct Recorder<'g> {
     pub constants: Vec<(BufferId, Vec<f32>)>,
     values: HashMap<TensorId, BufferId>,
     gradients: HashMap<TensorId, BufferId>,
+    /// What the op at work contributes to the gradients of parameters, in the order it does.
+    contributions: Vec<(TensorId, BufferId)>,
     saved: HashMap<(usize, &'static str), BufferId>,
     published: HashMap<TensorId, BufferId>,
     phase: Phase,
@@ -231,6 +234,7 @@ impl<'g> Recorder<'g> {
             constants: vec![],
             values: HashMap::new(),
             gradients: HashMap::new(),
+            contributions: vec![],
             saved: HashMap::new(),
             published: HashMap::new(),
             phase: Phase::Forward,
@@ -294,9 +298,26 @@ impl<'g> Recorder<'g> {
         self.graph.nodes.iter().flat_map(|node| &node.inputs).filter(|&&input| input == id).count()
     }
 
+    /// Adds what an op of `layer` contributed to the gradients of parameters to what other ops, and the
+    /// same op through another input, contributed before. Called once the op has recorded its backward:
+    /// a kernel may write several contributions.
+    pub fn add_contributions(&mut self, layer: &str) {
+        for (id, part) in std::mem::take(&mut self.contributions) {
+            let Some(&earlier) = self.gradients.get(&id) else {
+                self.gradients.insert(id, part);
+                continue;
+            };
+            let (name, shape) = (self.graph.tensor(id).name.as_str(), self.graph.shape(id));
+            let sum = self.buffer(format!("grad {name}"), shape.bytes(), Home::Pool);
+            let none = crate::ops::Activation::None;
+            self.dispatch(layer, Phase::Backward, crate::ops::add::sum(shape, earlier, part, sum, none));
+            self.gradients.insert(id, sum);
+        }
+    }
+
     /// Copies the gradients of parameters that ended up elsewhere into the flat buffer, and those of
-    /// images to where the host can read them. A weight's is written there at once; that of an image
-    /// may be another op's buffer, passed on, or a sum.
+    /// images to where the host can read them. The gradient of a weight with one reader is written
+    /// there at once; other gradients may be another op's buffer, passed on, or a sum.
     pub fn bring_gradients_home(&mut self) {
         for index in 0..self.graph.tensors.len() {
             let tensor = &self.graph.tensors[index];
@@ -579,6 +600,9 @@ impl Backward<'_, '_> {
     /// Records how the gradient of input `i` is computed, unless that input wants none: this is
     /// the whole of freezing. `compute` gets the buffer to write and, if another op has already
     /// contributed to this gradient, the buffer to add to what it writes.
+    ///
+    /// For a parameter there is never anything to add: `compute` writes this op's contribution, now or
+    /// by a dispatch recorded later in the same backward, and [`Recorder::add_contributions`] adds up.
     pub fn grad(&mut self, i: usize, compute: impl FnOnce(&mut Self, BufferId, Option<BufferId>)) {
         if !self.wants(i) {
             return;
@@ -586,15 +610,19 @@ impl Backward<'_, '_> {
         let id = self.node().inputs[i];
         let tensor = self.recorder.graph.tensor(id);
         let home = match tensor.role {
-            // Of several contributions each has its own buffer, and the last is copied at the end.
             Role::Parameter(_) if self.recorder.readers(id) == 1 => Home::Gradient(tensor.name.clone()),
             Role::Input => Home::Plan,
             _ => Home::Pool,
         };
-        let earlier = self.recorder.gradients.get(&id).copied();
         let gradient = self.recorder.tensor_buffer(format!("grad {}", tensor.name), id, home);
-        compute(self, gradient, earlier);
-        self.recorder.gradients.insert(id, gradient);
+        if matches!(tensor.role, Role::Parameter(_)) {
+            compute(self, gradient, None);
+            self.recorder.contributions.push((id, gradient));
+        } else {
+            let earlier = self.recorder.gradients.get(&id).copied();
+            compute(self, gradient, earlier);
+            self.recorder.gradients.insert(id, gradient);
+        }
     }
 
     /// The gradient of input `i` is `gradient` itself. Buffers are written once, so that sharing
@@ -602,6 +630,10 @@ impl Backward<'_, '_> {
     pub fn pass(&mut self, i: usize, gradient: BufferId) {
         let id = self.node().inputs[i];
         if !self.wants(i) {
+            return;
+        }
+        if matches!(self.recorder.graph.tensor(id).role, Role::Parameter(_)) {
+            self.recorder.contributions.push((id, gradient));
             return;
         }
         match self.recorder.gradients.get(&id).copied() {
