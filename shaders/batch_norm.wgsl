@@ -32,7 +32,7 @@ struct Params { rows: u32, c4: u32, items: u32, rows_per_chunk: u32, chunks: u32
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;                    // (rows, C/4)
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;               // (C/4) γ
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;                 // (C/4) β
-@group(0) @binding(4) var<storage, read> partial_in: array<vec4f>;           // (chunks, 2, C/4)
+@group(0) @binding(4) var<storage, read> partial_in: array<vec4f>;           // (chunks, 2, C/4), and the first row (C/4)
 @group(0) @binding(5) var<storage, read> stats: array<vec4f>;                // (2, C/4) μ, rstd
 @group(0) @binding(6) var<storage, read> affine: array<vec4f>;               // (2, C/4) scale = γ·rstd, shift = β − μ·scale
 @group(0) @binding(7) var<storage, read> residual: array<vec4f>;             // (rows, C/4)
@@ -40,7 +40,7 @@ struct Params { rows: u32, c4: u32, items: u32, rows_per_chunk: u32, chunks: u32
 @group(0) @binding(9) var<storage, read> mask: array<u32>;                   // (rows/8, C/4)
 @group(0) @binding(10) var<storage, read> dy: array<vec4f>;                  // (rows, C/4)
 @group(0) @binding(11) var<storage, read> sums: array<vec4f>;                // (2, C/4) Σ dz, Σ dz·x̂
-@group(0) @binding(12) var<storage, read_write> partial_out: array<vec4f>;   // (chunks, 2, C/4)
+@group(0) @binding(12) var<storage, read_write> partial_out: array<vec4f>;   // the same
 @group(0) @binding(13) var<storage, read_write> stats_out: array<vec4f>;     // (2, C/4)
 @group(0) @binding(14) var<storage, read_write> affine_out: array<vec4f>;    // (2, C/4)
 @group(0) @binding(15) var<storage, read_write> running_mean: array<vec4f>;  // (C/4)
@@ -94,6 +94,7 @@ fn statistics(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups)
     }
     partial_out[2u * chunk * p.c4 + c] = all.mean;
     partial_out[(2u * chunk + 1u) * p.c4 + c] = all.variance;
+    if chunk == 0u { partial_out[2u * p.chunks * p.c4 + c] = origin; }
 }
 
 var<workgroup> counts: array<f32, WORKERS>;
@@ -113,18 +114,18 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
         all = joined(all, Moments(count, partial_in[at], partial_in[at + p.c4]));
     }
     if LANES > 1u {
-        for (var half = LANES / 2u; half > 0u; half /= 2u) {
+        for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
             counts[worker] = all.count;
             firsts[worker] = all.mean;
             seconds[worker] = all.variance;
             workgroupBarrier();
-            let other = worker + half * ACROSS;
-            if local.y < half { all = joined(all, Moments(counts[other], firsts[other], seconds[other])); }
+            let other = worker + stride * ACROSS;
+            if local.y < stride { all = joined(all, Moments(counts[other], firsts[other], seconds[other])); }
             workgroupBarrier();
         }
     }
     if block >= p.c4 || local.y > 0u { return; }
-    let mean = x[c] + all.mean;
+    let mean = partial_in[2u * p.chunks * p.c4 + c] + all.mean;
     let variance = all.variance / (UNIT * UNIT);
     write_statistics(c, mean, variance);
     // One batch that is not finite would stay in the running statistics for ever.
@@ -221,13 +222,13 @@ fn backward_finish(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups)
         sum_x += partial_in[(2u * chunk + 1u) * p.c4 + c];
     }
     if LANES > 1u {
-        for (var half = LANES / 2u; half > 0u; half /= 2u) {
+        for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
             firsts[worker] = sum;
             seconds[worker] = sum_x;
             workgroupBarrier();
-            if local.y < half {
-                sum += firsts[worker + half * ACROSS];
-                sum_x += seconds[worker + half * ACROSS];
+            if local.y < stride {
+                sum += firsts[worker + stride * ACROSS];
+                sum_x += seconds[worker + stride * ACROSS];
             }
             workgroupBarrier();
         }

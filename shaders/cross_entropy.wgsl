@@ -124,12 +124,12 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     rows_out[row] = select(vec4f(), vec4f(loss, hits, 1.0, u.x + u.y), labelled);
 }
 
-// Every step-th of rows_in from `first` on and before `end`.
-fn sum_of(first: u32, end: u32, step: u32) -> vec4f {
+// Every stride-th of rows_in from `first` on and before `end`.
+fn sum_of(first: u32, end: u32, stride: u32) -> vec4f {
     var total = vec4f();
-    for (var block = first; block < end; block += step * BLOCK) {
+    for (var block = first; block < end; block += stride * BLOCK) {
         var part = vec4f();
-        for (var row = block; row < min(block + step * BLOCK, end); row += step) { part += rows_in[row]; }
+        for (var row = block; row < min(block + stride * BLOCK, end); row += stride) { part += rows_in[row]; }
         total += part;
     }
     return total;
@@ -147,10 +147,10 @@ var<workgroup> totals: array<vec4f, LANES>;
 fn mean(@builtin(local_invocation_index) lane: u32) {
     var total = sum_of(lane, p.rows, LANES);
     if LANES > 1u {
-        for (var half = LANES / 2u; half > 0u; half /= 2u) {
+        for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
             totals[lane] = total;
             workgroupBarrier();
-            if lane < half { total += totals[lane + half]; }
+            if lane < stride { total += totals[lane + stride]; }
             workgroupBarrier();
         }
     }

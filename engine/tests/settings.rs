@@ -1,8 +1,10 @@
 //! Settings and sizes that cannot work are refused when a graph is recorded or planned, by an error that
 //! names what is wrong; whatever is tried, nothing panics. No device is needed.
 
-use frostline_engine::ops::{BatchNorm, CrossEntropy, MaxPool2d, MultiMargin};
-use frostline_engine::{Error, Freeze, Graph, Group, Optim, Padding, Plan, Rule, TensorId, Tuning};
+use frostline_engine::kernel::Kernel;
+use frostline_engine::ops::{BatchNorm, CrossEntropy, MaxPool2d, MultiMargin, Op};
+use frostline_engine::record::{Backward, Forward, MOST_TURNS, Request};
+use frostline_engine::{Error, Freeze, Graph, Group, Optim, Padding, Plan, Rule, Shape, TensorId, Tuning};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -119,6 +121,55 @@ fn empty_inputs() {
         let text = text(graph.relu(x, "relu"));
         assert!(text.contains("`input`") && text.contains(&format!("({n}, {c}, {h}, {w})")) && text.contains("1 or more"), "{text}");
     }
+}
+
+/// An op that copies its input by a request of these numbers.
+#[derive(Clone, Copy, Debug)]
+struct Odd {
+    size4: usize,
+    turns: usize,
+}
+
+impl Op for Odd {
+    fn name(&self) -> &'static str {
+        "odd"
+    }
+
+    fn output_shape(&self, _layer: &str, inputs: &[Shape]) -> Result<Shape, Error> {
+        Ok(inputs[0])
+    }
+
+    fn keeps(&self, _wants: &[bool]) -> Vec<usize> {
+        vec![]
+    }
+
+    fn forward(&self, f: &mut Forward<'_, '_>) {
+        let bindings = [("x", f.input(0)), ("y", f.output())];
+        let request = Request::new(Kernel { file: "copy", entry: "forward" }, [1, 1, 1]).bind(&bindings);
+        f.dispatch(request.params(&[("size4", self.size4)]).turns(self.turns));
+    }
+
+    fn backward(&self, _b: &mut Backward<'_, '_>) {}
+}
+
+/// What a kernel would be given in 32 bits, or would loop over too often, is refused and not cut off.
+#[test]
+fn requests() {
+    let planned = |odd: Odd| {
+        let mut graph = Graph::new();
+        let x = graph.input(1, 2, 2, 4);
+        let y = graph.record(odd, "layer", &[x])?;
+        Plan::inference(&graph, y, &Tuning::portable())
+    };
+    planned(Odd { size4: u32::MAX as usize, turns: MOST_TURNS as usize }).unwrap();
+    // A negative number is passed on as it is.
+    planned(Odd { size4: 0usize.wrapping_sub(3), turns: 0 }).unwrap();
+    for size4 in [1 << 32, usize::MAX / 2] {
+        let text = text(planned(Odd { size4, turns: 0 }));
+        assert!(text.contains("layer: copy.forward") && text.contains(&format!("size4 would be {size4}")), "{text}");
+    }
+    let text = text(planned(Odd { size4: 1, turns: 65_001 }));
+    assert!(text.contains("layer: copy.forward") && text.contains("65001 loop turns"), "{text}");
 }
 
 /// Any call of the public API with small, odd and huge numbers: an error, or a plan, and no panic.

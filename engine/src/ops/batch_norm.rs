@@ -23,7 +23,8 @@ static BACKWARD_INPUT_RUNNING: Kernel = kernel("backward_input_running");
 /// Whose mean and variance a batch norm uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stats {
-    /// The batch's; the running statistics move towards them.
+    /// The batch's; the running statistics move towards them. A plan is refused if the input has one
+    /// value per channel: it minus its mean is 0, whatever it is.
     #[default]
     Batch,
     /// The running statistics, which stay as they are.
@@ -173,7 +174,7 @@ fn mask_of(b: &mut Backward<'_, '_>, activation: Activation, from_x: bool) -> (u
     }
 }
 
-/// Training on the statistics of one value: the value minus its mean is 0, whatever it is.
+/// The error for an input with one value per channel.
 fn single_value(layer: &str, shape: Shape) -> Error {
     let advice = "use a larger batch or larger images, freeze this batch norm, or train with BatchNormMode::Running";
     let reason = format!("input {shape} has one value per channel, and statistics of a batch need more: {advice}");
@@ -241,11 +242,11 @@ impl Op for BatchNorm {
                     return f.refuse(error);
                 }
                 let chunks = Chunks::new(shape, f.tuning());
-                let partial = f.scratch("partial statistics", two_vectors(shape) * chunks.chunks as u64);
+                let vectors = 2 * chunks.chunks + 1;
+                let partial = f.scratch("partial statistics", 16 * (vectors * channel_blocks(shape)) as u64);
                 let x = f.input(0);
                 f.dispatch(chunks.reduce(STATISTICS, shape).bind(&[("x", x), ("partial_out", partial)]));
                 let bindings = [
-                    ("x", x),
                     ("partial_in", partial),
                     ("weight", f.input(1)),
                     ("bias", f.input(2)),
