@@ -42,7 +42,7 @@ impl Optimizer {
                 }
             }
         }
-        self.gpu.submit(encoder);
+        self.gpu.submit(encoder, "taking over moments");
     }
 
     /// All moments as (slot, parameter, PyTorch's shape, values).

@@ -139,6 +139,12 @@ impl Plan {
         self.buffers.iter().map(|buffer| buffer.bytes).max().unwrap_or(0)
     }
 
+    /// The dispatches, for tests that make one wrong on purpose.
+    #[doc(hidden)]
+    pub fn dispatches_mut(&mut self) -> &mut [Dispatch] {
+        &mut self.dispatches
+    }
+
     /// Shape of the output.
     pub fn output_shape(&self) -> Shape {
         self.output.1

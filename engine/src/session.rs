@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::guard::{self, Guard, TAIL};
 use crate::kernel::{Access, Scalar, reflect};
 use crate::ledger::Cost;
 use crate::ops::augment::{self, Transform};
@@ -98,11 +99,12 @@ pub struct Session {
     changing: Changing,
     executed: Cost,
     fresh: bool,
+    guard: Option<Guard>,
 }
 
 impl Session {
     /// Puts `plan` on the device of `gpu`, over `params` and, if it trains, the optimiser's state.
-    pub fn new(gpu: &Arc<Gpu>, plan: Plan, params: &Params, optimizer: Option<&Optimizer>) -> Result<Self> {
+    pub fn new(gpu: &Arc<Gpu>, mut plan: Plan, params: &Params, optimizer: Option<&Optimizer>) -> Result<Self> {
         if !gpu.has_f16() && plan.buffers.iter().any(|buffer| buffer.format == Format::Half) {
             return Err(Error::NoHalf { adapter: gpu.describe() });
         }
@@ -115,15 +117,17 @@ impl Session {
             let reason = format!("{kernel} of {layer} needs {:?} workgroups, this adapter runs {limit} at most", dispatch.grid);
             return Err(Error::Graph(format!("{reason}: use a smaller batch or image")));
         }
-        let slots =
-            plan.pool.slots.iter().map(|&(bytes, texture)| Store::new(gpu, "activations", bytes, texture)).collect::<Result<Vec<_>>>()?;
+        let guard = if gpu.is_guarded() { Some(Guard::new(gpu, plan.dispatches.len())?) } else { None };
+        if guard.is_some() {
+            plan.pool = plan.pool.unshared(&plan.buffers);
+        }
+        let tail = if guard.is_some() { TAIL } else { 0 };
+        let store = |label: &str, bytes: u64, texture: bool| Store::new(gpu, label, bytes + tail, texture);
+        let slots = plan.pool.slots.iter().map(|&(bytes, texture)| store("activations", bytes, texture));
+        let slots = slots.collect::<Result<Vec<_>>>()?;
         let mut owned = vec![];
         for buffer in &plan.buffers {
-            owned.push(if buffer.home == Home::Plan {
-                Some(Store::new(gpu, &buffer.label, buffer.bytes, buffer.is_texture())?)
-            } else {
-                None
-            });
+            owned.push(if buffer.home == Home::Plan { Some(store(&buffer.label, buffer.bytes, buffer.is_texture())?) } else { None });
         }
         let gradients = if plan.trainable.is_empty() { None } else { Some(gpu.storage("gradients", plan.trainable.bytes())?) };
         let uniform_bytes = UNIFORM * plan.dispatches.len() as u64;
@@ -133,7 +137,9 @@ impl Session {
         let changing = Changing::of(&plan)?;
 
         let (steps, executed) = (vec![], Cost::default());
-        let session = Self { gpu: gpu.clone(), plan, steps, slots, owned, gradients, uniforms, changing, executed, fresh: false };
+        let mut session =
+            Self { gpu: gpu.clone(), plan, steps, slots, owned, gradients, uniforms, changing, executed, fresh: false, guard };
+        session.guard_buffers(params, optimizer)?;
         let variants = session.plan.dispatches.iter().map(|dispatch| &dispatch.variant);
         gpu.pipelines.compile(&gpu.device, variants).map_err(|error| gpu.explain(error))?;
         let mut steps = vec![];
@@ -172,18 +178,26 @@ impl Session {
         let mut entries = vec![];
         let mut cost = Cost { dispatches: 1, macs: dispatch.macs, ..Cost::default() };
         for (name, &(binding, access)) in &reflection.bindings {
+            let mut guarded = None;
             let place = match access {
                 Access::Params => Place::Buffer(&self.uniforms, at as u64 * UNIFORM, UNIFORM),
                 Access::Read | Access::Write => {
                     let id = dispatch.bindings.iter().find(|(bound, _)| bound == name).map_or(NOTHING, |(_, id)| *id);
                     let texture = dispatch.variant.format(name) == Format::Texture;
+                    guarded = self.guard.as_ref().filter(|_| id != NOTHING).map(|guard| guard.part(id));
                     self.resolve(id, params, optimizer)?.unwrap_or(whole(&nothing[texture as usize], 0))
                 }
             };
             let (resource, size) = match place {
                 Place::Texture(view, bytes) => (wgpu::BindingResource::TextureView(view), bytes),
                 Place::Buffer(buffer, offset, bytes) => {
-                    let size = std::num::NonZeroU64::new(bytes.max(16));
+                    // With a guard, the tail is a part of what the kernel gets.
+                    let (buffer, offset, size) = match guarded {
+                        None => (buffer, offset, bytes.max(16)),
+                        Some(Some(Store::Buffer(copy))) => (copy, 0, bytes + TAIL),
+                        Some(_) => (buffer, offset, bytes + TAIL),
+                    };
+                    let size = std::num::NonZeroU64::new(size);
                     (wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }), bytes)
                 }
             };
@@ -194,9 +208,9 @@ impl Session {
             }
             entries.push(wgpu::BindGroupEntry { binding, resource });
         }
-        let label = format!("{} {}", kernel.name(), dispatch.layer);
+        let label = format!("{} of {}", kernel.name(), dispatch.layer);
         let descriptor = wgpu::BindGroupDescriptor { label: Some(&label), layout: &pipeline.get_bind_group_layout(0), entries: &entries };
-        let bind_group = gpu.device.create_bind_group(&descriptor);
+        let bind_group = gpu.scoped(|| label.clone(), || gpu.device.create_bind_group(&descriptor))?;
         Ok(Step { bind_group, pipeline, grid: dispatch.grid, phase: dispatch.phase, cost, label })
     }
 
@@ -235,6 +249,26 @@ impl Session {
             }
         };
         Ok(Some(place))
+    }
+
+    /// If there is a guard, fills the tails of all buffers, and gives kernels a copy, with a tail, of each part
+    /// of a flat buffer.
+    fn guard_buffers(&mut self, params: &Params, optimizer: Option<&Optimizer>) -> Result<()> {
+        let Some(mut guard) = self.guard.take() else { return Ok(()) };
+        for (id, store, bytes) in self.stores() {
+            guard::fill(&self.gpu, id, store, bytes);
+        }
+        for &(_, id) in self.plan.dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
+            if id == NOTHING || guard.part(id).is_some() || self.stored(id).is_some() {
+                continue;
+            }
+            if let Some(Place::Buffer(flat, offset, bytes)) = self.resolve(id, params, optimizer)? {
+                let label = &self.plan.buffers[id.0 as usize].label;
+                guard.copy(&self.gpu, id, label, flat, offset, bytes)?;
+            }
+        }
+        self.guard = Some(guard);
+        Ok(())
     }
 
     /// The plan that runs here.
@@ -341,7 +375,61 @@ impl Session {
     /// Runs the step: one encoder, one pass, one submit; several of each where the step is longer
     /// than [`crate::Tuning::submit_macs`]. The prologue goes along the first time.
     pub fn run(&mut self) -> Result<()> {
-        self.run_steps(None)
+        if self.guard.is_some() { self.run_guarded() } else { self.run_steps(None) }
+    }
+
+    /// [`Session::run`] with a guard: every dispatch is a submission, and waited for in checked mode, so
+    /// that an error names it.
+    fn run_guarded(&mut self) -> Result<()> {
+        self.gpu.check()?;
+        let due = |step: &Step| step.phase != Phase::Prologue || !self.fresh;
+        for at in (0..self.steps.len()).filter(|at| due(&self.steps[*at])).collect::<Vec<_>>() {
+            self.run_step(at);
+            if self.steps[at].phase != Phase::Prologue {
+                self.executed += self.steps[at].cost;
+            }
+            if self.gpu.is_checked() {
+                self.gpu.wait()?;
+            }
+        }
+        self.fresh = true;
+        self.check_guard()
+    }
+
+    /// Errors if a kernel has written past the end of a buffer, or taken more loop turns than declared.
+    fn check_guard(&self) -> Result<()> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        let stores: Vec<_> = self.stores().chain(guard.parts()).collect();
+        guard::check_tails(&self.gpu, &self.plan, &stores)?;
+        guard.check_turns(&self.gpu, &self.plan)
+    }
+
+    /// Loop turns that one invocation of each dispatch took at most in the runs so far, in the plan's order;
+    /// waits for them. None unless [`GpuOptions::checked`](crate::GpuOptions::checked) is on.
+    pub fn counted_turns(&self) -> Result<Option<Vec<u64>>> {
+        self.guard.as_ref().map_or(Ok(None), |guard| guard.counted(&self.gpu, self.steps.len()))
+    }
+
+    /// Submits one step alone.
+    fn run_step(&self, at: usize) {
+        let (step, dispatch) = (&self.steps[at], &self.plan.dispatches[at]);
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        if let Some(guard) = &self.guard {
+            guard.before(dispatch, &mut encoder);
+        }
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&step.pipeline);
+            pass.set_bind_group(0, &step.bind_group, &[]);
+            if let Some(guard) = &self.guard {
+                guard.count(at, &mut pass);
+            }
+            pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
+        }
+        if let Some(guard) = &self.guard {
+            guard.after(dispatch, &mut encoder);
+        }
+        self.gpu.submit(encoder, &step.label);
     }
 
     fn run_steps(&mut self, timestamps: Option<&wgpu::QuerySet>) -> Result<()> {
@@ -349,7 +437,8 @@ impl Session {
         let budget = self.plan.submit_macs.unwrap_or(u64::MAX);
         let mut steps = self.steps.iter().filter(|step| step.phase != Phase::Prologue || !self.fresh).peekable();
         let mut timed = 0;
-        while steps.peek().is_some() {
+        while let Some(first) = steps.peek() {
+            let (first, mut last, mut count) = (*first, *first, 0);
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
             {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -360,6 +449,7 @@ impl Session {
                 let mut macs: u64 = 0;
                 while let Some(step) = steps.next_if(|step| macs == 0 || macs.saturating_add(step.cost.macs) <= budget) {
                     macs += step.cost.macs;
+                    (last, count) = (step, count + 1);
                     pass.set_pipeline(&step.pipeline);
                     pass.set_bind_group(0, &step.bind_group, &[]);
                     pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
@@ -372,7 +462,7 @@ impl Session {
                     }
                 }
             }
-            self.gpu.submit(encoder);
+            self.gpu.submit(encoder, format!("{count} dispatches, {} to {}", first.label, last.label));
         }
         self.fresh = true;
         self.gpu.check()
@@ -384,11 +474,11 @@ impl Session {
     }
 
     /// Runs the step once (twice if the prologue is due) and gives every dispatch's kernel, layer and
-    /// milliseconds; nothing where the adapter has no timestamps.
+    /// milliseconds; nothing where the adapter has no timestamps, or with a guard.
     pub fn profile(&mut self) -> Result<Vec<(String, f64)>> {
         let timed: Vec<String> = self.steps.iter().filter(|s| s.phase != Phase::Prologue).map(|s| s.label.clone()).collect();
         let count = timed.len() as u32 + 1;
-        if !self.gpu.has_timestamps() || count > wgpu::QUERY_SET_MAX_QUERIES {
+        if !self.gpu.has_timestamps() || self.guard.is_some() || count > wgpu::QUERY_SET_MAX_QUERIES {
             return Ok(vec![]);
         }
         if !self.fresh {
@@ -401,7 +491,7 @@ impl Session {
         self.run_steps(Some(&queries))?;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
-        self.gpu.submit(encoder);
+        self.gpu.submit(encoder, "reading timestamps");
         let bytes = self.gpu.read_bytes(&resolved, 0, 8 * u64::from(count))?;
         let ticks: Vec<u64> = bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().expect("eight bytes"))).collect();
         let unit = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-6;
@@ -467,18 +557,10 @@ impl Session {
     /// forward again on the present batch with every dispatch followed by a look at what it wrote.
     pub fn first_not_finite(&mut self) -> Result<Option<String>> {
         for at in 0..self.steps.len() {
-            let step = &self.steps[at];
-            if step.phase > Phase::Forward {
+            if self.steps[at].phase > Phase::Forward {
                 break;
             }
-            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &step.bind_group, &[]);
-                pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
-            }
-            self.gpu.submit(encoder);
+            self.run_step(at);
             let dispatch = &self.plan.dispatches[at];
             for &(name, id) in &dispatch.bindings {
                 let float = !matches!(name, "bits" | "argmax_out" | "history");
@@ -486,13 +568,7 @@ impl Session {
                     continue;
                 }
                 let buffer = &self.plan.buffers[id.0 as usize];
-                let store = match self.plan.pool.slot_of[id.0 as usize] {
-                    Some(slot) => &self.slots[slot],
-                    None => match &self.owned[id.0 as usize] {
-                        Some(store) => store,
-                        None => continue,
-                    },
-                };
+                let Some(store) = self.stored(id) else { continue };
                 let values = store.read(&self.gpu, (buffer.bytes / 4) as usize)?;
                 let finite = match buffer.format {
                     Format::Half => bytemuck::cast_slice::<f32, f16>(&values).iter().all(|value| value.is_finite()),
@@ -504,6 +580,18 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    /// Where a buffer of the pool or of the plan is; none for a part of a flat buffer.
+    fn stored(&self, id: BufferId) -> Option<&Store> {
+        let slot = self.plan.pool.slot_of[id.0 as usize].map(|slot| &self.slots[slot]);
+        slot.or(self.owned[id.0 as usize].as_ref())
+    }
+
+    /// All of those, with the size in use.
+    fn stores(&self) -> impl Iterator<Item = (BufferId, &Store, u64)> {
+        let all = self.plan.buffers.iter().enumerate();
+        all.filter_map(|(id, buffer)| Some((BufferId(id as u32), self.stored(BufferId(id as u32))?, buffer.bytes)))
     }
 
     fn store(&self, id: BufferId) -> Result<&Store> {

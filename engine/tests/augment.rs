@@ -26,7 +26,7 @@ fn run(x: &Array, transforms: &[Transform], augment: &Augment, tuning: &Tuning) 
     session.write_input(&interleaved(x)).unwrap();
     session.write_transforms(transforms).unwrap();
     session.poison();
-    session.run().unwrap();
+    common::run(&mut session);
     session.read_output().unwrap()
 }
 

@@ -54,7 +54,7 @@ impl Run {
     fn step(&mut self, lr: f32) {
         self.session.begin_step(&mut self.optimizer, lr).unwrap();
         self.session.poison();
-        self.session.run().unwrap();
+        common::run(&mut self.session);
     }
 
     fn state(&self) -> State {

@@ -67,7 +67,7 @@ fn max_pool_without_backward() {
     let plan = Plan::inference(&bench.graph, y, GPU.tuning()).unwrap();
     let mut session = Session::new(&GPU, plan, &bench.params(), None).unwrap();
     session.poison();
-    session.run().unwrap();
+    common::run(&mut session);
     assert_eq!(session.read_output().unwrap(), max_pool2d::forward(&x, [3; 2], 2, [1; 4]).y.value.to_f32());
 }
 
