@@ -93,7 +93,7 @@ impl Gpu {
         }
         let cache = PipelineCache::open(&device, &info, &options.pipelines);
         Ok(Self {
-            pipelines: Pipelines::new(info.device_type == wgpu::DeviceType::Cpu, cache),
+            pipelines: Pipelines::new(tuning::adapter::is_lavapipe(&info), cache),
             device,
             queue,
             tuning,

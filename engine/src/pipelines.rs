@@ -20,8 +20,8 @@ pub(crate) struct Pipelines {
 }
 
 impl Pipelines {
-    /// None yet; with `stored_params`, kernels read `Params` from storage (see the shaders' module
-    /// of that name).
+    /// None yet; with `stored_params`, for lavapipe, kernels read `Params` from storage (see the
+    /// shaders' module of that name).
     pub fn new(stored_params: bool, cache: Option<PipelineCache>) -> Self {
         Self { stored_params, cache, compiled: Mutex::default(), nanoseconds: AtomicU64::new(0) }
     }
