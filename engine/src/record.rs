@@ -340,7 +340,7 @@ impl<'g> Recorder<'g> {
     /// a copy that is too, made once if the weight is frozen and in every step if it trains.
     pub fn weight(&mut self, id: TensorId) -> BufferId {
         let value = self.value(id);
-        if !self.tuning.textures && self.tuning.storage == Storage::F32 {
+        if self.tuning.texture_rows.is_none() && self.tuning.storage == Storage::F32 {
             return value;
         }
         if let Some(&copy) = self.published.get(&id) {

@@ -117,9 +117,9 @@ pub enum Algorithm {
 pub struct Tuning {
     /// The class they are for.
     pub class: Class,
-    /// Activations live in textures: where a software driver samples textures faster than it
-    /// loads from storage buffers.
-    pub textures: bool,
+    /// Activations live in textures of at most this many rows: where a software driver samples
+    /// textures faster than it loads from storage buffers. None: they live in storage buffers.
+    pub texture_rows: Option<u32>,
     /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
     pub fill: usize,
     /// Multiply-accumulates after which a step goes on in a further submission, so that none runs
@@ -142,7 +142,7 @@ impl Tuning {
     pub fn portable() -> Self {
         Self {
             class: Class::Portable,
-            textures: false,
+            texture_rows: None,
             fill: 16,
             submit_macs: None,
             storage: Storage::F32,
@@ -153,9 +153,9 @@ impl Tuning {
         }
     }
 
-    /// Kernels for subgroups of `size` lanes.
+    /// Kernels for subgroups of `size` lanes, with textures as high as every adapter allows.
     pub fn subgroup(size: u32) -> Self {
-        Self { class: Class::Subgroup { size }, textures: true, ..Self::portable() }
+        Self { class: Class::Subgroup { size }, texture_rows: Some(8192), ..Self::portable() }
     }
 
     /// Kernels for GPUs: for a large one of NVIDIA's. A [`crate::Gpu`] has those of its adapter.

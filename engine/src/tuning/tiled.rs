@@ -128,6 +128,12 @@ impl Tiles {
         all.into_iter()
     }
 
+    /// The constants of `conv2d_tiled.wgsl` and their values.
+    pub fn constants(&self) -> [(&'static str, u32); 8] {
+        let &Self { bm, bn, bk, rm, rn, buffers, fragment, lanes } = self;
+        [("BM", bm), ("BN", bn), ("BK", bk), ("RM", rm), ("RN", rn), ("BUFFERS", buffers), ("FRAGMENT", fragment), ("S", lanes)]
+    }
+
     /// How many workgroups an m × n matrix is.
     pub fn count(&self, m: usize, n: usize) -> usize {
         m.div_ceil(self.bm as usize) * n.div_ceil(self.bn as usize)

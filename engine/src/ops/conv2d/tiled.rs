@@ -70,18 +70,9 @@ fn padded(channels: usize) -> usize {
 /// What the three have in common: an m × n matrix in tiles, computed in `parts`.
 fn request(kernel: Kernel, sizes: Sizes, tiles: Tiles, [m, n]: [usize; 2], parts: usize) -> Request {
     let [x, y, _] = grid(tiles.count(m, n), 1);
-    let Tiles { bm, bn, bk, rm, rn, buffers, fragment, lanes } = tiles;
-    sizes
-        .request(kernel, [x, y, parts as u32])
-        .constants(&[
-            ("BM", bm),
-            ("BN", bn),
-            ("BK", bk),
-            ("RM", rm),
-            ("RN", rn),
-            ("BUFFERS", buffers),
-            ("FRAGMENT", fragment),
-            ("S", lanes),
-        ])
-        .params(&[("kw", sizes.kw), ("stride", sizes.stride), ("tiles_n", n.div_ceil(bn as usize))])
+    sizes.request(kernel, [x, y, parts as u32]).constants(&tiles.constants()).params(&[
+        ("kw", sizes.kw),
+        ("stride", sizes.stride),
+        ("tiles_n", n.div_ceil(tiles.bn as usize)),
+    ])
 }
