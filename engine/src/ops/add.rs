@@ -18,11 +18,11 @@ pub struct Add {
 /// A dispatch of y = act(a + b).
 pub(crate) fn sum(shape: Shape, a: BufferId, b: BufferId, y: BufferId, activation: Activation) -> Request {
     let items = row_blocks(shape);
-    Request::new(FORWARD, grid(items, 64)).constants(&[("ACT", activation.code())]).bind(&[("a", a), ("b", b), ("y", y)]).params(&[
-        ("rows", shape.rows()),
-        ("c4", channel_blocks(shape)),
-        ("items", items),
-    ])
+    Request::new(FORWARD, grid(items, 64))
+        .constants(&[("ACT", activation.code())])
+        .bind(&[("a", a), ("b", b), ("y", y)])
+        .params(&[("rows", shape.rows()), ("c4", channel_blocks(shape)), ("items", items)])
+        .turns(8)
 }
 
 impl Op for Add {

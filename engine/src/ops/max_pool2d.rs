@@ -56,7 +56,7 @@ impl Op for MaxPool2d {
         let items = y.rows() * channel_blocks(y);
         let argmax = if f.has_backward() { f.save("argmax", 4 * items as u64) } else { NOTHING };
         let bindings = [("x", f.input(0)), ("y", f.output()), ("argmax_out", argmax)];
-        let request = self.request(FORWARD, x, y, items);
+        let request = self.request(FORWARD, x, y, items).turns(self.kernel * (1 + self.kernel));
         f.dispatch(request.constants(&[("ARGMAX", f.has_backward() as u32)]).bind(&bindings));
     }
 
@@ -64,7 +64,8 @@ impl Op for MaxPool2d {
         let (x, y, dy) = (b.shape(0), b.output_shape(), b.grad_output());
         let argmax = b.saved("argmax").unwrap_or(NOTHING);
         b.accumulate(0, |b, dx| {
-            let request = self.request(BACKWARD, x, y, x.rows() * channel_blocks(x));
+            let windows = self.kernel.div_ceil(self.stride);
+            let request = self.request(BACKWARD, x, y, x.rows() * channel_blocks(x)).turns(windows * (1 + windows));
             b.dispatch(request.bind(&[("dy", dy), ("argmax", argmax), ("dx", dx)]));
         });
     }
