@@ -11,6 +11,7 @@ pub mod linear;
 pub mod max_pool2d;
 pub mod mixup;
 pub mod multi_margin;
+pub(crate) mod partials;
 pub mod relu;
 
 pub use add::Add;

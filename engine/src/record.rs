@@ -501,6 +501,14 @@ macro_rules! common {
                 self.recorder.buffer(label, bytes, Home::Pool)
             }
 
+            /// The buffers that `links` dispatches write one after the other, each from the one before:
+            /// `last` of `bytes`, and before it scratch buffers of that size.
+            pub(crate) fn chain(&mut self, last: BufferId, bytes: u64, links: usize) -> Vec<BufferId> {
+                let mut buffers: Vec<_> = (1..links).map(|_| self.scratch("partial sums", bytes)).collect();
+                buffers.push(last);
+                buffers
+            }
+
             /// A buffer for use within this op that holds an activation, or a gradient of one.
             pub fn scratch_activation(&mut self, what: &str, shape: Shape) -> BufferId {
                 let label = format!("{}.{what}", self.node().layer);

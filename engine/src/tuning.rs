@@ -18,6 +18,10 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tiled::Product;
 
+/// The most terms that a kernel of a convolution adds up in one register: the depth of the 3×3 windows
+/// of 512 channels that ResNets end with. Deeper products are a chain of dispatches.
+pub(crate) const LONGEST_RUN: usize = 4_608;
+
 /// What kind of adapter the kernels are to be shaped for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -236,7 +240,14 @@ impl Tuning {
         if !fits || conv.c_in < 32 || conv.c_out < 32 || conv.rows * conv.width < 128 {
             return None;
         }
-        let n = if conv.pass == Pass::BackwardInput { conv.c_in } else { conv.c_out };
+        let (n, depth) = match conv.pass {
+            Pass::Forward => (conv.c_out, conv.c_in),
+            Pass::BackwardInput => (conv.c_in, conv.c_out),
+            Pass::BackwardWeight => (conv.c_out, 0),
+        };
+        if depth > LONGEST_RUN {
+            return None;
+        }
         let tiles = (conv.rows * conv.width).div_ceil(16);
         let (tm, p, q) = match self.class {
             Class::Subgroup { size } => {
