@@ -235,13 +235,7 @@ pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, epilogue: Epilogue)
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one.
-pub(crate) fn backward_input(
-    b: &mut Backward<'_, '_>,
-    sizes: Sizes,
-    dy: BufferId,
-    dx: BufferId,
-    earlier: Option<BufferId>,
-) {
+pub(crate) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferId, dx: BufferId, earlier: Option<BufferId>) {
     match b.tuning().conv(&sizes.conv(Pass::BackwardInput)) {
         Algorithm::Direct(tile) => direct::backward_input(b, sizes, tile, dy, dx, earlier),
         Algorithm::Tiled(tiles) => tiled::backward_input(b, sizes, tiles, dy, dx, earlier),

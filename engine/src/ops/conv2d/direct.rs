@@ -71,14 +71,7 @@ pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tile: Tile, epilogu
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one.
-pub(super) fn backward_input(
-    b: &mut Backward<'_, '_>,
-    sizes: Sizes,
-    tile: Tile,
-    dy: BufferId,
-    dx: BufferId,
-    earlier: Option<BufferId>,
-) {
+pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tile: Tile, dy: BufferId, dx: BufferId, earlier: Option<BufferId>) {
     let (stride, lanes) = (sizes.stride, b.tuning().lanes());
     let strips_per_row = sizes.w_in.div_ceil(stride).div_ceil(tile.pw as usize);
     let grid = [sizes.n * sizes.h_in.div_ceil(stride) * strips_per_row, sizes.c_in, stride * stride];

@@ -44,14 +44,7 @@ pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tiles: Tiles, epilo
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one.
-pub(super) fn backward_input(
-    b: &mut Backward<'_, '_>,
-    sizes: Sizes,
-    tiles: Tiles,
-    dy: BufferId,
-    dx: BufferId,
-    earlier: Option<BufferId>,
-) {
+pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tiles: Tiles, dy: BufferId, dx: BufferId, earlier: Option<BufferId>) {
     let stride = sizes.stride;
     let pixels = sizes.n * sizes.h_in.div_ceil(stride) * sizes.w_in.div_ceil(stride);
     // Of the phase with the most taps.
