@@ -3,13 +3,15 @@
 //!   PyTorch's CrossEntropyLoss(weight, label_smoothing). Without weights w = 1. Label 2³²−1: row ignored.
 //!   MIXED: the mean over two labels a row, its own by the share λ and its partner's by 1 − λ (mixup, Zhang et al. 2018):
 //!   t, u and hits of a row are λ·own + (1 − λ)·partner's
-//!   backward: dlogits = scale·(p·Σ_k t_k − t)/Σ_n u_n, with a scale that keeps gradients in the range of f16
+//!   backward: dlogits = scale·(p·Σ_k t_k − t)/Σ_n u_n, with the loss scale of f16 storage, else 1
 //! `forward`: one invocation per row; `mean`: one for all; `backward`: one per 4 logits.
+//!use shared/loss_scaler.wgsl
 const WG: u32 = 64;
 const WEIGHTED: u32 = 0;   // 1: classes have weights
 const MIXED: u32 = 0;      // 1: rows have a partner
+const SCALED: u32 = 0;     // 1: the gradient carries the loss scale
 
-struct Params { rows: u32, classes: u32, c4: u32, slot: u32, smoothing: f32, mean_weight: f32, scale: f32 }
+struct Params { rows: u32, classes: u32, c4: u32, slot: u32, smoothing: f32, mean_weight: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<vec4f>;             // (N, K/4)
 @group(0) @binding(2) var<storage, read> labels: array<u32>;               // (N)
@@ -21,6 +23,7 @@ struct Params { rows: u32, classes: u32, c4: u32, slot: u32, smoothing: f32, mea
 @group(0) @binding(8) var<storage, read_write> summary_out: array<vec4f>;  // (1)
 @group(0) @binding(9) var<storage, read_write> history: array<vec4f>;      // the summaries of past steps, a ring
 @group(0) @binding(10) var<storage, read_write> dlogits: array<vec4f>;     // (N, K/4)
+@group(0) @binding(11) var<storage, read> scaler: LossScaler;  // (1)
 
 const IGNORED = 0xffffffffu;
 
@@ -122,6 +125,8 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
     let target_ = own + partner + labelled * p.smoothing / f32(p.classes) * weights(k);
     let total = (1.0 - p.smoothing) * (u.x + u.y) + labelled * p.smoothing * p.mean_weight;
     let divisor = select(1.0, summary[0].w, summary[0].w > 0.0);
-    let d = p.scale * (total * exp(logits[i] - rows_in[row].x) - target_) / divisor;
+    var scale = 1.0;
+    if SCALED == 1u { scale = scaler.scale; }
+    let d = scale * (total * exp(logits[i] - rows_in[row].x) - target_) / divisor;
     dlogits[i] = select(vec4f(), d, is_class(k) & vec4<bool>(labelled > 0.0));
 }
