@@ -10,7 +10,9 @@
 //! weight block (4 input channels × TM output channels) is the same for every lane, so the S lanes
 //! of a subgroup load a part each and hand it round with `share`. `backward_input` is the mirror
 //! image (lanes own input pixels), `backward_weight` keeps the weights in registers and walks over
-//! the pixels. All lanes must stay active for `share`: indices are clamped, never returned early.
+//! the pixels. All lanes must stay active for `share`: indices are clamped, never returned early, and
+//! loops end at what is the same for a whole workgroup (`workgroup_id`, `p`). Border tests use `&`: with
+//! `&&` each comparison is a branch, and some drivers take a minute to compile those.
 //!use shared/share.{share}.wgsl
 //!use shared/activation.wgsl
 
@@ -55,8 +57,8 @@ struct Params {
 
 // x: strip of PW output pixels; y: tile of TM output channels.
 @compute @workgroup_size(WG)
-fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
-    let lane = local % S;
+fn forward(@builtin(global_invocation_id) id: vec3u, thread: Thread) {
+    let lane = lane_of(thread);
     let strip = min(id.x, p.strips - 1u);
     let ow = (strip % p.strips_per_row) * PW;
     let oh = (strip / p.strips_per_row) % p.h_out;
@@ -67,13 +69,13 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_i
     for (var tap = 0u; tap < p.kh * p.kw; tap += KW) {
         let ih = i32(oh * STRIDE + tap / p.kw) - i32(p.top);
         let iw = i32(ow * STRIDE + tap % p.kw) - i32(p.left);
-        let row_inside = ih >= 0 && ih < i32(p.h_in);
+        let row_inside = (ih >= 0) & (ih < i32(p.h_in));
         let row = (n * p.h_in + u32(clamp(ih, 0, i32(p.h_in) - 1))) * p.w_in;
         for (var c = 0u; c < p.c_in4; c++) {
             var xs: array<vec4f, SPAN>;
             for (var i = 0u; i < SPAN; i++) { //!unroll
                 let at = iw + i32(i);
-                let inside = row_inside && at >= 0 && at < i32(p.w_in);
+                let inside = row_inside & (at >= 0) & (at < i32(p.w_in));
                 if i % STRIDE < KW { xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside); }
             }
             for (var kw = 0u; kw < KW; kw++) { //!unroll
@@ -121,9 +123,8 @@ fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
 // With a stride, an input pixel is reached by the taps of its phase only: kh ≡ ih + top (mod s).
 // x: strip of PW input pixels of one phase; y: tile of TM input channels; z: phase (s × s).
 @compute @workgroup_size(WG)
-fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) local: u32,
-                  @builtin(workgroup_id) group: vec3u) {
-    let lane = local % S;
+fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u, thread: Thread) {
+    let lane = lane_of(thread);
     let phase_h = group.z / STRIDE;
     let phase_w = group.z % STRIDE;
     let rows = (p.h_in + STRIDE - 1u) / STRIDE;
@@ -136,7 +137,7 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(local_invoc
     var acc: array<array<vec4f, PW>, TM4>;
     for (var kh = (phase_h + p.top) % STRIDE; kh < p.kh; kh += STRIDE) {
         let oh = i32(j_h) + (i32(phase_h + p.top) - i32(kh)) / i32(STRIDE);
-        let row_inside = oh >= 0 && oh < i32(p.h_out);
+        let row_inside = (oh >= 0) & (oh < i32(p.h_out));
         let row = (n * p.h_out + u32(clamp(oh, 0, i32(p.h_out) - 1))) * p.w_out;
         for (var kw = (phase_w + p.left) % STRIDE; kw < p.kw; kw += STRIDE * KW) {
             let ow = i32(j_w) + (i32(phase_w + p.left) - i32(kw)) / i32(STRIDE) - i32(KW - 1u);
@@ -144,7 +145,7 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(local_invoc
                 var ds: array<vec4f, BACK_SPAN>;
                 for (var i = 0u; i < BACK_SPAN; i++) { //!unroll
                     let at = ow + i32(i);
-                    let inside = row_inside && at >= 0 && at < i32(p.w_out);
+                    let inside = row_inside & (at >= 0) & (at < i32(p.w_out));
                     ds[i] = select(vec4f(), dy[(row + u32(clamp(at, 0, i32(p.w_out) - 1))) * p.c_out4 + c], inside);
                 }
                 for (var j = 0u; j < KW; j++) { //!unroll
@@ -190,23 +191,23 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(local_invoc
 // the splits up in a fixed order.
 // x: (kh, 4 input channels); y: tile of TM output channels; z: split of the output rows.
 @compute @workgroup_size(WG)
-fn backward_weight(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
-    let lane = local % S;
+fn backward_weight(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u, thread: Thread) {
+    let lane = lane_of(thread);
     let t = min(id.x, p.kh * p.c_in4 - 1u);
     let kh = t / p.c_in4;
     let c = t % p.c_in4;
     let co = id.y * TM4;
-    let last = min((id.z + 1u) * p.rows_per_split, p.rows);
+    let last = min((group.z + 1u) * p.rows_per_split, p.rows);
 
     var acc: array<array<array<vec4f, TM4>, 4>, KW>;
-    for (var out_row = id.z * p.rows_per_split; out_row < last; out_row++) {
+    for (var out_row = group.z * p.rows_per_split; out_row < last; out_row++) {
         let ih = i32((out_row % p.h_out) * STRIDE + kh) - i32(p.top);
-        let row_inside = ih >= 0 && ih < i32(p.h_in);
+        let row_inside = (ih >= 0) & (ih < i32(p.h_in));
         let row = (out_row / p.h_out * p.h_in + u32(clamp(ih, 0, i32(p.h_in) - 1))) * p.w_in;
         var xs: array<vec4f, STEP_SPAN>;
         for (var i = 0u; i < OVERLAP; i++) { //!unroll
             let at = i32(i) - i32(p.left);
-            let inside = row_inside && at >= 0 && at < i32(p.w_in);
+            let inside = row_inside & (at >= 0) & (at < i32(p.w_in));
             xs[U * STRIDE + i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside);
         }
         for (var ow = 0u; ow < p.w_out; ow += U) {
@@ -215,7 +216,7 @@ fn backward_weight(@builtin(global_invocation_id) id: vec3u, @builtin(local_invo
             }
             for (var i = OVERLAP; i < STEP_SPAN; i++) { //!unroll
                 let at = i32(ow * STRIDE + i) - i32(p.left);
-                let inside = row_inside && at >= 0 && at < i32(p.w_in);
+                let inside = row_inside & (at >= 0) & (at < i32(p.w_in));
                 xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside);
             }
             var v: array<vec4f, STEP_LOADS>;
@@ -240,7 +241,7 @@ fn backward_weight(@builtin(global_invocation_id) id: vec3u, @builtin(local_invo
     }
     if id.x >= p.kh * p.c_in4 { return; }
     for (var kw = 0u; kw < KW; kw++) { //!unroll
-        let out = ((id.z * p.kh + kh) * KW + kw) * p.c_in4 + c;
+        let out = ((group.z * p.kh + kh) * KW + kw) * p.c_in4 + c;
         for (var i = 0u; i < 4u; i++) { //!unroll
             for (var m = 0u; m < TM4; m++) { //!unroll
                 if co + m < p.c_out4 { dw[(out * 4u + i) * p.c_out4 + co + m] = acc[kw][i][m]; }

@@ -95,7 +95,7 @@ fn place(e: u32, width4: u32, along_k: bool) -> vec2u {
 fn x_under(pixel: vec3u, tap: vec3u, wanted: bool) -> vec4f {
     let ih = pixel.y * p.stride + tap.x - p.top;
     let iw = pixel.z * p.stride + tap.y - p.left;
-    let inside = wanted && ih < p.h_in && iw < p.w_in;
+    let inside = wanted & (ih < p.h_in) & (iw < p.w_in);
     let at = select(0u, ((pixel.x * p.h_in + ih) * p.w_in + iw) * p.c_in4 + tap.z, inside);
     return select(vec4f(), x[at], inside);
 }
@@ -251,7 +251,7 @@ fn load_backward_input(phase: Phase, ci: u32, step: vec3u, local: u32) {
             for (var i = 0u; i < 4u; i++) { //!unroll
                 let oh = under[l][i].y + phase.meets.x - tap.x;
                 let ow = under[l][i].z + phase.meets.y - tap.y;
-                let inside = wanted && oh < p.h_out && ow < p.w_out;
+                let inside = wanted & (oh < p.h_out) & (ow < p.w_out);
                 let at = select(0u, ((under[l][i].x * p.h_out + oh) * p.w_out + ow) * p.c_out4 + tap.z, inside);
                 next[l][i] = select(vec4f(), dy[at], inside);
             }

@@ -123,7 +123,7 @@ fn transform_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgr
         for (var a = 0u; a < A; a++) { //!unroll
             let h = ih + i32(a);
             let at = iw + i32(b);
-            let inside = tile < p.tiles && h >= 0 && h < i32(p.h_in) && at >= 0 && at < i32(p.w_in);
+            let inside = (tile < p.tiles) & (h >= 0) & (h < i32(p.h_in)) & (at >= 0) & (at < i32(p.w_in));
             d[a] = select(vec4f(), x[select(0u, ((n * p.h_in + u32(h)) * p.w_in + u32(at)) * p.c_in4 + c, inside)], inside);
         }
         let column = transform_input_1d(d);
@@ -141,12 +141,12 @@ fn transform_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgr
 
 // x: block of B tiles, of which a lane has P; y: block of TM output channels; z: place in the tile.
 @compute @workgroup_size(WG)
-fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    let lane = local % S;
+fn multiply(@builtin(workgroup_id) group: vec3u, thread: Thread) {
+    let lane = lane_of(thread);
     let c = group.y * TM4;
-    let from_v = in_tiles(group.z, group.x, 0u, p.c_in4) + local;
+    let from_v = in_tiles(group.z, group.x, 0u, p.c_in4) + thread.local;
     let from_u = in_u(group.z, 0u, c);
-    let to_m = in_tiles(group.z, group.x, c, p.c_out4) + local;
+    let to_m = in_tiles(group.z, group.x, c, p.c_out4) + thread.local;
     var acc: array<array<vec4f, P>, TM4>;
     for (var k4 = 0u; k4 < p.c_in4; k4++) {
         var values: array<vec4f, P>;
@@ -227,7 +227,7 @@ fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
     for (var b = 0u; b < M; b++) { //!unroll
         var d: array<vec4f, M>;
         for (var a = 0u; a < M; a++) { //!unroll
-            let inside = tile < p.tiles && oh + a < p.h_out && ow + b < p.w_out;
+            let inside = (tile < p.tiles) & (oh + a < p.h_out) & (ow + b < p.w_out);
             d[a] = select(vec4f(), dy[select(0u, ((n * p.h_out + oh + a) * p.w_out + ow + b) * p.c_out4 + c, inside)], inside);
         }
         let column = transform_grad_1d(d);
@@ -245,9 +245,9 @@ fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
 
 // x: Q blocks of 4 input channels, WG apart; y: block of TM output channels; z: place in the tile.
 @compute @workgroup_size(WG)
-fn multiply_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    let lane = local % S;
-    let first = group.x * Q * WG + local;
+fn multiply_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
+    let lane = lane_of(thread);
+    let first = group.x * Q * WG + thread.local;
     let c = group.y * TM4;
     var acc: array<array<array<vec4f, 4>, Q>, TM4>;
     for (var t4 = 0u; t4 < p.blocks * B / 4u; t4++) {

@@ -73,7 +73,9 @@ impl Plan {
         open.batch_norm = freeze.batch_norm;
         if freeze != open {
             let unfrozen = Optim { groups: vec![], ..optim.clone() };
-            plan.unfrozen = Some(Box::new(Self::build(graph, loss, Purpose::Training, &open, Some(&unfrozen), tuning)?.ledger));
+            // None if it cannot be trained unfrozen, such as a batch norm over a single value.
+            let unfrozen = Self::build(graph, loss, Purpose::Training, &open, Some(&unfrozen), tuning);
+            plan.unfrozen = unfrozen.ok().map(|unfrozen| Box::new(unfrozen.ledger));
         }
         Ok(plan)
     }

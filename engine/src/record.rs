@@ -140,12 +140,14 @@ pub struct Request {
     pub macs: u64,
     /// Turns of loops that one invocation takes at most.
     pub turns: u64,
+    /// A field of `Params` whose value has more than 32 bits: the plan is refused.
+    too_large: Option<(&'static str, usize)>,
 }
 
 impl Request {
     /// A request for `kernel` over `grid`; the rest is added by the methods.
     pub fn new(kernel: Kernel, grid: [u32; 3]) -> Self {
-        Self { kernel, constants: vec![], bindings: vec![], params: vec![], grid, macs: 0, turns: 0 }
+        Self { kernel, constants: vec![], bindings: vec![], params: vec![], grid, macs: 0, turns: 0, too_large: None }
     }
 
     /// Sets constants.
@@ -160,9 +162,15 @@ impl Request {
         self
     }
 
-    /// Sets integer fields of `Params`.
+    /// Sets integer fields of `Params`. A negative number, as `usize::wrapping_sub` gives it, becomes an
+    /// `i32`. A plan with a value of more than 32 bits is refused.
     pub fn params(mut self, params: &[(&'static str, usize)]) -> Self {
-        self.params.extend(params.iter().map(|&(name, value)| (name, Scalar::U32(value as u32))));
+        for &(name, value) in params {
+            if u32::try_from(value).is_err() && i32::try_from(value as isize).is_err() {
+                self.too_large.get_or_insert((name, value));
+            }
+            self.params.push((name, Scalar::U32(value as u32)));
+        }
         self
     }
 
@@ -405,6 +413,10 @@ impl<'g> Recorder<'g> {
         if let Some((name, _)) = request.params.iter().find(|(name, _)| !reflection.fields.contains_key(*name)) {
             return Err(wrong(format!("Params has no field `{name}`")));
         }
+        if let Some((name, value)) = request.too_large {
+            let reason = format!("{layer}: {} counts in 32 bits, and {name} would be {value}", request.kernel.name());
+            return Err(Error::Graph(format!("{reason}: use a smaller batch or image")));
+        }
         if request.turns > MOST_TURNS {
             let (kernel, turns) = (request.kernel.name(), request.turns);
             let reason = format!("{layer}: {kernel} would take {turns} loop turns in one invocation, {MOST_TURNS} at most are right");
@@ -535,6 +547,16 @@ common!(Forward);
 common!(Backward);
 
 impl Forward<'_, '_> {
+    /// Refuses the plan: what was recorded cannot run in this way.
+    pub fn refuse(&mut self, error: Error) {
+        self.recorder.error.get_or_insert(error);
+    }
+
+    /// The layer that recorded the op.
+    pub fn layer(&self) -> &str {
+        &self.node().layer
+    }
+
     /// Does the output want a gradient, so that there will be a backward pass here?
     pub fn has_backward(&self) -> bool {
         self.recorder.wanted[self.node().output.index()]

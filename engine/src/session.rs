@@ -335,18 +335,34 @@ impl Session {
     /// Gives the gradient of the output of a [`Plan::gradient`] or [`Plan::input_gradient`], in PyTorch's
     /// order.
     pub fn write_grad_output(&self, values: &[f32]) -> Result<()> {
-        let (buffer, shape) = self.plan.grad_output.ok_or_else(|| Error::Graph("this plan takes no gradient from outside".to_owned()))?;
+        let missing = || Error::Graph("this plan takes no gradient from outside".to_owned());
+        let (_, shape) = self.plan.grad_output.ok_or_else(missing)?;
         if values.len() != shape.count() {
             return Err(Error::data("the output's gradient", &shape, format!("{} values", values.len())));
         }
-        let mut packed = shape.pack(values);
-        if let Some((scale, scaler)) = &self.loss_scaler {
-            let largest = values.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
-            let state = scale.for_gradient(largest);
-            self.gpu.write_bytes(scaler, 0, bytemuck::cast_slice(&state.to_words()));
-            packed.iter_mut().for_each(|value| *value *= state.scale as f32);
+        self.write_packed_grad_output(&shape.pack(values))
+    }
+
+    /// Like [`Session::write_grad_output`], with values in the order that kernels read: NHWC, channels
+    /// padded to a multiple of 4. For benchmarks, whose values are arbitrary.
+    #[doc(hidden)]
+    pub fn write_packed_grad_output(&self, packed: &[f32]) -> Result<()> {
+        let missing = || Error::Graph("this plan takes no gradient from outside".to_owned());
+        let (buffer, shape) = self.plan.grad_output.ok_or_else(missing)?;
+        if packed.len() != shape.padded_count() {
+            return Err(Error::data("the output's gradient", &shape, format!("{} packed values", packed.len())));
         }
-        self.store(buffer)?.write(&self.gpu, &packed);
+        let store = self.store(buffer)?;
+        match &self.loss_scaler {
+            None => store.write(&self.gpu, packed),
+            Some((scale, scaler)) => {
+                let largest = packed.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+                let state = scale.for_gradient(largest);
+                self.gpu.write_bytes(scaler, 0, bytemuck::cast_slice(&state.to_words()));
+                let scaled: Vec<f32> = packed.iter().map(|value| value * state.scale as f32).collect();
+                store.write(&self.gpu, &scaled);
+            }
+        }
         Ok(())
     }
 

@@ -222,8 +222,7 @@ fn adamw_counts_the_steps_that_were_taken() {
                 let array = |values: &[f32]| Array::from_f32(&[values.len()], values);
                 let adamw = AdamW { learning_rate: 0.1f32.into(), beta1, beta2, eps: eps.into(), weight_decay: 0.01f32.into() };
                 let zeros = Array::zeros(&[gradients[i].len()]);
-                let expected =
-                    adamw.step(taken as _, &array(&before.0[i]), &array(&gradients[i]), &zeros, &zeros);
+                let expected = adamw.step(taken as _, &array(&before.0[i]), &array(&gradients[i]), &zeros, &zeros);
                 // 1 − βᵗ itself is off by some roundings, those of the driver's exp among them.
                 let what = format!("{name}, step {begun} with {skipped} skipped");
                 compare::assert_close_by(&what, &after.0[i], &expected.weight, 4.0 * compare::FACTOR);

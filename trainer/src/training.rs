@@ -165,12 +165,9 @@ impl<'a> Training<'a> {
             });
         }
         match self.scaling {
-            Scaling { state: Some(state), stuck, .. } if stuck >= MOST_STUCK => Err(Error::GradientOverflow {
-                step: last,
-                skipped: stuck,
-                scale: state.scale,
-                checkpoint: self.checkpoint.clone(),
-            }),
+            Scaling { state: Some(state), stuck, .. } if stuck >= MOST_STUCK => {
+                Err(Error::GradientOverflow { step: last, skipped: stuck, scale: state.scale, checkpoint: self.checkpoint.clone() })
+            }
             _ => Ok(records),
         }
     }

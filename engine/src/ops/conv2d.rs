@@ -1,6 +1,6 @@
 //! conv2d: two-dimensional convolution; with what the planner folded into it.
 
-use super::{Activation, BatchNorm, Op, batch_norm, channel_blocks, image, relu};
+use super::{Activation, BatchNorm, Op, batch_norm, channel_blocks, image, relu, windows};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
@@ -36,14 +36,16 @@ impl Padding {
     /// TensorFlow's "SAME" for an image of `h` × `w`: the output is the input divided by the
     /// stride, rounded up; an odd row or column goes below or to the right.
     pub fn same(h: usize, w: usize, kernel: usize, stride: usize) -> Self {
-        let total = |size: usize| ((size.div_ceil(stride) - 1) * stride + kernel).saturating_sub(size);
+        let last = |size: usize| size.div_ceil(stride.max(1)).saturating_sub(1).saturating_mul(stride);
+        let total = |size: usize| last(size).saturating_add(kernel).saturating_sub(size);
         let (rows, columns) = (total(h), total(w));
         Self { top: rows / 2, left: columns / 2, bottom: rows - rows / 2, right: columns - columns / 2 }
     }
 
     /// The output size for an image of `h` × `w`, or none if the kernel does not fit.
     pub(crate) fn output(&self, h: usize, w: usize, kernel: (usize, usize), stride: usize) -> Option<(usize, usize)> {
-        let (rows, columns) = (h + self.top + self.bottom, w + self.left + self.right);
+        let rows = h.saturating_add(self.top).saturating_add(self.bottom);
+        let columns = w.saturating_add(self.left).saturating_add(self.right);
         (rows >= kernel.0 && columns >= kernel.1).then(|| ((rows - kernel.0) / stride + 1, (columns - kernel.1) / stride + 1))
     }
 }
@@ -242,7 +244,7 @@ impl Op for Conv2d {
     }
 
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
-        let [n, h, w, c] = image("conv2d", layer, inputs[0])?;
+        let [n, .., c] = image("conv2d", layer, inputs[0])?;
         let Shape::Filter { kh, kw, c_in, c_out } = inputs[1] else {
             return Err(Error::shape("conv2d", layer, format!("weight {} is not a filter (C_out, C_in, KH, KW)", inputs[1])));
         };
@@ -250,13 +252,7 @@ impl Op for Conv2d {
             let reason = format!("weight {} expects {c_in} input channels, got {c} (input {})", inputs[1], inputs[0]);
             return Err(Error::shape("conv2d", layer, reason));
         }
-        if self.stride == 0 || kw < 1 || kh < 1 {
-            return Err(Error::shape("conv2d", layer, format!("stride {} with weight {}", self.stride, inputs[1])));
-        }
-        let (h, w) = self.padding.output(h, w, (kh, kw), self.stride).ok_or_else(|| {
-            let reason = format!("weight {} does not fit into input {} with padding {:?}", inputs[1], inputs[0], self.padding);
-            Error::shape("conv2d", layer, reason)
-        })?;
+        let (h, w) = windows("conv2d", layer, inputs[0], (kh, kw), self.stride, self.padding)?;
         Ok(Shape::Image { n, h, w, c: c_out })
     }
 

@@ -1,7 +1,7 @@
 //! depthwise_conv2d: one filter per channel; with what the planner folded into it.
 
 use super::conv2d::{Padding, sum_partials};
-use super::{Activation, BatchNorm, Op, batch_norm, channel_blocks, image, relu};
+use super::{Activation, BatchNorm, Op, batch_norm, channel_blocks, image, relu, windows};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, Forward, NOTHING, Request, grid};
@@ -46,21 +46,16 @@ impl Op for DepthwiseConv2d {
     }
 
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
-        let [n, h, w, c] = image("depthwise_conv2d", layer, inputs[0])?;
+        let [n, .., c] = image("depthwise_conv2d", layer, inputs[0])?;
         let wrong = |reason| Err(Error::shape("depthwise_conv2d", layer, reason));
         let Shape::Depthwise { kh, kw, c: channels } = inputs[1] else {
             return wrong(format!("weight {} is not a depthwise filter (C, 1, KH, KW)", inputs[1]));
         };
-        if c != channels || self.stride == 0 {
-            return wrong(format!(
-                "weight {} expects {channels} channels, got {c} (input {}), stride {}",
-                inputs[1], inputs[0], self.stride
-            ));
+        if c != channels {
+            return wrong(format!("weight {} expects {channels} channels, got {c} (input {})", inputs[1], inputs[0]));
         }
-        match self.padding.output(h, w, (kh, kw), self.stride) {
-            Some((h, w)) => Ok(Shape::Image { n, h, w, c }),
-            None => wrong(format!("weight {} does not fit into input {} with padding {:?}", inputs[1], inputs[0], self.padding)),
-        }
+        let (h, w) = windows("depthwise_conv2d", layer, inputs[0], (kh, kw), self.stride, self.padding)?;
+        Ok(Shape::Image { n, h, w, c })
     }
 
     fn keeps(&self, wants: &[bool]) -> Vec<usize> {

@@ -1,5 +1,6 @@
 use std::ops::ControlFlow;
 
+use frostline_engine::{LossScale, Storage};
 use frostline_trainer::{Error, Learner, Progress};
 
 use crate::setup::{bits, go_on, gpu, images, learner, options};
