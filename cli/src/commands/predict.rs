@@ -1,13 +1,11 @@
 //! `frostline predict`: the classes of photos.
 
 use crate::photos::{Photos, VIEWS, expand};
-use crate::{Output, Result, model};
+use crate::{Output, Result, gpu, model};
 use clap::Args;
-use frostline_engine::Gpu;
 use frostline_trainer::Prediction;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The flags.
 #[derive(Args, Debug)]
@@ -37,7 +35,7 @@ impl Predict {
     /// be read.
     pub fn run(&self, output: &Output) -> Result<()> {
         let paths = expand(&self.images)?;
-        let mut opened = model::open(&Arc::new(Gpu::new()?), &self.model)?;
+        let mut opened = model::open(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));
         let views = if self.tta { VIEWS } else { 1 };
         let photos = Photos::unlabelled(paths, opened.learner.input().clone(), views);
