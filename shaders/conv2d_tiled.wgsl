@@ -51,7 +51,8 @@ struct Params {
     tiles_n: u32,           // workgroups along n
     pixels: u32,            // in the whole batch: rows of C or, in backward_weight, the depth
     pixels_per_split: u32,  // backward_weight: a multiple of BK
-    affine: u32,    // 0: nothing, 1: + shift, 2: · scale + shift
+    k_first4: u32, k_end4: u32,   // forward, backward_input: the range of k/4 summed up, from a multiple of BK4
+    affine: u32,    // 0: nothing, 1: + shift, 2: · scale + shift, 3: · scale
     residual: u32,  // 1: + residual
     act: u32,       // 0: nothing, 1: relu, 2: relu6
 }
@@ -95,7 +96,7 @@ fn place(e: u32, width4: u32, along_k: bool) -> vec2u {
 fn x_under(pixel: vec3u, tap: vec3u, wanted: bool) -> vec4f {
     let ih = pixel.y * p.stride + tap.x - p.top;
     let iw = pixel.z * p.stride + tap.y - p.left;
-    let inside = wanted && ih < p.h_in && iw < p.w_in;
+    let inside = wanted & (ih < p.h_in) & (iw < p.w_in);
     let at = select(0u, ((pixel.x * p.h_in + ih) * p.w_in + iw) * p.c_in4 + tap.z, inside);
     return select(vec4f(), x[at], inside);
 }
@@ -126,19 +127,18 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
     let co = tile % p.tiles_n * BN4;
     for (var l = 0u; l < LOADS; l++) { //!unroll
         let at = place(local + l * THREADS, BM4, true);
-        taps[l] = digits(at.x, vec2u(p.kw, p.c_in4));
+        taps[l] = digits(p.k_first4 + at.x, vec2u(p.kw, p.c_in4));
         for (var i = 0u; i < 4u; i++) { //!unroll
             under[l][i] = digits(min(first + 4u * at.y + i, p.pixels - 1u), vec2u(p.h_out, p.w_out));
         }
     }
     let step = digits(BK4, vec2u(p.kw, p.c_in4));
-    let depth4 = p.kh * p.kw * p.c_in4;
     var half = 0u;
-    load_forward(0u, co, step, local);
-    for (var k4 = 0u; k4 < depth4; k4 += BK4) {
+    load_forward(p.k_first4, co, step, local);
+    for (var k4 = p.k_first4; k4 < p.k_end4; k4 += BK4) {
         stage(half, local, true, false);
         workgroupBarrier();
-        if k4 + BK4 < depth4 { load_forward(k4 + BK4, co, step, local); }
+        if k4 + BK4 < p.k_end4 { load_forward(k4 + BK4, co, step, local); }
         multiply(half, local);
         if BUFFERS == 1u { workgroupBarrier(); } else { half = 1u - half; }
     }
@@ -177,6 +177,7 @@ fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     var value = sum;
     if p.affine == 1u { value += affine[c]; }
     if p.affine == 2u { value = fma(value, affine[c], affine[p.c_out4 + c]); }
+    if p.affine == 3u { value *= affine[c]; }
     if p.residual == 1u { value += residual[at]; }
     return activate(p.act, value);
 }
@@ -210,19 +211,19 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
     let base = vec2u(max(phase.taps.y, 1u), p.c_out4);
     for (var l = 0u; l < LOADS; l++) { //!unroll
         let at = place(local + l * THREADS, BM4, true);
-        taps[l] = digits(at.x, base);
+        taps[l] = digits(p.k_first4 + at.x, base);
         for (var i = 0u; i < 4u; i++) { //!unroll
             under[l][i] = digits(min(first + 4u * at.y + i, p.pixels - 1u), size);
         }
     }
     let step = digits(BK4, base);
-    let depth4 = phase.taps.x * phase.taps.y * p.c_out4;
+    let end4 = min(p.k_end4, phase.taps.x * phase.taps.y * p.c_out4);
     var half = 0u;
     load_backward_input(phase, ci, step, local);
-    for (var k4 = 0u; k4 < depth4; k4 += BK4) {
+    for (var k4 = p.k_first4; k4 < end4; k4 += BK4) {
         stage(half, local, true, true);
         workgroupBarrier();
-        if k4 + BK4 < depth4 { load_backward_input(phase, ci, step, local); }
+        if k4 + BK4 < end4 { load_backward_input(phase, ci, step, local); }
         multiply(half, local);
         if BUFFERS == 1u { workgroupBarrier(); } else { half = 1u - half; }
     }
@@ -251,7 +252,7 @@ fn load_backward_input(phase: Phase, ci: u32, step: vec3u, local: u32) {
             for (var i = 0u; i < 4u; i++) { //!unroll
                 let oh = under[l][i].y + phase.meets.x - tap.x;
                 let ow = under[l][i].z + phase.meets.y - tap.y;
-                let inside = wanted && oh < p.h_out && ow < p.w_out;
+                let inside = wanted & (oh < p.h_out) & (ow < p.w_out);
                 let at = select(0u, ((under[l][i].x * p.h_out + oh) * p.w_out + ow) * p.c_out4 + tap.z, inside);
                 next[l][i] = select(vec4f(), dy[at], inside);
             }

@@ -49,7 +49,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
             var xs: array<vec4f, SPAN>;
             for (var k = 0u; k < SPAN; k++) { //!unroll
                 let at = iw + i32(k);
-                xs[k] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c4 + c], at >= 0 && at < i32(p.w_in));
+                xs[k] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c4 + c], (at >= 0) & (at < i32(p.w_in)));
             }
             for (var kw = 0u; kw < KW; kw++) { //!unroll
                 let weight = w[(kh * KW + kw) * p.c4 + c];

@@ -113,7 +113,7 @@ impl Gpu {
         }
         let cache = PipelineCache::open(&device, &info, &options.pipelines);
         let software = info.device_type == wgpu::DeviceType::Cpu;
-        let rewrites = Rewrites { stored_params: software, checked: options.checked };
+        let rewrites = Rewrites { stored_params: tuning::adapter::is_lavapipe(&info), checked: options.checked };
         let hint = if software && options.adapter.is_none() { missing::hint("/".as_ref()) } else { None };
         Ok(Self {
             pipelines: Pipelines::new(rewrites, cache),

@@ -123,11 +123,17 @@ impl Optim {
                 return wrong("weight decay", decay, "it must be a number of at least 0");
             }
         }
+        for group in &self.groups {
+            if !sane(group.rate) {
+                return wrong("factor on the learning rate", group.rate, "it must be a number of at least 0");
+            }
+        }
         match self.rule {
             Rule::Sgd { momentum, .. } if !(0.0..1.0).contains(&momentum) => wrong("momentum", momentum, "it must lie in 0..1"),
-            Rule::AdamW { beta1, beta2, .. } if !(0.0..1.0).contains(&beta1) || !(0.0..1.0).contains(&beta2) => {
-                wrong("beta", beta1 as f32, "both must lie in 0..1")
-            }
+            Rule::Sgd { momentum: 0.0, nesterov: true } => wrong("momentum", 0.0, "Nesterov's rule needs a momentum above 0, such as 0.9"),
+            Rule::AdamW { beta1, .. } if !(0.0..1.0).contains(&beta1) => wrong("beta1", beta1 as f32, "it must lie in 0..1"),
+            Rule::AdamW { beta2, .. } if !(0.0..1.0).contains(&beta2) => wrong("beta2", beta2 as f32, "it must lie in 0..1"),
+            Rule::AdamW { eps, .. } if !sane(eps) => wrong("eps", eps, "it must be a number of at least 0"),
             _ => Ok(()),
         }
     }

@@ -72,7 +72,9 @@ impl Plan {
         open.batch_norm = freeze.batch_norm;
         if freeze != open {
             let unfrozen = Optim { groups: vec![], ..optim.clone() };
-            plan.unfrozen = Some(Box::new(Self::build(graph, loss, Purpose::Training, &open, Some(&unfrozen), tuning)?.ledger));
+            // None if it cannot be trained unfrozen, such as a batch norm over a single value.
+            let unfrozen = Self::build(graph, loss, Purpose::Training, &open, Some(&unfrozen), tuning);
+            plan.unfrozen = unfrozen.ok().map(|unfrozen| Box::new(unfrozen.ledger));
         }
         Ok(plan)
     }
@@ -347,6 +349,7 @@ fn backward(recorder: &mut Recorder<'_>, last: TensorId, seed: BufferId) {
         let gradient = if output == last { Some(seed) } else { gradient_of(recorder, output) };
         if let (true, Some(grad_output)) = (recorder.wanted[output.index()], gradient) {
             recorded.op.backward(&mut Backward { recorder, node, grad_output });
+            recorder.add_contributions(&recorded.layer);
         }
     }
     recorder.bring_gradients_home();

@@ -17,7 +17,7 @@ use frostline_shaders::Format;
 use half::f16;
 use std::sync::Arc;
 
-/// Uniforms start at multiples of this on every adapter.
+/// Uniforms, and other parts of a buffer, start at multiples of this on every adapter.
 const UNIFORM: u64 = 256;
 
 /// Not a number, and two 16-bit floats that are none either.
@@ -32,6 +32,48 @@ pub struct Summary {
     pub correct: f32,
     /// Labelled rows.
     pub rows: f32,
+}
+
+/// What unused bindings are bound to. WebGPU refuses a buffer that one dispatch binds for reading and
+/// for writing, or twice for writing with ranges that overlap.
+struct Unused {
+    read: Store,
+    texture: Store,
+    written: wgpu::Buffer,
+}
+
+impl Unused {
+    fn new(gpu: &Gpu, plan: &Plan) -> Result<Self> {
+        let mut bindings = 0;
+        for dispatch in &plan.dispatches {
+            let reflection = reflect(dispatch.variant.kernel)?;
+            bindings = reflection.bindings.values().map(|(binding, _)| binding + 1).fold(bindings, u32::max);
+        }
+        Ok(Self {
+            read: Store::new(gpu, "unused bindings", UNIFORM, false)?,
+            texture: Store::new(gpu, "unused bindings", UNIFORM, true)?,
+            written: gpu.storage("unused bindings", UNIFORM * u64::from(bindings))?,
+        })
+    }
+
+    fn place(&self, binding: u32, access: Access, format: Format) -> Place<'_> {
+        match (access, format) {
+            (_, Format::Texture) => whole(&self.texture, 0),
+            (Access::Write, _) => Place::Buffer(&self.written, UNIFORM * u64::from(binding), 0),
+            _ => whole(&self.read, 0),
+        }
+    }
+}
+
+/// Whether WebGPU forbids these parts of buffers in one dispatch, the last field of which says whether they
+/// are writable: see [`Unused`]. Native drivers do not ask.
+fn is_aliased(bound: &[(&wgpu::Buffer, std::ops::Range<u64>, bool)]) -> bool {
+    bound.iter().enumerate().any(|(i, (buffer, range, written))| {
+        bound[..i].iter().filter(|(other, _, _)| other == buffer).any(|(_, other, other_written)| {
+            let apart = range.end <= other.start || other.end <= range.start;
+            written != other_written || (*written && !apart)
+        })
+    })
 }
 
 /// What a binding is bound to: the last number is the size in bytes.
@@ -133,7 +175,7 @@ impl Session {
         let uniform_bytes = UNIFORM * plan.dispatches.len() as u64;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("uniforms", uniform_bytes, usage)?;
-        let nothing = [Store::new(gpu, "nothing", UNIFORM, false)?, Store::new(gpu, "nothing", UNIFORM, true)?];
+        let unused = Unused::new(gpu, &plan)?;
         let changing = Changing::of(&plan)?;
 
         let (steps, executed) = (vec![], Cost::default());
@@ -144,7 +186,7 @@ impl Session {
         gpu.pipelines.compile(&gpu.device, variants).map_err(|error| gpu.explain(error))?;
         let mut steps = vec![];
         for (at, dispatch) in session.plan.dispatches.iter().enumerate() {
-            steps.push(session.prepare(at, dispatch, params, optimizer, &nothing)?);
+            steps.push(session.prepare(at, dispatch, params, optimizer, &unused)?);
         }
         for (buffer, values) in &session.plan.constants {
             session.store(*buffer)?.write(gpu, values);
@@ -153,14 +195,7 @@ impl Session {
         Ok(Self { steps, ..session })
     }
 
-    fn prepare(
-        &self,
-        at: usize,
-        dispatch: &Dispatch,
-        params: &Params,
-        optimizer: Option<&Optimizer>,
-        nothing: &[Store; 2],
-    ) -> Result<Step> {
+    fn prepare(&self, at: usize, dispatch: &Dispatch, params: &Params, optimizer: Option<&Optimizer>, unused: &Unused) -> Result<Step> {
         let gpu = &self.gpu;
         let kernel = dispatch.variant.kernel;
         let reflection = reflect(kernel)?;
@@ -176,6 +211,7 @@ impl Session {
         gpu.write_bytes(&self.uniforms, at as u64 * UNIFORM, &uniform);
 
         let mut entries = vec![];
+        let mut bound = vec![];
         let mut cost = Cost { dispatches: 1, macs: dispatch.macs, ..Cost::default() };
         for (name, &(binding, access)) in &reflection.bindings {
             let mut guarded = None;
@@ -183,9 +219,9 @@ impl Session {
                 Access::Params => Place::Buffer(&self.uniforms, at as u64 * UNIFORM, UNIFORM),
                 Access::Read | Access::Write => {
                     let id = dispatch.bindings.iter().find(|(bound, _)| bound == name).map_or(NOTHING, |(_, id)| *id);
-                    let texture = dispatch.variant.format(name) == Format::Texture;
                     guarded = self.guard.as_ref().filter(|_| id != NOTHING).map(|guard| guard.part(id));
-                    self.resolve(id, params, optimizer)?.unwrap_or(whole(&nothing[texture as usize], 0))
+                    let place = self.resolve(id, params, optimizer)?;
+                    place.unwrap_or_else(|| unused.place(binding, access, dispatch.variant.format(name)))
                 }
             };
             let (resource, size) = match place {
@@ -197,6 +233,7 @@ impl Session {
                         Some(Some(Store::Buffer(copy))) => (copy, 0, bytes + TAIL),
                         Some(_) => (buffer, offset, bytes + TAIL),
                     };
+                    bound.push((buffer, offset..offset + size, access == Access::Write));
                     let size = std::num::NonZeroU64::new(size);
                     (wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }), bytes)
                 }
@@ -209,6 +246,7 @@ impl Session {
             entries.push(wgpu::BindGroupEntry { binding, resource });
         }
         let label = format!("{} of {}", kernel.name(), dispatch.layer);
+        debug_assert!(!is_aliased(&bound), "{label}: a browser would refuse these bindings: {bound:?}");
         let descriptor = wgpu::BindGroupDescriptor { label: Some(&label), layout: &pipeline.get_bind_group_layout(0), entries: &entries };
         let bind_group = gpu.scoped(|| label.clone(), || gpu.device.create_bind_group(&descriptor))?;
         Ok(Step { bind_group, pipeline, grid: dispatch.grid, phase: dispatch.phase, cost, label })
@@ -334,6 +372,19 @@ impl Session {
         }
         let scaled: Vec<f32> = values.iter().map(|value| value * self.plan.loss_scale).collect();
         self.store(buffer)?.write(&self.gpu, &shape.pack(&scaled));
+        Ok(())
+    }
+
+    /// Like [`Session::write_grad_output`], with values in the order that kernels read: NHWC, channels
+    /// padded to a multiple of 4. For benchmarks, whose values are arbitrary.
+    #[doc(hidden)]
+    pub fn write_packed_grad_output(&self, packed: &[f32]) -> Result<()> {
+        let missing = || Error::Graph("this plan takes no gradient from outside".to_owned());
+        let (buffer, shape) = self.plan.grad_output.ok_or_else(missing)?;
+        if packed.len() != shape.padded_count() {
+            return Err(Error::data("the output's gradient", &shape, format!("{} packed values", packed.len())));
+        }
+        self.store(buffer)?.write(&self.gpu, packed);
         Ok(())
     }
 

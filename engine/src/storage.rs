@@ -10,9 +10,6 @@ use crate::record::{Buffer, BufferId, Dispatch, Home, NOTHING};
 use crate::tuning::Tuning;
 use frostline_shaders::{Format, TEXELS_PER_ROW};
 
-/// 16,384 rows of 1,024 texels: what every adapter allows.
-const LARGEST_TEXTURE: u64 = 16_384 * 16 * TEXELS_PER_ROW as u64;
-
 /// How activations are stored: their values, their gradients, and the copies of weights that
 /// kernels read.
 ///
@@ -69,12 +66,13 @@ impl Storage {
 /// bindings. Only what kernels alone touch, and only as arrays of `vec4f`, has a choice; `host` does
 /// not.
 pub(crate) fn choose(buffers: &mut [Buffer], dispatches: &mut [Dispatch], tuning: &Tuning, host: &[BufferId]) -> Result<()> {
+    let largest_texture = tuning.texture_rows.map(|rows| u64::from(rows) * 16 * u64::from(TEXELS_PER_ROW));
     for (id, buffer) in buffers.iter_mut().enumerate() {
         let inside = matches!(buffer.home, Home::Pool | Home::Plan) && !host.contains(&BufferId(id as u32));
         buffer.format = match buffer.format {
             _ if !inside => Format::Single,
             Format::Half => Format::Half,
-            _ if tuning.textures && buffer.bytes <= LARGEST_TEXTURE => Format::Texture,
+            _ if largest_texture.is_some_and(|largest| buffer.bytes <= largest) => Format::Texture,
             _ => Format::Single,
         };
     }
@@ -89,7 +87,7 @@ pub(crate) fn choose(buffers: &mut [Buffer], dispatches: &mut [Dispatch], tuning
     }
     // What is not used has a format too: one kernel then serves with and without it.
     let absent = match tuning.storage.format() {
-        Format::Single if tuning.textures => Format::Texture,
+        Format::Single if tuning.texture_rows.is_some() => Format::Texture,
         format => format,
     };
     for dispatch in dispatches {

@@ -41,7 +41,8 @@ fn tiles() -> Vec<Tiles> {
         return vec![uneven, fragments];
     }
     let deep = Tiles { bm: 32, bn: 64, bk: 32, rm: 4, rn: 8, ..uneven };
-    let own = GPU.tuning().fragments.into_iter().flat_map(|fragments| Tiles::all().map(move |tiles| tiles.in_fragments(fragments)));
+    let own =
+        GPU.tuning().fragments.into_iter().flat_map(|fragments| Tiles::all_for_fragments().map(move |tiles| tiles.in_fragments(fragments)));
     Tiles::all().chain([uneven, fragments, deep]).chain(own.filter(|tiles| tiles.fragment == 8)).collect()
 }
 

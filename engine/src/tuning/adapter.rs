@@ -1,9 +1,10 @@
 //! Which tuning an adapter gets.
 
+use super::cards::Card;
 use super::{Class, Fragments, Tiles, Tuning};
 use crate::error::{Error, Result};
 use crate::options::Kernels;
-use wgpu::DeviceType;
+use wgpu::{Backend, DeviceType};
 
 /// The features that kernels use on `adapter`, and whether experimental ones are among them.
 pub(crate) fn features(adapter: &wgpu::Adapter, kernels: Kernels) -> (wgpu::Features, wgpu::ExperimentalFeatures) {
@@ -27,10 +28,13 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
     let info = adapter.get_info();
     let one_size = info.subgroup_min_size == info.subgroup_max_size && (4..=32).contains(&info.subgroup_min_size);
     let subgroups = device.features().contains(wgpu::Features::SUBGROUP) && one_size;
-    let hardware = is_hardware(info.device_type);
+    let hardware = is_hardware(&info);
     let fragments = fragments(adapter).filter(|_| device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
     let fits = |tiles| fits(tiles, &device.limits());
-    let fits_all = Tiles::all().all(|tiles| fits(tiles) && fragments.is_none_or(|fragments| fits(tiles.in_fragments(fragments))));
+    // Tables pass over what is too large here, as long as the smallest tile of each fits.
+    let fits_gpu = Tiles::all().filter(|tiles| tiles.workgroup_bytes() <= 16_384).all(fits);
+    let fits_fragments = |fragments: Fragments| Tiles::all_for_fragments().all(|tiles| fits(tiles.in_fragments(fragments)));
+    let fits_all = fits_gpu && fragments.is_none_or(fits_fragments);
     let cannot = |value: &str, reason| Err(Error::Setting { name: "kernels", value: value.to_owned(), reason });
     let tuning = match kernels {
         Kernels::Cooperative if fragments.is_none() => return cannot("cooperative", "this adapter multiplies no matrices that we use"),
@@ -44,7 +48,14 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
         Kernels::Fitting if hardware && fits_all => Tuning::gpu(),
         Kernels::Fitting => Tuning::portable(),
     };
-    Ok(Tuning { submit_macs: submit_macs(info.device_type), ..tuning })
+    let workgroup_bytes = device.limits().max_compute_workgroup_storage_size;
+    let texture_rows = tuning.texture_rows.map(|_| device.limits().max_texture_dimension_2d);
+    let tuning = Tuning { submit_macs: submit_macs(info.device_type), workgroup_bytes, texture_rows, ..tuning };
+    if tuning.class != Class::Gpu || !hardware {
+        return Ok(tuning);
+    }
+    let card = Card::new(&info);
+    Ok(Tuning { maker: card.maker, fill: card.fill(), ..tuning })
 }
 
 /// Why [`pick`] gave a tuning of this class, for people.
@@ -55,13 +66,27 @@ pub(crate) fn reason(info: &wgpu::AdapterInfo, kernels: Kernels, class: Class) -
     match class {
         Class::Subgroup { size } => format!("a software adapter whose subgroups all have {size} lanes"),
         Class::Gpu => "a GPU whose workgroups hold every tile".to_owned(),
-        Class::Portable if is_hardware(info.device_type) => "a GPU whose workgroups are too small for the kernels of GPUs".to_owned(),
+        Class::Portable if is_hardware(info) => "a GPU whose workgroups are too small for the kernels of GPUs".to_owned(),
         Class::Portable => "a software adapter, or an unknown one, without subgroups of one size of 4 to 32".to_owned(),
     }
 }
 
-fn is_hardware(device: DeviceType) -> bool {
-    matches!(device, DeviceType::DiscreteGpu | DeviceType::IntegratedGpu | DeviceType::VirtualGpu)
+/// A browser and GL do not report the kind of an adapter. A browser marks its own software adapter
+/// `Cpu`, so what is left is a GPU. (No browser has the subgroups of wgpu's native interface, so none
+/// gets the class of that name.)
+fn is_hardware(info: &wgpu::AdapterInfo) -> bool {
+    let unreported = matches!(info.backend, Backend::BrowserWebGpu | Backend::Gl);
+    match info.device_type {
+        DeviceType::DiscreteGpu | DeviceType::IntegratedGpu | DeviceType::VirtualGpu => true,
+        DeviceType::Other => unreported,
+        DeviceType::Cpu => false,
+    }
+}
+
+/// Mesa's software driver for Vulkan, by the number that Khronos gave to Mesa: its GPU drivers report
+/// the vendor of the GPU.
+pub(crate) fn is_lavapipe(info: &wgpu::AdapterInfo) -> bool {
+    info.device_type == DeviceType::Cpu && info.vendor == 0x1_0005
 }
 
 /// How much work one submission may hold. Drivers reset a device that is busy with one for 2 s
