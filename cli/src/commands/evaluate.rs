@@ -1,13 +1,11 @@
 //! `frostline evaluate`: how good a model is on photos whose classes are known.
 
 use crate::photos::{NOT_A_NUMBER, Photos};
-use crate::{Output, Result, model};
+use crate::{Output, Result, gpu, model};
 use clap::Args;
-use frostline_engine::Gpu;
 use frostline_trainer::{Evaluation, NO_CLASS, Source, wilson};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The flags.
 #[derive(Args, Debug)]
@@ -28,7 +26,7 @@ impl Evaluate {
     /// For a model or folder that cannot be opened, classes that do not match, and
     /// [`crate::Error::Unreadable`] at the end if a photo could not be read.
     pub fn run(&self, output: &Output) -> Result<()> {
-        let mut opened = model::open(&Arc::new(Gpu::new()?), &self.model)?;
+        let mut opened = model::open(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));
         let (photos, warnings) = Photos::of_classes(&self.dir, &opened.classes, opened.learner.input().clone())?;
         for warning in warnings {

@@ -1,13 +1,11 @@
 //! `frostline predict`: the classes of photos.
 
 use crate::photos::{NOT_A_NUMBER, Photos, VIEWS, expand};
-use crate::{Error, Output, Result, model};
+use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
-use frostline_engine::Gpu;
 use frostline_trainer::Prediction;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The flags.
 #[derive(Args, Debug)]
@@ -37,7 +35,7 @@ impl Predict {
     /// [`Error::NotNumbers`] if the network's output for one was not a number.
     pub fn run(&self, output: &Output) -> Result<()> {
         let paths = expand(&self.images)?;
-        let mut opened = model::open(&Arc::new(Gpu::new()?), &self.model)?;
+        let mut opened = model::open(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));
         let views = if self.tta { VIEWS } else { 1 };
         let photos = Photos::unlabelled(paths, opened.learner.input().clone(), views);
