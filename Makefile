@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo demo-own lesson test test-lesson test-all test-halves test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
+.PHONY: demo demo-own lesson test test-lesson test-all test-checked test-halves test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -39,6 +39,9 @@ test-lesson: setup  ## the short form of all nine chapters, from the examples th
 test-all: test  ## the same, and again with the portable kernels and with those for GPUs
 	FROSTLINE_TUNING=portable $(CARGO) test --workspace --no-fail-fast
 	FROSTLINE_TUNING=gpu $(CARGO) test --workspace --no-fail-fast
+
+test-checked: setup  ## the op tests in checked mode: bounds checks on, loop turns counted on the device
+	FROSTLINE_CHECKED=1 $(CARGO) test -p frostline-engine --no-fail-fast
 
 test-halves: setup  ## gradients of a batch against those of its halves, all networks at their size (FROSTLINE_HALVES, FROSTLINE_TUNING)
 	$(CARGO) test --release -p frostline-models --test halves -- --ignored --nocapture

@@ -81,6 +81,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Outcome<()> {
     let start = Instant::now();
     let gpu = Arc::new(Gpu::with(&GpuOptions { measured: CacheFile::Off, ..GpuOptions::from_env()? })?);
+    for warning in gpu.warnings() {
+        eprintln!("warning: {warning}");
+    }
     let path = file(arguments, &gpu)?;
     let mut measured = earlier(&path, &gpu)?;
     let layers = chosen(arguments)?;
