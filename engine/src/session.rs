@@ -265,7 +265,8 @@ impl Session {
                 Place::Buffer(buffer, offset, bytes) => {
                     // With a guard, the tail is a part of what the kernel gets.
                     let (buffer, offset, size) = match guarded {
-                        None => (buffer, offset, bytes.max(16)),
+                        // What is unused holds no bytes, but a kernel may declare a structure there.
+                        None => (buffer, offset, if bytes == 0 { UNIFORM } else { bytes }),
                         Some(Some(Store::Buffer(copy))) => (copy, 0, bytes + TAIL),
                         Some(_) => (buffer, offset, bytes + TAIL),
                     };
