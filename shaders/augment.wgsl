@@ -9,24 +9,18 @@
 //! As torchvision 0.14's resized_crop (antialias), hflip, vflip, rotate, adjust_… and normalize do it to float tensors.
 //! Nothing is stored in between: a pixel of y asks for the pixels of x that it comes from. There is no gradient.
 //!
-//! Contrast needs the mean grey of what was done before it. `grey` adds it up in parts of an image that has contrast,
-//! `mean_grey` joins the parts, one invocation per image, and `forward` makes the pixels. In `grey` and `forward` a
-//! workgroup has a part of an image, WG·per_lane pixels, of which lane l takes the pixels l, l + WG, l + 2·WG, ….
+//! One workgroup per image, whose lanes take every WG-th pixel. Contrast needs the mean grey of what was done before
+//! it, so an image with contrast is gone through twice.
 const WG: u32 = 64;
 
 struct Params {
     n: u32, h_in: u32, w_in: u32, h_out: u32, w_out: u32, channels: u32, bilinear: u32, fill: f32,
     mean_0: f32, mean_1: f32, mean_2: f32, std_0: f32, std_1: f32, std_2: f32,
-    parts: u32, per_lane: u32,   // parts of an image, and pixels of a part that one lane takes
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;           // (N, H_in, W_in, 1) grey or RGB
 @group(0) @binding(2) var<storage, read> transforms: array<vec4f>;  // (N, 5) as `Transform` below
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;     // (N, H_out, W_out, 1)
-@group(0) @binding(4) var<storage, read_write> parts_out: array<f32>;  // (N, parts) sums of grey
-@group(0) @binding(5) var<storage, read> parts_in: array<f32>;         // (N, parts)
-@group(0) @binding(6) var<storage, read_write> grey_out: array<f32>;   // (N) mean grey
-@group(0) @binding(7) var<storage, read> grey_in: array<f32>;          // (N)
 
 var<workgroup> sums: array<f32, WG>;
 
@@ -108,7 +102,7 @@ fn moved(t: Transform, k: u32) -> vec4f {
     return sum * covered + (1.0 - covered) * p.fill;
 }
 
-fn grey_of(v: vec4f) -> f32 {
+fn grey(v: vec4f) -> f32 {
     if p.channels == 1u { return v.x; }
     return 0.2989 * v.x + 0.587 * v.y + 0.114 * v.z;
 }
@@ -145,73 +139,39 @@ fn jittered(v: vec4f, code: f32, f: f32, mean: f32) -> vec4f {
     if code == 1.0 { return clamp(f * v, vec4f(), vec4f(1.0)); }
     if code == 2.0 { return clamp(f * v + (1.0 - f) * mean, vec4f(), vec4f(1.0)); }
     if p.channels == 1u { return v; }
-    if code == 3.0 { return clamp(f * v + (1.0 - f) * grey_of(v), vec4f(), vec4f(1.0)); }
+    if code == 3.0 { return clamp(f * v + (1.0 - f) * grey(v), vec4f(), vec4f(1.0)); }
     if code == 4.0 { return vec4f(turned(v.xyz, f), 0.0); }
     return v;
 }
 
-// Which of the four changes of colour is contrast; 4: none.
-fn contrast_of(t: Transform) -> u32 {
-    var at = 4u;
-    for (var i = 0u; i < 4u; i++) { //!unroll
-        if t.codes[i] == 2.0 { at = i; }
-    }
-    return at;
-}
-
 @compute @workgroup_size(WG)
-fn grey(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-        @builtin(local_invocation_index) lane: u32) {
-    let part = group.y * groups.x + group.x;
-    let n = min(part / p.parts, p.n - 1u);
-    let t = transform(n);
-    let before = contrast_of(t);
-    let pixels = select(p.h_out * p.w_out, 0u, before == 4u);
-    let first = part % p.parts * WG * p.per_lane + lane;
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let n = group.y * groups.x + group.x;
+    let t = transform(min(n, p.n - 1u));
+    let pixels = select(0u, p.h_out * p.w_out, n < p.n);
+    // What comes before contrast, if there is contrast.
+    var before = 4u;
+    for (var i = 0u; i < 4u; i++) {
+        if t.codes[i] == 2.0 { before = i; }
+    }
     var sum = 0.0;
-    for (var i = 0u; i < p.per_lane; i++) {
-        let k = first + i * WG;
-        if k < pixels {
-            var v = moved(t, k);
-            for (var j = 0u; j < before; j++) { v = jittered(v, t.codes[j], t.factors[j], 0.0); }
-            sum += grey_of(v);
-        }
+    for (var k = lane; k < pixels && before < 4u; k += WG) {
+        var v = moved(t, k);
+        for (var i = 0u; i < before; i++) { v = jittered(v, t.codes[i], t.factors[i], 0.0); }
+        sum += grey(v);
     }
     sums[lane] = sum;
     workgroupBarrier();
-    if lane == 0u && part < p.n * p.parts {
-        var total = 0.0;
-        for (var i = 0u; i < WG; i++) { total += sums[i]; }
-        parts_out[part] = total;
-    }
-}
+    var mean = 0.0;
+    for (var i = 0u; i < WG; i++) { mean += sums[i]; }
+    mean /= f32(p.h_out * p.w_out);
 
-@compute @workgroup_size(WG)
-fn mean_grey(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= p.n { return; }
-    var total = 0.0;
-    for (var i = 0u; i < p.parts; i++) { total += parts_in[id.x * p.parts + i]; }
-    grey_out[id.x] = total / f32(p.h_out * p.w_out);
-}
-
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-           @builtin(local_invocation_index) lane: u32) {
-    let part = group.y * groups.x + group.x;
-    let n = min(part / p.parts, p.n - 1u);
-    let t = transform(n);
-    let mean = grey_in[n];
     let shift = vec4f(p.mean_0, p.mean_1, p.mean_2, 0.0);
     let spread = vec4f(p.std_0, p.std_1, p.std_2, 1.0);
     let real = vec4u(0u, 1u, 2u, 3u) < vec4u(p.channels);
-    let pixels = select(p.h_out * p.w_out, 0u, part >= p.n * p.parts);
-    let first = part % p.parts * WG * p.per_lane + lane;
-    for (var i = 0u; i < p.per_lane; i++) {
-        let k = first + i * WG;
-        if k < pixels {
-            var v = moved(t, k);
-            for (var j = 0u; j < 4u; j++) { v = jittered(v, t.codes[j], t.factors[j], mean); }
-            y[n * p.h_out * p.w_out + k] = select(vec4f(), (v - shift) / spread, real);
-        }
+    for (var k = lane; k < pixels; k += WG) {
+        var v = moved(t, k);
+        for (var i = 0u; i < 4u; i++) { v = jittered(v, t.codes[i], t.factors[i], mean); }
+        y[n * p.h_out * p.w_out + k] = select(vec4f(), (v - shift) / spread, real);
     }
 }

@@ -21,7 +21,7 @@ fn run(x: &Array, transforms: &[Transform], augment: &Augment, tuning: &Tuning) 
     let y = graph.max_pool2d(y, "out of the pool", 1, 1, 0).unwrap();
     let plan = Plan::inference(&graph, y, tuning).unwrap();
     let dispatches = plan.dispatches().iter().filter(|dispatch| dispatch.layer == "augment").count();
-    assert_eq!(dispatches, 3, "the mean grey in two dispatches, and the pixels");
+    assert_eq!(dispatches, 1, "all in one dispatch");
     let mut session = Session::new(&GPU, plan, &Params::new(&GPU, &graph, 0).unwrap(), None).unwrap();
     session.write_input(&interleaved(x)).unwrap();
     session.write_transforms(transforms).unwrap();
@@ -262,7 +262,6 @@ fn training_dispatches_it_once_and_forward_only() {
     let loss = graph.cross_entropy(logits, labels, 0.0).unwrap();
     let plan = Plan::training(&graph, loss, &Default::default(), &Optim::sgd(0.1), GPU.tuning()).unwrap();
     let row = &plan.ledger().layers["augment"];
-    assert_eq!(row.forward_kernels, ["augment.grey", "augment.mean_grey", "augment.forward"]);
-    assert!(row.backward_kernels.is_empty(), "{:?}", row.backward_kernels);
+    assert_eq!((row.forward_kernels.as_slice(), row.backward_kernels.as_slice()), (&["augment.forward".to_owned()][..], &[][..]));
     assert_eq!(graph.shape(y), Shape::Image { n: 4, h: 6, w: 6, c: 3 });
 }

@@ -17,16 +17,7 @@ use crate::kernel::Kernel;
 use crate::record::{Backward, Forward, Request, grid};
 use crate::shape::Shape;
 
-static GREY: Kernel = Kernel { file: "augment", entry: "grey" };
-static MEAN_GREY: Kernel = Kernel { file: "augment", entry: "mean_grey" };
 static FORWARD: Kernel = Kernel { file: "augment", entry: "forward" };
-
-/// Threads of a workgroup.
-const WORKGROUP: usize = 64;
-/// Pixels that one thread makes at most.
-const PIXELS_PER_LANE: usize = 16;
-/// Loop turns that one thread may take.
-const TURNS: usize = 32_768;
 
 /// Numbers of a packed [`Transform`].
 const PACKED: usize = 20;
@@ -191,16 +182,6 @@ pub(crate) fn pack(transforms: &[Transform], images: Shape) -> Result<Vec<f32>> 
     Ok(transforms.iter().flat_map(Transform::packed).collect())
 }
 
-impl Augment {
-    /// Loop turns that a pixel of the output takes at most, where images have `size`: four changes of
-    /// colour, and the pixels under the resizing filter, of four neighbours where it is turned.
-    fn turns_per_pixel(&self, size: [usize; 2]) -> usize {
-        let [rows, columns] = [0, 1].map(|i| 2 * size[i].div_ceil(self.size[i]).max(1) + 1);
-        let neighbours = if self.interpolation == Interpolation::Bilinear { 4 } else { 1 };
-        4 + neighbours * (1 + rows * (1 + columns))
-    }
-}
-
 impl Op for Augment {
     fn name(&self) -> &'static str {
         "augment"
@@ -242,26 +223,12 @@ impl Op for Augment {
             unreachable!("the shape check let images through only")
         };
         let channel = |values: &[f32], i: usize, absent: f32| values.get(i).copied().unwrap_or(absent);
-        let turns = self.turns_per_pixel([h, w]);
-        let per_lane = (TURNS / turns).clamp(1, PIXELS_PER_LANE);
-        let parts = (h_out * w_out).div_ceil(WORKGROUP * per_lane);
-        let [sums, means] =
-            [("parts of grey", n * parts), ("mean grey", n)].map(|(what, values)| f.scratch(what, 16 * values.div_ceil(4) as u64));
-        let bilinear = usize::from(self.interpolation == Interpolation::Bilinear);
-        let pixels = |kernel: Kernel| {
-            Request::new(kernel, grid(n * parts, 1))
-                .params(&[("n", n), ("h_in", h), ("w_in", w), ("h_out", h_out), ("w_out", w_out), ("channels", c)])
-                .params(&[("bilinear", bilinear), ("parts", parts), ("per_lane", per_lane)])
-                .float("fill", self.fill)
-                .turns(per_lane * (1 + turns))
-        };
-        let images = [("x", f.input(0)), ("transforms", f.input(1))];
-        let grey = pixels(GREY).bind(&images).bind(&[("parts_out", sums)]);
-        f.dispatch(grey.turns(per_lane * (1 + turns) + WORKGROUP));
-        let mean = Request::new(MEAN_GREY, grid(n, WORKGROUP as u32)).bind(&[("parts_in", sums), ("grey_out", means)]);
-        let sizes = [("n", n), ("h_out", h_out), ("w_out", w_out), ("parts", parts)];
-        f.dispatch(mean.params(&sizes).turns(parts));
-        let mut request = pixels(FORWARD).bind(&images).bind(&[("grey_in", means), ("y", f.output())]);
+        let sizes = [("n", n), ("h_in", h), ("w_in", w), ("h_out", h_out), ("w_out", w_out), ("channels", c)];
+        let mut request = Request::new(FORWARD, grid(n, 1))
+            .bind(&[("x", f.input(0)), ("transforms", f.input(1)), ("y", f.output())])
+            .params(&sizes)
+            .params(&[("bilinear", usize::from(self.interpolation == Interpolation::Bilinear))])
+            .float("fill", self.fill);
         for (i, (mean, std)) in [("mean_0", "std_0"), ("mean_1", "std_1"), ("mean_2", "std_2")].into_iter().enumerate() {
             request = request.float(mean, channel(&self.mean, i, 0.0)).float(std, channel(&self.std, i, 1.0));
         }
