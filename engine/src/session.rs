@@ -11,6 +11,7 @@ use crate::optimizer::Optimizer;
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
+use crate::shape::Shape;
 use crate::store::Store;
 use frostline_shaders::Format;
 use half::f16;
@@ -242,14 +243,49 @@ impl Session {
         &self.plan
     }
 
-    /// Gives the batch: images in NHWC order without padding, as decoders and data sets give them.
+    /// Gives the batch of a [`crate::Graph::input`]: floats in NHWC order without padding.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for another number of values, or a graph whose input are bytes.
     pub fn write_input(&self, values: &[f32]) -> Result<()> {
-        let (buffer, shape) = *self.plan.inputs.first().ok_or_else(|| Error::Graph("this graph has no input".to_owned()))?;
+        let (buffer, shape) = self.input()?;
+        if matches!(shape, Shape::Pixels { .. }) {
+            return Err(Error::data("input", &shape, "floats where the graph has bytes: use `write_pixels`".to_owned()));
+        }
         if values.len() != shape.count() {
             return Err(Error::data("input", &shape, format!("{} values", values.len())));
         }
         self.store(buffer)?.write(&self.gpu, &shape.pack_nhwc(values));
         Ok(())
+    }
+
+    /// Gives the batch of a [`crate::Graph::pixels`]: images of bytes in NHWC order, as decoders and data
+    /// sets give them.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for another number of bytes, or a graph whose input are floats.
+    pub fn write_pixels(&self, bytes: &[u8]) -> Result<()> {
+        let (buffer, shape) = self.input()?;
+        if !matches!(shape, Shape::Pixels { .. }) {
+            return Err(Error::data("input", &shape, "bytes where the graph has floats: use `write_input`".to_owned()));
+        }
+        if bytes.len() != shape.count() {
+            return Err(Error::data("input", &shape, format!("{} bytes", bytes.len())));
+        }
+        let buffer = self.store(buffer)?.buffer()?;
+        // Copies are of whole words.
+        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        self.gpu.write_bytes(buffer, 0, words);
+        if !rest.is_empty() {
+            let mut last = [0; 4];
+            last[..rest.len()].copy_from_slice(rest);
+            self.gpu.write_bytes(buffer, words.len() as u64, &last);
+        }
+        Ok(())
+    }
+
+    fn input(&self) -> Result<(BufferId, Shape)> {
+        self.plan.inputs.first().copied().ok_or_else(|| Error::Graph("this graph has no input".to_owned()))
     }
 
     /// Says what [`crate::ops::Augment`] does to each image of the batch.

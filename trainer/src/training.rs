@@ -1,7 +1,7 @@
 //! The loop's inside: steps that are only submitted, and losses that are read back now and then.
 //!
 //! Reading a loss waits for the device, so it is done for many steps at once, out of the ring that
-//! the plan keeps. A loss that is not finite is therefore met late, but costs nothing: from that
+//! the plan keeps, and the batch after them is handed over before. A loss that is not finite is therefore met late, but costs nothing: from that
 //! step on the optimiser's kernels leave the weights alone.
 
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use frostline_engine::{Optimizer, Params, Session};
 use frostline_loader::{BatchState, Batches};
 
 use crate::error::{Error, Result};
-use crate::source::upcoming;
+use crate::source::{Batch, upcoming};
 
 /// What one training step gave.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,7 +35,7 @@ pub(crate) struct Rows<'a> {
     pub labels: &'a [u32],
     /// Replaces the contents of the buffer by the values of these rows.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
-    pub fill: &'a dyn Fn(&[usize], BatchState, &mut Vec<f32>) -> Result<()>,
+    pub fill: &'a dyn Fn(&[usize], BatchState, &mut Batch) -> Result<()>,
     /// Is told which rows come next.
     pub expect: &'a dyn Fn(&[usize]),
     /// What is done to each of these rows on the device, if something is.
@@ -62,19 +62,23 @@ pub(crate) struct Training<'a> {
     pub checkpoint: Option<PathBuf>,
     batch: usize,
     unread: Vec<Unread>,
-    input: Vec<f32>,
+    input: Batch,
+    /// The place in the run of the batch that the device was given last.
+    given: Option<BatchState>,
 }
 
 impl<'a> Training<'a> {
     pub fn new(session: &'a mut Session, optimizer: &'a mut Optimizer, batches: &'a mut Batches, rows: Rows<'a>, batch: usize) -> Self {
-        Self { session, optimizer, batches, rows, checkpoint: None, batch, unread: vec![], input: vec![] }
+        let (unread, input) = (vec![], Batch::default());
+        Self { session, optimizer, batches, rows, checkpoint: None, batch, unread, input, given: None }
     }
 
-    /// Submits step number `step` (counted from 1) with the next batch, and waits for nothing.
+    /// Submits step number `step` (counted from 1) with the next batch. Waits only where the device is
+    /// several steps behind.
     pub fn step(&mut self, step: u64, lr: f32) -> Result<()> {
+        self.give()?;
         let state = self.batches.state();
-        let indices = self.batches.next_batch();
-        self.write(&indices, state)?;
+        self.batches.next_batch();
         (self.rows.expect)(&upcoming(self.batches.clone()));
         self.session.begin_step(self.optimizer, lr)?;
         self.session.run()?;
@@ -82,9 +86,19 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    /// Gives the device the next batch, unless it has it: best done before waiting for the device.
+    pub fn give(&mut self) -> Result<()> {
+        let state = self.batches.state();
+        if self.given != Some(state) {
+            self.write(&self.batches.peek().to_vec(), state)?;
+            self.given = Some(state);
+        }
+        Ok(())
+    }
+
     fn write(&mut self, indices: &[usize], state: BatchState) -> Result<()> {
         (self.rows.fill)(indices, state, &mut self.input)?;
-        self.session.write_input(&self.input)?;
+        self.input.write(self.session)?;
         if let Some(transforms) = (self.rows.transforms)(indices, state) {
             self.session.write_transforms(&transforms)?;
         }

@@ -1,6 +1,6 @@
 //! add: the sum of two tensors of one shape, and an activation.
 
-use super::{Activation, Op, channel_blocks, relu, row_blocks};
+use super::{Activation, Op, channel_blocks, image, relu, row_blocks};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, BufferId, Forward, Request, grid};
@@ -34,6 +34,7 @@ impl Op for Add {
         if inputs[0] != inputs[1] {
             return Err(Error::shape("add", layer, format!("the two branches differ: {} and {}", inputs[0], inputs[1])));
         }
+        image("add", layer, inputs[0])?;
         Ok(inputs[0])
     }
 
