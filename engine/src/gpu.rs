@@ -25,10 +25,12 @@ pub struct Gpu {
     lost: Arc<Mutex<Option<String>>>,
     buffers: AtomicU64,
     submits: AtomicU64,
+    waits: AtomicU64,
     faults: Faults,
 }
 
-/// What the host has asked of a device so far: a steady step adds one submit and nothing else.
+/// What the host has asked of a device so far: a steady step adds one submit, and a wait for the step
+/// before the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requests {
     /// Buffers and textures allocated.
@@ -39,6 +41,8 @@ pub struct Requests {
     pub pipeline_time: Duration,
     /// Submissions.
     pub submits: u64,
+    /// Waits for submissions.
+    pub waits: u64,
 }
 
 impl Gpu {
@@ -103,6 +107,7 @@ impl Gpu {
             lost,
             buffers: AtomicU64::new(0),
             submits: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
             faults: Faults::default(),
         })
     }
@@ -260,12 +265,13 @@ impl Gpu {
         self.buffer(purpose, bytes, usage)
     }
 
-    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) {
+    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
         self.submits.fetch_add(1, Ordering::Relaxed);
         self.risk(Place::Submit);
-        self.queue.submit([encoder.finish()]);
+        let index = self.queue.submit([encoder.finish()]);
         // Without it a lost device would not be noticed before the next read.
         let _ = self.device.poll(wgpu::PollType::Poll);
+        index
     }
 
     /// What has been asked of the device so far.
@@ -276,6 +282,7 @@ impl Gpu {
             pipelines: self.pipelines.len() as u64,
             pipeline_time: self.pipelines.time(),
             submits: load(&self.submits),
+            waits: load(&self.waits),
         }
     }
 
@@ -290,7 +297,14 @@ impl Gpu {
 
     /// Waits for all work submitted so far.
     pub fn wait(&self) -> Result<()> {
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| Error::DeviceLost { reason: error.to_string() })?;
+        self.wait_for(None)
+    }
+
+    /// Waits for the work up to a submission, or for all of it.
+    pub(crate) fn wait_for(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        let wait = wgpu::PollType::Wait { submission_index, timeout: None };
+        self.device.poll(wait).map_err(|error| Error::DeviceLost { reason: error.to_string() })?;
         self.check()
     }
 

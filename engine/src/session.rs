@@ -8,6 +8,7 @@ use crate::ops::augment::{self, Transform};
 use crate::ops::cross_entropy::{HISTORY, IGNORED, MEAN};
 use crate::ops::mixup::{self, Mix};
 use crate::optimizer::Optimizer;
+use crate::pace::{self, InFlight, Pace};
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
@@ -16,6 +17,7 @@ use crate::store::Store;
 use frostline_shaders::Format;
 use half::f16;
 use std::sync::Arc;
+use web_time::Instant;
 
 /// Uniforms start at multiples of this on every adapter.
 const UNIFORM: u64 = 256;
@@ -99,6 +101,8 @@ pub struct Session {
     changing: Changing,
     executed: Cost,
     fresh: bool,
+    pace: Pace,
+    in_flight: InFlight<wgpu::SubmissionIndex>,
 }
 
 impl Session {
@@ -134,7 +138,9 @@ impl Session {
         let changing = Changing::of(&plan)?;
 
         let (steps, executed) = (vec![], Cost::default());
-        let session = Self { gpu: gpu.clone(), plan, steps, slots, owned, gradients, uniforms, changing, executed, fresh: false };
+        let (pace, in_flight) = (Pace::new(plan.submit_time), InFlight::new());
+        let session =
+            Self { gpu: gpu.clone(), plan, steps, slots, owned, gradients, uniforms, changing, executed, fresh: false, pace, in_flight };
         let variants = session.plan.dispatches.iter().map(|dispatch| &dispatch.variant);
         gpu.pipelines.compile(&gpu.device, variants).map_err(|error| gpu.explain(error))?;
         let mut steps = vec![];
@@ -362,17 +368,25 @@ impl Session {
     }
 
     /// Runs the step: one encoder, one pass, one submit; several of each where the step is longer
-    /// than [`crate::Tuning::submit_macs`]. The prologue goes along the first time.
+    /// than [`crate::Tuning::submit_time`]. The prologue goes along the first time.
+    ///
+    /// Returns before the device is done, unless it is several steps behind: then it waits for the oldest.
     pub fn run(&mut self) -> Result<()> {
         self.run_steps(None)
     }
 
     fn run_steps(&mut self, timestamps: Option<&wgpu::QuerySet>) -> Result<()> {
         self.gpu.check()?;
-        let budget = self.plan.submit_macs.unwrap_or(u64::MAX);
-        let mut steps = self.steps.iter().filter(|step| step.phase != Phase::Prologue || !self.fresh).peekable();
-        let mut timed = 0;
-        while steps.peek().is_some() {
+        let steps: Vec<&Step> = self.steps.iter().filter(|step| step.phase != Phase::Prologue || !self.fresh).collect();
+        let work: Vec<u64> = steps.iter().map(|step| pace::work(&step.cost)).collect();
+        let started = if self.pace.begin() {
+            self.gpu.wait()?;
+            Some(Instant::now())
+        } else {
+            None
+        };
+        let (mut timed, mut last) = (0, None);
+        for run in pace::cut(&work, self.pace.budget()) {
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
             {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -380,9 +394,7 @@ impl Session {
                     pass.write_timestamp(queries, 0);
                     timed = 1;
                 }
-                let mut macs: u64 = 0;
-                while let Some(step) = steps.next_if(|step| macs == 0 || macs.saturating_add(step.cost.macs) <= budget) {
-                    macs += step.cost.macs;
+                for step in &steps[run] {
                     pass.set_pipeline(&step.pipeline);
                     pass.set_bind_group(0, &step.bind_group, &[]);
                     pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
@@ -395,7 +407,14 @@ impl Session {
                     }
                 }
             }
-            self.gpu.submit(encoder);
+            last = Some(self.gpu.submit(encoder));
+        }
+        if let Some(started) = started {
+            self.gpu.wait()?;
+            self.pace.measured(work.iter().fold(0, |sum, more| sum.saturating_add(*more)), started.elapsed());
+        }
+        if let Some(behind) = last.and_then(|last| self.in_flight.push(last)) {
+            self.gpu.wait_for(Some(behind))?;
         }
         self.fresh = true;
         self.gpu.check()

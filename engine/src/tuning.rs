@@ -14,6 +14,7 @@ use crate::storage::Storage;
 use frostline_shaders::Share;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What kind of adapter the kernels are to be shaped for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -119,9 +120,9 @@ pub struct Tuning {
     pub textures: bool,
     /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
     pub fill: usize,
-    /// Multiply-accumulates after which a step goes on in a further submission, so that none runs
-    /// into the driver's time-out; none: a step is one submission, however long. Bits stay the same.
-    pub submit_macs: Option<u64>,
+    /// How long the device may be busy with one submission, so that none runs into the driver's time-out:
+    /// longer steps are cut by measured time. None: a step is one submission. Bits stay the same.
+    pub submit_time: Option<Duration>,
     /// How activations are stored; f32 unless the user asks for f16.
     pub storage: Storage,
     /// What subgroups multiply at a time, if they are to.
@@ -137,7 +138,7 @@ impl Tuning {
             class: Class::Portable,
             textures: false,
             fill: 16,
-            submit_macs: None,
+            submit_time: None,
             storage: Storage::F32,
             fragments: None,
             measured: None,

@@ -3,6 +3,7 @@
 use super::{Class, Fragments, Tiles, Tuning};
 use crate::error::{Error, Result};
 use crate::options::Kernels;
+use std::time::Duration;
 use wgpu::DeviceType;
 
 /// The features that kernels use on `adapter`, and whether experimental ones are among them.
@@ -44,7 +45,7 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
         Kernels::Fitting if hardware && fits_all => Tuning::gpu(),
         Kernels::Fitting => Tuning::portable(),
     };
-    Ok(Tuning { submit_macs: submit_macs(info.device_type), ..tuning })
+    Ok(Tuning { submit_time: submit_time(&info), ..tuning })
 }
 
 /// Why [`pick`] gave a tuning of this class, for people.
@@ -64,15 +65,14 @@ fn is_hardware(device: DeviceType) -> bool {
     matches!(device, DeviceType::DiscreteGpu | DeviceType::IntegratedGpu | DeviceType::VirtualGpu)
 }
 
-/// How much work one submission may hold. Drivers reset a device that is busy with one for 2 s
-/// (Windows) to 10 s. A small GPU may do no more than 2·10¹⁰ multiply-accumulates a second with
-/// our kernels, a large one a hundred times that; a processor has no such limit. A single dispatch
-/// over the limit is not cut: the largest of ResNet-50 has 1.2·10⁸ an image.
-fn submit_macs(device: DeviceType) -> Option<u64> {
-    match device {
-        DeviceType::Cpu => None,
-        DeviceType::DiscreteGpu => Some(1_000_000_000_000),
-        _ => Some(20_000_000_000),
+/// How long one submission may take. Drivers reset a device that is busy with one for 2 s (Windows) to
+/// 10 s, browsers one that is for about half a second, whatever the device. A software adapter outside
+/// of a browser has no such limit.
+fn submit_time(info: &wgpu::AdapterInfo) -> Option<Duration> {
+    match (info.backend, info.device_type) {
+        (wgpu::Backend::BrowserWebGpu, _) => Some(Duration::from_millis(100)),
+        (_, DeviceType::Cpu) => None,
+        _ => Some(Duration::from_millis(250)),
     }
 }
 
