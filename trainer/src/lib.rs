@@ -74,7 +74,7 @@ pub use prefix::Activations;
 pub use rates::Slice;
 pub use schedule::{Curve, Schedule};
 pub use snapshot::{Snapshot, StageUpdate};
-pub use source::Source;
+pub use source::{Batch, Source};
 pub use training::StepRecord;
 pub use what_if::{Depth, what_if};
 pub use workload::{KernelTime, Runner, Step, Workload};
