@@ -21,8 +21,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;           // (N, H_in, W_in, 1) grey or RGB
 @group(0) @binding(2) var<storage, read> transforms: array<vec4f>;  // (N, 5) as `Transform` below
-@group(0) @binding(3) var<storage, read> greys: array<f32>;         // (N, parts) sums; 0 without contrast
-@group(0) @binding(4) var<storage, read_write> greys_out: array<f32>;
+@group(0) @binding(3) var<storage, read> greys: array<f32>;         // (N, parts), 0 without contrast
+@group(0) @binding(4) var<storage, read_write> greys_out: array<f32>;   // (N, parts)
 @group(0) @binding(5) var<storage, read_write> y: array<vec4f>;     // (N, H_out, W_out, 1)
 
 var<workgroup> sums: array<f32, WG>;

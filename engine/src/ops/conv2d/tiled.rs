@@ -1,6 +1,6 @@
 //! The kernels of `conv2d_tiled.wgsl`: the same sums as products of matrices, for GPUs.
 
-use super::{Epilogue, Sizes, ranges};
+use super::{Epilogue, LINK, LONGEST_RUN, Sizes, ranges};
 use crate::kernel::Kernel;
 use crate::ops::partials::in_splits;
 use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
@@ -48,7 +48,9 @@ impl Deep {
             let chain = ranges(depth4, 4, bk4);
             return Self { bytes, c4, depth4, splits, split4: depth4.next_multiple_of(bk4), chain };
         }
-        let split4 = depth4.div_ceil(splits).next_multiple_of(bk4);
+        // What one running sum would be too long for is split further, into short ones.
+        let parts = if 4 * depth4 > LONGEST_RUN { splits.max((4 * depth4).div_ceil(LINK)) } else { splits };
+        let split4 = depth4.div_ceil(parts).next_multiple_of(bk4);
         Self { bytes, c4, depth4, splits: depth4.div_ceil(split4), split4, chain: vec![0..depth4] }
     }
 
