@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo demo-own lesson test test-lesson test-all test-gpu test-swiftshader test-tint test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory fuzz trust doctor setup help
+.PHONY: demo demo-own lesson test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -60,6 +60,12 @@ test-tint:   ## every kernel text in headless Chromium's compiler (apt-get insta
 	$(CARGO) run --release -p frostline-texts -- out/texts.json
 	python3 tests/browser/tint.py out/texts.json
 
+test-checked: setup  ## the op tests in checked mode: bounds checks on, loop turns counted on the device
+	FROSTLINE_CHECKED=1 $(call KERNEL_TESTS,) --no-fail-fast
+
+test-halves: setup  ## gradients of a batch against those of its halves, all networks at their size (FROSTLINE_HALVES, FROSTLINE_TUNING)
+	$(CARGO) test --release -p frostline-models --test halves -- --ignored --nocapture
+
 # Where cargo puts the example.
 EXPLORER = $(or $(CARGO_TARGET_DIR),target)/release/examples/ch7_explorer
 
@@ -99,6 +105,9 @@ timeline: setup  ## a step of ResNet-18 frozen below layer4 as a picture: out/ti
 
 doctor: setup  ## the adapters of this machine, and a test of every kernel on each
 	$(CARGO) run --release -p frostline-cli -- doctor
+
+gpu-check: setup  ## checks and measures this machine's GPU in at most 7 minutes: out/gpu-check; ARGS=--quick
+	./scripts/gpu-check.sh $(ARGS)
 
 fuzz:        ## damaged files against the readers: 1,000,000 safetensors and checkpoints, 100,000 images
 	$(CARGO) run --release -p frostline-fuzz -- safetensors --cases 1000000 --seed 0

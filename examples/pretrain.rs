@@ -78,6 +78,9 @@ fn pretrain(flags: &Flags) -> Result<()> {
         ["run.safetensors", "resnet10_fashion.safetensors", "resnet10_fashion.log.jsonl"].map(|file| flags.out.join(file));
 
     let gpu = Arc::new(Gpu::new()?);
+    for warning in gpu.warnings() {
+        eprintln!("warning: {warning}");
+    }
     println!("{} training and {} test images; on {}", train.images.len(), test.len(), gpu.describe());
     let recipe = FitOptions::steps(steps).batch(flags.batch).seed(flags.seed).optim(sgd(flags.lr));
     let recipe = recipe.schedule(Schedule::cosine().warm_up((steps / 20).min(50))).read_every(BUNCH);

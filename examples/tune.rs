@@ -17,6 +17,7 @@ use clap::Parser;
 use frostline::engine::tuning::{Measured, Pass};
 use frostline::engine::{CacheFile, Gpu, GpuOptions};
 use frostline::lesson::tune::{self, Effort, Finding, Layer};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,6 +42,9 @@ struct Arguments {
     /// Candidates to try for each pass of a convolution.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     candidates: u32,
+    /// Only candidates whose name begins with this: direct, tiled or winograd.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    only: String,
     /// Rounds in which a candidate is timed; the best is judged in twice as many.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -50,6 +54,9 @@ struct Arguments {
     /// The file; by default FROSTLINE_TUNING_FILE, or one in the user's cache directory.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Also write the ratio of every candidate to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 fn network(text: &str) -> Result<(String, usize, usize), String> {
@@ -74,11 +81,14 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Outcome<()> {
     let start = Instant::now();
     let gpu = Arc::new(Gpu::with(&GpuOptions { measured: CacheFile::Off, ..GpuOptions::from_env()? })?);
+    for warning in gpu.warnings() {
+        eprintln!("warning: {warning}");
+    }
     let path = file(arguments, &gpu)?;
     let mut measured = earlier(&path, &gpu)?;
     let layers = chosen(arguments)?;
     let (candidates, rounds) = if arguments.quick { (3, 2) } else { (arguments.candidates as usize, arguments.rounds as usize) };
-    let effort = Effort { candidates, rounds, margin: f64::from(arguments.margin) / 100.0 };
+    let effort = Effort { candidates, only: arguments.only.clone(), rounds, margin: f64::from(arguments.margin) / 100.0 };
     let in_budget = || arguments.budget.is_none_or(|seconds| start.elapsed() < Duration::from_secs(seconds));
 
     println!("{}, kernels for {:?}\n", gpu.describe(), gpu.tuning().class);
@@ -89,6 +99,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     println!("|{}|{}|{}|{}:|{}|{}:|------|", "-".repeat(36), "-".repeat(17), "-".repeat(26), "-".repeat(9), "-".repeat(26), "-".repeat(7));
     let bar = frostline::lesson::bar("tuning", (layers.len() * effort.candidates) as u64);
     let (mut done, mut kept, mut passes) = (0, 0, 0);
+    let mut report = vec![];
     for layer in layers.iter().take_while(|_| in_budget()) {
         bar.set_message(layer.name.clone());
         let mut tried = 0;
@@ -105,10 +116,14 @@ fn run(arguments: &Arguments) -> Outcome<()> {
                 None => {}
             }
             bar.suspend(|| println!("{}", row(layer, pass, finding)));
+            report.push(ratios(layer, finding));
             kept += usize::from(finding.kept);
             passes += 1;
         }
         measured.save(&path, gpu.machine())?;
+        if let Some(file) = &arguments.report {
+            std::fs::write(file, serde_json::to_string(&json!({ "adapter": gpu.describe(), "passes": report }))?)?;
+        }
         done += 1;
     }
     bar.finish_and_clear();
@@ -154,6 +169,19 @@ fn chosen(arguments: &Arguments) -> Outcome<Vec<Layer>> {
         return Err(format!("no convolution has `{}` in its name; there are {}", arguments.pattern, names.join(", ")).into());
     }
     Ok(chosen)
+}
+
+/// What was measured of one pass of a convolution.
+fn ratios(layer: &Layer, finding: &Finding) -> Value {
+    let candidates: Vec<Value> =
+        finding.ratios.iter().map(|(algorithm, ratio)| json!({ "algorithm": algorithm, "ratio": ratio })).collect();
+    json!({
+        "layer": layer.name,
+        "conv": finding.conv,
+        "table": finding.table,
+        "milliseconds": finding.milliseconds,
+        "candidates": candidates,
+    })
 }
 
 fn row(layer: &Layer, pass: Pass, finding: &Finding) -> String {

@@ -114,6 +114,8 @@ def main():
     if not torch.cuda.is_available():
         sys.exit("PyTorch reports no CUDA device: nothing to compare with")
     rows = []
+    device = torch.cuda.get_device_properties(0)
+    described = {"device": device.name, "torch": torch.__version__, "cuda": torch.version.cuda, "rows": rows}
     for workload in arguments.workloads:
         name, batch, size = workload.split(":")
         for precision in arguments.precisions.split(","):
@@ -121,11 +123,9 @@ def main():
             rows.append(row)
             print("{model:>10} {batch:>4} x {size:<4} {precision:<5} infer {infer:8.3f} ms  full {full:8.3f} ms".format(**row))
             sys.stdout.flush()
-    device = torch.cuda.get_device_properties(0)
-    described = {"device": device.name, "torch": torch.__version__, "cuda": torch.version.cuda, "rows": rows}
-    if arguments.out:
-        with open(arguments.out, "w", encoding="utf-8") as file:
-            json.dump(described, file, indent=2)
+            if arguments.out:  # after every row: whoever called may run out of time
+                with open(arguments.out, "w", encoding="utf-8") as file:
+                    json.dump(described, file, indent=2)
 
 
 if __name__ == "__main__":

@@ -38,5 +38,21 @@ if ! command -v apt-get >/dev/null; then
     echo "No Vulkan driver was found. Install your GPU's, or Mesa's software driver (Fedora: mesa-vulkan-drivers, Arch: vulkan-swrast)." >&2
     exit 1
 fi
+gpu=
+for device in /dev/nvidia0 /dev/nvidiactl /dev/dxg; do [ -e "$device" ] && gpu="${gpu:-$device}"; done
+for vendor in /sys/class/drm/renderD*/device/vendor; do
+    # NVIDIA, AMD, Intel; a virtual display is no GPU.
+    case "$(cat "$vendor" 2>/dev/null)" in
+        0x10de | 0x1002 | 0x8086) gpu="${gpu:-$(dirname "$(dirname "$vendor")")}" ;;
+    esac
+done
+if [ -n "$gpu" ]; then
+    cat >&2 <<END
+warning: this machine has a GPU ($gpu) without a Vulkan driver. What is installed now drives AMD's and Intel's, and
+computes on the processor for any other. For one of NVIDIA: in a container, start it with
+NVIDIA_DRIVER_CAPABILITIES=all, so that nvidia_icd.json is in /etc/vulkan/icd.d or /usr/share/vulkan/icd.d; elsewhere
+install the Vulkan part of its driver (Debian: nvidia-vulkan-icd, Ubuntu: libnvidia-gl of the driver's version).
+END
+fi
 echo "No Vulkan driver was found: installing Mesa's (mesa-vulkan-drivers, libvulkan1)."
 install mesa-vulkan-drivers libvulkan1

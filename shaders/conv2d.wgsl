@@ -39,9 +39,12 @@ struct Params {
     h_out: u32, w_out: u32, c_out4: u32,
     kh: u32, kw: u32, top: u32, left: u32,
     strips_per_row: u32, strips: u32,     // forward, backward_input: strips of PW pixels
+    c_first4: u32, c_end4: u32,           // forward: the range of C_in/4 summed up; backward_input: of C_out/4
     rows: u32, rows_per_split: u32,       // backward_weight: N·H_out, and the share of one split
+    rows_per_run: u32,                    // backward_weight: rows added up before they go into the total
+    missing: u32,                         // backward_weight: pixels by which the last row is shorter, here and in x
     // What happens to the sums. Not constants: compiling a kernel costs a driver up to a second.
-    affine: u32,    // 0: nothing, 1: + shift, 2: · scale + shift
+    affine: u32,    // 0: nothing, 1: + shift, 2: · scale + shift, 3: · scale
     residual: u32,  // 1: + residual
     act: u32,       // 0: nothing, 1: relu, 2: relu6
 }
@@ -55,15 +58,16 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;   // (N, H_in, W_in, C_in/4)
 @group(0) @binding(8) var<storage, read_write> dw: array<vec4f>;   // (splits, KH, KW, C_in, C_out/4)
 
-// x: strip of PW output pixels; y: tile of TM output channels.
+// (x, z): strip of PW output pixels; y: tile of TM output channels.
 @compute @workgroup_size(WG)
-fn forward(@builtin(global_invocation_id) id: vec3u, thread: Thread) {
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, thread: Thread) {
     let lane = lane_of(thread);
-    let strip = min(id.x, p.strips - 1u);
+    let item = (group.z * groups.x + group.x) * WG + thread.local;
+    let strip = min(item, p.strips - 1u);
     let ow = (strip % p.strips_per_row) * PW;
     let oh = (strip / p.strips_per_row) % p.h_out;
     let n = strip / p.strips_per_row / p.h_out;
-    let co = id.y * TM4;
+    let co = group.y * TM4;
 
     var acc: array<array<vec4f, PW>, TM4>;
     for (var tap = 0u; tap < p.kh * p.kw; tap += KW) {
@@ -71,7 +75,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, thread: Thread) {
         let iw = i32(ow * STRIDE + tap % p.kw) - i32(p.left);
         let row_inside = (ih >= 0) & (ih < i32(p.h_in));
         let row = (n * p.h_in + u32(clamp(ih, 0, i32(p.h_in) - 1))) * p.w_in;
-        for (var c = 0u; c < p.c_in4; c++) {
+        for (var c = p.c_first4; c < p.c_end4; c++) {
             var xs: array<vec4f, SPAN>;
             for (var i = 0u; i < SPAN; i++) { //!unroll
                 let at = iw + i32(i);
@@ -99,7 +103,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, thread: Thread) {
             }
         }
     }
-    if id.x >= p.strips { return; }
+    if item >= p.strips { return; }
     let out = (n * p.h_out + oh) * p.w_out + ow;
     for (var m = 0u; m < TM4; m++) { //!unroll
         let c = co + m;
@@ -116,23 +120,25 @@ fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     var value = sum;
     if p.affine == 1u { value += affine[c]; }
     if p.affine == 2u { value = fma(value, affine[c], affine[p.c_out4 + c]); }
+    if p.affine == 3u { value *= affine[c]; }
     if p.residual == 1u { value += residual[at]; }
     return activate(p.act, value);
 }
 
 // With a stride, an input pixel is reached by the taps of its phase only: kh ≡ ih + top (mod s).
-// x: strip of PW input pixels of one phase; y: tile of TM input channels; z: phase (s × s).
+// (x, z / s²): strip of PW input pixels of one phase; y: tile of TM input channels; z % s²: phase (s × s).
 @compute @workgroup_size(WG)
-fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u, thread: Thread) {
+fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, thread: Thread) {
     let lane = lane_of(thread);
-    let phase_h = group.z / STRIDE;
+    let phase_h = group.z / STRIDE % STRIDE;
     let phase_w = group.z % STRIDE;
     let rows = (p.h_in + STRIDE - 1u) / STRIDE;
-    let strip = min(id.x, p.strips - 1u);
+    let item = (group.z / (STRIDE * STRIDE) * groups.x + group.x) * WG + thread.local;
+    let strip = min(item, p.strips - 1u);
     let j_w = (strip % p.strips_per_row) * PW;              // iw = j_w·s + phase_w
     let j_h = (strip / p.strips_per_row) % rows;
     let n = strip / p.strips_per_row / rows;
-    let ci = id.y * TM4;
+    let ci = group.y * TM4;
 
     var acc: array<array<vec4f, PW>, TM4>;
     for (var kh = (phase_h + p.top) % STRIDE; kh < p.kh; kh += STRIDE) {
@@ -141,7 +147,7 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_i
         let row = (n * p.h_out + u32(clamp(oh, 0, i32(p.h_out) - 1))) * p.w_out;
         for (var kw = (phase_w + p.left) % STRIDE; kw < p.kw; kw += STRIDE * KW) {
             let ow = i32(j_w) + (i32(phase_w + p.left) - i32(kw)) / i32(STRIDE) - i32(KW - 1u);
-            for (var c = 0u; c < p.c_out4; c++) {
+            for (var c = p.c_first4; c < p.c_end4; c++) {
                 var ds: array<vec4f, BACK_SPAN>;
                 for (var i = 0u; i < BACK_SPAN; i++) { //!unroll
                     let at = ow + i32(i);
@@ -172,7 +178,7 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_i
         }
     }
     let ih = j_h * STRIDE + phase_h;
-    if id.x >= p.strips || ih >= p.h_in { return; }
+    if item >= p.strips || ih >= p.h_in { return; }
     for (var m = 0u; m < TM4; m++) { //!unroll
         let c = ci + m;
         for (var q = 0u; q < PW; q++) { //!unroll
@@ -187,64 +193,81 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_i
     }
 }
 
-// The pixels are split over z so that a small weight still fills the machine; `partials.sum` adds
-// the splits up in a fixed order.
+// The pixels are split over z so that a small weight still fills the machine and no lane sums up for
+// long; `partials.sum` adds the splits up in a fixed order. Within a split, rows are added up in runs,
+// and runs to the total: a short sum rounds less than a long one. A 1×1 convolution's one long row
+// is cut into rows, of which the last may be shorter.
 // x: (kh, 4 input channels); y: tile of TM output channels; z: split of the output rows.
 @compute @workgroup_size(WG)
-fn backward_weight(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u, thread: Thread) {
+fn backward_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
     let lane = lane_of(thread);
-    let t = min(id.x, p.kh * p.c_in4 - 1u);
+    let item = group.x * WG + thread.local;
+    let t = min(item, p.kh * p.c_in4 - 1u);
     let kh = t / p.c_in4;
     let c = t % p.c_in4;
-    let co = id.y * TM4;
-    let last = min((group.z + 1u) * p.rows_per_split, p.rows);
+    let co = group.y * TM4;
+    let first = group.z * p.rows_per_split;
+    let end = min(first + p.rows_per_split, p.rows);
 
-    var acc: array<array<array<vec4f, TM4>, 4>, KW>;
-    for (var out_row = group.z * p.rows_per_split; out_row < last; out_row++) {
-        let ih = i32((out_row % p.h_out) * STRIDE + kh) - i32(p.top);
-        let row_inside = (ih >= 0) & (ih < i32(p.h_in));
-        let row = (out_row / p.h_out * p.h_in + u32(clamp(ih, 0, i32(p.h_in) - 1))) * p.w_in;
-        var xs: array<vec4f, STEP_SPAN>;
-        for (var i = 0u; i < OVERLAP; i++) { //!unroll
-            let at = i32(i) - i32(p.left);
-            let inside = row_inside & (at >= 0) & (at < i32(p.w_in));
-            xs[U * STRIDE + i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside);
-        }
-        for (var ow = 0u; ow < p.w_out; ow += U) {
+    var total: array<array<array<vec4f, TM4>, 4>, KW>;
+    for (var run = first; run < end; run += p.rows_per_run) {
+        var acc = array<array<array<vec4f, TM4>, 4>, KW>();
+        for (var out_row = run; out_row < min(run + p.rows_per_run, end); out_row++) {
+            let missing = select(0u, p.missing, out_row + 1u == p.rows);
+            let w_in = i32(p.w_in - missing);
+            let w_out = p.w_out - missing;
+            let ih = i32((out_row % p.h_out) * STRIDE + kh) - i32(p.top);
+            let row_inside = (ih >= 0) & (ih < i32(p.h_in));
+            let row = (out_row / p.h_out * p.h_in + u32(clamp(ih, 0, i32(p.h_in) - 1))) * p.w_in;
+            var xs: array<vec4f, STEP_SPAN>;
             for (var i = 0u; i < OVERLAP; i++) { //!unroll
-                xs[i] = xs[U * STRIDE + i];
+                let at = i32(i) - i32(p.left);
+                let inside = row_inside & (at >= 0) & (at < w_in);
+                xs[U * STRIDE + i] = select(vec4f(), x[(row + u32(clamp(at, 0, w_in - 1))) * p.c_in4 + c], inside);
             }
-            for (var i = OVERLAP; i < STEP_SPAN; i++) { //!unroll
-                let at = i32(ow * STRIDE + i) - i32(p.left);
-                let inside = row_inside & (at >= 0) & (at < i32(p.w_in));
-                xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside);
-            }
-            var v: array<vec4f, STEP_LOADS>;
-            for (var r = 0u; r < STEP_LOADS; r++) { //!unroll
-                let e = min(lane + r * S, U * TM4 - 1u);
-                let at = ow + e / TM4;
-                let channel = co + e % TM4;
-                let source = (out_row * p.w_out + min(at, p.w_out - 1u)) * p.c_out4 + min(channel, p.c_out4 - 1u);
-                v[r] = select(vec4f(), dy[source], at < p.w_out);
-            }
-            for (var u = 0u; u < U; u++) { //!unroll
-                for (var m = 0u; m < TM4; m++) { //!unroll
-                    let d = share(v[(u * TM4 + m) / S], (u * TM4 + m) % S);
-                    for (var kw = 0u; kw < KW; kw++) { //!unroll
-                        for (var i = 0u; i < CI; i++) { //!unroll
-                            acc[kw][i][m] = fma(d, vec4f(xs[u * STRIDE + kw][i]), acc[kw][i][m]);
+            for (var ow = 0u; ow < w_out; ow += U) {
+                for (var i = 0u; i < OVERLAP; i++) { //!unroll
+                    xs[i] = xs[U * STRIDE + i];
+                }
+                for (var i = OVERLAP; i < STEP_SPAN; i++) { //!unroll
+                    let at = i32(ow * STRIDE + i) - i32(p.left);
+                    let inside = row_inside & (at >= 0) & (at < w_in);
+                    xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, w_in - 1))) * p.c_in4 + c], inside);
+                }
+                var v: array<vec4f, STEP_LOADS>;
+                for (var r = 0u; r < STEP_LOADS; r++) { //!unroll
+                    let e = min(lane + r * S, U * TM4 - 1u);
+                    let at = ow + e / TM4;
+                    let channel = co + e % TM4;
+                    let source = (out_row * p.w_out + min(at, w_out - 1u)) * p.c_out4 + min(channel, p.c_out4 - 1u);
+                    v[r] = select(vec4f(), dy[source], at < w_out);
+                }
+                for (var u = 0u; u < U; u++) { //!unroll
+                    for (var m = 0u; m < TM4; m++) { //!unroll
+                        let d = share(v[(u * TM4 + m) / S], (u * TM4 + m) % S);
+                        for (var kw = 0u; kw < KW; kw++) { //!unroll
+                            for (var i = 0u; i < CI; i++) { //!unroll
+                                acc[kw][i][m] = fma(d, vec4f(xs[u * STRIDE + kw][i]), acc[kw][i][m]);
+                            }
                         }
                     }
                 }
             }
         }
+        for (var kw = 0u; kw < KW; kw++) { //!unroll
+            for (var i = 0u; i < CI; i++) { //!unroll
+                for (var m = 0u; m < TM4; m++) { //!unroll
+                    total[kw][i][m] += acc[kw][i][m];
+                }
+            }
+        }
     }
-    if id.x >= p.kh * p.c_in4 { return; }
+    if item >= p.kh * p.c_in4 { return; }
     for (var kw = 0u; kw < KW; kw++) { //!unroll
         let out = ((group.z * p.kh + kh) * KW + kw) * p.c_in4 + c;
         for (var i = 0u; i < 4u; i++) { //!unroll
             for (var m = 0u; m < TM4; m++) { //!unroll
-                if co + m < p.c_out4 { dw[(out * 4u + i) * p.c_out4 + co + m] = acc[kw][i][m]; }
+                if co + m < p.c_out4 { dw[(out * 4u + i) * p.c_out4 + co + m] = total[kw][i][m]; }
             }
         }
     }

@@ -1,16 +1,21 @@
 //! multi_margin: loss = mean over the labelled rows of 1/K·Σ_{k≠label} max(0, m − z_label + z_k), z the logits,
 //!   m the margin: the hinge loss of a linear support vector machine with K classes. Label 2³²−1: row ignored.
 //!   backward: dz_k = scale·[m − z_label + z_k > 0]/(K·labelled rows),  dz_label = −Σ_{k≠label} dz_k
-//! One invocation per row. `cross_entropy.mean` sums the rows up.
+//! One invocation per row. `cross_entropy.mean` sums the rows up. A logit that is NaN makes the loss NaN.
+//!use shared/activation.wgsl
+//!use shared/finite.wgsl
+//!use shared/loss_scaler.wgsl
 const WG: u32 = 64;
+const SCALED: u32 = 0;   // 1: the gradient carries the loss scale of f16 storage; else scale = 1
 
-struct Params { rows: u32, classes: u32, c4: u32, margin: f32, scale: f32 }
+struct Params { rows: u32, classes: u32, c4: u32, margin: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<vec4f>;          // (N, K/4)
 @group(0) @binding(2) var<storage, read> labels: array<u32>;            // (N)
 @group(0) @binding(3) var<storage, read> summary: array<vec4f>;         // (1) loss, hits, labelled rows, Σ u
-@group(0) @binding(4) var<storage, read_write> rows_out: array<vec4f>;  // (N) 0, loss, hits, 1; −1: ignored
+@group(0) @binding(4) var<storage, read_write> rows_out: array<vec4f>;  // (N) loss, hits, labelled, labelled
 @group(0) @binding(5) var<storage, read_write> dlogits: array<vec4f>;   // (N, K/4)
+@group(0) @binding(6) var<storage, read> scaler: LossScaler;               // (1)
 
 const IGNORED = 0xffffffffu;
 
@@ -26,12 +31,12 @@ fn excess(z: vec4f, k: u32, at_label: f32, label: u32) -> vec4f {
 }
 
 @compute @workgroup_size(WG)
-fn forward(@builtin(global_invocation_id) id: vec3u) {
-    let row = id.x;
+fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    let row = id.y * groups.x * WG + id.x;
     if row >= p.rows { return; }
     let label = labels[row];
     if label == IGNORED {
-        rows_out[row] = vec4f(0.0, 0.0, 0.0, -1.0);
+        rows_out[row] = vec4f();
         return;
     }
     let block = logits[row * p.c4 + label / 4u];
@@ -44,14 +49,14 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
         for (var j = 0u; j < 4u; j++) { //!unroll
             if 4u * k + j < p.classes && z[j] > top { top = z[j]; best = 4u * k + j; }
         }
-        loss += dot(max(excess(z, k, at_label, label), vec4f()), vec4f(1.0));
+        loss += dot(activate(1u, excess(z, k, at_label, label)), vec4f(1.0));
     }
-    rows_out[row] = vec4f(0.0, loss / f32(p.classes), f32(best == label), 1.0);
+    rows_out[row] = vec4f(loss / f32(p.classes), f32(best == label && is_finite(loss)), 1.0, 1.0);
 }
 
 @compute @workgroup_size(WG)
-fn backward(@builtin(global_invocation_id) id: vec3u) {
-    let row = id.x;
+fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    let row = id.y * groups.x * WG + id.x;
     if row >= p.rows { return; }
     let label = labels[row];
     var at_label = 0.0;
@@ -60,7 +65,9 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
     if label != IGNORED {
         let block = logits[row * p.c4 + label / 4u];
         at_label = block[label % 4u];
-        unit = p.scale / (f32(p.classes) * max(summary[0].z, 1.0));
+        var scale = 1.0;
+        if SCALED == 1u { scale = scaler.scale; }
+        unit = scale / (f32(p.classes) * max(summary[0].z, 1.0));
         for (var k = 0u; k < p.c4; k++) {
             let violated = excess(logits[row * p.c4 + k], k, at_label, label) > vec4f();
             violations += dot(select(vec4f(), vec4f(1.0), violated), vec4f(1.0));

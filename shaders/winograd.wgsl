@@ -9,7 +9,7 @@
 //!                             m = multiply(v, u):       m[z,n,t] = Σ_k v[z,k,t]·u[z,k,n]
 //!                             y = transform_output(m)
 //!   backward_weight:          v as above,  s = transform_grad(dy)
-//!                             u = multiply_weight(v, s): u[z,k,n] = Σ_t v[z,k,t]·s[z,n,t]
+//!                             u = multiply_weight(v, s): u[z,k,n] = Σ_t v[z,k,t]·s[z,n,t], in splits of the tiles
 //!                             dw = transform_weight(u)
 //!
 //! v, m and s hold blocks of B tiles, u blocks of TM channels, each with its whole depth K: what one
@@ -40,6 +40,7 @@ struct Params {
     top: u32, left: u32,
     tiles_h: u32, tiles_w: u32, tiles: u32,
     blocks: u32,                           // of B tiles; the last is filled up with zeros
+    blocks_per_split: u32, blocks_per_run: u32,   // multiply_weight: of one split, and of one running sum
     affine: u32, residual: u32, act: u32,  // as in conv2d.wgsl
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -52,7 +53,7 @@ struct Params {
 @group(0) @binding(7) var<storage, read> v: array<vec4f>;          // (A², blocks, K/4, B)
 @group(0) @binding(8) var<storage, read> m: array<vec4f>;          // (A², blocks, N/4, B)
 @group(0) @binding(9) var<storage, read> s: array<vec4f>;          // (A², blocks, N/4, B)
-@group(0) @binding(10) var<storage, read_write> u_out: array<vec4f>;     // (A², N/TM, K, TM/4)
+@group(0) @binding(10) var<storage, read_write> u_out: array<vec4f>;     // (A², N/TM, K, TM/4), multiply_weight: (splits, …)
 @group(0) @binding(11) var<storage, read_write> v_out: array<vec4f>;     // (A², blocks, K/4, B)
 @group(0) @binding(12) var<storage, read_write> m_out: array<vec4f>;     // (A², blocks, N/4, B)
 @group(0) @binding(13) var<storage, read_write> s_out: array<vec4f>;     // (A², blocks, N/4, B)
@@ -209,6 +210,7 @@ fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     var value = sum;
     if p.affine == 1u { value += affine[c]; }
     if p.affine == 2u { value = fma(value, affine[c], affine[p.c_out4 + c]); }
+    if p.affine == 3u { value *= affine[c]; }
     if p.residual == 1u { value += residual[at]; }
     return activate(p.act, value);
 }
@@ -243,36 +245,52 @@ fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
     }
 }
 
-// x: Q blocks of 4 input channels, WG apart; y: block of TM output channels; z: place in the tile.
+// x: Q blocks of 4 input channels, WG apart; y: block of TM output channels; z: place in the tile, then
+// split of the tiles. A split adds up runs of tiles, and the runs: a short sum rounds less than a long
+// one. `partials.sum` adds up the splits.
 @compute @workgroup_size(WG)
 fn multiply_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
     let lane = lane_of(thread);
     let first = group.x * Q * WG + thread.local;
     let c = group.y * TM4;
-    var acc: array<array<array<vec4f, 4>, Q>, TM4>;
-    for (var t4 = 0u; t4 < p.blocks * B / 4u; t4++) {
-        let block = t4 * 4u / B;
-        let tile = t4 * 4u % B;
-        var part: array<vec4f, LOADS>;
-        for (var r = 0u; r < LOADS; r++) { //!unroll
-            let e = min(lane + r * S, TM - 1u);
-            part[r] = s[in_tiles(group.z, block, min(c + e / 4u, p.c_out4 - 1u), p.c_out4) + tile + e % 4u];
+    let place = group.z % (A * A);
+    let begin = group.z / (A * A) * p.blocks_per_split * (B / 4u);
+    let end = min(begin + p.blocks_per_split * (B / 4u), p.blocks * (B / 4u));
+    let run = p.blocks_per_run * (B / 4u);
+    var total: array<array<array<vec4f, 4>, Q>, TM4>;
+    for (var start = begin; start < end; start += run) {
+        var acc = array<array<array<vec4f, 4>, Q>, TM4>();
+        for (var t4 = start; t4 < min(start + run, end); t4++) {
+            let block = t4 * 4u / B;
+            let tile = t4 * 4u % B;
+            var part: array<vec4f, LOADS>;
+            for (var r = 0u; r < LOADS; r++) { //!unroll
+                let e = min(lane + r * S, TM - 1u);
+                part[r] = s[in_tiles(place, block, min(c + e / 4u, p.c_out4 - 1u), p.c_out4) + tile + e % 4u];
+            }
+            for (var q = 0u; q < Q; q++) { //!unroll
+                let base = in_tiles(place, block, min(first + q * WG, p.c_in4 - 1u), p.c_in4) + tile;
+                let v0 = v[base];
+                let v1 = v[base + 1u];
+                let v2 = v[base + 2u];
+                let v3 = v[base + 3u];
+                for (var j = 0u; j < TM4; j++) { //!unroll
+                    let s0 = share(part[4u * j / S], 4u * j % S);
+                    let s1 = share(part[(4u * j + 1u) / S], (4u * j + 1u) % S);
+                    let s2 = share(part[(4u * j + 2u) / S], (4u * j + 2u) % S);
+                    let s3 = share(part[(4u * j + 3u) / S], (4u * j + 3u) % S);
+                    acc[j][q][0] = fma(s3, vec4f(v3.x), fma(s2, vec4f(v2.x), fma(s1, vec4f(v1.x), fma(s0, vec4f(v0.x), acc[j][q][0]))));
+                    acc[j][q][1] = fma(s3, vec4f(v3.y), fma(s2, vec4f(v2.y), fma(s1, vec4f(v1.y), fma(s0, vec4f(v0.y), acc[j][q][1]))));
+                    acc[j][q][2] = fma(s3, vec4f(v3.z), fma(s2, vec4f(v2.z), fma(s1, vec4f(v1.z), fma(s0, vec4f(v0.z), acc[j][q][2]))));
+                    acc[j][q][3] = fma(s3, vec4f(v3.w), fma(s2, vec4f(v2.w), fma(s1, vec4f(v1.w), fma(s0, vec4f(v0.w), acc[j][q][3]))));
+                }
+            }
         }
         for (var q = 0u; q < Q; q++) { //!unroll
-            let base = in_tiles(group.z, block, min(first + q * WG, p.c_in4 - 1u), p.c_in4) + tile;
-            let v0 = v[base];
-            let v1 = v[base + 1u];
-            let v2 = v[base + 2u];
-            let v3 = v[base + 3u];
             for (var j = 0u; j < TM4; j++) { //!unroll
-                let s0 = share(part[4u * j / S], 4u * j % S);
-                let s1 = share(part[(4u * j + 1u) / S], (4u * j + 1u) % S);
-                let s2 = share(part[(4u * j + 2u) / S], (4u * j + 2u) % S);
-                let s3 = share(part[(4u * j + 3u) / S], (4u * j + 3u) % S);
-                acc[j][q][0] = fma(s3, vec4f(v3.x), fma(s2, vec4f(v2.x), fma(s1, vec4f(v1.x), fma(s0, vec4f(v0.x), acc[j][q][0]))));
-                acc[j][q][1] = fma(s3, vec4f(v3.y), fma(s2, vec4f(v2.y), fma(s1, vec4f(v1.y), fma(s0, vec4f(v0.y), acc[j][q][1]))));
-                acc[j][q][2] = fma(s3, vec4f(v3.z), fma(s2, vec4f(v2.z), fma(s1, vec4f(v1.z), fma(s0, vec4f(v0.z), acc[j][q][2]))));
-                acc[j][q][3] = fma(s3, vec4f(v3.w), fma(s2, vec4f(v2.w), fma(s1, vec4f(v1.w), fma(s0, vec4f(v0.w), acc[j][q][3]))));
+                for (var i = 0u; i < 4u; i++) { //!unroll
+                    total[j][q][i] += acc[j][q][i];
+                }
             }
         }
     }
@@ -280,7 +298,7 @@ fn multiply_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
         let k4 = first + q * WG;
         for (var j = 0u; j < TM4; j++) { //!unroll
             for (var i = 0u; i < 4u; i++) { //!unroll
-                if k4 < p.c_in4 && c + j < p.c_out4 { u_out[in_u(group.z, 4u * k4 + i, c + j)] = acc[j][q][i]; }
+                if k4 < p.c_in4 && c + j < p.c_out4 { u_out[in_u(group.z, 4u * k4 + i, c + j)] = total[j][q][i]; }
             }
         }
     }

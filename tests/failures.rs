@@ -3,9 +3,12 @@
 mod common;
 
 use common::{BATCH, gpu, session, small_resnet, step, varied_params};
+use frostline_engine::faults::{Fault, Place};
 use frostline_engine::graph::Init;
 use frostline_engine::ops::{Add, BatchNorm, Conv2d, Linear};
-use frostline_engine::{Error, Freeze, Gpu, Graph, Optim, Optimizer, Padding, Params, Plan, Result, Session, Shape, TensorId};
+use frostline_engine::{
+    Error, Freeze, Gpu, GpuOptions, Graph, Kernels, Optim, Optimizer, Padding, Params, Plan, Result, Session, Shape, TensorId,
+};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,16 +222,18 @@ fn is_child() -> bool {
     std::env::var_os("FROSTLINE_TEST_CHILD").is_some()
 }
 
-/// Linux can give a process less memory than there is.
+/// Linux can give a process less memory than there is; the memory of a GPU can be as large as it wants,
+/// and its driver does not start with so little: there the failure is a planned one.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_that_cannot_be_had_is_an_error_with_its_size() {
-    if is_child() {
+    if is_child() || !gpu().is_software() {
         let gpu = Arc::new(Gpu::new().unwrap());
         // 64 MiB an activation, each kept for backward: 32 GiB together.
         let mut graph = Graph::new();
-        let mut x = graph.input(1, 1024, 1024, 16);
-        for layer in 0..512 {
+        let (side, layers) = if gpu.is_software() { (1024, 512) } else { (256, 4) };
+        let mut x = graph.input(1, side, side, 16);
+        for layer in 0..layers {
             x = graph.conv2d(x, &format!("conv{layer}"), 16, 1, 1, Padding::default()).unwrap();
         }
         let features = graph.global_avg_pool(x, "avgpool").unwrap();
@@ -238,6 +243,11 @@ fn memory_that_cannot_be_had_is_an_error_with_its_size() {
         let plan = Plan::training(&graph, loss, &Freeze::none(), &Optim::sgd(0.1), gpu.tuning()).unwrap();
         let params = Params::new(&gpu, &graph, 1).unwrap();
         let optimizer = Optimizer::new(&gpu, &plan).unwrap();
+        if !gpu.is_software() {
+            gpu.fail(Fault::OutOfMemory, Place::Allocation, 1);
+            let message = text(Session::new(&gpu, plan, &params, Some(&optimizer)));
+            return assert_says(&message, &["out of GPU memory: ", "activations", "smaller batch"]);
+        }
         println!("child: {}", text(Session::new(&gpu, plan, &params, Some(&optimizer))));
         return;
     }
@@ -316,4 +326,66 @@ fn another_device_works_after_one_was_lost() {
     let (mut session, mut optimizer) = session(&gpu, plan(&graph, loss, &Freeze::none()).unwrap(), &params);
     step(&mut session, &mut optimizer, 0.1);
     assert!(session.read_summary().unwrap().loss.is_finite());
+}
+
+#[test]
+fn a_refusal_is_told_once_with_what_was_refused_and_the_device_goes_on() {
+    let (graph, loss) = recorded();
+    let gpu = Arc::new(Gpu::new().unwrap());
+    let params = varied_params(&gpu, &graph);
+    let (mut session, mut optimizer) = session(&gpu, plan(&graph, loss, &Freeze::none()).unwrap(), &params);
+    step(&mut session, &mut optimizer, 0.1);
+
+    gpu.fail(Fault::Refused, Place::Submit, 1);
+    session.begin_step(&mut optimizer, 0.1).unwrap();
+    let message = text(session.run());
+    assert_says(&message, &["the GPU refused", "dispatches, ", " of conv1 to ", "planned", "device still works"]);
+    assert!(!message.contains("lost") && !message.contains('\n'), "{message}");
+
+    // Values are handed over without waiting for an answer: the next call has it.
+    gpu.fail(Fault::Refused, Place::Write, 1);
+    session.write_labels(&[0; BATCH]).unwrap();
+    assert_says(&text(session.run()), &["the GPU refused earlier work", "planned"]);
+
+    gpu.fail(Fault::Refused, Place::Allocation, 1);
+    assert_says(&text(Params::new(&gpu, &graph, 1)), &["the GPU refused", "bytes for parameters"]);
+
+    step(&mut session, &mut optimizer, 0.1);
+    assert!(session.read_summary().unwrap().loss.is_finite());
+    gpu.wait().unwrap();
+}
+
+#[test]
+fn a_submission_that_takes_too_long_is_an_error_that_names_it_and_can_be_waited_for() {
+    // 16 × 112 × 112 pixels, 3 × 3 taps of 64 · 64 channels: 7·10⁹ multiply-accumulates.
+    let options = GpuOptions { deadline: Some(Duration::from_nanos(1)), ..GpuOptions::from_env().unwrap() };
+    let gpu = Arc::new(Gpu::with(&options).unwrap());
+    let mut graph = Graph::new();
+    let x = graph.input(16, 112, 112, 64);
+    let y = graph.conv2d(x, "conv1", 64, 3, 1, Padding::all(1)).unwrap();
+    let features = graph.global_avg_pool(y, "avgpool").unwrap();
+    let plan = Plan::inference(&graph, features, gpu.tuning()).unwrap();
+    let params = Params::new(&gpu, &graph, 1).unwrap();
+    let mut session = Session::new(&gpu, plan, &params, None).unwrap();
+    session.run().unwrap();
+    let message = text(gpu.wait());
+    assert_says(&message, &["did not finish within 0.000000001 s", " of conv1 to ", "FROSTLINE_DEADLINE", "smaller batch"]);
+    let start = std::time::Instant::now();
+    while let Err(error) = gpu.wait() {
+        assert!(matches!(error, Error::Deadline { .. }), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(300), "{error}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    session.run().unwrap();
+}
+
+#[test]
+fn a_device_is_opened_again_by_the_same_options() {
+    let options = GpuOptions { kernels: Kernels::Portable, ..GpuOptions::default() };
+    let first = Gpu::with(&options).unwrap();
+    first.lose();
+    assert_says(&text(first.wait()), &["device was lost"]);
+    let again = first.reopen().unwrap();
+    again.wait().unwrap();
+    assert_eq!((again.describe(), again.tuning()), (first.describe(), first.tuning()));
 }

@@ -6,6 +6,7 @@
 
 pub mod commands;
 mod error;
+pub mod gpu;
 pub mod hub;
 pub mod model;
 mod output;
@@ -31,6 +32,9 @@ pub struct CommandLine {
     /// Print results as JSON
     #[arg(long, global = true)]
     pub json: bool,
+    /// The adapter to compute on: its index in `frostline doctor`, a part of its name, `gpu` or `software`; in place of FROSTLINE_ADAPTER
+    #[arg(long, global = true, value_name = "ADAPTER")]
+    pub adapter: Option<String>,
 }
 
 /// The commands, in the order of `--help`.
@@ -67,6 +71,7 @@ impl CommandLine {
     /// What the command says.
     pub fn run(self) -> Result<()> {
         let output = Output::new(self.json);
+        gpu::choose(self.adapter);
         match self.command {
             Command::Train(train) => train.run(&output),
             Command::FindLr(find_lr) => find_lr.run(&output),

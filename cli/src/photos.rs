@@ -11,6 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Views of a photo in test-time augmentation: see [`Preprocessing::ten_crop`].
 pub const VIEWS: usize = 10;
 
+/// What is said of a photo for which the network gives NaN or infinity instead of a class.
+pub const NOT_A_NUMBER: &str = "the network's output is not a number; its weights may be damaged, or come from a run that diverged";
+
 /// Photos, each seen in one view or in [`VIEWS`], one after another.
 #[derive(Debug)]
 pub struct Photos {

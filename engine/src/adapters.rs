@@ -7,11 +7,17 @@ use serde::Serialize;
 
 /// An adapter, on which no device was opened yet.
 #[derive(Debug)]
-pub struct Adapter(wgpu::Adapter);
+pub struct Adapter {
+    adapter: wgpu::Adapter,
+    /// Its place among [`adapters()`], if it was taken from there.
+    index: Option<usize>,
+}
 
 /// What an adapter says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterReport {
+    /// Its place in the order of [`adapters()`], which `FROSTLINE_ADAPTER` takes; none for the best one.
+    pub index: Option<usize>,
     /// Its name.
     pub name: String,
     /// Discrete, integrated or virtual GPU, or `Cpu` for software.
@@ -41,19 +47,41 @@ pub struct AdapterReport {
 /// # Errors
 /// [`Error::NoAdapter`] if there is none.
 pub fn adapters() -> Result<Vec<Adapter>> {
-    let all = pollster::block_on(instance().enumerate_adapters(BACKENDS));
+    pollster::block_on(all())
+}
+
+async fn all() -> Result<Vec<Adapter>> {
+    let all = instance().enumerate_adapters(BACKENDS).await;
     if all.is_empty() {
         return Err(Error::NoAdapter { reason: "no driver offers one".to_owned() });
     }
-    Ok(all.into_iter().map(Adapter).collect())
+    let indexed = all.into_iter().enumerate();
+    Ok(indexed.map(|(index, adapter)| Adapter { adapter, index: Some(index) }).collect())
+}
+
+/// The index of the adapter that `wanted` stands for, among descriptions of all.
+fn find(wanted: &str, all: &[(String, wgpu::DeviceType)]) -> Option<usize> {
+    use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other, VirtualGpu};
+    let of = |kind| all.iter().position(|(_, is)| *is == kind);
+    let word = wanted.trim().to_lowercase();
+    match word.as_str() {
+        "software" => of(Cpu),
+        "gpu" => [DiscreteGpu, IntegratedGpu, VirtualGpu, Other].into_iter().find_map(of),
+        // A number that is no index may be a part of a name.
+        _ => match word.parse().ok().filter(|index: &usize| *index < all.len()) {
+            Some(index) => Some(index),
+            None => all.iter().position(|(name, _)| name.to_lowercase().contains(&word)),
+        },
+    }
 }
 
 /// Mesa offers its software device through GL too, where it has no subgroups.
 const BACKENDS: wgpu::Backends = wgpu::Backends::PRIMARY;
 
+/// With what wgpu's own variables say, such as WGPU_BACKEND and WGPU_DX12_COMPILER.
 fn instance() -> wgpu::Instance {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = BACKENDS;
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends &= BACKENDS;
     wgpu::Instance::new(descriptor)
 }
 
@@ -65,7 +93,40 @@ impl Adapter {
     pub async fn best() -> Result<Self> {
         let best = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
         let adapter = instance().request_adapter(&best).await;
-        adapter.map(Self).map_err(|error| Error::NoAdapter { reason: error.to_string() })
+        let adapter = adapter.map_err(|error| Error::NoAdapter { reason: error.to_string() })?;
+        Ok(Self { adapter, index: None })
+    }
+
+    /// [`Adapter::choose`] for callers that can wait.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn find(wanted: Option<&str>) -> Result<Self> {
+        pollster::block_on(Self::choose(wanted))
+    }
+
+    /// The one that `wanted` stands for: an index in the order of [`adapters()`], a part of a name, driver
+    /// or backend, `gpu` or `software`. Without it, the best one.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`]; [`Error::NoSuchAdapter`] with a list of those there are.
+    pub async fn choose(wanted: Option<&str>) -> Result<Self> {
+        let Some(wanted) = wanted else { return Self::best().await };
+        let mut all = all().await?;
+        let described: Vec<_> = all.iter().map(|adapter| (adapter.describe(), adapter.adapter.get_info().device_type)).collect();
+        match find(wanted, &described) {
+            Some(index) => Ok(all.swap_remove(index)),
+            None => {
+                let known = described.iter().enumerate().map(|(index, (name, _))| format!("{index}: {name}"));
+                Err(Error::NoSuchAdapter { wanted: wanted.to_owned(), known: known.collect::<Vec<_>>().join("; ") })
+            }
+        }
+    }
+
+    /// Name, kind, backend and driver, for people.
+    pub fn describe(&self) -> String {
+        let info = self.adapter.get_info();
+        format!("{} ({:?}, {:?}, {} {})", info.name, info.device_type, info.backend, info.driver, info.driver_info)
     }
 
     /// Opens it.
@@ -78,9 +139,10 @@ impl Adapter {
 
     /// What it says of itself.
     pub fn report(&self) -> AdapterReport {
-        let (info, limits, features) = (self.0.get_info(), self.0.limits(), self.0.features());
+        let (info, limits, features) = (self.adapter.get_info(), self.adapter.limits(), self.adapter.features());
         let has = |feature| features.contains(feature);
         AdapterReport {
+            index: self.index,
             name: info.name,
             kind: format!("{:?}", info.device_type),
             backend: format!("{:?}", info.backend),
@@ -102,6 +164,32 @@ impl Adapter {
     }
 
     pub(crate) fn wgpu(&self) -> &wgpu::Adapter {
-        &self.0
+        &self.adapter
+    }
+
+    /// What chooses it again.
+    pub(crate) fn index(&self) -> Option<String> {
+        self.index.map(|index| index.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_is_chosen_by_index_kind_or_a_part_of_its_name() {
+        use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu};
+        let all = [
+            ("llvmpipe (LLVM 19) (Cpu, Vulkan, llvmpipe)".to_owned(), Cpu),
+            ("Intel UHD 630 (IntegratedGpu, Vulkan, Mesa)".to_owned(), IntegratedGpu),
+            ("NVIDIA GeForce RTX 3090 (DiscreteGpu, Vulkan, NVIDIA 570)".to_owned(), DiscreteGpu),
+        ];
+        let chosen = [("0", 0), ("2", 2), ("software", 0), ("GPU", 2), ("uhd", 1), ("3090", 2), ("nvidia", 2)];
+        for (wanted, index) in chosen {
+            assert_eq!(find(wanted, &all), Some(index), "{wanted}");
+        }
+        assert_eq!(find("amd", &all), None);
+        assert_eq!(find("gpu", &all[..1]), None, "software is no GPU");
     }
 }

@@ -15,6 +15,14 @@ pub enum Error {
         /// What the driver loader said.
         reason: String,
     },
+    /// An adapter was chosen that this machine does not have.
+    #[error("no adapter of this machine is `{wanted}`: give an index, a part of a name, `gpu` or `software`. There are: {known}")]
+    NoSuchAdapter {
+        /// What was asked for.
+        wanted: String,
+        /// The adapters there are, with their indices.
+        known: String,
+    },
     /// The adapter gave no device.
     #[error("adapter `{adapter}` gave no device: {reason}")]
     NoDevice {
@@ -34,6 +42,57 @@ pub enum Error {
     DeviceLost {
         /// What the driver said.
         reason: String,
+    },
+    /// The device did not do something, and works.
+    #[error(
+        "the GPU refused {what}: {reason}. The device still works; this is a bug of frostline or of the driver: \
+         please report it with the output of `frostline doctor`"
+    )]
+    Refused {
+        /// What was refused: a kernel with its layer, a submission, an allocation.
+        what: String,
+        /// What wgpu said.
+        reason: String,
+    },
+    /// One submission takes longer than it may.
+    #[error(
+        "the GPU did not finish within {seconds} s: {what}. Either its driver hangs, and the system's log may have the reason, or \
+         this is too much for it at once: use a smaller batch or image, or allow more time by FROSTLINE_DEADLINE=seconds (or `off`); \
+         with FROSTLINE_CHECKED=1 the kernel is named"
+    )]
+    Deadline {
+        /// How long it had.
+        seconds: f64,
+        /// What was submitted.
+        what: String,
+    },
+    /// A kernel wrote where it must not. Found where [`GpuOptions::guard`](crate::GpuOptions::guard) is on.
+    #[error("{kernels} wrote past the end of `{buffer}` ({bytes} bytes), {past} bytes behind it: a bug of frostline, please report it")]
+    OutOfBounds {
+        /// The tensor.
+        buffer: String,
+        /// Its size in bytes.
+        bytes: u64,
+        /// The distance of the first changed byte from its end.
+        past: u64,
+        /// The kernels that write it, each with its layer.
+        kernels: String,
+    },
+    /// A kernel took more loop turns than its dispatch declares. Found where
+    /// [`GpuOptions::checked`](crate::GpuOptions::checked) is on.
+    #[error(
+        "{kernel} of {layer} took {counted} loop turns in one invocation, and {declared} are declared: a bug of frostline, please \
+         report it"
+    )]
+    Turns {
+        /// The kernel.
+        kernel: String,
+        /// The layer.
+        layer: String,
+        /// Turns counted on the device, the most of an invocation.
+        counted: u64,
+        /// Turns that the plan declares.
+        declared: u64,
     },
     /// A buffer could not be had.
     #[error(

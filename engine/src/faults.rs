@@ -11,6 +11,8 @@ pub enum Fault {
     OutOfMemory,
     /// The device goes away: `Device::destroy`, which is a real loss.
     DeviceLost,
+    /// The device refuses a command that is wrong, and goes on: a real validation error.
+    Refused,
 }
 
 /// Where it happens.

@@ -4,12 +4,16 @@ use crate::adapters::Adapter;
 use crate::cache::CacheFile;
 use crate::error::{Error, Result};
 use crate::faults::{Fault, Faults, Place, Reached};
+use crate::in_flight::{InFlight, deadline};
+use crate::missing;
 use crate::options::GpuOptions;
 use crate::pipeline_cache::PipelineCache;
-use crate::pipelines::Pipelines;
+use crate::pipelines::{Pipelines, Rewrites};
+use crate::reports::{Reports, one_line};
 use crate::tuning::{self, Machine, Measured, Tuning};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A device with its queue, its compiled pipelines and the tuning that fits it.
@@ -22,7 +26,11 @@ pub struct Gpu {
     machine: Machine,
     tuning: Tuning,
     tuning_reason: String,
-    lost: Arc<Mutex<Option<String>>>,
+    options: GpuOptions,
+    warnings: Vec<String>,
+    reports: Reports,
+    in_flight: InFlight,
+    deadline: Option<Duration>,
     buffers: AtomicU64,
     submits: AtomicU64,
     faults: Faults,
@@ -48,18 +56,30 @@ impl Gpu {
         Self::with(&GpuOptions::from_env()?)
     }
 
-    /// The best adapter of this machine, a software adapter where there is no other.
+    /// The adapter that `options` choose, else the best of this machine, a software adapter where there is
+    /// no other.
     pub fn with(options: &GpuOptions) -> Result<Self> {
         pollster::block_on(Self::request(options))
     }
 
     /// [`Gpu::with`] for callers that must not block, such as a browser.
     pub async fn request(options: &GpuOptions) -> Result<Self> {
-        Self::on(&Adapter::best().await?, options).await
+        Self::on(&Adapter::choose(options.adapter.as_deref()).await?, options).await
+    }
+
+    /// A new device on the adapter of this one, by the same options: what to go on with after
+    /// [`Error::DeviceLost`]. Sessions, parameters and optimisers belong to the lost device and are made
+    /// anew, from a checkpoint.
+    ///
+    /// # Errors
+    /// What [`Gpu::with`] says.
+    pub fn reopen(&self) -> Result<Self> {
+        Self::with(&self.options)
     }
 
     /// A device on `adapter`.
     pub(crate) async fn on(adapter: &Adapter, options: &GpuOptions) -> Result<Self> {
+        let same = adapter.index().or(options.adapter.clone());
         let adapter = adapter.wgpu();
         let info = adapter.get_info();
         let (required_features, experimental_features) = tuning::adapter::features(adapter, options.kernels);
@@ -74,16 +94,16 @@ impl Gpu {
             })
             .await
             .map_err(|error| Error::NoDevice { adapter: info.name.clone(), reason: error.to_string() })?;
-        let lost = Arc::new(Mutex::new(None));
-        let reason = lost.clone();
+        let reports = Reports::default();
+        let lost = reports.clone();
         device.set_device_lost_callback(move |why, message| {
-            // What came before the loss is likely its cause.
-            reason.lock().expect("no panic while the reason is written").get_or_insert(format!("{why:?}: {message}"));
+            let gap = if message.is_empty() { "" } else { ": " };
+            lost.lose(format!("{why:?}{gap}{message}"));
         });
-        let reason = lost.clone();
+        let refused = reports.clone();
         // Errors outside a scope panic by default; they surface at the next `check` instead.
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            reason.lock().expect("no panic while the reason is written").get_or_insert(error.to_string());
+            refused.refuse("earlier work".to_owned(), &error);
         }));
         let mut tuning = tuning::adapter::pick(adapter, &device, options.kernels)?;
         let tuning_reason = tuning::adapter::reason(&info, options.kernels, tuning.class);
@@ -92,15 +112,22 @@ impl Gpu {
             tuning.measured = Some(Arc::new(Measured::load(&machine.file(&options.measured)?, &machine, &tuning)?));
         }
         let cache = PipelineCache::open(&device, &info, &options.pipelines);
+        let software = info.device_type == wgpu::DeviceType::Cpu;
+        let rewrites = Rewrites { stored_params: tuning::adapter::is_lavapipe(&info), checked: options.checked };
+        let hint = if software && options.adapter.is_none() { missing::hint("/".as_ref()) } else { None };
         Ok(Self {
-            pipelines: Pipelines::new(tuning::adapter::is_lavapipe(&info), cache),
+            pipelines: Pipelines::new(rewrites, cache),
             device,
             queue,
             tuning,
             tuning_reason,
             machine,
             info,
-            lost,
+            options: GpuOptions { adapter: same, ..options.clone() },
+            warnings: hint.into_iter().collect(),
+            reports,
+            in_flight: InFlight::default(),
+            deadline: deadline(options.deadline, software),
             buffers: AtomicU64::new(0),
             submits: AtomicU64::new(0),
             faults: Faults::default(),
@@ -115,6 +142,22 @@ impl Gpu {
             None => adapter,
             Some(measured) => format!("{adapter}; measured choices: {}", measured.len()),
         }
+    }
+
+    /// What a person should hear of this device before it is used, such as a GPU of this machine that no
+    /// driver offers.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether kernels run with bounds checks and count their loop turns ([`GpuOptions::checked`]).
+    pub fn is_checked(&self) -> bool {
+        self.options.checked
+    }
+
+    /// Whether accesses past the end of a buffer are looked for ([`GpuOptions::guard`]).
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.options.guard || self.options.checked
     }
 
     /// What choices that are measured here are for.
@@ -162,14 +205,25 @@ impl Gpu {
     pub fn lose(&self) {
         self.device.destroy();
         // The callback that says so comes once the work in flight is done.
-        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.settle();
     }
 
-    /// An error if the device was lost or refused something since the last call.
+    /// An error if the device was lost, or refused something since the last call.
     pub(crate) fn check(&self) -> Result<()> {
-        match &*self.lost.lock().expect("no panic while the reason is written") {
-            Some(reason) => Err(Error::DeviceLost { reason: reason.clone() }),
-            None => Ok(()),
+        if self.reports.has_refusal() {
+            // A device on its way out refuses things too, and reports the loss once its work is done.
+            self.settle();
+        }
+        self.reports.check()
+    }
+
+    /// What `act` gives, or [`Error::Refused`] with `what` if the device refused it.
+    pub(crate) fn scoped<T>(&self, what: impl FnOnce() -> String, act: impl FnOnce() -> T) -> Result<T> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let done = act();
+        match pollster::block_on(scope.pop()) {
+            None => Ok(done),
+            Some(error) => Err(self.explain(Error::Refused { what: what(), reason: one_line(&error) })),
         }
     }
 
@@ -211,18 +265,28 @@ impl Gpu {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let created = create();
-        let refused = pollster::block_on(validation.pop()).is_some();
-        let failed = pollster::block_on(memory.pop()).is_some() || refused || fault == Some(Fault::OutOfMemory);
-        match failed {
-            false => Ok(created),
-            true => Err(self.explain(Error::OutOfMemory { bytes, purpose: purpose.to_owned(), in_use: self.memory_in_use() })),
+        if fault == Some(Fault::Refused) {
+            self.ask_too_much();
+        }
+        let refused = pollster::block_on(validation.pop());
+        let full = pollster::block_on(memory.pop()).is_some() || fault == Some(Fault::OutOfMemory);
+        match refused {
+            _ if full => {
+                let (purpose, in_use) = (purpose.to_owned(), self.memory_in_use());
+                Err(self.explain(Error::OutOfMemory { bytes, purpose, in_use }))
+            }
+            Some(error) => {
+                let what = format!("{bytes} bytes for {purpose}");
+                Err(self.explain(Error::Refused { what, reason: one_line(&error) }))
+            }
+            None => Ok(created),
         }
     }
 
     /// `error`, or the loss of the device where that is behind it.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        // A loss is told once the work in flight is done.
-        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        // A loss is reported once the work in flight is done.
+        self.settle();
         self.check().err().unwrap_or(error)
     }
 
@@ -247,11 +311,20 @@ impl Gpu {
     /// Where the device is given up if that is planned.
     pub(crate) fn risk(&self, place: Place) {
         let Some(fault) = self.faults.strike(place) else { return };
+        if fault == Fault::Refused {
+            return self.ask_too_much();
+        }
         self.device.destroy();
         if fault == Fault::OutOfMemory {
-            let mut reason = self.lost.lock().expect("no panic while the reason is written");
-            reason.get_or_insert(wgpu::Error::OutOfMemory { source: "planned".into() }.to_string());
+            self.reports.lose(wgpu::Error::OutOfMemory { source: "planned".into() }.to_string());
         }
+    }
+
+    /// A write past the end of a buffer, which wgpu refuses.
+    fn ask_too_much(&self) {
+        let usage = wgpu::BufferUsages::COPY_DST;
+        let small = wgpu::BufferDescriptor { label: Some("planned"), size: 4, usage, mapped_at_creation: false };
+        self.queue.write_buffer(&self.device.create_buffer(&small), 0, &[0; 8]);
     }
 
     /// Storage that the host can write and read.
@@ -260,12 +333,19 @@ impl Gpu {
         self.buffer(purpose, bytes, usage)
     }
 
-    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) {
+    /// Submits what `encoder` has recorded. `what` it is stands in the error if the device refuses it or
+    /// does not finish it in time.
+    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder, what: impl Into<String>) {
         self.submits.fetch_add(1, Ordering::Relaxed);
+        let what = what.into();
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         self.risk(Place::Submit);
-        self.queue.submit([encoder.finish()]);
+        self.in_flight.submit(&self.queue, encoder.finish(), what.clone());
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            self.reports.refuse(what, &error);
+        }
         // Without it a lost device would not be noticed before the next read.
-        let _ = self.device.poll(wgpu::PollType::Poll);
+        let _ = self.poll(wgpu::PollType::Poll);
     }
 
     /// What has been asked of the device so far.
@@ -289,9 +369,46 @@ impl Gpu {
     }
 
     /// Waits for all work submitted so far.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`] if one submission takes longer than [`GpuOptions::deadline`] after the one before
+    /// it was done; a later call waits for it again. [`Error::DeviceLost`], and [`Error::Refused`] if the
+    /// device refused something since the last error.
     pub fn wait(&self) -> Result<()> {
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| Error::DeviceLost { reason: error.to_string() })?;
+        while let Some(submission) = self.in_flight.first() {
+            self.wait_for(Some(submission.index.clone()), &submission.what)?;
+            self.in_flight.remove(&submission);
+        }
+        // Values that were written after the last submission, and read-backs that became ready.
+        self.wait_for(None, "writing values")?;
         self.check()
+    }
+
+    fn wait_for(&self, submission_index: Option<wgpu::SubmissionIndex>, what: &str) -> Result<()> {
+        match (self.poll(wgpu::PollType::Wait { submission_index, timeout: self.deadline }), self.deadline) {
+            (Err(wgpu::PollError::Timeout), Some(deadline)) => {
+                self.check()?;
+                Err(Error::Deadline { seconds: deadline.as_secs_f64(), what: what.to_owned() })
+            }
+            // A submission that never was, because the device is lost or refused it: see `check`.
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits, as long as the deadline allows, so that what there is to report is reported.
+    fn settle(&self) {
+        let _ = self.poll(wgpu::PollType::Wait { submission_index: None, timeout: self.deadline });
+    }
+
+    /// wgpu panics if the driver reports a loss while it is polled; by then the callback has the reason.
+    fn poll(&self, how: wgpu::PollType) -> Result<(), wgpu::PollError> {
+        match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
+            Ok(polled) => polled.map(|_| ()),
+            Err(_) => {
+                self.reports.lose("the driver reported it".to_owned());
+                Ok(())
+            }
+        }
     }
 
     /// `count` values of `buffer` from byte `offset` on; waits for the work before it.
@@ -304,7 +421,7 @@ impl Gpu {
         let staging = self.buffer("a read-back", bytes, usage)?;
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
-        self.submit(encoder);
+        self.submit(encoder, "a read-back");
         let (sender, receiver) = flume::bounded(1);
         staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             let _ = sender.send(result);

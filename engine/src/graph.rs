@@ -123,6 +123,11 @@ impl Graph {
     /// Records `op`; its shape check decides the output's shape.
     pub fn record(&mut self, op: impl Op, layer: &str, inputs: &[TensorId]) -> Result<TensorId> {
         let shapes: Vec<Shape> = inputs.iter().map(|&id| self.shape(id)).collect();
+        if let Some(empty) = inputs.iter().find(|&&id| self.shape(id).is_empty()) {
+            let Tensor { name, shape, .. } = self.tensor(*empty);
+            let reason = format!("`{name}` {shape} is empty; each of its sizes must be 1 or more");
+            return Err(Error::shape(op.name(), layer, reason));
+        }
         let shape = op.output_shape(layer, &shapes)?;
         let output = self.add_tensor(layer, shape, Role::Activation);
         self.nodes.push(Node { op: Arc::new(op), inputs: inputs.to_vec(), output, layer: layer.to_owned() });
@@ -131,7 +136,9 @@ impl Graph {
 
     fn named(&mut self, name: &str, shape: Shape, role: Role) -> Result<TensorId> {
         if self.tensors.iter().any(|tensor| tensor.name == name && matches!(tensor.role, Role::Parameter(_) | Role::Statistic(_))) {
-            return Err(Error::Graph(format!("two tensors are named `{name}`; a weight can be used once")));
+            return Err(Error::Graph(format!(
+                "two tensors are named `{name}`: declare it once, and give its id to every layer that reads it"
+            )));
         }
         Ok(self.add_tensor(name, shape, role))
     }

@@ -28,6 +28,16 @@ impl Pool {
     pub fn bytes(&self) -> u64 {
         self.slots.iter().map(|(bytes, _)| bytes).sum()
     }
+
+    /// The same buffers, each in a slot of its own.
+    pub fn unshared(&self, buffers: &[Buffer]) -> Self {
+        let mut pool = Self { slots: vec![], slot_of: vec![None; buffers.len()] };
+        for (id, buffer) in buffers.iter().enumerate().filter(|(id, _)| self.slot_of[*id].is_some()) {
+            pool.slot_of[id] = Some(pool.slots.len());
+            pool.slots.push((buffer.bytes, buffer.is_texture()));
+        }
+        pool
+    }
 }
 
 /// Whether `dispatch` writes its binding `name`.

@@ -2,6 +2,7 @@
 
 use crate::cache::CacheFile;
 use crate::error::{Error, Result};
+use std::time::Duration;
 
 /// Which class of kernels is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,11 +32,33 @@ pub struct GpuOptions {
     /// adapters, unless a path is given. Changes no result; what cannot be read or written is
     /// compiled again.
     pub pipelines: CacheFile,
+    /// The adapter: its index in the order of [`crate::adapters()`], a part of its name, driver or backend,
+    /// `gpu` or `software`. None: the best one.
+    pub adapter: Option<String>,
+    /// How long one submission may take before waiting for it is [`Error::Deadline`]. None: 120 s on a
+    /// GPU, as long as it takes on a software adapter. [`Duration::MAX`] never ends.
+    pub deadline: Option<Duration>,
+    /// Looks for accesses past the end of a buffer, for tests: every buffer has a tail of NaN that kernels
+    /// can reach, so that a read past the end gives NaN; a write there is [`Error::OutOfBounds`]. Tensors
+    /// share no memory then, and every dispatch is a submission.
+    pub guard: bool,
+    /// Checked mode, to look for the cause of wrong results: what [`GpuOptions::guard`] does; kernels with
+    /// naga's checks of indices, divisors and endless loops; and loop turns counted on the device, where
+    /// more than the plan declares is [`Error::Turns`]. Slow.
+    pub checked: bool,
 }
 
 impl Default for GpuOptions {
     fn default() -> Self {
-        Self { kernels: Kernels::Fitting, measured: CacheFile::Off, pipelines: CacheFile::Default }
+        Self {
+            kernels: Kernels::Fitting,
+            measured: CacheFile::Off,
+            pipelines: CacheFile::Default,
+            adapter: None,
+            deadline: None,
+            guard: false,
+            checked: false,
+        }
     }
 }
 
@@ -46,6 +69,9 @@ impl GpuOptions {
     ///   `tuned` uses the choices that `make tune` measured. Both, with a comma, if wanted.
     /// - `FROSTLINE_TUNING_FILE`: where those choices are.
     /// - `FROSTLINE_PIPELINE_CACHE=off`: keeps no pipelines.
+    /// - `FROSTLINE_ADAPTER`: index, part of the name, `gpu` or `software`: [`GpuOptions::adapter`].
+    /// - `FROSTLINE_DEADLINE`: seconds, or `off`: [`GpuOptions::deadline`].
+    /// - `FROSTLINE_CHECKED=1`: [`GpuOptions::checked`].
     pub fn from_env() -> Result<Self> {
         Self::from(|name| std::env::var(name).ok())
     }
@@ -68,6 +94,20 @@ impl GpuOptions {
             Some("off") => options.pipelines = CacheFile::Off,
             Some(value) => return wrong("FROSTLINE_PIPELINE_CACHE", value, "it can be on or off"),
         }
+        options.adapter = variable("FROSTLINE_ADAPTER").filter(|adapter| !adapter.is_empty());
+        options.deadline = match variable("FROSTLINE_DEADLINE").as_deref() {
+            None | Some("") => None,
+            Some("off") => Some(Duration::MAX),
+            Some(value) => match value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+                Some(deadline) if !deadline.is_zero() => Some(deadline),
+                _ => return wrong("FROSTLINE_DEADLINE", value, "it can be a number of seconds above 0, or off"),
+            },
+        };
+        options.checked = match variable("FROSTLINE_CHECKED").as_deref() {
+            None | Some("" | "0") => false,
+            Some("1") => true,
+            Some(value) => return wrong("FROSTLINE_CHECKED", value, "it can be 1 or 0"),
+        };
         Ok(options)
     }
 }
@@ -98,11 +138,23 @@ mod tests {
         assert_eq!((both.kernels, both.measured), (Kernels::Portable, CacheFile::At("a/b.json".into())));
         assert_eq!(from(&[("FROSTLINE_TUNING_FILE", "a/b.json")]).unwrap().measured, CacheFile::Off, "only who asks for it gets it");
         assert_eq!(from(&[("FROSTLINE_PIPELINE_CACHE", "off")]).unwrap().pipelines, CacheFile::Off);
+        assert_eq!(from(&[("FROSTLINE_ADAPTER", "")]).unwrap().adapter, None);
+        assert_eq!(from(&[("FROSTLINE_ADAPTER", "gpu")]).unwrap().adapter.as_deref(), Some("gpu"));
+        assert_eq!(from(&[("FROSTLINE_DEADLINE", "0.5")]).unwrap().deadline, Some(Duration::from_millis(500)));
+        assert_eq!(from(&[("FROSTLINE_DEADLINE", "off")]).unwrap().deadline, Some(Duration::MAX));
+        assert!(from(&[("FROSTLINE_CHECKED", "1")]).unwrap().checked);
     }
 
     #[test]
     fn a_word_that_means_nothing_is_named() {
-        for (name, value) in [("FROSTLINE_TUNING", "fast"), ("FROSTLINE_PIPELINE_CACHE", "maybe")] {
+        for (name, value) in [
+            ("FROSTLINE_TUNING", "fast"),
+            ("FROSTLINE_PIPELINE_CACHE", "maybe"),
+            ("FROSTLINE_DEADLINE", "soon"),
+            ("FROSTLINE_DEADLINE", "-1"),
+            ("FROSTLINE_DEADLINE", "NaN"),
+            ("FROSTLINE_CHECKED", "yes"),
+        ] {
             let error = from(&[(name, value)]).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(value), "{error}");
         }

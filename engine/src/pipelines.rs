@@ -10,20 +10,29 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use web_time::Instant;
 
+/// What is done to the text of every kernel of a device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rewrites {
+    /// `Params` is read from storage (see the shaders' module of that name).
+    pub stored_params: bool,
+    /// Loops count their turns (see [`frostline_shaders::count_turns()`]), and naga adds its checks of
+    /// indices, divisors and endless loops.
+    pub checked: bool,
+}
+
 /// Compiled pipelines of one device.
 #[derive(Debug)]
 pub(crate) struct Pipelines {
-    stored_params: bool,
+    rewrites: Rewrites,
     cache: Option<PipelineCache>,
     compiled: Mutex<HashMap<Variant, wgpu::ComputePipeline>>,
     nanoseconds: AtomicU64,
 }
 
 impl Pipelines {
-    /// None yet; with `stored_params`, for lavapipe, kernels read `Params` from storage (see the
-    /// shaders' module of that name).
-    pub fn new(stored_params: bool, cache: Option<PipelineCache>) -> Self {
-        Self { stored_params, cache, compiled: Mutex::default(), nanoseconds: AtomicU64::new(0) }
+    /// None yet.
+    pub fn new(rewrites: Rewrites, cache: Option<PipelineCache>) -> Self {
+        Self { rewrites, cache, compiled: Mutex::default(), nanoseconds: AtomicU64::new(0) }
     }
 
     /// Compiles those of `variants` that are not there yet, on all cores at once.
@@ -37,7 +46,7 @@ impl Pipelines {
         let next = AtomicUsize::new(0);
         let work = || -> Result<()> {
             while let Some(&variant) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let pipeline = compile(device, variant, self.stored_params, self.cache.as_ref())?;
+                let pipeline = compile(device, variant, self.rewrites, self.cache.as_ref())?;
                 self.compiled.lock().expect("no panic while compiling").insert(variant.clone(), pipeline);
             }
             Ok(())
@@ -73,17 +82,24 @@ impl Pipelines {
     }
 }
 
-fn compile(device: &wgpu::Device, variant: &Variant, stored_params: bool, cache: Option<&PipelineCache>) -> Result<wgpu::ComputePipeline> {
+fn compile(device: &wgpu::Device, variant: &Variant, rewrites: Rewrites, cache: Option<&PipelineCache>) -> Result<wgpu::ComputePipeline> {
     let kernel = variant.kernel;
     let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
     let text =
         frostline_shaders::source(kernel.file, &variant.constants, variant.share, &variant.formats).map_err(|e| fail(e.to_string()))?;
-    let text = if stored_params { frostline_shaders::stored_params(&text) } else { text };
+    let text = if rewrites.stored_params { frostline_shaders::stored_params(&text) } else { text };
+    let text = if rewrites.checked { frostline_shaders::count_turns(&text).map_err(|error| fail(error.to_string()))? } else { text };
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.file), source: wgpu::ShaderSource::Wgsl(text.into()) };
-    // SAFETY: every index in our kernels is bounded by `Params`, and the tests run them with the
-    // checks of the software driver on. Loop bounding alone costs a quarter of the speed there.
-    let module = unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+    let module = if rewrites.checked {
+        device.create_shader_module(descriptor)
+    } else {
+        // SAFETY: every index in our kernels is bounded by `Params` and by constants, and every loop ends.
+        // The op tests show it: a guard lies behind each buffer (see `guard`), since drivers hide what is
+        // read and written past the end of a binding, and in checked mode they run with all of naga's
+        // checks. Bounding of loops alone costs a quarter of the speed on llvmpipe.
+        unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+    };
     let reflection = reflect(kernel)?;
     let entries: Vec<wgpu::BindGroupLayoutEntry> = reflection
         .bindings
@@ -91,14 +107,16 @@ fn compile(device: &wgpu::Device, variant: &Variant, stored_params: bool, cache:
         .map(|(name, &(binding, access))| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: binding_type(access, stored_params, variant.format(name)),
+            ty: binding_type(access, rewrites.stored_params, variant.format(name)),
             count: None,
         })
         .collect();
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.file), entries: &entries });
+    let turns = turns_layout(device);
+    let layouts = [Some(&layout), Some(&turns)];
     let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(kernel.file),
-        bind_group_layouts: &[Some(&layout)],
+        bind_group_layouts: if rewrites.checked { &layouts } else { &layouts[..1] },
         immediate_size: 0,
     });
     let label = kernel.name();
@@ -115,6 +133,14 @@ fn compile(device: &wgpu::Device, variant: &Variant, stored_params: bool, cache:
         Some(error) => Err(fail(error.to_string())),
         None => Ok(pipeline),
     }
+}
+
+/// Group 1 of kernels that count their turns: one `u32`, at an offset of its own for each dispatch.
+pub(crate) fn turns_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
+    let ty = wgpu::BufferBindingType::Storage { read_only: false };
+    let ty = wgpu::BindingType::Buffer { ty, has_dynamic_offset: true, min_binding_size: None };
+    let entry = wgpu::BindGroupLayoutEntry { binding: 0, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some("turns"), entries: &[entry] })
 }
 
 fn binding_type(access: Access, stored_params: bool, format: Format) -> wgpu::BindingType {

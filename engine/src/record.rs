@@ -2,10 +2,12 @@
 //!
 //! Every virtual buffer is written by exactly one dispatch. That is what makes sharing a gradient
 //! between two branches safe, and what lets the memory plan be read off first and last use.
+//! A gradient with several contributions is a chain of sums, each in a buffer of its own.
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Role, TensorId};
 use crate::kernel::{Kernel, Scalar, Variant, reflect};
+use crate::loss_scale;
 use crate::shape::Shape;
 use crate::storage::Storage;
 use crate::tuning::Tuning;
@@ -38,6 +40,8 @@ pub enum Home {
     GradientRun(String, String),
     /// The same run in one of the optimiser's flat buffers.
     MomentRun(usize, String, String),
+    /// The optimiser's loss scale, if gradients are stored as f16.
+    LossScaler,
     /// Owned by the plan for as long as it lives: inputs, the loss, what the prologue computes.
     Plan,
 }
@@ -136,12 +140,14 @@ pub struct Request {
     pub macs: u64,
     /// Turns of loops that one invocation takes at most.
     pub turns: u64,
+    /// A field of `Params` whose value has more than 32 bits: the plan is refused.
+    too_large: Option<(&'static str, usize)>,
 }
 
 impl Request {
     /// A request for `kernel` over `grid`; the rest is added by the methods.
     pub fn new(kernel: Kernel, grid: [u32; 3]) -> Self {
-        Self { kernel, constants: vec![], bindings: vec![], params: vec![], grid, macs: 0, turns: 0 }
+        Self { kernel, constants: vec![], bindings: vec![], params: vec![], grid, macs: 0, turns: 0, too_large: None }
     }
 
     /// Sets constants.
@@ -156,9 +162,15 @@ impl Request {
         self
     }
 
-    /// Sets integer fields of `Params`.
+    /// Sets integer fields of `Params`. A negative number, as `usize::wrapping_sub` gives it, becomes an
+    /// `i32`. A plan with a value of more than 32 bits is refused.
     pub fn params(mut self, params: &[(&'static str, usize)]) -> Self {
-        self.params.extend(params.iter().map(|&(name, value)| (name, Scalar::U32(value as u32))));
+        for &(name, value) in params {
+            if u32::try_from(value).is_err() && i32::try_from(value as isize).is_err() {
+                self.too_large.get_or_insert((name, value));
+            }
+            self.params.push((name, Scalar::U32(value as u32)));
+        }
         self
     }
 
@@ -166,6 +178,11 @@ impl Request {
     pub fn float(mut self, name: &'static str, value: f32) -> Self {
         self.params.push((name, Scalar::F32(value)));
         self
+    }
+
+    /// Binds the loss scale, or [`NOTHING`] where gradients carry none.
+    pub fn scaled(self, scaler: BufferId) -> Self {
+        self.constants(&[("SCALED", (scaler != NOTHING).into())]).bind(&[("scaler", scaler)])
     }
 
     /// Sets the number of loop turns that one invocation takes at most: the turns of all its loops that
@@ -204,6 +221,9 @@ pub(crate) struct Recorder<'g> {
     pub constants: Vec<(BufferId, Vec<f32>)>,
     values: HashMap<TensorId, BufferId>,
     gradients: HashMap<TensorId, BufferId>,
+    /// What the op at work contributes to the gradients of parameters, in the order it does.
+    contributions: Vec<(TensorId, BufferId)>,
+    loss_scaler: Option<BufferId>,
     saved: HashMap<(usize, &'static str), BufferId>,
     published: HashMap<TensorId, BufferId>,
     phase: Phase,
@@ -223,6 +243,8 @@ impl<'g> Recorder<'g> {
             constants: vec![],
             values: HashMap::new(),
             gradients: HashMap::new(),
+            contributions: vec![],
+            loss_scaler: None,
             saved: HashMap::new(),
             published: HashMap::new(),
             phase: Phase::Forward,
@@ -281,14 +303,49 @@ impl<'g> Recorder<'g> {
         buffer
     }
 
+    /// Says that gradients are computed, and whether an optimiser uses them: with f16 storage they carry a
+    /// loss scale, which is the optimiser's or else the plan's.
+    pub fn scale_gradients(&mut self, updates: bool) {
+        let Some(scale) = self.tuning.storage.loss_scale() else { return };
+        let home = if updates { Home::LossScaler } else { Home::Plan };
+        let scaler = self.buffer("loss scale", loss_scale::BYTES, home);
+        if !updates {
+            let words = scale.start().to_words();
+            self.constants.push((scaler, words.map(f32::from_bits).to_vec()));
+        }
+        self.loss_scaler = Some(scaler);
+    }
+
+    /// Where the loss scale is; [`NOTHING`] if gradients carry none.
+    pub fn loss_scaler(&self) -> BufferId {
+        self.loss_scaler.unwrap_or(NOTHING)
+    }
+
     /// How often the ops read `id`.
     fn readers(&self, id: TensorId) -> usize {
         self.graph.nodes.iter().flat_map(|node| &node.inputs).filter(|&&input| input == id).count()
     }
 
+    /// Adds what an op of `layer` contributed to the gradients of parameters to what other ops, and the
+    /// same op through another input, contributed before. Called once the op has recorded its backward:
+    /// a kernel may write several contributions.
+    pub fn add_contributions(&mut self, layer: &str) {
+        for (id, part) in std::mem::take(&mut self.contributions) {
+            let Some(&earlier) = self.gradients.get(&id) else {
+                self.gradients.insert(id, part);
+                continue;
+            };
+            let (name, shape) = (self.graph.tensor(id).name.as_str(), self.graph.shape(id));
+            let sum = self.buffer(format!("grad {name}"), shape.bytes(), Home::Pool);
+            let none = crate::ops::Activation::None;
+            self.dispatch(layer, Phase::Backward, crate::ops::add::sum(shape, earlier, part, sum, none));
+            self.gradients.insert(id, sum);
+        }
+    }
+
     /// Copies the gradients of parameters that ended up elsewhere into the flat buffer, and those of
-    /// images to where the host can read them. A weight's is written there at once; that of an image
-    /// may be another op's buffer, passed on, or a sum.
+    /// images to where the host can read them. The gradient of a weight with one reader is written
+    /// there at once; other gradients may be another op's buffer, passed on, or a sum.
     pub fn bring_gradients_home(&mut self) {
         for index in 0..self.graph.tensors.len() {
             let tensor = &self.graph.tensors[index];
@@ -355,6 +412,10 @@ impl<'g> Recorder<'g> {
         }
         if let Some((name, _)) = request.params.iter().find(|(name, _)| !reflection.fields.contains_key(*name)) {
             return Err(wrong(format!("Params has no field `{name}`")));
+        }
+        if let Some((name, value)) = request.too_large {
+            let reason = format!("{layer}: {} counts in 32 bits, and {name} would be {value}", request.kernel.name());
+            return Err(Error::Graph(format!("{reason}: use a smaller batch or image")));
         }
         if request.turns > MOST_TURNS {
             let (kernel, turns) = (request.kernel.name(), request.turns);
@@ -468,6 +529,14 @@ macro_rules! common {
                 self.recorder.buffer(label, bytes, Home::Pool)
             }
 
+            /// The buffers that `links` dispatches write one after the other, each from the one before:
+            /// `last` of `bytes`, and before it scratch buffers of that size.
+            pub(crate) fn chain(&mut self, last: BufferId, bytes: u64, links: usize) -> Vec<BufferId> {
+                let mut buffers: Vec<_> = (1..links).map(|_| self.scratch("partial sums", bytes)).collect();
+                buffers.push(last);
+                buffers
+            }
+
             /// A buffer for use within this op that holds an activation, or a gradient of one.
             pub fn scratch_activation(&mut self, what: &str, shape: Shape) -> BufferId {
                 let label = format!("{}.{what}", self.node().layer);
@@ -486,6 +555,16 @@ common!(Forward);
 common!(Backward);
 
 impl Forward<'_, '_> {
+    /// Refuses the plan: what was recorded cannot run in this way.
+    pub fn refuse(&mut self, error: Error) {
+        self.recorder.error.get_or_insert(error);
+    }
+
+    /// The layer that recorded the op.
+    pub fn layer(&self) -> &str {
+        &self.node().layer
+    }
+
     /// Does the output want a gradient, so that there will be a backward pass here?
     pub fn has_backward(&self) -> bool {
         self.recorder.wanted[self.node().output.index()]
@@ -531,6 +610,11 @@ impl Backward<'_, '_> {
         self.grad_output
     }
 
+    /// Where the loss scale is, for the ops that start a backward pass ([`Request::scaled`]).
+    pub fn loss_scaler(&self) -> BufferId {
+        self.recorder.loss_scaler()
+    }
+
     /// What forward saved under `name`, if it did.
     pub fn saved(&self, name: &'static str) -> Option<BufferId> {
         self.recorder.saved.get(&(self.node, name)).copied()
@@ -557,6 +641,9 @@ impl Backward<'_, '_> {
     /// Records how the gradient of input `i` is computed, unless that input wants none: this is
     /// the whole of freezing. `compute` gets the buffer to write and, if another op has already
     /// contributed to this gradient, the buffer to add to what it writes.
+    ///
+    /// For a parameter there is never anything to add: `compute` writes this op's contribution, now or
+    /// by a dispatch recorded later in the same backward, and [`Recorder::add_contributions`] adds up.
     pub fn grad(&mut self, i: usize, compute: impl FnOnce(&mut Self, BufferId, Option<BufferId>)) {
         if !self.wants(i) {
             return;
@@ -564,15 +651,19 @@ impl Backward<'_, '_> {
         let id = self.node().inputs[i];
         let tensor = self.recorder.graph.tensor(id);
         let home = match tensor.role {
-            // Of several contributions each has its own buffer, and the last is copied at the end.
             Role::Parameter(_) if self.recorder.readers(id) == 1 => Home::Gradient(tensor.name.clone()),
             Role::Input => Home::Plan,
             _ => Home::Pool,
         };
-        let earlier = self.recorder.gradients.get(&id).copied();
         let gradient = self.recorder.tensor_buffer(format!("grad {}", tensor.name), id, home);
-        compute(self, gradient, earlier);
-        self.recorder.gradients.insert(id, gradient);
+        if matches!(tensor.role, Role::Parameter(_)) {
+            compute(self, gradient, None);
+            self.recorder.contributions.push((id, gradient));
+        } else {
+            let earlier = self.recorder.gradients.get(&id).copied();
+            compute(self, gradient, earlier);
+            self.recorder.gradients.insert(id, gradient);
+        }
     }
 
     /// The gradient of input `i` is `gradient` itself. Buffers are written once, so that sharing
@@ -580,6 +671,10 @@ impl Backward<'_, '_> {
     pub fn pass(&mut self, i: usize, gradient: BufferId) {
         let id = self.node().inputs[i];
         if !self.wants(i) {
+            return;
+        }
+        if matches!(self.recorder.graph.tensor(id).role, Role::Parameter(_)) {
+            self.recorder.contributions.push((id, gradient));
             return;
         }
         match self.recorder.gradients.get(&id).copied() {

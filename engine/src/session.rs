@@ -2,13 +2,16 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::guard::{self, Guard, TAIL};
 use crate::kernel::{Access, Scalar, reflect};
 use crate::ledger::Cost;
+use crate::loss_scale::{self, LossScale};
 use crate::ops::augment::{self, Transform};
 use crate::ops::cross_entropy::{HISTORY, IGNORED, MEAN};
 use crate::ops::mixup::{self, Mix};
+use crate::optim::{ADAMW, SGD};
 use crate::optimizer::Optimizer;
-use crate::params::Params;
+use crate::params::{Params, Version};
 use crate::plan::Plan;
 use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
 use crate::store::Store;
@@ -103,6 +106,8 @@ struct Changing {
     updates: Vec<(Option<usize>, Vec<u64>)>,
     /// Where the loss says which row of the history to write.
     slot: Option<u64>,
+    /// Where the loss scale's kernel finds the number of the step.
+    step: Option<u64>,
 }
 
 impl Changing {
@@ -117,14 +122,17 @@ impl Changing {
         };
         let mut updates = vec![];
         if let Some(optim) = &plan.optim {
-            for (at, &group) in positions(&|dispatch| dispatch.phase == Phase::Update).into_iter().zip(&plan.update_groups) {
+            let steps = positions(&|dispatch| [SGD, ADAMW].contains(&dispatch.variant.kernel));
+            for (at, &group) in steps.into_iter().zip(&plan.update_groups) {
                 let fields = optim.step_fields(group, optim.lr, 1);
                 updates.push((group, fields.iter().map(|(name, _)| offset(at, name)).collect::<Result<_>>()?));
             }
         }
         let means = positions(&|dispatch| dispatch.variant.kernel == MEAN);
         let slot = means.first().map(|&at| offset(at, "slot")).transpose()?;
-        Ok(Self { updates, slot })
+        let counters = positions(&|dispatch| dispatch.variant.kernel == loss_scale::UPDATE);
+        let step = counters.first().map(|&at| offset(at, "step")).transpose()?;
+        Ok(Self { updates, slot, step })
     }
 }
 
@@ -136,15 +144,24 @@ pub struct Session {
     slots: Vec<Store>,
     owned: Vec<Option<Store>>,
     gradients: Option<wgpu::Buffer>,
+    /// How gradients are scaled, and where the state of that is.
+    loss_scaler: Option<(LossScale, wgpu::Buffer)>,
     uniforms: wgpu::Buffer,
     changing: Changing,
     executed: Cost,
-    fresh: bool,
+    /// Of the parameters and statistics that this session was given.
+    version: Version,
+    /// The version that the prologue's results hold for, and how often they were computed.
+    prologue_of: Option<u64>,
+    prologues: u64,
+    /// See [`Plan::moves`].
+    moves: (bool, bool),
+    guard: Option<Guard>,
 }
 
 impl Session {
     /// Puts `plan` on the device of `gpu`, over `params` and, if it trains, the optimiser's state.
-    pub fn new(gpu: &Arc<Gpu>, plan: Plan, params: &Params, optimizer: Option<&Optimizer>) -> Result<Self> {
+    pub fn new(gpu: &Arc<Gpu>, mut plan: Plan, params: &Params, optimizer: Option<&Optimizer>) -> Result<Self> {
         if !gpu.has_f16() && plan.buffers.iter().any(|buffer| buffer.format == Format::Half) {
             return Err(Error::NoHalf { adapter: gpu.describe() });
         }
@@ -157,25 +174,50 @@ impl Session {
             let reason = format!("{kernel} of {layer} needs {:?} workgroups, this adapter runs {limit} at most", dispatch.grid);
             return Err(Error::Graph(format!("{reason}: use a smaller batch or image")));
         }
-        let slots =
-            plan.pool.slots.iter().map(|&(bytes, texture)| Store::new(gpu, "activations", bytes, texture)).collect::<Result<Vec<_>>>()?;
+        let guard = if gpu.is_guarded() { Some(Guard::new(gpu, plan.dispatches.len())?) } else { None };
+        if guard.is_some() {
+            plan.pool = plan.pool.unshared(&plan.buffers);
+        }
+        let tail = if guard.is_some() { TAIL } else { 0 };
+        let store = |label: &str, bytes: u64, texture: bool| Store::new(gpu, label, bytes + tail, texture);
+        let slots = plan.pool.slots.iter().map(|&(bytes, texture)| store("activations", bytes, texture));
+        let slots = slots.collect::<Result<Vec<_>>>()?;
         let mut owned = vec![];
         for buffer in &plan.buffers {
-            owned.push(if buffer.home == Home::Plan {
-                Some(Store::new(gpu, &buffer.label, buffer.bytes, buffer.is_texture())?)
-            } else {
-                None
-            });
+            owned.push(if buffer.home == Home::Plan { Some(store(&buffer.label, buffer.bytes, buffer.is_texture())?) } else { None });
         }
         let gradients = if plan.trainable.is_empty() { None } else { Some(gpu.storage("gradients", plan.trainable.bytes())?) };
+        let loss_scaler = match plan.loss_scale {
+            None => None,
+            Some((id, scale)) => match &owned[id.0 as usize] {
+                Some(store) => Some((scale, store.buffer()?.clone())),
+                None => optimizer.and_then(|optimizer| optimizer.loss_scaler.clone()),
+            },
+        };
         let uniform_bytes = UNIFORM * plan.dispatches.len() as u64;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("uniforms", uniform_bytes, usage)?;
         let unused = Unused::new(gpu, &plan)?;
         let changing = Changing::of(&plan)?;
 
-        let (steps, executed) = (vec![], Cost::default());
-        let session = Self { gpu: gpu.clone(), plan, steps, slots, owned, gradients, uniforms, changing, executed, fresh: false };
+        let mut session = Self {
+            gpu: gpu.clone(),
+            steps: vec![],
+            slots,
+            owned,
+            gradients,
+            loss_scaler,
+            uniforms,
+            changing,
+            executed: Cost::default(),
+            version: params.version.clone(),
+            prologue_of: None,
+            prologues: 0,
+            moves: plan.moves(),
+            guard,
+            plan,
+        };
+        session.guard_buffers(params, optimizer)?;
         let variants = session.plan.dispatches.iter().map(|dispatch| &dispatch.variant);
         gpu.pipelines.compile(&gpu.device, variants).map_err(|error| gpu.explain(error))?;
         let mut steps = vec![];
@@ -208,10 +250,12 @@ impl Session {
         let mut bound = vec![];
         let mut cost = Cost { dispatches: 1, macs: dispatch.macs, ..Cost::default() };
         for (name, &(binding, access)) in &reflection.bindings {
+            let mut guarded = None;
             let place = match access {
                 Access::Params => Place::Buffer(&self.uniforms, at as u64 * UNIFORM, UNIFORM),
                 Access::Read | Access::Write => {
                     let id = dispatch.bindings.iter().find(|(bound, _)| bound == name).map_or(NOTHING, |(_, id)| *id);
+                    guarded = self.guard.as_ref().filter(|_| id != NOTHING).map(|guard| guard.part(id));
                     let place = self.resolve(id, params, optimizer)?;
                     place.unwrap_or_else(|| unused.place(binding, access, dispatch.variant.format(name)))
                 }
@@ -219,8 +263,15 @@ impl Session {
             let (resource, size) = match place {
                 Place::Texture(view, bytes) => (wgpu::BindingResource::TextureView(view), bytes),
                 Place::Buffer(buffer, offset, bytes) => {
-                    bound.push((buffer, offset..offset + bytes.max(16), access == Access::Write));
-                    let size = std::num::NonZeroU64::new(bytes.max(16));
+                    // With a guard, the tail is a part of what the kernel gets.
+                    let (buffer, offset, size) = match guarded {
+                        // What is unused holds no bytes, but a kernel may declare a structure there.
+                        None => (buffer, offset, if bytes == 0 { UNIFORM } else { bytes }),
+                        Some(Some(Store::Buffer(copy))) => (copy, 0, bytes + TAIL),
+                        Some(_) => (buffer, offset, bytes + TAIL),
+                    };
+                    bound.push((buffer, offset..offset + size, access == Access::Write));
+                    let size = std::num::NonZeroU64::new(size);
                     (wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }), bytes)
                 }
             };
@@ -231,10 +282,10 @@ impl Session {
             }
             entries.push(wgpu::BindGroupEntry { binding, resource });
         }
-        let label = format!("{} {}", kernel.name(), dispatch.layer);
+        let label = format!("{} of {}", kernel.name(), dispatch.layer);
         debug_assert!(!is_aliased(&bound), "{label}: a browser would refuse these bindings: {bound:?}");
         let descriptor = wgpu::BindGroupDescriptor { label: Some(&label), layout: &pipeline.get_bind_group_layout(0), entries: &entries };
-        let bind_group = gpu.device.create_bind_group(&descriptor);
+        let bind_group = gpu.scoped(|| label.clone(), || gpu.device.create_bind_group(&descriptor))?;
         Ok(Step { bind_group, pipeline, grid: dispatch.grid, phase: dispatch.phase, cost, label })
     }
 
@@ -271,8 +322,32 @@ impl Session {
                 let (offset, bytes) = run(&optimizer.layout, first, last)?;
                 Place::Buffer(&optimizer.moments[*slot], offset, bytes)
             }
+            Home::LossScaler => {
+                let (_, scaler) = self.loss_scaler.as_ref().ok_or_else(missing)?;
+                Place::Buffer(scaler, 0, bytes)
+            }
         };
         Ok(Some(place))
+    }
+
+    /// If there is a guard, fills the tails of all buffers, and gives kernels a copy, with a tail, of each part
+    /// of a flat buffer.
+    fn guard_buffers(&mut self, params: &Params, optimizer: Option<&Optimizer>) -> Result<()> {
+        let Some(mut guard) = self.guard.take() else { return Ok(()) };
+        for (id, store, bytes) in self.stores() {
+            guard::fill(&self.gpu, id, store, bytes);
+        }
+        for &(_, id) in self.plan.dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
+            if id == NOTHING || guard.part(id).is_some() || self.stored(id).is_some() {
+                continue;
+            }
+            if let Some(Place::Buffer(flat, offset, bytes)) = self.resolve(id, params, optimizer)? {
+                let label = &self.plan.buffers[id.0 as usize].label;
+                guard.copy(&self.gpu, id, label, flat, offset, bytes)?;
+            }
+        }
+        self.guard = Some(guard);
+        Ok(())
     }
 
     /// The plan that runs here.
@@ -332,49 +407,128 @@ impl Session {
     /// Gives the gradient of the output of a [`Plan::gradient`] or [`Plan::input_gradient`], in PyTorch's
     /// order.
     pub fn write_grad_output(&self, values: &[f32]) -> Result<()> {
-        let (buffer, shape) = self.plan.grad_output.ok_or_else(|| Error::Graph("this plan takes no gradient from outside".to_owned()))?;
+        let missing = || Error::Graph("this plan takes no gradient from outside".to_owned());
+        let (_, shape) = self.plan.grad_output.ok_or_else(missing)?;
         if values.len() != shape.count() {
             return Err(Error::data("the output's gradient", &shape, format!("{} values", values.len())));
         }
-        let scaled: Vec<f32> = values.iter().map(|value| value * self.plan.loss_scale).collect();
-        self.store(buffer)?.write(&self.gpu, &shape.pack(&scaled));
-        Ok(())
+        self.write_packed_grad_output(&shape.pack(values))
     }
 
-    /// Says that parameters or statistics changed, so that what was computed from them once is
-    /// computed again at the next run.
-    pub fn refresh(&mut self) {
-        self.fresh = false;
+    /// Like [`Session::write_grad_output`], with values in the order that kernels read: NHWC, channels
+    /// padded to a multiple of 4. For benchmarks, whose values are arbitrary.
+    #[doc(hidden)]
+    pub fn write_packed_grad_output(&self, packed: &[f32]) -> Result<()> {
+        let missing = || Error::Graph("this plan takes no gradient from outside".to_owned());
+        let (buffer, shape) = self.plan.grad_output.ok_or_else(missing)?;
+        if packed.len() != shape.padded_count() {
+            return Err(Error::data("the output's gradient", &shape, format!("{} packed values", packed.len())));
+        }
+        let store = self.store(buffer)?;
+        match &self.loss_scaler {
+            None => store.write(&self.gpu, packed),
+            Some((scale, scaler)) => {
+                let largest = packed.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+                let state = scale.for_gradient(largest);
+                self.gpu.write_bytes(scaler, 0, bytemuck::cast_slice(&state.to_words()));
+                let scaled: Vec<f32> = packed.iter().map(|value| value * state.scale as f32).collect();
+                store.write(&self.gpu, &scaled);
+            }
+        }
+        Ok(())
     }
 
     /// Sets the learning rate of the next step and counts it.
     pub fn begin_step(&mut self, optimizer: &mut Optimizer, lr: f32) -> Result<()> {
-        optimizer.steps += 1;
+        let step = optimizer.begin_step();
         let Some(optim) = &self.plan.optim else { return Ok(()) };
         let write = |offset: u64, value: Scalar| self.gpu.write_bytes(&self.uniforms, offset, &value.to_le_bytes());
         for (group, offsets) in &self.changing.updates {
-            for (&offset, (_, value)) in offsets.iter().zip(optim.step_fields(*group, lr, optimizer.steps)) {
+            for (&offset, (_, value)) in offsets.iter().zip(optim.step_fields(*group, lr, step)) {
                 write(offset, Scalar::F32(value));
             }
         }
         if let Some(offset) = self.changing.slot {
-            write(offset, Scalar::U32(((optimizer.steps - 1) % HISTORY as u64) as u32));
+            write(offset, Scalar::U32(((step - 1) % HISTORY as u64) as u32));
+        }
+        if let Some(offset) = self.changing.step {
+            write(offset, Scalar::U32(u32::try_from(step).unwrap_or(u32::MAX)));
         }
         Ok(())
     }
 
     /// Runs the step: one encoder, one pass, one submit; several of each where the step is longer
-    /// than [`crate::Tuning::submit_macs`]. The prologue goes along the first time.
+    /// than [`crate::Tuning::submit_macs`]. The prologue goes along the first time, and after parameters or
+    /// statistics were set, or moved by another session.
     pub fn run(&mut self) -> Result<()> {
-        self.run_steps(None)
+        if self.guard.is_some() { self.run_guarded() } else { self.run_steps(None) }
+    }
+
+    /// [`Session::run`] with a guard: every dispatch is a submission, and waited for in checked mode, so
+    /// that an error names it.
+    fn run_guarded(&mut self) -> Result<()> {
+        self.gpu.check()?;
+        let version = self.version.get();
+        let fresh = self.prologue_of == Some(version);
+        let due = |step: &Step| step.phase != Phase::Prologue || !fresh;
+        for at in (0..self.steps.len()).filter(|at| due(&self.steps[*at])).collect::<Vec<_>>() {
+            self.run_step(at);
+            if self.steps[at].phase != Phase::Prologue {
+                self.executed += self.steps[at].cost;
+            }
+            if self.gpu.is_checked() {
+                self.gpu.wait()?;
+            }
+        }
+        self.count_run(version, fresh);
+        self.check_guard()
+    }
+
+    /// Errors if a kernel has written past the end of a buffer, or taken more loop turns than declared.
+    fn check_guard(&self) -> Result<()> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        let stores: Vec<_> = self.stores().chain(guard.parts()).collect();
+        guard::check_tails(&self.gpu, &self.plan, &stores)?;
+        guard.check_turns(&self.gpu, &self.plan)
+    }
+
+    /// Loop turns that one invocation of each dispatch took at most in the runs so far, in the plan's order;
+    /// waits for them. None unless [`GpuOptions::checked`](crate::GpuOptions::checked) is on.
+    pub fn counted_turns(&self) -> Result<Option<Vec<u64>>> {
+        self.guard.as_ref().map_or(Ok(None), |guard| guard.counted(&self.gpu, self.steps.len()))
+    }
+
+    /// Submits one step alone.
+    fn run_step(&self, at: usize) {
+        let (step, dispatch) = (&self.steps[at], &self.plan.dispatches[at]);
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        if let Some(guard) = &self.guard {
+            guard.before(dispatch, &mut encoder);
+        }
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&step.pipeline);
+            pass.set_bind_group(0, &step.bind_group, &[]);
+            if let Some(guard) = &self.guard {
+                guard.count(at, &mut pass);
+            }
+            pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
+        }
+        if let Some(guard) = &self.guard {
+            guard.after(dispatch, &mut encoder);
+        }
+        self.gpu.submit(encoder, &step.label);
     }
 
     fn run_steps(&mut self, timestamps: Option<&wgpu::QuerySet>) -> Result<()> {
         self.gpu.check()?;
         let budget = self.plan.submit_macs.unwrap_or(u64::MAX);
-        let mut steps = self.steps.iter().filter(|step| step.phase != Phase::Prologue || !self.fresh).peekable();
+        let version = self.version.get();
+        let fresh = self.prologue_of == Some(version);
+        let mut steps = self.steps.iter().filter(|step| step.phase != Phase::Prologue || !fresh).peekable();
         let mut timed = 0;
-        while steps.peek().is_some() {
+        while let Some(first) = steps.peek() {
+            let (first, mut last, mut count) = (*first, *first, 0);
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
             {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -385,6 +539,7 @@ impl Session {
                 let mut macs: u64 = 0;
                 while let Some(step) = steps.next_if(|step| macs == 0 || macs.saturating_add(step.cost.macs) <= budget) {
                     macs += step.cost.macs;
+                    (last, count) = (step, count + 1);
                     pass.set_pipeline(&step.pipeline);
                     pass.set_bind_group(0, &step.bind_group, &[]);
                     pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
@@ -397,10 +552,25 @@ impl Session {
                     }
                 }
             }
-            self.gpu.submit(encoder);
+            self.gpu.submit(encoder, format!("{count} dispatches, {} to {}", first.label, last.label));
         }
-        self.fresh = true;
+        self.count_run(version, fresh);
         self.gpu.check()
+    }
+
+    /// Notes a run that began at `version` of the parameters, without the prologue if it was `fresh`.
+    fn count_run(&mut self, version: u64, fresh: bool) {
+        self.prologue_of = Some(version);
+        self.prologues += u64::from(!fresh);
+        let (moves, moves_prologue) = self.moves;
+        if moves && self.version.advance() == version && !moves_prologue {
+            self.prologue_of = Some(version + 1);
+        }
+    }
+
+    /// How many of the runs so far had the prologue go along.
+    pub fn prologues(&self) -> u64 {
+        self.prologues
     }
 
     /// What was dispatched so far, prologue aside, counted as it was put into the encoder.
@@ -409,14 +579,14 @@ impl Session {
     }
 
     /// Runs the step once (twice if the prologue is due) and gives every dispatch's kernel, layer and
-    /// milliseconds; nothing where the adapter has no timestamps.
+    /// milliseconds; nothing where the adapter has no timestamps, or with a guard.
     pub fn profile(&mut self) -> Result<Vec<(String, f64)>> {
         let timed: Vec<String> = self.steps.iter().filter(|s| s.phase != Phase::Prologue).map(|s| s.label.clone()).collect();
         let count = timed.len() as u32 + 1;
-        if !self.gpu.has_timestamps() || count > wgpu::QUERY_SET_MAX_QUERIES {
+        if !self.gpu.has_timestamps() || self.guard.is_some() || count > wgpu::QUERY_SET_MAX_QUERIES {
             return Ok(vec![]);
         }
-        if !self.fresh {
+        if self.prologue_of != Some(self.version.get()) {
             self.run()?; // the prologue is not timed, but would count as part of the first dispatch
         }
         let device = &self.gpu.device;
@@ -426,7 +596,7 @@ impl Session {
         self.run_steps(Some(&queries))?;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
-        self.gpu.submit(encoder);
+        self.gpu.submit(encoder, "reading timestamps");
         let bytes = self.gpu.read_bytes(&resolved, 0, 8 * u64::from(count))?;
         let ticks: Vec<u64> = bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().expect("eight bytes"))).collect();
         let unit = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-6;
@@ -468,7 +638,7 @@ impl Session {
         let slice = self.plan.trainable.get(name).ok_or_else(unknown)?;
         let buffer = self.gradients.as_ref().ok_or_else(unknown)?;
         let mut gradient = slice.shape.unpack(&self.gpu.read(buffer, slice.offset, slice.shape.padded_count())?);
-        gradient.iter_mut().for_each(|value| *value /= self.plan.loss_scale);
+        self.unscale(&mut gradient)?;
         Ok(gradient)
     }
 
@@ -477,8 +647,16 @@ impl Session {
     pub fn read_input_gradient(&self) -> Result<Vec<f32>> {
         let (buffer, shape) = self.plan.grad_input.ok_or_else(|| Error::Graph("this plan computes no gradient of images".to_owned()))?;
         let mut gradient = shape.unpack_nhwc(&self.store(buffer)?.read(&self.gpu, shape.padded_count())?);
-        gradient.iter_mut().for_each(|value| *value /= self.plan.loss_scale);
+        self.unscale(&mut gradient)?;
         Ok(gradient)
+    }
+
+    /// Takes the loss scale of the last run out of its gradients.
+    fn unscale(&self, gradient: &mut [f32]) -> Result<()> {
+        let Some((_, scaler)) = &self.loss_scaler else { return Ok(()) };
+        let unscale = self.gpu.read(scaler, loss_scale::UNSCALE, 1)?[0];
+        gradient.iter_mut().for_each(|value| *value *= unscale);
+        Ok(())
     }
 
     /// Fills the whole pool with NaN: a kernel that reads what nobody wrote shows at once.
@@ -492,18 +670,10 @@ impl Session {
     /// forward again on the present batch with every dispatch followed by a look at what it wrote.
     pub fn first_not_finite(&mut self) -> Result<Option<String>> {
         for at in 0..self.steps.len() {
-            let step = &self.steps[at];
-            if step.phase > Phase::Forward {
+            if self.steps[at].phase > Phase::Forward {
                 break;
             }
-            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &step.bind_group, &[]);
-                pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
-            }
-            self.gpu.submit(encoder);
+            self.run_step(at);
             let dispatch = &self.plan.dispatches[at];
             for &(name, id) in &dispatch.bindings {
                 let float = !matches!(name, "bits" | "argmax_out" | "history");
@@ -511,13 +681,7 @@ impl Session {
                     continue;
                 }
                 let buffer = &self.plan.buffers[id.0 as usize];
-                let store = match self.plan.pool.slot_of[id.0 as usize] {
-                    Some(slot) => &self.slots[slot],
-                    None => match &self.owned[id.0 as usize] {
-                        Some(store) => store,
-                        None => continue,
-                    },
-                };
+                let Some(store) = self.stored(id) else { continue };
                 let values = store.read(&self.gpu, (buffer.bytes / 4) as usize)?;
                 let finite = match buffer.format {
                     Format::Half => bytemuck::cast_slice::<f32, f16>(&values).iter().all(|value| value.is_finite()),
@@ -529,6 +693,18 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    /// Where a buffer of the pool or of the plan is; none for a part of a flat buffer.
+    fn stored(&self, id: BufferId) -> Option<&Store> {
+        let slot = self.plan.pool.slot_of[id.0 as usize].map(|slot| &self.slots[slot]);
+        slot.or(self.owned[id.0 as usize].as_ref())
+    }
+
+    /// All of those, with the size in use.
+    fn stores(&self) -> impl Iterator<Item = (BufferId, &Store, u64)> {
+        let all = self.plan.buffers.iter().enumerate();
+        all.filter_map(|(id, buffer)| Some((BufferId(id as u32), self.stored(BufferId(id as u32))?, buffer.bytes)))
     }
 
     fn store(&self, id: BufferId) -> Result<&Store> {

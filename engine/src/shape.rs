@@ -61,7 +61,17 @@ pub enum Shape {
 
 /// `channels` rounded up to a multiple of 4.
 pub(crate) fn padded(channels: usize) -> usize {
-    channels.next_multiple_of(4)
+    channels.checked_next_multiple_of(4).unwrap_or(usize::MAX)
+}
+
+/// The product of `sizes`; `usize::MAX` if it is more than that.
+fn product(sizes: impl IntoIterator<Item = usize>) -> usize {
+    let (mut product, mut empty) = (1usize, false);
+    for size in sizes {
+        empty |= size == 0;
+        product = product.saturating_mul(size.max(1));
+    }
+    if empty { 0 } else { product }
 }
 
 impl Shape {
@@ -77,14 +87,19 @@ impl Shape {
         }
     }
 
-    /// Number of values, without padding.
+    /// Number of values, without padding; `usize::MAX` if it is more than that.
     pub fn count(&self) -> usize {
-        self.torch().iter().product()
+        product(self.torch())
+    }
+
+    /// Whether it has no values: one of its sizes is 0.
+    pub fn is_empty(&self) -> bool {
+        self.torch().contains(&0)
     }
 
     /// Number of values in the buffer, padding included; `usize::MAX` if it is more than that.
     pub fn padded_count(&self) -> usize {
-        self.padded_dims().into_iter().fold(1, usize::saturating_mul)
+        product(self.padded_dims())
     }
 
     /// Bytes in the buffer.
@@ -95,7 +110,7 @@ impl Shape {
     /// Pixels times images: the rows of channel vectors.
     pub fn rows(&self) -> usize {
         match *self {
-            Shape::Image { n, h, w, .. } => n * h * w,
+            Shape::Image { n, h, w, .. } => product([n, h, w]),
             _ => 1,
         }
     }
@@ -112,8 +127,8 @@ impl Shape {
     /// Inputs that are summed into one output: `c_in · kh · kw`.
     pub fn fan_in(&self) -> usize {
         match *self {
-            Shape::Filter { kh, kw, c_in, .. } => kh * kw * c_in,
-            Shape::Depthwise { kh, kw, .. } => kh * kw,
+            Shape::Filter { kh, kw, c_in, .. } => product([kh, kw, c_in]),
+            Shape::Depthwise { kh, kw, .. } => product([kh, kw]),
             Shape::Matrix { c_in, .. } => c_in,
             _ => 1,
         }
@@ -122,8 +137,8 @@ impl Shape {
     /// Outputs that one input reaches: `c_out · kh · kw`.
     pub fn fan_out(&self) -> usize {
         match *self {
-            Shape::Filter { kh, kw, c_out, .. } => kh * kw * c_out,
-            Shape::Depthwise { kh, kw, .. } => kh * kw,
+            Shape::Filter { kh, kw, c_out, .. } => product([kh, kw, c_out]),
+            Shape::Depthwise { kh, kw, .. } => product([kh, kw]),
             Shape::Matrix { c_out, .. } => c_out,
             _ => 1,
         }

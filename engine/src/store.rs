@@ -5,7 +5,7 @@ use crate::faults::Place;
 use crate::gpu::Gpu;
 use frostline_shaders::TEXELS_PER_ROW;
 
-const ROW_BYTES: u64 = 16 * TEXELS_PER_ROW as u64;
+pub(crate) const ROW_BYTES: u64 = 16 * TEXELS_PER_ROW as u64;
 
 /// Memory on the device.
 #[derive(Debug)]
@@ -29,12 +29,19 @@ impl Store {
         match self {
             Self::Buffer(buffer) => gpu.write(buffer, 0, values),
             Self::Texture { texture, .. } => {
-                let rows = (4 * values.len() as u64).div_ceil(ROW_BYTES);
-                let mut padded = values.to_vec();
-                padded.resize((rows * ROW_BYTES / 4) as usize, 0.0);
-                let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ROW_BYTES as u32), rows_per_image: None };
                 gpu.risk(Place::Write);
-                gpu.queue.write_texture(texture.as_image_copy(), bytemuck::cast_slice(&padded), layout, extent(rows));
+                // Whole rows, and the part of one that is left: what lies behind the values stays.
+                let bytes: &[u8] = bytemuck::cast_slice(values);
+                let (rows, rest) = (bytes.len() as u64 / ROW_BYTES, bytes.len() as u64 % ROW_BYTES);
+                for (row, size) in [(0, extent(rows)), (rows, wgpu::Extent3d { width: (rest / 16) as u32, ..extent(1) })] {
+                    if size.width == 0 || size.height == 0 {
+                        continue;
+                    }
+                    let origin = wgpu::Origin3d { x: 0, y: row as u32, z: 0 };
+                    let target = wgpu::TexelCopyTextureInfo { origin, ..texture.as_image_copy() };
+                    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(16 * size.width), rows_per_image: None };
+                    gpu.queue.write_texture(target, &bytes[(row * ROW_BYTES) as usize..], layout, size);
+                }
             }
         }
     }
@@ -50,7 +57,7 @@ impl Store {
                 let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ROW_BYTES as u32), rows_per_image: None };
                 let target = wgpu::TexelCopyBufferInfo { buffer: &staging, layout };
                 encoder.copy_texture_to_buffer(texture.as_image_copy(), target, extent(rows));
-                gpu.submit(encoder);
+                gpu.submit(encoder, "a read-back");
                 gpu.read(&staging, 0, count)
             }
         }

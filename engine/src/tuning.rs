@@ -2,10 +2,12 @@
 
 pub(crate) mod adapter;
 mod candidates;
+mod cards;
 mod file;
 mod measured;
 mod tiled;
 
+pub use cards::Maker;
 pub use file::Machine;
 pub use measured::Measured;
 pub use tiled::{Fragments, Tiles};
@@ -14,6 +16,11 @@ use crate::storage::Storage;
 use frostline_shaders::Share;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use tiled::Product;
+
+/// The most terms that a kernel of a convolution adds up in one register: the depth of the 3×3 windows
+/// of 512 channels that ResNets end with. Deeper products are a chain of dispatches.
+pub(crate) const LONGEST_RUN: usize = 4_608;
 
 /// What kind of adapter the kernels are to be shaped for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -124,6 +131,10 @@ pub struct Tuning {
     pub submit_macs: Option<u64>,
     /// How activations are stored; f32 unless the user asks for f16.
     pub storage: Storage,
+    /// Whose table of tiles the kernels of GPUs use.
+    pub maker: Maker,
+    /// Bytes of memory that a workgroup shares: larger tiles are passed over.
+    pub workgroup_bytes: u32,
     /// What subgroups multiply at a time, if they are to.
     pub fragments: Option<Fragments>,
     /// Measured choices that go before the table's.
@@ -139,6 +150,8 @@ impl Tuning {
             fill: 16,
             submit_macs: None,
             storage: Storage::F32,
+            maker: Maker::default(),
+            workgroup_bytes: 32_768,
             fragments: None,
             measured: None,
         }
@@ -149,8 +162,7 @@ impl Tuning {
         Self { class: Class::Subgroup { size }, texture_rows: Some(8192), ..Self::portable() }
     }
 
-    /// Kernels for GPUs. Nothing in their table was measured yet: 256 workgroups are two for each
-    /// of the parts of a large GPU.
+    /// Kernels for GPUs: for a large one of NVIDIA's. A [`crate::Gpu`] has those of its adapter.
     pub fn gpu() -> Self {
         Self { class: Class::Gpu, fill: 256, ..Self::portable() }
     }
@@ -185,8 +197,10 @@ impl Tuning {
     /// What the committed table says about `conv`.
     pub fn table(&self, conv: &Conv) -> Algorithm {
         if self.class == Class::Gpu {
-            let (tiles, fragments) = (self.tiled(conv), self.fragments.filter(|fragments| fragments.hold(self.storage)));
-            return Algorithm::Tiled(fragments.map_or(tiles, |fragments| tiles.in_fragments(fragments)));
+            return Algorithm::Tiled(match self.fragments.filter(|fragments| fragments.hold(self.storage)) {
+                Some(fragments) => Tiles::pick_for_fragments(self.product(conv), self.fill).in_fragments(fragments),
+                None => self.tiled(conv),
+            });
         }
         if let Some(filtering) = self.winograd(conv) {
             return Algorithm::Winograd(filtering);
@@ -203,13 +217,22 @@ impl Tuning {
     }
 
     fn tiled(&self, conv: &Conv) -> Tiles {
-        let pixels = conv.rows * conv.width;
+        let fits = |tiles: &Tiles| tiles.workgroup_bytes() <= self.workgroup_bytes;
+        Tiles::pick(self.maker.table(conv), self.product(conv), self.fill, fits)
+    }
+
+    /// The matrix that `conv` is.
+    fn product(&self, conv: &Conv) -> Product {
+        let (pixels, taps) = (conv.rows * conv.width, conv.kh * conv.kw);
         match conv.pass {
-            Pass::Forward => Tiles::pick(pixels, conv.c_out, 1, self.fill),
-            // The pixels of y are about those of one phase of dx.
-            Pass::BackwardInput => Tiles::pick(pixels, conv.c_in, conv.stride * conv.stride, self.fill),
+            Pass::Forward => Product { m: pixels, n: conv.c_out, parts: 1, depth: taps * conv.c_in },
+            // The pixels of y are about those of one phase of dx. A phase that no tap reaches is no work.
+            Pass::BackwardInput => {
+                let depth = conv.kh.div_ceil(conv.stride) * conv.kw.div_ceil(conv.stride) * conv.c_out;
+                Product { m: pixels, n: conv.c_in, parts: (conv.stride * conv.stride).min(taps), depth }
+            }
             // Its depth is split until the machine is full.
-            Pass::BackwardWeight => Tiles::pick(conv.kh * conv.kw * conv.c_in, conv.c_out, self.fill, self.fill),
+            Pass::BackwardWeight => Product { m: taps * conv.c_in, n: conv.c_out, parts: self.fill, depth: 0 },
         }
     }
 
@@ -220,7 +243,14 @@ impl Tuning {
         if !fits || conv.c_in < 32 || conv.c_out < 32 || conv.rows * conv.width < 128 {
             return None;
         }
-        let n = if conv.pass == Pass::BackwardInput { conv.c_in } else { conv.c_out };
+        let (n, depth) = match conv.pass {
+            Pass::Forward => (conv.c_out, conv.c_in),
+            Pass::BackwardInput => (conv.c_in, conv.c_out),
+            Pass::BackwardWeight => (conv.c_out, 0),
+        };
+        if depth > LONGEST_RUN {
+            return None;
+        }
         let tiles = (conv.rows * conv.width).div_ceil(16);
         let (tm, p, q) = match self.class {
             Class::Subgroup { size } => {
@@ -268,6 +298,39 @@ fn strip(width: usize, widths: &[usize]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tiles_shrink_with_the_matrix() {
+        let pick = |pass, kernel, stride, c_in, c_out, side| {
+            let conv = Conv { pass, kh: kernel, kw: kernel, stride, c_in, c_out, width: side, rows: 8 * side };
+            let tiles = Tuning::gpu().tiled(&conv);
+            (tiles.bm, tiles.bn)
+        };
+        assert_eq!(pick(Pass::Forward, 3, 1, 64, 64, 112), (128, 64));
+        assert_eq!(pick(Pass::Forward, 1, 1, 64, 256, 112), (128, 128));
+        assert_eq!(pick(Pass::Forward, 3, 1, 64, 64, 56), (64, 64), "196 workgroups of 128 rows are too few");
+        assert_eq!(pick(Pass::Forward, 3, 1, 512, 512, 7), (64, 64), "its depth is split");
+        assert_eq!(pick(Pass::Forward, 1, 1, 128, 256, 7), (32, 32), "too shallow to be split");
+        assert_eq!(pick(Pass::Forward, 3, 1, 64, 12, 56).1, 16);
+        assert_eq!(pick(Pass::BackwardInput, 3, 2, 64, 128, 14), (64, 64), "four phases are four times as many");
+        assert_eq!(pick(Pass::BackwardInput, 1, 2, 64, 128, 14), (32, 32), "three of four phases are empty");
+        let low = Conv { pass: Pass::BackwardWeight, kh: 1, kw: 1, stride: 1, c_in: 16, c_out: 64, width: 56, rows: 448 };
+        assert_eq!(Tuning::gpu().tiled(&low).bm, 32, "64 rows would be mostly empty");
+    }
+
+    /// Adapters with no more than WebGPU guarantees find a tile in every table.
+    #[test]
+    fn a_workgroup_of_16_kib_has_room() {
+        for maker in [Maker::Nvidia, Maker::Amd, Maker::Intel, Maker::Apple, Maker::Other] {
+            let tuning = Tuning { maker, workgroup_bytes: 16_384, ..Tuning::gpu() };
+            for pass in [Pass::Forward, Pass::BackwardInput, Pass::BackwardWeight] {
+                for (c, side) in [(4, 224), (16, 32), (64, 56), (128, 28), (512, 7), (1024, 14)] {
+                    let conv = Conv { pass, kh: 3, kw: 3, stride: 1, c_in: c, c_out: c, width: side, rows: 64 * side };
+                    assert!(tuning.tiled(&conv).workgroup_bytes() <= 16_384, "{maker:?} {conv:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn strips_fit_the_widths_of_resnets() {

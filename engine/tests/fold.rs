@@ -198,7 +198,7 @@ fn inference_runs_convolutions_only() {
             assert_eq!(kernels.iter().find(normal), None, "{kernels:?}");
             let mut session = Session::new(&GPU, plan, &block.bench.params(), None).unwrap();
             session.poison();
-            session.run().unwrap();
+            common::run(&mut session);
             compare::assert_close("inference", &session.read_output().unwrap(), &block.expected(residual, twin));
         }
     }

@@ -71,6 +71,125 @@ fn large_logits() {
     }
 }
 
+/// A full batch of a linear probe: more rows than llvmpipe takes turns in a loop (65,535), and far more
+/// than one running sum can hold. Losses have one sign.
+#[test]
+fn many_rows() {
+    let mut rng = cases::rng(67);
+    for (rows, classes) in [(1025, 3), (4097, 2), (10_000, 4), (100_000, 3)] {
+        let logits = cases::uniform(&mut rng, &[rows, classes], -4.0..4.0);
+        let labels = cases::labels_with_ignored(&mut rng, rows, classes);
+        let settings = Settings::default();
+        let loss = softmax_cross_entropy::forward_with(&logits, &labels, &settings);
+        let gradient = softmax_cross_entropy::backward_with(&logits, &labels, &settings);
+        for tuning in &tunings() {
+            let what = format!("cross_entropy of {rows} rows, {tuning:?}");
+            let ran = run_mixed(CrossEntropy::default(), &logits, &labels, &[], tuning);
+            check_ran(&what, &ran, (&logits, &labels), &loss, &gradient);
+        }
+        let margin = 1.7;
+        let logits = cases::distinct(&mut rng, &[rows, classes], 0.03);
+        let what = format!("multi_margin of {rows} rows");
+        let ran = run_op(MultiMargin { margin }, &logits, &labels);
+        let loss = multi_margin::forward(&logits, &labels, f64::from(margin));
+        compare::assert_close(&what, &ran.output[..1], &loss);
+        ran.check_gradient(&what, "logits", &multi_margin::backward(&logits, &labels, f64::from(margin)));
+    }
+}
+
+/// A head of zeros, as probes start with: every row costs ln K, so that all roundings of a running sum
+/// go the same way. At most 32 + 32 + 32 + 4 additions lie on a value's way here, as the kernel says.
+#[test]
+fn many_equal_rows() {
+    for classes in [3, 7, 10] {
+        let logits = Array::zeros(&[100_000, classes]);
+        let labels = vec![1; 100_000];
+        let ran = run(&logits, &labels, 0.0);
+        let off = (f64::from(ran.output[0]) / (classes as f64).ln() - 1.0).abs();
+        assert!(off <= 100.0 * f64::from(f32::EPSILON) / 2.0, "{classes} classes: off by {off:e}");
+        assert_eq!(ran.output[1..], [0.0, 1e5, 1e5]);
+        let p = 1.0 / classes as f64;
+        let expected = frostline_twin::Value::exact(&Array::new(&[2], vec![p / 1e5, (p - 1.0) / 1e5]));
+        compare::assert_close(&format!("{classes} classes"), &ran.gradients["logits"][..2], &expected);
+    }
+}
+
+/// Softmax does not change with an offset of all logits: what differs are the digits that are left to it.
+/// Logits are multiples of the distance of floats at the offset, so that they are exact there.
+#[test]
+fn an_offset_of_the_logits_changes_nothing() {
+    let mut rng = cases::rng(68);
+    for (offset, step) in [(1e4, 1.0 / 1024.0), (1e6, 1.0 / 16.0), (-1e6, 1.0 / 16.0), (1e8, 8.0), (-1e8, 8.0)] {
+        let mut logits = cases::uniform(&mut rng, &[5, 9], -1.0..1.0);
+        let spread = f64::max(1.0, 2.0 * step);
+        logits.data.iter_mut().for_each(|z| *z = (*z * spread / step).round() * step);
+        let far = Array { data: logits.data.iter().map(|z| z + offset).collect(), ..logits.clone() };
+        assert_eq!(far.data, Array::from_f32(&[5, 9], &far.to_f32()).data, "exact");
+        let labels = cases::labels(&mut rng, 5, 9);
+        for smoothing in [0.0, 0.1f32] {
+            let loss = softmax_cross_entropy::forward(&logits, &labels, f64::from(smoothing));
+            let gradient = softmax_cross_entropy::backward(&logits, &labels, f64::from(smoothing));
+            check_ran(&format!("offset {offset:e}"), &run(&far, &labels, smoothing), (&logits, &labels), &loss, &gradient);
+        }
+    }
+}
+
+/// A class that cannot be (a logit of −∞) costs nothing unless labels are smoothed, when each class is a
+/// part of the target. It is as if the class were not there.
+#[test]
+fn impossible_classes() {
+    let full = Array::new(&[2, 5], vec![1.0, f64::NEG_INFINITY, 0.5, -2.0, 0.25, -1.0, f64::NEG_INFINITY, 3.0, 0.5, 2.0]);
+    let short = Array::new(&[2, 4], vec![1.0, 0.5, -2.0, 0.25, -1.0, 3.0, 0.5, 2.0]);
+    let ran = run(&full, &[0, 3], 0.0);
+    compare::assert_close("loss", &ran.output[..1], &softmax_cross_entropy::forward(&short, &[0, 2], 0.0));
+    let gradient = &ran.gradients["logits"];
+    assert_eq!((gradient[1], gradient[6]), (0.0, 0.0));
+    let others: Vec<f32> = (0..10).filter(|i| i % 5 != 1).map(|i| gradient[i]).collect();
+    compare::assert_close("gradient", &others, &softmax_cross_entropy::backward(&short, &[0, 2], 0.0));
+    assert_eq!(run(&full, &[0, 3], 0.1).output[0], f32::INFINITY, "as in PyTorch");
+    assert_eq!(run(&full, &[1, 3], 0.0).output[0], f32::INFINITY, "the label's own class");
+}
+
+/// The sum of these logits, which label smoothing once needed, is beyond f32.
+#[test]
+fn huge_logits() {
+    let mut logits = Array::new(&[1, 9], vec![1e38; 9]);
+    for smoothing in [0.0, 0.1f32] {
+        let ran = run(&logits, &[4], smoothing);
+        let equal = Array::zeros(&[1, 9]);
+        compare::assert_close("equal", &ran.output[..1], &softmax_cross_entropy::forward(&equal, &[4], f64::from(smoothing)));
+    }
+    logits.data[2] = 3e38;
+    logits.data[3] = -3e38;
+    let ran = run(&logits, &[2], 0.0);
+    assert_eq!(ran.output, [0.0, 1.0, 1.0, 1.0]);
+    assert_eq!(ran.gradients["logits"], [0.0; 9]);
+}
+
+/// A row that is not a number has no best class, and makes the loss NaN.
+#[test]
+fn rows_that_are_not_numbers_hit_nothing() {
+    for bad in [f64::NAN, f64::INFINITY] {
+        for place in 0..5 {
+            let mut logits = Array::new(&[2, 5], vec![5.0, 1.0, 2.0, 3.0, 4.0, 5.0, 1.0, 2.0, 3.0, 4.0]);
+            logits.data[place] = bad;
+            let ran = run(&logits, &[0, 0], 0.0);
+            assert!(ran.output[0].is_nan(), "{bad} at {place}: {:?}", ran.output);
+            assert_eq!(ran.output[1..], [1.0, 2.0, 2.0], "{bad} at {place}");
+        }
+    }
+    let nan = Array::new(&[1, 5], vec![f64::NAN; 5]);
+    let ran = run(&nan, &[0], 0.0);
+    assert!(ran.output[0].is_nan() && ran.output[1] == 0.0, "{:?}", ran.output);
+    for place in 0..5 {
+        let mut logits = Array::new(&[2, 5], vec![5.0, 1.0, 2.0, 3.0, 4.0, 5.0, 1.0, 2.0, 3.0, 4.0]);
+        logits.data[place] = f64::NAN;
+        let ran = run_op(MultiMargin { margin: 1.0 }, &logits, &[0, 0]);
+        assert!(ran.output[0].is_nan(), "margin, NaN at {place}: {:?}", ran.output);
+        assert_eq!(ran.output[1..], [1.0, 2.0, 2.0], "margin, NaN at {place}");
+    }
+}
+
 /// A batch without labels has nothing to say: loss 0 and gradient 0, not 0/0.
 #[test]
 fn all_rows_ignored() {

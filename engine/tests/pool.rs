@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Bench, GPU};
+use common::{Bench, GPU, tunings};
 use frostline_engine::ops::{GlobalAvgPool, MaxPool2d};
 use frostline_engine::{Freeze, Plan, Session};
 use frostline_twin::{Array, Value, cases, global_avg_pool, max_pool2d};
@@ -67,25 +67,35 @@ fn max_pool_without_backward() {
     let plan = Plan::inference(&bench.graph, y, GPU.tuning()).unwrap();
     let mut session = Session::new(&GPU, plan, &bench.params(), None).unwrap();
     session.poison();
-    session.run().unwrap();
+    common::run(&mut session);
     assert_eq!(session.read_output().unwrap(), max_pool2d::forward(&x, [3; 2], 2, [1; 4]).y.value.to_f32());
 }
 
-/// The last has as many pixels as an image of 1,792 × 1,792 leaves, all of one sign, as after a
-/// relu: a single running sum would lose more than the bound allows.
+/// Values of one sign, as after a relu: a single running sum would lose more than the bound allows. The
+/// last have more pixels than llvmpipe takes turns in a loop.
 #[test]
 fn global_average() {
     let mut rng = cases::rng(53);
-    for (shape, range) in [([2, 5, 7, 9], -1.0..1.0), ([1, 1, 1, 1], -1.0..1.0), ([3, 6, 1, 4], -1.0..1.0), ([1, 4, 56, 56], 0.9..1.0)] {
+    let small = [[2, 5, 7, 9], [1, 1, 1, 1], [3, 6, 1, 4], [1, 4, 32, 32], [1, 4, 33, 32], [3, 5, 56, 57]];
+    for (shape, range) in small.map(|shape| (shape, -1.0..1.0)).into_iter().chain([
+        ([1, 4, 56, 56], 0.9..1.0),
+        ([2, 5, 224, 224], 0.9..1.0),
+        ([1, 3, 254, 260], 0.0..1.0),
+        ([2, 1, 330, 331], -1.0..1.0),
+    ]) {
         let x = cases::uniform(&mut rng, &shape, range);
         let dy = cases::uniform(&mut rng, &shape[..2], -1.0..1.0);
         let mut bench = Bench::default();
         let input = bench.image("x", &x);
         let y = bench.graph.record(GlobalAvgPool, "pool", &[input]).unwrap();
-        let ran = bench.run(y, &dy, &Freeze::none(), GPU.tuning());
-        let what = format!("global_avg_pool of {shape:?}");
         let expected: Value = global_avg_pool::forward(&x);
-        ran.check_output(&what, &expected);
-        ran.check_gradient(&what, "x", &global_avg_pool::backward(&dy, shape));
+        for tuning in &tunings() {
+            let ran = bench.run(y, &dy, &Freeze::none(), tuning);
+            let what = format!("global_avg_pool of {shape:?}, {tuning:?}");
+            ran.check_output(&what, &expected);
+            ran.check_gradient(&what, "x", &global_avg_pool::backward(&dy, shape));
+            let dispatches = if shape[2] * shape[3] > 1024 { 2 } else { 1 };
+            assert_eq!(ran.count("global_avg_pool.forward"), dispatches, "{what}");
+        }
     }
 }

@@ -59,6 +59,9 @@ impl Chapter {
     /// If there is no device.
     pub fn open(outline: &Outline, flags: Flags) -> Result<Self> {
         let gpu = Arc::new(Gpu::new()?);
+        for warning in gpu.warnings() {
+            eprintln!("warning: {warning}");
+        }
         let chapter = Self {
             outline: *outline,
             flags,

@@ -10,7 +10,7 @@ use crate::profile;
 use frostline_engine::graph::Init;
 use frostline_engine::ops::{Conv2d, MaxPool2d};
 use frostline_engine::tuning::{Algorithm, Conv, Measured, Pass};
-use frostline_engine::{Error as EngineError, Freeze, Gpu, Graph, Params, Plan, Session, Shape, Tuning};
+use frostline_engine::{Error as EngineError, Freeze, Gpu, Graph, Params, Plan, Session, Shape, TensorId, Tuning};
 use frostline_models::Model;
 use std::any::Any;
 use std::sync::Arc;
@@ -87,10 +87,12 @@ impl Layer {
 }
 
 /// How much is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Effort {
     /// Candidates tried per pass, those that resemble the table's choice first.
     pub candidates: usize,
+    /// Only candidates whose short form begins with this, such as `tiled`.
+    pub only: String,
     /// Rounds that pick the best candidate; it is judged in twice as many, and one.
     pub rounds: usize,
     /// How much faster it must be: 0.1 keeps what takes the table's choice 1.1 times as long.
@@ -114,6 +116,8 @@ pub struct Finding {
     pub kept: bool,
     /// Candidates that were timed.
     pub tried: usize,
+    /// Each of them, with how often its time fits into that of `table`: the median of its rounds.
+    pub ratios: Vec<(Algorithm, f64)>,
     /// Candidates that computed something else, or that the driver refused.
     pub refused: usize,
 }
@@ -129,38 +133,63 @@ pub fn measure(gpu: &Arc<Gpu>, layer: &Layer, effort: &Effort, mut go_on: impl F
     for pass in layer.passes() {
         let conv = layer.conv(pass)?;
         let table = tuning.table(&conv);
-        let fit = |algorithm: &Algorithm| *algorithm != table && tuning.suits_class(&conv, *algorithm);
+        let named = |algorithm: &Algorithm| algorithm.to_string().starts_with(&effort.only);
+        let fit = |algorithm: &Algorithm| *algorithm != table && named(algorithm) && tuning.suits_class(&conv, *algorithm);
         candidates.push(tuning.candidates(&conv).into_iter().filter(fit).take(effort.candidates).collect::<Vec<_>>());
-        findings.push(Finding { conv, table, milliseconds: 0.0, best: None, ratio: 1.0, kept: false, tried: 0, refused: 0 });
+        findings.push(Finding {
+            conv,
+            table,
+            milliseconds: 0.0,
+            best: None,
+            ratio: 1.0,
+            kept: false,
+            tried: 0,
+            ratios: vec![],
+            refused: 0,
+        });
     }
-    let mut own = Probe::new(gpu, layer, &tuning)?;
+    let bench = Bench::new(gpu, layer)?;
+    let mut own = Probe::new(gpu, layer, &tuning, &bench)?;
+    let expected = own.values(layer)?;
     for turn in 0..candidates.iter().map(Vec::len).max().unwrap_or(0) {
         if !go_on() {
             break;
         }
         // All passes of a layer try their next candidate at once.
         let choices: Vec<Option<Algorithm>> = candidates.iter().map(|candidates| candidates.get(turn).copied()).collect();
-        let raced = race(gpu, layer, &tuning, &findings, &choices, &mut own, effort.rounds)?;
-        for ((finding, choice), lane) in findings.iter_mut().zip(choices).zip(raced) {
-            let Some(algorithm) = choice else { continue };
-            let Some(lane) = lane else {
+        let table = Turn { layer, tuning: &tuning, bench: &bench, findings: &findings };
+        let Some((lanes, other)) = race(gpu, &table, &choices, &mut own, effort.rounds)? else {
+            for (finding, _) in findings.iter_mut().zip(choices).filter(|(_, choice)| choice.is_some()) {
+                finding.refused += 1;
+            }
+            continue;
+        };
+        // What computes something else is no candidate. Reading back takes longer than a round.
+        let faster = findings.iter().zip(&lanes).any(|(finding, lane)| quantile(&lane.ratios, 0.5) > finding.ratio);
+        let values = if faster { other.values(layer)? } else { vec![] };
+        for (at, (finding, choice)) in findings.iter_mut().zip(choices).enumerate() {
+            let (Some(algorithm), lane) = (choice, &lanes[at]) else { continue };
+            if values.get(at).is_some_and(|values| !agree(&expected[at], values)) {
                 finding.refused += 1;
                 continue;
-            };
+            }
             finding.tried += 1;
             let ratio = quantile(&lane.ratios, 0.5);
+            finding.ratios.push((algorithm, ratio));
             if ratio > finding.ratio {
                 (finding.best, finding.ratio) = (Some(algorithm), ratio);
             }
         }
     }
     let best: Vec<Option<Algorithm>> = findings.iter().map(|finding| finding.best).collect();
-    let raced = race(gpu, layer, &tuning, &findings, &best, &mut own, 2 * effort.rounds + 1)?;
-    for (finding, lane) in findings.iter_mut().zip(raced) {
-        let Some(lane) = lane else {
+    let table = Turn { layer, tuning: &tuning, bench: &bench, findings: &findings };
+    let Some((lanes, _)) = race(gpu, &table, &best, &mut own, 2 * effort.rounds + 1)? else {
+        for finding in &mut findings {
             (finding.best, finding.ratio) = (None, 1.0);
-            continue;
-        };
+        }
+        return Ok(findings);
+    };
+    for (finding, lane) in findings.iter_mut().zip(lanes) {
         finding.milliseconds = quantile(&lane.milliseconds, 0.5);
         if finding.best.is_some() {
             finding.ratio = quantile(&lane.ratios, 0.5);
@@ -179,31 +208,37 @@ struct Lane {
     ratios: Vec<f64>,
 }
 
-/// Runs the table's choices and `choices` in turns; where there is none, the table's again. None for
-/// a pass whose choice is refused.
+/// What a race is about.
+struct Turn<'a> {
+    layer: &'a Layer,
+    tuning: &'a Tuning,
+    bench: &'a Bench,
+    findings: &'a [Finding],
+}
+
+/// Runs the table's choices and `choices` in turns; where there is none, the table's again. Gives the
+/// rounds of each pass and what ran against `own`, or nothing if the adapter refuses a choice.
 fn race(
     gpu: &Arc<Gpu>,
-    layer: &Layer,
-    tuning: &Tuning,
-    findings: &[Finding],
+    turn: &Turn<'_>,
     choices: &[Option<Algorithm>],
     own: &mut Probe,
     rounds: usize,
-) -> Result<Vec<Option<Lane>>> {
+) -> Result<Option<(Vec<Lane>, Probe)>> {
     let mut measured = Measured::default();
-    for (finding, choice) in findings.iter().zip(choices) {
+    for (finding, choice) in turn.findings.iter().zip(choices) {
         if let Some(algorithm) = choice {
             measured.insert(&finding.conv, *algorithm);
         }
     }
-    let mut other = match Probe::new(gpu, layer, &Tuning { measured: Some(Arc::new(measured)), ..tuning.clone() }) {
+    let tuning = Tuning { measured: Some(Arc::new(measured)), ..turn.tuning.clone() };
+    let mut other = match Probe::new(gpu, turn.layer, &tuning, turn.bench) {
         Ok(probe) => probe,
         Err(error @ Error::Engine(EngineError::DeviceLost { .. })) => return Err(error),
         // Too large for this adapter, or its compiler gives up.
-        Err(_) => return Ok(choices.iter().map(|_| None).collect()),
+        Err(_) => return Ok(None),
     };
-    let mut lanes: Vec<Option<Lane>> =
-        own.values.iter().zip(&other.values).map(|(own, other)| agree(own, other).then(Lane::default)).collect();
+    let mut lanes: Vec<Lane> = own.passes.iter().map(|_| Lane::default()).collect();
     for round in 0..rounds.max(1) {
         // Whoever is second may find a warmer machine.
         let (ours, theirs) = if round % 2 == 0 {
@@ -214,33 +249,28 @@ fn race(
             (own.sample(gpu)?, theirs)
         };
         for (lane, (ours, theirs)) in lanes.iter_mut().zip(ours.into_iter().zip(theirs)) {
-            if let Some(lane) = lane {
-                lane.milliseconds.push(ours);
-                lane.ratios.push(ours / theirs);
-            }
+            lane.milliseconds.push(ours);
+            lane.ratios.push(ours / theirs);
         }
-        let hopeless = |(lane, choice): (&Option<Lane>, &Option<Algorithm>)| {
-            choice.is_none() || lane.as_ref().is_none_or(|lane| lane.ratios[0] < HOPELESS)
-        };
+        let hopeless = |(lane, choice): (&Lane, &Option<Algorithm>)| choice.is_none() || lane.ratios[0] < HOPELESS;
         if lanes.iter().zip(choices).all(hopeless) && choices.iter().any(Option::is_some) {
             break;
         }
     }
-    Ok(lanes)
+    Ok(Some((lanes, other)))
 }
 
-/// A layer on the device, with what it computed: for each pass its result, and which of the step's
-/// dispatches belong to it.
-struct Probe {
-    session: Session,
-    passes: Vec<Vec<bool>>,
-    values: Vec<Vec<f32>>,
+/// A layer as a graph, with the values that all candidates compute from.
+struct Bench {
+    graph: Graph,
+    output: TensorId,
+    params: Params,
+    images: Vec<f32>,
+    grad_output: Vec<f32>,
 }
 
-impl Probe {
-    /// Runs the layer once, forward and backward with all that trains, because the driver compiles a
-    /// kernel when it first runs.
-    fn new(gpu: &Arc<Gpu>, layer: &Layer, tuning: &Tuning) -> Result<Self> {
+impl Bench {
+    fn new(gpu: &Arc<Gpu>, layer: &Layer) -> Result<Self> {
         let mut graph = Graph::new();
         let x = match layer.x {
             Shape::Image { n, h, w, c } if layer.first => graph.input(n, h, w, c),
@@ -253,24 +283,48 @@ impl Probe {
         let weight = graph.parameter("weight", layer.weight, Init::KaimingNormal)?;
         let y = graph.record(layer.op.clone(), LAYER, &[x, weight])?;
         let output = graph.record(IDENTITY, "out", &[y])?;
-        let plan = Plan::gradient(&graph, output, &Freeze::none(), tuning)?;
+        let numbers = |count| (0..count).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect::<Vec<_>>();
+        Ok(Self {
+            params: Params::new(gpu, &graph, 0)?,
+            images: numbers(if layer.first { layer.x.count() } else { 0 }),
+            grad_output: numbers(graph.shape(output).padded_count()),
+            graph,
+            output,
+        })
+    }
+}
+
+/// A layer on the device: for each pass, which of the step's dispatches belong to it.
+struct Probe {
+    session: Session,
+    passes: Vec<Vec<bool>>,
+}
+
+impl Probe {
+    /// Runs the layer once, forward and backward with all that trains, because the driver compiles a
+    /// kernel when it first runs.
+    fn new(gpu: &Arc<Gpu>, layer: &Layer, tuning: &Tuning, bench: &Bench) -> Result<Self> {
+        let plan = Plan::gradient(&bench.graph, bench.output, &Freeze::none(), tuning)?;
         let kernels = profile::kernels(&plan);
         let belongs = |pass: Pass| kernels.iter().map(|kernel| kernel.layer == LAYER && kernel.purpose == purpose(pass)).collect();
         let passes = layer.passes().map(belongs).collect();
-        let mut session = Session::new(gpu, plan, &Params::new(gpu, &graph, 0)?, None)?;
-        let numbers = |count| (0..count).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect::<Vec<_>>();
+        let mut session = Session::new(gpu, plan, &bench.params, None)?;
         if layer.first {
-            session.write_input(&numbers(layer.x.count()))?;
+            session.write_input(&bench.images)?;
         }
-        session.write_grad_output(&numbers(graph.shape(output).count()))?;
+        session.write_packed_grad_output(&bench.grad_output)?;
         session.run()?;
+        Ok(Self { session, passes })
+    }
+
+    /// What each pass computed.
+    fn values(&self, layer: &Layer) -> Result<Vec<Vec<f32>>> {
         let values = layer.passes().map(|pass| match pass {
-            Pass::Forward => session.read_output(),
-            Pass::BackwardInput => session.read_gradient("image"),
-            Pass::BackwardWeight => session.read_gradient("weight"),
+            Pass::Forward => self.session.read_output(),
+            Pass::BackwardInput => self.session.read_gradient("image"),
+            Pass::BackwardWeight => self.session.read_gradient("weight"),
         });
-        let values = values.collect::<Result<_, _>>()?;
-        Ok(Self { session, passes, values })
+        Ok(values.collect::<Result<_, _>>()?)
     }
 
     /// Milliseconds of each pass.
@@ -339,7 +393,7 @@ mod tests {
     fn a_small_layer_is_measured_and_a_budget_of_nothing_tries_nothing() {
         let gpu = Arc::new(Gpu::new().unwrap());
         let layer = &layers([("resnet10", 4, 8)]).unwrap()[1];
-        let effort = Effort { candidates: 1, rounds: 1, margin: 1e9 };
+        let effort = Effort { candidates: 1, only: String::new(), rounds: 1, margin: 1e9 };
         let findings = measure(&gpu, layer, &effort, || true).unwrap();
         assert_eq!(findings.len(), 3);
         for finding in findings {

@@ -12,14 +12,18 @@
 //! - a loop marked `//!unroll` is written out (see the module of that name for why).
 //! - bindings that the host keeps in textures or as 16-bit floats are rewritten ([`Format`]).
 //! - for Mesa's software driver, `Params` is read from storage ([`stored_params()`] says why).
+//!
+//! In checked mode comes a last one: loops count their turns ([`count_turns()`]).
 #![forbid(unsafe_code)]
 
 mod constants;
+mod count_turns;
 mod files;
 mod format;
 mod stored_params;
 mod unroll;
 
+pub use count_turns::count_turns;
 pub use files::FILES;
 pub use format::{Format, TEXELS_PER_ROW};
 pub use stored_params::stored_params;
@@ -56,6 +60,14 @@ pub enum Error {
         file: String,
         /// The constant that the host wanted to set.
         name: String,
+    },
+    /// The turns of a loop cannot be counted.
+    #[error(
+        "shaders: line {line}: the turns of loops cannot be counted here: a loop needs a body in braces, a `return` of an entry point no value"
+    )]
+    Loop {
+        /// The line, counted from 1.
+        line: usize,
     },
 }
 

@@ -29,8 +29,6 @@ impl Inference {
     /// The output's values for `len` rows, one after another, each in PyTorch's order. The plan has
     /// a fixed batch: the last one is filled up with a row that is then left out.
     pub fn run(&mut self, len: usize, fill: impl Fn(&[usize], &mut Vec<f32>) -> Result<()>) -> Result<Vec<f32>> {
-        // What was folded into the convolutions may have been trained further since the last time.
-        self.session.refresh();
         let mut input = vec![];
         let mut output = vec![];
         for batch in eval_batches(len, self.batch)? {

@@ -68,7 +68,7 @@ pub use gradual::Phase;
 pub use inside::{Map, Unit};
 pub use learner::Learner;
 pub use linear_probe::{Probe, ProbeLoss, ProbeOptions, Standardization, linear_probe};
-pub use metrics::{Confusion, Spread, wilson};
+pub use metrics::{Confusion, NO_CLASS, Spread, wilson};
 pub use options::{FitOptions, Length};
 pub use prefix::Activations;
 pub use rates::Slice;

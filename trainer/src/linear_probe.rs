@@ -159,7 +159,7 @@ pub fn linear_probe(gpu: &Arc<Gpu>, train: &Features, test: &Features, options: 
         Ok(())
     };
     let rows = Rows { labels: &train.labels, fill: &fill, expect: &|_| {}, transforms: &|_, _| None, mixes: &|_| Ok(None) };
-    let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, batch);
+    let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, batch)?;
     let mut records = vec![];
     for step in 0..options.steps {
         let lr = options.optim.lr * options.schedule.factor(step, options.steps);

@@ -2,13 +2,14 @@
 //!
 //! Reading a loss waits for the device, so it is done for many steps at once, out of the ring that
 //! the plan keeps. A loss that is not finite is therefore met late, but costs nothing: from that
-//! step on the optimiser's kernels leave the weights alone.
+//! step on the optimiser's kernels leave the weights alone. With f16 storage they also leave out single
+//! steps whose gradients overflowed; the number of those is read with the losses.
 
 use std::path::PathBuf;
 
 use frostline_engine::ops::cross_entropy::HISTORY;
 use frostline_engine::ops::{Mix, Transform};
-use frostline_engine::{Optimizer, Params, Session};
+use frostline_engine::{LossScaleState, Optimizer, Params, Session};
 use frostline_loader::{BatchState, Batches};
 
 use crate::error::{Error, Result};
@@ -63,11 +64,51 @@ pub(crate) struct Training<'a> {
     batch: usize,
     unread: Vec<Unread>,
     input: Vec<f32>,
+    scaling: Scaling,
 }
 
+/// The loss scale as it was last read, and what became of the steps before.
+#[derive(Default)]
+struct Scaling {
+    state: Option<LossScaleState>,
+    /// Steps of this run of the loop that were not taken.
+    skipped: u64,
+    /// Steps before the last reading of which none was taken, with the scale as low as it gets.
+    stuck: u64,
+}
+
+impl Scaling {
+    /// Takes in the `state` after `steps` more steps.
+    fn read(&mut self, state: Option<LossScaleState>, steps: u64) {
+        if let (Some(before), Some(now)) = (self.state, state) {
+            let skipped = u64::from(now.skipped_steps.saturating_sub(before.skipped_steps));
+            self.skipped += skipped;
+            let stuck = skipped == steps && now.scale == before.scale;
+            self.stuck = if stuck { self.stuck + steps } else { 0 };
+        }
+        self.state = state;
+    }
+}
+
+/// Steps in a row without one taken after which a run ends.
+const MOST_STUCK: u64 = 25;
+
 impl<'a> Training<'a> {
-    pub fn new(session: &'a mut Session, optimizer: &'a mut Optimizer, batches: &'a mut Batches, rows: Rows<'a>, batch: usize) -> Self {
-        Self { session, optimizer, batches, rows, checkpoint: None, batch, unread: vec![], input: vec![] }
+    pub fn new(
+        session: &'a mut Session,
+        optimizer: &'a mut Optimizer,
+        batches: &'a mut Batches,
+        rows: Rows<'a>,
+        batch: usize,
+    ) -> Result<Self> {
+        let scaling = Scaling { state: optimizer.loss_scale()?, ..Scaling::default() };
+        let (unread, input) = (vec![], vec![]);
+        Ok(Self { session, optimizer, batches, rows, checkpoint: None, batch, unread, input, scaling })
+    }
+
+    /// Steps that were not taken because gradients overflowed f16, as far as losses were read.
+    pub fn skipped(&self) -> u64 {
+        self.scaling.skipped
     }
 
     /// Submits step number `step` (counted from 1) with the next batch, and waits for nothing.
@@ -100,13 +141,16 @@ impl<'a> Training<'a> {
         self.unread.len() as u64 >= every.min(HISTORY as u64)
     }
 
-    /// The losses of all steps since the last reading; [`Error::Diverged`] if one is not finite.
+    /// The losses of all steps since the last reading; [`Error::Diverged`] if one is not finite,
+    /// [`Error::GradientOverflow`] if no step is taken any more.
     pub fn read(&mut self, params: &Params) -> Result<Vec<StepRecord>> {
         if self.unread.is_empty() {
             return Ok(vec![]);
         }
         let unread = std::mem::take(&mut self.unread);
-        let summaries = self.session.read_history(self.optimizer.steps, unread.len())?;
+        let (count, last) = (unread.len() as u64, unread.last().map_or(0, |unread| unread.step));
+        let summaries = self.session.read_history(self.optimizer.steps(), unread.len())?;
+        self.scaling.read(self.optimizer.loss_scale()?, count);
         let mut records = vec![];
         for (step, summary) in unread.into_iter().zip(summaries) {
             if !summary.loss.is_finite() {
@@ -120,7 +164,12 @@ impl<'a> Training<'a> {
                 accuracy: summary.correct / summary.rows,
             });
         }
-        Ok(records)
+        match self.scaling {
+            Scaling { state: Some(state), stuck, .. } if stuck >= MOST_STUCK => {
+                Err(Error::GradientOverflow { step: last, skipped: stuck, scale: state.scale, checkpoint: self.checkpoint.clone() })
+            }
+            _ => Ok(records),
+        }
     }
 
     /// Looks for where it went wrong, on the batch that it went wrong with.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use frostline_engine::{Error as EngineError, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, Storage};
 use frostline_engine::record::Phase;
+use frostline_engine::{Error as EngineError, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, Storage};
 use frostline_models::{Model, POOLED};
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! `frostline bench`: what this machine does a second, by what trains. `make bench` is the long form.
 
-use crate::{Error, Output, Result};
+use crate::{Error, Output, Result, gpu};
 use clap::Args;
 use frostline_engine::{Gpu, Storage};
 use frostline_models::Model;
@@ -69,7 +69,7 @@ impl Bench {
     /// # Errors
     /// For a model that there is not, or a batch that does not fit.
     pub fn run(&self, output: &Output) -> Result<()> {
-        let gpu = Arc::new(Gpu::new()?);
+        let gpu = gpu::open()?;
         let model = Model::new(&self.model)?;
         let size = self.size.map_or(model.default_size(), usize::from);
         let storage = if self.f16 { Storage::f16() } else { Storage::F32 };

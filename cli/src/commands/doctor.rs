@@ -1,7 +1,8 @@
-//! `frostline doctor`: the adapters of this machine, what they can do, and whether they compute right.
+//! `frostline doctor`: the adapters of this machine, what they can do, and whether they compute right;
+//! with `--adapter`, that one alone.
 
 use crate::self_test::{Check, SelfTest, class, self_test};
-use crate::{Error, Output, Result};
+use crate::{Error, Output, Result, gpu};
 use clap::Args;
 use frostline_engine::{Adapter, AdapterReport, GpuOptions, adapters};
 use indicatif::BinaryBytes;
@@ -35,15 +36,25 @@ impl Doctor {
     /// # Errors
     /// If there is no adapter; [`Error::SelfTest`] if one computes wrongly or cannot be opened.
     pub fn run(&self, output: &Output) -> Result<()> {
-        let options = GpuOptions::from_env()?;
+        let options = gpu::options()?;
         let mut all = vec![];
-        for (i, adapter) in adapters()?.iter().enumerate() {
-            let found = self.look(adapter, &options);
+        let mut warnings = vec![];
+        let looked_at = match &options.adapter {
+            None => adapters()?,
+            wanted => vec![Adapter::find(wanted.as_deref())?],
+        };
+        for (i, adapter) in looked_at.iter().enumerate() {
+            let found = self.look(adapter, &options, &mut warnings);
             let gap = if i == 0 { "" } else { "\n" };
             output.say(format_args!("{gap}{}", text(&found)))?;
             all.push(found);
         }
         output.json(&all)?;
+        // Of a GPU that no driver offers; not where there is another.
+        if all.iter().all(|found| found.adapter.kind == "Cpu") {
+            warnings.dedup();
+            warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        }
         let tests = || all.iter().filter_map(|found| found.self_test.as_ref());
         let closed = all.iter().filter(|found| found.error.is_some()).count();
         let failed = closed + tests().map(|test| test.failed().count()).sum::<usize>();
@@ -51,11 +62,12 @@ impl Doctor {
         if failed == 0 { Ok(()) } else { Err(Error::SelfTest { failed, checks }) }
     }
 
-    fn look(&self, adapter: &Adapter, options: &GpuOptions) -> Found {
+    fn look(&self, adapter: &Adapter, options: &GpuOptions, warnings: &mut Vec<String>) -> Found {
         let mut found = Found { adapter: adapter.report(), kernels: None, reason: None, self_test: None, error: None };
         match adapter.open(options) {
             Ok(gpu) => {
                 let gpu = Arc::new(gpu);
+                warnings.extend_from_slice(gpu.warnings());
                 found.kernels = Some(class(gpu.tuning()));
                 found.reason = Some(gpu.tuning_reason().to_owned());
                 found.self_test = (!self.no_self_test).then(|| self_test(&gpu));
@@ -79,7 +91,7 @@ fn text(found: &Found) -> String {
         [smallest, largest] => format!("subgroups of {smallest} to {largest} lanes"),
     };
     let mut lines = vec![
-        adapter.name.clone(),
+        adapter.index.map_or(adapter.name.clone(), |index| format!("{index}: {}", adapter.name)),
         format!("  {}, {}, driver {}", adapter.kind, adapter.backend, adapter.driver),
         format!("  buffers up to {}, of which a kernel is given {}", bytes(adapter.buffer_bytes), bytes(adapter.binding_bytes)),
         format!("  workgroups of {} threads with {}; {lanes}", adapter.workgroup_threads, bytes(adapter.workgroup_bytes.into())),

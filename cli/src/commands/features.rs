@@ -1,16 +1,14 @@
 //! `frostline features`: what a stage of a model makes of photos, for other programs to learn from.
 
 use crate::photos::Photos;
-use crate::{Error, Output, Result, model};
+use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
-use frostline_engine::Gpu;
 use frostline_loader::safetensors::{self, Dtype};
 use frostline_loader::{HostTensor, StateDict, shape_text};
 use frostline_trainer::Source;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The flags.
 #[derive(Args, Debug)]
@@ -45,7 +43,7 @@ impl Features {
     /// photo could not be read, which is left out.
     pub fn run(&self, output: &Output) -> Result<()> {
         Error::if_exists(&self.out, self.force)?;
-        let mut opened = model::open(&Arc::new(Gpu::new()?), &self.model)?;
+        let mut opened = model::open(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));
         let (photos, warnings) = Photos::all_classes(&self.dir, opened.learner.input().clone())?;
         for warning in warnings {

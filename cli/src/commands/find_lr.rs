@@ -1,10 +1,8 @@
 //! `frostline find-lr`: the range test of the learning rate (Smith 2015), on the photos to train on.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
-use frostline_engine::Gpu;
 use frostline_lesson::{figure, range_test};
 use frostline_trainer::LrRange;
 use serde_json::json;
@@ -12,7 +10,7 @@ use serde_json::json;
 use crate::train::choices::find_lr;
 use crate::train::job::Job;
 use crate::train::recipe::Recipe;
-use crate::{Error, Output, Result};
+use crate::{Error, Output, Result, gpu};
 
 /// The flags.
 #[derive(Args, Debug)]
@@ -42,7 +40,7 @@ impl FindLr {
     /// # Errors
     /// For a folder, weights or settings that cannot be used.
     pub fn run(self, output: &Output) -> Result<()> {
-        let gpu = Arc::new(Gpu::new()?);
+        let gpu = gpu::open()?;
         let dir = std::path::absolute(&self.dir).map_err(Error::CurrentFolder)?;
         let Job { recipe, chosen, data, mut learner, .. } = Job::begin(&gpu, Recipe { dir, ..self.recipe }, output)?;
         let range = LrRange { start: self.start, end: self.end, steps: self.steps };

@@ -1,10 +1,8 @@
 //! `frostline train`: a classifier from a folder of photos.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
-use frostline_engine::Gpu;
 use serde_json::json;
 
 use crate::commands::share;
@@ -14,7 +12,7 @@ use crate::train::interrupt::Interrupt;
 use crate::train::job::Job;
 use crate::train::recipe::Recipe;
 use crate::train::report::{Report, report};
-use crate::{Error, Output, Result};
+use crate::{Error, Output, Result, gpu};
 
 /// The flags.
 #[derive(Args, Debug)]
@@ -43,7 +41,7 @@ impl Train {
     /// For a folder, weights or settings that cannot be used; [`Error::Interrupted`] after Ctrl-C.
     pub fn run(self, output: &Output) -> Result<()> {
         let interrupt = Interrupt::watch()?;
-        let gpu = Arc::new(Gpu::new()?);
+        let gpu = gpu::open()?;
         let (folder, mut run) = match self.resume {
             Some(folder) => RunFolder::open(&folder)?,
             None => {

@@ -22,7 +22,14 @@ pub const CASES: &[Case] = &[
     ("conv2d with bias", biased_convolution),
     ("depthwise_conv2d 3×3", |t| depthwise_convolution(t, [7, 9], 3, 1)),
     ("depthwise_conv2d 5×5 stride 2", |t| depthwise_convolution(t, [8, 7], 5, 2)),
-    ("linear", linear_layer),
+    ("linear", |t| linear_layer(t, [67, 6, 3])),
+    // As many pixels, rows and inputs as there are in practice: sums that kernels split.
+    ("conv2d 7×7 stride 2 of photos", |t| convolution(t, [2, 3, 4], [112, 112], 7, 2)),
+    ("conv2d 1×1 over 62,720 pixels", |t| convolution(t, [20, 4, 4], [56, 56], 1, 1)),
+    ("depthwise_conv2d 3×3 of photos", |t| depthwise_convolution(t, [112, 112], 3, 1)),
+    ("linear over 30,011 rows", |t| linear_layer(t, [30_011, 4, 4])),
+    ("linear of 25,088 inputs", |t| linear_layer(t, [2, 25_088, 5])),
+    ("linear of 10,000 outputs", |t| linear_layer(t, [2, 5, 10_000])),
     ("relu", |t| activation(t, Activation::Relu, Twin::Relu)),
     ("relu6", |t| activation(t, Activation::Relu6, Twin::Relu6)),
     ("relu before a frozen convolution", masked_activation),
@@ -117,8 +124,9 @@ fn depthwise_convolution(t: &mut Tester<'_>, size: [usize; 2], k: usize, stride:
     Ok(())
 }
 
-fn linear_layer(t: &mut Tester<'_>) -> Result<()> {
-    let [x, w, b, dy] = [&[67, 6][..], &[3, 6], &[3], &[67, 3]].map(|shape| cases::uniform(&mut t.rng, shape, -1.0..1.0));
+fn linear_layer(t: &mut Tester<'_>, [rows, c_in, c_out]: [usize; 3]) -> Result<()> {
+    let shapes = [&[rows, c_in][..], &[c_out, c_in], &[c_out], &[rows, c_out]];
+    let [x, w, b, dy] = shapes.map(|shape| cases::uniform(&mut t.rng, shape, -1.0..1.0));
     let mut bench = t.bench();
     let inputs = [bench.image("x", &x)?, bench.parameter("w", matrix(&w), &w)?, bench.parameter("b", vector(&b), &b)?];
     let y = bench.graph.record(Linear, "fc", &inputs)?;

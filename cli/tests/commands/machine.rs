@@ -47,6 +47,20 @@ fn doctor_tells_every_adapter() {
     );
 }
 
+#[test]
+fn an_adapter_is_chosen_by_its_index_or_an_error_lists_them() {
+    let first = frostline(["doctor", "--no-self-test", "--json", "--adapter", "0"]).json();
+    assert_eq!((first.as_array().unwrap().len(), first[0]["index"].as_u64()), (1, Some(0)));
+    let name = first[0]["name"].as_str().unwrap();
+    for arguments in [&["bench", "--adapter", "no such"][..], &["doctor", "--adapter", "no such"]] {
+        frostline(arguments).error(&["`no such`", "0: ", name, "software"]);
+    }
+    frostline_with(["bench"], &[("FROSTLINE_ADAPTER", "99")]).error(&["`99`", "0: ", name]);
+    // The flag comes before the variable.
+    let chosen = frostline_with(["doctor", "--no-self-test", "--adapter", "0"], &[("FROSTLINE_ADAPTER", "99")]).text();
+    assert!(chosen.starts_with(&format!("0: {name}")), "{chosen}");
+}
+
 /// The Vulkan loader reads its drivers from where this variable says.
 #[cfg(target_os = "linux")]
 #[test]

@@ -1,12 +1,15 @@
 //! add: the sum of two tensors of one shape, and an activation.
 
-use super::{Activation, Op, channel_blocks, relu, row_blocks};
+use super::{Activation, Op, channel_blocks, relu};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, BufferId, Forward, Request, grid};
 use crate::shape::Shape;
 
 static FORWARD: Kernel = Kernel { file: "add", entry: "forward" };
+
+/// Rows that one invocation adds.
+const ROWS: usize = 8;
 
 /// y = act(a + b); inputs: a, b.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,14 +18,17 @@ pub struct Add {
     pub activation: Activation,
 }
 
-/// A dispatch of y = act(a + b).
+/// A dispatch of y = act(a + b), of images or of parameters: the rows of a filter are its taps times
+/// its input channels.
 pub(crate) fn sum(shape: Shape, a: BufferId, b: BufferId, y: BufferId, activation: Activation) -> Request {
-    let items = row_blocks(shape);
-    Request::new(FORWARD, grid(items, 64)).constants(&[("ACT", activation.code())]).bind(&[("a", a), ("b", b), ("y", y)]).params(&[
-        ("rows", shape.rows()),
-        ("c4", channel_blocks(shape)),
-        ("items", items),
-    ])
+    let c4 = channel_blocks(shape);
+    let rows = shape.padded_count() / 4 / c4;
+    let items = rows.div_ceil(ROWS) * c4;
+    Request::new(FORWARD, grid(items, 64))
+        .constants(&[("ACT", activation.code())])
+        .bind(&[("a", a), ("b", b), ("y", y)])
+        .params(&[("rows", rows), ("c4", c4), ("items", items)])
+        .turns(ROWS)
 }
 
 impl Op for Add {

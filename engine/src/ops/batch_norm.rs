@@ -1,11 +1,12 @@
 //! batch_norm: normalises every channel, with the batch's statistics or with the running ones.
 
 use super::relu::{self, Open};
-use super::{Activation, Op, channel_blocks, chunks, image, row_blocks};
+use super::{Activation, Op, channel_blocks, image, row_blocks};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
 use crate::shape::Shape;
+use crate::tuning::{Class, Tuning};
 
 const fn kernel(entry: &'static str) -> Kernel {
     Kernel { file: "batch_norm", entry }
@@ -22,7 +23,8 @@ static BACKWARD_INPUT_RUNNING: Kernel = kernel("backward_input_running");
 /// Whose mean and variance a batch norm uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stats {
-    /// The batch's; the running statistics move towards them.
+    /// The batch's; the running statistics move towards them. A plan is refused if the input has one
+    /// value per channel: it minus its mean is 0, whatever it is.
     #[default]
     Batch,
     /// The running statistics, which stay as they are.
@@ -56,23 +58,61 @@ impl Default for BatchNorm {
 /// Where the residual comes among the inputs.
 pub(crate) const RESIDUAL_INPUT: usize = 5;
 
-fn per_channel(kernel: Kernel, shape: Shape) -> Request {
-    let (rows, c4) = (shape.rows(), channel_blocks(shape));
-    let (per_chunk, chunks) = chunks(rows);
-    Request::new(kernel, grid(c4, 64)).params(&[("rows", rows), ("c4", c4), ("rows_per_chunk", per_chunk), ("chunks", chunks)])
+/// Rows that `batch_norm.wgsl` adds up by themselves.
+const BLOCK: usize = 32;
+
+/// How the sums over the rows are divided.
+#[derive(Clone, Copy)]
+struct Chunks {
+    rows_per_chunk: usize,
+    chunks: usize,
+    /// Invocations of a finishing kernel for the same channels.
+    lanes: usize,
 }
 
-fn per_chunk(kernel: Kernel, shape: Shape) -> Request {
-    let mut request = per_channel(kernel, shape);
-    request.grid = grid(chunks(shape.rows()).1 * channel_blocks(shape), 64);
-    request
+impl Chunks {
+    /// Chunks of `shape` that fill the machine: tens of thousands of invocations on a GPU, whose
+    /// workgroups join them; few elsewhere, where one invocation joins them, one after the other.
+    fn new(shape: Shape, tuning: &Tuning) -> Self {
+        let gpu = tuning.class == Class::Gpu;
+        let (invocations, most, lanes) = if gpu { (65_536, 4096, 64) } else { (2048, 64, 1) };
+        let (rows, c4) = (shape.rows(), channel_blocks(shape));
+        let wanted = rows.div_ceil(invocations / c4.clamp(1, invocations)).max(rows.div_ceil(most));
+        // An invocation's loop must not become too long, however many rows there are.
+        let rows_per_chunk = wanted.next_multiple_of(BLOCK).min(1 << 15);
+        Self { rows_per_chunk, chunks: rows.div_ceil(rows_per_chunk), lanes }
+    }
+
+    /// A request for `kernel` on `shape`, with an invocation for 4 channels.
+    fn request(self, kernel: Kernel, shape: Shape) -> Request {
+        let (rows, c4) = (shape.rows(), channel_blocks(shape));
+        let params = [("rows", rows), ("c4", c4), ("rows_per_chunk", self.rows_per_chunk), ("chunks", self.chunks)];
+        Request::new(kernel, grid(c4, 64)).params(&params)
+    }
+
+    /// A request with an invocation for 4 channels of a chunk.
+    fn reduce(self, kernel: Kernel, shape: Shape) -> Request {
+        let mut request = self.request(kernel, shape);
+        request.grid = grid(self.chunks * channel_blocks(shape), 64);
+        let rows = self.rows_per_chunk.min(shape.rows());
+        request.turns(rows + rows.div_ceil(BLOCK))
+    }
+
+    /// A request that joins the chunks.
+    fn finish(self, kernel: Kernel, shape: Shape) -> Request {
+        let across = if self.lanes > 1 { 4 } else { 64 };
+        let mut request = self.request(kernel, shape);
+        request.grid = grid(channel_blocks(shape), across);
+        request
+            .constants(&[("ACROSS", across), ("LANES", self.lanes as u32)])
+            .turns(self.chunks.div_ceil(self.lanes) + self.lanes.ilog2() as usize)
+    }
 }
 
+/// A request with an invocation for 8 rows of 4 channels.
 fn per_row_block(kernel: Kernel, shape: Shape) -> Request {
-    let items = row_blocks(shape);
-    let mut request = per_channel(kernel, shape).params(&[("items", items)]);
-    request.grid = grid(items, 64);
-    request
+    let (rows, c4, items) = (shape.rows(), channel_blocks(shape), row_blocks(shape));
+    Request::new(kernel, grid(items, 64)).params(&[("rows", rows), ("c4", c4), ("items", items)]).turns(8)
 }
 
 /// Bytes of two values a channel.
@@ -98,7 +138,8 @@ fn running(f: &mut Forward<'_, '_>, shape: Shape, first: usize, eps: f32, stats:
         ("stats_out", stats),
         ("affine_out", affine),
     ];
-    per_channel(RUNNING, shape).bind(&bindings).float("eps", eps)
+    let c4 = channel_blocks(shape);
+    Request::new(RUNNING, grid(c4, 64)).params(&[("c4", c4)]).bind(&bindings).float("eps", eps)
 }
 
 /// dy·γ·rstd where the activation is open: the backward pass of a batch norm with running
@@ -133,6 +174,13 @@ fn mask_of(b: &mut Backward<'_, '_>, activation: Activation, from_x: bool) -> (u
     }
 }
 
+/// The error for an input with one value per channel.
+fn single_value(layer: &str, shape: Shape) -> Error {
+    let advice = "use a larger batch or larger images, freeze this batch norm, or train with BatchNormMode::Running";
+    let reason = format!("input {shape} has one value per channel, and statistics of a batch need more: {advice}");
+    Error::shape("batch_norm", layer, reason)
+}
+
 impl BatchNorm {
     /// Backward needs the input: to train the weight, and with the batch's statistics always.
     fn reads_x(&self, wants: &[bool]) -> bool {
@@ -157,6 +205,12 @@ impl Op for BatchNorm {
                 return Err(Error::shape("batch_norm", layer, reason));
             }
         }
+        if !(0.0..f32::INFINITY).contains(&self.eps) {
+            return Err(Error::shape("batch_norm", layer, format!("eps {} must be a number of at least 0", self.eps)));
+        }
+        if !(0.0..=1.0).contains(&self.momentum) {
+            return Err(Error::shape("batch_norm", layer, format!("momentum {} must lie in 0..=1", self.momentum)));
+        }
         Ok(inputs[0])
     }
 
@@ -179,14 +233,19 @@ impl Op for BatchNorm {
 
     fn forward(&self, f: &mut Forward<'_, '_>) {
         let shape = f.output_shape();
-        let (_, chunks) = chunks(shape.rows());
         let stats = f.save("stats", two_vectors(shape));
         let affine = f.save("affine", two_vectors(shape));
         match self.stats {
             Stats::Batch => {
-                let partial = f.scratch("partial statistics", two_vectors(shape) * chunks as u64);
+                if shape.rows() == 1 {
+                    let error = single_value(f.layer(), shape);
+                    return f.refuse(error);
+                }
+                let chunks = Chunks::new(shape, f.tuning());
+                let vectors = 2 * chunks.chunks + 1;
+                let partial = f.scratch("partial statistics", 16 * (vectors * channel_blocks(shape)) as u64);
                 let x = f.input(0);
-                f.dispatch(per_chunk(STATISTICS, shape).bind(&[("x", x), ("partial_out", partial)]));
+                f.dispatch(chunks.reduce(STATISTICS, shape).bind(&[("x", x), ("partial_out", partial)]));
                 let bindings = [
                     ("partial_in", partial),
                     ("weight", f.input(1)),
@@ -196,7 +255,8 @@ impl Op for BatchNorm {
                     ("stats_out", stats),
                     ("affine_out", affine),
                 ];
-                f.dispatch(per_channel(FINISH, shape).bind(&bindings).float("eps", self.eps).float("momentum", self.momentum));
+                let request = chunks.finish(FINISH, shape).bind(&bindings);
+                f.dispatch(request.float("eps", self.eps).float("momentum", self.momentum));
             }
             Stats::Running => {
                 let request = running(f, shape, 1, self.eps, stats, affine);
@@ -240,18 +300,16 @@ impl Op for BatchNorm {
         if reads_x || wants[2] {
             // Without x (only β trains, running statistics) the sum with x̂ is not used: any buffer will do.
             let x = if reads_x { x } else { dz };
-            let partial = b.scratch("partial gradient sums", two_vectors(shape) * chunks(shape.rows()).1 as u64);
+            let chunks = Chunks::new(shape, b.tuning());
+            let partial = b.scratch("partial gradient sums", two_vectors(shape) * chunks.chunks as u64);
             let bindings = [("x", x), ("stats", stats), ("affine", affine), ("y", y), ("mask", bits), ("dy", dz), ("partial_out", partial)];
-            b.dispatch(per_chunk(BACKWARD_REDUCE, shape).constants(&constants).bind(&bindings));
+            b.dispatch(chunks.reduce(BACKWARD_REDUCE, shape).constants(&constants).bind(&bindings));
             let (mut dweight, mut dbias) = (NOTHING, NOTHING);
             b.grad(1, |_, buffer, _| dweight = buffer);
             b.grad(2, |_, buffer, _| dbias = buffer);
-            let request = per_channel(BACKWARD_FINISH, shape).constants(&[("WEIGHT", wants[1] as u32), ("BIAS", wants[2] as u32)]).bind(&[
-                ("partial_in", partial),
-                ("sums_out", sums),
-                ("dweight", dweight),
-                ("dbias", dbias),
-            ]);
+            let bindings = [("partial_in", partial), ("sums_out", sums), ("dweight", dweight), ("dbias", dbias)];
+            let request =
+                chunks.finish(BACKWARD_FINISH, shape).constants(&[("WEIGHT", wants[1] as u32), ("BIAS", wants[2] as u32)]).bind(&bindings);
             b.dispatch(request);
         }
         let stats_mode = self.stats;

@@ -1,18 +1,17 @@
 //! conv2d: two-dimensional convolution; with what the planner folded into it.
 
-use super::{Activation, BatchNorm, Op, batch_norm, channel_blocks, image, relu};
+use super::partials::backward_bias;
+use super::{Activation, BatchNorm, Op, batch_norm, image, relu, windows};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::record::{Backward, BufferId, Forward, NOTHING, Request};
 use crate::shape::Shape;
-use crate::tuning::{Algorithm, Conv, Pass};
+use crate::tuning::{Algorithm, Conv, LONGEST_RUN, Pass};
+use std::ops::Range;
 
 mod direct;
 mod tiled;
 mod winograd;
-
-static SUM: Kernel = Kernel { file: "partials", entry: "sum" };
-static ROWS: Kernel = Kernel { file: "partials", entry: "rows" };
 
 /// Zero rows and columns around the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,14 +35,16 @@ impl Padding {
     /// TensorFlow's "SAME" for an image of `h` × `w`: the output is the input divided by the
     /// stride, rounded up; an odd row or column goes below or to the right.
     pub fn same(h: usize, w: usize, kernel: usize, stride: usize) -> Self {
-        let total = |size: usize| ((size.div_ceil(stride) - 1) * stride + kernel).saturating_sub(size);
+        let last = |size: usize| size.div_ceil(stride.max(1)).saturating_sub(1).saturating_mul(stride);
+        let total = |size: usize| last(size).saturating_add(kernel).saturating_sub(size);
         let (rows, columns) = (total(h), total(w));
         Self { top: rows / 2, left: columns / 2, bottom: rows - rows / 2, right: columns - columns / 2 }
     }
 
     /// The output size for an image of `h` × `w`, or none if the kernel does not fit.
     pub(crate) fn output(&self, h: usize, w: usize, kernel: (usize, usize), stride: usize) -> Option<(usize, usize)> {
-        let (rows, columns) = (h + self.top + self.bottom, w + self.left + self.right);
+        let rows = h.saturating_add(self.top).saturating_add(self.bottom);
+        let columns = w.saturating_add(self.left).saturating_add(self.right);
         (rows >= kernel.0 && columns >= kernel.1).then(|| ((rows - kernel.0) / stride + 1, (columns - kernel.1) / stride + 1))
     }
 }
@@ -148,29 +149,88 @@ impl Sizes {
     }
 }
 
-/// What `forward` does to the sums: none, + shift, or · scale + shift; and the buffer of these.
+/// What `forward` does to the sums: nothing, + shift, · scale + shift, or · scale; and the buffer of
+/// these.
+#[derive(Clone, Copy)]
 pub(crate) enum Affine {
     None,
     Shift(BufferId),
     ScaleShift(BufferId),
+    /// The scale of a buffer that has a shift too.
+    Scale(BufferId),
 }
 
 impl Affine {
-    fn parts(&self) -> (usize, BufferId) {
-        match *self {
+    fn parts(self) -> (usize, BufferId) {
+        match self {
             Affine::None => (0, NOTHING),
             Affine::Shift(buffer) => (1, buffer),
             Affine::ScaleShift(buffer) => (2, buffer),
+            Affine::Scale(buffer) => (3, buffer),
+        }
+    }
+
+    fn without_shift(self) -> Self {
+        match self {
+            Affine::None | Affine::Shift(_) => Affine::None,
+            Affine::ScaleShift(buffer) | Affine::Scale(buffer) => Affine::Scale(buffer),
         }
     }
 }
 
+/// What happens to the sums before they are stored: act(sum · scale + shift + residual).
+#[derive(Clone, Copy)]
+pub(crate) struct Epilogue {
+    pub affine: Affine,
+    pub residual: Option<BufferId>,
+    pub activation: Activation,
+}
+
+impl Epilogue {
+    /// Nothing but an addition.
+    fn adding(residual: Option<BufferId>) -> Self {
+        Self { affine: Affine::None, residual, activation: Activation::None }
+    }
+
+    /// The epilogue of dispatch `i` of a chain that writes to `outputs` one after the other, each a
+    /// range of the sum: the first adds shift and residual, the others what the one before wrote, and
+    /// the last ends with the activation.
+    fn link(&self, i: usize, outputs: &[BufferId]) -> Self {
+        let (first, last) = (i == 0, i + 1 == outputs.len());
+        Self {
+            affine: if first { self.affine } else { self.affine.without_shift() },
+            residual: if first { self.residual } else { Some(outputs[i - 1]) },
+            activation: if last { self.activation } else { Activation::None },
+        }
+    }
+
+    /// `request` with this epilogue at its end.
+    fn end(&self, request: Request) -> Request {
+        let (kind, affine) = self.affine.parts();
+        let act = self.activation.code() as usize;
+        request
+            .params(&[("affine", kind), ("residual", self.residual.is_some() as usize), ("act", act)])
+            .bind(&[("affine", affine), ("residual", self.residual.unwrap_or(NOTHING))])
+    }
+}
+
+/// Terms that one dispatch of a chain adds up at most.
+const LINK: usize = 1_024;
+
+/// The ranges in which a sum is added up over a depth of `depth` places with `terms` each: one, or if
+/// that is more than [`LONGEST_RUN`], as many as keep each to [`LINK`] terms. All start at multiples
+/// of `step`.
+fn ranges(depth: usize, terms: usize, step: usize) -> Vec<Range<usize>> {
+    let length = if depth * terms <= LONGEST_RUN { depth } else { (LINK / terms / step).max(1) * step };
+    (0..depth).step_by(length).map(|first| first..(first + length).min(depth)).collect()
+}
+
 /// Records y = act(conv(x, w) · scale + shift + residual).
-pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, affine: Affine, residual: Option<BufferId>, activation: Activation) {
+pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, epilogue: Epilogue) {
     match f.tuning().conv(&sizes.conv(Pass::Forward)) {
-        Algorithm::Direct(tile) => direct::forward(f, sizes, tile, affine, residual, activation),
-        Algorithm::Tiled(tiles) => tiled::forward(f, sizes, tiles, affine, residual, activation),
-        Algorithm::Winograd(filtering) => winograd::forward(f, sizes, filtering, affine, residual, activation),
+        Algorithm::Direct(tile) => direct::forward(f, sizes, tile, epilogue),
+        Algorithm::Tiled(tiles) => tiled::forward(f, sizes, tiles, epilogue),
+        Algorithm::Winograd(filtering) => winograd::forward(f, sizes, filtering, epilogue),
     }
 }
 
@@ -189,31 +249,6 @@ pub(crate) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, dy: Buffer
         Algorithm::Direct(tile) => direct::backward_weight(b, sizes, tile, dy, dw),
         Algorithm::Tiled(tiles) => tiled::backward_weight(b, sizes, tiles, dy, dw),
         Algorithm::Winograd(filtering) => winograd::backward_weight(b, sizes, filtering, dy, dw),
-    }
-}
-
-/// Adds up `splits` partial results of `bytes` each.
-pub(crate) fn sum_partials(partial: BufferId, total: BufferId, splits: usize, bytes: u64) -> Request {
-    let size4 = (bytes / 16) as usize;
-    Request::new(SUM, grid(size4, 64)).bind(&[("x", partial), ("y", total)]).params(&[("splits", splits), ("size4", size4)])
-}
-
-/// Records the gradient of a bias: the sum of `dy` over its rows.
-pub(crate) fn backward_bias(b: &mut Backward<'_, '_>, dy: BufferId, db: BufferId) {
-    let shape = b.output_shape();
-    let (rows, c4) = (shape.rows(), channel_blocks(shape));
-    let (per_chunk, chunks) = super::chunks(rows);
-    let bytes = 16 * c4 as u64;
-    let partial = if chunks > 1 { b.scratch("partial bias gradients", bytes * chunks as u64) } else { db };
-    let request = Request::new(ROWS, grid(chunks * c4, 64)).bind(&[("x", dy), ("y", partial)]).params(&[
-        ("rows", rows),
-        ("rows_per_chunk", per_chunk),
-        ("c4", c4),
-        ("size4", chunks * c4),
-    ]);
-    b.dispatch(request);
-    if chunks > 1 {
-        b.dispatch(sum_partials(partial, db, chunks, bytes));
     }
 }
 
@@ -242,7 +277,7 @@ impl Op for Conv2d {
     }
 
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
-        let [n, h, w, c] = image("conv2d", layer, inputs[0])?;
+        let [n, .., c] = image("conv2d", layer, inputs[0])?;
         let Shape::Filter { kh, kw, c_in, c_out } = inputs[1] else {
             return Err(Error::shape("conv2d", layer, format!("weight {} is not a filter (C_out, C_in, KH, KW)", inputs[1])));
         };
@@ -250,13 +285,7 @@ impl Op for Conv2d {
             let reason = format!("weight {} expects {c_in} input channels, got {c} (input {})", inputs[1], inputs[0]);
             return Err(Error::shape("conv2d", layer, reason));
         }
-        if self.stride == 0 || kw < 1 || kh < 1 {
-            return Err(Error::shape("conv2d", layer, format!("stride {} with weight {}", self.stride, inputs[1])));
-        }
-        let (h, w) = self.padding.output(h, w, (kh, kw), self.stride).ok_or_else(|| {
-            let reason = format!("weight {} does not fit into input {} with padding {:?}", inputs[1], inputs[0], self.padding);
-            Error::shape("conv2d", layer, reason)
-        })?;
+        let (h, w) = windows("conv2d", layer, inputs[0], (kh, kw), self.stride, self.padding)?;
         Ok(Shape::Image { n, h, w, c: c_out })
     }
 
@@ -276,7 +305,7 @@ impl Op for Conv2d {
             None => Affine::None,
         };
         let residual = self.residual.then(|| f.input(self.residual_input()));
-        forward(f, sizes, affine, residual, self.activation);
+        forward(f, sizes, Epilogue { affine, residual, activation: self.activation });
         relu::keep_mask(f, self.activation);
     }
 
@@ -305,5 +334,22 @@ impl Op for Conv2d {
         }
         b.grad(1, |b, dw, _| backward_weight(b, sizes, dy, dw));
         b.grad(0, |b, dx, earlier| backward_input(b, sizes, dy, dx, earlier));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_the_depth_once_and_none_is_long() {
+        for (depth, terms, step, count) in [(1, 4, 4, 1), (1_152, 4, 4, 1), (6_272, 4, 4, 25), (1_153, 4, 8, 5), (9, 4_900, 1, 9)] {
+            let ranges = ranges(depth, terms, step);
+            assert_eq!(ranges.len(), count, "{ranges:?}");
+            assert!(count == 1 || ranges.iter().all(|range| range.len() == 1 || range.len() * terms <= LINK), "{ranges:?}");
+            assert!(ranges.iter().all(|range| range.start % step == 0), "{ranges:?}");
+            assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start), "{ranges:?}");
+            assert_eq!((ranges[0].start, ranges[ranges.len() - 1].end), (0, depth), "{ranges:?}");
+        }
     }
 }

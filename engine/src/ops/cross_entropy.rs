@@ -5,8 +5,10 @@ use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
 use crate::shape::Shape;
+use crate::tuning::Class;
 
 static FORWARD: Kernel = Kernel { file: "cross_entropy", entry: "forward" };
+static SUM: Kernel = Kernel { file: "cross_entropy", entry: "sum" };
 pub(crate) static MEAN: Kernel = Kernel { file: "cross_entropy", entry: "mean" };
 static BACKWARD: Kernel = Kernel { file: "cross_entropy", entry: "backward" };
 
@@ -74,13 +76,30 @@ pub(crate) fn summary_shape(op: &'static str, layer: &str, inputs: &[Shape]) -> 
     Ok(Shape::Vector { c: 4 })
 }
 
-/// Sums up `rows`, (loss, hits, weight) of each in its last three lanes, a weight of −1 for rows without
-/// label, into the output and into the ring of past steps.
+/// Terms that `cross_entropy.wgsl` adds up by themselves.
+pub(crate) const BLOCK: usize = 32;
+
+/// Sums up `rows`, (loss, hits, labelled, weight) of each, into the output and into the ring of past
+/// steps. Rows without label are zeros.
 pub(crate) fn summarise(f: &mut Forward<'_, '_>, rows: BufferId) {
-    let (logits, summary) = (f.shape(0), f.output());
+    // A workgroup's invocations share the work on a GPU; elsewhere one does it all.
+    let (span, lanes) = if f.tuning().class == Class::Gpu { (64, 64) } else { (1024, 1) };
+    let turns = |terms: usize| terms + terms.div_ceil(BLOCK);
+    let (mut rows, mut count) = (rows, f.shape(0).rows());
+    while count > span * lanes {
+        let sums = count.div_ceil(span);
+        let partial = f.scratch("partial losses", 16 * sums as u64);
+        let request = Request::new(SUM, grid(sums, 64)).constants(&[("SPAN", span as u32)]).params(&[("rows", count)]);
+        f.dispatch(request.bind(&[("rows_in", rows), ("rows_out", partial)]).turns(turns(span)));
+        (rows, count) = (partial, sums);
+    }
+    let summary = f.output();
     let history = f.plan_buffer("history", 16 * HISTORY as u64);
-    let bindings = [("rows_in", rows), ("summary_out", summary), ("history", history)];
-    f.dispatch(request(MEAN, logits, 1).bind(&bindings).params(&[("slot", 0)]));
+    let request = Request::new(MEAN, [1, 1, 1])
+        .constants(&[("LANES", lanes as u32)])
+        .params(&[("rows", count), ("slot", 0)])
+        .turns(turns(count.div_ceil(lanes)) + lanes.ilog2() as usize);
+    f.dispatch(request.bind(&[("rows_in", rows), ("summary_out", summary), ("history", history)]));
 }
 
 impl Op for CrossEntropy {
@@ -90,8 +109,8 @@ impl Op for CrossEntropy {
 
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
         let shape = summary_shape("cross_entropy", layer, inputs)?;
-        if !(0.0..1.0).contains(&self.label_smoothing) {
-            return Err(Error::shape("cross_entropy", layer, format!("label smoothing {} is not in 0..1", self.label_smoothing)));
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            return Err(Error::shape("cross_entropy", layer, format!("label smoothing {} is not in 0..=1", self.label_smoothing)));
         }
         self.check_weights(layer, inputs[0])?;
         if let (Some(&mixes), Shape::Image { n, .. }) = (inputs.get(2), inputs[0])
@@ -113,27 +132,29 @@ impl Op for CrossEntropy {
 
     fn forward(&self, f: &mut Forward<'_, '_>) {
         let logits = f.shape(0);
-        let rows = f.save("rows", 16 * logits.rows() as u64);
+        let rows = f.scratch("rows", 16 * logits.rows() as u64);
+        let norms = f.save("norms", 8 * logits.rows().next_multiple_of(2) as u64);
         let mixes = if f.inputs() > 2 { f.input(2) } else { NOTHING };
         let weights = if self.class_weights.is_empty() { NOTHING } else { f.values("class weights", &self.class_weights) };
-        let bindings = [("logits", f.input(0)), ("labels", f.input(1)), ("class_weights", weights), ("mixes", mixes), ("rows_out", rows)];
-        f.dispatch(self.request(FORWARD, logits, logits.rows(), mixes != NOTHING).bind(&bindings));
+        let bindings = [("logits", f.input(0)), ("labels", f.input(1)), ("class_weights", weights), ("mixes", mixes)];
+        let c4 = channel_blocks(logits);
+        let request = self.request(FORWARD, logits, logits.rows(), mixes != NOTHING).turns(2 * c4 + c4.div_ceil(BLOCK));
+        f.dispatch(request.bind(&bindings).bind(&[("norms_out", norms), ("rows_out", rows)]));
         summarise(f, rows);
     }
 
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let logits = b.shape(0);
-        let rows = b.saved("rows").unwrap_or(NOTHING);
-        let (summary, scale) = (b.output(), b.tuning().storage.loss_scale());
+        let norms = b.saved("norms").unwrap_or(NOTHING);
+        let (summary, scaler) = (b.output(), b.loss_scaler());
         let mixes = if b.inputs() > 2 { b.input(2) } else { NOTHING };
         let weights = b.saved("class weights").unwrap_or(NOTHING);
         b.accumulate(0, |b, dlogits| {
             let (z, labels) = (b.kept_input(0), b.input(1));
             let bindings = [("logits", z), ("labels", labels), ("class_weights", weights), ("mixes", mixes)];
             let request = self.request(BACKWARD, logits, logits.rows() * channel_blocks(logits), mixes != NOTHING);
-            b.dispatch(
-                request.bind(&bindings).bind(&[("rows_in", rows), ("summary", summary), ("dlogits", dlogits)]).float("scale", scale),
-            );
+            let rest = [("norms", norms), ("summary", summary), ("dlogits", dlogits)];
+            b.dispatch(request.bind(&bindings).bind(&rest).scaled(scaler));
         });
     }
 }

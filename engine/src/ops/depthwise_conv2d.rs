@@ -1,7 +1,8 @@
 //! depthwise_conv2d: one filter per channel; with what the planner folded into it.
 
-use super::conv2d::{Padding, sum_partials};
-use super::{Activation, BatchNorm, Op, batch_norm, channel_blocks, image, relu};
+use super::conv2d::Padding;
+use super::partials::in_splits;
+use super::{Activation, BatchNorm, Op, batch_norm, channel_blocks, image, relu, windows};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, Forward, NOTHING, Request, grid};
@@ -11,6 +12,9 @@ static FORWARD: Kernel = Kernel { file: "depthwise_conv2d", entry: "forward" };
 static BACKWARD_INPUT: Kernel = Kernel { file: "depthwise_conv2d", entry: "backward_input" };
 static BACKWARD_WEIGHT: Kernel = Kernel { file: "depthwise_conv2d", entry: "backward_weight" };
 const PIXELS: usize = 4;
+/// Pixels that an invocation of `backward_weight` adds up, or one row if that is longer: it waits for
+/// every load, and only many invocations at a time hide that.
+const RUN: usize = 256;
 
 /// y = act(conv(x, w) · scale + shift), channel by channel.
 ///
@@ -46,21 +50,16 @@ impl Op for DepthwiseConv2d {
     }
 
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
-        let [n, h, w, c] = image("depthwise_conv2d", layer, inputs[0])?;
+        let [n, .., c] = image("depthwise_conv2d", layer, inputs[0])?;
         let wrong = |reason| Err(Error::shape("depthwise_conv2d", layer, reason));
         let Shape::Depthwise { kh, kw, c: channels } = inputs[1] else {
             return wrong(format!("weight {} is not a depthwise filter (C, 1, KH, KW)", inputs[1]));
         };
-        if c != channels || self.stride == 0 {
-            return wrong(format!(
-                "weight {} expects {channels} channels, got {c} (input {}), stride {}",
-                inputs[1], inputs[0], self.stride
-            ));
+        if c != channels {
+            return wrong(format!("weight {} expects {channels} channels, got {c} (input {})", inputs[1], inputs[0]));
         }
-        match self.padding.output(h, w, (kh, kw), self.stride) {
-            Some((h, w)) => Ok(Shape::Image { n, h, w, c }),
-            None => wrong(format!("weight {} does not fit into input {} with padding {:?}", inputs[1], inputs[0], self.padding)),
-        }
+        let (h, w) = windows("depthwise_conv2d", layer, inputs[0], (kh, kw), self.stride, self.padding)?;
+        Ok(Shape::Image { n, h, w, c })
     }
 
     fn keeps(&self, wants: &[bool]) -> Vec<usize> {
@@ -74,6 +73,7 @@ impl Op for DepthwiseConv2d {
     fn forward(&self, f: &mut Forward<'_, '_>) {
         let y = f.output_shape();
         let Shape::Image { n, h, w, .. } = y else { unreachable!("checked when recorded") };
+        let Shape::Depthwise { kh, .. } = f.shape(1) else { unreachable!("checked when recorded") };
         let strips_per_row = w.div_ceil(PIXELS);
         let affine = self.norm.as_ref().map(|norm| batch_norm::running_constant(f, norm, 2));
         let shapes = [f.shape(0), f.shape(1), y];
@@ -82,7 +82,8 @@ impl Op for DepthwiseConv2d {
             .request(FORWARD, shapes, n * h * strips_per_row * channel_blocks(y))
             .params(&[("affine", if affine.is_some() { 2 } else { 0 }), ("act", self.activation.code() as usize)])
             .params(&[("strips_per_row", strips_per_row)])
-            .bind(&bindings);
+            .bind(&bindings)
+            .turns(kh);
         f.dispatch(request);
         relu::keep_mask(f, self.activation);
     }
@@ -96,25 +97,25 @@ impl Op for DepthwiseConv2d {
             relu::gradient_before(b, self.activation)
         };
         b.grad(1, |b, dw, _| {
-            let Shape::Image { n, h, .. } = y else { unreachable!("checked when recorded") };
+            let Shape::Image { n, h, w: width, .. } = y else { unreachable!("checked when recorded") };
             let rows = n * h;
-            let per_split = rows.div_ceil(64).max(8).min(rows);
+            let per_split = (RUN / width).clamp(1, rows);
             let splits = rows.div_ceil(per_split);
             let taps = w.padded_count() / 4;
-            let partial = if splits > 1 { b.scratch("partial weight gradients", w.bytes() * splits as u64) } else { dw };
-            let bindings = [("x", b.kept_input(0)), ("dy", dy), ("dw", partial)];
-            let request = self
-                .request(BACKWARD_WEIGHT, [x, w, y], taps * splits)
-                .params(&[("rows", rows), ("rows_per_split", per_split)])
-                .bind(&bindings);
-            b.dispatch(request);
-            if splits > 1 {
-                b.dispatch(sum_partials(partial, dw, splits, w.bytes()));
-            }
+            in_splits(b, dw, splits, w.bytes(), |b, dw| {
+                self.request(BACKWARD_WEIGHT, [x, w, y], taps * splits)
+                    .params(&[("rows", rows), ("rows_per_split", per_split)])
+                    .bind(&[("x", b.kept_input(0)), ("dy", dy), ("dw", dw)])
+                    .turns(per_split * (1 + width))
+            });
         });
         b.accumulate(0, |b, dx| {
-            let bindings = [("w", b.weight(1)), ("dy", dy), ("dx", dx)];
-            b.dispatch(self.request(BACKWARD_INPUT, [x, w, y], x.rows() * channel_blocks(x)).bind(&bindings));
+            let Shape::Depthwise { kh, kw, .. } = w else { unreachable!("checked when recorded") };
+            let request = self
+                .request(BACKWARD_INPUT, [x, w, y], x.rows() * channel_blocks(x))
+                .bind(&[("w", b.weight(1)), ("dy", dy), ("dx", dx)])
+                .turns(kh.div_ceil(self.stride) * (1 + kw.div_ceil(self.stride)));
+            b.dispatch(request);
         });
     }
 }

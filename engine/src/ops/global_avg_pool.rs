@@ -13,13 +13,27 @@ static BACKWARD: Kernel = Kernel { file: "global_avg_pool", entry: "backward" };
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalAvgPool;
 
-fn request(kernel: Kernel, x: Shape, of: Shape) -> Request {
-    let items = of.rows() * channel_blocks(of);
-    let pixels = match x {
+/// Pixels that an invocation adds up at least, before a large image is divided.
+const PART: usize = 1024;
+
+/// Pixels that `global_avg_pool.wgsl` adds up by themselves.
+const BLOCK: usize = 32;
+
+fn pixels(x: Shape) -> usize {
+    match x {
         Shape::Image { h, w, .. } => h * w,
         _ => 1,
-    };
-    Request::new(kernel, grid(items, 64)).params(&[("pixels", pixels), ("c4", channel_blocks(x)), ("items", items)])
+    }
+}
+
+/// A dispatch that sums `pixels` of `n` images in parts of `per_part` and divides the sums.
+fn sums(n: usize, c4: usize, pixels: usize, per_part: usize, divisor: usize) -> Request {
+    let parts = pixels.div_ceil(per_part);
+    let items = n * parts * c4;
+    Request::new(FORWARD, grid(items, 64))
+        .params(&[("pixels", pixels), ("c4", c4), ("items", items), ("per_part", per_part), ("parts", parts)])
+        .float("divisor", divisor as f32)
+        .turns(per_part.min(pixels) + per_part.min(pixels).div_ceil(BLOCK))
 }
 
 impl Op for GlobalAvgPool {
@@ -37,12 +51,25 @@ impl Op for GlobalAvgPool {
     }
 
     fn forward(&self, f: &mut Forward<'_, '_>) {
-        let bindings = [("x", f.input(0)), ("y", f.output())];
-        f.dispatch(request(FORWARD, f.shape(0), f.output_shape()).bind(&bindings));
+        let (x, y) = (f.input(0), f.output());
+        let (n, c4, pixels) = (f.output_shape().rows(), channel_blocks(f.output_shape()), pixels(f.shape(0)));
+        if pixels <= PART {
+            return f.dispatch(sums(n, c4, pixels, pixels, pixels).bind(&[("x", x), ("y", y)]));
+        }
+        // As many parts as a part has pixels, or fewer: both sums are short.
+        let per_part = pixels.isqrt().next_multiple_of(BLOCK).max(PART);
+        let parts = pixels.div_ceil(per_part);
+        let partial = f.scratch("partial sums", 16 * (n * parts * c4) as u64);
+        f.dispatch(sums(n, c4, pixels, per_part, 1).bind(&[("x", x), ("y", partial)]));
+        f.dispatch(sums(n, c4, parts, parts, pixels).bind(&[("x", partial), ("y", y)]));
     }
 
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let (x, dy) = (b.shape(0), b.grad_output());
-        b.accumulate(0, |b, dx| b.dispatch(request(BACKWARD, x, x).bind(&[("dy", dy), ("dx", dx)])));
+        let items = x.rows() * channel_blocks(x);
+        let request = Request::new(BACKWARD, grid(items, 64))
+            .params(&[("pixels", pixels(x)), ("c4", channel_blocks(x)), ("items", items)])
+            .float("divisor", pixels(x) as f32);
+        b.accumulate(0, |b, dx| b.dispatch(request.bind(&[("dy", dy), ("dx", dx)])));
     }
 }

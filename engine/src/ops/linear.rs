@@ -1,7 +1,7 @@
 //! linear: y = x·Wᵀ + b. On features (1 × 1 images) it is a 1×1 convolution, and uses its kernels.
 
-use super::conv2d::{self, Affine, Padding, Sizes};
-use super::{Activation, Op, image};
+use super::conv2d::{self, Affine, Epilogue, Padding, Sizes};
+use super::{Activation, Op, image, partials};
 use crate::error::{Error, Result};
 use crate::record::{Backward, Forward};
 use crate::shape::Shape;
@@ -33,14 +33,14 @@ impl Op for Linear {
 
     fn forward(&self, f: &mut Forward<'_, '_>) {
         let sizes = Sizes::new(f.shape(0), f.shape(1), f.output_shape(), 1, Padding::default());
-        let bias = f.input(2);
-        conv2d::forward(f, sizes, Affine::Shift(bias), None, Activation::None);
+        let affine = Affine::Shift(f.input(2));
+        conv2d::forward(f, sizes, Epilogue { affine, residual: None, activation: Activation::None });
     }
 
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let sizes = Sizes::new(b.shape(0), b.shape(1), b.output_shape(), 1, Padding::default());
         let dy = b.grad_output();
-        b.grad(2, |b, db, _| conv2d::backward_bias(b, dy, db));
+        b.grad(2, |b, db, _| partials::backward_bias(b, dy, db));
         b.grad(1, |b, dw, _| conv2d::backward_weight(b, sizes, dy, dw));
         b.grad(0, |b, dx, earlier| conv2d::backward_input(b, sizes, dy, dx, earlier));
     }

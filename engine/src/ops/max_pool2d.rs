@@ -1,6 +1,6 @@
 //! max_pool2d: the largest value of every window; windows may overlap.
 
-use super::{Op, channel_blocks, image};
+use super::{Op, channel_blocks, image, windows};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::ops::Padding;
@@ -38,13 +38,14 @@ impl Op for MaxPool2d {
     }
 
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
-        let [n, h, w, c] = image("max_pool2d", layer, inputs[0])?;
-        let fits = (1..=15).contains(&self.kernel) && self.stride > 0 && 2 * self.padding <= self.kernel;
-        let size = Padding::all(self.padding).output(h, w, (self.kernel, self.kernel), self.stride);
-        match size {
-            Some((h, w)) if fits => Ok(Shape::Image { n, h, w, c }),
-            _ => Err(Error::shape("max_pool2d", layer, format!("{self:?} does not fit input {}", inputs[0]))),
+        let [n, .., c] = image("max_pool2d", layer, inputs[0])?;
+        let kernel = (self.kernel, self.kernel);
+        let (h, w) = windows("max_pool2d", layer, inputs[0], kernel, self.stride, Padding::all(self.padding))?;
+        if self.kernel > 15 || 2 * self.padding > self.kernel {
+            let reason = format!("{self:?}: a window has 15x15 pixels at most, and padding is at most half of it");
+            return Err(Error::shape("max_pool2d", layer, reason));
         }
+        Ok(Shape::Image { n, h, w, c })
     }
 
     fn keeps(&self, _wants: &[bool]) -> Vec<usize> {
@@ -56,7 +57,7 @@ impl Op for MaxPool2d {
         let items = y.rows() * channel_blocks(y);
         let argmax = if f.has_backward() { f.save("argmax", 4 * items as u64) } else { NOTHING };
         let bindings = [("x", f.input(0)), ("y", f.output()), ("argmax_out", argmax)];
-        let request = self.request(FORWARD, x, y, items);
+        let request = self.request(FORWARD, x, y, items).turns(self.kernel + self.kernel * self.kernel);
         f.dispatch(request.constants(&[("ARGMAX", f.has_backward() as u32)]).bind(&bindings));
     }
 
@@ -64,7 +65,9 @@ impl Op for MaxPool2d {
         let (x, y, dy) = (b.shape(0), b.output_shape(), b.grad_output());
         let argmax = b.saved("argmax").unwrap_or(NOTHING);
         b.accumulate(0, |b, dx| {
-            let request = self.request(BACKWARD, x, y, x.rows() * channel_blocks(x));
+            // Windows over a pixel, in one direction.
+            let over = self.kernel.div_ceil(self.stride);
+            let request = self.request(BACKWARD, x, y, x.rows() * channel_blocks(x)).turns(over + over * over);
             b.dispatch(request.bind(&[("dy", dy), ("argmax", argmax), ("dx", dx)]));
         });
     }

@@ -1,7 +1,7 @@
 //! multi_margin: the hinge loss of a linear support vector machine with several classes.
 
-use super::Op;
 use super::cross_entropy::{request, summarise, summary_shape};
+use super::{Op, channel_blocks};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, Forward};
@@ -43,16 +43,18 @@ impl Op for MultiMargin {
         let logits = f.shape(0);
         let rows = f.scratch("rows", 16 * logits.rows() as u64);
         let bindings = [("logits", f.input(0)), ("labels", f.input(1)), ("rows_out", rows)];
-        f.dispatch(request(FORWARD, logits, logits.rows()).bind(&bindings).float("margin", self.margin));
+        let request = request(FORWARD, logits, logits.rows()).turns(channel_blocks(logits));
+        f.dispatch(request.bind(&bindings).float("margin", self.margin));
         summarise(f, rows);
     }
 
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let (logits, summary) = (b.shape(0), b.output());
-        let (margin, scale) = (self.margin, b.tuning().storage.loss_scale());
+        let (margin, scaler) = (self.margin, b.loss_scaler());
         b.accumulate(0, |b, dlogits| {
             let bindings = [("logits", b.kept_input(0)), ("labels", b.input(1)), ("summary", summary), ("dlogits", dlogits)];
-            b.dispatch(request(BACKWARD, logits, logits.rows()).bind(&bindings).float("margin", margin).float("scale", scale));
+            let request = request(BACKWARD, logits, logits.rows()).turns(2 * channel_blocks(logits));
+            b.dispatch(request.bind(&bindings).float("margin", margin).scaled(scaler));
         });
     }
 }

@@ -19,11 +19,10 @@ pub struct Relu {
 
 fn request(kernel: Kernel, shape: Shape, activation: Activation) -> Request {
     let items = row_blocks(shape);
-    Request::new(kernel, grid(items, 64)).constants(&[("ACT", activation.code())]).params(&[
-        ("rows", shape.rows()),
-        ("c4", channel_blocks(shape)),
-        ("items", items),
-    ])
+    Request::new(kernel, grid(items, 64))
+        .constants(&[("ACT", activation.code())])
+        .params(&[("rows", shape.rows()), ("c4", channel_blocks(shape)), ("items", items)])
+        .turns(8)
 }
 
 /// What tells backward where the activation is open: the output if it is kept, else mask bits.

@@ -1,5 +1,6 @@
 //! Which tuning an adapter gets.
 
+use super::cards::Card;
 use super::{Class, Fragments, Tiles, Tuning};
 use crate::error::{Error, Result};
 use crate::options::Kernels;
@@ -30,7 +31,10 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
     let hardware = is_hardware(&info);
     let fragments = fragments(adapter).filter(|_| device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
     let fits = |tiles| fits(tiles, &device.limits());
-    let fits_all = Tiles::all().all(|tiles| fits(tiles) && fragments.is_none_or(|fragments| fits(tiles.in_fragments(fragments))));
+    // Tables pass over what is too large here, as long as the smallest tile of each fits.
+    let fits_gpu = Tiles::all().filter(|tiles| tiles.workgroup_bytes() <= 16_384).all(fits);
+    let fits_fragments = |fragments: Fragments| Tiles::all_for_fragments().all(|tiles| fits(tiles.in_fragments(fragments)));
+    let fits_all = fits_gpu && fragments.is_none_or(fits_fragments);
     let cannot = |value: &str, reason| Err(Error::Setting { name: "kernels", value: value.to_owned(), reason });
     let tuning = match kernels {
         Kernels::Cooperative if fragments.is_none() => return cannot("cooperative", "this adapter multiplies no matrices that we use"),
@@ -44,8 +48,14 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
         Kernels::Fitting if hardware && fits_all => Tuning::gpu(),
         Kernels::Fitting => Tuning::portable(),
     };
+    let workgroup_bytes = device.limits().max_compute_workgroup_storage_size;
     let texture_rows = tuning.texture_rows.map(|_| device.limits().max_texture_dimension_2d);
-    Ok(Tuning { submit_macs: submit_macs(info.device_type), texture_rows, ..tuning })
+    let tuning = Tuning { submit_macs: submit_macs(info.device_type), workgroup_bytes, texture_rows, ..tuning };
+    if tuning.class != Class::Gpu || !hardware {
+        return Ok(tuning);
+    }
+    let card = Card::new(&info);
+    Ok(Tuning { maker: card.maker, fill: card.fill(), ..tuning })
 }
 
 /// Why [`pick`] gave a tuning of this class, for people.

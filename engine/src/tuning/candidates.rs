@@ -94,14 +94,16 @@ impl Tuning {
         })
     }
 
-    /// The tiles of the GPU's table, also with other depths and with two slices that take turns, as
-    /// far as they fit into the workgroup memory that every GPU has; and in fragments, where they are
-    /// multiplied.
+    /// The tiles of the GPU's table and others that GPUs are known to like, with several depths and with
+    /// two slices that take turns, as far as they fit into this adapter's workgroups; and in fragments,
+    /// where they are multiplied.
     fn tilings(&self) -> impl Iterator<Item = Tiles> {
         let depths = |tiles: Tiles| [8, 16, 32].into_iter().flat_map(move |bk| [1, 2].map(|buffers| Tiles { bk, buffers, ..tiles }));
-        let registers = Tiles::all().flat_map(depths).filter(|tiles| tiles.workgroup_bytes() <= 16_384);
+        let largest = self.workgroup_bytes;
+        let registers = Tiles::measured().flat_map(depths).filter(move |tiles| tiles.workgroup_bytes() <= largest);
         let fragments = self.fragments.filter(|fragments| fragments.hold(self.storage));
-        registers.chain(fragments.into_iter().flat_map(|fragments| Tiles::all().map(move |tiles| tiles.in_fragments(fragments))))
+        registers
+            .chain(fragments.into_iter().flat_map(|fragments| Tiles::all_for_fragments().map(move |tiles| tiles.in_fragments(fragments))))
     }
 }
 

@@ -40,25 +40,64 @@ impl Fragments {
     }
 }
 
-/// Every tile of the table, by columns of C, the largest first. A large tile reads the least from
-/// memory; a small one leaves work for every part of the machine where C is small.
-const TABLE: [(u32, &[Tiles]); 3] = [
-    (16, &[tiles(128, 16, 8, 4), tiles(64, 16, 4, 4)]),
-    (32, &[tiles(128, 32, 8, 4), tiles(64, 32, 8, 4), tiles(32, 32, 4, 4)]),
-    (u32::MAX, &[tiles(128, 64, 8, 8), tiles(64, 64, 8, 4), tiles(32, 32, 4, 4)]),
+/// Splits of a depth that `conv2d_tiled.finish` adds up at most.
+const MOST_SPLITS: usize = 8;
+/// Slices that a split adds up at least: fewer are not worth a partial sum.
+const LEAST_SLICES: usize = 8;
+
+/// A table: for up to so many columns of C, the tiles to choose from, the first that fits first. With
+/// each comes the percentage of a full machine that its workgroups must make.
+pub(super) type Rows = &'static [(u32, &'static [(Tiles, u32)])];
+
+/// The tiles that are multiplied in fragments.
+const IN_FRAGMENTS: Rows = &[
+    (16, &[(tiles(128, 16, 8, 4), 100), (tiles(64, 16, 4, 4), 0)]),
+    (32, &[(tiles(128, 32, 8, 4), 100), (tiles(64, 32, 8, 4), 100), (tiles(32, 32, 4, 4), 0)]),
+    (u32::MAX, &[(tiles(128, 64, 8, 8), 100), (tiles(64, 64, 8, 4), 100), (tiles(32, 32, 4, 4), 0)]),
 ];
 
-const fn tiles(bm: u32, bn: u32, rm: u32, rn: u32) -> Tiles {
+/// A tile of BM × BN, of which a thread computes RM × RN, with slices of 16.
+pub(super) const fn tiles(bm: u32, bn: u32, rm: u32, rn: u32) -> Tiles {
     Tiles { bm, bn, bk: 16, rm, rn, buffers: 1, fragment: 1, lanes: 1 }
 }
 
+/// The result that tiles are chosen for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product {
+    /// Rows of C.
+    pub m: usize,
+    /// Columns of C.
+    pub n: usize,
+    /// How often C is computed side by side: phases of a stride, or splits of the depth.
+    pub parts: usize,
+    /// Terms of each sum, where the depth may be split.
+    pub depth: usize,
+}
+
 impl Tiles {
-    /// The largest tile of the table that is not much higher than an m × n matrix, and with which
-    /// that matrix, computed in `parts`, still is `fill` workgroups; the smallest if there is none.
-    pub(super) fn pick(m: usize, n: usize, parts: usize, fill: usize) -> Self {
-        let (_, column) = TABLE.iter().find(|(columns, _)| n <= *columns as usize).unwrap_or(&TABLE[TABLE.len() - 1]);
-        let fits = |tiles: &&Tiles| tiles.bm as usize <= m.next_power_of_two() && tiles.count(m, n) * parts >= fill;
-        *column.iter().find(fits).unwrap_or(&column[column.len() - 1])
+    /// The same tile with slices of another depth.
+    pub(super) const fn deep(self, bk: u32) -> Self {
+        Self { bk, ..self }
+    }
+
+    /// The first tile of `table` that a workgroup has room for, that is not much higher than the
+    /// matrix, and that gives the share of `fill` workgroups which the table asks for; the last if
+    /// there is none.
+    pub(super) fn pick(table: Rows, product: Product, fill: usize, fits: impl Fn(&Tiles) -> bool) -> Self {
+        let Product { m, n, parts, depth } = product;
+        let (_, rows) = table.iter().find(|(columns, _)| n <= *columns as usize).unwrap_or(&table[table.len() - 1]);
+        let suits = |(tiles, percent): &&(Tiles, u32)| {
+            let low = tiles.bm as usize <= m.next_power_of_two();
+            // The smallest tile is for what is too shallow to be split.
+            let splits = if *percent < 100 { tiles.splits(m, n, parts, depth, fill) } else { 1 };
+            fits(tiles) && low && 100 * tiles.count(m, n) * parts * splits >= *percent as usize * fill
+        };
+        rows.iter().find(suits).unwrap_or(&rows[rows.len() - 1]).0
+    }
+
+    /// The tile for a product in fragments.
+    pub(super) fn pick_for_fragments(product: Product, fill: usize) -> Self {
+        Self::pick(IN_FRAGMENTS, product, fill, |_| true)
     }
 
     /// The same part of C for every workgroup, computed by four subgroups in fragments.
@@ -68,15 +107,47 @@ impl Tiles {
         Self { rm, rn, fragment: fragments.size, lanes: fragments.lanes, ..self }
     }
 
-    /// Every tile of the table.
+    /// Every tile of the tables, of all makers.
     pub fn all() -> impl Iterator<Item = Tiles> {
-        TABLE.iter().flat_map(|(_, column)| column.iter().copied())
+        super::cards::Maker::all().into_iter()
+    }
+
+    /// Every tile of the table for fragments; see [`Tiles::in_fragments`].
+    pub fn all_for_fragments() -> impl Iterator<Item = Tiles> {
+        IN_FRAGMENTS.iter().flat_map(|(_, rows)| rows.iter().map(|(tiles, _)| *tiles))
+    }
+
+    /// Every tile that `make tune` measures: those of the table, and others.
+    pub fn measured() -> impl Iterator<Item = Tiles> {
+        let others = [
+            tiles(128, 128, 8, 8),
+            tiles(64, 128, 8, 8),
+            tiles(256, 64, 8, 8),
+            tiles(256, 32, 8, 4),
+            tiles(128, 64, 8, 4),
+            tiles(64, 64, 8, 8),
+            tiles(64, 64, 4, 4),
+            tiles(32, 64, 4, 4),
+            tiles(64, 32, 4, 4),
+            tiles(32, 128, 4, 8),
+            tiles(16, 64, 4, 4),
+        ];
+        let mut all: Vec<Tiles> = Tiles::all().collect();
+        all.extend(others.into_iter().filter(|tiles| !Tiles::all().any(|known| known == *tiles)));
+        all.into_iter()
     }
 
     /// The constants of `conv2d_tiled.wgsl` and their values.
     pub fn constants(&self) -> [(&'static str, u32); 8] {
         let &Self { bm, bn, bk, rm, rn, buffers, fragment, lanes } = self;
         [("BM", bm), ("BN", bn), ("BK", bk), ("RM", rm), ("RN", rn), ("BUFFERS", buffers), ("FRAGMENT", fragment), ("S", lanes)]
+    }
+
+    /// In how many splits, side by side, to add up a depth of `k` of an m × n matrix that is computed in
+    /// `parts`: as many as fill the machine, if the matrix alone fills no more than half of it.
+    pub fn splits(&self, m: usize, n: usize, parts: usize, k: usize, fill: usize) -> usize {
+        let worth = k / (LEAST_SLICES * self.bk as usize);
+        (fill / (self.count(m, n) * parts).max(1)).min(worth).clamp(1, MOST_SPLITS)
     }
 
     /// How many workgroups an m × n matrix is.
@@ -111,15 +182,14 @@ mod tests {
 
     fn with_fragments() -> impl Iterator<Item = Tiles> {
         let fragments = [(8, 32), (16, 32), (16, 64)].map(|(size, lanes)| Fragments { size, lanes });
-        Tiles::all().flat_map(move |tiles| fragments.map(|fragments| tiles.in_fragments(fragments)))
+        Tiles::all_for_fragments().flat_map(move |tiles| fragments.map(|fragments| tiles.in_fragments(fragments)))
     }
 
-    /// Into what WebGPU guarantees; with fragments, into what GPUs that multiply them have.
     #[test]
-    fn every_tile_fits_into_a_workgroup() {
-        for (tiles, bytes) in Tiles::all().map(|tiles| (tiles, 16_384)).chain(with_fragments().map(|tiles| (tiles, 32_768))) {
+    fn every_tile_is_even_and_fits_into_32_kib() {
+        for tiles in Tiles::all().chain(Tiles::measured()).chain(with_fragments()) {
             assert!((64..=256).contains(&tiles.threads()), "{tiles:?}: {} threads", tiles.threads());
-            assert!(tiles.workgroup_bytes() <= bytes, "{tiles:?}: {} bytes", tiles.workgroup_bytes());
+            assert!(tiles.workgroup_bytes() <= 32_768, "{tiles:?}: {} bytes", tiles.workgroup_bytes());
             for size in [tiles.rm, tiles.rn, tiles.bk] {
                 assert_eq!((size % 4, size % tiles.fragment), (0, 0), "{tiles:?}: {size} leaves a rest");
             }
@@ -133,17 +203,5 @@ mod tests {
             assert_eq!(tiles.workers(), 4, "{tiles:?}");
             assert_eq!(tiles.fragment * tiles.rn / 4 % tiles.lanes, 0, "{tiles:?}: lanes store unequal parts of a strip");
         }
-    }
-
-    #[test]
-    fn tiles_shrink_with_the_matrix() {
-        let pick = |m, n, parts| Tiles::pick(m, n, parts, 256);
-        assert_eq!((pick(8 * 56 * 56, 64, 1).bm, pick(8 * 56 * 56, 64, 1).bn), (64, 64), "196 workgroups of 128 rows are too few");
-        assert_eq!(pick(64 * 56 * 56, 64, 1).bm, 128);
-        assert_eq!(pick(8 * 7 * 7, 512, 1).bm, 32);
-        assert_eq!(pick(8 * 56 * 56, 12, 1).bn, 16);
-        assert_eq!(pick(8 * 28 * 28, 64, 1).bm, 32);
-        assert_eq!(pick(3 * 3 * 4, 64, 256).bm, 64, "128 rows would be mostly empty");
-        assert_eq!(pick(8 * 28 * 28, 64, 4).bm, 64, "four phases are four times as many");
     }
 }

@@ -15,14 +15,18 @@ pub mod norm;
 
 use frostline_engine::graph::Init;
 use frostline_engine::ops::{MaxPool2d, Mix};
-use frostline_engine::{Freeze, Gpu, Graph, Padding, Params, Plan, Session, Shape, TensorId, Tuning};
+use frostline_engine::{Error, Freeze, Gpu, GpuOptions, Graph, Padding, Params, Plan, Session, Shape, TensorId, Tuning};
 use frostline_twin::{Array, Value, compare};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-/// One device for all tests of a binary, which run in parallel on it.
-pub static GPU: LazyLock<Arc<Gpu>> =
-    LazyLock::new(|| Arc::new(Gpu::new().unwrap_or_else(|error| panic!("these tests need an adapter, a software one will do: {error}"))));
+/// One device for all tests of a binary, which run in parallel on it. A guard behind every buffer shows
+/// what a kernel reads or writes past its end.
+pub static GPU: LazyLock<Arc<Gpu>> = LazyLock::new(|| {
+    let options = GpuOptions::from_env().expect("settings that make sense");
+    let gpu = Gpu::with(&GpuOptions { guard: true, ..options });
+    Arc::new(gpu.unwrap_or_else(|error| panic!("these tests need an adapter, a software one will do: {error}")))
+});
 
 /// The tunings that convolutions are tested with: the one for any adapter, and this adapter's.
 pub fn tunings() -> Vec<Tuning> {
@@ -105,9 +109,31 @@ pub fn mixed(x: &Array, mixes: &[(usize, f64)], tuning: &Tuning) -> Vec<f32> {
     let mut session = Session::new(&GPU, plan, &bench.params(), None).expect("a session");
     session.write_mixes(&bench.mixes).expect("a mix an image");
     session.poison();
-    session.run().expect("a run");
+    run(&mut session);
     session.read_output().expect("an output")
 }
+
+/// Runs `session`. In checked mode, every dispatch that declares loop turns must take no more; those that
+/// declare too few, and those that declare more than twice of what they take, are printed.
+pub fn run(session: &mut Session) {
+    let ran = session.run();
+    let counted = session.counted_turns().expect("counts").unwrap_or_default();
+    for (dispatch, counted) in session.plan().dispatches().iter().zip(counted) {
+        let (kernel, declared) = (dispatch.variant.kernel.name(), dispatch.turns);
+        let what = format!("{kernel} of {}: {declared} turns declared, {counted} taken", dispatch.layer);
+        assert!(counted <= declared || UNDECLARED && declared == 0, "{what}");
+        if declared < counted || declared > 2 * counted {
+            println!("turns: {what}");
+        }
+    }
+    match ran {
+        Err(Error::Turns { declared: 0, .. }) if UNDECLARED => {}
+        ran => ran.expect("a run"),
+    }
+}
+
+/// Whether kernels may declare no turns at all: until all of them do.
+const UNDECLARED: bool = true;
 
 /// y = x, by an op that nothing is folded into.
 const IDENTITY: MaxPool2d = MaxPool2d { kernel: 1, stride: 1, padding: 0 };
@@ -195,7 +221,7 @@ impl Bench {
         }
         session.write_grad_output(&dy.to_f32()).expect("the output's shape");
         session.poison();
-        session.run().expect("a run");
+        run(&mut session);
         let gradient = |name: String| (name.clone(), session.read_gradient(&name).expect("a gradient"));
         Ran {
             output: session.read_output().expect("an output"),

@@ -1,46 +1,130 @@
 //! The kernels of `conv2d_tiled.wgsl`: the same sums as products of matrices, for GPUs.
 
-use super::{Affine, Sizes, sum_partials};
+use super::{Epilogue, Sizes, ranges};
 use crate::kernel::Kernel;
-use crate::ops::Activation;
+use crate::ops::partials::in_splits;
 use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
 use crate::tuning::Tiles;
+use std::ops::Range;
 
 static FORWARD: Kernel = Kernel { file: "conv2d_tiled", entry: "forward" };
 static BACKWARD_INPUT: Kernel = Kernel { file: "conv2d_tiled", entry: "backward_input" };
 static BACKWARD_WEIGHT: Kernel = Kernel { file: "conv2d_tiled", entry: "backward_weight" };
+static FINISH: Kernel = Kernel { file: "conv2d_tiled", entry: "finish" };
 
-/// Slices that one split of `backward_weight` adds up at least: fewer are not worth a partial sum.
+/// Slices that one split adds up at least: fewer are not worth a partial sum.
 const SLICES_PER_SPLIT: usize = 8;
+/// Pixels that one split of `backward_weight` adds up at most.
+const RUN: usize = 2_048;
+
+/// Loop turns of an invocation that adds up slices of `k` in all.
+fn turns(k: usize, tiles: Tiles) -> usize {
+    k.div_ceil(tiles.bk as usize) * (1 + (tiles.bk / tiles.fragment) as usize)
+}
+
+/// What share of `macs` falls to `range` of `0..depth`.
+fn share(macs: usize, range: &Range<usize>, depth: usize) -> usize {
+    macs / depth * range.len() + (macs % depth * range.end) / depth - (macs % depth * range.start) / depth
+}
+
+/// A result of `bytes`, m × n, whose depth of `depth4` blocks is added up in `phases` side by side.
+struct Deep {
+    bytes: u64,
+    c4: usize,
+    depth4: usize,
+    /// Splits of the depth that run side by side, since the result alone does not fill the machine.
+    splits: usize,
+    /// Blocks of the depth in a split.
+    split4: usize,
+    /// The ranges of the depth that one dispatch after the other adds up; one if there are splits.
+    chain: Vec<Range<usize>>,
+}
+
+impl Deep {
+    fn new([m, n]: [usize; 2], phases: usize, depth4: usize, tiles: Tiles, fill: usize, bytes: u64) -> Self {
+        let (bk4, c4) = (tiles.bk as usize / 4, n / 4);
+        let splits = tiles.splits(m, n, phases, 4 * depth4, fill);
+        if splits == 1 {
+            let chain = ranges(depth4, 4, bk4);
+            return Self { bytes, c4, depth4, splits, split4: depth4.next_multiple_of(bk4), chain };
+        }
+        let split4 = depth4.div_ceil(splits).next_multiple_of(bk4);
+        Self { bytes, c4, depth4, splits: depth4.div_ceil(split4), split4, chain: vec![0..depth4] }
+    }
+
+    /// Where the dispatches write to: splits, or the links of a chain of which `result` is the last.
+    fn outputs(&self, result: BufferId, scratch: impl FnMut(u64) -> BufferId) -> Vec<BufferId> {
+        let mut scratch = scratch;
+        if self.splits > 1 {
+            return vec![scratch(self.bytes * self.splits as u64)];
+        }
+        let mut outputs: Vec<BufferId> = self.chain[1..].iter().map(|_| scratch(self.bytes)).collect();
+        outputs.push(result);
+        outputs
+    }
+
+    /// `request`, which adds up `range` of `macs` multiply-accumulates.
+    fn link(&self, request: Request, range: &Range<usize>, macs: usize, tiles: Tiles) -> Request {
+        request
+            .params(&[("k_first4", range.start), ("k_end4", range.end), ("k_split4", self.split4)])
+            .turns(turns(4 * range.len().min(self.split4), tiles))
+            .macs(share(macs, range, self.depth4))
+    }
+
+    /// The dispatch that adds up the splits in `partial` and writes the result to `y`.
+    fn finish(&self, partial: BufferId, y: BufferId, epilogue: Epilogue) -> Request {
+        let size4 = (self.bytes / 16) as usize;
+        let request = Request::new(FINISH, grid(size4, 64))
+            .bind(&[("x", partial), ("y", y)])
+            .params(&[("size4", size4), ("splits", self.splits), ("c_out4", self.c4)])
+            .turns(self.splits);
+        epilogue.end(request)
+    }
+}
 
 /// Records y = act(conv(x, w) · scale + shift + residual).
-pub(super) fn forward(
-    f: &mut Forward<'_, '_>,
-    sizes: Sizes,
-    tiles: Tiles,
-    affine: Affine,
-    residual: Option<BufferId>,
-    activation: Activation,
-) {
-    let pixels = sizes.n * sizes.h_out * sizes.w_out;
-    let (kind, affine) = affine.parts();
-    let bindings =
-        [("x", f.input(0)), ("w", f.weight(1)), ("affine", affine), ("residual", residual.unwrap_or(NOTHING)), ("y", f.output())];
-    let request = request(FORWARD, sizes, tiles, [pixels, padded(sizes.c_out)], 1)
-        .params(&[("pixels", pixels), ("affine", kind), ("residual", residual.is_some() as usize), ("act", activation.code() as usize)])
-        .bind(&bindings);
-    f.dispatch(request);
+pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tiles: Tiles, epilogue: Epilogue) {
+    let matrix = [sizes.n * sizes.h_out * sizes.w_out, padded(sizes.c_out)];
+    let depth4 = sizes.kh * sizes.kw * sizes.c_in.div_ceil(4);
+    let deep = Deep::new(matrix, 1, depth4, tiles, f.tuning().fill, f.output_shape().bytes());
+    let y = f.output();
+    let outputs = deep.outputs(y, |bytes| f.scratch("partial sums", bytes));
+    for (i, range) in deep.chain.iter().enumerate() {
+        let request = request(FORWARD, sizes, tiles, matrix, deep.splits).params(&[("pixels", matrix[0])]).bind(&[
+            ("x", f.input(0)),
+            ("w", f.weight(1)),
+            ("y", outputs[i]),
+        ]);
+        let own = if deep.splits > 1 { Epilogue::adding(None) } else { epilogue.link(i, &outputs) };
+        f.dispatch(own.end(deep.link(request, range, sizes.macs(), tiles)));
+    }
+    if deep.splits > 1 {
+        f.dispatch(deep.finish(outputs[0], y, epilogue));
+    }
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one.
 pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tiles: Tiles, dy: BufferId, dx: BufferId, earlier: Option<BufferId>) {
     let stride = sizes.stride;
-    let pixels = sizes.n * sizes.h_in.div_ceil(stride) * sizes.w_in.div_ceil(stride);
-    let bindings = [("w", b.weight(1)), ("dy", dy), ("residual", earlier.unwrap_or(NOTHING)), ("dx", dx)];
-    let request = request(BACKWARD_INPUT, sizes, tiles, [pixels, padded(sizes.c_in)], stride * stride)
-        .params(&[("pixels", pixels), ("residual", earlier.is_some() as usize)])
-        .bind(&bindings);
-    b.dispatch(request);
+    let phases = stride * stride;
+    let matrix = [sizes.n * sizes.h_in.div_ceil(stride) * sizes.w_in.div_ceil(stride), padded(sizes.c_in)];
+    // Of the phase with the most taps.
+    let depth4 = sizes.kh.div_ceil(stride) * sizes.kw.div_ceil(stride) * sizes.c_out.div_ceil(4);
+    let busy = phases.min(sizes.kh * sizes.kw);
+    let deep = Deep::new(matrix, busy, depth4, tiles, b.tuning().fill, b.shape(0).bytes());
+    let outputs = deep.outputs(dx, |bytes| b.scratch("partial sums", bytes));
+    let epilogue = Epilogue::adding(earlier);
+    for (i, range) in deep.chain.iter().enumerate() {
+        let residual = if deep.splits > 1 { None } else { epilogue.link(i, &outputs).residual };
+        let request = request(BACKWARD_INPUT, sizes, tiles, matrix, deep.splits * phases)
+            .params(&[("pixels", matrix[0]), ("residual", residual.is_some() as usize)])
+            .params(&[("size4", (deep.bytes / 16) as usize)])
+            .bind(&[("w", b.weight(1)), ("dy", dy), ("residual", residual.unwrap_or(NOTHING)), ("dx", outputs[i])]);
+        b.dispatch(deep.link(request, range, sizes.macs(), tiles));
+    }
+    if deep.splits > 1 {
+        b.dispatch(deep.finish(outputs[0], dx, epilogue));
+    }
 }
 
 /// Records dw from `dy` and the kept input.
@@ -49,18 +133,16 @@ pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, tiles: Til
     let matrix = [sizes.kh * sizes.kw * padded(sizes.c_in), padded(sizes.c_out)];
     let slices = pixels.div_ceil(bk);
     let wanted = b.tuning().fill / tiles.count(matrix[0], matrix[1]);
-    let slices_per_split = slices.div_ceil(wanted.max(1)).max(SLICES_PER_SPLIT);
+    let slices_per_split = slices.div_ceil(wanted.max(1)).clamp(SLICES_PER_SPLIT, RUN / bk);
     let splits = slices.div_ceil(slices_per_split);
+    let pixels_per_split = slices_per_split * bk;
     let bytes = b.shape(1).bytes();
-    let partial = if splits > 1 { b.scratch("partial weight gradients", bytes * splits as u64) } else { dw };
-    let bindings = [("x", b.kept_input(0)), ("dy", dy), ("dw", partial)];
-    let request = request(BACKWARD_WEIGHT, sizes, tiles, matrix, splits)
-        .params(&[("pixels", pixels), ("pixels_per_split", slices_per_split * bk)])
-        .bind(&bindings);
-    b.dispatch(request);
-    if splits > 1 {
-        b.dispatch(sum_partials(partial, dw, splits, bytes));
-    }
+    in_splits(b, dw, splits, bytes, |b, dw| {
+        request(BACKWARD_WEIGHT, sizes, tiles, matrix, splits)
+            .params(&[("pixels", pixels), ("pixels_per_split", pixels_per_split)])
+            .bind(&[("x", b.kept_input(0)), ("dy", dy), ("dw", dw)])
+            .turns(turns(pixels_per_split.min(pixels), tiles))
+    });
 }
 
 fn padded(channels: usize) -> usize {

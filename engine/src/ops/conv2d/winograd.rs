@@ -1,9 +1,9 @@
 //! The kernels of `winograd.wgsl`: 3×3 convolutions of stride 1 with fewer multiplications.
 
-use super::{Affine, Sizes};
+use super::{Epilogue, Sizes};
 use crate::kernel::Kernel;
-use crate::ops::Activation;
-use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::ops::partials::in_splits;
+use crate::record::{Backward, BufferId, Forward, Request, grid};
 use crate::tuning::{Filtering, Tuning};
 
 static TRANSFORM_FILTER: Kernel = Kernel { file: "winograd", entry: "transform_filter" };
@@ -16,6 +16,10 @@ static TRANSFORM_WEIGHT: Kernel = Kernel { file: "winograd", entry: "transform_w
 
 /// Invocations of a workgroup of the transforms.
 const WORKGROUP: u32 = 64;
+/// Tiles that one running sum of `multiply_weight` takes in.
+const RUN: usize = 512;
+/// Tiles that one split of it takes in at most.
+const TILES_PER_SPLIT: usize = 32 * RUN;
 
 /// What all kernels of one convolution agree on.
 struct Tiling {
@@ -78,11 +82,12 @@ impl Tiling {
             .params(&[("tiles_h", self.tiles_h), ("tiles_w", self.tiles_w), ("tiles", self.tiles()), ("blocks", self.blocks())])
     }
 
-    /// A product over a grid of (`groups`, blocks of TM output channels, places). Its
+    /// A product over a grid of (`groups`, blocks of TM output channels, places in `splits`). Its
     /// multiply-accumulates are those of the convolution it stands for.
-    fn product(&self, kernel: Kernel, groups: usize) -> Request {
+    fn product(&self, kernel: Kernel, groups: usize, splits: usize) -> Request {
         let (s, wg) = self.lanes;
-        let grid = [groups as u32, (4 * self.c_out4).div_ceil(self.filtering.tm as usize) as u32, self.places() as u32];
+        let blocks = (4 * self.c_out4).div_ceil(self.filtering.tm as usize);
+        let grid = [groups as u32, blocks as u32, (self.places() * splits) as u32];
         self.request(kernel, grid).constants(&[("S", s), ("WG", wg)]).macs(self.sizes.macs())
     }
 
@@ -99,33 +104,19 @@ impl Tiling {
     }
 
     fn multiply(&self, v: BufferId, u: BufferId, m: BufferId) -> Request {
-        self.product(MULTIPLY, self.blocks()).bind(&[("v", v), ("u", u), ("m_out", m)])
+        let request = self.product(MULTIPLY, self.blocks(), 1).turns(self.c_in4);
+        request.bind(&[("v", v), ("u", u), ("m_out", m)])
     }
 
     fn transform_output(&self, m: BufferId, epilogue: Epilogue, y: BufferId) -> Request {
-        let (kind, affine) = epilogue.affine.parts();
-        let residual = epilogue.residual;
-        self.request(TRANSFORM_OUTPUT, grid(self.tiles().next_multiple_of(8) * self.c_out4, WORKGROUP))
-            .params(&[("affine", kind), ("residual", residual.is_some() as usize), ("act", epilogue.activation.code() as usize)])
-            .bind(&[("m", m), ("affine", affine), ("residual", residual.unwrap_or(NOTHING)), ("y", y)])
+        let items = self.tiles().next_multiple_of(8) * self.c_out4;
+        let request = self.request(TRANSFORM_OUTPUT, grid(items, WORKGROUP)).bind(&[("m", m), ("y", y)]);
+        epilogue.end(request)
     }
 }
 
-struct Epilogue {
-    affine: Affine,
-    residual: Option<BufferId>,
-    activation: Activation,
-}
-
 /// Records y = act(conv(x, w) · scale + shift + residual).
-pub(super) fn forward(
-    f: &mut Forward<'_, '_>,
-    sizes: Sizes,
-    filtering: Filtering,
-    affine: Affine,
-    residual: Option<BufferId>,
-    activation: Activation,
-) {
+pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, filtering: Filtering, epilogue: Epilogue) {
     let tiling = Tiling::new(sizes, filtering, f.tuning());
     let u = f.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(false, w, u));
     let v = f.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
@@ -133,7 +124,7 @@ pub(super) fn forward(
     let (x, y) = (f.input(0), f.output());
     f.dispatch(tiling.transform_input(x, v));
     f.dispatch(tiling.multiply(v, u, m));
-    f.dispatch(tiling.transform_output(m, Epilogue { affine, residual, activation }, y));
+    f.dispatch(tiling.transform_output(m, epilogue, y));
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one: the convolution of dy with the filter
@@ -152,8 +143,7 @@ pub(super) fn backward_input(
     let m = b.scratch("products", tiling.tile_bytes(tiling.c_out4));
     b.dispatch(tiling.transform_input(dy, v));
     b.dispatch(tiling.multiply(v, u, m));
-    let epilogue = Epilogue { affine: Affine::None, residual: earlier, activation: Activation::None };
-    b.dispatch(tiling.transform_output(m, epilogue, dx));
+    b.dispatch(tiling.transform_output(m, Epilogue::adding(earlier), dx));
 }
 
 /// Records dw from `dy` and the kept input.
@@ -167,7 +157,18 @@ pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, filtering:
     let items = tiling.blocks() * tiling.block() * tiling.c_out4;
     b.dispatch(tiling.request(TRANSFORM_GRAD, grid(items, WORKGROUP)).bind(&[("dy", dy), ("s_out", s)]));
     let groups = tiling.c_in4.div_ceil((filtering.q * tiling.lanes.1) as usize);
-    b.dispatch(tiling.product(MULTIPLY_WEIGHT, groups).constants(&[("Q", filtering.q)]).bind(&[("v", v), ("s", s), ("u_out", u)]));
+    let in_blocks = |tiles: usize| (tiles / tiling.block()).max(1);
+    let per_split = in_blocks(TILES_PER_SPLIT).min(tiling.blocks());
+    let per_run = in_blocks(RUN);
+    let splits = tiling.blocks().div_ceil(per_split);
+    in_splits(b, u, splits, tiling.filter_bytes(), |_, u| {
+        tiling
+            .product(MULTIPLY_WEIGHT, groups, splits)
+            .constants(&[("Q", filtering.q)])
+            .params(&[("blocks_per_split", per_split), ("blocks_per_run", per_run)])
+            .bind(&[("v", v), ("s", s), ("u_out", u)])
+            .turns(per_split * tiling.block() / 4 + per_split.div_ceil(per_run))
+    });
     let items = 4 * tiling.c_in4 * tiling.c_out4.next_multiple_of(filtering.tm as usize / 4);
     b.dispatch(tiling.request(TRANSFORM_WEIGHT, grid(items, WORKGROUP)).bind(&[("u", u), ("dw", dw)]));
 }

@@ -1,0 +1,76 @@
+//! Work that was submitted and is not finished, and how long one may wait for it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long a GPU may take for one submission. Drivers reset a device that is busy with one for 2 to
+/// 10 s, so that a wait of this length would not end.
+const HARDWARE: Duration = Duration::from_secs(120);
+
+/// The submissions that are not finished, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InFlight(Arc<Mutex<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    submissions: VecDeque<Submission>,
+    numbered: u64,
+}
+
+/// One submission.
+#[derive(Clone, Debug)]
+pub(crate) struct Submission {
+    pub index: wgpu::SubmissionIndex,
+    /// What it runs, for people.
+    pub what: String,
+    number: u64,
+}
+
+impl InFlight {
+    /// Submits `commands` to `queue`. The entry goes once the device has reported that it is done.
+    pub fn submit(&self, queue: &wgpu::Queue, commands: wgpu::CommandBuffer, what: String) {
+        let index = queue.submit([commands]);
+        let number = {
+            let mut all = self.queue();
+            all.numbered += 1;
+            let number = all.numbered;
+            all.submissions.push_back(Submission { index, what, number });
+            number
+        };
+        let done = self.clone();
+        queue.on_submitted_work_done(move || done.finish(number));
+    }
+
+    /// The oldest.
+    pub fn first(&self) -> Option<Submission> {
+        self.queue().submissions.front().cloned()
+    }
+
+    /// Removes `submission`, and those before it.
+    pub fn remove(&self, submission: &Submission) {
+        self.finish(submission.number);
+    }
+
+    fn finish(&self, number: u64) {
+        let mut all = self.queue();
+        while all.submissions.front().is_some_and(|first| first.number <= number) {
+            all.submissions.pop_front();
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long to wait for one submission: what was asked for, else by the kind of adapter.
+pub(crate) fn deadline(asked: Option<Duration>, software: bool) -> Option<Duration> {
+    match asked {
+        // A processor may take minutes for a step, and its driver does not hang.
+        None if software => None,
+        None => Some(HARDWARE),
+        Some(Duration::MAX) => None,
+        asked => asked,
+    }
+}

@@ -1,0 +1,82 @@
+//! What a device has reported since it was opened: that it is lost, or that it refused something.
+
+use crate::error::{Error, Result};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The loss of a device stays; what it refused is reported by one error and then forgotten.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reports(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    lost: Option<String>,
+    /// What was refused, and why.
+    refused: Option<(String, String)>,
+}
+
+impl Reports {
+    /// The device is gone; the first reason stays. What it refused before is likely the cause.
+    pub fn lose(&self, reason: String) {
+        let mut state = self.state();
+        let cause = state.refused.take().map(|(what, cause)| format!(", after it refused {what}: {cause}"));
+        state.lost.get_or_insert(reason + &cause.unwrap_or_default());
+    }
+
+    /// The device works, and did not do `what`; the first report stays until it is read.
+    pub fn refuse(&self, what: String, error: &wgpu::Error) {
+        self.state().refused.get_or_insert((what, one_line(error)));
+    }
+
+    /// Whether a refusal waits to be reported.
+    pub fn has_refusal(&self) -> bool {
+        self.state().refused.is_some()
+    }
+
+    /// [`Error::DeviceLost`] if the device is gone, [`Error::Refused`] if it refused something since the
+    /// last call.
+    pub fn check(&self) -> Result<()> {
+        let mut state = self.state();
+        let refused = state.refused.take();
+        match (&state.lost, refused) {
+            (Some(reason), _) => Err(Error::DeviceLost { reason: reason.clone() }),
+            (None, Some((what, reason))) => Err(Error::Refused { what, reason }),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// wgpu's message, which is a small tree of lines, on one line.
+pub(crate) fn one_line(error: &wgpu::Error) -> String {
+    error.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(reason: &str) -> wgpu::Error {
+        wgpu::Error::Validation { source: "".into(), description: format!("\n  {reason}\n") }
+    }
+
+    #[test]
+    fn a_refusal_is_reported_once_and_a_loss_for_ever() {
+        let reports = Reports::default();
+        assert!(reports.check().is_ok());
+        reports.refuse("add.forward of layer1".to_owned(), &refused("a binding is too small"));
+        let error = reports.check().unwrap_err().to_string();
+        assert!(error.contains("add.forward of layer1") && error.contains("too small"), "{error}");
+        assert!(!error.contains("lost"), "{error}");
+        assert!(reports.check().is_ok(), "it was reported");
+        reports.refuse("a step".to_owned(), &refused("a grid is too large"));
+        reports.lose("driver reset".to_owned());
+        reports.lose("destroyed".to_owned());
+        for _ in 0..2 {
+            let error = reports.check().unwrap_err().to_string();
+            assert!(error.contains("lost: driver reset, after it refused a step: "), "{error}");
+        }
+    }
+}
