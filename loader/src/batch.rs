@@ -147,6 +147,7 @@ mod tests {
         for _ in 0..8 {
             let json = serde_json::to_string(&batches.state()).unwrap();
             let mut resumed = Batches::restore(10, 3, serde_json::from_str(&json).unwrap()).unwrap();
+            assert_eq!(resumed.peek(), batches.clone().next_batch());
             for (expected, actual) in batches.clone().zip(&mut resumed).take(7) {
                 assert_eq!(expected, actual);
             }
