@@ -142,7 +142,12 @@ fn tests(folder: &Path) -> Outcome<Vec<(String, Value)>> {
         *passed += count.unwrap_or(0);
         if std::fs::read_to_string(&path)?.trim() != "0" {
             let refused = log.contains("this adapter has no") || log.contains("this adapter multiplies no");
-            failed.push(if refused { format!("{binary} (the adapter has none)") } else { binary.to_owned() });
+            let late = std::fs::read_to_string(&path)?.trim() == "124";
+            failed.push(match (refused, late) {
+                (true, _) => format!("{binary} (the adapter has none)"),
+                (_, true) => format!("{binary} (out of time)"),
+                _ => binary.to_owned(),
+            });
         }
     }
     let json = |(class, binaries, passed, failed)| (class, json!({ "binaries": binaries, "passed": passed, "failed": failed }));

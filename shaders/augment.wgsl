@@ -9,18 +9,21 @@
 //! As torchvision 0.14's resized_crop (antialias), hflip, vflip, rotate, adjust_… and normalize do it to float tensors.
 //! Nothing is stored in between: a pixel of y asks for the pixels of x that it comes from. There is no gradient.
 //!
-//! One workgroup per image, whose lanes take every WG-th pixel. Contrast needs the mean grey of what was done before
-//! it, so an image with contrast is gone through twice.
+//! One workgroup per (image, part of it), whose lanes take every WG-th pixel. Contrast needs the mean grey of what was
+//! done before it, so an image with contrast is gone through twice: `grey_sums` adds up each part, `forward` the parts.
 const WG: u32 = 64;
 
 struct Params {
     n: u32, h_in: u32, w_in: u32, h_out: u32, w_out: u32, channels: u32, bilinear: u32, fill: f32,
     mean_0: f32, mean_1: f32, mean_2: f32, std_0: f32, std_1: f32, std_2: f32,
+    parts: u32, pixels_per_part: u32,   // of an image of y
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;           // (N, H_in, W_in, 1) grey or RGB
 @group(0) @binding(2) var<storage, read> transforms: array<vec4f>;  // (N, 5) as `Transform` below
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;     // (N, H_out, W_out, 1)
+@group(0) @binding(3) var<storage, read> greys: array<f32>;         // (N, parts), 0 without contrast
+@group(0) @binding(4) var<storage, read_write> greys_out: array<f32>;   // (N, parts)
+@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;     // (N, H_out, W_out, 1)
 
 var<workgroup> sums: array<f32, WG>;
 
@@ -144,32 +147,55 @@ fn jittered(v: vec4f, code: f32, f: f32, mean: f32) -> vec4f {
     return v;
 }
 
+// The sum of every lane's value, for all of them.
+fn sum_of_lanes(lane: u32, value: f32) -> f32 {
+    sums[lane] = value;
+    workgroupBarrier();
+    var sum = 0.0;
+    for (var i = 0u; i < WG; i++) { sum += sums[i]; }
+    return sum;
+}
+
+// The pixels of a part: from .x to below .y.
+fn pixels_of(part: u32) -> vec2u {
+    let first = part * p.pixels_per_part;
+    return vec2u(first, min(first + p.pixels_per_part, p.h_out * p.w_out));
+}
+
 @compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let n = group.y * groups.x + group.x;
-    let t = transform(min(n, p.n - 1u));
-    let pixels = select(0u, p.h_out * p.w_out, n < p.n);
+fn grey_sums(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let item = min(group.y * groups.x + group.x, p.n * p.parts - 1u);
+    let t = transform(item / p.parts);
+    let range = pixels_of(item % p.parts);
     // What comes before contrast, if there is contrast.
     var before = 4u;
     for (var i = 0u; i < 4u; i++) {
         if t.codes[i] == 2.0 { before = i; }
     }
     var sum = 0.0;
-    for (var k = lane; k < pixels && before < 4u; k += WG) {
+    for (var k = range.x + lane; k < range.y && before < 4u; k += WG) {
         var v = moved(t, k);
         for (var i = 0u; i < before; i++) { v = jittered(v, t.codes[i], t.factors[i], 0.0); }
         sum += grey(v);
     }
-    sums[lane] = sum;
-    workgroupBarrier();
-    var mean = 0.0;
-    for (var i = 0u; i < WG; i++) { mean += sums[i]; }
-    mean /= f32(p.h_out * p.w_out);
+    let total = sum_of_lanes(lane, sum);
+    if lane == 0u { greys_out[item] = total; }
+}
+
+@compute @workgroup_size(WG)
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let item = min(group.y * groups.x + group.x, p.n * p.parts - 1u);
+    let n = item / p.parts;
+    let t = transform(n);
+    let range = pixels_of(item % p.parts);
+    var sum = 0.0;
+    for (var i = lane; i < p.parts; i += WG) { sum += greys[n * p.parts + i]; }
+    let mean = sum_of_lanes(lane, sum) / f32(p.h_out * p.w_out);
 
     let shift = vec4f(p.mean_0, p.mean_1, p.mean_2, 0.0);
     let spread = vec4f(p.std_0, p.std_1, p.std_2, 1.0);
     let real = vec4u(0u, 1u, 2u, 3u) < vec4u(p.channels);
-    for (var k = lane; k < pixels; k += WG) {
+    for (var k = range.x + lane; k < range.y; k += WG) {
         var v = moved(t, k);
         for (var i = 0u; i < 4u; i++) { v = jittered(v, t.codes[i], t.factors[i], mean); }
         y[n * p.h_out * p.w_out + k] = select(vec4f(), (v - shift) / spread, real);

@@ -52,6 +52,8 @@ struct Params {
     pixels: u32,            // in the whole batch: rows of C or, in backward_weight, the depth
     pixels_per_split: u32,  // backward_weight: a multiple of BK
     k_first4: u32, k_end4: u32,   // forward, backward_input: the range of k/4 summed up, from a multiple of BK4
+    k_split4: u32,                // and how much of it one split takes, a multiple of BK4
+    size4: u32, splits: u32,      // backward_input, finish: vec4s of the result; finish: splits to add up
     affine: u32,    // 0: nothing, 1: + shift, 2: · scale + shift, 3: · scale
     residual: u32,  // 1: + residual
     act: u32,       // 0: nothing, 1: relu, 2: relu6
@@ -119,26 +121,29 @@ fn stage(half: u32, local: u32, a_along_k: bool, b_along_k: bool) {
     }
 }
 
-// (x, y): tile of C, those that read the same pixels side by side.
+// Where C alone does not fill the machine, its depth is split over z, and `finish` adds the splits up.
+// (x, y): tile of C, those that read the same pixels side by side; z: split of the depth.
 @compute @workgroup_size(THREADS)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
     let tile = group.y * groups.x + group.x;
     let first = tile / p.tiles_n * BM;
     let co = tile % p.tiles_n * BN4;
+    let first4 = p.k_first4 + group.z * p.k_split4;
+    let end4 = min(first4 + p.k_split4, p.k_end4);
     for (var l = 0u; l < LOADS; l++) { //!unroll
         let at = place(local + l * THREADS, BM4, true);
-        taps[l] = digits(p.k_first4 + at.x, vec2u(p.kw, p.c_in4));
+        taps[l] = digits(first4 + at.x, vec2u(p.kw, p.c_in4));
         for (var i = 0u; i < 4u; i++) { //!unroll
             under[l][i] = digits(min(first + 4u * at.y + i, p.pixels - 1u), vec2u(p.h_out, p.w_out));
         }
     }
     let step = digits(BK4, vec2u(p.kw, p.c_in4));
     var half = 0u;
-    load_forward(p.k_first4, co, step, local);
-    for (var k4 = p.k_first4; k4 < p.k_end4; k4 += BK4) {
+    load_forward(first4, co, step, local);
+    for (var k4 = first4; k4 < end4; k4 += BK4) {
         stage(half, local, true, false);
         workgroupBarrier();
-        if k4 + BK4 < p.k_end4 { load_forward(k4 + BK4, co, step, local); }
+        if k4 + BK4 < end4 { load_forward(k4 + BK4, co, step, local); }
         multiply(half, local);
         if BUFFERS == 1u { workgroupBarrier(); } else { half = 1u - half; }
     }
@@ -147,10 +152,21 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
         let pixel = first + sum_at(i, local).x;
         let c = co + sum_at(i, local).y;
         if pixel < p.pixels && c < p.c_out4 {
-            let at = pixel * p.c_out4 + c;
+            let at = (group.z * p.pixels + pixel) * p.c_out4 + c;
             y[at] = epilogue(sums[i], at, c);
         }
     }
+}
+
+// y[i] = act(Σ_z x[z, i] · scale + shift + residual), the end of a convolution whose depth was split:
+// x holds the splits (splits, size/4), added up in the order of z. One invocation per vec4 of y.
+@compute @workgroup_size(64)
+fn finish(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    let i = id.y * groups.x * 64u + id.x;
+    if i >= p.size4 { return; }
+    var total = vec4f();
+    for (var z = 0u; z < p.splits; z++) { total += x[z * p.size4 + i]; }
+    y[i] = epilogue(total, i, i % p.c_out4);
 }
 
 fn load_forward(first4: u32, co: u32, step: vec3u, local: u32) {
@@ -200,27 +216,30 @@ fn phase_at(z: u32) -> Phase {
     return Phase(phase, first, from_edge / p.stride, select(taps, vec2u(), min(taps.x, taps.y) == 0u));
 }
 
-// (x, y): tile of C, those that read the same pixels side by side; z: phase (s × s).
+// (x, y): tile of C, those that read the same pixels side by side; z: split of the depth × phase (s × s).
 @compute @workgroup_size(THREADS)
 fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
     let tile = group.y * groups.x + group.x;
     let first = tile / p.tiles_n * BM;
     let ci = tile % p.tiles_n * BN4;
-    let phase = phase_at(group.z);
+    let phases = p.stride * p.stride;
+    let phase = phase_at(group.z % phases);
+    let split = group.z / phases;
+    let first4 = p.k_first4 + split * p.k_split4;
     let size = (vec2u(p.h_in, p.w_in) + p.stride - 1u) / p.stride;
     let base = vec2u(max(phase.taps.y, 1u), p.c_out4);
     for (var l = 0u; l < LOADS; l++) { //!unroll
         let at = place(local + l * THREADS, BM4, true);
-        taps[l] = digits(p.k_first4 + at.x, base);
+        taps[l] = digits(first4 + at.x, base);
         for (var i = 0u; i < 4u; i++) { //!unroll
             under[l][i] = digits(min(first + 4u * at.y + i, p.pixels - 1u), size);
         }
     }
     let step = digits(BK4, base);
-    let end4 = min(p.k_end4, phase.taps.x * phase.taps.y * p.c_out4);
+    let end4 = min(min(first4 + p.k_split4, p.k_end4), phase.taps.x * phase.taps.y * p.c_out4);
     var half = 0u;
     load_backward_input(phase, ci, step, local);
-    for (var k4 = p.k_first4; k4 < end4; k4 += BK4) {
+    for (var k4 = first4; k4 < end4; k4 += BK4) {
         stage(half, local, true, true);
         workgroupBarrier();
         if k4 + BK4 < end4 { load_backward_input(phase, ci, step, local); }
@@ -238,7 +257,7 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
             let at = ((cell.x * p.h_in + ih) * p.w_in + iw) * p.c_in4 + c;
             var value = sums[i];
             if p.residual == 1u { value += residual[at]; }
-            dx[at] = value;
+            dx[split * p.size4 + at] = value;
         }
     }
 }

@@ -3,7 +3,7 @@
 //!   PyTorch's CrossEntropyLoss(weight, label_smoothing). Without weights w = 1. Label 2³²−1: row ignored.
 //!   MIXED: the mean over two labels a row, its own by the share λ and its partner's by 1 − λ (mixup, Zhang et al. 2018):
 //!   t, u and hits of a row are λ·own + (1 − λ)·partner's
-//!   backward: dlogits = scale·(p·Σ_k t_k − t)/Σ_n u_n, with a scale that keeps gradients in the range of f16
+//!   backward: dlogits = scale·(p·Σ_k t_k − t)/Σ_n u_n, with the loss scale of f16 storage, else 1
 //!
 //! Everything is relative to the row's largest logit z_max: log p_k = (z_k − z_max) − log Σ exp(z − z_max). The two
 //! are stored apart, since their sum would lose the digits of the second where logits are large.
@@ -13,13 +13,15 @@
 //! `backward`: one per 4 logits. Sums are taken in blocks of BLOCK: a value passes through at most
 //! BLOCK + turns/BLOCK additions of an invocation, and the error is at most as many times 2⁻²⁴·Σ|terms|.
 //!use shared/finite.wgsl
+//!use shared/loss_scaler.wgsl
 const WG: u32 = 64;
 const SPAN: u32 = 1024;    // rows that an invocation of `sum` adds up
 const LANES: u32 = 1;      // invocations of `mean`, a power of two; 1: without workgroup memory
 const WEIGHTED: u32 = 0;   // 1: classes have weights
 const MIXED: u32 = 0;      // 1: rows have a partner
+const SCALED: u32 = 0;     // 1: the gradient carries the loss scale
 
-struct Params { rows: u32, classes: u32, c4: u32, slot: u32, smoothing: f32, mean_weight: f32, scale: f32 }
+struct Params { rows: u32, classes: u32, c4: u32, slot: u32, smoothing: f32, mean_weight: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<vec4f>;             // (N, K/4)
 @group(0) @binding(2) var<storage, read> labels: array<u32>;               // (N)
@@ -33,6 +35,7 @@ struct Params { rows: u32, classes: u32, c4: u32, slot: u32, smoothing: f32, mea
 @group(0) @binding(10) var<storage, read_write> summary_out: array<vec4f>; // (1)
 @group(0) @binding(11) var<storage, read_write> history: array<vec4f>;     // the summaries of past steps, a ring
 @group(0) @binding(12) var<storage, read_write> dlogits: array<vec4f>;     // (N, K/4)
+@group(0) @binding(13) var<storage, read> scaler: LossScaler;              // (1)
 
 const IGNORED = 0xffffffffu;
 const BLOCK = 32u;   // terms added up by themselves
@@ -175,7 +178,9 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
     let target_ = own + partner + labelled * p.smoothing / f32(p.classes) * weights(k);
     let total = (1.0 - p.smoothing) * (u.x + u.y) + labelled * p.smoothing * p.mean_weight;
     let divisor = select(1.0, summary[0].w, summary[0].w > 0.0);
+    var scale = 1.0;
+    if SCALED == 1u { scale = scaler.scale; }
     let norm = norms[row];
-    let d = p.scale * (total * exp((logits[i] - norm.x) - norm.y) - target_) / divisor;
+    let d = scale * (total * exp((logits[i] - norm.x) - norm.y) - target_) / divisor;
     dlogits[i] = select(vec4f(), d, is_class(k) & vec4<bool>(labelled > 0.0));
 }

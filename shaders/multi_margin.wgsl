@@ -4,15 +4,18 @@
 //! One invocation per row. `cross_entropy.mean` sums the rows up. A logit that is NaN makes the loss NaN.
 //!use shared/activation.wgsl
 //!use shared/finite.wgsl
+//!use shared/loss_scaler.wgsl
 const WG: u32 = 64;
+const SCALED: u32 = 0;   // 1: the gradient carries the loss scale of f16 storage; else scale = 1
 
-struct Params { rows: u32, classes: u32, c4: u32, margin: f32, scale: f32 }
+struct Params { rows: u32, classes: u32, c4: u32, margin: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<vec4f>;          // (N, K/4)
 @group(0) @binding(2) var<storage, read> labels: array<u32>;            // (N)
 @group(0) @binding(3) var<storage, read> summary: array<vec4f>;         // (1) loss, hits, labelled rows, Σ u
 @group(0) @binding(4) var<storage, read_write> rows_out: array<vec4f>;  // (N) loss, hits, labelled, labelled
 @group(0) @binding(5) var<storage, read_write> dlogits: array<vec4f>;   // (N, K/4)
+@group(0) @binding(6) var<storage, read> scaler: LossScaler;               // (1)
 
 const IGNORED = 0xffffffffu;
 
@@ -62,7 +65,9 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
     if label != IGNORED {
         let block = logits[row * p.c4 + label / 4u];
         at_label = block[label % 4u];
-        unit = p.scale / (f32(p.classes) * max(summary[0].z, 1.0));
+        var scale = 1.0;
+        if SCALED == 1u { scale = scaler.scale; }
+        unit = scale / (f32(p.classes) * max(summary[0].z, 1.0));
         for (var k = 0u; k < p.c4; k++) {
             let violated = excess(logits[row * p.c4 + k], k, at_label, label) > vec4f();
             violations += dot(select(vec4f(), vec4f(1.0), violated), vec4f(1.0));

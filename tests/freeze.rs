@@ -105,7 +105,7 @@ fn check_writes(graph: &Graph, mask: &Mask, plan: &Plan) {
                     assert!(!mask.runs(layer), "{dispatch:?} writes {name}, which stays");
                     vec![]
                 }
-                Home::Pool | Home::Plan => vec![],
+                Home::Pool | Home::Plan | Home::LossScaler => vec![],
             };
             for name in touched {
                 assert!(!mask.frozen.contains(&name), "{dispatch:?} writes {name}, which is frozen");

@@ -56,6 +56,9 @@ pub enum Error {
     /// Some photos could not be read, and each was told.
     #[error("{unreadable} of {photos} photos could not be read; the results are those of the others")]
     Unreadable { unreadable: usize, photos: usize },
+    /// For some photos the network's output was not a number, and each was named.
+    #[error("the network's output is not a number for {not_numbers} of {photos} photos; the results are those of the others")]
+    NotNumbers { not_numbers: usize, photos: usize },
     /// Nothing of a model at this path.
     #[error(
         "{}: no model here; give a checkpoint, a safetensors file, a folder with model.safetensors, or hf:owner/name", path.display()

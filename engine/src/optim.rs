@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::freeze::in_group;
 use crate::kernel::Kernel;
 use crate::layout::Layout;
+use crate::loss_scale;
 use crate::record::{BufferId, Home, Phase, Recorder, Request, grid};
 
 /// The largest part of the flat buffers that one dispatch updates: adapters bind 128 MiB at least.
@@ -56,8 +57,8 @@ pub struct Optim {
     pub groups: Vec<Group>,
 }
 
-static SGD: Kernel = Kernel { file: "sgd", entry: "step" };
-static ADAMW: Kernel = Kernel { file: "adamw", entry: "step" };
+pub(crate) static SGD: Kernel = Kernel { file: "sgd", entry: "step" };
+pub(crate) static ADAMW: Kernel = Kernel { file: "adamw", entry: "step" };
 
 impl Optim {
     /// SGD without momentum or weight decay.
@@ -161,7 +162,7 @@ pub(crate) struct Run {
 }
 
 /// Cuts the trainable parameters into runs that lie together in `all` and share a group.
-pub(crate) fn runs(optim: &Optim, all: &Layout, trainable: &Layout) -> Vec<Run> {
+pub(crate) fn runs(group_of: impl Fn(&str) -> Option<usize>, all: &Layout, trainable: &Layout) -> Vec<Run> {
     let mut runs: Vec<Run> = vec![];
     let mut neighbour = false;
     for (name, _) in all.iter() {
@@ -169,7 +170,7 @@ pub(crate) fn runs(optim: &Optim, all: &Layout, trainable: &Layout) -> Vec<Run> 
             neighbour = false;
             continue;
         }
-        let group = optim.group_of(name);
+        let group = group_of(name);
         match runs.last_mut() {
             Some(run) if neighbour && run.group == group && all.run(&run.first, name).is_some_and(|(_, bytes)| bytes <= LARGEST_RUN) => {
                 run.last = name.to_owned();
@@ -181,7 +182,7 @@ pub(crate) fn runs(optim: &Optim, all: &Layout, trainable: &Layout) -> Vec<Run> 
     runs
 }
 
-/// Records one dispatch per run; returns the group of each.
+/// Records one dispatch per run, and before them what moves the loss scale; returns the group of each run.
 pub(crate) fn record(
     recorder: &mut Recorder<'_>,
     optim: &Optim,
@@ -189,7 +190,11 @@ pub(crate) fn record(
     trainable: &Layout,
     summary: BufferId,
 ) -> Vec<Option<usize>> {
-    let runs = runs(optim, all, trainable);
+    if let Some(scale) = recorder.tuning.storage.loss_scale() {
+        loss_scale::record(recorder, scale, optim.rule, trainable, summary);
+    }
+    let scaler = recorder.loss_scaler();
+    let runs = runs(|name| optim.group_of(name), all, trainable);
     for run in &runs {
         let bytes = all.run(&run.first, &run.last).map_or(0, |(_, bytes)| bytes);
         let range = if run.first == run.last { run.first.clone() } else { format!("{} … {}", run.first, run.last) };
@@ -203,7 +208,7 @@ pub(crate) fn record(
             .bind(&[("gradient", gradient), ("summary", summary), ("parameter", parameter)])
             .params(&[("size4", size4)])
             .float("weight_decay", weight_decay)
-            .float("unscale", 1.0 / recorder.tuning.storage.loss_scale());
+            .scaled(scaler);
         for (slot, name) in optim.slots().iter().enumerate() {
             let label = format!("{name} {range}");
             let moment = recorder.buffer(label, bytes, Home::MomentRun(slot, first.clone(), last.clone()));

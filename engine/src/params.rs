@@ -8,16 +8,34 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Name, PyTorch's shape and values of a tensor.
 pub type HostValues = (String, Vec<usize>, Vec<f32>);
 
-/// All values that a model has learned, by torchvision's names.
+/// All values that a model has learned, by torchvision's names. A clone is another handle on the same values.
 #[derive(Clone, Debug)]
 pub struct Params {
     gpu: Arc<Gpu>,
+    pub(crate) version: Version,
     pub(crate) parameters: (Layout, wgpu::Buffer),
     pub(crate) statistics: (Layout, wgpu::Buffer),
+}
+
+/// A number that moves whenever a parameter or a statistic does, so that a session sees when what it
+/// computed from them is no longer true.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Version(Arc<AtomicU64>);
+
+impl Version {
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Moves on, and gives the number before.
+    pub fn advance(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::SeqCst)
+    }
 }
 
 impl Params {
@@ -26,6 +44,7 @@ impl Params {
         let (parameters, statistics) = (Layout::parameters(graph), Layout::statistics(graph));
         let params = Self {
             gpu: gpu.clone(),
+            version: Version::default(),
             parameters: (parameters.clone(), gpu.storage("parameters", parameters.bytes())?),
             statistics: (statistics.clone(), gpu.storage("running statistics", statistics.bytes())?),
         };
@@ -64,6 +83,7 @@ impl Params {
             return Err(Error::data(name, &slice.shape, format!("{} values", values.len())));
         }
         self.gpu.write(buffer, slice.offset, &slice.shape.pack(values));
+        self.version.advance();
         Ok(())
     }
 

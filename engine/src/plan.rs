@@ -6,6 +6,7 @@ use crate::freeze::Freeze;
 use crate::graph::{Graph, Role, TensorId};
 use crate::layout::Layout;
 use crate::ledger::Ledger;
+use crate::loss_scale::LossScale;
 use crate::memory::{Pool, assign, lifetimes, writes};
 use crate::ops::Activation;
 use crate::optim::{self, Optim};
@@ -15,6 +16,7 @@ use crate::storage;
 use crate::tuning::Tuning;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 /// Kernels count in `u32`, and so does Vulkan when it binds a buffer.
 const LARGEST_TENSOR: u64 = u32::MAX as u64;
@@ -42,13 +44,13 @@ pub struct Plan {
     /// Where the host finds the gradient of the images, if it is computed.
     pub(crate) grad_input: Option<(BufferId, Shape)>,
     pub(crate) history: Option<BufferId>,
-    /// How much larger than the true ones all gradients are.
-    pub(crate) loss_scale: f32,
+    /// Where the loss scale that gradients carry is, and how it is set, if they carry one.
+    pub(crate) loss_scale: Option<(BufferId, LossScale)>,
     pub(crate) optim: Option<Optim>,
     /// Group of each update dispatch, in order.
     pub(crate) update_groups: Vec<Option<usize>>,
-    /// See [`Tuning::submit_macs`].
-    pub(crate) submit_macs: Option<u64>,
+    /// See [`Tuning::submit_time`].
+    pub(crate) submit_time: Option<Duration>,
     weight_copies: BTreeSet<usize>,
     ledger: Ledger,
     unfrozen: Option<Box<Ledger>>,
@@ -145,6 +147,21 @@ impl Plan {
         &mut self.dispatches
     }
 
+    /// Whether a run changes parameters or running statistics; and whether it changes some that the
+    /// prologue reads, as where a frozen batch norm shares its statistics with one that trains.
+    pub(crate) fn moves(&self) -> (bool, bool) {
+        let of_model = |id: BufferId| match &self.buffer(id)?.home {
+            Home::Parameter(name) | Home::Statistic(name) => Some(name.as_str()),
+            _ => None,
+        };
+        let updated = self.trainable_names().filter(|_| self.optim.is_some());
+        let written = self.dispatches.iter().flat_map(Dispatch::written).filter_map(of_model);
+        let moved: BTreeSet<&str> = updated.chain(written).collect();
+        let prologue = self.dispatches.iter().filter(|dispatch| dispatch.phase == Phase::Prologue);
+        let mut read = prologue.flat_map(|dispatch| &dispatch.bindings).filter_map(|(_, id)| of_model(*id));
+        (!moved.is_empty(), read.any(|name| moved.contains(name)))
+    }
+
     /// Shape of the output.
     pub fn output_shape(&self) -> Shape {
         self.output.1
@@ -162,7 +179,7 @@ impl Plan {
         match (purpose, wanted[output.index()]) {
             (Purpose::Training, false) => return Err(Error::NothingToTrain),
             (Purpose::InputGradient, false) => {
-                return Err(Error::Graph(format!("`{}` does not depend on the images", graph.tensor(output).name)));
+                return Err(Error::Graph(format!("`{}` does not depend on images of floats", graph.tensor(output).name)));
             }
             _ => {}
         }
@@ -177,6 +194,7 @@ impl Plan {
         let mut update_groups = vec![];
         let mut grad_output = None;
         if purpose != Purpose::Inference {
+            recorder.scale_gradients(optim.is_some());
             // A loss is its own start; any other output needs a gradient from outside.
             let seed = optim.is_none().then(|| recorder.buffer("grad output", graph.shape(output).bytes(), Home::Plan));
             grad_output = seed.map(|buffer| (buffer, graph.shape(output)));
@@ -218,6 +236,8 @@ impl Plan {
         let output_buffer = recorder.value(output);
         let history = saved_by(&recorder, output, "history");
         let given = labels.map(|(id, ..)| id);
+        let scaler = recorder.loss_scaler();
+        let given = given.into_iter().chain((scaler != NOTHING).then_some(scaler));
         let host: Vec<BufferId> = [output_buffer].into_iter().chain(history).chain(given).chain(grad_input.map(|(id, _)| id)).collect();
         let weight_copies = (0..recorder.buffers.len()).filter(|&id| recorder.is_weight_copy(id)).collect();
         let (mut buffers, mut dispatches) = (recorder.buffers, recorder.dispatches);
@@ -239,10 +259,10 @@ impl Plan {
             grad_output,
             grad_input,
             history,
-            loss_scale: tuning.storage.loss_scale(),
+            loss_scale: tuning.storage.loss_scale().filter(|_| scaler != NOTHING).map(|scale| (scaler, scale)),
             optim: optim.cloned(),
             update_groups,
-            submit_macs: tuning.submit_macs,
+            submit_time: tuning.submit_time,
             ledger: Ledger::default(),
             unfrozen: None,
             cached: BTreeSet::new(),

@@ -7,6 +7,7 @@
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Role, TensorId};
 use crate::kernel::{Kernel, Scalar, Variant, reflect};
+use crate::loss_scale;
 use crate::shape::Shape;
 use crate::storage::Storage;
 use crate::tuning::Tuning;
@@ -39,6 +40,8 @@ pub enum Home {
     GradientRun(String, String),
     /// The same run in one of the optimiser's flat buffers.
     MomentRun(usize, String, String),
+    /// The optimiser's loss scale, if gradients are stored as f16.
+    LossScaler,
     /// Owned by the plan for as long as it lives: inputs, the loss, what the prologue computes.
     Plan,
 }
@@ -177,6 +180,11 @@ impl Request {
         self
     }
 
+    /// Binds the loss scale, or [`NOTHING`] where gradients carry none.
+    pub fn scaled(self, scaler: BufferId) -> Self {
+        self.constants(&[("SCALED", (scaler != NOTHING).into())]).bind(&[("scaler", scaler)])
+    }
+
     /// Sets the number of loop turns that one invocation takes at most: the turns of all its loops that
     /// the driver does not unroll, nested ones counted every time. A plan with a kernel above
     /// [`MOST_TURNS`] is refused.
@@ -215,6 +223,7 @@ pub(crate) struct Recorder<'g> {
     gradients: HashMap<TensorId, BufferId>,
     /// What the op at work contributes to the gradients of parameters, in the order it does.
     contributions: Vec<(TensorId, BufferId)>,
+    loss_scaler: Option<BufferId>,
     saved: HashMap<(usize, &'static str), BufferId>,
     published: HashMap<TensorId, BufferId>,
     phase: Phase,
@@ -235,6 +244,7 @@ impl<'g> Recorder<'g> {
             values: HashMap::new(),
             gradients: HashMap::new(),
             contributions: vec![],
+            loss_scaler: None,
             saved: HashMap::new(),
             published: HashMap::new(),
             phase: Phase::Forward,
@@ -291,6 +301,24 @@ impl<'g> Recorder<'g> {
         let buffer = self.tensor_buffer(tensor.name, id, home);
         self.values.insert(id, buffer);
         buffer
+    }
+
+    /// Says that gradients are computed, and whether an optimiser uses them: with f16 storage they carry a
+    /// loss scale, which is the optimiser's or else the plan's.
+    pub fn scale_gradients(&mut self, updates: bool) {
+        let Some(scale) = self.tuning.storage.loss_scale() else { return };
+        let home = if updates { Home::LossScaler } else { Home::Plan };
+        let scaler = self.buffer("loss scale", loss_scale::BYTES, home);
+        if !updates {
+            let words = scale.start().to_words();
+            self.constants.push((scaler, words.map(f32::from_bits).to_vec()));
+        }
+        self.loss_scaler = Some(scaler);
+    }
+
+    /// Where the loss scale is; [`NOTHING`] if gradients carry none.
+    pub fn loss_scaler(&self) -> BufferId {
+        self.loss_scaler.unwrap_or(NOTHING)
     }
 
     /// How often the ops read `id`.
@@ -580,6 +608,11 @@ impl Backward<'_, '_> {
     /// The gradient of the output.
     pub fn grad_output(&self) -> BufferId {
         self.grad_output
+    }
+
+    /// Where the loss scale is, for the ops that start a backward pass ([`Request::scaled`]).
+    pub fn loss_scaler(&self) -> BufferId {
+        self.recorder.loss_scaler()
     }
 
     /// What forward saved under `name`, if it did.

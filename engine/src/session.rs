@@ -3,19 +3,25 @@
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::guard::{self, Guard, TAIL};
+use crate::in_flight::Submission;
 use crate::kernel::{Access, Scalar, reflect};
 use crate::ledger::Cost;
+use crate::loss_scale::{self, LossScale};
 use crate::ops::augment::{self, Transform};
 use crate::ops::cross_entropy::{HISTORY, IGNORED, MEAN};
 use crate::ops::mixup::{self, Mix};
+use crate::optim::{ADAMW, SGD};
 use crate::optimizer::Optimizer;
-use crate::params::Params;
+use crate::pace::{self, Backlog, Pace};
+use crate::params::{Params, Version};
 use crate::plan::Plan;
 use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
+use crate::shape::Shape;
 use crate::store::Store;
 use frostline_shaders::Format;
 use half::f16;
 use std::sync::Arc;
+use web_time::Instant;
 
 /// Uniforms, and other parts of a buffer, start at multiples of this on every adapter.
 const UNIFORM: u64 = 256;
@@ -104,6 +110,8 @@ struct Changing {
     updates: Vec<(Option<usize>, Vec<u64>)>,
     /// Where the loss says which row of the history to write.
     slot: Option<u64>,
+    /// Where the loss scale's kernel finds the number of the step.
+    step: Option<u64>,
 }
 
 impl Changing {
@@ -118,14 +126,17 @@ impl Changing {
         };
         let mut updates = vec![];
         if let Some(optim) = &plan.optim {
-            for (at, &group) in positions(&|dispatch| dispatch.phase == Phase::Update).into_iter().zip(&plan.update_groups) {
+            let steps = positions(&|dispatch| [SGD, ADAMW].contains(&dispatch.variant.kernel));
+            for (at, &group) in steps.into_iter().zip(&plan.update_groups) {
                 let fields = optim.step_fields(group, optim.lr, 1);
                 updates.push((group, fields.iter().map(|(name, _)| offset(at, name)).collect::<Result<_>>()?));
             }
         }
         let means = positions(&|dispatch| dispatch.variant.kernel == MEAN);
         let slot = means.first().map(|&at| offset(at, "slot")).transpose()?;
-        Ok(Self { updates, slot })
+        let counters = positions(&|dispatch| dispatch.variant.kernel == loss_scale::UPDATE);
+        let step = counters.first().map(|&at| offset(at, "step")).transpose()?;
+        Ok(Self { updates, slot, step })
     }
 }
 
@@ -137,11 +148,21 @@ pub struct Session {
     slots: Vec<Store>,
     owned: Vec<Option<Store>>,
     gradients: Option<wgpu::Buffer>,
+    /// How gradients are scaled, and where the state of that is.
+    loss_scaler: Option<(LossScale, wgpu::Buffer)>,
     uniforms: wgpu::Buffer,
     changing: Changing,
     executed: Cost,
-    fresh: bool,
+    /// Of the parameters and statistics that this session was given.
+    version: Version,
+    /// The version that the prologue's results hold for, and how often they were computed.
+    prologue_of: Option<u64>,
+    prologues: u64,
+    /// See [`Plan::moves`].
+    moves: (bool, bool),
     guard: Option<Guard>,
+    pace: Pace,
+    backlog: Backlog<Submission>,
 }
 
 impl Session {
@@ -172,15 +193,38 @@ impl Session {
             owned.push(if buffer.home == Home::Plan { Some(store(&buffer.label, buffer.bytes, buffer.is_texture())?) } else { None });
         }
         let gradients = if plan.trainable.is_empty() { None } else { Some(gpu.storage("gradients", plan.trainable.bytes())?) };
+        let loss_scaler = match plan.loss_scale {
+            None => None,
+            Some((id, scale)) => match &owned[id.0 as usize] {
+                Some(store) => Some((scale, store.buffer()?.clone())),
+                None => optimizer.and_then(|optimizer| optimizer.loss_scaler.clone()),
+            },
+        };
         let uniform_bytes = UNIFORM * plan.dispatches.len() as u64;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("uniforms", uniform_bytes, usage)?;
         let unused = Unused::new(gpu, &plan)?;
         let changing = Changing::of(&plan)?;
 
-        let (steps, executed) = (vec![], Cost::default());
-        let mut session =
-            Self { gpu: gpu.clone(), plan, steps, slots, owned, gradients, uniforms, changing, executed, fresh: false, guard };
+        let mut session = Self {
+            gpu: gpu.clone(),
+            steps: vec![],
+            slots,
+            owned,
+            gradients,
+            loss_scaler,
+            uniforms,
+            changing,
+            executed: Cost::default(),
+            version: params.version.clone(),
+            prologue_of: None,
+            prologues: 0,
+            moves: plan.moves(),
+            guard,
+            pace: Pace::new(plan.submit_time),
+            backlog: Backlog::new(),
+            plan,
+        };
         session.guard_buffers(params, optimizer)?;
         let variants = session.plan.dispatches.iter().map(|dispatch| &dispatch.variant);
         gpu.pipelines.compile(&gpu.device, variants).map_err(|error| gpu.explain(error))?;
@@ -229,7 +273,8 @@ impl Session {
                 Place::Buffer(buffer, offset, bytes) => {
                     // With a guard, the tail is a part of what the kernel gets.
                     let (buffer, offset, size) = match guarded {
-                        None => (buffer, offset, bytes.max(16)),
+                        // What is unused holds no bytes, but a kernel may declare a structure there.
+                        None => (buffer, offset, if bytes == 0 { UNIFORM } else { bytes }),
                         Some(Some(Store::Buffer(copy))) => (copy, 0, bytes + TAIL),
                         Some(_) => (buffer, offset, bytes + TAIL),
                     };
@@ -285,6 +330,10 @@ impl Session {
                 let (offset, bytes) = run(&optimizer.layout, first, last)?;
                 Place::Buffer(&optimizer.moments[*slot], offset, bytes)
             }
+            Home::LossScaler => {
+                let (_, scaler) = self.loss_scaler.as_ref().ok_or_else(missing)?;
+                Place::Buffer(scaler, 0, bytes)
+            }
         };
         Ok(Some(place))
     }
@@ -314,14 +363,49 @@ impl Session {
         &self.plan
     }
 
-    /// Gives the batch: images in NHWC order without padding, as decoders and data sets give them.
+    /// Gives the batch of a [`crate::Graph::input`]: floats in NHWC order without padding.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for another number of values, or a graph whose input are bytes.
     pub fn write_input(&self, values: &[f32]) -> Result<()> {
-        let (buffer, shape) = *self.plan.inputs.first().ok_or_else(|| Error::Graph("this graph has no input".to_owned()))?;
+        let (buffer, shape) = self.input()?;
+        if matches!(shape, Shape::Pixels { .. }) {
+            return Err(Error::data("input", &shape, "floats where the graph has bytes: use `write_pixels`".to_owned()));
+        }
         if values.len() != shape.count() {
             return Err(Error::data("input", &shape, format!("{} values", values.len())));
         }
         self.store(buffer)?.write(&self.gpu, &shape.pack_nhwc(values));
         Ok(())
+    }
+
+    /// Gives the batch of a [`crate::Graph::pixels`]: images of bytes in NHWC order, as decoders and data
+    /// sets give them.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for another number of bytes, or a graph whose input are floats.
+    pub fn write_pixels(&self, bytes: &[u8]) -> Result<()> {
+        let (buffer, shape) = self.input()?;
+        if !matches!(shape, Shape::Pixels { .. }) {
+            return Err(Error::data("input", &shape, "bytes where the graph has floats: use `write_input`".to_owned()));
+        }
+        if bytes.len() != shape.count() {
+            return Err(Error::data("input", &shape, format!("{} bytes", bytes.len())));
+        }
+        let buffer = self.store(buffer)?.buffer()?;
+        // Copies are of whole words.
+        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        self.gpu.write_bytes(buffer, 0, words);
+        if !rest.is_empty() {
+            let mut last = [0; 4];
+            last[..rest.len()].copy_from_slice(rest);
+            self.gpu.write_bytes(buffer, words.len() as u64, &last);
+        }
+        Ok(())
+    }
+
+    fn input(&self) -> Result<(BufferId, Shape)> {
+        self.plan.inputs.first().copied().ok_or_else(|| Error::Graph("this graph has no input".to_owned()))
     }
 
     /// Says what [`crate::ops::Augment`] does to each image of the batch.
@@ -366,13 +450,12 @@ impl Session {
     /// Gives the gradient of the output of a [`Plan::gradient`] or [`Plan::input_gradient`], in PyTorch's
     /// order.
     pub fn write_grad_output(&self, values: &[f32]) -> Result<()> {
-        let (buffer, shape) = self.plan.grad_output.ok_or_else(|| Error::Graph("this plan takes no gradient from outside".to_owned()))?;
+        let missing = || Error::Graph("this plan takes no gradient from outside".to_owned());
+        let (_, shape) = self.plan.grad_output.ok_or_else(missing)?;
         if values.len() != shape.count() {
             return Err(Error::data("the output's gradient", &shape, format!("{} values", values.len())));
         }
-        let scaled: Vec<f32> = values.iter().map(|value| value * self.plan.loss_scale).collect();
-        self.store(buffer)?.write(&self.gpu, &shape.pack(&scaled));
-        Ok(())
+        self.write_packed_grad_output(&shape.pack(values))
     }
 
     /// Like [`Session::write_grad_output`], with values in the order that kernels read: NHWC, channels
@@ -384,34 +467,44 @@ impl Session {
         if packed.len() != shape.padded_count() {
             return Err(Error::data("the output's gradient", &shape, format!("{} packed values", packed.len())));
         }
-        self.store(buffer)?.write(&self.gpu, packed);
+        let store = self.store(buffer)?;
+        match &self.loss_scaler {
+            None => store.write(&self.gpu, packed),
+            Some((scale, scaler)) => {
+                let largest = packed.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+                let state = scale.for_gradient(largest);
+                self.gpu.write_bytes(scaler, 0, bytemuck::cast_slice(&state.to_words()));
+                let scaled: Vec<f32> = packed.iter().map(|value| value * state.scale as f32).collect();
+                store.write(&self.gpu, &scaled);
+            }
+        }
         Ok(())
-    }
-
-    /// Says that parameters or statistics changed, so that what was computed from them once is
-    /// computed again at the next run.
-    pub fn refresh(&mut self) {
-        self.fresh = false;
     }
 
     /// Sets the learning rate of the next step and counts it.
     pub fn begin_step(&mut self, optimizer: &mut Optimizer, lr: f32) -> Result<()> {
-        optimizer.steps += 1;
+        let step = optimizer.begin_step();
         let Some(optim) = &self.plan.optim else { return Ok(()) };
         let write = |offset: u64, value: Scalar| self.gpu.write_bytes(&self.uniforms, offset, &value.to_le_bytes());
         for (group, offsets) in &self.changing.updates {
-            for (&offset, (_, value)) in offsets.iter().zip(optim.step_fields(*group, lr, optimizer.steps)) {
+            for (&offset, (_, value)) in offsets.iter().zip(optim.step_fields(*group, lr, step)) {
                 write(offset, Scalar::F32(value));
             }
         }
         if let Some(offset) = self.changing.slot {
-            write(offset, Scalar::U32(((optimizer.steps - 1) % HISTORY as u64) as u32));
+            write(offset, Scalar::U32(((step - 1) % HISTORY as u64) as u32));
+        }
+        if let Some(offset) = self.changing.step {
+            write(offset, Scalar::U32(u32::try_from(step).unwrap_or(u32::MAX)));
         }
         Ok(())
     }
 
     /// Runs the step: one encoder, one pass, one submit; several of each where the step is longer
-    /// than [`crate::Tuning::submit_macs`]. The prologue goes along the first time.
+    /// than [`crate::Tuning::submit_time`]. The prologue goes along the first time, and after parameters or
+    /// statistics were set, or moved by another session.
+    ///
+    /// Returns before the device is done, unless it is several steps behind: then it waits for the oldest.
     pub fn run(&mut self) -> Result<()> {
         if self.guard.is_some() { self.run_guarded() } else { self.run_steps(None) }
     }
@@ -420,7 +513,9 @@ impl Session {
     /// that an error names it.
     fn run_guarded(&mut self) -> Result<()> {
         self.gpu.check()?;
-        let due = |step: &Step| step.phase != Phase::Prologue || !self.fresh;
+        let version = self.version.get();
+        let fresh = self.prologue_of == Some(version);
+        let due = |step: &Step| step.phase != Phase::Prologue || !fresh;
         for at in (0..self.steps.len()).filter(|at| due(&self.steps[*at])).collect::<Vec<_>>() {
             self.run_step(at);
             if self.steps[at].phase != Phase::Prologue {
@@ -430,7 +525,7 @@ impl Session {
                 self.gpu.wait()?;
             }
         }
-        self.fresh = true;
+        self.count_run(version, fresh);
         self.check_guard()
     }
 
@@ -472,11 +567,20 @@ impl Session {
 
     fn run_steps(&mut self, timestamps: Option<&wgpu::QuerySet>) -> Result<()> {
         self.gpu.check()?;
-        let budget = self.plan.submit_macs.unwrap_or(u64::MAX);
-        let mut steps = self.steps.iter().filter(|step| step.phase != Phase::Prologue || !self.fresh).peekable();
-        let mut timed = 0;
-        while let Some(first) = steps.peek() {
-            let (first, mut last, mut count) = (*first, *first, 0);
+        let version = self.version.get();
+        let fresh = self.prologue_of == Some(version);
+        let steps: Vec<&Step> = self.steps.iter().filter(|step| step.phase != Phase::Prologue || !fresh).collect();
+        let work: Vec<u64> = steps.iter().map(|step| pace::work(&step.cost)).collect();
+        let started = if self.pace.begin() {
+            self.gpu.wait()?;
+            Some(Instant::now())
+        } else {
+            None
+        };
+        let (mut timed, mut last) = (0, None);
+        for run in pace::cut(&work, self.pace.budget()) {
+            let (first, end) = (&steps[run.start].label, &steps[run.end - 1].label);
+            let what = format!("{} dispatches, {first} to {end}", run.len());
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
             {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -484,10 +588,7 @@ impl Session {
                     pass.write_timestamp(queries, 0);
                     timed = 1;
                 }
-                let mut macs: u64 = 0;
-                while let Some(step) = steps.next_if(|step| macs == 0 || macs.saturating_add(step.cost.macs) <= budget) {
-                    macs += step.cost.macs;
-                    (last, count) = (step, count + 1);
+                for step in &steps[run] {
                     pass.set_pipeline(&step.pipeline);
                     pass.set_bind_group(0, &step.bind_group, &[]);
                     pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
@@ -500,10 +601,32 @@ impl Session {
                     }
                 }
             }
-            self.gpu.submit(encoder, format!("{count} dispatches, {} to {}", first.label, last.label));
+            last = Some(self.gpu.submit(encoder, what));
         }
-        self.fresh = true;
+        if let Some(started) = started {
+            self.gpu.wait()?;
+            self.pace.measured(work.iter().fold(0, |sum, more| sum.saturating_add(*more)), started.elapsed());
+        }
+        if let Some(behind) = last.and_then(|last| self.backlog.push(last)) {
+            self.gpu.wait_until(&behind)?;
+        }
+        self.count_run(version, fresh);
         self.gpu.check()
+    }
+
+    /// Notes a run that began at `version` of the parameters, without the prologue if it was `fresh`.
+    fn count_run(&mut self, version: u64, fresh: bool) {
+        self.prologue_of = Some(version);
+        self.prologues += u64::from(!fresh);
+        let (moves, moves_prologue) = self.moves;
+        if moves && self.version.advance() == version && !moves_prologue {
+            self.prologue_of = Some(version + 1);
+        }
+    }
+
+    /// How many of the runs so far had the prologue go along.
+    pub fn prologues(&self) -> u64 {
+        self.prologues
     }
 
     /// What was dispatched so far, prologue aside, counted as it was put into the encoder.
@@ -519,7 +642,7 @@ impl Session {
         if !self.gpu.has_timestamps() || self.guard.is_some() || count > wgpu::QUERY_SET_MAX_QUERIES {
             return Ok(vec![]);
         }
-        if !self.fresh {
+        if self.prologue_of != Some(self.version.get()) {
             self.run()?; // the prologue is not timed, but would count as part of the first dispatch
         }
         let device = &self.gpu.device;
@@ -571,7 +694,7 @@ impl Session {
         let slice = self.plan.trainable.get(name).ok_or_else(unknown)?;
         let buffer = self.gradients.as_ref().ok_or_else(unknown)?;
         let mut gradient = slice.shape.unpack(&self.gpu.read(buffer, slice.offset, slice.shape.padded_count())?);
-        gradient.iter_mut().for_each(|value| *value /= self.plan.loss_scale);
+        self.unscale(&mut gradient)?;
         Ok(gradient)
     }
 
@@ -580,8 +703,16 @@ impl Session {
     pub fn read_input_gradient(&self) -> Result<Vec<f32>> {
         let (buffer, shape) = self.plan.grad_input.ok_or_else(|| Error::Graph("this plan computes no gradient of images".to_owned()))?;
         let mut gradient = shape.unpack_nhwc(&self.store(buffer)?.read(&self.gpu, shape.padded_count())?);
-        gradient.iter_mut().for_each(|value| *value /= self.plan.loss_scale);
+        self.unscale(&mut gradient)?;
         Ok(gradient)
+    }
+
+    /// Takes the loss scale of the last run out of its gradients.
+    fn unscale(&self, gradient: &mut [f32]) -> Result<()> {
+        let Some((_, scaler)) = &self.loss_scaler else { return Ok(()) };
+        let unscale = self.gpu.read(scaler, loss_scale::UNSCALE, 1)?[0];
+        gradient.iter_mut().for_each(|value| *value *= unscale);
+        Ok(())
     }
 
     /// Fills the whole pool with NaN: a kernel that reads what nobody wrote shows at once.

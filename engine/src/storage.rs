@@ -4,8 +4,9 @@
 //! dispatches is finished this pass decides what each buffer becomes, tells every kernel, and adds
 //! up the bytes that it reads and writes.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::reflect;
+use crate::loss_scale::LossScale;
 use crate::record::{Buffer, BufferId, Dispatch, Home, NOTHING};
 use crate::tuning::Tuning;
 use frostline_shaders::{Format, TEXELS_PER_ROW};
@@ -23,34 +24,28 @@ pub enum Storage {
     /// As 16-bit floats: half the memory and traffic, 11 significant bits, nothing above 65,504.
     /// The adapter needs 16-bit floats in shaders.
     F16 {
-        /// What the gradient of the loss is multiplied by, a power of two; the optimiser divides by
-        /// it. Gradients of activations are often smaller than the 6·10⁻⁸ where f16 ends.
-        loss_scale: u32,
+        /// What the gradient of the loss is multiplied by, so that small gradients do not become zero.
+        loss_scale: LossScale,
     },
 }
 
 impl Storage {
-    /// 16-bit floats with a loss scale of 1,024.
+    /// 16-bit floats with a dynamic loss scale ([`LossScale::dynamic`]).
     pub fn f16() -> Self {
-        Self::F16 { loss_scale: 1024 }
+        Self::F16 { loss_scale: LossScale::dynamic() }
     }
 
-    /// How much larger than the true ones the gradients of a plan are.
-    pub(crate) fn loss_scale(self) -> f32 {
+    /// How gradients are scaled, if they are.
+    pub(crate) fn loss_scale(self) -> Option<LossScale> {
         match self {
-            Self::F32 => 1.0,
-            Self::F16 { loss_scale } => loss_scale as f32,
+            Self::F32 => None,
+            Self::F16 { loss_scale } => Some(loss_scale),
         }
     }
 
-    /// Refuses a loss scale that would round what it multiplies.
+    /// Refuses a loss scale that cannot work.
     pub(crate) fn check(self) -> Result<()> {
-        match self {
-            Self::F16 { loss_scale } if !loss_scale.is_power_of_two() => {
-                Err(Error::Setting { name: "loss scale", value: loss_scale.to_string(), reason: "it must be a power of two" })
-            }
-            _ => Ok(()),
-        }
+        self.loss_scale().map_or(Ok(()), LossScale::check)
     }
 
     /// The format that ops ask for where they record activations.

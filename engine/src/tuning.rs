@@ -16,6 +16,7 @@ use crate::storage::Storage;
 use frostline_shaders::Share;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 use tiled::Product;
 
 /// The most terms that a kernel of a convolution adds up in one register: the depth of the 3×3 windows
@@ -126,9 +127,9 @@ pub struct Tuning {
     pub texture_rows: Option<u32>,
     /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
     pub fill: usize,
-    /// Multiply-accumulates after which a step goes on in a further submission, so that none runs
-    /// into the driver's time-out; none: a step is one submission, however long. Bits stay the same.
-    pub submit_macs: Option<u64>,
+    /// How long the device may be busy with one submission, so that none runs into the driver's time-out:
+    /// longer steps are cut by measured time. None: a step is one submission. Bits stay the same.
+    pub submit_time: Option<Duration>,
     /// How activations are stored; f32 unless the user asks for f16.
     pub storage: Storage,
     /// Whose table of tiles the kernels of GPUs use.
@@ -148,7 +149,7 @@ impl Tuning {
             class: Class::Portable,
             texture_rows: None,
             fill: 16,
-            submit_macs: None,
+            submit_time: None,
             storage: Storage::F32,
             maker: Maker::default(),
             workgroup_bytes: 32_768,
@@ -223,13 +224,16 @@ impl Tuning {
 
     /// The matrix that `conv` is.
     fn product(&self, conv: &Conv) -> Product {
-        let pixels = conv.rows * conv.width;
+        let (pixels, taps) = (conv.rows * conv.width, conv.kh * conv.kw);
         match conv.pass {
-            Pass::Forward => Product { m: pixels, n: conv.c_out, parts: 1 },
+            Pass::Forward => Product { m: pixels, n: conv.c_out, parts: 1, depth: taps * conv.c_in },
             // The pixels of y are about those of one phase of dx. A phase that no tap reaches is no work.
-            Pass::BackwardInput => Product { m: pixels, n: conv.c_in, parts: (conv.stride * conv.stride).min(conv.kh * conv.kw) },
+            Pass::BackwardInput => {
+                let depth = conv.kh.div_ceil(conv.stride) * conv.kw.div_ceil(conv.stride) * conv.c_out;
+                Product { m: pixels, n: conv.c_in, parts: (conv.stride * conv.stride).min(taps), depth }
+            }
             // Its depth is split until the machine is full.
-            Pass::BackwardWeight => Product { m: conv.kh * conv.kw * conv.c_in, n: conv.c_out, parts: self.fill },
+            Pass::BackwardWeight => Product { m: taps * conv.c_in, n: conv.c_out, parts: self.fill, depth: 0 },
         }
     }
 
@@ -306,7 +310,8 @@ mod tests {
         assert_eq!(pick(Pass::Forward, 3, 1, 64, 64, 112), (128, 64));
         assert_eq!(pick(Pass::Forward, 1, 1, 64, 256, 112), (128, 128));
         assert_eq!(pick(Pass::Forward, 3, 1, 64, 64, 56), (64, 64), "196 workgroups of 128 rows are too few");
-        assert_eq!(pick(Pass::Forward, 3, 1, 512, 512, 7), (32, 32));
+        assert_eq!(pick(Pass::Forward, 3, 1, 512, 512, 7), (64, 64), "its depth is split");
+        assert_eq!(pick(Pass::Forward, 1, 1, 128, 256, 7), (32, 32), "too shallow to be split");
         assert_eq!(pick(Pass::Forward, 3, 1, 64, 12, 56).1, 16);
         assert_eq!(pick(Pass::BackwardInput, 3, 2, 64, 128, 14), (64, 64), "four phases are four times as many");
         assert_eq!(pick(Pass::BackwardInput, 1, 2, 64, 128, 14), (32, 32), "three of four phases are empty");

@@ -59,6 +59,62 @@ fn forced(case: ConvCase, tiles: Tiles) -> Tuning {
     Tuning { measured: Some(Arc::new(measured)), ..Tuning::portable() }
 }
 
+/// Where the result fills no more than half of the machine its depth is split, in forward and in
+/// backward_input, whose phases have depths of their own.
+#[test]
+fn a_depth_in_splits() {
+    let tiles = Tiles { bm: 32, bn: 32, bk: 8, rm: 4, rn: 4, buffers: 1, fragment: 1, lanes: 1 };
+    let cases = [
+        case(2, [36, 44], [5, 6], [3, 3], 1, [1; 4]),
+        case(1, [72, 68], [7, 6], [3, 3], 2, [1; 4]),
+        case(3, [530, 260], [1, 1], [1, 1], 1, [0; 4]),
+    ];
+    for (seed, case) in cases.into_iter().enumerate() {
+        let mut rng = cases::rng(100 + seed as u64);
+        let x = cases::uniform(&mut rng, &case.x_shape(), -1.0..1.0);
+        let w = cases::uniform(&mut rng, &case.w_shape(), -1.0..1.0);
+        let dy = cases::uniform(&mut rng, &case.y_shape(), -1.0..1.0);
+        let mut bench = Bench::default();
+        let inputs = [bench.image("x", &x), bench.parameter("w", filter(&w), &w)];
+        let op = Conv2d { stride: case.stride, padding: padding(case.padding), ..Default::default() };
+        let y = bench.graph.record(op, "conv", &inputs).unwrap();
+        let tuning = Tuning { fill: 64, ..forced(case, tiles) };
+        let ran = bench.run(y, &dy, &Freeze::none(), &tuning);
+        assert_eq!(ran.count("conv2d_tiled.finish"), 2, "{case:?}: {:?}", ran.kernels);
+        let what = format!("{case:?} in splits");
+        ran.check_output(&what, &conv2d::forward(&x, &w, case.stride, case.padding));
+        ran.check_gradient(&what, "x", &conv2d::backward_input(&dy, &w, x.dims(), case.stride, case.padding));
+        ran.check_gradient(&what, "w", &conv2d::backward_weight(&x, &dy, w.dims(), case.stride, case.padding));
+    }
+}
+
+/// What comes after the sum is done once, when the splits are added up: residual and activation forward,
+/// the earlier contribution to a gradient backward.
+#[test]
+fn an_epilogue_after_splits() {
+    let tiles = Tiles { bm: 32, bn: 32, bk: 8, rm: 4, rn: 4, buffers: 1, fragment: 1, lanes: 1 };
+    let case = case(2, [64, 64], [5, 6], [3, 3], 1, [1; 4]);
+    let mut rng = cases::rng(7);
+    let x = cases::uniform(&mut rng, &case.x_shape(), -1.0..1.0);
+    let w = cases::uniform(&mut rng, &case.w_shape(), -1.0..1.0);
+    let dy = cases::uniform(&mut rng, &case.y_shape(), -1.0..1.0);
+    let mut bench = Bench::default();
+    let (image, weight) = (bench.image("x", &x), bench.parameter("w", filter(&w), &w));
+    let op = Conv2d { padding: padding(case.padding), stride: 1, ..Default::default() };
+    let first = bench.graph.record(op.clone(), "conv", &[image, weight]).unwrap();
+    let sum = bench.graph.add(first, image, "sum").unwrap();
+    let y = bench.graph.relu(sum, "relu").unwrap();
+    let tuning = forced(case, tiles);
+    let whole = bench.run(y, &dy, &Freeze::none(), &Tuning { fill: 1, ..tuning.clone() });
+    let split = bench.run(y, &dy, &Freeze::none(), &Tuning { fill: 64, ..tuning });
+    assert_eq!((whole.count("conv2d_tiled.finish"), split.count("conv2d_tiled.finish")), (0, 2), "{:?}", split.kernels);
+    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 2e-5 * (1.0 + a.abs()));
+    assert!(whole.output.iter().any(|value| *value == 0.0) && close(&whole.output, &split.output));
+    for name in ["x", "w"] {
+        assert!(close(&whole.gradients[name], &split.gradients[name]), "gradient of {name}");
+    }
+}
+
 #[test]
 fn every_tile() {
     for (seed, case) in cases().into_iter().enumerate() {

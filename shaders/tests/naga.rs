@@ -165,9 +165,13 @@ fn every_shader_is_valid_with_its_arrays_in_every_format() {
 
 #[test]
 fn every_flag_is_valid() {
-    for flags in 0..4 {
-        validate("cross_entropy", &[("WEIGHTED", flags % 2), ("MIXED", flags / 2)], Share::Portable);
-        validate_formats("cross_entropy", &[("WEIGHTED", flags % 2), ("MIXED", flags / 2)], Share::Portable);
+    for flags in 0..8 {
+        let constants = [("WEIGHTED", flags % 2), ("MIXED", flags / 2 % 2), ("SCALED", flags / 4)];
+        validate("cross_entropy", &constants, Share::Portable);
+        validate_formats("cross_entropy", &constants, Share::Portable);
+    }
+    for file in ["multi_margin", "sgd", "adamw"] {
+        validate(file, &[("SCALED", 1)], Share::Portable);
     }
     for act in 0..3 {
         validate("add", &[("ACT", act)], Share::Portable);

@@ -2,14 +2,14 @@
 //!
 //! The file is the loader's [`Checkpoint`]: plain safetensors whose weights any program can read.
 //! What is random in a run is drawn from seeds and places in the sequence of batches, both of which
-//! are saved; weights and moments are saved as they are, all 32 bits. So a resumed run is the
-//! uninterrupted one, bit for bit, on the same adapter.
+//! are saved; weights and moments are saved as they are, all 32 bits, and so is the state of the loss
+//! scale. So a resumed run is the uninterrupted one, bit for bit, on the same adapter.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use frostline_engine::{BatchNormMode, Gpu};
+use frostline_engine::{BatchNormMode, Gpu, LossScaleState};
 use frostline_loader::{Checkpoint, StateDict};
 use frostline_models::{LoadOptions, Model, guess, state_dict};
 use serde::{Deserialize, Serialize};
@@ -29,8 +29,36 @@ struct Extra {
     /// Hashes of the running statistics that frozen batch norms should have, by layer.
     #[serde(default)]
     frozen_statistics: BTreeMap<String, String>,
+    /// Where the loss scale stands, of a learner that stores activations as f16.
+    #[serde(default)]
+    loss_scale: Option<LossScale>,
     /// The run that can be continued, if there is one.
     run: Option<Run>,
+}
+
+/// The engine's [`LossScaleState`], as a file holds it.
+#[derive(Serialize, Deserialize)]
+struct LossScale {
+    scale: u32,
+    good_steps: u32,
+    skipped_steps: u32,
+}
+
+impl From<LossScaleState> for LossScale {
+    fn from(LossScaleState { scale, good_steps, skipped_steps }: LossScaleState) -> Self {
+        Self { scale, good_steps, skipped_steps }
+    }
+}
+
+impl LossScale {
+    /// The state, if there can be such a one.
+    fn state(self) -> Result<LossScaleState, String> {
+        let Self { scale, good_steps, skipped_steps } = self;
+        if !scale.is_power_of_two() || scale > 1 << 24 {
+            return Err(format!("a loss scale of {scale} is not a power of two from 1 to 16777216"));
+        }
+        Ok(LossScaleState { scale, good_steps, skipped_steps })
+    }
 }
 
 const EXTRA: &str = "trainer";
@@ -58,6 +86,7 @@ impl Learner {
             first_stride: self.model.first_stride(),
             batch_norm: mode.map_or("", |(_, name)| name).to_owned(),
             frozen_statistics: self.frozen_statistics(),
+            loss_scale: self.moments.loss_scale()?.map(LossScale::from),
             run: self.run.clone(),
         };
         let extra = serde_json::to_string(&extra).expect("plain data always has a JSON form");
@@ -104,7 +133,8 @@ impl Learner {
         learner.batch_norm(*batch_norm);
         learner.watch = Watch::recorded(extra.frozen_statistics, &learner.params.statistics_to_host()?);
         learner.classes = checkpoint.classes;
-        learner.moments = Moments::Host { state: checkpoint.optimizer, steps: checkpoint.step };
+        let loss_scale = extra.loss_scale.map(LossScale::state).transpose().map_err(wrong)?;
+        learner.moments = Moments::Host { state: checkpoint.optimizer, steps: checkpoint.step, loss_scale };
         learner.run = extra.run;
         learner.last_checkpoint = Some(path.to_owned());
         Ok(learner)

@@ -35,6 +35,20 @@ pub enum Error {
         /// The last good checkpoint.
         checkpoint: Option<PathBuf>,
     },
+    /// Gradients overflow 16-bit floats at every step.
+    #[error(
+        "step {step}: none of the last {skipped} steps was taken, because gradients were not finite at a loss scale of \
+         {scale}. {} Store activations as f32, or set a smaller loss scale if it is a fixed one",
+        advice(checkpoint.as_deref()),
+    )]
+    GradientOverflow {
+        /// The last step, counted from 1.
+        step: u64,
+        skipped: u64,
+        scale: u32,
+        /// The last good checkpoint.
+        checkpoint: Option<PathBuf>,
+    },
     /// A weight or a running statistic is not finite, and would have been saved.
     #[error(
         "after step {step}, `{tensor}` holds a value that is not finite, so nothing was saved. {} A smaller learning \

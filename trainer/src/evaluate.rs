@@ -15,7 +15,7 @@ pub struct Evaluation {
     pub accuracy: f64,
     /// Which class was taken for which.
     pub confusion: Confusion,
-    /// The class predicted for each image.
+    /// The class predicted for each image; [`NO_CLASS`](crate::NO_CLASS) if its logits are not numbers.
     pub predictions: Vec<u32>,
     /// Frozen batch norms whose running statistics are not what they were: a warning to show.
     pub drift: Option<Drift>,
@@ -45,9 +45,9 @@ impl Evaluation {
 /// What the model says about one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// The most probable class.
+    /// The most probable class; [`NO_CLASS`](crate::NO_CLASS) if the logits are not numbers.
     pub class: u32,
-    /// The probability of each class; they add up to 1.
+    /// The probability of each class; they add up to 1. NaN if the logits are not numbers.
     pub probabilities: Vec<f64>,
 }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use frostline_engine::{Optim, Optimizer, Session};
-use frostline_loader::{BatchState, Batches, Preprocessing};
+use frostline_loader::{BatchState, Batches};
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
@@ -18,7 +18,7 @@ use crate::mixup;
 use crate::moments::Moments;
 use crate::options::{FitOptions, Length};
 use crate::prefix::Activations;
-use crate::source::Source;
+use crate::source::{Batch, Source};
 use crate::training::{Rows, StepRecord, Training};
 
 /// Where a run stands; with the weights and the moments, all that decides what comes next.
@@ -109,6 +109,8 @@ pub struct Progress<'a> {
     pub evaluation: Option<&'a Evaluation>,
     /// The best evaluation so far; this step's, if `step` is its.
     pub best: Option<Best>,
+    /// Steps of this call that were not taken because gradients overflowed f16, as far as losses were read.
+    pub skipped: u64,
 }
 
 impl fmt::Display for Progress<'_> {
@@ -116,6 +118,9 @@ impl fmt::Display for Progress<'_> {
         write!(f, "step {}/{}  rate {:.2e}", self.step, self.steps, self.lr)?;
         if let Some(latest) = self.latest {
             write!(f, "  loss {:.4} (step {})", latest.loss, latest.step)?;
+        }
+        if self.skipped > 0 {
+            write!(f, "  {} steps skipped", self.skipped)?;
         }
         match self.evaluation {
             Some(evaluation) => write!(f, "  accuracy {:.1}%", 100.0 * evaluation.accuracy),
@@ -133,6 +138,9 @@ pub struct History {
     pub evaluations: Vec<(u64, Evaluation)>,
     /// The best evaluation of the whole run, what an earlier call did of it included.
     pub best: Option<Best>,
+    /// Its steps that were not taken because gradients overflowed f16: each lowered the loss scale, unless
+    /// that is fixed ([`LossScale`](frostline_engine::LossScale)).
+    pub skipped: u64,
     /// Whether the run ended because it no longer got better, before its last step.
     pub stopped_early: bool,
     /// Whether the run is at its end; else [`Learner::continue_fit`] goes on.
@@ -155,7 +163,8 @@ impl Learner {
     /// # Errors
     /// [`Error::BatchTooLarge`]; [`Error::ImageShape`], [`Error::Classes`] or [`Error::Label`] for
     /// data that does not go with the model; [`Error::Engine`] if everything is frozen or the
-    /// device has no room; [`Error::Diverged`] or [`Error::NotSaved`] once numbers overflow. After
+    /// device has no room; [`Error::Diverged`] or [`Error::NotSaved`] once numbers overflow,
+    /// [`Error::GradientOverflow`] once gradients stored as f16 do so at every step. After
     /// an error during the run the learner's weights are what the last step left; its run cannot be
     /// continued, only resumed from a checkpoint.
     pub fn fit(
@@ -227,17 +236,13 @@ impl Learner {
         // Until the run is stopped in good order there is none to continue.
         self.run = None;
 
-        let Preprocessing { mean, std, .. } = self.preprocessing.clone();
-        // Augmented images are normalised on the device, last of all.
-        let channels = mean.len();
-        let (mean, std) = if options.augment.is_some() { (vec![0.0; channels], vec![1.0; channels]) } else { (mean, std) };
-        let fill = |indices: &[usize], state, out: &mut Vec<f32>| Ok(source.gather(indices, Some(state), &mean, &std, out)?);
+        let fill = |indices: &[usize], state, out: &mut Batch| Ok(source.gather(indices, Some(state), out)?);
         let [height, width, _] = source.shape();
         let transforms = |indices: &[usize], state| Some(options.augment.as_ref()?.draw(state, indices, [height, width]));
         let mixes = |state| options.mixup.map(|alpha| mixup::draw(alpha, state, options.batch)).transpose();
         let expect = |indices: &[usize]| source.expect(indices);
         let rows = Rows { labels: source.labels(), fill: &fill, expect: &expect, transforms: &transforms, mixes: &mixes };
-        let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, options.batch);
+        let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, options.batch)?;
         training.checkpoint = self.last_checkpoint.clone();
         let mut history = History::default();
         let mut stopped = false;
@@ -255,6 +260,9 @@ impl Learner {
             let known = history.records.len();
             let wait = last || validation.is_some() || save.is_some();
             if wait || training.is_due(options.read_every) {
+                if !last {
+                    training.give()?;
+                }
                 history.records.extend(training.read(&self.params)?);
             }
             let pause = Instant::now();
@@ -284,11 +292,13 @@ impl Learner {
                 elapsed: caching + start.elapsed().saturating_sub(aside),
                 evaluation: evaluation.as_ref(),
                 best: run.watch.best,
+                skipped: training.skipped(),
             };
             stopped = on_step(&progress).is_break();
             history.evaluations.extend(evaluation.map(|evaluation| (run.step, evaluation)));
         }
         history.records.extend(training.read(&self.params)?);
+        history.skipped = training.skipped();
         history.best = run.watch.best;
         history.stopped_early = run.step < run.steps && run.watch.is_over(options.patience);
         history.finished = run.step == run.steps || history.stopped_early;

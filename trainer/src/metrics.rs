@@ -2,25 +2,35 @@
 
 use std::fmt;
 
-/// How often each true class (row) was taken for each class (column).
+/// The predicted class of an image for which the network's output is not a number: none.
+pub const NO_CLASS: u32 = u32::MAX;
+
+/// How often each true class (row) was taken for each class (column), and how often for none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
     counts: Vec<u64>,
+    /// By true class: images predicted as [`NO_CLASS`].
+    none: Vec<u64>,
 }
 
 impl Confusion {
-    /// Counts pairs of a true and a predicted class, both below `classes`.
+    /// Counts pairs of a true and a predicted class, both below `classes`; a predicted one may be
+    /// [`NO_CLASS`].
     ///
     /// # Panics
     /// If a class is not below `classes`, as indexing does.
     pub fn new(classes: usize, pairs: impl IntoIterator<Item = (u32, u32)>) -> Self {
-        let mut counts = vec![0; classes * classes];
+        let (mut counts, mut none) = (vec![0; classes * classes], vec![0; classes]);
         for (truth, predicted) in pairs {
+            if predicted == NO_CLASS {
+                none[truth as usize] += 1;
+                continue;
+            }
             assert!((predicted as usize) < classes, "class {predicted}");
             counts[truth as usize * classes + predicted as usize] += 1;
         }
-        Self { classes, counts }
+        Self { classes, counts, none }
     }
 
     /// How many images of class `truth` were taken for `predicted`.
@@ -33,6 +43,11 @@ impl Confusion {
         &self.counts[truth * self.classes..][..self.classes]
     }
 
+    /// Images of one true class, those taken for no class among them.
+    pub fn images(&self, truth: usize) -> u64 {
+        self.row(truth).iter().sum::<u64>() + self.none[truth]
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.classes
@@ -41,13 +56,13 @@ impl Confusion {
     /// Share of all images that were recognised, 0..=1; nothing if there are none.
     pub fn accuracy(&self) -> Option<f64> {
         let right: u64 = (0..self.classes).map(|class| self.count(class, class)).sum();
-        share(right, self.counts.iter().sum())
+        share(right, (0..self.classes).map(|class| self.images(class)).sum())
     }
 
     /// Share of each class's images that were recognised (its recall); nothing for a class without
     /// images.
     pub fn per_class(&self) -> Vec<Option<f64>> {
-        let of = |class| share(self.count(class, class), self.row(class).iter().sum());
+        let of = |class| share(self.count(class, class), self.images(class));
         (0..self.classes).map(of).collect()
     }
 }
@@ -120,9 +135,13 @@ pub(crate) fn cross_entropy(logits: &[f32], label: u32) -> f64 {
     sum.ln() - f64::from(logits[label as usize] - largest)
 }
 
-/// Place of the largest value, the first of equals.
+/// Place of the largest value, the first of equals; [`NO_CLASS`] where [`softmax`] is not a number: a value
+/// is NaN, or the largest is infinite.
 pub(crate) fn largest(values: &[f32]) -> u32 {
     let mut best = 0;
+    if values.iter().any(|value| value.is_nan()) || !values.iter().copied().fold(f32::NEG_INFINITY, f32::max).is_finite() {
+        return NO_CLASS;
+    }
     for (place, value) in values.iter().enumerate() {
         if *value > values[best] {
             best = place;
@@ -142,6 +161,18 @@ mod tests {
         assert_eq!(confusion.accuracy(), Some(0.5));
         assert_eq!(confusion.per_class(), [Some(1.0 / 3.0), Some(1.0), None]);
         assert_eq!(Confusion::new(3, []).accuracy(), None);
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_of_no_class_and_counts_as_wrong() {
+        for bad in [[f32::NAN, 1.0], [1.0, f32::NAN], [f32::INFINITY, 1.0], [f32::NEG_INFINITY; 2]] {
+            assert_eq!(largest(&bad), NO_CLASS, "{bad:?}");
+            assert!(softmax(&bad).iter().all(|probability| probability.is_nan()), "{bad:?}");
+        }
+        let confusion = Confusion::new(2, [(0, NO_CLASS), (0, 0), (1, 1), (1, NO_CLASS), (1, 0)]);
+        assert_eq!((confusion.row(0), confusion.images(0), confusion.images(1)), (&[1, 0][..], 2, 3));
+        assert_eq!(confusion.accuracy(), Some(0.4));
+        assert_eq!(confusion.per_class(), [Some(0.5), Some(1.0 / 3.0)]);
     }
 
     /// Newcombe (1998), table I, method 3: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
@@ -180,5 +211,6 @@ mod tests {
         }
         assert_eq!(largest(&logits), 1);
         assert_eq!(largest(&[2.0, 2.0]), 0);
+        assert_eq!(largest(&[f32::NEG_INFINITY, 2.0]), 1);
     }
 }

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use frostline_engine::{Gpu, Optim, Optimizer, Plan, Rule};
+use frostline_engine::{Gpu, LossScaleState, Optim, Optimizer, Plan, Rule};
 use frostline_loader::{HostTensor, StateDict};
 
 use crate::error::Result;
@@ -20,8 +20,8 @@ pub(crate) enum Moments {
     None,
     /// On the device, of these parameters.
     Device { optimizer: Optimizer, slots: &'static [&'static str], parameters: Vec<String> },
-    /// From a checkpoint: values by `<slot>.<parameter>`, and the steps taken.
-    Host { state: StateDict, steps: u64 },
+    /// From a checkpoint: values by `<slot>.<parameter>`, the steps begun, and where the loss scale stood.
+    Host { state: StateDict, steps: u64, loss_scale: Option<LossScaleState> },
 }
 
 impl Moments {
@@ -41,15 +41,15 @@ impl Moments {
             Self::Device { optimizer, slots, parameters } => {
                 let known = |name: &str| parameters.iter().any(|other| other == name);
                 if *slots == optim.slots() && !(thaw_matters && thawed(&known)) {
-                    new.carry_over(optimizer);
+                    new.carry_over(optimizer)?;
                 }
             }
-            Self::Host { state, steps } => {
+            Self::Host { state, steps, loss_scale } => {
                 let key = |slot: &str, name: &str| format!("{slot}.{name}");
                 let known = |name: &str| optim.slots().iter().all(|slot| state.contains_key(&key(slot, name)));
                 let same_rule = plan.trainable_names().any(known);
                 if same_rule && !(thaw_matters && thawed(&known)) {
-                    new.steps = *steps;
+                    new.go_on_from(*steps, *loss_scale);
                     for name in plan.trainable_names().filter(|name| known(name)) {
                         for slot in optim.slots() {
                             new.set(slot, name, &state[&key(slot, name)].data)?;
@@ -61,12 +61,21 @@ impl Moments {
         Ok(new)
     }
 
-    /// Steps taken.
+    /// Steps begun.
     pub fn steps(&self) -> u64 {
         match self {
             Self::None => 0,
-            Self::Device { optimizer, .. } => optimizer.steps,
+            Self::Device { optimizer, .. } => optimizer.steps(),
             Self::Host { steps, .. } => *steps,
+        }
+    }
+
+    /// Where the loss scale stands, if gradients carry one.
+    pub fn loss_scale(&self) -> Result<Option<LossScaleState>> {
+        match self {
+            Self::None => Ok(None),
+            Self::Device { optimizer, .. } => Ok(optimizer.loss_scale()?),
+            Self::Host { loss_scale, .. } => Ok(*loss_scale),
         }
     }
 

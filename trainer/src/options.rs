@@ -146,7 +146,12 @@ impl<'a> FitOptions<'a> {
     }
 
     /// Sets how the steps store activations. With [`Storage::f16`] they take half the memory, on
-    /// adapters that have 16-bit floats, and the losses are a little other ones.
+    /// adapters that have 16-bit floats, and the losses differ a little from those of f32.
+    ///
+    /// Gradients then carry a loss scale ([`LossScale`](frostline_engine::LossScale)), which adapts to them as
+    /// in PyTorch's `GradScaler`. A step whose gradients overflow is not taken: weights, the optimiser's state
+    /// and AdamW's count of steps stay, the schedule moves on, and running statistics of batch norms were
+    /// already updated. [`History::skipped`](crate::History::skipped) counts such steps.
     pub fn storage(mut self, storage: Storage) -> Self {
         self.storage = storage;
         self

@@ -1,18 +1,20 @@
 //! The loop's inside: steps that are only submitted, and losses that are read back now and then.
 //!
 //! Reading a loss waits for the device, so it is done for many steps at once, out of the ring that
-//! the plan keeps. A loss that is not finite is therefore met late, but costs nothing: from that
-//! step on the optimiser's kernels leave the weights alone.
+//! the plan keeps, and the batch after them is handed over before. A loss that is not finite is therefore
+//! met late, but costs nothing: from that step on the optimiser's kernels leave the weights alone. With f16
+//! storage they also leave out single steps whose gradients overflowed; the number of those is read with
+//! the losses.
 
 use std::path::PathBuf;
 
 use frostline_engine::ops::cross_entropy::HISTORY;
 use frostline_engine::ops::{Mix, Transform};
-use frostline_engine::{Optimizer, Params, Session};
+use frostline_engine::{LossScaleState, Optimizer, Params, Session};
 use frostline_loader::{BatchState, Batches};
 
 use crate::error::{Error, Result};
-use crate::source::upcoming;
+use crate::source::{Batch, upcoming};
 
 /// What one training step gave.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,7 +37,7 @@ pub(crate) struct Rows<'a> {
     pub labels: &'a [u32],
     /// Replaces the contents of the buffer by the values of these rows.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
-    pub fill: &'a dyn Fn(&[usize], BatchState, &mut Vec<f32>) -> Result<()>,
+    pub fill: &'a dyn Fn(&[usize], BatchState, &mut Batch) -> Result<()>,
     /// Is told which rows come next.
     pub expect: &'a dyn Fn(&[usize]),
     /// What is done to each of these rows on the device, if something is.
@@ -62,19 +64,62 @@ pub(crate) struct Training<'a> {
     pub checkpoint: Option<PathBuf>,
     batch: usize,
     unread: Vec<Unread>,
-    input: Vec<f32>,
+    input: Batch,
+    /// The place in the run of the batch that the device was given last.
+    given: Option<BatchState>,
+    scaling: Scaling,
 }
 
+/// The loss scale as it was last read, and what became of the steps before.
+#[derive(Default)]
+struct Scaling {
+    state: Option<LossScaleState>,
+    /// Steps of this run of the loop that were not taken.
+    skipped: u64,
+    /// Steps before the last reading of which none was taken, with the scale as low as it gets.
+    stuck: u64,
+}
+
+impl Scaling {
+    /// Takes in the `state` after `steps` more steps.
+    fn read(&mut self, state: Option<LossScaleState>, steps: u64) {
+        if let (Some(before), Some(now)) = (self.state, state) {
+            let skipped = u64::from(now.skipped_steps.saturating_sub(before.skipped_steps));
+            self.skipped += skipped;
+            let stuck = skipped == steps && now.scale == before.scale;
+            self.stuck = if stuck { self.stuck + steps } else { 0 };
+        }
+        self.state = state;
+    }
+}
+
+/// Steps in a row without one taken after which a run ends.
+const MOST_STUCK: u64 = 25;
+
 impl<'a> Training<'a> {
-    pub fn new(session: &'a mut Session, optimizer: &'a mut Optimizer, batches: &'a mut Batches, rows: Rows<'a>, batch: usize) -> Self {
-        Self { session, optimizer, batches, rows, checkpoint: None, batch, unread: vec![], input: vec![] }
+    pub fn new(
+        session: &'a mut Session,
+        optimizer: &'a mut Optimizer,
+        batches: &'a mut Batches,
+        rows: Rows<'a>,
+        batch: usize,
+    ) -> Result<Self> {
+        let scaling = Scaling { state: optimizer.loss_scale()?, ..Scaling::default() };
+        let (unread, input) = (vec![], Batch::default());
+        Ok(Self { session, optimizer, batches, rows, checkpoint: None, batch, unread, input, given: None, scaling })
     }
 
-    /// Submits step number `step` (counted from 1) with the next batch, and waits for nothing.
+    /// Steps that were not taken because gradients overflowed f16, as far as losses were read.
+    pub fn skipped(&self) -> u64 {
+        self.scaling.skipped
+    }
+
+    /// Submits step number `step` (counted from 1) with the next batch. Waits only where the device is
+    /// several steps behind.
     pub fn step(&mut self, step: u64, lr: f32) -> Result<()> {
+        self.give()?;
         let state = self.batches.state();
-        let indices = self.batches.next_batch();
-        self.write(&indices, state)?;
+        self.batches.next_batch();
         (self.rows.expect)(&upcoming(self.batches.clone()));
         self.session.begin_step(self.optimizer, lr)?;
         self.session.run()?;
@@ -82,9 +127,19 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    /// Gives the device the next batch, unless it has it: best done before waiting for the device.
+    pub fn give(&mut self) -> Result<()> {
+        let state = self.batches.state();
+        if self.given != Some(state) {
+            self.write(&self.batches.peek().to_vec(), state)?;
+            self.given = Some(state);
+        }
+        Ok(())
+    }
+
     fn write(&mut self, indices: &[usize], state: BatchState) -> Result<()> {
         (self.rows.fill)(indices, state, &mut self.input)?;
-        self.session.write_input(&self.input)?;
+        self.input.write(self.session)?;
         if let Some(transforms) = (self.rows.transforms)(indices, state) {
             self.session.write_transforms(&transforms)?;
         }
@@ -100,13 +155,16 @@ impl<'a> Training<'a> {
         self.unread.len() as u64 >= every.min(HISTORY as u64)
     }
 
-    /// The losses of all steps since the last reading; [`Error::Diverged`] if one is not finite.
+    /// The losses of all steps since the last reading; [`Error::Diverged`] if one is not finite,
+    /// [`Error::GradientOverflow`] if no step is taken any more.
     pub fn read(&mut self, params: &Params) -> Result<Vec<StepRecord>> {
         if self.unread.is_empty() {
             return Ok(vec![]);
         }
         let unread = std::mem::take(&mut self.unread);
-        let summaries = self.session.read_history(self.optimizer.steps, unread.len())?;
+        let (count, last) = (unread.len() as u64, unread.last().map_or(0, |unread| unread.step));
+        let summaries = self.session.read_history(self.optimizer.steps(), unread.len())?;
+        self.scaling.read(self.optimizer.loss_scale()?, count);
         let mut records = vec![];
         for (step, summary) in unread.into_iter().zip(summaries) {
             if !summary.loss.is_finite() {
@@ -120,7 +178,12 @@ impl<'a> Training<'a> {
                 accuracy: summary.correct / summary.rows,
             });
         }
-        Ok(records)
+        match self.scaling {
+            Scaling { state: Some(state), stuck, .. } if stuck >= MOST_STUCK => {
+                Err(Error::GradientOverflow { step: last, skipped: stuck, scale: state.scale, checkpoint: self.checkpoint.clone() })
+            }
+            _ => Ok(records),
+        }
     }
 
     /// Looks for where it went wrong, on the batch that it went wrong with.

@@ -1,9 +1,9 @@
 //! `frostline evaluate`: how good a model is on photos whose classes are known.
 
-use crate::photos::Photos;
+use crate::photos::{NOT_A_NUMBER, Photos};
 use crate::{Output, Result, gpu, model};
 use clap::Args;
-use frostline_trainer::{Evaluation, Source, wilson};
+use frostline_trainer::{Evaluation, NO_CLASS, Source, wilson};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -39,6 +39,9 @@ impl Evaluate {
             let rows = readable.iter().flat_map(|&i| &logits[i * classes..][..classes]).copied();
             let labels: Vec<u32> = readable.iter().map(|&i| photos.labels()[i]).collect();
             let evaluation = Evaluation::of(&rows.collect::<Vec<f32>>(), &labels, classes);
+            for (_, &photo) in evaluation.predictions.iter().zip(&readable).filter(|(class, _)| **class == NO_CLASS) {
+                eprintln!("warning: {}: {NOT_A_NUMBER}; it counts as wrong", photos.paths()[photo].display());
+            }
             output.say(text(&evaluation, &opened.classes))?;
             output.json(&value(&evaluation, &opened.classes))?;
         }
@@ -49,7 +52,7 @@ impl Evaluate {
 /// Photos of each class, and how many of them were recognised.
 fn counts(evaluation: &Evaluation) -> Vec<(u64, u64)> {
     let confusion = &evaluation.confusion;
-    (0..confusion.classes()).map(|class| (confusion.row(class).iter().sum(), confusion.count(class, class))).collect()
+    (0..confusion.classes()).map(|class| (confusion.images(class), confusion.count(class, class))).collect()
 }
 
 fn text(evaluation: &Evaluation, classes: &[String]) -> String {
@@ -85,6 +88,7 @@ fn value(evaluation: &Evaluation, classes: &[String]) -> Value {
     json!({
         "photos": photos,
         "right": right,
+        "not_a_number": evaluation.predictions.iter().filter(|class| **class == NO_CLASS).count(),
         "accuracy": evaluation.accuracy,
         "interval": wilson(right, photos),
         "loss": evaluation.loss,
@@ -97,6 +101,15 @@ fn value(evaluation: &Evaluation, classes: &[String]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_a_number_counts_as_wrong() {
+        let evaluation = Evaluation::of(&[1., 0., f32::NAN, 0., 0., 1.], &[0, 0, 1], 2);
+        let classes = ["cat", "dog"].map(str::to_owned);
+        assert!(text(&evaluation, &classes).starts_with("accuracy 66.7 % "), "{}", text(&evaluation, &classes));
+        let value = value(&evaluation, &classes);
+        assert_eq!((&value["photos"], &value["right"], &value["not_a_number"]), (&json!(3), &json!(2), &json!(1)));
+    }
 
     #[test]
     fn mistakes_are_listed_by_class_and_number() {

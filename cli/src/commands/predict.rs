@@ -1,7 +1,7 @@
 //! `frostline predict`: the classes of photos.
 
-use crate::photos::{Photos, VIEWS, expand};
-use crate::{Output, Result, gpu, model};
+use crate::photos::{NOT_A_NUMBER, Photos, VIEWS, expand};
+use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
 use frostline_trainer::Prediction;
 use serde_json::{Value, json};
@@ -31,8 +31,8 @@ impl Predict {
     /// Predicts, and prints a line a photo.
     ///
     /// # Errors
-    /// For a model that cannot be opened, and [`crate::Error::Unreadable`] at the end if a photo could not
-    /// be read.
+    /// For a model that cannot be opened; at the end [`Error::Unreadable`] if a photo could not be read, or
+    /// [`Error::NotNumbers`] if the network's output for one was not a number.
     pub fn run(&self, output: &Output) -> Result<()> {
         let paths = expand(&self.images)?;
         let mut opened = model::open(&gpu::open()?, &self.model)?;
@@ -42,13 +42,20 @@ impl Predict {
         let predictions = opened.learner.predict(&photos)?;
 
         let unreadable = photos.unreadable();
-        let mut rows = vec![];
+        let (mut rows, mut not_numbers) = (vec![], 0);
         for (i, (path, views)) in photos.paths().iter().zip(predictions.chunks_exact(views)).enumerate() {
             if let Some(error) = unreadable.get(&i) {
                 rows.push(json!({ "image": path, "error": error.to_string() }));
                 continue;
             }
-            let best = best(&mean(views), &opened.classes, usize::from(self.top));
+            let probabilities = mean(views);
+            if probabilities.iter().any(|probability| probability.is_nan()) {
+                eprintln!("error: {}: {NOT_A_NUMBER}", path.display());
+                rows.push(json!({ "image": path, "error": NOT_A_NUMBER }));
+                not_numbers += 1;
+                continue;
+            }
+            let best = best(&probabilities, &opened.classes, usize::from(self.top));
             let text: Vec<String> = best.iter().map(|(class, probability)| format!("{class} {:.1}%", 100.0 * probability)).collect();
             output.say(format_args!("{}: {}", path.display(), text.join(", ")))?;
             let best: Vec<Value> = best.iter().map(|(class, p)| json!({ "class": class, "probability": p })).collect();
@@ -56,7 +63,8 @@ impl Predict {
         }
         drop(unreadable);
         output.json(&rows)?;
-        photos.tell_unreadable()
+        photos.tell_unreadable()?;
+        if not_numbers > 0 { Err(Error::NotNumbers { not_numbers, photos: photos.paths().len() }) } else { Ok(()) }
     }
 }
 

@@ -67,6 +67,31 @@ fn predict_goes_on_after_a_photo_that_cannot_be_read() {
     ran.error(&["broken.png"]);
 }
 
+/// Weights so large that the logits overflow: no class is named, and evaluation counts each photo as wrong.
+#[test]
+fn an_output_that_is_not_a_number_is_of_no_class() {
+    let folder = tempdir().unwrap();
+    let huge = folder.path().join("huge.safetensors");
+    let mut file = safetensors::read(TRAINED.model()).unwrap();
+    let (_, bias) = file.tensors.iter_mut().find(|(name, _)| name.ends_with("fc.bias")).unwrap();
+    bias.data.fill(3e38);
+    let (_, weight) = file.tensors.iter_mut().find(|(name, _)| name.ends_with("fc.weight")).unwrap();
+    weight.data.fill(3e38);
+    safetensors::write(&huge, &file.tensors, &file.metadata, safetensors::Dtype::F32).unwrap();
+    let (huge, photo) = (huge.to_str().unwrap(), format!("{}/red/0.png", TRAINED.photos()));
+    let ran = frostline(["predict", huge, &photo]);
+    assert_eq!(ran.stdout, "");
+    ran.error(&[&photo, "not a number", "1 of 1 photos"]);
+    let ran = frostline(["predict", huge, &photo, "--json"]);
+    let rows: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(rows[0]["error"].as_str().unwrap().contains("not a number") && rows[0]["predictions"].is_null(), "{rows}");
+    let ran = frostline(["evaluate", huge, &TRAINED.photos(), "--json"]);
+    assert_eq!(ran.stderr.matches("counts as wrong").count(), CLASSES.len() * PHOTOS, "{}", ran.stderr);
+    let value = ran.json();
+    let photos = CLASSES.len() * PHOTOS;
+    assert_eq!((&value["right"], &value["photos"], &value["not_a_number"]), (&0.into(), &photos.into(), &photos.into()));
+}
+
 #[test]
 fn a_run_folder_is_a_model_too() {
     let run = tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! augment: images moved and coloured anew for every batch, and normalised, in one dispatch.
+//! augment: images moved and coloured anew for every batch, and normalised.
 //!
 //! What is random is drawn on the host: the kernel is given a [`Transform`] for every image, and does
 //! what torchvision's functional transforms do to float tensors in 0..1, in this order:
@@ -11,13 +11,20 @@
 //! | `jitter`, in its order | `adjust_brightness`, `adjust_contrast`, `adjust_saturation`, `adjust_hue` |
 //! | (of [`Augment`]) | `normalize(img, mean, std)` |
 
+use super::normalize::is_sound;
 use super::{Op, image};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, Forward, Request, grid};
 use crate::shape::Shape;
 
+static GREY_SUMS: Kernel = Kernel { file: "augment", entry: "grey_sums" };
 static FORWARD: Kernel = Kernel { file: "augment", entry: "forward" };
+const WORKGROUP: usize = 64;
+/// Pixels of a part of an image that a lane computes at most.
+const PIXELS: usize = 16;
+/// Loop turns that a lane takes for its pixels at most, or those of one pixel.
+const TURNS: usize = 32_768;
 
 /// Numbers of a packed [`Transform`].
 const PACKED: usize = 20;
@@ -182,6 +189,17 @@ pub(crate) fn pack(transforms: &[Transform], images: Shape) -> Result<Vec<f32>> 
     Ok(transforms.iter().flat_map(Transform::packed).collect())
 }
 
+impl Augment {
+    /// Loop turns for one pixel of the largest window of an image of this size.
+    fn turns_per_pixel(&self, image: [usize; 2]) -> usize {
+        // A pixel is a mean over twice the scale, and one more where that begins between two.
+        let [rows, columns] = [0, 1].map(|i| (2 * image[i]).div_ceil(self.size[i]).max(2) + 1);
+        let resized = rows * (1 + columns);
+        let moved = if self.interpolation == Interpolation::Bilinear { 4 * (1 + resized) } else { resized };
+        1 + moved + 4
+    }
+}
+
 impl Op for Augment {
     fn name(&self) -> &'static str {
         "augment"
@@ -200,8 +218,7 @@ impl Op for Augment {
         if h == 0 || w == 0 || h.max(w) > 1 << 20 {
             return wrong(format!("cannot make images of {h}x{w} pixels"));
         }
-        let sound = self.mean.iter().all(|mean| mean.is_finite()) && self.std.iter().all(|std| std.is_normal() && *std > 0.0);
-        if [self.mean.len(), self.std.len()] != [c, c] || !sound {
+        if !is_sound(c, &self.mean, &self.std) {
             return wrong(format!("{c} channels need as many means and positive deviations, got {:?} and {:?}", self.mean, self.std));
         }
         if !(0.0..=1.0).contains(&self.fill) {
@@ -214,6 +231,11 @@ impl Op for Augment {
         false
     }
 
+    /// So that images are augmented as they were given.
+    fn reads_f32(&self, input: usize) -> bool {
+        input == 0
+    }
+
     fn keeps(&self, _wants: &[bool]) -> Vec<usize> {
         vec![]
     }
@@ -224,15 +246,30 @@ impl Op for Augment {
         };
         let channel = |values: &[f32], i: usize, absent: f32| values.get(i).copied().unwrap_or(absent);
         let sizes = [("n", n), ("h_in", h), ("w_in", w), ("h_out", h_out), ("w_out", w_out), ("channels", c)];
-        let mut request = Request::new(FORWARD, grid(n, 1))
-            .bind(&[("x", f.input(0)), ("transforms", f.input(1)), ("y", f.output())])
-            .params(&sizes)
-            .params(&[("bilinear", usize::from(self.interpolation == Interpolation::Bilinear))])
-            .float("fill", self.fill);
-        for (i, (mean, std)) in [("mean_0", "std_0"), ("mean_1", "std_1"), ("mean_2", "std_2")].into_iter().enumerate() {
-            request = request.float(mean, channel(&self.mean, i, 0.0)).float(std, channel(&self.std, i, 1.0));
-        }
-        f.dispatch(request);
+        let turns_per_pixel = self.turns_per_pixel([h, w]);
+        let pixels_per_lane = (TURNS / turns_per_pixel).clamp(1, PIXELS);
+        let parts = (h_out * w_out).div_ceil(pixels_per_lane * WORKGROUP);
+        let (x, transforms) = (f.input(0), f.input(1));
+        let request = |kernel| {
+            let mut request = Request::new(kernel, grid(n * parts, 1))
+                .bind(&[("x", x), ("transforms", transforms)])
+                .params(&sizes)
+                .params(&[("parts", parts), ("pixels_per_part", pixels_per_lane * WORKGROUP)])
+                .params(&[("bilinear", usize::from(self.interpolation == Interpolation::Bilinear))])
+                .float("fill", self.fill);
+            let names = [("mean_0", "std_0"), ("mean_1", "std_1"), ("mean_2", "std_2")];
+            for (i, (mean, std)) in names.into_iter().enumerate() {
+                request = request.float(mean, channel(&self.mean, i, 0.0)).float(std, channel(&self.std, i, 1.0));
+            }
+            request
+        };
+        let greys = f.scratch("sums of grey", 4 * (n * parts) as u64);
+        // Which of the four come before contrast; every lane adds up those of all.
+        let turns = 4 + pixels_per_lane * turns_per_pixel + WORKGROUP;
+        f.dispatch(request(GREY_SUMS).bind(&[("greys_out", greys)]).turns(turns));
+        let turns = parts.div_ceil(WORKGROUP) + WORKGROUP + pixels_per_lane * turns_per_pixel;
+        let y = f.output();
+        f.dispatch(request(FORWARD).bind(&[("greys", greys), ("y", y)]).turns(turns));
     }
 
     /// Never called: nothing that comes out of it wants a gradient.

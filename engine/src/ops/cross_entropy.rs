@@ -146,14 +146,15 @@ impl Op for CrossEntropy {
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let logits = b.shape(0);
         let norms = b.saved("norms").unwrap_or(NOTHING);
-        let (summary, scale) = (b.output(), b.tuning().storage.loss_scale());
+        let (summary, scaler) = (b.output(), b.loss_scaler());
         let mixes = if b.inputs() > 2 { b.input(2) } else { NOTHING };
         let weights = b.saved("class weights").unwrap_or(NOTHING);
         b.accumulate(0, |b, dlogits| {
             let (z, labels) = (b.kept_input(0), b.input(1));
             let bindings = [("logits", z), ("labels", labels), ("class_weights", weights), ("mixes", mixes)];
             let request = self.request(BACKWARD, logits, logits.rows() * channel_blocks(logits), mixes != NOTHING);
-            b.dispatch(request.bind(&bindings).bind(&[("norms", norms), ("summary", summary), ("dlogits", dlogits)]).float("scale", scale));
+            let rest = [("norms", norms), ("summary", summary), ("dlogits", dlogits)];
+            b.dispatch(request.bind(&bindings).bind(&rest).scaled(scaler));
         });
     }
 }

@@ -50,11 +50,11 @@ impl Op for MultiMargin {
 
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let (logits, summary) = (b.shape(0), b.output());
-        let (margin, scale) = (self.margin, b.tuning().storage.loss_scale());
+        let (margin, scaler) = (self.margin, b.loss_scaler());
         b.accumulate(0, |b, dlogits| {
             let bindings = [("logits", b.kept_input(0)), ("labels", b.input(1)), ("summary", summary), ("dlogits", dlogits)];
             let request = request(BACKWARD, logits, logits.rows()).turns(2 * channel_blocks(logits));
-            b.dispatch(request.bind(&bindings).float("margin", margin).float("scale", scale));
+            b.dispatch(request.bind(&bindings).float("margin", margin).scaled(scaler));
         });
     }
 }

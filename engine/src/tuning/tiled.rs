@@ -40,6 +40,11 @@ impl Fragments {
     }
 }
 
+/// Splits of a depth that `conv2d_tiled.finish` adds up at most.
+const MOST_SPLITS: usize = 8;
+/// Slices that a split adds up at least: fewer are not worth a partial sum.
+const LEAST_SLICES: usize = 8;
+
 /// A table: for up to so many columns of C, the tiles to choose from, the first that fits first. With
 /// each comes the percentage of a full machine that its workgroups must make.
 pub(super) type Rows = &'static [(u32, &'static [(Tiles, u32)])];
@@ -65,6 +70,8 @@ pub(super) struct Product {
     pub n: usize,
     /// How often C is computed side by side: phases of a stride, or splits of the depth.
     pub parts: usize,
+    /// Terms of each sum, where the depth may be split.
+    pub depth: usize,
 }
 
 impl Tiles {
@@ -77,11 +84,13 @@ impl Tiles {
     /// matrix, and that gives the share of `fill` workgroups which the table asks for; the last if
     /// there is none.
     pub(super) fn pick(table: Rows, product: Product, fill: usize, fits: impl Fn(&Tiles) -> bool) -> Self {
-        let Product { m, n, parts } = product;
+        let Product { m, n, parts, depth } = product;
         let (_, rows) = table.iter().find(|(columns, _)| n <= *columns as usize).unwrap_or(&table[table.len() - 1]);
         let suits = |(tiles, percent): &&(Tiles, u32)| {
             let low = tiles.bm as usize <= m.next_power_of_two();
-            fits(tiles) && low && 100 * tiles.count(m, n) * parts >= *percent as usize * fill
+            // The smallest tile is for what is too shallow to be split.
+            let splits = if *percent < 100 { tiles.splits(m, n, parts, depth, fill) } else { 1 };
+            fits(tiles) && low && 100 * tiles.count(m, n) * parts * splits >= *percent as usize * fill
         };
         rows.iter().find(suits).unwrap_or(&rows[rows.len() - 1]).0
     }
@@ -132,6 +141,13 @@ impl Tiles {
     pub fn constants(&self) -> [(&'static str, u32); 8] {
         let &Self { bm, bn, bk, rm, rn, buffers, fragment, lanes } = self;
         [("BM", bm), ("BN", bn), ("BK", bk), ("RM", rm), ("RN", rn), ("BUFFERS", buffers), ("FRAGMENT", fragment), ("S", lanes)]
+    }
+
+    /// In how many splits, side by side, to add up a depth of `k` of an m × n matrix that is computed in
+    /// `parts`: as many as fill the machine, if the matrix alone fills no more than half of it.
+    pub fn splits(&self, m: usize, n: usize, parts: usize, k: usize, fill: usize) -> usize {
+        let worth = k / (LEAST_SLICES * self.bk as usize);
+        (fill / (self.count(m, n) * parts).max(1)).min(worth).clamp(1, MOST_SPLITS)
     }
 
     /// How many workgroups an m × n matrix is.

@@ -1,5 +1,6 @@
 use std::ops::ControlFlow;
 
+use frostline_engine::{LossScale, Storage};
 use frostline_trainer::{Error, Learner, Progress};
 
 use crate::setup::{bits, go_on, gpu, images, learner, options};
@@ -124,5 +125,26 @@ fn a_weight_that_is_no_number_is_named_wherever_it_is() {
         // A folded batch norm is part of its convolution.
         let convolution = layer.replace("bn", "conv");
         assert!(found == layer || *found == convolution, "{name}: {error}");
+    }
+}
+
+/// Gradients that overflow f16 at every step: no step is taken, and the run ends with a reason.
+#[test]
+fn a_fixed_loss_scale_that_never_fits_ends_the_run() {
+    if !gpu().has_f16() {
+        eprintln!("skipped: {} has no 16-bit floats", gpu().describe());
+        return;
+    }
+    let mut learner = learner(1);
+    let before = learner.snapshot().unwrap();
+    let storage = Storage::F16 { loss_scale: LossScale::fixed(1 << 24) };
+    let options = options(60).storage(storage).read_every(10);
+    let error = learner.fit(&images(18), &options, go_on).unwrap_err();
+    let Error::GradientOverflow { step: 30, skipped: 30, scale: 16_777_216, checkpoint: None } = &error else {
+        panic!("{error:?}");
+    };
+    assert!(error.to_string().contains("loss scale of 16777216"), "{error}");
+    for moved in learner.updates_since(&before).unwrap() {
+        assert_eq!(moved.relative, 0.0, "{} moved", moved.stage);
     }
 }

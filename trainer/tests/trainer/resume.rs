@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use frostline_engine::{BatchNormMode, Optim, Storage};
+use frostline_engine::{BatchNormMode, LossScale, Optim, Storage};
 use frostline_trainer::{Augment, Error, FitOptions, Learner, Progress};
 
 use crate::setup::{bits, go_on, gpu, images, learner, options};
@@ -52,6 +52,59 @@ fn resuming_an_augmented_run_is_bit_identical() {
 #[test]
 fn resuming_a_mixed_run_with_class_weights_is_bit_identical() {
     resumed_run_is_the_uninterrupted_one(&options(9).mixup(0.4).class_weights(vec![1.0, 0.5, 2.0]).augment(shifting()));
+}
+
+/// The scale falls in the first steps and grows at the third good one, before and after the interruption.
+#[test]
+fn resuming_a_run_with_a_moving_loss_scale_is_bit_identical() {
+    if !gpu().has_f16() {
+        eprintln!("skipped: {} has no 16-bit floats", gpu().describe());
+        return;
+    }
+    let loss_scale = LossScale { initial: 1 << 20, growth_interval: Some(2) };
+    let storage = Storage::F16 { loss_scale };
+    for optim in [Optim::sgd(0.01).momentum(0.9), Optim::adamw(0.003)] {
+        resumed_run_is_the_uninterrupted_one(&options(9).storage(storage).optim(optim).read_every(1));
+    }
+    // That there was something to keep: the state of the file is another than that of the start.
+    let (folder, mut learner) = (tempfile::tempdir().unwrap(), learner(1));
+    learner.freeze_below("layer3").unwrap();
+    let first = learner.fit(&images(18), &options(9).storage(storage), stop_at(5)).unwrap();
+    let path = folder.path().join("run.safetensors");
+    learner.save(&path).unwrap();
+    let extra = frostline_loader::Checkpoint::load(&path).unwrap().extra["trainer"].clone();
+    let extra: serde_json::Value = serde_json::from_str(&extra).unwrap();
+    println!("{}, {} steps skipped", extra["loss_scale"], first.skipped);
+    assert_ne!(extra["loss_scale"]["scale"], 1 << 20);
+    assert_eq!(extra["loss_scale"]["skipped_steps"], first.skipped);
+}
+
+/// A file from before there were loss scales, or of f32, has none; one that cannot be is refused.
+#[test]
+fn the_loss_scale_of_a_file_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    learner(1).save(&path).unwrap();
+    let mut checkpoint = frostline_loader::Checkpoint::load(&path).unwrap();
+    let extra: serde_json::Value = serde_json::from_str(&checkpoint.extra["trainer"]).unwrap();
+    let mut resume = |scale: Option<u32>| {
+        let mut extra = extra.clone();
+        let extra_fields = extra.as_object_mut().unwrap();
+        extra_fields.remove("loss_scale");
+        if let Some(scale) = scale {
+            let state = serde_json::json!({ "scale": scale, "good_steps": 1, "skipped_steps": 2 });
+            extra_fields.insert("loss_scale".to_owned(), state);
+        }
+        checkpoint.extra.insert("trainer".to_owned(), extra.to_string());
+        checkpoint.save(&path).unwrap();
+        Learner::resume(gpu(), &path).map(|_| ())
+    };
+    resume(None).unwrap();
+    resume(Some(4096)).unwrap();
+    for scale in [0, 1000, 1 << 25] {
+        let error = resume(Some(scale)).unwrap_err().to_string();
+        assert!(error.contains(&format!("loss scale of {scale}")), "{error}");
+    }
 }
 
 fn shifting() -> Augment {

@@ -1,6 +1,6 @@
 //! The kernels of `conv2d_tiled.wgsl`: the same sums as products of matrices, for GPUs.
 
-use super::{Epilogue, Sizes, ranges};
+use super::{Epilogue, LINK, LONGEST_RUN, Sizes, ranges};
 use crate::kernel::Kernel;
 use crate::ops::partials::in_splits;
 use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
@@ -10,8 +10,9 @@ use std::ops::Range;
 static FORWARD: Kernel = Kernel { file: "conv2d_tiled", entry: "forward" };
 static BACKWARD_INPUT: Kernel = Kernel { file: "conv2d_tiled", entry: "backward_input" };
 static BACKWARD_WEIGHT: Kernel = Kernel { file: "conv2d_tiled", entry: "backward_weight" };
+static FINISH: Kernel = Kernel { file: "conv2d_tiled", entry: "finish" };
 
-/// Slices that one split of `backward_weight` adds up at least: fewer are not worth a partial sum.
+/// Slices that one split adds up at least: fewer are not worth a partial sum.
 const SLICES_PER_SPLIT: usize = 8;
 /// Pixels that one split of `backward_weight` adds up at most.
 const RUN: usize = 2_048;
@@ -26,41 +27,105 @@ fn share(macs: usize, range: &Range<usize>, depth: usize) -> usize {
     macs / depth * range.len() + (macs % depth * range.end) / depth - (macs % depth * range.start) / depth
 }
 
+/// A result of `bytes`, m × n, whose depth of `depth4` blocks is added up in `phases` side by side.
+struct Deep {
+    bytes: u64,
+    c4: usize,
+    depth4: usize,
+    /// Splits of the depth that run side by side, since the result alone does not fill the machine.
+    splits: usize,
+    /// Blocks of the depth in a split.
+    split4: usize,
+    /// The ranges of the depth that one dispatch after the other adds up; one if there are splits.
+    chain: Vec<Range<usize>>,
+}
+
+impl Deep {
+    fn new([m, n]: [usize; 2], phases: usize, depth4: usize, tiles: Tiles, fill: usize, bytes: u64) -> Self {
+        let (bk4, c4) = (tiles.bk as usize / 4, n / 4);
+        let splits = tiles.splits(m, n, phases, 4 * depth4, fill);
+        if splits == 1 {
+            let chain = ranges(depth4, 4, bk4);
+            return Self { bytes, c4, depth4, splits, split4: depth4.next_multiple_of(bk4), chain };
+        }
+        // What one running sum would be too long for is split further, into short ones.
+        let parts = if 4 * depth4 > LONGEST_RUN { splits.max((4 * depth4).div_ceil(LINK)) } else { splits };
+        let split4 = depth4.div_ceil(parts).next_multiple_of(bk4);
+        Self { bytes, c4, depth4, splits: depth4.div_ceil(split4), split4, chain: vec![0..depth4] }
+    }
+
+    /// Where the dispatches write to: splits, or the links of a chain of which `result` is the last.
+    fn outputs(&self, result: BufferId, scratch: impl FnMut(u64) -> BufferId) -> Vec<BufferId> {
+        let mut scratch = scratch;
+        if self.splits > 1 {
+            return vec![scratch(self.bytes * self.splits as u64)];
+        }
+        let mut outputs: Vec<BufferId> = self.chain[1..].iter().map(|_| scratch(self.bytes)).collect();
+        outputs.push(result);
+        outputs
+    }
+
+    /// `request`, which adds up `range` of `macs` multiply-accumulates.
+    fn link(&self, request: Request, range: &Range<usize>, macs: usize, tiles: Tiles) -> Request {
+        request
+            .params(&[("k_first4", range.start), ("k_end4", range.end), ("k_split4", self.split4)])
+            .turns(turns(4 * range.len().min(self.split4), tiles))
+            .macs(share(macs, range, self.depth4))
+    }
+
+    /// The dispatch that adds up the splits in `partial` and writes the result to `y`.
+    fn finish(&self, partial: BufferId, y: BufferId, epilogue: Epilogue) -> Request {
+        let size4 = (self.bytes / 16) as usize;
+        let request = Request::new(FINISH, grid(size4, 64))
+            .bind(&[("x", partial), ("y", y)])
+            .params(&[("size4", size4), ("splits", self.splits), ("c_out4", self.c4)])
+            .turns(self.splits);
+        epilogue.end(request)
+    }
+}
+
 /// Records y = act(conv(x, w) · scale + shift + residual).
 pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tiles: Tiles, epilogue: Epilogue) {
-    let pixels = sizes.n * sizes.h_out * sizes.w_out;
+    let matrix = [sizes.n * sizes.h_out * sizes.w_out, padded(sizes.c_out)];
     let depth4 = sizes.kh * sizes.kw * sizes.c_in.div_ceil(4);
-    let slices = ranges(depth4, 4, tiles.bk as usize / 4);
-    let (y, bytes) = (f.output(), f.output_shape().bytes());
-    let outputs = f.chain(y, bytes, slices.len());
-    for (i, slice) in slices.iter().enumerate() {
-        let request = request(FORWARD, sizes, tiles, [pixels, padded(sizes.c_out)], 1)
-            .params(&[("pixels", pixels), ("k_first4", slice.start), ("k_end4", slice.end)])
-            .bind(&[("x", f.input(0)), ("w", f.weight(1)), ("y", outputs[i])])
-            .turns(turns(4 * slice.len(), tiles))
-            .macs(share(sizes.macs(), slice, depth4));
-        f.dispatch(epilogue.link(i, &outputs).end(request));
+    let deep = Deep::new(matrix, 1, depth4, tiles, f.tuning().fill, f.output_shape().bytes());
+    let y = f.output();
+    let outputs = deep.outputs(y, |bytes| f.scratch("partial sums", bytes));
+    for (i, range) in deep.chain.iter().enumerate() {
+        let request = request(FORWARD, sizes, tiles, matrix, deep.splits).params(&[("pixels", matrix[0])]).bind(&[
+            ("x", f.input(0)),
+            ("w", f.weight(1)),
+            ("y", outputs[i]),
+        ]);
+        let own = if deep.splits > 1 { Epilogue::adding(None) } else { epilogue.link(i, &outputs) };
+        f.dispatch(own.end(deep.link(request, range, sizes.macs(), tiles)));
+    }
+    if deep.splits > 1 {
+        f.dispatch(deep.finish(outputs[0], y, epilogue));
     }
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one.
 pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tiles: Tiles, dy: BufferId, dx: BufferId, earlier: Option<BufferId>) {
     let stride = sizes.stride;
-    let pixels = sizes.n * sizes.h_in.div_ceil(stride) * sizes.w_in.div_ceil(stride);
+    let phases = stride * stride;
+    let matrix = [sizes.n * sizes.h_in.div_ceil(stride) * sizes.w_in.div_ceil(stride), padded(sizes.c_in)];
     // Of the phase with the most taps.
     let depth4 = sizes.kh.div_ceil(stride) * sizes.kw.div_ceil(stride) * sizes.c_out.div_ceil(4);
-    let slices = ranges(depth4, 4, tiles.bk as usize / 4);
-    let bytes = b.shape(0).bytes();
-    let outputs = b.chain(dx, bytes, slices.len());
-    for (i, slice) in slices.iter().enumerate() {
-        let residual = Epilogue::adding(earlier).link(i, &outputs).residual;
-        let request = request(BACKWARD_INPUT, sizes, tiles, [pixels, padded(sizes.c_in)], stride * stride)
-            .params(&[("pixels", pixels), ("k_first4", slice.start), ("k_end4", slice.end)])
-            .params(&[("residual", residual.is_some() as usize)])
-            .bind(&[("w", b.weight(1)), ("dy", dy), ("residual", residual.unwrap_or(NOTHING)), ("dx", outputs[i])])
-            .turns(turns(4 * slice.len(), tiles))
-            .macs(share(sizes.macs(), slice, depth4));
-        b.dispatch(request);
+    let busy = phases.min(sizes.kh * sizes.kw);
+    let deep = Deep::new(matrix, busy, depth4, tiles, b.tuning().fill, b.shape(0).bytes());
+    let outputs = deep.outputs(dx, |bytes| b.scratch("partial sums", bytes));
+    let epilogue = Epilogue::adding(earlier);
+    for (i, range) in deep.chain.iter().enumerate() {
+        let residual = if deep.splits > 1 { None } else { epilogue.link(i, &outputs).residual };
+        let request = request(BACKWARD_INPUT, sizes, tiles, matrix, deep.splits * phases)
+            .params(&[("pixels", matrix[0]), ("residual", residual.is_some() as usize)])
+            .params(&[("size4", (deep.bytes / 16) as usize)])
+            .bind(&[("w", b.weight(1)), ("dy", dy), ("residual", residual.unwrap_or(NOTHING)), ("dx", outputs[i])]);
+        b.dispatch(deep.link(request, range, sizes.macs(), tiles));
+    }
+    if deep.splits > 1 {
+        b.dispatch(deep.finish(outputs[0], dx, epilogue));
     }
 }
 
