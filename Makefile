@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo demo-own lesson test test-lesson test-all test-checked test-halves test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
+.PHONY: demo demo-own lesson test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -40,8 +40,29 @@ test-all: test  ## the same, and again with the portable kernels and with those 
 	FROSTLINE_TUNING=portable $(CARGO) test --workspace --no-fail-fast
 	FROSTLINE_TUNING=gpu $(CARGO) test --workspace --no-fail-fast
 
+# The tests that kernels have of their own. `--workspace` compiles nothing that `make test` has not.
+KERNEL_TESTS = $(CARGO) test --workspace --no-fail-fast \
+	$(patsubst engine/tests/%.rs,--test %,$(wildcard engine/tests/*.rs))
+
+test-gpu: setup  ## the kernels for GPUs, in every tile of their table
+	FROSTLINE_TUNING=gpu $(KERNEL_TESTS)
+
+# What describes SwiftShader to the Vulkan loader; Debian's Chromium has it there.
+SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
+
+test-swiftshader: setup  ## kernels and `doctor` on a second driver, SwiftShader (it has no 16-bit floats)
+	@./scripts/setup.sh swiftshader $(SWIFTSHADER)
+	VK_DRIVER_FILES=$(SWIFTSHADER) $(KERNEL_TESTS)
+	VK_DRIVER_FILES=$(SWIFTSHADER) FROSTLINE_TUNING=gpu $(CARGO) test --workspace --test conv2d_tiled
+	$(CARGO) build --workspace --bins
+	VK_DRIVER_FILES=$(SWIFTSHADER) $(or $(CARGO_TARGET_DIR),target)/debug/frostline doctor
+
+test-tint:   ## every kernel text in headless Chromium's compiler (apt-get install chromium chromium-driver)
+	$(CARGO) run --release -p frostline-texts -- out/texts.json
+	python3 tests/browser/tint.py out/texts.json
+
 test-checked: setup  ## the op tests in checked mode: bounds checks on, loop turns counted on the device
-	FROSTLINE_CHECKED=1 $(CARGO) test -p frostline-engine --no-fail-fast
+	FROSTLINE_CHECKED=1 $(KERNEL_TESTS)
 
 test-halves: setup  ## gradients of a batch against those of its halves, all networks at their size (FROSTLINE_HALVES, FROSTLINE_TUNING)
 	$(CARGO) test --release -p frostline-models --test halves -- --ignored --nocapture

@@ -1,8 +1,29 @@
 #!/bin/sh
 # Makes sure there is a Vulkan driver: a GPU's own where there is one, else Mesa's software driver.
 # Does nothing on macOS (Metal) and Windows (DX12), or where a driver is installed already.
+#
+#   setup.sh                    a driver
+#   setup.sh swiftshader FILE   also SwiftShader, Google's software driver, which comes with Chromium;
+#                               FILE is what describes it to the Vulkan loader
 set -eu
 [ "$(uname -s)" = Linux ] || exit 0
+
+install() {
+    sudo=
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+if [ "${1:-}" = swiftshader ]; then
+    "$0"
+    [ -e "$2" ] && exit 0
+    echo "$2 was not found: installing Chromium, of which SwiftShader is a part."
+    if command -v apt-get >/dev/null; then install chromium; fi
+    [ -e "$2" ] && exit 0
+    echo "There is no $2. Name the vk_swiftshader_icd.json of your Chromium or Chrome: make test-swiftshader SWIFTSHADER=FILE" >&2
+    exit 1
+fi
 
 has_driver() {
     for folder in /usr/share/vulkan/icd.d /etc/vulkan/icd.d /usr/local/share/vulkan/icd.d; do
@@ -34,7 +55,4 @@ install the Vulkan part of its driver (Debian: nvidia-vulkan-icd, Ubuntu: libnvi
 END
 fi
 echo "No Vulkan driver was found: installing Mesa's (mesa-vulkan-drivers, libvulkan1)."
-sudo=
-[ "$(id -u)" = 0 ] || sudo=sudo
-$sudo apt-get update -qq
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1
+install mesa-vulkan-drivers libvulkan1

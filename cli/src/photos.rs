@@ -1,8 +1,8 @@
 //! Photos on disk, decoded a batch at a time: memory stays that of one batch, however many there are.
 
 use crate::{Error, Result};
-use frostline_loader::{BatchState, Error as LoaderError, ImageFolder, ImageSet, OnCorrupt, Preprocessing, image};
-use frostline_trainer::Source;
+use frostline_loader::{BatchState, Error as LoaderError, ImageFolder, OnCorrupt, Preprocessing, image};
+use frostline_trainer::{Batch, Source};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -141,27 +141,18 @@ impl Source for Photos {
         &self.labels
     }
 
-    fn gather(
-        &self,
-        indices: &[usize],
-        _state: Option<BatchState>,
-        mean: &[f32],
-        std: &[f32],
-        out: &mut Vec<f32>,
-    ) -> Result<(), LoaderError> {
+    fn gather(&self, indices: &[usize], _: Option<BatchState>, out: &mut Batch) -> Result<(), LoaderError> {
         let mut wanted: Vec<usize> = indices.iter().map(|i| i / self.views).collect();
         wanted.dedup();
         let decoded = self.decode_all(&wanted);
         let [height, width, channels] = self.shape();
-        let (black, mut images) = (vec![0; height * width * channels], vec![]);
+        let (black, images) = (vec![0; height * width * channels], out.bytes());
+        images.clear();
         for &i in indices {
             let place = wanted.iter().position(|photo| *photo == i / self.views);
             let views = place.and_then(|place| decoded[place].as_ref());
             images.extend_from_slice(views.map_or(&black, |views| &views[i % self.views]));
         }
-        let batch = ImageSet { height, width, channels, images, labels: vec![0; indices.len()], classes: vec![] };
-        let all: Vec<usize> = (0..indices.len()).collect();
-        batch.gather(&all, mean, std, out)?;
         self.bar.set_position(wanted.last().map_or(0, |last| *last as u64 + 1));
         Ok(())
     }

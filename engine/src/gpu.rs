@@ -4,7 +4,7 @@ use crate::adapters::Adapter;
 use crate::cache::CacheFile;
 use crate::error::{Error, Result};
 use crate::faults::{Fault, Faults, Place, Reached};
-use crate::in_flight::{InFlight, deadline};
+use crate::in_flight::{InFlight, Submission, deadline};
 use crate::missing;
 use crate::options::GpuOptions;
 use crate::pipeline_cache::PipelineCache;
@@ -33,10 +33,12 @@ pub struct Gpu {
     deadline: Option<Duration>,
     buffers: AtomicU64,
     submits: AtomicU64,
+    waits: AtomicU64,
     faults: Faults,
 }
 
-/// What the host has asked of a device so far: a steady step adds one submit and nothing else.
+/// What the host has asked of a device so far: a steady step adds one submit, and a wait for the step
+/// before the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requests {
     /// Buffers and textures allocated.
@@ -47,6 +49,8 @@ pub struct Requests {
     pub pipeline_time: Duration,
     /// Submissions.
     pub submits: u64,
+    /// Waits for submissions.
+    pub waits: u64,
 }
 
 impl Gpu {
@@ -130,6 +134,7 @@ impl Gpu {
             deadline: deadline(options.deadline, software),
             buffers: AtomicU64::new(0),
             submits: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
             faults: Faults::default(),
         })
     }
@@ -335,17 +340,18 @@ impl Gpu {
 
     /// Submits what `encoder` has recorded. `what` it is stands in the error if the device refuses it or
     /// does not finish it in time.
-    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder, what: impl Into<String>) {
+    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder, what: impl Into<String>) -> Submission {
         self.submits.fetch_add(1, Ordering::Relaxed);
         let what = what.into();
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         self.risk(Place::Submit);
-        self.in_flight.submit(&self.queue, encoder.finish(), what.clone());
+        let submission = self.in_flight.submit(&self.queue, encoder.finish(), what.clone());
         if let Some(error) = pollster::block_on(scope.pop()) {
             self.reports.refuse(what, &error);
         }
         // Without it a lost device would not be noticed before the next read.
         let _ = self.poll(wgpu::PollType::Poll);
+        submission
     }
 
     /// What has been asked of the device so far.
@@ -356,6 +362,7 @@ impl Gpu {
             pipelines: self.pipelines.len() as u64,
             pipeline_time: self.pipelines.time(),
             submits: load(&self.submits),
+            waits: load(&self.waits),
         }
     }
 
@@ -375,12 +382,21 @@ impl Gpu {
     /// it was done; a later call waits for it again. [`Error::DeviceLost`], and [`Error::Refused`] if the
     /// device refused something since the last error.
     pub fn wait(&self) -> Result<()> {
+        self.waits.fetch_add(1, Ordering::Relaxed);
         while let Some(submission) = self.in_flight.first() {
             self.wait_for(Some(submission.index.clone()), &submission.what)?;
             self.in_flight.remove(&submission);
         }
         // Values that were written after the last submission, and read-backs that became ready.
         self.wait_for(None, "writing values")?;
+        self.check()
+    }
+
+    /// Waits for the work up to `submission`, with the errors of [`Gpu::wait`].
+    pub(crate) fn wait_until(&self, submission: &Submission) -> Result<()> {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        self.wait_for(Some(submission.index.clone()), &submission.what)?;
+        self.in_flight.remove(submission);
         self.check()
     }
 

@@ -100,7 +100,13 @@ impl Graph {
         parameters.map(|tensor| tensor.name.as_str()).collect()
     }
 
-    /// A batch of images that the host gives: `n` × `h` × `w` × `c`.
+    /// A batch of images of bytes, `n` × `h` × `w` × `c`, given to [`crate::Session::write_pixels`];
+    /// [`Graph::normalize`] makes activations of them.
+    pub fn pixels(&mut self, n: usize, h: usize, w: usize, c: usize) -> TensorId {
+        self.add_tensor("input", Shape::Pixels { n, h, w, c }, Role::Input)
+    }
+
+    /// A batch of images of floats, `n` × `h` × `w` × `c`, given to [`crate::Session::write_input`].
     pub fn input(&mut self, n: usize, h: usize, w: usize, c: usize) -> TensorId {
         self.add_tensor("input", Shape::Image { n, h, w, c }, Role::Input)
     }
@@ -136,9 +142,7 @@ impl Graph {
 
     fn named(&mut self, name: &str, shape: Shape, role: Role) -> Result<TensorId> {
         if self.tensors.iter().any(|tensor| tensor.name == name && matches!(tensor.role, Role::Parameter(_) | Role::Statistic(_))) {
-            return Err(Error::Graph(format!(
-                "two tensors are named `{name}`: declare it once, and give its id to every layer that reads it"
-            )));
+            return Err(Error::Graph(format!("two tensors are named `{name}`: declare it once, and give its id to every layer that reads it")));
         }
         Ok(self.add_tensor(name, shape, role))
     }

@@ -29,17 +29,18 @@ pub(crate) struct Submission {
 
 impl InFlight {
     /// Submits `commands` to `queue`. The entry goes once the device has reported that it is done.
-    pub fn submit(&self, queue: &wgpu::Queue, commands: wgpu::CommandBuffer, what: String) {
+    pub fn submit(&self, queue: &wgpu::Queue, commands: wgpu::CommandBuffer, what: String) -> Submission {
         let index = queue.submit([commands]);
-        let number = {
+        let submission = {
             let mut all = self.queue();
             all.numbered += 1;
-            let number = all.numbered;
-            all.submissions.push_back(Submission { index, what, number });
-            number
+            let submission = Submission { index, what, number: all.numbered };
+            all.submissions.push_back(submission.clone());
+            submission
         };
-        let done = self.clone();
+        let (done, number) = (self.clone(), submission.number);
         queue.on_submitted_work_done(move || done.finish(number));
+        submission
     }
 
     /// The oldest.

@@ -4,12 +4,18 @@ use crate::error::Result;
 use crate::graph::{Graph, Init, Role, TensorId};
 use crate::ops::augment::{self, Augment};
 use crate::ops::mixup::{self, Mixup};
+use crate::ops::normalize::Normalize;
 use crate::ops::{
     Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin, Padding, Relu,
 };
 use crate::shape::Shape;
 
 impl Graph {
+    /// (x/255 − mean) / std of images of bytes, a mean and a deviation a channel.
+    pub fn normalize(&mut self, pixels: TensorId, mean: &[f32], std: &[f32]) -> Result<TensorId> {
+        self.record(Normalize { mean: mean.to_vec(), std: std.to_vec() }, "normalize", &[pixels])
+    }
+
     /// Images that [`Augment`] makes of `x`; what is done to each is given to
     /// [`crate::Session::write_transforms`] for every batch. `x` holds values in 0..=1.
     pub fn augment(&mut self, x: TensorId, augment: Augment) -> Result<TensorId> {

@@ -46,6 +46,7 @@ pub mod ops;
 pub mod optim;
 pub mod optimizer;
 pub mod options;
+mod pace;
 pub mod params;
 mod pipeline_cache;
 mod pipelines;

@@ -11,6 +11,7 @@ pub mod linear;
 pub mod max_pool2d;
 pub mod mixup;
 pub mod multi_margin;
+pub mod normalize;
 pub(crate) mod partials;
 pub mod relu;
 
@@ -25,6 +26,7 @@ pub use linear::Linear;
 pub use max_pool2d::MaxPool2d;
 pub use mixup::{Mix, Mixup};
 pub use multi_margin::MultiMargin;
+pub use normalize::Normalize;
 pub use relu::Relu;
 
 use crate::error::{Error, Result};

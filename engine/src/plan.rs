@@ -16,6 +16,7 @@ use crate::storage;
 use crate::tuning::Tuning;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 /// Kernels count in `u32`, and so does Vulkan when it binds a buffer.
 const LARGEST_TENSOR: u64 = u32::MAX as u64;
@@ -48,8 +49,8 @@ pub struct Plan {
     pub(crate) optim: Option<Optim>,
     /// Group of each update dispatch, in order.
     pub(crate) update_groups: Vec<Option<usize>>,
-    /// See [`Tuning::submit_macs`].
-    pub(crate) submit_macs: Option<u64>,
+    /// See [`Tuning::submit_time`].
+    pub(crate) submit_time: Option<Duration>,
     weight_copies: BTreeSet<usize>,
     ledger: Ledger,
     unfrozen: Option<Box<Ledger>>,
@@ -178,7 +179,7 @@ impl Plan {
         match (purpose, wanted[output.index()]) {
             (Purpose::Training, false) => return Err(Error::NothingToTrain),
             (Purpose::InputGradient, false) => {
-                return Err(Error::Graph(format!("`{}` does not depend on the images", graph.tensor(output).name)));
+                return Err(Error::Graph(format!("`{}` does not depend on images of floats", graph.tensor(output).name)));
             }
             _ => {}
         }
@@ -261,7 +262,7 @@ impl Plan {
             loss_scale: tuning.storage.loss_scale().filter(|_| scaler != NOTHING).map(|scale| (scaler, scale)),
             optim: optim.cloned(),
             update_groups,
-            submit_macs: tuning.submit_macs,
+            submit_time: tuning.submit_time,
             ledger: Ledger::default(),
             unfrozen: None,
             cached: BTreeSet::new(),

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::guard::{self, Guard, TAIL};
+use crate::in_flight::Submission;
 use crate::kernel::{Access, Scalar, reflect};
 use crate::ledger::Cost;
 use crate::loss_scale::{self, LossScale};
@@ -11,13 +12,16 @@ use crate::ops::cross_entropy::{HISTORY, IGNORED, MEAN};
 use crate::ops::mixup::{self, Mix};
 use crate::optim::{ADAMW, SGD};
 use crate::optimizer::Optimizer;
+use crate::pace::{self, Backlog, Pace};
 use crate::params::{Params, Version};
 use crate::plan::Plan;
 use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
+use crate::shape::Shape;
 use crate::store::Store;
 use frostline_shaders::Format;
 use half::f16;
 use std::sync::Arc;
+use web_time::Instant;
 
 /// Uniforms, and other parts of a buffer, start at multiples of this on every adapter.
 const UNIFORM: u64 = 256;
@@ -157,6 +161,8 @@ pub struct Session {
     /// See [`Plan::moves`].
     moves: (bool, bool),
     guard: Option<Guard>,
+    pace: Pace,
+    backlog: Backlog<Submission>,
 }
 
 impl Session {
@@ -215,6 +221,8 @@ impl Session {
             prologues: 0,
             moves: plan.moves(),
             guard,
+            pace: Pace::new(plan.submit_time),
+            backlog: Backlog::new(),
             plan,
         };
         session.guard_buffers(params, optimizer)?;
@@ -265,7 +273,8 @@ impl Session {
                 Place::Buffer(buffer, offset, bytes) => {
                     // With a guard, the tail is a part of what the kernel gets.
                     let (buffer, offset, size) = match guarded {
-                        None => (buffer, offset, bytes.max(16)),
+                        // What is unused holds no bytes, but a kernel may declare a structure there.
+                        None => (buffer, offset, if bytes == 0 { UNIFORM } else { bytes }),
                         Some(Some(Store::Buffer(copy))) => (copy, 0, bytes + TAIL),
                         Some(_) => (buffer, offset, bytes + TAIL),
                     };
@@ -354,14 +363,49 @@ impl Session {
         &self.plan
     }
 
-    /// Gives the batch: images in NHWC order without padding, as decoders and data sets give them.
+    /// Gives the batch of a [`crate::Graph::input`]: floats in NHWC order without padding.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for another number of values, or a graph whose input are bytes.
     pub fn write_input(&self, values: &[f32]) -> Result<()> {
-        let (buffer, shape) = *self.plan.inputs.first().ok_or_else(|| Error::Graph("this graph has no input".to_owned()))?;
+        let (buffer, shape) = self.input()?;
+        if matches!(shape, Shape::Pixels { .. }) {
+            return Err(Error::data("input", &shape, "floats where the graph has bytes: use `write_pixels`".to_owned()));
+        }
         if values.len() != shape.count() {
             return Err(Error::data("input", &shape, format!("{} values", values.len())));
         }
         self.store(buffer)?.write(&self.gpu, &shape.pack_nhwc(values));
         Ok(())
+    }
+
+    /// Gives the batch of a [`crate::Graph::pixels`]: images of bytes in NHWC order, as decoders and data
+    /// sets give them.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for another number of bytes, or a graph whose input are floats.
+    pub fn write_pixels(&self, bytes: &[u8]) -> Result<()> {
+        let (buffer, shape) = self.input()?;
+        if !matches!(shape, Shape::Pixels { .. }) {
+            return Err(Error::data("input", &shape, "bytes where the graph has floats: use `write_input`".to_owned()));
+        }
+        if bytes.len() != shape.count() {
+            return Err(Error::data("input", &shape, format!("{} bytes", bytes.len())));
+        }
+        let buffer = self.store(buffer)?.buffer()?;
+        // Copies are of whole words.
+        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        self.gpu.write_bytes(buffer, 0, words);
+        if !rest.is_empty() {
+            let mut last = [0; 4];
+            last[..rest.len()].copy_from_slice(rest);
+            self.gpu.write_bytes(buffer, words.len() as u64, &last);
+        }
+        Ok(())
+    }
+
+    fn input(&self) -> Result<(BufferId, Shape)> {
+        self.plan.inputs.first().copied().ok_or_else(|| Error::Graph("this graph has no input".to_owned()))
     }
 
     /// Says what [`crate::ops::Augment`] does to each image of the batch.
@@ -457,8 +501,10 @@ impl Session {
     }
 
     /// Runs the step: one encoder, one pass, one submit; several of each where the step is longer
-    /// than [`crate::Tuning::submit_macs`]. The prologue goes along the first time, and after parameters or
+    /// than [`crate::Tuning::submit_time`]. The prologue goes along the first time, and after parameters or
     /// statistics were set, or moved by another session.
+    ///
+    /// Returns before the device is done, unless it is several steps behind: then it waits for the oldest.
     pub fn run(&mut self) -> Result<()> {
         if self.guard.is_some() { self.run_guarded() } else { self.run_steps(None) }
     }
@@ -521,13 +567,20 @@ impl Session {
 
     fn run_steps(&mut self, timestamps: Option<&wgpu::QuerySet>) -> Result<()> {
         self.gpu.check()?;
-        let budget = self.plan.submit_macs.unwrap_or(u64::MAX);
         let version = self.version.get();
         let fresh = self.prologue_of == Some(version);
-        let mut steps = self.steps.iter().filter(|step| step.phase != Phase::Prologue || !fresh).peekable();
-        let mut timed = 0;
-        while let Some(first) = steps.peek() {
-            let (first, mut last, mut count) = (*first, *first, 0);
+        let steps: Vec<&Step> = self.steps.iter().filter(|step| step.phase != Phase::Prologue || !fresh).collect();
+        let work: Vec<u64> = steps.iter().map(|step| pace::work(&step.cost)).collect();
+        let started = if self.pace.begin() {
+            self.gpu.wait()?;
+            Some(Instant::now())
+        } else {
+            None
+        };
+        let (mut timed, mut last) = (0, None);
+        for run in pace::cut(&work, self.pace.budget()) {
+            let (first, end) = (&steps[run.start].label, &steps[run.end - 1].label);
+            let what = format!("{} dispatches, {first} to {end}", run.len());
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
             {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -535,10 +588,7 @@ impl Session {
                     pass.write_timestamp(queries, 0);
                     timed = 1;
                 }
-                let mut macs: u64 = 0;
-                while let Some(step) = steps.next_if(|step| macs == 0 || macs.saturating_add(step.cost.macs) <= budget) {
-                    macs += step.cost.macs;
-                    (last, count) = (step, count + 1);
+                for step in &steps[run] {
                     pass.set_pipeline(&step.pipeline);
                     pass.set_bind_group(0, &step.bind_group, &[]);
                     pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
@@ -551,7 +601,14 @@ impl Session {
                     }
                 }
             }
-            self.gpu.submit(encoder, format!("{count} dispatches, {} to {}", first.label, last.label));
+            last = Some(self.gpu.submit(encoder, what));
+        }
+        if let Some(started) = started {
+            self.gpu.wait()?;
+            self.pace.measured(work.iter().fold(0, |sum, more| sum.saturating_add(*more)), started.elapsed());
+        }
+        if let Some(behind) = last.and_then(|last| self.backlog.push(last)) {
+            self.gpu.wait_until(&behind)?;
         }
         self.count_run(version, fresh);
         self.gpu.check()

@@ -20,6 +20,18 @@ pub enum Shape {
         /// Channels.
         c: usize,
     },
+    /// Images of bytes as decoders give them: `n` images of `h` × `w` pixels with `c` bytes each. The buffer
+    /// has the order (N, H, W, C) without padding.
+    Pixels {
+        /// Images.
+        n: usize,
+        /// Height in pixels.
+        h: usize,
+        /// Width in pixels.
+        w: usize,
+        /// Channels.
+        c: usize,
+    },
     /// Weights of a convolution; PyTorch's (c_out, c_in, kh, kw).
     Filter {
         /// Kernel height.
@@ -78,7 +90,7 @@ impl Shape {
     /// The dimensions in PyTorch's order.
     pub fn torch(&self) -> Vec<usize> {
         match *self {
-            Shape::Image { n, h, w, c } => vec![n, c, h, w],
+            Shape::Image { n, h, w, c } | Shape::Pixels { n, h, w, c } => vec![n, c, h, w],
             Shape::Filter { kh, kw, c_in, c_out } => vec![c_out, c_in, kh, kw],
             Shape::Depthwise { kh, kw, c } => vec![c, 1, kh, kw],
             Shape::Matrix { c_in, c_out } => vec![c_out, c_in],
@@ -97,7 +109,7 @@ impl Shape {
         self.torch().contains(&0)
     }
 
-    /// Number of values in the buffer, padding included; `usize::MAX` if it is more than that.
+    /// Number of values of 4 bytes in the buffer, padding included; `usize::MAX` if it is more than that.
     pub fn padded_count(&self) -> usize {
         product(self.padded_dims())
     }
@@ -110,7 +122,7 @@ impl Shape {
     /// Pixels times images: the rows of channel vectors.
     pub fn rows(&self) -> usize {
         match *self {
-            Shape::Image { n, h, w, .. } => product([n, h, w]),
+            Shape::Image { n, h, w, .. } | Shape::Pixels { n, h, w, .. } => product([n, h, w]),
             _ => 1,
         }
     }
@@ -118,7 +130,7 @@ impl Shape {
     /// The innermost dimension: channels.
     pub fn channels(&self) -> usize {
         match *self {
-            Shape::Image { c, .. } | Shape::Depthwise { c, .. } | Shape::Vector { c } => c,
+            Shape::Image { c, .. } | Shape::Pixels { c, .. } | Shape::Depthwise { c, .. } | Shape::Vector { c } => c,
             Shape::Filter { c_out, .. } | Shape::Matrix { c_out, .. } => c_out,
             Shape::Labels { n } => n,
         }
@@ -144,9 +156,11 @@ impl Shape {
         }
     }
 
+    /// The buffer's dimensions, in values of 4 bytes.
     fn padded_dims(&self) -> [usize; 4] {
         match *self {
             Shape::Image { n, h, w, c } => [n, h, w, padded(c)],
+            Shape::Pixels { n, h, w, c } => [1, 1, 1, [n, h, w, c].into_iter().fold(1, usize::saturating_mul).div_ceil(4)],
             Shape::Filter { kh, kw, c_in, c_out } => [kh, kw, padded(c_in), padded(c_out)],
             Shape::Depthwise { kh, kw, c } => [1, kh, kw, padded(c)],
             Shape::Matrix { c_in, c_out } => [1, 1, padded(c_in), padded(c_out)],
@@ -166,6 +180,7 @@ impl Shape {
             Shape::Matrix { c_in, c_out } => ([1, 1, c_out, c_in], [0, 1, 3, 2]),
             Shape::Vector { c } => ([1, 1, 1, c], [0, 1, 2, 3]),
             Shape::Labels { n } => ([1, 1, 1, n], [0, 1, 2, 3]),
+            Shape::Pixels { .. } => (dims, [0, 1, 2, 3]),
         };
         let strides = [dims[1] * dims[2] * dims[3], dims[2] * dims[3], dims[3], 1];
         let step = axes.map(|axis: usize| strides[axis]);
@@ -211,10 +226,11 @@ impl Shape {
 }
 
 impl fmt::Display for Shape {
-    /// PyTorch's order, such as `(128, 64, 3, 3)`.
+    /// PyTorch's order, such as `(128, 64, 3, 3)`, or `(32, 3, 224, 224) bytes`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dims: Vec<String> = self.torch().iter().map(usize::to_string).collect();
-        write!(f, "({})", dims.join(", "))
+        write!(f, "({})", dims.join(", "))?;
+        if matches!(self, Shape::Pixels { .. }) { write!(f, " bytes") } else { Ok(()) }
     }
 }
 

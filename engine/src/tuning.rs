@@ -16,6 +16,7 @@ use crate::storage::Storage;
 use frostline_shaders::Share;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 use tiled::Product;
 
 /// The most terms that a kernel of a convolution adds up in one register: the depth of the 3×3 windows
@@ -126,9 +127,9 @@ pub struct Tuning {
     pub texture_rows: Option<u32>,
     /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
     pub fill: usize,
-    /// Multiply-accumulates after which a step goes on in a further submission, so that none runs
-    /// into the driver's time-out; none: a step is one submission, however long. Bits stay the same.
-    pub submit_macs: Option<u64>,
+    /// How long the device may be busy with one submission, so that none runs into the driver's time-out:
+    /// longer steps are cut by measured time. None: a step is one submission. Bits stay the same.
+    pub submit_time: Option<Duration>,
     /// How activations are stored; f32 unless the user asks for f16.
     pub storage: Storage,
     /// Whose table of tiles the kernels of GPUs use.
@@ -148,7 +149,7 @@ impl Tuning {
             class: Class::Portable,
             texture_rows: None,
             fill: 16,
-            submit_macs: None,
+            submit_time: None,
             storage: Storage::F32,
             maker: Maker::default(),
             workgroup_bytes: 32_768,

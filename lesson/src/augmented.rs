@@ -26,15 +26,16 @@ pub fn plainly(images: &ImageSet) -> Augment {
 /// What the engine says of transforms that cannot be carried out; there is no image `i`.
 pub fn augmented(gpu: &Arc<Gpu>, images: &ImageSet, i: usize, transforms: &[Transform], augment: Augment) -> Result<ImageSet> {
     let (n, channels, [height, width]) = (transforms.len(), images.channels, augment.size);
-    let mut values = vec![];
-    images.gather(&vec![i; n], &vec![0.0; channels], &vec![1.0; channels], &mut values)?;
+    let mut bytes = vec![];
+    images.gather(&vec![i; n], &mut bytes)?;
 
     let mut graph = Graph::new();
-    let x = graph.input(n, images.height, images.width, channels);
+    let pixels = graph.pixels(n, images.height, images.width, channels);
+    let x = graph.normalize(pixels, &vec![0.0; channels], &vec![1.0; channels])?;
     let y = graph.augment(x, augment)?;
     let plan = Plan::inference(&graph, y, gpu.tuning())?;
     let mut session = Session::new(gpu, plan, &Params::new(gpu, &graph, 0)?, None)?;
-    session.write_input(&values)?;
+    session.write_pixels(&bytes)?;
     session.write_transforms(transforms)?;
     session.run()?;
 

@@ -3,7 +3,7 @@
 
 use frostline_loader::shuffle::{below, generator};
 use frostline_loader::{BatchState, Error, ImageSet};
-use frostline_trainer::Source;
+use frostline_trainer::{Batch, Source};
 
 /// Images that are mirrored and shifted at random whenever they are trained on. What comes in from
 /// outside is black. Evaluation sees them as they are.
@@ -32,21 +32,21 @@ impl Source for Moved {
         Some("mirroring and shifting")
     }
 
-    fn gather(&self, indices: &[usize], state: Option<BatchState>, mean: &[f32], std: &[f32], out: &mut Vec<f32>) -> Result<(), Error> {
-        let Some(BatchState { seed, epoch, position }) = state else { return self.images.gather(indices, mean, std, out) };
-        let mut batch = self.images.subset(indices)?;
+    fn gather(&self, indices: &[usize], state: Option<BatchState>, out: &mut Batch) -> Result<(), Error> {
+        self.images.gather(indices, out.bytes())?;
+        let Some(BatchState { seed, epoch, position }) = state else { return Ok(()) };
         // The top bit keeps clear of the streams that the order of the images is drawn from.
         let mut random = generator(seed, 1 << 63 | epoch << 32 | position as u64);
         let mut draw = |bound: usize| below(bound as u64, &mut random) as usize;
-        let (size, bytes) = ([batch.height, batch.width, batch.channels], batch.image_len());
-        for image in batch.images.chunks_exact_mut(bytes) {
+        let ImageSet { height, width, channels, .. } = self.images;
+        for image in out.bytes().chunks_exact_mut(self.images.image_len()) {
             let (mirror, right, down) = (draw(2) == 1, draw(2 * self.shift + 1), draw(2 * self.shift + 1));
             // Drawn from 0 to 2·shift, where `shift` is in place.
             let offsets = [down, right].map(|offset| offset as isize - self.shift as isize);
-            let moved = moved(image, size, mirror, offsets);
+            let moved = moved(image, [height, width, channels], mirror, offsets);
             image.copy_from_slice(&moved);
         }
-        batch.gather(&(0..indices.len()).collect::<Vec<_>>(), mean, std, out)
+        Ok(())
     }
 }
 
@@ -83,8 +83,8 @@ mod tests {
         let set = ImageSet { height: 5, width: 5, channels: 1, images, labels: vec![0; 4], classes: vec!["one".to_owned()] };
         let source = Moved { images: set.clone(), shift: 2 };
         let batch = |state| {
-            let mut out = vec![];
-            source.gather(&[2, 0, 2, 2], state, &[0.0], &[1.0], &mut out).unwrap();
+            let mut out = Batch::default();
+            source.gather(&[2, 0, 2, 2], state, &mut out).unwrap();
             out
         };
         let at = |seed, epoch, position| batch(Some(BatchState { seed, epoch, position }));
@@ -93,7 +93,7 @@ mod tests {
             assert_ne!(at(1, 2, 3), other);
         }
         let mut plain = vec![];
-        set.gather(&[2, 0, 2, 2], &[0.0], &[1.0], &mut plain).unwrap();
-        assert_eq!(batch(None), plain);
+        set.gather(&[2, 0, 2, 2], &mut plain).unwrap();
+        assert_eq!(batch(None), Batch::Bytes(plain));
     }
 }

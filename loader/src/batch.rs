@@ -58,10 +58,14 @@ impl Batches {
         Ok(Self { len, batch, state, order: permutation(len, state.seed, state.epoch) })
     }
 
+    /// The indices of the next batch's images, `batch` of them; they stay the next ones.
+    pub fn peek(&self) -> &[usize] {
+        &self.order[self.state.position * self.batch..][..self.batch]
+    }
+
     /// The indices of the next batch's images, `batch` of them.
     pub fn next_batch(&mut self) -> Vec<usize> {
-        let begin = self.state.position * self.batch;
-        let indices = self.order[begin..begin + self.batch].to_vec();
+        let indices = self.peek().to_vec();
         self.state.position += 1;
         if self.state.position == self.per_epoch() {
             self.state.position = 0;
@@ -143,6 +147,7 @@ mod tests {
         for _ in 0..8 {
             let json = serde_json::to_string(&batches.state()).unwrap();
             let mut resumed = Batches::restore(10, 3, serde_json::from_str(&json).unwrap()).unwrap();
+            assert_eq!(resumed.peek(), batches.clone().next_batch());
             for (expected, actual) in batches.clone().zip(&mut resumed).take(7) {
                 assert_eq!(expected, actual);
             }

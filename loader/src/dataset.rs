@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::error::clip;
 use crate::image::{Limits, decode_dynamic};
-use crate::preprocess::{check_normalization, normalize_into};
 
 /// Images of one size with their classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,19 +98,17 @@ impl ImageSet {
         Ok(set)
     }
 
-    /// Fills `out` with a batch: (indices, height, width, channels) values, normalised as
-    /// (byte/255 - mean) / std per channel. What `out` held before is replaced; its memory is
-    /// used again.
+    /// Fills `out` with a batch: (indices, height, width, channels) bytes. What `out` contained before
+    /// is replaced; its memory is used again.
     ///
     /// # Errors
-    /// [`Error::IndexOutOfRange`]; [`Error::Preprocessing`] if mean and std do not fit the channels.
-    pub fn gather(&self, indices: &[usize], mean: &[f32], std: &[f32], out: &mut Vec<f32>) -> Result<(), Error> {
+    /// [`Error::IndexOutOfRange`].
+    pub fn gather(&self, indices: &[usize], out: &mut Vec<u8>) -> Result<(), Error> {
         self.check_indices(indices)?;
-        check_normalization(self.channels, mean, std)?;
         out.clear();
         out.reserve(indices.len() * self.image_len());
         for &i in indices {
-            normalize_into(self.image(i), mean, std, out);
+            out.extend_from_slice(self.image(i));
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ pub use error::Error;
 pub use folder::{ImageFolder, OnCorrupt, Skipped};
 pub use image::RgbImage8;
 pub use kind::FileKind;
-pub use preprocess::Preprocessing;
+pub use preprocess::{Preprocessing, normalize};
 pub use preset::Preset;
 pub use report::FolderReport;
 pub use resize::Interpolation;

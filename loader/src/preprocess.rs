@@ -72,10 +72,7 @@ impl Preprocessing {
     /// # Errors
     /// As [`Preprocessing::pixels`].
     pub fn apply(&self, image: &RgbImage8) -> Result<Vec<f32>, Error> {
-        let pixels = self.pixels(image)?;
-        let mut out = Vec::with_capacity(pixels.len());
-        normalize_into(&pixels, &self.mean, &self.std, &mut out);
-        Ok(out)
+        normalize(&self.pixels(image)?, self.channels, &self.mean, &self.std)
     }
 
     /// The steps before normalisation, which keep bytes: (crop, crop, channels).
@@ -156,15 +153,17 @@ pub(crate) fn check_normalization(channels: usize, mean: &[f32], std: &[f32]) ->
     Ok(())
 }
 
-/// Appends (byte/255 - mean) / std for interleaved channels; the order of the f32 operations is
-/// torchvision's, so the results are the same bits.
-pub(crate) fn normalize_into(bytes: &[u8], mean: &[f32], std: &[f32], out: &mut Vec<f32>) {
+/// (byte/255 - mean) / std for `channels` interleaved channels. The order of the f32 operations is
+/// torchvision's, so the results have its bits; batches are normalised on the device, with the same ones.
+///
+/// # Errors
+/// [`Error::Preprocessing`] unless there are a finite mean and a positive deviation a channel.
+pub fn normalize(bytes: &[u8], channels: usize, mean: &[f32], std: &[f32]) -> Result<Vec<f32>, Error> {
+    check_normalization(channels, mean, std)?;
     // A byte has 256 values: look the result up instead of dividing twice a pixel.
     let tables: Vec<[f32; 256]> =
         mean.iter().zip(std).map(|(mean, std)| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)).collect();
-    for pixel in bytes.chunks_exact(tables.len()) {
-        out.extend(pixel.iter().zip(&tables).map(|(&byte, table)| table[usize::from(byte)]));
-    }
+    Ok(bytes.iter().zip(tables.iter().cycle()).map(|(&byte, table)| table[usize::from(byte)]).collect())
 }
 
 /// ITU-R 601 luma, with Pillow's 16-bit weights.

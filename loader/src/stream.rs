@@ -4,8 +4,7 @@
 //! much for a hundred thousand. An [`ImageStream`] gives the same pixels, bit for bit, and holds at
 //! any time
 //!
-//! - the images that will be wanted next, [`StreamOptions::ahead`] of them, as bytes and not as
-//!   floats;
+//! - the images that will be wanted next, [`StreamOptions::ahead`] of them;
 //! - one photo in full size for each worker;
 //! - the pixels of images seen before, as long as they fit into [`StreamOptions::cache_bytes`]: a
 //!   small set is decoded once and not once an epoch.
@@ -21,7 +20,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::prefetch::Prefetch;
-use crate::preprocess::{check_normalization, normalize_into};
 use crate::{Error, ImageFolder, OnCorrupt, Preprocessing, image};
 
 /// How much memory and how many threads a stream may use.
@@ -213,18 +211,14 @@ impl ImageStream {
     }
 
     /// Fills `out` with a batch, as [`ImageSet::gather`](crate::ImageSet::gather) does: (indices,
-    /// crop, crop, channels) values, normalised as (byte/255 - mean) / std per channel. Waits for
-    /// images that are not decoded yet.
+    /// crop, crop, channels) bytes. Waits for images that are not decoded yet.
     ///
     /// # Errors
-    /// [`Error::IndexOutOfRange`]; [`Error::Preprocessing`] if mean and std do not fit the channels;
-    /// as [`image::decode`] for an image that cannot be decoded ([`ImageStream::check`] finds them
-    /// beforehand).
-    pub fn gather(&self, indices: &[usize], mean: &[f32], std: &[f32], out: &mut Vec<f32>) -> Result<(), Error> {
+    /// [`Error::IndexOutOfRange`]; as [`image::decode`] for an image that cannot be decoded
+    /// ([`ImageStream::check`] finds them beforehand).
+    pub fn gather(&self, indices: &[usize], out: &mut Vec<u8>) -> Result<(), Error> {
         self.check_indices(indices)?;
-        let [height, width, channels] = self.shape();
-        check_normalization(channels, mean, std)?;
-        let each = height * width * channels;
+        let each = self.shape().iter().product::<usize>();
         out.clear();
         out.reserve(indices.len() * each);
         // A batch larger than what may be held is decoded piece by piece.
@@ -239,7 +233,7 @@ impl ImageStream {
                     _ => {
                         // Whoever goes on after an error wants other images.
                         let pixels = self.pixels(self.files[i]).inspect_err(|_| self.prefetch.expect([]))?;
-                        normalize_into(&pixels, mean, std, out);
+                        out.extend_from_slice(&pixels);
                     }
                 }
             }

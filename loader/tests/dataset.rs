@@ -1,6 +1,6 @@
 //! Packed sets of small images, and their sheets.
 
-use frostline_loader::{Error, ImageSet};
+use frostline_loader::{Error, ImageSet, normalize};
 
 fn set(channels: usize) -> ImageSet {
     let (height, width, count) = (3, 2, 5);
@@ -69,14 +69,14 @@ fn sheets_that_do_not_fit_their_text_are_refused() {
 }
 
 #[test]
-fn gather_normalises_in_the_order_asked_for() {
+fn gather_gives_the_order_asked_for_and_normalize_torchvisions_numbers() {
     let set = set(3);
     let (mean, std) = ([0.5, 0.25, 0.0], [0.5, 1.0, 2.0]);
-    let mut out = vec![f32::NAN; 7];
-    set.gather(&[4, 0, 4], &mean, &std, &mut out).unwrap();
-    let bytes = [set.image(4), set.image(0), set.image(4)].concat();
+    let mut bytes = vec![99; 7];
+    set.gather(&[4, 0, 4], &mut bytes).unwrap();
+    assert_eq!(bytes, [set.image(4), set.image(0), set.image(4)].concat());
     let expected = bytes.iter().enumerate().map(|(i, &byte)| (f32::from(byte) / 255.0 - mean[i % 3]) / std[i % 3]);
-    assert!(out.iter().copied().eq(expected));
+    assert!(normalize(&bytes, 3, &mean, &std).unwrap().into_iter().eq(expected));
     assert_eq!(set.gather_labels(&[4, 0, 4]).unwrap(), [1, 0, 1]);
 }
 
@@ -95,9 +95,9 @@ fn what_is_not_there_is_refused() {
     let set = set(1);
     let mut out = Vec::new();
     assert!(matches!(set.subset(&[5]), Err(Error::IndexOutOfRange { index: 5, len: 5 })));
-    assert!(matches!(set.gather(&[0, 9], &[0.0], &[1.0], &mut out), Err(Error::IndexOutOfRange { .. })));
+    assert!(matches!(set.gather(&[0, 9], &mut out), Err(Error::IndexOutOfRange { .. })));
     assert!(matches!(set.gather_labels(&[5]), Err(Error::IndexOutOfRange { .. })));
-    let error = set.gather(&[0], &[0.0; 3], &[1.0; 3], &mut out).unwrap_err();
+    let error = normalize(set.image(0), 1, &[0.0; 3], &[1.0; 3]).unwrap_err();
     assert!(matches!(error, Error::Preprocessing { .. }), "{error}");
     assert!(set.to_sheet(0).is_err());
 }

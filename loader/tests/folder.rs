@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use frostline_loader::{Error, FileKind, ImageFolder, OnCorrupt, Preprocessing};
+use frostline_loader::{Error, FileKind, ImageFolder, OnCorrupt, Preprocessing, normalize};
 
 fn photo(path: &Path) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -198,6 +198,8 @@ fn loaded_images_are_the_same_numbers_one_by_one_and_together() {
     let preprocessing = Preprocessing::imagenet(16);
     let set = folder.load_all(&preprocessing).unwrap();
     let mut together = Vec::new();
-    set.gather(&[1], &preprocessing.mean, &preprocessing.std, &mut together).unwrap();
+    set.gather(&[1], &mut together).unwrap();
+    let Preprocessing { channels, mean, std, .. } = &preprocessing;
+    let together = normalize(&together, *channels, mean, std).unwrap();
     assert_eq!(together, preprocessing.apply(&folder.load(1).unwrap()).unwrap());
 }

@@ -38,7 +38,6 @@ fn a_stream_gives_the_bits_of_the_set_in_memory() {
     for preprocessing in
         [Preprocessing::imagenet(20), Preprocessing { channels: 1, mean: vec![0.5], std: vec![0.25], ..Preprocessing::imagenet(9) }]
     {
-        let Preprocessing { mean, std, .. } = &preprocessing;
         let mut folder = ImageFolder::open(root.path(), OnCorrupt::Fail).unwrap();
         let set = folder.load_all(&preprocessing).unwrap();
         for options in all_options() {
@@ -47,8 +46,8 @@ fn a_stream_gives_the_bits_of_the_set_in_memory() {
             assert_eq!(stream.shape(), [set.height, set.width, set.channels]);
             let (mut expected, mut actual) = (vec![], vec![]);
             for (number, batch) in BATCHES.iter().enumerate() {
-                set.gather(batch, mean, std, &mut expected).unwrap();
-                stream.gather(batch, mean, std, &mut actual).unwrap();
+                set.gather(batch, &mut expected).unwrap();
+                stream.gather(batch, &mut actual).unwrap();
                 assert!(actual == expected, "{options:?} {batch:?}");
                 // The truth, then nothing, then something else.
                 match number % 3 {
@@ -74,8 +73,8 @@ fn what_fits_into_the_cache_is_decoded_once() {
         assert_eq!(stream.check(|_| {}).unwrap().len(), 0);
         let first_half = stream.subset(&everything[..10]).unwrap();
         for _ in 0..2 {
-            stream.gather(&everything, &[0.0; 3], &[1.0; 3], &mut out).unwrap();
-            first_half.gather(&everything[..10], &[0.0; 3], &[1.0; 3], &mut out).unwrap();
+            stream.gather(&everything, &mut out).unwrap();
+            first_half.gather(&everything[..10], &mut out).unwrap();
         }
         stream.decoded()
     };
@@ -99,12 +98,11 @@ fn a_subset_has_its_own_order_and_labels() {
     assert_eq!(part.path(0), Some(folder.paths[20].as_path()));
     assert_eq!(part.path(3), None);
     let (mut of_part, mut of_all) = (vec![], vec![]);
-    part.gather(&[2, 0], &[0.0; 3], &[1.0; 3], &mut of_part).unwrap();
-    stream.gather(&[7, 20], &[0.0; 3], &[1.0; 3], &mut of_all).unwrap();
+    part.gather(&[2, 0], &mut of_part).unwrap();
+    stream.gather(&[7, 20], &mut of_all).unwrap();
     assert_eq!(of_part, of_all);
     assert!(matches!(stream.subset(&[21]), Err(Error::IndexOutOfRange { index: 21, len: 21 })));
-    assert!(matches!(part.gather(&[3], &[0.0; 3], &[1.0; 3], &mut of_part), Err(Error::IndexOutOfRange { index: 3, len: 3 })));
-    assert!(matches!(part.gather(&[0], &[0.0], &[1.0], &mut of_part), Err(Error::Preprocessing { .. })));
+    assert!(matches!(part.gather(&[3], &mut of_part), Err(Error::IndexOutOfRange { index: 3, len: 3 })));
 }
 
 #[test]
@@ -123,7 +121,7 @@ fn images_that_cannot_be_decoded_are_left_out_before_training_or_named_in_it() {
     let mut skipping = stream(OnCorrupt::SkipWithWarning);
     let everything: Vec<usize> = (0..21).collect();
     let mut out = vec![];
-    named(skipping.gather(&everything, &[0.0; 3], &[1.0; 3], &mut out).unwrap_err());
+    named(skipping.gather(&everything, &mut out).unwrap_err());
     let mut seen = vec![];
     let mut errors = skipping.check(|done| seen.push(done)).unwrap();
     assert_eq!(seen, (1..=21).collect::<Vec<_>>());
@@ -131,7 +129,7 @@ fn images_that_cannot_be_decoded_are_left_out_before_training_or_named_in_it() {
     named(errors.remove(0));
     assert_eq!(skipping.labels(), [[0; 7].as_slice(), &[1; 6], &[2; 7]].concat());
     assert!((0..20).all(|i| skipping.path(i).unwrap() != damaged));
-    skipping.gather(&everything[..20], &[0.0; 3], &[1.0; 3], &mut out).unwrap();
+    skipping.gather(&everything[..20], &mut out).unwrap();
     assert_eq!(out.len(), 20 * 8 * 8 * 3);
 
     named(stream(OnCorrupt::Fail).check(|_| {}).unwrap_err());

@@ -22,6 +22,7 @@ files![
     "max_pool2d.wgsl",
     "mixup.wgsl",
     "multi_margin.wgsl",
+    "normalize.wgsl",
     "partials.wgsl",
     "relu.wgsl",
     "sgd.wgsl",

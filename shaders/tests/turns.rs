@@ -18,10 +18,7 @@ fn loops(block: &Block) -> usize {
 
 fn parse(text: &str, what: &str) -> naga::Module {
     let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(text)));
-    let wanted = [
-        ("enable f16;", Capabilities::SHADER_FLOAT16),
-        ("enable wgpu_cooperative_matrix;", Capabilities::COOPERATIVE_MATRIX),
-    ];
+    let wanted = [("enable f16;", Capabilities::SHADER_FLOAT16), ("enable wgpu_cooperative_matrix;", Capabilities::COOPERATIVE_MATRIX)];
     let first = text.lines().next().unwrap_or_default();
     let capabilities = wanted.iter().filter(|(enable, _)| first.contains(enable)).map(|(_, capability)| *capability);
     Validator::new(ValidationFlags::all(), capabilities.fold(Capabilities::SUBGROUP, |all, one| all | one))
@@ -34,11 +31,8 @@ fn parse(text: &str, what: &str) -> naga::Module {
 
 #[test]
 fn every_loop_of_every_kernel_is_counted() {
-    let tiled: [&[(&str, u32)]; 3] = [
-        &[],
-        &[("BUFFERS", 1)],
-        &[("FRAGMENT", 8), ("S", 32), ("BM", 64), ("BN", 64), ("BK", 16), ("RM", 32), ("RN", 32)],
-    ];
+    let tiled: [&[(&str, u32)]; 3] =
+        [&[], &[("BUFFERS", 1)], &[("FRAGMENT", 8), ("S", 32), ("BM", 64), ("BN", 64), ("BK", 16), ("RM", 32), ("RN", 32)]];
     for (path, _) in FILES.iter().filter(|(path, _)| !path.starts_with("shared/")) {
         let file = path.strip_suffix(".wgsl").expect("a WGSL file");
         for share in [Share::Portable, Share::Subgroup] {

@@ -54,12 +54,21 @@ def line(process, pattern):
     sys.exit(f"FAILED: {process.args[0]} ended without a line like {pattern}")
 
 
+def programs():
+    """Chromium's driver, and Chromium."""
+    driver = os.environ.get("CHROMEDRIVER") or shutil.which("chromedriver")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not (driver and chromium):
+        sys.exit("no Chromium or no chromedriver: apt-get install chromium chromium-driver, or name them in CHROMIUM and CHROMEDRIVER")
+    return driver, chromium
+
+
 class Browser:
-    def __init__(self, driver, chromium, profile):
+    def __init__(self, driver, chromium, profile, more=("--disable-gpu",)):
         self.process = subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, text=True)
         port = line(self.process, r"successfully on port (\d+)")[1]
-        flags = ["--headless=new", "--no-sandbox", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage",
-                 "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}"]
+        flags = ["--headless=new", "--no-sandbox", "--no-first-run", "--disable-dev-shm-usage", "--disable-background-networking",
+                 "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}", *more]
         options = {"args": flags, "binary": chromium}
         wish = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}, "browserName": "chrome"}
         base = f"http://127.0.0.1:{port}/session"
@@ -224,10 +233,7 @@ def main():
         sys.exit(__doc__)
     folder = Path(sys.argv[2] if len(sys.argv) > 2 else "out/browser")
     folder.mkdir(parents=True, exist_ok=True)
-    driver = os.environ.get("CHROMEDRIVER") or shutil.which("chromedriver")
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not (driver and chromium):
-        sys.exit("no Chromium or no chromedriver: apt-get install chromium chromium-driver, or name them in CHROMIUM and CHROMEDRIVER")
+    driver, chromium = programs()
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.argv[1], "--port", "0", "--no-browser", "--images", "20,100", "--steps", "15", "--out", scratch]
         explorer, browser = subprocess.Popen(command, stdout=subprocess.PIPE, text=True), None

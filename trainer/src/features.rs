@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::learner::{Cut, Learner};
-use crate::source::Source;
+use crate::source::{Source, normalized};
 
 /// One row of values an image, with its label.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,9 +28,7 @@ impl Features {
     pub fn pixels(source: &dyn Source, mean: &[f32], std: &[f32]) -> Result<Self> {
         check(source)?;
         let indices: Vec<usize> = (0..source.labels().len()).collect();
-        let mut values = vec![];
-        source.gather(&indices, None, mean, std, &mut values)?;
-        Ok(Self::new(source, values))
+        Ok(Self::new(source, normalized(source, &indices, mean, std)?))
     }
 
     pub(crate) fn new(source: &dyn Source, values: Vec<f32>) -> Self {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use frostline_engine::{Optim, Optimizer, Session};
-use frostline_loader::{BatchState, Batches, Preprocessing};
+use frostline_loader::{BatchState, Batches};
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
@@ -18,7 +18,7 @@ use crate::mixup;
 use crate::moments::Moments;
 use crate::options::{FitOptions, Length};
 use crate::prefix::Activations;
-use crate::source::Source;
+use crate::source::{Batch, Source};
 use crate::training::{Rows, StepRecord, Training};
 
 /// Where a run stands; with the weights and the moments, all that decides what comes next.
@@ -236,11 +236,7 @@ impl Learner {
         // Until the run is stopped in good order there is none to continue.
         self.run = None;
 
-        let Preprocessing { mean, std, .. } = self.preprocessing.clone();
-        // Augmented images are normalised on the device, last of all.
-        let channels = mean.len();
-        let (mean, std) = if options.augment.is_some() { (vec![0.0; channels], vec![1.0; channels]) } else { (mean, std) };
-        let fill = |indices: &[usize], state, out: &mut Vec<f32>| Ok(source.gather(indices, Some(state), &mean, &std, out)?);
+        let fill = |indices: &[usize], state, out: &mut Batch| Ok(source.gather(indices, Some(state), out)?);
         let [height, width, _] = source.shape();
         let transforms = |indices: &[usize], state| Some(options.augment.as_ref()?.draw(state, indices, [height, width]));
         let mixes = |state| options.mixup.map(|alpha| mixup::draw(alpha, state, options.batch)).transpose();
@@ -264,6 +260,9 @@ impl Learner {
             let known = history.records.len();
             let wait = last || validation.is_some() || save.is_some();
             if wait || training.is_due(options.read_every) {
+                if !last {
+                    training.give()?;
+                }
                 history.records.extend(training.read(&self.params)?);
             }
             let pause = Instant::now();

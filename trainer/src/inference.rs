@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use frostline_engine::{Gpu, Graph, Params, Plan, Session, TensorId};
-use frostline_loader::eval_batches;
+use frostline_loader::{EvalBatch, eval_batches};
 
 use crate::error::Result;
+use crate::source::Batch;
 
 /// An inference plan on the device, folded as far as it goes.
 pub(crate) struct Inference {
@@ -28,13 +29,20 @@ impl Inference {
 
     /// The output's values for `len` rows, one after another, each in PyTorch's order. The plan has
     /// a fixed batch: the last one is filled up with a row that is then left out.
-    pub fn run(&mut self, len: usize, fill: impl Fn(&[usize], &mut Vec<f32>) -> Result<()>) -> Result<Vec<f32>> {
-        let mut input = vec![];
+    pub fn run(&mut self, len: usize, fill: impl Fn(&[usize], &mut Batch) -> Result<()>) -> Result<Vec<f32>> {
+        let mut input = Batch::default();
         let mut output = vec![];
-        for batch in eval_batches(len, self.batch)? {
+        let mut batches = eval_batches(len, self.batch)?.peekable();
+        let mut give = |session: &Session, batch: Option<&EvalBatch>| {
+            let Some(batch) = batch else { return Ok(()) };
             fill(&batch.indices, &mut input)?;
-            self.session.write_input(&input)?;
+            input.write(session)
+        };
+        give(&self.session, batches.peek())?;
+        while let Some(batch) = batches.next() {
             self.session.run()?;
+            // The next batch gets ready while the device computes.
+            give(&self.session, batches.peek())?;
             let values = self.session.read_output()?;
             output.extend(&values[..values.len() / self.batch * batch.count]);
         }

@@ -1,13 +1,13 @@
 //! Looking inside: what every stage makes of every image, and which pixels a number there depends on.
 
 use frostline_engine::{Plan, Session};
-use frostline_loader::eval_batches;
+use frostline_loader::{Preprocessing, eval_batches};
 
 use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::learner::{Cut, Learner};
+use crate::learner::{Cut, Learner, record};
 use crate::prefix::Activations;
-use crate::source::Source;
+use crate::source::{Source, normalized};
 
 /// What a stage makes of an image.
 #[derive(Clone, Copy, Debug)]
@@ -105,19 +105,21 @@ impl Learner {
             return Err(Error::NoImages { purpose: "compute gradients of" });
         }
         let batch = self.evaluation_batch.min(units.len());
-        let (graph, output) = self.record_span(&(None, Cut::Stage(stage.to_owned())), batch)?;
+        // Images of floats: bytes have no gradient.
+        let (mut graph, recorded) = record(&self.model, self.size(), batch)?;
+        let output = self.output_at(&mut graph, &recorded, &Cut::Stage(stage.to_owned()))?;
         let plan = Plan::input_gradient(&graph, output, self.gpu.tuning())?;
         let mut session = Session::new(&self.gpu, plan, &self.params, None)?;
-        let (mut input, mut gradients) = (vec![], vec![]);
+        let Preprocessing { mean, std, .. } = &self.preprocessing;
+        let mut gradients = vec![];
         for eval in eval_batches(units.len(), batch)? {
             let wanted: Vec<(usize, Unit)> = eval.indices.iter().map(|&i| units[i]).collect();
             let indices: Vec<usize> = wanted.iter().map(|(image, _)| *image).collect();
-            source.gather(&indices, None, &self.preprocessing.mean, &self.preprocessing.std, &mut input)?;
             let mut seed = vec![0.0; batch * c * h * w];
             for (row, (_, Unit { channel, y, x })) in wanted.iter().enumerate() {
                 seed[((row * c + channel) * h + y) * w + x] = 1.0;
             }
-            session.write_input(&input)?;
+            session.write_input(&normalized(source, &indices, mean, std)?)?;
             session.write_grad_output(&seed)?;
             session.run()?;
             let values = session.read_input_gradient()?;

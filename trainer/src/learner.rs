@@ -143,6 +143,7 @@ impl Learner {
         let got = [preprocessing.crop, preprocessing.crop, preprocessing.channels];
         self.check_shape(got)?;
         self.preprocessing = preprocessing;
+        self.inference = None; // its plan normalises as before
         Ok(())
     }
 
@@ -262,14 +263,20 @@ impl Learner {
         Ok(Plan::training(&graph, loss, &self.freeze, &options.optim, &tuning)?)
     }
 
-    /// The whole model, on images that are augmented and mixed first, as the options say; and what tells
-    /// how they are mixed.
+    /// The whole model, on images of bytes that are augmented and mixed first, as the options say; and
+    /// what tells how they are mixed.
     fn record_changed(&self, options: &FitOptions<'_>) -> Result<(Graph, Recorded, Option<TensorId>)> {
         let mut graph = Graph::new();
-        let mut x = graph.input(options.batch, self.size(), self.size(), self.model.input_channels());
-        if let Some(augment) = &options.augment {
-            x = graph.augment(x, augment.op(&self.preprocessing))?;
-        }
+        let mut x = match &options.augment {
+            None => self.record_images(&mut graph, options.batch)?,
+            Some(augment) => {
+                // Augmentation takes values in 0..=1, and normalises last of all.
+                let channels = self.model.input_channels();
+                let pixels = graph.pixels(options.batch, self.size(), self.size(), channels);
+                let x = graph.normalize(pixels, &vec![0.0; channels], &vec![1.0; channels])?;
+                graph.augment(x, augment.op(&self.preprocessing))?
+            }
+        };
         let mixes = options.mixup.map(|_| graph.mixes(options.batch));
         if let Some(mixes) = mixes {
             x = graph.mixup(x, mixes)?;
@@ -341,9 +348,8 @@ impl Learner {
             _ => self.prepare(&span, batch)?,
         };
         let step = inference.batch();
-        let Preprocessing { mean, std, .. } = &self.preprocessing;
         let values = inference.run(len, |indices, out| {
-            source.gather(indices, None, mean, std, out)?;
+            source.gather(indices, None, out)?;
             let next = indices.last().map_or(0, |last| last + 1);
             source.expect(&upcoming((next..len).step_by(step).map(|first| (first..len.min(first + step)).collect())));
             Ok(())
@@ -364,15 +370,28 @@ impl Learner {
         }
     }
 
-    pub(crate) fn record_span(&self, (after, cut): &Span, batch: usize) -> Result<(Graph, TensorId)> {
+    fn record_span(&self, (after, cut): &Span, batch: usize) -> Result<(Graph, TensorId)> {
         let (mut graph, recorded) = self.record_after(after.as_deref(), batch)?;
+        let output = self.output_at(&mut graph, &recorded, cut)?;
+        Ok((graph, output))
+    }
+
+    /// A batch of images of bytes, normalised.
+    pub(crate) fn record_images(&self, graph: &mut Graph, batch: usize) -> Result<TensorId> {
+        let Preprocessing { crop, channels, mean, std, .. } = &self.preprocessing;
+        let pixels = graph.pixels(batch, *crop, *crop, *channels);
+        Ok(graph.normalize(pixels, mean, std)?)
+    }
+
+    /// Where a plan of what was recorded is to end.
+    pub(crate) fn output_at(&self, graph: &mut Graph, recorded: &Recorded, cut: &Cut) -> Result<TensorId> {
         let stage = |name: &String| {
             recorded.stages.get(name).copied().ok_or_else(|| Error::UnknownGroup {
                 name: name.clone(),
                 known: recorded.stages.keys().cloned().collect::<Vec<_>>().join(", "),
             })
         };
-        let output = match cut {
+        Ok(match cut {
             Cut::Logits => recorded.logits.ok_or_else(|| self.no_classes())?,
             Cut::Stage(name) => stage(name)?,
             Cut::Pooled(name) => {
@@ -382,8 +401,7 @@ impl Learner {
                     _ => graph.global_avg_pool(output, "features")?,
                 }
             }
-        };
-        Ok((graph, output))
+        })
     }
 
     /// Shape of one image's values at `stage`: channels, height, width.
@@ -422,7 +440,7 @@ impl Learner {
     }
 }
 
-/// The whole model on a batch of `batch` images.
+/// The whole model on a batch of `batch` images of floats.
 pub(crate) fn record(model: &Model, size: usize, batch: usize) -> Result<(Graph, Recorded)> {
     let mut graph = Graph::new();
     let x = graph.input(batch, size, size, model.input_channels());

@@ -21,8 +21,9 @@
 //! | whole steps to time | [`Workload`], [`Runner`], [`KernelTime`] |
 //! | counts and spreads | [`Evaluation`], [`Confusion`], [`Spread`], [`wilson`] |
 //!
-//! A step is one submission to the device, and nothing waits for it: losses stay there until a
-//! bunch of them is read. See [`Learner`] for an example.
+//! A step is submitted to the device, which may be two steps behind: losses stay there until a bunch of
+//! them is read. Images go there as bytes and are normalised there ([`Batch`]). See [`Learner`] for an
+//! example.
 
 mod augment;
 mod best;
@@ -74,7 +75,7 @@ pub use prefix::Activations;
 pub use rates::Slice;
 pub use schedule::{Curve, Schedule};
 pub use snapshot::{Snapshot, StageUpdate};
-pub use source::Source;
+pub use source::{Batch, Source};
 pub use training::StepRecord;
 pub use what_if::{Depth, what_if};
 pub use workload::{KernelTime, Runner, Step, Workload};

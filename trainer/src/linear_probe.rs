@@ -11,6 +11,7 @@ use crate::features::Features;
 use crate::inference::Inference;
 use crate::learner::Learner;
 use crate::schedule::Schedule;
+use crate::source::Batch;
 use crate::training::{Rows, StepRecord, Training};
 
 /// Rows that are evaluated at once.
@@ -154,8 +155,8 @@ pub fn linear_probe(gpu: &Arc<Gpu>, train: &Features, test: &Features, options: 
     let mut optimizer = Optimizer::new(gpu, &plan)?;
     let mut session = Session::new(gpu, plan, &params, Some(&optimizer))?;
     let mut batches = Batches::new(images, batch, options.seed)?;
-    let fill = |indices: &[usize], _: BatchState, out: &mut Vec<f32>| {
-        gather(&train, indices, out);
+    let fill = |indices: &[usize], _: BatchState, out: &mut Batch| {
+        gather(&train, indices, out.floats());
         Ok(())
     };
     let rows = Rows { labels: &train.labels, fill: &fill, expect: &|_| {}, transforms: &|_, _| None, mixes: &|_| Ok(None) };
@@ -177,8 +178,8 @@ pub fn linear_probe(gpu: &Arc<Gpu>, train: &Features, test: &Features, options: 
         let x = graph.input(batch, 1, 1, features.width);
         let logits = graph.linear(x, "fc", classes)?;
         let mut inference = Inference::new(gpu, &graph, logits, &params, batch)?;
-        let fill = |indices: &[usize], out: &mut Vec<f32>| {
-            gather(features, indices, out);
+        let fill = |indices: &[usize], out: &mut Batch| {
+            gather(features, indices, out.floats());
             Ok(())
         };
         Ok(Evaluation::of(&inference.run(len, fill)?, &features.labels, classes))

@@ -14,9 +14,9 @@ use frostline_loader::{BatchState, Error as LoaderError, Preprocessing};
 use frostline_models::{POOLED, Recorded};
 
 use crate::error::{Error, Result};
-use crate::learner::{Cut, Learner, record};
+use crate::learner::{Cut, Learner};
 use crate::options::FitOptions;
-use crate::source::Source;
+use crate::source::{Batch, Source};
 
 /// What the layers up to a stage make of every image. Made by [`Learner::activations`].
 #[derive(Clone, Debug, PartialEq)]
@@ -68,9 +68,21 @@ impl Activations {
     /// [`LoaderError::IndexOutOfRange`], as [`Error::Loader`].
     pub fn subset(&self, indices: &[usize]) -> Result<Self> {
         let mut values = vec![];
-        self.gather(indices, None, &[], &[], &mut values)?;
+        self.gather_values(indices, &mut values)?;
         let labels = indices.iter().map(|&i| self.labels[i]).collect();
         Ok(Self { values, labels, stage: self.stage.clone(), classes: self.classes.clone(), ..*self })
+    }
+
+    /// Replaces what `out` contains by the values of these images.
+    fn gather_values(&self, indices: &[usize], out: &mut Vec<f32>) -> Result<(), LoaderError> {
+        let (len, each) = (self.labels.len(), self.shape.iter().product::<usize>());
+        out.clear();
+        out.reserve(indices.len() * each);
+        for &index in indices {
+            let row = self.values.get(index.saturating_mul(each)..index.saturating_add(1).saturating_mul(each));
+            out.extend(row.ok_or(LoaderError::IndexOutOfRange { index, len })?);
+        }
+        Ok(())
     }
 }
 
@@ -87,23 +99,8 @@ impl Source for Activations {
         &self.labels
     }
 
-    /// The images were normalised before the first stage: `mean` and `std` are not used.
-    fn gather(
-        &self,
-        indices: &[usize],
-        _state: Option<BatchState>,
-        _mean: &[f32],
-        _std: &[f32],
-        out: &mut Vec<f32>,
-    ) -> Result<(), LoaderError> {
-        let (len, each) = (self.labels.len(), self.shape.iter().product::<usize>());
-        out.clear();
-        out.reserve(indices.len() * each);
-        for &index in indices {
-            let row = self.values.get(index.saturating_mul(each)..index.saturating_add(1).saturating_mul(each));
-            out.extend(row.ok_or(LoaderError::IndexOutOfRange { index, len })?);
-        }
-        Ok(())
+    fn gather(&self, indices: &[usize], _: Option<BatchState>, out: &mut Batch) -> Result<(), LoaderError> {
+        self.gather_values(indices, out.floats())
     }
 
     fn activations(&self) -> Option<&Activations> {
@@ -175,13 +172,20 @@ impl Learner {
         outputs.map(Some)
     }
 
-    /// What comes after `stage`, or the whole model.
+    /// What comes after `stage`, or the whole model on images of bytes.
     pub(crate) fn record_after(&self, stage: Option<&str>, batch: usize) -> Result<(Graph, Recorded)> {
-        let Some(stage) = stage else { return record(&self.model, self.size(), batch) };
-        let [channels, height, width] = self.stage_shape(stage)?;
         let mut graph = Graph::new();
-        let x = graph.input(batch, height, width, channels);
-        let recorded = self.model.record_from(&mut graph, stage, x)?;
+        let recorded = match stage {
+            None => {
+                let x = self.record_images(&mut graph, batch)?;
+                self.model.record(&mut graph, x)?
+            }
+            Some(stage) => {
+                let [channels, height, width] = self.stage_shape(stage)?;
+                let x = graph.input(batch, height, width, channels);
+                self.model.record_from(&mut graph, stage, x)?
+            }
+        };
         Ok((graph, recorded))
     }
 

@@ -1,8 +1,54 @@
 //! Where batches come from.
 
-use frostline_loader::{BatchState, Error as LoaderError, ImageSet, ImageStream};
+use frostline_engine::Session;
+use frostline_loader::{BatchState, Error as LoaderError, ImageSet, ImageStream, normalize};
 
+use crate::error::Result as TrainerResult;
 use crate::prefix::Activations;
+
+/// The values of a batch as they go to the device: (N, H, W, C) without padding.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Batch {
+    /// Images of bytes, which the device normalises.
+    Bytes(Vec<u8>),
+    /// What is float already: outputs of a stage, features.
+    Floats(Vec<f32>),
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::Bytes(vec![])
+    }
+}
+
+impl Batch {
+    /// The bytes, to be replaced; the memory of an earlier batch of bytes is used again.
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        if !matches!(self, Self::Bytes(_)) {
+            *self = Self::Bytes(vec![]);
+        }
+        let Self::Bytes(bytes) = self else { unreachable!("these are bytes since a line ago") };
+        bytes
+    }
+
+    /// The floats, to be replaced; the memory of an earlier batch of floats is used again.
+    pub fn floats(&mut self) -> &mut Vec<f32> {
+        if !matches!(self, Self::Floats(_)) {
+            *self = Self::Floats(vec![]);
+        }
+        let Self::Floats(floats) = self else { unreachable!("these are floats since a line ago") };
+        floats
+    }
+
+    /// Gives the batch to `session`.
+    pub(crate) fn write(&self, session: &Session) -> TrainerResult<()> {
+        match self {
+            Self::Bytes(bytes) => session.write_pixels(bytes)?,
+            Self::Floats(floats) => session.write_input(floats)?,
+        }
+        Ok(())
+    }
+}
 
 /// Images with labels that a learner can be given, in batches.
 ///
@@ -20,20 +66,13 @@ pub trait Source {
     /// The class of each image; as many as there are images.
     fn labels(&self) -> &[u32];
 
-    /// Replaces what `out` holds by the images of a batch, in NHWC order, normalised as
-    /// `(byte/255 − mean) / std` per channel. `state` is the batch's place in the run; `None`
-    /// outside training, where nothing may be random.
+    /// Replaces what `out` contains by the images of a batch: [`Batch::Bytes`], or [`Batch::Floats`]
+    /// where [`Source::activations`] stand for the images. `state` is the batch's place in the run;
+    /// `None` outside training, where nothing may be random.
     ///
     /// # Errors
-    /// For an index that there is not, or a mean and deviation that do not fit the channels.
-    fn gather(
-        &self,
-        indices: &[usize],
-        state: Option<BatchState>,
-        mean: &[f32],
-        std: &[f32],
-        out: &mut Vec<f32>,
-    ) -> Result<(), LoaderError>;
+    /// For an index that there is not.
+    fn gather(&self, indices: &[usize], state: Option<BatchState>, out: &mut Batch) -> Result<(), LoaderError>;
 
     /// Is told after every batch which images will be wanted next, in their order, so that it can get
     /// them ready while the device computes. It need not, and what it was told may turn out wrong: a
@@ -60,6 +99,17 @@ pub(crate) fn upcoming(batches: impl Iterator<Item = Vec<usize>>) -> Vec<usize> 
     batches.take(LOOK_AHEAD).flatten().collect()
 }
 
+/// The values of these images as a network sees them, normalised on the host: where values of single
+/// pixels are asked for.
+pub(crate) fn normalized(source: &dyn Source, indices: &[usize], mean: &[f32], std: &[f32]) -> TrainerResult<Vec<f32>> {
+    let mut batch = Batch::default();
+    source.gather(indices, None, &mut batch)?;
+    Ok(match batch {
+        Batch::Bytes(bytes) => normalize(&bytes, source.shape()[2], mean, std)?,
+        Batch::Floats(floats) => floats,
+    })
+}
+
 impl Source for ImageSet {
     fn shape(&self) -> [usize; 3] {
         [self.height, self.width, self.channels]
@@ -73,15 +123,8 @@ impl Source for ImageSet {
         &self.labels
     }
 
-    fn gather(
-        &self,
-        indices: &[usize],
-        _state: Option<BatchState>,
-        mean: &[f32],
-        std: &[f32],
-        out: &mut Vec<f32>,
-    ) -> Result<(), LoaderError> {
-        ImageSet::gather(self, indices, mean, std, out)
+    fn gather(&self, indices: &[usize], _: Option<BatchState>, out: &mut Batch) -> Result<(), LoaderError> {
+        ImageSet::gather(self, indices, out.bytes())
     }
 }
 
@@ -98,15 +141,8 @@ impl Source for ImageStream {
         ImageStream::labels(self)
     }
 
-    fn gather(
-        &self,
-        indices: &[usize],
-        _state: Option<BatchState>,
-        mean: &[f32],
-        std: &[f32],
-        out: &mut Vec<f32>,
-    ) -> Result<(), LoaderError> {
-        ImageStream::gather(self, indices, mean, std, out)
+    fn gather(&self, indices: &[usize], _: Option<BatchState>, out: &mut Batch) -> Result<(), LoaderError> {
+        ImageStream::gather(self, indices, out.bytes())
     }
 
     fn expect(&self, indices: &[usize]) {

@@ -1,9 +1,10 @@
 //! The loop's inside: steps that are only submitted, and losses that are read back now and then.
 //!
 //! Reading a loss waits for the device, so it is done for many steps at once, out of the ring that
-//! the plan keeps. A loss that is not finite is therefore met late, but costs nothing: from that
-//! step on the optimiser's kernels leave the weights alone. With f16 storage they also leave out single
-//! steps whose gradients overflowed; the number of those is read with the losses.
+//! the plan keeps, and the batch after them is handed over before. A loss that is not finite is therefore
+//! met late, but costs nothing: from that step on the optimiser's kernels leave the weights alone. With f16
+//! storage they also leave out single steps whose gradients overflowed; the number of those is read with
+//! the losses.
 
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ use frostline_engine::{LossScaleState, Optimizer, Params, Session};
 use frostline_loader::{BatchState, Batches};
 
 use crate::error::{Error, Result};
-use crate::source::upcoming;
+use crate::source::{Batch, upcoming};
 
 /// What one training step gave.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +37,7 @@ pub(crate) struct Rows<'a> {
     pub labels: &'a [u32],
     /// Replaces the contents of the buffer by the values of these rows.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
-    pub fill: &'a dyn Fn(&[usize], BatchState, &mut Vec<f32>) -> Result<()>,
+    pub fill: &'a dyn Fn(&[usize], BatchState, &mut Batch) -> Result<()>,
     /// Is told which rows come next.
     pub expect: &'a dyn Fn(&[usize]),
     /// What is done to each of these rows on the device, if something is.
@@ -63,7 +64,9 @@ pub(crate) struct Training<'a> {
     pub checkpoint: Option<PathBuf>,
     batch: usize,
     unread: Vec<Unread>,
-    input: Vec<f32>,
+    input: Batch,
+    /// The place in the run of the batch that the device was given last.
+    given: Option<BatchState>,
     scaling: Scaling,
 }
 
@@ -102,8 +105,8 @@ impl<'a> Training<'a> {
         batch: usize,
     ) -> Result<Self> {
         let scaling = Scaling { state: optimizer.loss_scale()?, ..Scaling::default() };
-        let (unread, input) = (vec![], vec![]);
-        Ok(Self { session, optimizer, batches, rows, checkpoint: None, batch, unread, input, scaling })
+        let (unread, input) = (vec![], Batch::default());
+        Ok(Self { session, optimizer, batches, rows, checkpoint: None, batch, unread, input, given: None, scaling })
     }
 
     /// Steps that were not taken because gradients overflowed f16, as far as losses were read.
@@ -111,11 +114,12 @@ impl<'a> Training<'a> {
         self.scaling.skipped
     }
 
-    /// Submits step number `step` (counted from 1) with the next batch, and waits for nothing.
+    /// Submits step number `step` (counted from 1) with the next batch. Waits only where the device is
+    /// several steps behind.
     pub fn step(&mut self, step: u64, lr: f32) -> Result<()> {
+        self.give()?;
         let state = self.batches.state();
-        let indices = self.batches.next_batch();
-        self.write(&indices, state)?;
+        self.batches.next_batch();
         (self.rows.expect)(&upcoming(self.batches.clone()));
         self.session.begin_step(self.optimizer, lr)?;
         self.session.run()?;
@@ -123,9 +127,20 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    /// Gives the device the next batch, unless it has it: best done before waiting for the device.
+    pub fn give(&mut self) -> Result<()> {
+        let state = self.batches.state();
+        if self.given != Some(state) {
+            let indices = self.batches.peek().to_vec();
+            self.write(&indices, state)?;
+            self.given = Some(state);
+        }
+        Ok(())
+    }
+
     fn write(&mut self, indices: &[usize], state: BatchState) -> Result<()> {
         (self.rows.fill)(indices, state, &mut self.input)?;
-        self.session.write_input(&self.input)?;
+        self.input.write(self.session)?;
         if let Some(transforms) = (self.rows.transforms)(indices, state) {
             self.session.write_transforms(&transforms)?;
         }

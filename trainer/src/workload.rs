@@ -9,6 +9,7 @@ use frostline_models::{Model, POOLED};
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::source::Batch;
 
 /// A network with a batch of images.
 #[derive(Clone, Debug)]
@@ -58,16 +59,25 @@ impl Workload {
         }
     }
 
-    /// The graph, how many values a batch has, and the plan.
-    fn plan(&self, step: Step, gpu: &Gpu) -> Result<(Graph, usize, Plan)> {
+    /// The graph, a batch, and the plan.
+    fn plan(&self, step: Step, gpu: &Gpu) -> Result<(Graph, Batch, Plan)> {
         let (mut graph, batch, model) = (Graph::new(), self.batch, &self.model);
-        let shape = if step == Step::Features { [1, 1, model.feature_count()] } else { [self.size, self.size, model.input_channels()] };
-        let x = graph.input(batch, shape[0], shape[1], shape[2]);
-        let labels = graph.labels(batch);
-        let logits = match step {
-            Step::Features => model.record_from(&mut graph, POOLED, x)?.output(),
-            _ => model.record(&mut graph, x)?.output(),
+        let value = |i: usize| (i as f32 * 0.618_034).fract();
+        let (logits, input) = match step {
+            Step::Features => {
+                let x = graph.input(batch, 1, 1, model.feature_count());
+                let values = (0..batch * model.feature_count()).map(|i| value(i) - 0.5).collect();
+                (model.record_from(&mut graph, POOLED, x)?.output(), Batch::Floats(values))
+            }
+            _ => {
+                let channels = model.input_channels();
+                let pixels = graph.pixels(batch, self.size, self.size, channels);
+                let x = graph.normalize(pixels, &vec![0.5; channels], &vec![1.0; channels])?;
+                let bytes = (0..graph.shape(pixels).count()).map(|i| (256.0 * value(i)) as u8).collect();
+                (model.record(&mut graph, x)?.output(), Batch::Bytes(bytes))
+            }
         };
+        let labels = graph.labels(batch);
         let tuning = gpu.tuning().with_storage(self.storage);
         let plan = match step {
             Step::Infer => Plan::inference(&graph, logits, &tuning)?,
@@ -76,7 +86,7 @@ impl Workload {
                 Plan::training(&graph, loss, &self.freeze(step, &graph)?, &Optim::sgd(0.01).momentum(0.9), &tuning)?
             }
         };
-        Ok((graph, batch * shape.iter().product::<usize>(), plan))
+        Ok((graph, input, plan))
     }
 
     fn freeze(&self, step: Step, graph: &Graph) -> Result<Freeze> {
@@ -109,7 +119,7 @@ pub struct Runner {
     gpu: Arc<Gpu>,
     session: Session,
     optimizer: Option<Optimizer>,
-    images: Vec<f32>,
+    input: Batch,
     labels: Vec<u32>,
     /// What the first step took, with all that it had to prepare: buffers, pipelines, and what the
     /// driver compiles when a kernel first runs.
@@ -122,15 +132,14 @@ impl Runner {
     /// # Errors
     /// If the model refuses the size, or the device anything.
     pub fn new(gpu: &Arc<Gpu>, workload: &Workload, step: Step) -> Result<Self> {
-        let (graph, values, plan) = workload.plan(step, gpu)?;
+        let (graph, input, plan) = workload.plan(step, gpu)?;
         let params = Params::new(gpu, &graph, 0)?;
         let optimizer = if step == Step::Infer { None } else { Some(Optimizer::new(gpu, &plan)?) };
         let start = Instant::now();
         let session = Session::new(gpu, plan, &params, optimizer.as_ref())?;
-        let images = (0..values).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect();
         let classes = workload.model.class_count().map_or(1, |classes| classes.clamp(1, 10) as u32);
         let labels = (0..workload.batch as u32).map(|image| image % classes).collect();
-        let mut runner = Self { gpu: gpu.clone(), session, optimizer, images, labels, first: Duration::ZERO };
+        let mut runner = Self { gpu: gpu.clone(), session, optimizer, input, labels, first: Duration::ZERO };
         runner.run()?;
         runner.first = start.elapsed();
         Ok(runner)
@@ -141,7 +150,7 @@ impl Runner {
     /// # Errors
     /// If the device refuses.
     pub fn run(&mut self) -> Result<()> {
-        self.session.write_input(&self.images)?;
+        self.input.write(&self.session)?;
         if let Some(optimizer) = &mut self.optimizer {
             self.session.write_labels(&self.labels)?;
             self.session.begin_step(optimizer, 0.01)?;

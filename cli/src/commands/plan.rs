@@ -70,7 +70,9 @@ impl Plan {
         let size = arguments.size.map_or(model.default_size(), |size| size as usize);
         let batch = arguments.batch as usize;
         let mut graph = Graph::new();
-        let x = graph.input(batch, size, size, model.input_channels());
+        let channels = model.input_channels();
+        let pixels = graph.pixels(batch, size, size, channels);
+        let x = graph.normalize(pixels, &vec![0.5; channels], &vec![0.5; channels])?;
         let labels = graph.labels(batch);
         let recorded = model.record(&mut graph, x)?;
         let loss = graph.cross_entropy(recorded.output(), labels, 0.0)?;

@@ -1,4 +1,4 @@
-//! What a training step has besides layers: augmentation, mixup and the optimisers.
+//! What a training step has besides layers: images of bytes, augmentation, mixup and the optimisers.
 
 use super::bench::kernels;
 use super::{Case, Tester};
@@ -6,16 +6,43 @@ use frostline_engine::ops::{Augment, Interpolation, Jitter, Mix, Transform, Wind
 use frostline_engine::{Freeze, Graph, Optim, Optimizer, Params, Plan, Result, Rule, Session};
 use frostline_twin::adamw::AdamW;
 use frostline_twin::sgd::Sgd;
-use frostline_twin::{Array, Value, augment as twin, cases, mixup};
+use frostline_twin::{Array, Value, augment as twin, cases, mixup, normalize};
 use std::collections::BTreeMap;
 
 /// In the order of a step.
 pub const CASES: &[Case] = &[
+    ("normalize, grey", |t| normalization(t, 1)),
+    ("normalize, RGB", |t| normalization(t, 3)),
     ("augment", augmentation),
     ("mixup", mixing),
     ("sgd with momentum", |t| step(t, &Optim::sgd(RATE).momentum(0.9).weight_decay(0.01))),
     ("adamw", |t| step(t, &Optim::adamw(RATE))),
 ];
+
+/// Every byte, in images whose bytes fill no whole word.
+fn normalization(t: &mut Tester<'_>, c: usize) -> Result<()> {
+    let [n, h, w] = [3, 11, 17];
+    let bytes: Vec<u8> = (0..n * h * w * c).map(|i| (i * 151 + i / 256) as u8).collect();
+    let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let mut graph = Graph::new();
+    let pixels = graph.pixels(n, h, w, c);
+    let y = graph.normalize(pixels, &mean[..c], &std[..c])?;
+    let y = graph.max_pool2d(y, "out of the pool", 1, 1, 0)?;
+    let plan = Plan::inference(&graph, y, t.tuning)?;
+    t.ran(&kernels(&plan));
+    let mut session = Session::new(t.gpu, plan, &Params::new(t.gpu, &graph, 0)?, None)?;
+    session.write_pixels(&bytes)?;
+    session.poison();
+    session.run()?;
+
+    // From (N, H, W, C) to (N, C, H, W).
+    let (image, plane) = (h * w * c, h * w);
+    let at = |i: usize| i / image * image + i % plane * c + i % image / plane;
+    let x = Array::new(&[n, c, h, w], (0..bytes.len()).map(|i| f64::from(bytes[at(i)])).collect());
+    let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&value| f64::from(value)).collect() };
+    t.check("output", &session.read_output()?, &normalize::forward(&x, &wide(&mean[..c]), &wide(&std[..c])));
+    Ok(())
+}
 
 /// A crop, a flip, a rotation and every change of colour, on one image; nothing on the other.
 fn augmentation(t: &mut Tester<'_>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! add: the sum of two tensors of one shape, and an activation.
 
-use super::{Activation, Op, channel_blocks, relu};
+use super::{Activation, Op, channel_blocks, image, relu};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::record::{Backward, BufferId, Forward, Request, grid};
@@ -40,6 +40,7 @@ impl Op for Add {
         if inputs[0] != inputs[1] {
             return Err(Error::shape("add", layer, format!("the two branches differ: {} and {}", inputs[0], inputs[1])));
         }
+        image("add", layer, inputs[0])?;
         Ok(inputs[0])
     }
 

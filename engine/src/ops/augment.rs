@@ -11,6 +11,7 @@
 //! | `jitter`, in its order | `adjust_brightness`, `adjust_contrast`, `adjust_saturation`, `adjust_hue` |
 //! | (of [`Augment`]) | `normalize(img, mean, std)` |
 
+use super::normalize::is_sound;
 use super::{Op, image};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -217,8 +218,7 @@ impl Op for Augment {
         if h == 0 || w == 0 || h.max(w) > 1 << 20 {
             return wrong(format!("cannot make images of {h}x{w} pixels"));
         }
-        let sound = self.mean.iter().all(|mean| mean.is_finite()) && self.std.iter().all(|std| std.is_normal() && *std > 0.0);
-        if [self.mean.len(), self.std.len()] != [c, c] || !sound {
+        if !is_sound(c, &self.mean, &self.std) {
             return wrong(format!("{c} channels need as many means and positive deviations, got {:?} and {:?}", self.mean, self.std));
         }
         if !(0.0..=1.0).contains(&self.fill) {
@@ -229,6 +229,11 @@ impl Op for Augment {
 
     fn differentiable(&self, _input: usize) -> bool {
         false
+    }
+
+    /// So that images are augmented as they were given.
+    fn reads_f32(&self, input: usize) -> bool {
+        input == 0
     }
 
     fn keeps(&self, _wants: &[bool]) -> Vec<usize> {

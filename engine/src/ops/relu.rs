@@ -1,6 +1,6 @@
 //! relu and relu6, and the mask that stands in for an activation nothing else keeps.
 
-use super::{Activation, Op, channel_blocks, row_blocks};
+use super::{Activation, Op, channel_blocks, image, row_blocks};
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
@@ -76,7 +76,8 @@ impl Op for Relu {
         if self.activation == Activation::Relu6 { "relu6" } else { "relu" }
     }
 
-    fn output_shape(&self, _layer: &str, inputs: &[Shape]) -> Result<Shape> {
+    fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
+        image("relu", layer, inputs[0])?;
         Ok(inputs[0])
     }
 

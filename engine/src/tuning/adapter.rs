@@ -4,6 +4,7 @@ use super::cards::Card;
 use super::{Class, Fragments, Tiles, Tuning};
 use crate::error::{Error, Result};
 use crate::options::Kernels;
+use std::time::Duration;
 use wgpu::{Backend, DeviceType};
 
 /// The features that kernels use on `adapter`, and whether experimental ones are among them.
@@ -50,7 +51,7 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
     };
     let workgroup_bytes = device.limits().max_compute_workgroup_storage_size;
     let texture_rows = tuning.texture_rows.map(|_| device.limits().max_texture_dimension_2d);
-    let tuning = Tuning { submit_macs: submit_macs(info.device_type), workgroup_bytes, texture_rows, ..tuning };
+    let tuning = Tuning { submit_time: submit_time(&info), workgroup_bytes, texture_rows, ..tuning };
     if tuning.class != Class::Gpu || !hardware {
         return Ok(tuning);
     }
@@ -89,15 +90,14 @@ pub(crate) fn is_lavapipe(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == DeviceType::Cpu && info.vendor == 0x1_0005
 }
 
-/// How much work one submission may hold. Drivers reset a device that is busy with one for 2 s
-/// (Windows) to 10 s. A small GPU may do no more than 2·10¹⁰ multiply-accumulates a second with
-/// our kernels, a large one a hundred times that; a processor has no such limit. A single dispatch
-/// over the limit is not cut: the largest of ResNet-50 has 1.2·10⁸ an image.
-fn submit_macs(device: DeviceType) -> Option<u64> {
-    match device {
-        DeviceType::Cpu => None,
-        DeviceType::DiscreteGpu => Some(1_000_000_000_000),
-        _ => Some(20_000_000_000),
+/// How long one submission may take. Drivers reset a device that is busy with one for 2 s (Windows) to
+/// 10 s, browsers one that is for about half a second, whatever the device. A software adapter outside
+/// of a browser has no such limit.
+fn submit_time(info: &wgpu::AdapterInfo) -> Option<Duration> {
+    match (info.backend, info.device_type) {
+        (Backend::BrowserWebGpu, _) => Some(Duration::from_millis(100)),
+        (_, DeviceType::Cpu) => None,
+        _ => Some(Duration::from_millis(250)),
     }
 }
 

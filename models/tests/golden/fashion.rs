@@ -1,7 +1,7 @@
 //! The shipped ResNet-10 scores what PyTorch scores with it.
 
-use crate::support::{GPU, file, recorded};
-use frostline_engine::{Params, Plan, Session};
+use crate::support::{GPU, file};
+use frostline_engine::{Graph, Params, Plan, Session};
 use frostline_loader::{ImageSet, safetensors};
 use frostline_models::{LoadOptions, guess, state_dict};
 
@@ -16,7 +16,10 @@ fn resnet10_classifies_the_clothes_that_it_has_seen() {
 
     let model = guess(&weights.tensors).expect("resnet10");
     const BATCH: usize = 100;
-    let (graph, recorded) = recorded(&model, BATCH, 28);
+    let mut graph = Graph::new();
+    let pixels = graph.pixels(BATCH, 28, 28, 1);
+    let x = graph.normalize(pixels, &[mean], &[std]).unwrap();
+    let recorded = model.record(&mut graph, x).unwrap();
     let params = Params::new(&GPU, &graph, 0).unwrap();
     state_dict::load(&params, &weights.tensors, &LoadOptions::strict()).unwrap();
     let plan = Plan::inference(&graph, recorded.output(), GPU.tuning()).unwrap();
@@ -26,8 +29,8 @@ fn resnet10_classifies_the_clothes_that_it_has_seen() {
     let mut images = vec![];
     for first in (0..set.len()).step_by(BATCH) {
         let indices: Vec<usize> = (first..first + BATCH).collect();
-        set.gather(&indices, &[mean], &[std], &mut images).unwrap();
-        session.write_input(&images).unwrap();
+        set.gather(&indices, &mut images).unwrap();
+        session.write_pixels(&images).unwrap();
         session.run().unwrap();
         let logits = session.read_output().unwrap();
         let best = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));

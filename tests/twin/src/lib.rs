@@ -65,6 +65,7 @@ pub mod linear;
 pub mod max_pool2d;
 pub mod mixup;
 pub mod multi_margin;
+pub mod normalize;
 pub mod sgd;
 pub mod softmax_cross_entropy;
 

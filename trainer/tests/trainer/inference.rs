@@ -1,5 +1,5 @@
 use frostline_loader::{BatchState, ImageSet};
-use frostline_trainer::{Error, Features, Learner, Source};
+use frostline_trainer::{Batch, Error, Features, Learner, Source};
 
 use crate::setup::{go_on, gpu, images, learner, model, options};
 
@@ -84,6 +84,20 @@ fn features_are_means_of_a_stage() {
     assert!(matches!(learner.features(&set, "layer2", 5), Err(Error::Setting { .. })));
 }
 
+/// The device normalises, so a plan that was made before is made again.
+#[test]
+fn another_normalization_counts_from_the_next_image_on() {
+    let set = images(9);
+    let mut changed = learner(1);
+    let before = changed.logits(&set).unwrap();
+    changed.normalization(&[0.25], &[0.5]).unwrap();
+    let mut fresh = learner(1);
+    fresh.normalization(&[0.25], &[0.5]).unwrap();
+    let after = changed.logits(&set).unwrap();
+    assert_eq!(after, fresh.logits(&set).unwrap());
+    assert_ne!(after, before);
+}
+
 /// Shifts images by a random number of pixels, or says that it does.
 struct Shifted(ImageSet);
 
@@ -97,17 +111,10 @@ impl Source for Shifted {
     fn labels(&self) -> &[u32] {
         &self.0.labels
     }
-    fn gather(
-        &self,
-        indices: &[usize],
-        state: Option<BatchState>,
-        mean: &[f32],
-        std: &[f32],
-        out: &mut Vec<f32>,
-    ) -> Result<(), frostline_loader::Error> {
-        Source::gather(&self.0, indices, state, mean, std, out)?;
+    fn gather(&self, indices: &[usize], state: Option<BatchState>, out: &mut Batch) -> Result<(), frostline_loader::Error> {
+        Source::gather(&self.0, indices, state, out)?;
         if let Some(state) = state {
-            out.rotate_left(state.position % 3);
+            out.bytes().rotate_left(state.position % 3);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use frostline_engine::BatchNormMode;
 use frostline_loader::ImageSet;
-use frostline_trainer::{Augment, Error, Source};
+use frostline_trainer::{Augment, Batch, Error, Source};
 
 use crate::setup::{bits, go_on, images, learner, options};
 
@@ -103,15 +103,8 @@ impl Source for Noisy {
     fn labels(&self) -> &[u32] {
         &self.0.labels
     }
-    fn gather(
-        &self,
-        indices: &[usize],
-        _: Option<frostline_loader::BatchState>,
-        mean: &[f32],
-        std: &[f32],
-        out: &mut Vec<f32>,
-    ) -> Result<(), frostline_loader::Error> {
-        ImageSet::gather(&self.0, indices, mean, std, out)
+    fn gather(&self, indices: &[usize], _: Option<frostline_loader::BatchState>, out: &mut Batch) -> Result<(), frostline_loader::Error> {
+        self.0.gather(indices, out.bytes())
     }
     fn stochastic(&self) -> Option<&str> {
         Some("noise")

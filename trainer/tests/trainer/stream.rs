@@ -1,10 +1,11 @@
 //! Photos that are decoded while the device computes train what photos in memory train.
 
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use frostline_loader::{BatchState, Error as LoaderError, ImageFolder, ImageSet, ImageStream, OnCorrupt, StreamOptions};
-use frostline_trainer::Source;
+use frostline_trainer::{Batch, Source};
 
 use crate::setup::{bits, go_on, images, learner, options};
 
@@ -61,7 +62,7 @@ impl Source for Watched {
         &self.set.labels
     }
 
-    fn gather(&self, indices: &[usize], _: Option<BatchState>, mean: &[f32], std: &[f32], out: &mut Vec<f32>) -> Result<(), LoaderError> {
+    fn gather(&self, indices: &[usize], _: Option<BatchState>, out: &mut Batch) -> Result<(), LoaderError> {
         if let Some(announced) = self.announced.take() {
             // The last batch of an evaluation is filled up.
             let mut distinct = indices.to_vec();
@@ -69,7 +70,7 @@ impl Source for Watched {
             assert!(announced.starts_with(&distinct), "announced {announced:?}, wanted {indices:?}");
             *self.checked.borrow_mut() += 1;
         }
-        self.set.gather(indices, mean, std, out)
+        self.set.gather(indices, out.bytes())
     }
 
     fn expect(&self, indices: &[usize]) {
@@ -84,6 +85,19 @@ fn every_batch_is_announced_before_it_is_wanted() {
     let source = watched();
     learner(1).fit(&source, &options(11), go_on).unwrap();
     assert_eq!(*source.checked.borrow(), 10);
+
+    // The batch after the losses that are read was handed over before: the device has work meanwhile.
+    let source = watched();
+    let mut given = vec![];
+    learner(1)
+        .fit(&source, &options(11).read_every(3), |progress| {
+            if !progress.read.is_empty() {
+                given.push((progress.step, *source.checked.borrow()));
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(given, [(3, 3), (6, 6), (9, 9), (11, 10)], "all batches but the first count");
 
     let source = watched();
     let mut learner = learner(1);
