@@ -110,7 +110,8 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
         }
         sums += part;
     }
-    let log_sum = log(sums.x);
+    // The sum is finite unless a logit is not: then NaN, by its bits, as exp(NaN) is ∞ on some drivers.
+    let log_sum = infinite_to_nan(vec4f(log(sums.x))).x;
     let u = t.shares * vec2f(weight(t.labels.x), weight(t.labels.y));
     // A label that has no share costs nothing, however small its probability.
     let costs = select(vec2f(), u * (log_sum - (at_label - top)), u > vec2f());
