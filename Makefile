@@ -41,17 +41,18 @@ test-all: test  ## the same, and again with the portable kernels and with those 
 	FROSTLINE_TUNING=gpu $(CARGO) test --workspace --no-fail-fast
 
 # The tests that kernels have of their own. `--workspace` compiles nothing that `make test` has not.
-KERNEL_TESTS = $(CARGO) test --workspace $(patsubst engine/tests/%.rs,--test %,$(filter-out $(1),$(wildcard engine/tests/*.rs)))
+KERNEL_TESTS = $(CARGO) test --workspace --no-fail-fast \
+	$(patsubst engine/tests/%.rs,--test %,$(wildcard engine/tests/*.rs))
 
 test-gpu: setup  ## the kernels for GPUs, in every tile of their table
-	FROSTLINE_TUNING=gpu $(call KERNEL_TESTS,) --no-fail-fast
+	FROSTLINE_TUNING=gpu $(KERNEL_TESTS)
 
 # What describes SwiftShader to the Vulkan loader; Debian's Chromium has it there.
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
 test-swiftshader: setup  ## kernels and `doctor` on a second driver, SwiftShader (it has no 16-bit floats)
 	@./scripts/setup.sh swiftshader $(SWIFTSHADER)
-	VK_DRIVER_FILES=$(SWIFTSHADER) $(call KERNEL_TESTS,engine/tests/half.rs) --no-fail-fast -- --skip half_storage
+	VK_DRIVER_FILES=$(SWIFTSHADER) $(KERNEL_TESTS)
 	VK_DRIVER_FILES=$(SWIFTSHADER) FROSTLINE_TUNING=gpu $(CARGO) test --workspace --test conv2d_tiled
 	$(CARGO) build --workspace --bins
 	VK_DRIVER_FILES=$(SWIFTSHADER) $(or $(CARGO_TARGET_DIR),target)/debug/frostline doctor
@@ -61,7 +62,7 @@ test-tint:   ## every kernel text in headless Chromium's compiler (apt-get insta
 	python3 tests/browser/tint.py out/texts.json
 
 test-checked: setup  ## the op tests in checked mode: bounds checks on, loop turns counted on the device
-	FROSTLINE_CHECKED=1 $(call KERNEL_TESTS,) --no-fail-fast
+	FROSTLINE_CHECKED=1 $(KERNEL_TESTS)
 
 test-halves: setup  ## gradients of a batch against those of its halves, all networks at their size (FROSTLINE_HALVES, FROSTLINE_TUNING)
 	$(CARGO) test --release -p frostline-models --test halves -- --ignored --nocapture

@@ -202,7 +202,9 @@ fn table(text: &mut String, steps: &[(String, Value)], torch: &Value, peak: Opti
         let resident = number("resident_milliseconds");
         let tflops = number("gflops") * number("milliseconds") / resident / 1e3;
         let images = 1e3 * step["batch"].as_f64().unwrap_or(f64::NAN) / resident;
-        let share = peak.map_or("-".to_owned(), |peak| format!("{:.0}%", 100.0 * tflops / peak));
+        // Of f16 and matrix units it is not the peak.
+        let share = peak.filter(|_| step["f16"] != true);
+        let share = share.map_or("-".to_owned(), |peak| format!("{:.0}%", 100.0 * tflops / peak));
         let kind = if step["step"] == "infer" { "infer" } else { "full" };
         let theirs = |precision: &str| {
             let same =
@@ -252,22 +254,21 @@ fn kernels(text: &mut String, steps: &[(String, Value)]) -> Outcome<()> {
     Ok(())
 }
 
-/// What other tiles than the table's would gain.
+/// What other tiles than the table's gain, as judged in rounds of their own.
 fn tiles(text: &mut String, tune: &Value) -> Outcome<()> {
     let Some(passes) = tune["passes"].as_array() else { return Ok(()) };
     writeln!(text, "\n## Tiles: where another than the table's is faster by 10% or more\n")?;
-    writeln!(text, "{} passes of convolutions were measured.\n", passes.len())?;
-    writeln!(text, "| convolution | pass | table's | ms | best | ratio |\n|---|---|---|---:|---|---:|")?;
-    for pass in passes {
-        let candidates = pass["candidates"].as_array().into_iter().flatten();
-        let ratio = |candidate: &&Value| candidate["ratio"].as_f64().unwrap_or(0.0);
-        let Some(best) = candidates.max_by(|a, b| ratio(a).total_cmp(&ratio(b))) else { continue };
-        if ratio(&best) >= 1.1 {
-            let (layer, table) = (word(&pass["layer"]), tile(&pass["table"]));
-            let ms = pass["milliseconds"].as_f64().unwrap_or(f64::NAN);
-            let conv = word(&pass["conv"]["pass"]);
-            writeln!(text, "| {layer} | {conv} | {table} | {ms:.3} | {} | {:.2} |", tile(&best["algorithm"]), ratio(&best))?;
-        }
+    let kept: Vec<&Value> = passes.iter().filter(|pass| pass["kept"] == true).collect();
+    writeln!(text, "{} of {} passes of convolutions that were measured.", kept.len(), passes.len())?;
+    if kept.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "\n| convolution | pass | table's | ms | best | ratio |\n|---|---|---|---:|---|---:|")?;
+    for pass in kept {
+        let (layer, table, best) = (word(&pass["layer"]), tile(&pass["table"]), tile(&pass["best"]));
+        let number = |field: &str| pass[field].as_f64().unwrap_or(f64::NAN);
+        let (ms, ratio) = (number("milliseconds"), number("ratio"));
+        writeln!(text, "| {layer} | {} | {table} | {ms:.3} | {best} | {ratio:.2} |", word(&pass["conv"]["pass"]))?;
     }
     Ok(())
 }

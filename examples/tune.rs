@@ -180,6 +180,9 @@ fn ratios(layer: &Layer, finding: &Finding) -> Value {
         "conv": finding.conv,
         "table": finding.table,
         "milliseconds": finding.milliseconds,
+        "best": finding.best,
+        "ratio": finding.ratio,
+        "kept": finding.kept,
         "candidates": candidates,
     })
 }

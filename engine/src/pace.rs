@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn runs_fill_the_budget_and_miss_no_dispatch() {
         assert_eq!(cut(&[3, 4, 3, 11, 0, 2, 9], 10), [0..3, 3..4, 4..6, 6..7]);
-        assert_eq!(cut(&[3, 4, u64::MAX, u64::MAX], u64::MAX), [0..4]);
+        assert_eq!(cut(&[3, 4, u64::MAX, 9], u64::MAX - 8), [0..2, 2..3, 3..4]);
+        assert_eq!(cut(&[3, 4, u64::MAX, u64::MAX], u64::MAX).len(), 1);
         assert_eq!(cut(&[0, 0, 5, 0], 1), [0..2, 2..3, 3..4]);
         assert_eq!(cut(&[], 1), []);
     }

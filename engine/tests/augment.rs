@@ -197,6 +197,9 @@ fn nothing_done_changes_no_bit() {
 /// With 16-bit storage the output is rounded once.
 #[test]
 fn half_storage() {
+    if !GPU.has_f16() {
+        return eprintln!("skipped: {} has no 16-bit floats", GPU.describe());
+    }
     let mut rng = cases::rng(62);
     let x = cases::uniform(&mut rng, &[4, 3, 9, 8], 0.0..1.0);
     let transforms: Vec<Transform> = (0..4).map(|_| random_transform(&mut rng, 9, 8)).collect();

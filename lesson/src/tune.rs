@@ -24,6 +24,8 @@ const IDENTITY: MaxPool2d = MaxPool2d { kernel: 1, stride: 1, padding: 0 };
 const LAYER: &str = "measured";
 /// A candidate this far behind after one round is given no other.
 const HOPELESS: f64 = 0.75;
+/// Runs before a timed one on a GPU.
+const WARM_UPS: usize = 5;
 /// Relative error (L2) between two algorithms: F(4×4, 3×3) stays below a hundredth of it.
 const TOLERANCE: f64 = 1e-3;
 
@@ -329,6 +331,10 @@ impl Probe {
 
     /// Milliseconds of each pass.
     fn sample(&mut self, gpu: &Gpu) -> Result<Vec<f64>> {
+        // A GPU lowers its clock between two rounds.
+        for _ in 0..if gpu.is_software() { 0 } else { WARM_UPS } {
+            self.session.run()?;
+        }
         let times = self.session.profile()?;
         if times.is_empty() {
             return Err(EngineError::Graph(format!("{} cannot time single kernels: there is nothing to tune by", gpu.describe())).into());

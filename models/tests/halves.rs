@@ -133,7 +133,8 @@ fn a_thin_resnet50_at_224() {
 #[test]
 #[ignore = "minutes to hours: `make test-halves`"]
 fn every_network_at_its_size() {
-    let all = "resnet10:32:28 resnet20:32:32 resnet18:32:224 efficientnet_lite0:32:224 resnet50:32:224 \
+    // The tensors of 28 photos in an EfficientNet-Lite0 are the first that llvmpipe does not bind.
+    let all = "resnet10:32:28 resnet20:32:32 resnet18:32:224 efficientnet_lite0:26:224 resnet50:32:224 \
                resnet34:32:224 resnet101:32:224 resnet152:32:224";
     let chosen = std::env::var("FROSTLINE_HALVES").unwrap_or_else(|_| all.to_owned());
     for case in chosen.split_whitespace() {

@@ -42,10 +42,11 @@ impl Batch {
 
     /// Gives the batch to `session`.
     pub(crate) fn write(&self, session: &Session) -> TrainerResult<()> {
-        Ok(match self {
+        match self {
             Self::Bytes(bytes) => session.write_pixels(bytes)?,
             Self::Floats(floats) => session.write_input(floats)?,
-        })
+        }
+        Ok(())
     }
 }
 

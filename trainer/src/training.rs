@@ -131,7 +131,8 @@ impl<'a> Training<'a> {
     pub fn give(&mut self) -> Result<()> {
         let state = self.batches.state();
         if self.given != Some(state) {
-            self.write(&self.batches.peek().to_vec(), state)?;
+            let indices = self.batches.peek().to_vec();
+            self.write(&indices, state)?;
             self.given = Some(state);
         }
         Ok(())
