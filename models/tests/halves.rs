@@ -7,6 +7,7 @@
 //! The short list runs with the other tests. The long one is `make test-halves`; `FROSTLINE_HALVES`
 //! chooses from it, as `resnet50:32:224` (name, batch, size), and `FROSTLINE_TUNING` the class of kernels.
 
+use frostline_engine::tuning::{Class, Maker};
 use frostline_engine::{BatchNormMode, Freeze, Gpu, Graph, Padding, Params, Plan, Result, Session, Shape, TensorId, Tuning};
 use frostline_models::Model;
 use frostline_twin::filler::{self, Block};
@@ -19,23 +20,26 @@ static GPU: LazyLock<Arc<Gpu>> = LazyLock::new(|| Arc::new(Gpu::new().expect("an
 /// and a rounding turns a ReLU here and there.
 const TOLERANCE: f64 = 2e-5;
 
+/// This adapter's tuning; with the kernels of GPUs, one with the same tile for every batch and no split of
+/// a forward sum. Else a batch would be summed up forward in another order than its halves, which turns
+/// ReLUs whose input is almost 0, and each of them is a whole term of a gradient (up to 2e-3 of a norm).
+fn tuning() -> Tuning {
+    let tuning = GPU.tuning().clone();
+    if tuning.class == Class::Gpu { Tuning { maker: Maker::Other, fill: 1, ..tuning } } else { tuning }
+}
+
 type Gradients = BTreeMap<String, Vec<f32>>;
 /// Records a network over images and gives its output.
 type Record<'a> = &'a dyn Fn(&mut Graph, TensorId) -> TensorId;
 
 /// A batch of `n` of `images`, of which each is `[side, side, channels]`, and its gradients.
-///
-/// Which tile a GPU's kernels take depends on how far a layer fills the card. A half is planned for half a
-/// card, so that it takes the same: another order of summation forward turns ReLUs whose input is almost 0,
-/// and each of them is a whole term of a gradient.
 fn gradients(record: Record, [side, channels]: [usize; 2], n: usize, images: &[f32], dy: &[f32]) -> Gradients {
     let mut graph = Graph::new();
     let x = graph.input(n, side, side, channels);
     let output = record(&mut graph, x);
     let mut freeze = Freeze::none();
     freeze.batch_norm = BatchNormMode::Running;
-    let batch = images.len() / (side * side * channels);
-    let tuning = Tuning { fill: (GPU.tuning().fill * n / batch).max(1), ..GPU.tuning().clone() };
+    let tuning = tuning();
     let plan = Plan::gradient(&graph, output, &freeze, &tuning).unwrap();
     let names: Vec<String> = plan.trainable_names().map(str::to_owned).collect();
     let params = filled(&graph);
