@@ -37,16 +37,10 @@ pub const CASES: &[Case] = &[
     ("add and relu", |t| addition(t, Activation::Relu, Twin::Relu)),
     ("max_pool2d 3×3 stride 2", max_pool),
     ("global_avg_pool", average_pool),
-    ("cross_entropy", |t| {
-        let smoothing = 0.1f32;
-        let op = CrossEntropy { label_smoothing: smoothing, ..Default::default() };
-        loss(t, op, |logits, labels| {
-            let smoothing = f64::from(smoothing);
-            (softmax_cross_entropy::forward(logits, labels, smoothing), softmax_cross_entropy::backward(logits, labels, smoothing))
-        })
-    }),
+    ("cross_entropy", |t| softmax_loss(t, 70)),
+    ("cross_entropy of 5,000 rows", |t| softmax_loss(t, 5_000)),
     ("multi_margin", |t| {
-        loss(t, MultiMargin { margin: 1.0 }, |logits, labels| {
+        loss(t, 70, MultiMargin { margin: 1.0 }, |logits, labels| {
             (multi_margin::forward(logits, labels, 1.0), multi_margin::backward(logits, labels, 1.0))
         })
     }),
@@ -214,10 +208,20 @@ fn average_pool(t: &mut Tester<'_>) -> Result<()> {
 }
 
 /// The loss is its own start of backward: the gradient given from outside does not count.
-fn loss(t: &mut Tester<'_>, op: impl Op, twin: impl Fn(&Array, &[u32]) -> (Value, Value)) -> Result<()> {
+fn softmax_loss(t: &mut Tester<'_>, rows: usize) -> Result<()> {
+    let smoothing = 0.1f32;
+    let op = CrossEntropy { label_smoothing: smoothing, ..Default::default() };
+    loss(t, rows, op, |logits, labels| {
+        let smoothing = f64::from(smoothing);
+        let backward = softmax_cross_entropy::backward(logits, labels, smoothing);
+        (softmax_cross_entropy::forward(logits, labels, smoothing), backward)
+    })
+}
+
+fn loss(t: &mut Tester<'_>, rows: usize, op: impl Op, twin: impl Fn(&Array, &[u32]) -> (Value, Value)) -> Result<()> {
     // No two logits are alike: a margin's gradient jumps where they are.
-    let (rows, classes) = (70, 10);
-    let logits = cases::distinct(&mut t.rng, &[rows, classes], 0.03);
+    let classes = 10;
+    let logits = cases::distinct(&mut t.rng, &[rows, classes], 2.1 / rows as f32);
     let labels = cases::labels_with_ignored(&mut t.rng, rows, classes);
     let mut bench = t.bench();
     let inputs = [bench.image("logits", &logits)?, bench.labels(&labels)];

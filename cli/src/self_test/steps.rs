@@ -3,7 +3,7 @@
 use super::bench::kernels;
 use super::{Case, Tester};
 use frostline_engine::ops::{Augment, Interpolation, Jitter, Mix, Transform, Window};
-use frostline_engine::{Freeze, Graph, Optim, Optimizer, Params, Plan, Result, Rule, Session};
+use frostline_engine::{Freeze, Graph, Optim, Optimizer, Params, Plan, Result, Rule, Session, Storage};
 use frostline_twin::adamw::AdamW;
 use frostline_twin::sgd::Sgd;
 use frostline_twin::{Array, Value, augment as twin, cases, mixup, normalize};
@@ -15,8 +15,9 @@ pub const CASES: &[Case] = &[
     ("normalize, RGB", |t| normalization(t, 3)),
     ("augment", augmentation),
     ("mixup", mixing),
-    ("sgd with momentum", |t| step(t, &Optim::sgd(RATE).momentum(0.9).weight_decay(0.01))),
-    ("adamw", |t| step(t, &Optim::adamw(RATE))),
+    ("sgd with momentum", |t| step(t, &Optim::sgd(RATE).momentum(0.9).weight_decay(0.01), Storage::F32)),
+    ("adamw", |t| step(t, &Optim::adamw(RATE), Storage::F32)),
+    ("adamw with a loss scale", |t| if t.gpu.has_f16() { step(t, &Optim::adamw(RATE), Storage::f16()) } else { Ok(()) }),
 ];
 
 /// Every byte, in images whose bytes fill no whole word.
@@ -134,14 +135,14 @@ fn interleaved(x: &Array) -> Vec<f32> {
 const RATE: f32 = 0.1;
 
 /// One step of a linear layer, from the weights, gradients and moments that are read back.
-fn step(t: &mut Tester<'_>, optim: &Optim) -> Result<()> {
+fn step(t: &mut Tester<'_>, optim: &Optim, storage: Storage) -> Result<()> {
     let (rows, features, classes) = (4, 6, 5);
     let mut graph = Graph::new();
     let x = graph.input(rows, 1, 1, features);
     let labels = graph.labels(rows);
     let logits = graph.linear(x, "fc", classes)?;
     let loss = graph.cross_entropy(logits, labels, 0.0)?;
-    let plan = Plan::training(&graph, loss, &Freeze::none(), optim, t.tuning)?;
+    let plan = Plan::training(&graph, loss, &Freeze::none(), optim, &t.tuning.with_storage(storage))?;
     t.ran(&kernels(&plan));
     let params = Params::new(t.gpu, &graph, 7)?;
     let mut optimizer = Optimizer::new(t.gpu, &plan)?;
