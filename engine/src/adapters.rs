@@ -67,10 +67,10 @@ fn find(wanted: &str, all: &[(String, wgpu::DeviceType)]) -> Option<usize> {
     match word.as_str() {
         "software" => of(Cpu),
         "gpu" => [DiscreteGpu, IntegratedGpu, VirtualGpu, Other].into_iter().find_map(of),
-        // A number that is no index may be a part of a name.
-        _ => match word.parse().ok().filter(|index: &usize| *index < all.len()) {
-            Some(index) => Some(index),
-            None => all.iter().position(|(name, _)| name.to_lowercase().contains(&word)),
+        // A small number is an index, right or wrong; a large one, such as 4090, a part of a name.
+        _ => match word.parse::<usize>() {
+            Ok(index) if index < 100 => (index < all.len()).then_some(index),
+            _ => all.iter().position(|(name, _)| name.to_lowercase().contains(&word)),
         },
     }
 }
@@ -190,6 +190,7 @@ mod tests {
             assert_eq!(find(wanted, &all), Some(index), "{wanted}");
         }
         assert_eq!(find("amd", &all), None);
+        assert_eq!(find("15", &all), None, "no index, though a driver's version may have it");
         assert_eq!(find("gpu", &all[..1]), None, "software is no GPU");
     }
 }

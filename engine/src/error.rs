@@ -58,7 +58,7 @@ pub enum Error {
     #[error(
         "the GPU did not finish within {seconds} s: {what}. Either its driver hangs, and the system's log may have the reason, or \
          this is too much for it at once: use a smaller batch or image, or allow more time by FROSTLINE_DEADLINE=seconds (or `off`); \
-         with FROSTLINE_CHECKED=1 the kernel is named"
+         FROSTLINE_CHECKED=1 submits kernels one by one"
     )]
     Deadline {
         /// How long it had.

@@ -51,7 +51,10 @@ fn render_nodes(root: &Path) -> Vec<(String, String)> {
 mod tests {
     use super::*;
 
-    fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
+    /// Paths and texts.
+    type Files<'f> = &'f [(&'f str, &'f str)];
+
+    fn machine(files: Files<'_>) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = root.path().join(path);
@@ -63,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_gpu_without_a_driver_is_told_with_what_to_install() {
-        let cases: [(&[(&str, &str)], &[&str]); 5] = [
+        let cases: [(Files<'_>, &[&str]); 5] = [
             (&[("dev/nvidia0", "")], &["/dev/nvidia0", "NVIDIA_DRIVER_CAPABILITIES", "nvidia_icd.json"]),
             (&[("sys/class/drm/renderD128/device/vendor", "0x10de\n")], &["/dev/dri/renderD128", "NVIDIA"]),
             (

@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(pick(Pass::Forward, 3, 1, 64, 64, 112), (128, 64));
         assert_eq!(pick(Pass::Forward, 1, 1, 64, 256, 112), (128, 128));
         assert_eq!(pick(Pass::Forward, 3, 1, 64, 64, 56), (64, 64), "196 workgroups of 128 rows are too few");
-        assert_eq!(pick(Pass::Forward, 3, 1, 512, 512, 7), (64, 64), "its depth is split");
+        assert_eq!(pick(Pass::Forward, 3, 1, 512, 512, 7), (128, 64), "its depth is split");
         assert_eq!(pick(Pass::Forward, 1, 1, 128, 256, 7), (32, 32), "too shallow to be split");
         assert_eq!(pick(Pass::Forward, 3, 1, 64, 12, 56).1, 16);
         assert_eq!(pick(Pass::BackwardInput, 3, 2, 64, 128, 14), (64, 64), "four phases are four times as many");

@@ -5,9 +5,7 @@ mod common;
 
 use common::norm::{EPS, Norm};
 use common::{Bench, GPU, filter, image, matrix, tunings, vector};
-use frostline_engine::ops::{
-    Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Padding, Relu,
-};
+use frostline_engine::ops::{Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Padding, Relu};
 use frostline_engine::record::Home;
 use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Optimizer, Params, Plan, Session, Shape, Storage};
 use frostline_engine::{TensorId, Tuning};
@@ -248,8 +246,7 @@ fn check_tied(
         assert_eq!(tied.output, untied.output, "{what}: output");
         assert_eq!(tied.gradients["x"], untied.gradients["x"], "{what}: gradient of x");
         for name in values.keys() {
-            let parts: Vec<&Vec<f32>> =
-                (0..layers).rev().filter_map(|at| untied.gradients.get(&format!("{name}.{at}"))).collect();
+            let parts: Vec<&Vec<f32>> = (0..layers).rev().filter_map(|at| untied.gradients.get(&format!("{name}.{at}"))).collect();
             assert!(parts.len() > 1, "{what}: {name} is read once");
             let last = parts[0].clone();
             let sum = parts[1..].iter().fold(last, |sum, part| sum.iter().zip(*part).map(|(a, b)| a + b).collect());
@@ -348,8 +345,8 @@ fn a_vector_that_different_ops_read() {
             let mut ids = BTreeMap::new();
             let x = bench.image("x", &x);
             let w = bench.parameter("w", matrix(&w), &w);
-            let [bias, gamma, beta] = names
-                .map(|name| *ids.entry(name).or_insert_with(|| bench.parameter(name, vector(&norm.beta), &norm.beta)));
+            let [bias, gamma, beta] =
+                names.map(|name| *ids.entry(name).or_insert_with(|| bench.parameter(name, vector(&norm.beta), &norm.beta)));
             let statistics = [bench.statistic("mean", &norm.mean), bench.statistic("var", &norm.var)];
             let y = bench.graph.record(Linear, "fc", &[x, w, bias]).unwrap();
             let op = BatchNorm { eps: EPS, ..Default::default() };

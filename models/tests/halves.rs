@@ -7,7 +7,7 @@
 //! The short list runs with the other tests. The long one is `make test-halves`; `FROSTLINE_HALVES`
 //! chooses from it, as `resnet50:32:224` (name, batch, size), and `FROSTLINE_TUNING` the class of kernels.
 
-use frostline_engine::{BatchNormMode, Freeze, Gpu, Graph, Padding, Params, Plan, Result, Session, Shape, TensorId};
+use frostline_engine::{BatchNormMode, Freeze, Gpu, Graph, Padding, Params, Plan, Result, Session, Shape, TensorId, Tuning};
 use frostline_models::Model;
 use frostline_twin::filler::{self, Block};
 use std::collections::BTreeMap;
@@ -24,13 +24,19 @@ type Gradients = BTreeMap<String, Vec<f32>>;
 type Record<'a> = &'a dyn Fn(&mut Graph, TensorId) -> TensorId;
 
 /// A batch of `n` of `images`, of which each is `[side, side, channels]`, and its gradients.
+///
+/// Which tile a GPU's kernels take depends on how far a layer fills the card. A half is planned for half a
+/// card, so that it takes the same: another order of summation forward turns ReLUs whose input is almost 0,
+/// and each of them is a whole term of a gradient.
 fn gradients(record: Record, [side, channels]: [usize; 2], n: usize, images: &[f32], dy: &[f32]) -> Gradients {
     let mut graph = Graph::new();
     let x = graph.input(n, side, side, channels);
     let output = record(&mut graph, x);
     let mut freeze = Freeze::none();
     freeze.batch_norm = BatchNormMode::Running;
-    let plan = Plan::gradient(&graph, output, &freeze, GPU.tuning()).unwrap();
+    let batch = images.len() / (side * side * channels);
+    let tuning = Tuning { fill: (GPU.tuning().fill * n / batch).max(1), ..GPU.tuning().clone() };
+    let plan = Plan::gradient(&graph, output, &freeze, &tuning).unwrap();
     let names: Vec<String> = plan.trainable_names().map(str::to_owned).collect();
     let params = filled(&graph);
     let mut session = Session::new(&GPU, plan, &params, None).unwrap();
@@ -133,7 +139,8 @@ fn a_thin_resnet50_at_224() {
 #[test]
 #[ignore = "minutes to hours: `make test-halves`"]
 fn every_network_at_its_size() {
-    let all = "resnet10:32:28 resnet20:32:32 resnet18:32:224 efficientnet_lite0:32:224 resnet50:32:224 \
+    // The tensors of 28 photos in an EfficientNet-Lite0 are the first that llvmpipe does not bind.
+    let all = "resnet10:32:28 resnet20:32:32 resnet18:32:224 efficientnet_lite0:26:224 resnet50:32:224 \
                resnet34:32:224 resnet101:32:224 resnet152:32:224";
     let chosen = std::env::var("FROSTLINE_HALVES").unwrap_or_else(|_| all.to_owned());
     for case in chosen.split_whitespace() {

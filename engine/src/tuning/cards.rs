@@ -1,6 +1,6 @@
 //! GPUs by maker and size: which tiles suit them, and how many workgroups fill them.
 //!
-//! NVIDIA's tables were measured on an H100 by `make tune` (ResNet-50, batches of 4 and 32). Those of
+//! NVIDIA's tables were measured on an H100 by `make tune` (ResNet-50, batches of 4, 8, 32 and 64). Those of
 //! other makers are reasoned from what other engines use there, and have not been measured.
 
 use super::tiled::{Rows, Tiles, tiles};
@@ -128,7 +128,7 @@ impl Maker {
     }
 }
 
-// Rows are (tile, percent of a full machine that it must give). A large tile reads the least from
+// Rows are (tile, percent of a full machine that it must give; below 100 with the depth in splits). A large tile reads the least from
 // memory; a small one leaves work for every core where C is small; a deep slice hides the latency of
 // memory where few workgroups do.
 const NVIDIA_FORWARD: Rows = &[
@@ -142,6 +142,7 @@ const NVIDIA_FORWARD: Rows = &[
             (tiles(128, 64, 8, 4), 250),
             (tiles(128, 64, 8, 8), 100),
             (tiles(64, 64, 8, 4), 100),
+            (tiles(128, 64, 8, 4), 90),
             (tiles(64, 64, 4, 4).deep(32), 33),
             (tiles(64, 64, 4, 4), 33),
             (tiles(32, 32, 4, 4).deep(32), 0),
@@ -159,6 +160,7 @@ const NVIDIA_WIDE: &[(Tiles, u32)] = &[
     (tiles(128, 64, 8, 4), 250),
     (tiles(128, 64, 8, 8), 100),
     (tiles(64, 64, 8, 4), 100),
+    (tiles(128, 64, 8, 4), 90),
     (tiles(64, 64, 4, 4).deep(32), 33),
     (tiles(64, 64, 4, 4), 33),
     (tiles(32, 32, 4, 4).deep(32), 0),
@@ -167,7 +169,8 @@ const NVIDIA_WIDE: &[(Tiles, u32)] = &[
 const NVIDIA_BACKWARD_WEIGHT: Rows = &[
     (16, &[(tiles(128, 16, 8, 4), 100), (tiles(64, 16, 4, 4), 0)]),
     (32, &[(tiles(128, 32, 8, 4), 100), (tiles(64, 32, 8, 4), 100), (tiles(32, 32, 4, 4), 0)]),
-    (u32::MAX, &[(tiles(64, 64, 4, 4).deep(32), 0), (tiles(64, 64, 8, 4), 0), (tiles(32, 32, 4, 4), 0)]),
+    // Its depth is split in any case: a large tile is for large weights, 18 tiles of it or more.
+    (u32::MAX, &[(tiles(128, 64, 8, 4), 1800), (tiles(64, 64, 8, 4), 0), (tiles(32, 32, 4, 4), 0)]),
 ];
 
 const AMD: Rows = &[

@@ -51,7 +51,7 @@ impl Deep {
         // What one running sum would be too long for is split further, into short ones.
         let parts = if 4 * depth4 > LONGEST_RUN { splits.max((4 * depth4).div_ceil(LINK)) } else { splits };
         let split4 = depth4.div_ceil(parts).next_multiple_of(bk4);
-        Self { bytes, c4, depth4, splits: depth4.div_ceil(split4), split4, chain: vec![0..depth4] }
+        Self { bytes, c4, depth4, splits: depth4.div_ceil(split4), split4, chain: std::iter::once(0..depth4).collect() }
     }
 
     /// Where the dispatches write to: splits, or the links of a chain of which `result` is the last.
