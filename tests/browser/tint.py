@@ -7,9 +7,10 @@ Needs what explorer.py needs. Without a GPU, Chromium runs WebGPU on SwiftShader
     python3 tests/browser/tint.py TEXTS     # what `frostline-texts` wrote
 
 Modules are made of all texts that a browser could get, and pipelines of those that this adapter gets:
-portable kernels, those of GPUs, and those of its subgroup size. Texts with 16-bit floats are left out
-where the adapter has none, and always those that only wgpu takes: with matrices of subgroups, and with
-`Params` in storage, which is for Mesa's software driver.
+portable kernels, those of GPUs, and those of its subgroup size. Tiles of GPUs that need more workgroup memory than the default limit are
+compiled with the adapter's; a plan has them only where the adapter has that much. Texts with 16-bit
+floats are left out where the adapter has none, and always those that only wgpu takes: with matrices
+of subgroups, and with `Params` in storage, which is for Mesa's software driver.
 """
 
 import http.server
@@ -33,6 +34,12 @@ const done = arguments[arguments.length - 1];
     if (!adapter) return { error: 'Chromium offers no adapter for WebGPU' };
     const features = ['subgroups', 'shader-f16'].filter((name) => adapter.features.has(name));
     window.device = await adapter.requestDevice({ requiredFeatures: features });
+    window.larger = await (await navigator.gpu.requestAdapter()).requestDevice({ requiredFeatures: features,
+        requiredLimits: { maxComputeWorkgroupStorageSize: adapter.limits.maxComputeWorkgroupStorageSize } });
+    window.compile = async (device, code, entryPoint) => {
+        const module = device.createShaderModule({ code });
+        await device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint } });
+    };
     const { vendor, architecture, description, subgroupMinSize, subgroupMaxSize } = adapter.info;
     const limits = Object.fromEntries(Array.from(['maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize',
         'maxComputeInvocationsPerWorkgroup', 'maxTextureDimension2D'], (name) => [name, device.limits[name]]));
@@ -50,14 +57,18 @@ const [code, entries, done] = arguments;
     const refused = await device.popErrorScope();
     if (refused && !said.length) said.push(refused.message);
     const pipelines = [];
+    let larger = 0;
     for (const entryPoint of said.length ? [] : entries) {
         const start = performance.now();
-        await device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint } })
-            .catch((error) => said.push(`${entryPoint}: ${error.message}`));
+        await compile(device, code, entryPoint).catch((error) => {
+            if (!error.message.includes('total use of workgroup storage')) throw error;
+            larger += 1;
+            return compile(window.larger, code, entryPoint);
+        }).catch((error) => said.push(`${entryPoint}: ${error.message}`));
         pipelines.push(performance.now() - start);
     }
-    return { said, pipelines };
-})().then(done, (error) => done({ said: [String(error)], pipelines: [] }));
+    return { said, pipelines, larger };
+})().then(done, (error) => done({ said: [String(error)], pipelines: [], larger: 0 }));
 """
 
 
@@ -98,7 +109,7 @@ def check(browser, texts):
     if "error" in adapter:
         sys.exit(f"FAILED: {adapter['error']}")
     print(f"{adapter['name']}, {', '.join(adapter['features']) or 'no features'}, subgroups of {adapter['sizes']}, {adapter['limits']}")
-    skipped, modules, pipelines, failed = Counter(), 0, [], []
+    skipped, modules, pipelines, larger, failed = Counter(), 0, [], 0, []
     for text in texts:
         if reason := left_out(text, adapter["features"]):
             skipped[reason] += 1
@@ -107,6 +118,7 @@ def check(browser, texts):
         entries = text["entries"] if own(text, adapter["sizes"]) else []
         answer = browser.post("execute/async", script=COMPILE, args=[code, entries])
         modules += 1
+        larger += answer["larger"]
         pipelines += [(time, f"{entry} of {text['name']}") for entry, time in zip(entries, answer["pipelines"])]
         if answer["said"]:
             failed.append((text, answer["said"]))
@@ -117,6 +129,8 @@ def check(browser, texts):
         print(f"left out: {count} texts with {reason}")
     for milliseconds, what in sorted(pipelines, reverse=True)[:5]:
         print(f"{milliseconds / 1000:.1f} s: {what}")
+    if larger:
+        print(f"{larger} pipelines need more workgroup memory than the default limit: tiles for adapters that have it")
     print(f"{modules} modules, {len(pipelines)} pipelines; {len(failed)} of {len(texts)} texts have errors or warnings")
     return not failed and modules
 

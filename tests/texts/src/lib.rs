@@ -100,10 +100,11 @@ fn variants(tuning: &Tuning) -> HashSet<Variant> {
 /// `variant` with every tile of the table: which of them a plan picks depends on how large its images are.
 fn in_every_tile(variant: &Variant, tuning: &Tuning) -> impl Iterator<Item = Variant> {
     let fragments = tuning.fragments.filter(|fragments| variant.constants.contains(&("FRAGMENT", fragments.size)));
-    Tiles::all().map(move |tiles| {
-        let tiles = fragments.map_or(tiles, |fragments| tiles.in_fragments(fragments));
-        Variant { constants: tiles.constants().to_vec(), ..variant.clone() }
-    })
+    let tiles: Vec<Tiles> = match fragments {
+        Some(fragments) => Tiles::all_for_fragments().map(|tiles| tiles.in_fragments(fragments)).collect(),
+        None => Tiles::all().collect(),
+    };
+    tiles.into_iter().map(|tiles| Variant { constants: tiles.constants().to_vec(), ..variant.clone() })
 }
 
 fn add(texts: &mut BTreeMap<String, Text>, tuning: &'static str, variant: &Variant, text: String, stored_params: bool) {
