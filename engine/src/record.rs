@@ -643,7 +643,7 @@ impl Backward<'_, '_> {
     /// contributed to this gradient, the buffer to add to what it writes.
     ///
     /// For a parameter there is never anything to add: `compute` writes this op's contribution, now or
-    /// by a dispatch recorded later in the same backward, and [`Recorder::add_contributions`] adds up.
+    /// by a dispatch recorded later in the same backward, and `Recorder::add_contributions` adds up.
     pub fn grad(&mut self, i: usize, compute: impl FnOnce(&mut Self, BufferId, Option<BufferId>)) {
         if !self.wants(i) {
             return;

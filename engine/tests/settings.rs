@@ -67,9 +67,12 @@ fn batch_norms() {
     assert!(refused(1e-5, 1.5).contains("momentum 1.5"));
 }
 
+/// Records a loss of logits and labels.
+type RecordLoss<'a> = &'a dyn Fn(&mut Graph, [TensorId; 2]) -> Result<TensorId, Error>;
+
 #[test]
 fn losses() {
-    let refused = |loss: &dyn Fn(&mut Graph, [TensorId; 2]) -> Result<TensorId, Error>| {
+    let refused = |loss: RecordLoss| {
         let mut graph = Graph::new();
         let inputs = [graph.input(4, 1, 1, 3), graph.labels(4)];
         text(loss(&mut graph, inputs))
@@ -200,12 +203,12 @@ fn odd_values_never_panic() {
                 2 => graph.depthwise_conv2d(x, "conv", numbers[1], numbers[2], padding)?,
                 _ => x,
             };
-            let x = if numbers[8] % 2 == 0 { graph.batch_norm(x, "bn", float.abs())? } else { x };
-            let x = if numbers[9] % 2 == 0 { graph.max_pool2d(x, "pool", numbers[10], numbers[11], numbers[12] % 3)? } else { x };
+            let x = if numbers[8].is_multiple_of(2) { graph.batch_norm(x, "bn", float.abs())? } else { x };
+            let x = if numbers[9].is_multiple_of(2) { graph.max_pool2d(x, "pool", numbers[10], numbers[11], numbers[12] % 3)? } else { x };
             let x = graph.relu(x, "relu")?;
             let x = graph.global_avg_pool(x, "average")?;
             let logits = graph.linear(x, "fc", numbers[13])?;
-            let loss = if numbers[14] % 2 == 0 {
+            let loss = if numbers[14].is_multiple_of(2) {
                 graph.cross_entropy(logits, labels, float)?
             } else {
                 graph.multi_margin(logits, labels, float)?
