@@ -75,6 +75,11 @@ fn find(wanted: &str, all: &[(String, wgpu::DeviceType)]) -> Option<usize> {
     }
 }
 
+/// Name, kind, backend and driver, for people.
+pub(crate) fn describe(info: &wgpu::AdapterInfo) -> String {
+    format!("{} ({:?}, {:?}, {} {})", info.name, info.device_type, info.backend, info.driver, info.driver_info)
+}
+
 /// Mesa offers its software device through GL too, where it has no subgroups.
 const BACKENDS: wgpu::Backends = wgpu::Backends::PRIMARY;
 
@@ -125,8 +130,7 @@ impl Adapter {
 
     /// Name, kind, backend and driver, for people.
     pub fn describe(&self) -> String {
-        let info = self.adapter.get_info();
-        format!("{} ({:?}, {:?}, {} {})", info.name, info.device_type, info.backend, info.driver, info.driver_info)
+        describe(&self.adapter.get_info())
     }
 
     /// Opens it.

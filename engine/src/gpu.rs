@@ -1,6 +1,6 @@
 //! The device: how it is found, what it says when it fails, and reading back from it.
 
-use crate::adapters::Adapter;
+use crate::adapters::{Adapter, describe};
 use crate::cache::CacheFile;
 use crate::error::{Error, Result};
 use crate::faults::{Fault, Faults, Place, Reached};
@@ -141,8 +141,7 @@ impl Gpu {
 
     /// Name, driver and kind of the adapter, for people; and whether measured choices are in use.
     pub fn describe(&self) -> String {
-        let info = &self.info;
-        let adapter = format!("{} ({:?}, {:?}, {} {})", info.name, info.device_type, info.backend, info.driver, info.driver_info);
+        let adapter = describe(&self.info);
         match &self.tuning.measured {
             None => adapter,
             Some(measured) => format!("{adapter}; measured choices: {}", measured.len()),

@@ -2,10 +2,10 @@
 //!
 //! A driver may hide that a kernel reads or writes past the end of its binding: reads give 0, writes
 //! vanish (Vulkan's robust buffer access), or memory of another tensor is used. So every buffer here
-//! has a tail inside its binding, filled with NaN of a pattern of its own. What a kernel reads there spoils its
-//! result; what it writes there is found after the run. A parameter, statistic or gradient is a part
-//! of a flat buffer with neighbours: kernels get a copy with a tail of its own in its place, which is
-//! copied back where they write it.
+//! has a tail inside its binding, filled with a NaN pattern that no other buffer has. A read there makes
+//! the result NaN; a write there is found after the run. A parameter, statistic or gradient is a part of
+//! a flat buffer with neighbours: kernels get a copy with a tail in its place, and what they write to the
+//! copy is copied back.
 //!
 //! In checked mode the kernels count their loop turns as well, and the counts are compared with what
 //! the plan declares.

@@ -10,6 +10,7 @@ mod tiled;
 pub use cards::Maker;
 pub use file::Machine;
 pub use measured::Measured;
+pub(crate) use tiled::LEAST_SLICES;
 pub use tiled::{Fragments, Tiles};
 
 use crate::storage::Storage;

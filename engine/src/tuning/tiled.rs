@@ -43,7 +43,7 @@ impl Fragments {
 /// Splits of a depth that `conv2d_tiled.finish` adds up at most.
 const MOST_SPLITS: usize = 8;
 /// Slices that a split adds up at least: fewer are not worth a partial sum.
-const LEAST_SLICES: usize = 8;
+pub(crate) const LEAST_SLICES: usize = 8;
 
 /// A table: for up to so many columns of C, the tiles to choose from, the first that fits first. With
 /// each comes the percentage of a full machine that its workgroups must make.

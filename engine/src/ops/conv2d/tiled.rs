@@ -4,7 +4,7 @@ use super::{Epilogue, LINK, LONGEST_RUN, Sizes, ranges};
 use crate::kernel::Kernel;
 use crate::ops::partials::in_splits;
 use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
-use crate::tuning::Tiles;
+use crate::tuning::{LEAST_SLICES, Tiles};
 use std::ops::Range;
 
 static FORWARD: Kernel = Kernel { file: "conv2d_tiled", entry: "forward" };
@@ -12,8 +12,6 @@ static BACKWARD_INPUT: Kernel = Kernel { file: "conv2d_tiled", entry: "backward_
 static BACKWARD_WEIGHT: Kernel = Kernel { file: "conv2d_tiled", entry: "backward_weight" };
 static FINISH: Kernel = Kernel { file: "conv2d_tiled", entry: "finish" };
 
-/// Slices that one split adds up at least: fewer are not worth a partial sum.
-const SLICES_PER_SPLIT: usize = 8;
 /// Pixels that one split of `backward_weight` adds up at most.
 const RUN: usize = 2_048;
 
@@ -54,15 +52,9 @@ impl Deep {
         Self { bytes, c4, depth4, splits: depth4.div_ceil(split4), split4, chain: std::iter::once(0..depth4).collect() }
     }
 
-    /// Where the dispatches write to: splits, or the links of a chain of which `result` is the last.
-    fn outputs(&self, result: BufferId, scratch: impl FnMut(u64) -> BufferId) -> Vec<BufferId> {
-        let mut scratch = scratch;
-        if self.splits > 1 {
-            return vec![scratch(self.bytes * self.splits as u64)];
-        }
-        let mut outputs: Vec<BufferId> = self.chain[1..].iter().map(|_| scratch(self.bytes)).collect();
-        outputs.push(result);
-        outputs
+    /// Bytes of all splits.
+    fn partial_bytes(&self) -> u64 {
+        self.bytes * self.splits as u64
     }
 
     /// `request`, which adds up `range` of `macs` multiply-accumulates.
@@ -90,7 +82,10 @@ pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tiles: Tiles, epilo
     let depth4 = sizes.kh * sizes.kw * sizes.c_in.div_ceil(4);
     let deep = Deep::new(matrix, 1, depth4, tiles, f.tuning().fill, f.output_shape().bytes());
     let y = f.output();
-    let outputs = deep.outputs(y, |bytes| f.scratch("partial sums", bytes));
+    let outputs = match deep.splits {
+        1 => f.chain(y, deep.bytes, deep.chain.len()),
+        _ => vec![f.scratch("partial sums", deep.partial_bytes())],
+    };
     for (i, range) in deep.chain.iter().enumerate() {
         let request = request(FORWARD, sizes, tiles, matrix, deep.splits).params(&[("pixels", matrix[0])]).bind(&[
             ("x", f.input(0)),
@@ -114,7 +109,10 @@ pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tiles: Tile
     let depth4 = sizes.kh.div_ceil(stride) * sizes.kw.div_ceil(stride) * sizes.c_out.div_ceil(4);
     let busy = phases.min(sizes.kh * sizes.kw);
     let deep = Deep::new(matrix, busy, depth4, tiles, b.tuning().fill, b.shape(0).bytes());
-    let outputs = deep.outputs(dx, |bytes| b.scratch("partial sums", bytes));
+    let outputs = match deep.splits {
+        1 => b.chain(dx, deep.bytes, deep.chain.len()),
+        _ => vec![b.scratch("partial sums", deep.partial_bytes())],
+    };
     let epilogue = Epilogue::adding(earlier);
     for (i, range) in deep.chain.iter().enumerate() {
         let residual = if deep.splits > 1 { None } else { epilogue.link(i, &outputs).residual };
@@ -135,7 +133,7 @@ pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, tiles: Til
     let matrix = [sizes.kh * sizes.kw * padded(sizes.c_in), padded(sizes.c_out)];
     let slices = pixels.div_ceil(bk);
     let wanted = b.tuning().fill / tiles.count(matrix[0], matrix[1]);
-    let slices_per_split = slices.div_ceil(wanted.max(1)).clamp(SLICES_PER_SPLIT, RUN / bk);
+    let slices_per_split = slices.div_ceil(wanted.max(1)).clamp(LEAST_SLICES, RUN / bk);
     let splits = slices.div_ceil(slices_per_split);
     let pixels_per_split = slices_per_split * bk;
     let bytes = b.shape(1).bytes();
