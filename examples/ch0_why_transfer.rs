@@ -1,201 +1,168 @@
 //! Chapter 0: why transfer learning?
 //!
-//! *Training from scratch on few images overfits; starting from pretrained weights converges faster
-//! and generalises better.* Two tracks put that to the test, several seeds each:
+//! *Training from scratch on few images overfits; starting from pretrained weights converges faster and
+//! generalises better.* Two networks put that to the test:
 //!
-//! - **ResNet**: a ResNet-10 learns four kinds of clothes from 50 images to all there are, from
-//!   scratch or from weights that know six *other* kinds. Pretrained, everything below `layer4` is
-//!   frozen: those layers dispatch no gradient kernel and keep no activation.
-//! - **Photos**: six kinds of public-domain photos, 30 and 90 of them. A ResNet-10 from scratch
-//!   against a softmax head on features of an EfficientNet-Lite0 that has seen ImageNet: the
-//!   frozen body runs once per photo, and its features are kept.
+//! - **Clothes**: a ResNet-10 learns four kinds of clothes from scratch, or from weights that know six *other*
+//!   kinds. Pretrained, all below `layer4` is frozen: those layers dispatch no gradient kernel and keep no
+//!   activation.
+//! - **Photos**: six kinds of public-domain photos. A ResNet-10 from scratch, or from weights that were distilled
+//!   from other photos; and a softmax head on the features of an EfficientNet-Lite0, with random weights or
+//!   with those of ImageNet, which no gradient ever changes.
 //!
 //!     cargo run --release --example ch0_why_transfer -- --help
 
 use frostline::lesson::figure::{Curve, Panel, draw};
-use frostline::lesson::{self, Cell, Chapter, NoFlags, Outline, Result, Run, Settings, Start, Table, Track, Verdict};
-use frostline::lesson::{accuracies, fit, gains, mean, photo_body, runs_bar, sgd, signed, spread};
-use frostline::loader::{Preprocessing, stratified_subset};
-use frostline::models::Model;
-use frostline::trainer::{FitOptions, Learner, ProbeOptions, linear_probe};
-use serde_json::json;
+use frostline::lesson::{Cell, Chapter, Claim, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial};
+use frostline::lesson::{photo_body, photos};
 
-const OUTLINE: Outline = Outline {
-    number: 0,
-    title: "why transfer learning?",
-    claim: "Training from scratch on few images overfits; starting from pretrained weights converges faster and generalises better.",
-    defaults: Settings { images: &[50, 200, 1500], seeds: 3, steps: 26, batch: 32, lr: 0.05 },
-    quick: Settings { images: &[50], seeds: 1, steps: 20, batch: 32, lr: 0.05 },
-};
-const NAMES: [&str; 2] = ["from scratch", "pretrained"];
+const SCRATCH: &str = "from scratch";
+const PRETRAINED: &str = "pretrained";
+const RANDOM_FEATURES: &str = "head on random features";
+const FEATURES: &str = "head on ImageNet's features";
+const PHOTOS: &str = "photos";
 const PHOTO_SIZES: [usize; 2] = [30, 90];
-/// Pixels a side that the ResNet from scratch sees of a photo.
-const PHOTO_SIDE: usize = 40;
-
-/// Number of images, and the runs from scratch and pretrained.
-type Runs = Vec<(usize, [Vec<Run>; 2])>;
+/// Rate of a network from scratch, and of a head on features, in units of --lr.
+const SCRATCH_RATE: f32 = 2.5;
+const EARLY: &str = "validation after a fifth of the steps";
 
 fn main() -> std::process::ExitCode {
-    lesson::run(&OUTLINE, |chapter, _: NoFlags| {
-        let track = Track::open(chapter)?;
-        let resnet = resnet_track(chapter, &track)?;
-        let photos = photo_track(chapter)?;
-
-        let title = "test accuracy in %, mean ± standard deviation over seeds";
-        let mut table = Table::new(title, &["from scratch", "pretrained", "difference", "chance"]);
-        let chances = [track.similar.chance(), 100.0 / 6.0];
-        for ((name, runs), chance) in [(track.similar.name.as_str(), &resnet), ("photos", &photos)].into_iter().zip(chances) {
-            for (n, [scratch, pretrained]) in runs {
-                let gain = signed(&gains(pretrained, scratch)).into();
-                let cells = [Cell::spread(&accuracies(scratch)), Cell::spread(&accuracies(pretrained)), gain, Cell::Number(chance, 0)];
-                table.row(format!("{name}, {n} images"), cells);
-            }
-        }
-        chapter.table(table);
-        judge(chapter, &resnet, &photos);
-        figure(chapter, &track.similar.name, &resnet, &photos)
-    })
+    let outline = Outline {
+        number: 0,
+        version: 1,
+        title: "why transfer learning?",
+        claim: "Training from scratch on few images overfits; starting from pretrained weights converges faster \
+                and generalises better.",
+        defaults: Settings { images: &[50, 200, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
+        quick: Settings { images: &[50], seeds: 1, steps: 20, batch: 32, lr: 0.02 },
+    };
+    Chapter { outline, plan, train, claims, report }.main()
 }
 
-fn resnet_track(chapter: &Chapter, track: &Track) -> Result<Runs> {
-    let flags = &chapter.flags;
-    // 400 images tell accuracies apart to 3 points, and a curve needs less.
-    let (test, watched) = (track.similar.some_tests(400)?, track.similar.some_tests(150)?);
-    let bar = runs_bar("clothes: ResNet", flags.images.len() as u64 * flags.seeds * 2);
-    let mut runs: Runs = vec![];
-    for &n in &flags.images {
-        let mut pair = [vec![], vec![]];
-        for seed in 0..flags.seeds {
-            let train = track.similar.draw(n, seed)?;
-            for (start, name, runs) in [(Start::Scratch, NAMES[0], 0), (Start::Pretrained, NAMES[1], 1)] {
-                let mut learner = track.learner(&track.similar, start, seed)?;
-                let mut options = flags.fit_options(n, seed);
-                if start == Start::Pretrained {
-                    learner.freeze_below("layer4")?;
-                    if runs == 1 && bar.position() == 1 {
-                        let plan = learner.training_plan(&options)?;
-                        bar.suspend(|| chapter.say(format!("{plan}\n")));
-                    }
-                }
-                if n == flags.images[0] {
-                    options = options.validate(&watched, (flags.steps / 10).max(1));
-                }
-                pair[runs].push(fit(&mut learner, &train, &test, &options, &format!("{name}, {n} images, seed {seed}"))?);
-                bar.inc(1);
-            }
-        }
-        runs.push((n, pair));
+/// The runs that are compared.
+fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
+    let clothes = plan.similar()?;
+    for n in plan.flags().images.clone() {
+        plan.add_at(&clothes, SCRATCH, n, plan.flags().lr * SCRATCH_RATE)?;
+        plan.add(&clothes, PRETRAINED, n)?;
     }
-    bar.finish_and_clear();
-    Ok(runs)
-}
-
-fn photo_track(chapter: &Chapter) -> Result<Runs> {
-    let flags = &chapter.flags;
-    let small = chapter.assets.photos(&Preprocessing { resize: Some(PHOTO_SIDE), ..Preprocessing::imagenet(PHOTO_SIDE) })?;
-    let mut body = photo_body(chapter, 128)?;
-    let large = chapter.assets.photos(body.input())?;
-    let features = body.features(&large, "avgpool", 1)?;
-    let sizes = if flags.quick { &PHOTO_SIZES[..1] } else { &PHOTO_SIZES };
-    let bar = runs_bar("photos", sizes.len() as u64 * flags.seeds);
-    let mut runs: Runs = vec![];
+    let sizes = if plan.flags().quick { &PHOTO_SIZES[..1] } else { &PHOTO_SIZES };
     for &n in sizes {
-        let mut pair = [vec![], vec![]];
-        for seed in 0..flags.seeds {
-            let train = stratified_subset(&small.label_indices(), n, small.classes.len(), seed)?;
-            let test: Vec<usize> = (0..small.len()).filter(|i| !train.contains(i)).collect();
-            let model = Model::new("resnet10")?.in_channels(3).classes(small.classes.len());
-            let mut learner = Learner::new(&chapter.gpu, model, PHOTO_SIDE, seed)?;
-            let options = FitOptions::steps(flags.steps * 3 / 4).batch(16).optim(sgd(flags.lr)).seed(seed);
-            let (few, rest) = (small.subset(&train)?, small.subset(&test)?);
-            pair[0].push(fit(&mut learner, &few, &rest, &options, &format!("from scratch, {n} photos, seed {seed}"))?);
-            let options = ProbeOptions { seed, ..ProbeOptions::default() };
-            let probe = linear_probe(&chapter.gpu, &features.subset(&train), &features.subset(&test), &options)?;
-            pair[1].push(Run { accuracy: probe.test.accuracy, records: probe.records, curve: vec![], seconds: 0.0 });
-            bar.inc(1);
+        for condition in [FEATURES, RANDOM_FEATURES] {
+            plan.add(PHOTOS, condition, n)?;
         }
-        runs.push((n, pair));
+        plan.add_at(PHOTOS, SCRATCH, n, plan.flags().lr * SCRATCH_RATE)?;
+        plan.add(PHOTOS, PRETRAINED, n)?;
     }
-    bar.finish_and_clear();
-    Ok(runs)
+    Ok(())
 }
 
-fn judge(chapter: &mut Chapter, resnet: &Runs, photos: &Runs) {
-    for (name, runs) in [("resnet", resnet), ("photos", photos)] {
-        let all: Vec<f64> = runs.iter().flat_map(|(_, [scratch, pretrained])| gains(pretrained, scratch)).collect();
-        let each: Vec<String> = runs.iter().map(|(n, [s, p])| format!("{:+.1} at {n}", mean(&gains(p, s)))).collect();
-        let evidence = format!("gain in points: {}", each.join(", "));
-        chapter.claim(format!("Pretrained weights generalise better ({name} track)"), Verdict::of(&all), evidence);
-        let cell = |runs| Cell::spread(&accuracies(runs));
-        let rows = runs.iter().map(|(n, [s, p])| json!({ "images": n, "scratch": cell(s), "pretrained": cell(p) }));
-        chapter.keep(name, rows.collect());
-    }
-    let Some((n, [scratch, pretrained])) = resnet.first() else { return };
-    // Training accuracy of the last ten steps against the test: what overfitting means.
-    let gap = |runs: &[Run]| -> Vec<f64> {
-        let last =
-            |run: &Run| run.records.iter().rev().take(10).map(|r| f64::from(r.accuracy)).sum::<f64>() / run.records.len().min(10) as f64;
-        runs.iter().map(|run| 100.0 * (last(run) - run.accuracy)).collect()
+/// One run.
+fn train(trial: &mut Trial<'_>) -> Result<()> {
+    let start = match trial.condition() {
+        SCRATCH => Start::Scratch,
+        PRETRAINED => Start::Pretrained,
+        features => return head(trial, features),
     };
-    let wider: Vec<f64> = gap(scratch).iter().zip(gap(pretrained)).map(|(s, p)| s - p).collect();
-    let [wide, narrow] = [scratch, pretrained].map(|runs| Cell::spread(&gap(runs)));
-    let evidence = format!("training less test accuracy with {n} images: {wide} points from scratch, {narrow} pretrained");
-    chapter.claim("From scratch, few images are overfitted more", Verdict::of(&wider), evidence);
-
-    let best = |run: &Run| run.curve.iter().map(|point| point.accuracy).fold(0.0, f64::max);
-    let reach = |run: &Run, goal: f64| run.curve.iter().find(|point| point.accuracy >= goal).map(|point| point.seconds);
-    let times: Vec<(f64, Option<f64>)> =
-        scratch.iter().zip(pretrained).filter_map(|(s, p)| Some((reach(s, best(s))?, reach(p, best(s))))).collect();
-    // Who never gets there is no faster than the whole run of the other.
-    let saved: Vec<f64> = times.iter().map(|(s, p)| s - p.unwrap_or(*s)).collect();
-    let [slow, fast] =
-        [times.iter().map(|t| t.0).collect(), times.iter().filter_map(|t| t.1).collect()].map(|times: Vec<f64>| mean(&times));
-    let reached = times.iter().filter(|t| t.1.is_some()).count();
-    let evidence =
-        format!("the scratch net's best test accuracy takes it {slow:.2} s; pretrained {fast:.2} s in {reached} of {} runs", times.len());
-    chapter.claim("Starting pretrained converges faster", Verdict::of(&saved), evidence);
-    let answer = format!(
-        "In this run {:+.1} points, and the frozen layers' gradient kernels were never dispatched.",
-        mean(&gains(pretrained, scratch))
-    );
-    chapter.quiz(format!("With {n} images, what do pretrained weights gain, and what does it cost?"), answer);
+    let draw = trial.draw()?;
+    let mut learner = trial.learner(start)?;
+    if start == Start::Pretrained {
+        learner.freeze_below("layer4")?;
+    }
+    let mut options = trial.options();
+    if !draw.validation.is_empty() {
+        options = options.validate(&draw.validation, (trial.setting.steps / 10).max(1));
+    }
+    let history = trial.fit(&mut learner, &draw.train, &options)?;
+    for (i, (step, found)) in history.evaluations.iter().enumerate() {
+        trial.number(format!("validation after {step} steps, %"), 100.0 * found.accuracy)?;
+        if i == 1 {
+            trial.keep(EARLY, &draw.validation.labels, &found.predictions);
+        }
+    }
+    trial.test(&mut learner, &draw)?;
+    let train = learner.evaluate(&draw.train)?;
+    trial.number("accuracy on training images, %", 100.0 * train.accuracy)
 }
 
-/// What a curve draws of a run: step, accuracy and no bar.
-type Points<'a> = &'a dyn Fn(&Run) -> Vec<(f64, f64, f64)>;
+/// A softmax head on what EfficientNet-Lite0 makes of 128 × 128 pixels.
+fn head(trial: &mut Trial<'_>, features: &str) -> Result<()> {
+    let (lab, setting) = (trial.lab, trial.setting);
+    let start = if features == FEATURES { Start::Pretrained } else { Start::Scratch };
+    let name = if start == Start::Pretrained { FEATURES.to_owned() } else { format!("{features} {}", setting.seed) };
+    let features = lab.features(&name, || {
+        let mut body = photo_body(lab, 128, start, setting.seed)?;
+        let images = photos(lab, body.input())?;
+        Ok(body.features(&images, "avgpool", 1)?)
+    })?;
+    let [train, test] = trial.task()?.1.divide(&features, setting.images, setting.seed)?;
+    trial.probe(&train, &[("test", &test)], &trial.probe_options())?;
+    Ok(())
+}
 
-fn figure(chapter: &mut Chapter, task: &str, resnet: &Runs, photos: &Runs) -> Result<()> {
-    let by_size = |title: String, runs: &Runs| {
-        let curve = |i: usize| {
-            let points = runs.iter().map(|(n, pair)| (*n as f64, spread(&pair[i]).mean, spread(&pair[i]).deviation)).collect();
-            Curve { name: NAMES[i].to_owned(), color: i, points }
-        };
-        let (x, y) = ("labelled images".to_owned(), "test accuracy, %".to_owned());
-        Panel { title, x, y, log_x: true, range: (20.0, 100.0), curves: vec![curve(0), curve(1)] }
+/// What is put to the test.
+fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
+    let clothes = plan.similar()?;
+    let cell = |condition, n| Cell::new(&clothes, condition, n);
+    let mut claims = vec![];
+    for &n in &plan.flags().images {
+        let text = format!("{clothes}, {n} images: pretrained weights generalise better than random ones");
+        claims.push(Claim::better(text, cell(PRETRAINED, n), cell(SCRATCH, n)));
+    }
+    if let Some(&n) = plan.flags().images.first() {
+        let text = format!("{clothes}, {n} images: after a fifth of its steps the pretrained network is as good as the \
+                            other at the end");
+        let claim = Claim::not_worse(text, cell(PRETRAINED, n), cell(SCRATCH, n)).on("validation");
+        claims.push(claim.first_on(EARLY));
+    }
+    for n in plan.cells().iter().filter(|cell| cell.task == PHOTOS && cell.condition == SCRATCH).map(|cell| cell.images) {
+        let photos = |condition| Cell::new(PHOTOS, condition, n);
+        let text = format!("photos, {n} images: distilled weights generalise better than random ones");
+        claims.push(Claim::better(text, photos(PRETRAINED), photos(SCRATCH)));
+        let text = format!("photos, {n} images: a head on ImageNet's features beats one on random features");
+        claims.push(Claim::better(text, photos(FEATURES), photos(RANDOM_FEATURES)));
+    }
+    Ok(claims)
+}
+
+fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
+    let clothes = report.lab.track()?.similar.name.clone();
+    let sizes = report.lab.flags.images.clone();
+    let title = "clothes: test accuracy in %, mean ± standard deviation over seeds";
+    report.accuracies(title, "test", &sizes, &[SCRATCH, PRETRAINED], |&n, condition| Cell::new(&clothes, *condition, n));
+    let title = "photos: test accuracy in %, mean ± standard deviation over seeds";
+    let four = [SCRATCH, PRETRAINED, RANDOM_FEATURES, FEATURES];
+    report.accuracies(title, "test", &PHOTO_SIZES, &four, |&n, condition| Cell::new(PHOTOS, *condition, n));
+
+    let by_size = |task: &str, sizes: &[usize], conditions: &[&str]| Panel {
+        title: format!("{task}: accuracy by number of labelled images"),
+        x: "labelled images".to_owned(),
+        y: "test accuracy, %".to_owned(),
+        log_x: true,
+        range: (20.0, 100.0),
+        curves: conditions.iter().enumerate().map(|(color, name)| {
+            let cells = sizes.iter().map(|&n| (n as f64, Cell::new(task, *name, n)));
+            report.curve(name, color, cells, "test")
+        }).collect(),
     };
-    let by_step = |title: String, points: Points| {
-        let pair = resnet.first().into_iter().flat_map(|(_, pair)| pair.iter().enumerate());
-        let curves = pair.flat_map(|(i, runs)| runs.iter().enumerate().map(move |(seed, run)| (i, seed, run)));
-        let curves =
-            curves.map(|(i, seed, run)| Curve { name: format!("{}, seed {seed}", NAMES[i]), color: i, points: points(run) }).collect();
-        Panel { title, x: "step".to_owned(), y: "accuracy, %".to_owned(), log_x: false, range: (20.0, 100.0), curves }
+    let few = sizes.first().copied().unwrap_or_default();
+    let by_step = Panel {
+        title: format!("{clothes}, {few} images: while they train"),
+        x: "step".to_owned(),
+        y: "validation accuracy, %".to_owned(),
+        log_x: false,
+        range: (20.0, 100.0),
+        curves: [SCRATCH, PRETRAINED].into_iter().enumerate().map(|(color, name)| {
+            let points = report.numbers_by_step(&Cell::new(&clothes, name, few), "validation after ");
+            Curve::of_spreads(name, color, points)
+        }).collect(),
     };
-    // Batches are few images: the mean of ten steps can be read.
-    let training = |run: &Run| {
-        let bunches = run.records.chunks(10).map(|bunch| {
-            let mean = bunch.iter().map(|record| f64::from(record.accuracy)).sum::<f64>() / bunch.len() as f64;
-            (bunch[bunch.len() - 1].step as f64, 100.0 * mean, 0.0)
-        });
-        bunches.collect()
-    };
-    let n = resnet.first().map_or(0, |row| row.0);
-    let panels = [
-        by_size(format!("{task}: a pretrained ResNet and one from scratch"), resnet),
-        by_size("photos: ImageNet's features and a ResNet from scratch".to_owned(), photos),
-        by_step(format!("{task}, {n} images: on the training images"), &training),
-        by_step(format!("{task}, {n} images: on test images"), &|run| {
-            run.curve.iter().map(|point| (point.step as f64, 100.0 * point.accuracy, 0.0)).collect()
-        }),
-    ];
-    draw(&chapter.figure("curves.png", "Accuracy by number of images (bars: standard deviation over seeds) and by step."), 2, &panels)
+    let panels = [by_size(&clothes, &sizes, &[SCRATCH, PRETRAINED]), by_size(PHOTOS, &PHOTO_SIZES, &four), by_step];
+    draw(&report.figure("curves.png", "Accuracy by number of images and by step (bars: standard deviation)."), 3, &panels)?;
+
+    let [scratch, pretrained] = [SCRATCH, PRETRAINED].map(|name| report.mean(&Cell::new(&clothes, name, few), "test"));
+    let answer = format!("{:+.1} points here: {pretrained:.1}% and {scratch:.1}%. The frozen layers dispatched no gradient \
+                          kernel.", pretrained - scratch);
+    report.quiz(format!("With {few} images, what do pretrained weights gain, and what do they cost?"), answer);
+    Ok(())
 }

@@ -29,6 +29,15 @@ impl Assets {
         Self { folder: folder.into() }
     }
 
+    /// The bytes of the weights called `name`, to identify them.
+    ///
+    /// # Errors
+    /// If `<name>.safetensors` is missing.
+    pub fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.folder.join(format!("{name}.safetensors"));
+        std::fs::read(&path).map_err(|error| crate::Error::Output { path, reason: error.to_string() })
+    }
+
     /// An image sheet, such as `fashion_train`.
     ///
     /// # Errors

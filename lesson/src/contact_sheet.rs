@@ -1,27 +1,28 @@
 //! A contact sheet: what augmentation makes of one image.
 
 use crate::augmented::{augmented, plainly};
-use crate::chapter::Chapter;
 use crate::error::Result;
 use crate::grid::{Grid, Row, Tile, draw, picture};
+use crate::study::Lab;
 use frostline_engine::ops::{Augment as Kernel, Jitter, Transform, Window};
 use frostline_loader::{BatchState, ImageSet, Preprocessing};
 use frostline_trainer::Augment;
+use std::path::Path;
 
 /// A photo of many colours: the scarlet macaw.
 const PHOTO: usize = 22;
 
-/// Draws `sheet.png`: a photo as each transform makes it, and a six and a nine of `digits` that change
+/// Draws a photo as each transform makes it, and a six and a nine of `digits` that change
 /// their class.
 ///
 /// # Errors
 /// If photos cannot be read or the figure cannot be written.
-pub fn contact_sheet(chapter: &mut Chapter, digits: &ImageSet) -> Result<()> {
+pub fn contact_sheet(lab: &Lab, digits: &ImageSet, path: &Path) -> Result<()> {
     let side = 128;
     let input = Preprocessing { resize: Some(side), ..Preprocessing::imagenet(side) };
-    let (photos, gpu) = (chapter.assets.photos(&input)?, chapter.gpu.clone());
+    let (photos, gpu) = (lab.assets.photos(&input)?, lab.gpu()?);
     let row = |images: &ImageSet, i, kernel: Kernel, transforms: Vec<Transform>, labels: &[&str]| -> Result<Vec<Tile>> {
-        let made = augmented(&gpu, images, i, &transforms, kernel)?;
+        let made = augmented(gpu, images, i, &transforms, kernel)?;
         Ok(labels.iter().enumerate().map(|(at, label)| Tile::new(*label, picture(&made, at))).collect())
     };
     let photo = |transforms, labels: &[&str]| row(&photos, PHOTO, plainly(&photos), transforms, labels);
@@ -53,6 +54,5 @@ pub fn contact_sheet(chapter: &mut Chapter, digits: &ImageSet) -> Result<()> {
     let rows = rows.map(|(label, tiles)| Row { label: label.to_owned(), tiles }).to_vec();
     let title = "One image, augmented on the device".to_owned();
     let note = "Made by the kernel that training uses, as torchvision's transforms of the same names would.".to_owned();
-    let path = chapter.figure("sheet.png", "One photo as each transform makes it, and two digits that change their class.");
-    draw(&path, &Grid { title, note, side: 128, rows, scale: None })
+    draw(path, &Grid { title, note, side: 128, rows, scale: None })
 }

@@ -20,6 +20,20 @@ pub enum Error {
     /// Flags that do not go together.
     #[error("{0}")]
     Flags(String),
+    /// The file of finished runs cannot be used.
+    #[error(transparent)]
+    Runs(#[from] frostline_study::Error),
+    /// A run measured something that is not a number.
+    #[error("{name} came out as {value}, which cannot be compared")]
+    Number {
+        /// What was measured.
+        name: String,
+        /// What came out.
+        value: f64,
+    },
+    /// A chapter's claim cannot be judged as it is written.
+    #[error("a claim of this chapter cannot be judged: {0}")]
+    Claim(String),
     /// The explorer's port cannot be had.
     #[error("--port {port}: {reason}. Give another port, or --port 0 for any that is free")]
     Port {

@@ -1,7 +1,7 @@
 //! Pictures of a network's inside: its first filters, its activation maps, and what excites its
 //! channels.
 
-use crate::chapter::Chapter;
+use crate::study::Report;
 use crate::depth::Depth;
 use crate::error::Result;
 use crate::excite::{Peaks, crop, frame, weight_of_pixels};
@@ -29,9 +29,9 @@ pub struct Seen {
 ///
 /// # Panics
 /// If there is no image `photo`, as indexing does.
-pub fn draw(chapter: &mut Chapter, learner: &mut Learner, set: &ImageSet, depth: &Depth, photo: usize) -> Result<Seen> {
+pub fn draw(report: &mut Report<'_>, learner: &mut Learner, set: &ImageSet, depth: &Depth, photo: usize) -> Result<Seen> {
     let mut show = |file: &str, title: String, note: &str, side: u32, rows: Vec<Row>, scale: Option<[&str; 2]>| {
-        let path = chapter.figure(file, &format!("{title}. {}", note.replace('\n', " ")));
+        let path = report.figure(file, &format!("{title}. {}", note.replace('\n', " ")));
         grid::draw(&path, &Grid { title, note: note.to_owned(), side, rows, scale: scale.map(|ends| ends.map(str::to_owned)) })
     };
     let note = "Grey is weight 0; each filter has its own scale.";

@@ -3,6 +3,7 @@
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 use frostline_engine::Optim;
+use frostline_study::Shard;
 use frostline_trainer::{FitOptions, Length, ProbeLoss, ProbeOptions};
 use std::path::PathBuf;
 
@@ -13,6 +14,8 @@ use crate::fit::sgd;
 pub struct Outline {
     /// Its number, 0 to 8.
     pub number: usize,
+    /// Version of its experiment: it rises when a change of the code changes what a run gives.
+    pub version: u32,
     /// Its name in one line.
     pub title: &'static str,
     /// What it puts to the test, in one or two sentences.
@@ -74,9 +77,24 @@ pub struct Flags {
     /// The short form: fewer seeds, sizes and steps
     #[arg(long)]
     pub quick: bool,
+    /// Do only a part of the runs, such as 2/5, the second of five, for several machines
+    #[arg(long, default_value = "1/1", value_name = "PART/PARTS")]
+    pub shard: Shard,
+    /// Do only those runs whose name (task, images, condition, seed) contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub only: Option<String>,
+    /// Do no runs, but add those in these files (runs.jsonl of other machines) to --out, and report
+    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with = "shard")]
+    pub merge: Vec<PathBuf>,
+    /// Do no runs, and report on those that are in --out
+    #[arg(long, conflicts_with = "shard")]
+    pub report_only: bool,
     /// Print results.json in place of tables
     #[arg(long)]
     pub json: bool,
+    /// Whether --steps was given, and not only its default.
+    #[arg(skip)]
+    pub steps_given: bool,
 }
 
 /// For chapters with no flags of their own.
@@ -108,7 +126,14 @@ impl Outline {
         if flags.quick {
             self.quick.replace_defaults(&mut flags, &matches);
         }
+        flags.steps_given = matches.value_source("steps") == Some(ValueSource::CommandLine);
         Ok((flags, own))
+    }
+
+    /// Whether the flags ask for the chapter's short form with shorter runs than its own: nothing can be
+    /// concluded from those.
+    pub fn is_rehearsal(&self, flags: &Flags) -> bool {
+        flags.quick && flags.epochs.is_none() && flags.steps < self.defaults.steps
     }
 }
 
@@ -189,6 +214,7 @@ mod tests {
 
     const OUTLINE: Outline = Outline {
         number: 4,
+        version: 1,
         title: "a title",
         claim: "a claim",
         defaults: Settings { images: &[20, 50], seeds: 5, steps: 150, batch: 32, lr: 0.02 },

@@ -1,12 +1,13 @@
 //! The kernels of a training step with their times, and those that a freeze left out: the same step
 //! is planned twice, with the freeze and without, and a kernel that only the second has is a ghost.
 
-use crate::chapter::Chapter;
 use crate::error::Result;
+use crate::study::Lab;
 use crate::timeline::{Span, Timeline};
 use frostline_engine::record::{Dispatch, Home, Phase};
 use frostline_engine::{Error, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, TensorId};
 use frostline_models::Model;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A kernel of a step and how long it took.
@@ -143,16 +144,13 @@ pub fn picture(gpu: &Arc<Gpu>, model: &Model, below: &str, (batch, size): (usize
     Ok(timeline(&kernels, (&graph, &freeze), &title, &gpu.describe()))
 }
 
-/// Draws a step of the chapter's network, frozen below the stage `below`, for images of `size` ×
-/// `size` pixels, as the figure `timeline.png`.
+/// Draws a step of the flags' network, frozen below the stage `below`, for images of `size` × `size` pixels.
 ///
 /// # Errors
 /// As [`picture`]; if the file cannot be written.
-pub fn draw_step(chapter: &mut Chapter, below: &str, size: usize) -> Result<()> {
-    let (model, batch) = (Model::new(&chapter.flags.model)?, chapter.flags.batch);
-    let picture = picture(&chapter.gpu, &model, below, (batch, size), 3)?;
-    let path = chapter.figure("timeline.png", "A training step, with a ghost for every kernel that the freeze left out.");
-    crate::timeline::draw(&path, &picture)
+pub fn draw_step(lab: &Lab, below: &str, size: usize, path: &Path) -> Result<()> {
+    let picture = picture(lab.gpu()?, &Model::new(&lab.flags.model)?, below, (lab.flags.batch, size), 3)?;
+    crate::timeline::draw(path, &picture)
 }
 
 /// `kernels` as a picture: rows are blocks of layers from the image down to the loss.

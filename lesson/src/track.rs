@@ -1,26 +1,31 @@
-//! The ResNet track: a pretrained network, and tasks that are like what it knows or unlike it.
+//! A pretrained network, and tasks that are like what it knows or unlike it.
 //!
 //! | network | knows | similar | different | source test |
 //! |---|---|---|---|---|
 //! | `resnet10`, embedded | six kinds of clothes, 28×28 grey | four other kinds of clothes | digits | 600 images |
-//! | `resnet18` … with `--weights` | ImageNet | six kinds of photos | digits, in colour | none here |
+//! | `resnet10` of photos, embedded | what EfficientNet-Lite0 knows | six kinds of photos | none | none |
+//! | `resnet18` … with `--weights` | ImageNet | six kinds of photos | digits, in colour | none |
 //!
 //! `--data` puts a folder in place of the similar task.
 
-use crate::assets::{FASHION_MEAN, FASHION_STD};
-use crate::chapter::Chapter;
+use crate::assets::{Assets, FASHION_MEAN, FASHION_STD};
 use crate::error::{Error, Result};
+use crate::outline::Flags;
+use crate::study::Lab;
 use frostline_engine::Gpu;
 use frostline_loader::safetensors::{self, SafeFile};
 use frostline_loader::{ImageFolder, ImageSet, OnCorrupt, Preprocessing, resize, stratified_split, stratified_subset};
 use frostline_models::{LoadOptions, Model};
-use frostline_trainer::Learner;
+use frostline_study::digest;
+use frostline_trainer::{Features, Learner};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Pixels a side at which the networks for ImageNet see their tasks: a compromise between what they
 /// recognise and the time that a run takes without a GPU.
 const PHOTO_SIDE: usize = 96;
+/// Share of a task's pool that is kept to choose by, where the task has a test set of its own.
+const VALIDATION: f64 = 0.2;
 
 /// Something to learn.
 #[derive(Clone, Debug)]
@@ -29,7 +34,29 @@ pub struct Task {
     pub name: String,
     /// Images to draw training images from.
     pub pool: ImageSet,
-    /// Images to test on.
+    /// Images to choose by; empty where the tests are [`Tests::Rest`].
+    pub validation: ImageSet,
+    /// What a run is tested on.
+    pub tests: Tests,
+}
+
+/// What a run is tested on.
+#[derive(Clone, Debug)]
+pub enum Tests {
+    /// These images.
+    Fixed(ImageSet),
+    /// All of the pool that the run did not draw: each seed tests on other images.
+    Rest,
+}
+
+/// Images of one run.
+#[derive(Clone, Debug)]
+pub struct Draw {
+    /// To train on.
+    pub train: ImageSet,
+    /// To choose by, never to report; may be empty.
+    pub validation: ImageSet,
+    /// To test on.
     pub test: ImageSet,
 }
 
@@ -44,7 +71,6 @@ pub enum Start {
 
 /// A pretrained network with its tasks.
 pub struct Track {
-    gpu: Arc<Gpu>,
     model: Model,
     input: Preprocessing,
     /// The pretrained weights.
@@ -52,18 +78,76 @@ pub struct Track {
     /// Like what the network knows.
     pub similar: Task,
     /// Unlike it.
-    pub different: Task,
+    pub different: Option<Task>,
     /// Images of the classes that the weights know, to see what they forget.
     pub source: Option<ImageSet>,
 }
 
 impl Task {
-    /// `n` training images with all classes alike, as `seed` draws them. A larger `n` only adds.
+    /// A task with a test set of its own. A fifth of `images` is kept to choose by.
+    fn tested_on(name: &str, images: &ImageSet, test: ImageSet) -> Result<Self> {
+        let split = stratified_split(&images.label_indices(), VALIDATION, 0)?;
+        let [pool, validation] = [images.subset(&split.train)?, images.subset(&split.validation)?];
+        Ok(Self { name: name.to_owned(), pool, validation, tests: Tests::Fixed(test) })
+    }
+
+    /// A task whose runs are tested on all that they did not draw.
+    fn tested_on_the_rest(name: &str, pool: ImageSet) -> Result<Self> {
+        Ok(Self { name: name.to_owned(), validation: pool.subset(&[])?, pool, tests: Tests::Rest })
+    }
+
+    /// The images that a run on `n` of them has, as `seed` draws them with all classes alike. A larger `n` only
+    /// adds to those of a smaller one.
     ///
     /// # Errors
     /// If the pool has fewer.
-    pub fn draw(&self, n: usize, seed: u64) -> Result<ImageSet> {
-        Ok(self.pool.subset(&stratified_subset(&self.pool.label_indices(), n, self.pool.classes.len(), seed)?)?)
+    pub fn draw(&self, n: usize, seed: u64) -> Result<Draw> {
+        let [train, rest] = self.indices(n, seed)?;
+        let test = match &self.tests {
+            Tests::Fixed(test) => test.clone(),
+            Tests::Rest => self.pool.subset(&rest)?,
+        };
+        Ok(Draw { train: self.pool.subset(&train)?, validation: self.validation.clone(), test })
+    }
+
+    /// Which images of the pool a run on `n` of them trains on, and which are left.
+    ///
+    /// # Errors
+    /// If the pool has fewer.
+    pub fn indices(&self, n: usize, seed: u64) -> Result<[Vec<usize>; 2]> {
+        let train = stratified_subset(&self.pool.label_indices(), n, self.pool.classes.len(), seed)?;
+        let rest = (0..self.pool.len()).filter(|i| !train.contains(i)).collect();
+        Ok([train, rest])
+    }
+
+    /// `features` of the pool, divided as [`Task::draw`] divides the images: to train on, and the rest.
+    ///
+    /// # Errors
+    /// If the pool has fewer.
+    pub fn divide(&self, features: &Features, n: usize, seed: u64) -> Result<[Features; 2]> {
+        Ok(self.indices(n, seed)?.map(|indices| features.subset(&indices)))
+    }
+
+    /// How many images a run can learn from at most: each class keeps one for the test where the tests are the
+    /// rest.
+    pub fn most(&self) -> usize {
+        match self.tests {
+            Tests::Fixed(_) => self.pool.len(),
+            Tests::Rest => self.pool.len().saturating_sub(self.pool.classes.len()),
+        }
+    }
+
+    /// Whether each seed is tested on other images.
+    pub fn tests_vary(&self) -> bool {
+        matches!(self.tests, Tests::Rest)
+    }
+
+    /// The test images; where the tests are the rest, the pool.
+    pub fn test(&self) -> &ImageSet {
+        match &self.tests {
+            Tests::Fixed(test) => test,
+            Tests::Rest => &self.pool,
+        }
     }
 
     /// At most `n` of the test images, the same at every call.
@@ -71,8 +155,8 @@ impl Task {
     /// # Errors
     /// None that a whole task could cause.
     pub fn some_tests(&self, n: usize) -> Result<ImageSet> {
-        let n = n.min(self.test.len());
-        Ok(self.test.subset(&stratified_subset(&self.test.label_indices(), n, self.test.classes.len(), 0)?)?)
+        let test = self.test();
+        Ok(test.subset(&stratified_subset(&test.label_indices(), n.min(test.len()), test.classes.len(), 0)?)?)
     }
 
     /// The first and the second half of the classes, as tasks of their own; none if there are fewer
@@ -85,7 +169,13 @@ impl Task {
         let halves = if classes.len() < 4 { [&[][..], &[]] } else { classes.split_at(classes.len() / 2).into() };
         let half = |half: &[usize]| {
             let names: Vec<&str> = half.iter().map(|&class| self.pool.classes[class].as_str()).collect();
-            Ok(Task { name: names.join(" or "), pool: self.pool.of_classes(half)?, test: self.test.of_classes(half)? })
+            let tests = match &self.tests {
+                Tests::Fixed(test) => Tests::Fixed(test.of_classes(half)?),
+                Tests::Rest => Tests::Rest,
+            };
+            let validation =
+                if self.validation.is_empty() { self.validation.clone() } else { self.validation.of_classes(half)? };
+            Ok(Task { name: names.join(" or "), pool: self.pool.of_classes(half)?, validation, tests })
         };
         halves.into_iter().filter(|classes| !classes.is_empty()).map(half).collect()
     }
@@ -94,6 +184,15 @@ impl Task {
     pub fn chance(&self) -> f64 {
         100.0 / self.pool.classes.len() as f64
     }
+
+    /// Identifies the images and how they are divided.
+    pub fn identity(&self) -> String {
+        let sets = [Some(&self.pool), Some(&self.validation), if let Tests::Fixed(test) = &self.tests { Some(test) } else { None }];
+        let labels: Vec<Vec<u8>> =
+            sets.iter().flatten().map(|set| set.labels.iter().flat_map(|label| label.to_le_bytes()).collect()).collect();
+        let parts = sets.iter().flatten().zip(&labels).flat_map(|(set, labels)| [&set.images[..], &labels[..]]);
+        digest(parts)
+    }
 }
 
 impl Track {
@@ -101,10 +200,9 @@ impl Track {
     ///
     /// # Errors
     /// [`Error::Flags`] for a network without weights; what reading files gives.
-    pub fn open(chapter: &Chapter) -> Result<Self> {
-        let (flags, assets, gpu) = (&chapter.flags, &chapter.assets, chapter.gpu.clone());
+    pub fn open(flags: &Flags, assets: &Assets) -> Result<Self> {
         let task = |name: &str, set: &str| -> Result<Task> {
-            Ok(Task { name: name.to_owned(), pool: assets.sheet(&format!("{set}_train"))?, test: assets.sheet(&format!("{set}_test"))? })
+            Task::tested_on(name, &assets.sheet(&format!("{set}_train"))?, assets.sheet(&format!("{set}_test"))?)
         };
         let model = Model::new(&flags.model)?;
         let own = flags.model == "resnet10";
@@ -122,14 +220,14 @@ impl Track {
                 ..Preprocessing::imagenet(28)
             };
             let source = Some(assets.sheet("fashion_source_test")?);
-            let (similar, different) = (task("clothes", "fashion")?, task("digits", "digits")?);
-            Self { gpu, model: model.in_channels(1), input, weights, similar, different, source }
+            let (similar, different) = (task("clothes", "fashion")?, Some(task("digits", "digits")?));
+            Self { model: model.in_channels(1), input, weights, similar, different, source }
         } else {
             let square = Preprocessing { resize: Some(PHOTO_SIDE), ..Preprocessing::imagenet(PHOTO_SIDE) };
-            let digits = task("digits", "digits")?;
-            let different = Task { pool: in_colour(&digits.pool, PHOTO_SIDE)?, test: in_colour(&digits.test, PHOTO_SIDE)?, ..digits };
-            let similar = split("photos", &assets.photos(&square)?)?;
-            Self { gpu, model, input: square, weights, similar, different, source: None }
+            let colour = |sheet: &str| in_colour(&assets.sheet(sheet)?, PHOTO_SIDE);
+            let different = Some(Task::tested_on("digits", &colour("digits_train")?, colour("digits_test")?)?);
+            let similar = Task::tested_on_the_rest("photos", assets.photos(&square)?)?;
+            Self { model, input: square, weights, similar, different, source: None }
         };
         if let Some(folder) = &flags.data {
             track.similar = own_images(folder, &track.input)?;
@@ -137,15 +235,39 @@ impl Track {
         Ok(track)
     }
 
+    /// The embedded ResNet-10 of photos, with the embedded photos as its task.
+    ///
+    /// # Errors
+    /// If weights or photos are missing or broken.
+    pub fn photos(assets: &Assets) -> Result<Self> {
+        let square = Preprocessing { resize: Some(64), ..Preprocessing::imagenet(64) };
+        let similar = Task::tested_on_the_rest("photos", assets.photos(&square)?)?;
+        let weights = assets.weights("resnet10_photos")?;
+        let model = Model::new("resnet10")?.in_channels(3).width(32).stem_stride(2);
+        Ok(Self { model, input: square, weights, similar, different: None, source: None })
+    }
+
+    /// The task that is unlike what the network knows.
+    ///
+    /// # Errors
+    /// [`Error::Flags`] if the track has none.
+    pub fn different(&self) -> Result<&Task> {
+        self.different.as_ref().ok_or_else(|| Error::Flags("this network has no task that is unlike what it knows".to_owned()))
+    }
+
     /// A learner for `task`.
     ///
     /// # Errors
     /// If the weights do not fit the network.
-    pub fn learner(&self, task: &Task, start: Start, seed: u64) -> Result<Learner> {
-        let mut learner = Learner::new(&self.gpu, self.model.clone().classes(task.pool.classes.len()), self.input.crop, seed)?;
+    pub fn learner(&self, gpu: &Arc<Gpu>, task: &Task, start: Start, seed: u64) -> Result<Learner> {
+        let mut learner = Learner::new(gpu, self.model.clone().classes(task.pool.classes.len()), self.input.crop, seed)?;
         learner.preprocessing(self.input.clone())?;
         if start == Start::Pretrained {
             learner.load(&self.weights.tensors, &LoadOptions::skip_head())?;
+        }
+        if task.tests_vary() {
+            // Some tens of photos shall not be filled up to a batch of 64 or 128.
+            learner.evaluation_batch(21);
         }
         Ok(learner)
     }
@@ -154,9 +276,9 @@ impl Track {
     ///
     /// # Errors
     /// If the weights do not fit the network.
-    pub fn pretrained(&self) -> Result<Learner> {
+    pub fn pretrained(&self, gpu: &Arc<Gpu>) -> Result<Learner> {
         let head = self.weights.tensors.get("fc.bias").map_or(1000, |bias| bias.data.len());
-        let mut learner = Learner::new(&self.gpu, self.model.clone().classes(head), self.input.crop, 0)?;
+        let mut learner = Learner::new(gpu, self.model.clone().classes(head), self.input.crop, 0)?;
         learner.preprocessing(self.input.clone())?;
         learner.load(&self.weights.tensors, &LoadOptions::strict())?;
         Ok(learner)
@@ -167,14 +289,19 @@ impl Track {
         &self.input
     }
 
-    /// The device.
-    pub fn gpu(&self) -> &Arc<Gpu> {
-        &self.gpu
-    }
-
     /// The network, with a head for what it was pretrained on.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Identifies the network and its weights.
+    pub fn identity(&self) -> String {
+        let mut parts: Vec<Vec<u8>> = vec![self.model.name().as_bytes().to_vec(), format!("{:?}", self.input).into_bytes()];
+        for (name, tensor) in &self.weights.tensors {
+            parts.push(name.as_bytes().to_vec());
+            parts.push(tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect());
+        }
+        digest(parts.iter().map(Vec::as_slice))
     }
 
     /// Stages with an output, from the image on, without the head.
@@ -185,25 +312,26 @@ impl Track {
 
 /// A body with ImageNet weights for images of `side` × `side` pixels, to compute features with:
 /// the flags' network if it is one for photos, else EfficientNet-Lite0. Its features are those of
-/// `avgpool`, its images those of [`Learner::input`].
+/// `avgpool`, its images those of [`Learner::input`]. With [`Start::Scratch`] the same network with weights
+/// that `seed` draws.
 ///
 /// # Errors
 /// If weights are missing or do not fit.
-pub fn photo_body(chapter: &Chapter, side: usize) -> Result<Learner> {
-    let mut learner = match (&chapter.flags.weights, chapter.flags.model.as_str()) {
-        (Some(file), name) if name != "resnet10" => {
-            let mut learner = Learner::new(&chapter.gpu, Model::new(name)?.without_head(), side, 0)?;
-            learner.preprocessing(Preprocessing { resize: Some(side), ..learner.input().clone() })?;
-            learner.load(&safetensors::read(file)?.tensors, &LoadOptions::skip_head())?;
-            learner
-        }
+pub fn photo_body(lab: &Lab, side: usize, start: Start, seed: u64) -> Result<Learner> {
+    let (flags, gpu) = (&lab.flags, lab.gpu()?);
+    let embedded = || lab.assets.weights("efficientnet_lite0");
+    let (name, weights, options) = match (&flags.weights, flags.model.as_str()) {
+        (Some(file), name) if name != "resnet10" => (name, safetensors::read(file)?, LoadOptions::skip_head()),
         (None, name) if name != "resnet10" && name != "efficientnet_lite0" => return Err(no_weights(name)),
-        _ => {
-            let mut learner = Learner::new(&chapter.gpu, Model::new("efficientnet_lite0")?.without_head(), side, 0)?;
-            learner.load(&chapter.assets.weights("efficientnet_lite0")?.tensors, &LoadOptions::strict())?;
-            learner
-        }
+        _ => ("efficientnet_lite0", embedded()?, LoadOptions::strict()),
     };
+    let mut learner = Learner::new(gpu, Model::new(name)?.without_head(), side, seed)?;
+    if name != "efficientnet_lite0" {
+        learner.preprocessing(Preprocessing { resize: Some(side), ..learner.input().clone() })?;
+    }
+    if start == Start::Pretrained {
+        learner.load(&weights.tensors, &options)?;
+    }
     // The embedded photos are 147: seven batches without a rest.
     learner.evaluation_batch(21);
     Ok(learner)
@@ -213,10 +341,10 @@ pub fn photo_body(chapter: &Chapter, side: usize) -> Result<Learner> {
 ///
 /// # Errors
 /// If a folder or one of its photos cannot be read.
-pub fn photos(chapter: &Chapter, input: &Preprocessing) -> Result<ImageSet> {
-    match &chapter.flags.data {
+pub fn photos(lab: &Lab, input: &Preprocessing) -> Result<ImageSet> {
+    match &lab.flags.data {
         Some(folder) => Ok(ImageFolder::open(folder, OnCorrupt::Fail)?.load_all(input)?),
-        None => chapter.assets.photos(input),
+        None => lab.assets.photos(input),
     }
 }
 
@@ -224,16 +352,12 @@ fn no_weights(model: &str) -> Error {
     Error::Flags(format!("--model {model} needs --weights FILE: the repository has none for {model}"))
 }
 
-/// Seven parts of ten to draw from, three to test on.
-fn split(name: &str, images: &ImageSet) -> Result<Task> {
-    let split = stratified_split(&images.label_indices(), 0.3, 0)?;
-    Ok(Task { name: name.to_owned(), pool: images.subset(&split.train)?, test: images.subset(&split.validation)? })
-}
-
 fn own_images(folder: &Path, input: &Preprocessing) -> Result<Task> {
     let images = ImageFolder::open(folder, OnCorrupt::Fail)?.load_all(input)?;
     let name = folder.file_name().map_or("images".into(), |name| name.to_string_lossy());
-    split(&name, &images)
+    // Seven parts of ten to learn from, three to test on.
+    let split = stratified_split(&images.label_indices(), 0.3, 0)?;
+    Task::tested_on(&name, &images.subset(&split.train)?, images.subset(&split.validation)?)
 }
 
 /// Grey images as a network for photos takes them: enlarged, with three equal channels.

@@ -1,7 +1,7 @@
 //! The explorer over HTTP: what it answers, what it tells, and that nothing is lost.
 
 use frostline_lesson::explorer::{Explorer, Record, Status};
-use frostline_lesson::{Chapter, Error, NoFlags, Outline, Settings, Track};
+use frostline_lesson::{Error, Lab, NoFlags, Outline, Settings, Track};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 const SETTINGS: Settings = Settings { images: &[12, 16], seeds: 2, steps: 3, batch: 8, lr: 0.02 };
-const OUTLINE: Outline = Outline { number: 7, title: "a title", claim: "a claim", defaults: SETTINGS, quick: SETTINGS };
+const OUTLINE: Outline = Outline { number: 7, version: 1, title: "a title", claim: "a claim", defaults: SETTINGS, quick: SETTINGS };
 
 fn explorer(flags: &str, port: u16) -> Result<Explorer, Error> {
     let words = std::iter::once("ch7").chain(flags.split_whitespace());
     let (flags, NoFlags {}) = OUTLINE.read(words).unwrap();
-    let chapter = Chapter::open(&OUTLINE, flags)?;
-    Explorer::open(Track::open(&chapter)?, &chapter.flags, port)
+    let lab = Lab::new(flags);
+    Explorer::open(lab.gpu()?.clone(), Track::open(&lab.flags, &lab.assets)?, &lab.flags, port)
 }
 
 /// An explorer that is being served.

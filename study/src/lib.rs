@@ -2,6 +2,7 @@
 //! and parts of a study for several machines. Nothing here trains: see the `lesson` crate for that.
 
 mod answers;
+mod claim;
 mod run;
 #[cfg(test)]
 mod samples;
@@ -9,7 +10,11 @@ mod setting;
 mod shard;
 mod store;
 
+pub mod judge;
+
 pub use answers::{Answers, digest};
+pub use claim::{Claim, Finding, MARGIN, Measure, Runs, Side, Term, put_to_the_test};
+pub use judge::Kind;
 pub use run::{BUNCHES, Cost, LEAST_EPOCHS, NATS_LEFT, Run, SHARE_LEFT, bunches};
 pub use setting::{Cell, Setting};
 pub use shard::Shard;

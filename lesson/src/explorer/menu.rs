@@ -73,15 +73,15 @@ impl Menu {
     ///
     /// # Errors
     /// [`Error::Flags`] for numbers of images that a task does not have.
-    pub(super) fn new(track: &Track, flags: &Flags) -> Result<Self> {
+    pub(super) fn new(adapter: String, track: &Track, flags: &Flags) -> Result<Self> {
         let domain = |key: &str, task: &Task| Domain {
             key: key.to_owned(),
             task: task.name.clone(),
             classes: task.pool.classes.len(),
-            most: task.pool.len(),
+            most: task.most(),
             chance: task.chance(),
         };
-        let domains = vec![domain("similar", &track.similar), domain("different", &track.different)];
+        let domains = vec![domain("similar", &track.similar), domain("different", track.different()?)];
         let mut images = flags.images.clone();
         images.sort_unstable();
         images.dedup();
@@ -102,7 +102,7 @@ impl Menu {
             Length::Epochs(epochs) => format!("{epochs} passes over the images"),
         };
         Ok(Self {
-            adapter: track.gpu().describe(),
+            adapter,
             model: flags.model.clone(),
             scenarios: scenarios(&groups, &images),
             groups,

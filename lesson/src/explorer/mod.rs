@@ -24,6 +24,7 @@ pub use trainer::{GroupCost, RunCost, StepCost};
 use crate::error::{Error, Result};
 use crate::outline::Flags;
 use crate::track::Track;
+use frostline_engine::Gpu;
 use board::Board;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -45,13 +46,13 @@ impl Explorer {
     /// # Errors
     /// [`Error::Port`] if the port cannot be had; [`Error::Flags`] for numbers of images that a task
     /// does not have.
-    pub fn open(track: Track, flags: &Flags, port: u16) -> Result<Self> {
-        let menu = Arc::new(Menu::new(&track, flags)?);
+    pub fn open(gpu: Arc<Gpu>, track: Track, flags: &Flags, port: u16) -> Result<Self> {
+        let menu = Arc::new(Menu::new(gpu.describe(), &track, flags)?);
         let taken = |error: std::io::Error| Error::Port { port, reason: error.to_string() };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(taken)?;
         listener.set_nonblocking(true).map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
-        let trainer = Trainer::new(track, flags.clone(), &menu)?;
+        let trainer = Trainer::new(gpu, track, flags.clone(), &menu)?;
         Ok(Self { listener, address, menu, trainer })
     }
 

@@ -4,11 +4,8 @@ use super::board::{Record, Status};
 use super::trainer::RunCost;
 use crate::figure::{Curve, Panel};
 use crate::table::{Cell, Table};
-use crate::verdict::{Claim, Verdict};
+use frostline_study::MARGIN;
 use frostline_trainer::Spread;
-
-/// What is put to the test.
-const CLAIM: &str = "Accuracy against cost has a sweet spot: a partial freeze comes within a standard deviation of the best, for less than training everything";
 
 /// Runs on the same task, images and rate, of which different parts train.
 #[derive(Clone, Debug)]
@@ -84,55 +81,17 @@ impl Mix {
         }
     }
 
-    /// Its mean is at most a standard deviation of `best` below it.
+    /// Its mean is at most [`MARGIN`] points below that of `best`.
     fn is_near(&self, best: &Mix) -> bool {
-        let Spread { mean, deviation, .. } = best.accuracy();
-        self.accuracy().mean >= mean - deviation
+        self.accuracy().mean >= best.accuracy().mean - MARGIN
     }
 
     fn tell(&self) -> String {
         format!("{} {} % for {:.1} GMAC", self.name(), Cell::Spread(self.accuracy()), self.gmacs())
     }
-
-    fn trains_everything(&self) -> bool {
-        self.trainable.len() == self.cost.groups.len()
-    }
-
-    /// Something below the head trains, and something does not.
-    fn is_partial(&self) -> bool {
-        let head = self.cost.groups.last().map(|group| &group.name);
-        !self.trains_everything() && self.trainable.iter().any(|name| Some(name) != head)
-    }
 }
 
 impl Comparison {
-    /// Whether there is a sweet spot; nothing where everything or every partial freeze is missing.
-    ///
-    /// The cheapest partial freeze whose mean is at most a standard deviation of the best below the
-    /// best is judged, by how certain its seeds are of that.
-    pub fn claim(&self) -> Option<Claim> {
-        let everything = self.mixes.iter().find(|mix| mix.trains_everything())?;
-        let best = self.best()?;
-        let deviation = best.accuracy().deviation;
-        let partial = || self.mixes.iter().filter(|mix| mix.is_partial());
-        let nearest = partial().max_by(|a, b| a.accuracy().mean.total_cmp(&b.accuracy().mean))?;
-        let sweet = partial().find(|mix| mix.is_near(best) && mix.cost.macs() < everything.cost.macs());
-        let verdict = sweet.map_or(Verdict::DoesNotShow, |sweet| {
-            let pairs = sweet.runs.iter().filter_map(|run| Some((run.1, best.runs.iter().find(|other| other.0 == run.0)?.1)));
-            // Of a freeze that is the best itself, only the number of seeds is in question.
-            let margins: Vec<f64> = pairs.map(|(sweet, best)| sweet - best + deviation.max(f64::EPSILON)).collect();
-            Verdict::of(&margins)
-        });
-        let mut evidence = format!("{}: {}; best: {}", self.name, sweet.unwrap_or(nearest).tell(), best.tell());
-        if !best.trains_everything() {
-            evidence += &format!("; {}", everything.tell());
-        }
-        if let Some(cheapest) = self.mixes.first().filter(|mix| !mix.is_partial() && !mix.trains_everything()) {
-            evidence += &format!("; {}", cheapest.tell());
-        }
-        Some(Claim { claim: CLAIM.to_owned(), verdict, evidence })
-    }
-
     /// The cheapest that is near the best, as a sentence; nothing to choose from gives none.
     pub fn answer(&self) -> Option<String> {
         let best = self.best().filter(|_| self.mixes.len() > 1)?;
@@ -221,33 +180,12 @@ mod tests {
         }
     }
 
-    fn verdict(of: &[(usize, [f64; 3])]) -> Option<Verdict> {
-        let records: Vec<Record> =
-            of.iter().flat_map(|(depth, values)| (0..3).map(|seed| record(*depth, seed, values[seed as usize]))).collect();
-        compare(&records)[0].claim().map(|claim| claim.verdict)
-    }
-
     #[test]
-    fn a_partial_freeze_near_the_best_is_a_sweet_spot() {
-        assert_eq!(verdict(&[(1, [60.0, 61.0, 62.0]), (2, [70.0, 71.0, 72.0]), (5, [68.0, 69.0, 70.0])]), Some(Verdict::Holds));
-        assert_eq!(verdict(&[(2, [70.5, 71.5, 72.5]), (5, [71.0, 72.0, 73.0])]), Some(Verdict::Holds));
-        assert_eq!(verdict(&[(2, [69.0, 75.0, 72.0]), (5, [71.0, 72.0, 73.0])]), Some(Verdict::Weakly));
-        assert_eq!(verdict(&[(2, [60.0, 61.0, 62.0]), (5, [71.0, 72.0, 73.0])]), Some(Verdict::DoesNotShow));
-    }
-
-    #[test]
-    fn the_head_alone_is_no_partial_freeze_and_one_side_is_no_comparison() {
-        assert_eq!(verdict(&[(1, [90.0, 91.0, 92.0]), (2, [60.0, 61.0, 62.0]), (5, [61.0, 62.0, 63.0])]), Some(Verdict::DoesNotShow));
-        assert_eq!(verdict(&[(1, [60.0; 3]), (5, [70.0; 3])]), None);
-        assert_eq!(verdict(&[(2, [60.0; 3])]), None);
-    }
-
-    #[test]
-    fn one_seed_is_weak_and_the_same_seed_counts_once() {
-        let records = [record(2, 0, 71.0), record(5, 0, 70.0), record(2, 0, 71.0)];
+    fn the_same_seed_counts_once_and_the_cheapest_near_the_best_is_the_answer() {
+        let records = [record(1, 0, 60.0), record(2, 0, 70.0), record(5, 0, 71.0), record(2, 0, 70.0)];
         let comparison = &compare(&records)[0];
-        assert_eq!(comparison.mixes[0].runs.len(), 1);
-        assert_eq!(comparison.claim().unwrap().verdict, Verdict::Weakly);
+        assert_eq!(comparison.mixes[1].runs.len(), 1);
+        assert!(comparison.answer().unwrap().contains(": layer4, fc 70.0"));
     }
 
     #[test]

@@ -8,12 +8,13 @@ use crate::fit::Point;
 use crate::outline::Flags;
 use crate::track::{Start, Task, Track};
 use frostline_engine::freeze::in_group;
-use frostline_engine::{Ledger, Plan};
+use frostline_engine::{Gpu, Ledger, Plan};
 use frostline_loader::ImageSet;
 use frostline_trainer::{FitOptions, Learner, Length, Progress};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Test images at the end of a run: they tell accuracies apart to 2 points.
 const TESTED: usize = 600;
@@ -99,6 +100,7 @@ impl RunCost {
 
 /// All that a run needs.
 pub(super) struct Trainer {
+    gpu: Arc<Gpu>,
     track: Track,
     flags: Flags,
     /// Groups of layers, with the parameter groups that each stands for.
@@ -110,15 +112,15 @@ pub(super) struct Trainer {
 }
 
 impl Trainer {
-    pub fn new(track: Track, flags: Flags, menu: &Menu) -> Result<Self> {
+    pub fn new(gpu: Arc<Gpu>, track: Track, flags: Flags, menu: &Menu) -> Result<Self> {
         let members = |name: &String| -> Result<_> {
             let stages: Result<Vec<_>, _> = Menu::stages(name).map(|stage| track.model().members(stage)).collect();
             Ok((name.clone(), stages?.concat()))
         };
         let groups = menu.groups.iter().map(members).collect::<Result<_>>()?;
         let tests = |task: &Task| -> Result<_> { Ok([task.some_tests(TESTED)?, task.some_tests(WATCHED)?]) };
-        let tests = [tests(&track.similar)?, tests(&track.different)?];
-        Ok(Self { track, flags, groups, tests, warm: HashSet::new() })
+        let tests = [tests(&track.similar)?, tests(track.different()?)?];
+        Ok(Self { gpu, track, flags, groups, tests, warm: HashSet::new() })
     }
 
     /// Does what `board` asks for until it is closed.
@@ -137,9 +139,9 @@ impl Trainer {
     fn train(&mut self, board: &Board, id: u64, request: &Request) -> Result<Option<f64>> {
         let (task, [test, watched]) = match request.domain.as_str() {
             "similar" => (&self.track.similar, &self.tests[0]),
-            _ => (&self.track.different, &self.tests[1]),
+            _ => (self.track.different()?, &self.tests[1]),
         };
-        let train = task.draw(request.images, request.seed)?;
+        let train = task.draw(request.images, request.seed)?.train;
         let mut learner = self.learner(task, request)?;
         let options = self.flags.fit_options(request.images, request.seed).lr(request.lr);
         let steps = match options.length {
@@ -166,7 +168,7 @@ impl Trainer {
 
     /// A pretrained learner for `task`, frozen as `request` has it.
     fn learner(&self, task: &Task, request: &Request) -> Result<Learner> {
-        let mut learner = self.track.learner(task, Start::Pretrained, request.seed)?;
+        let mut learner = self.track.learner(&self.gpu, task, Start::Pretrained, request.seed)?;
         for group in self.groups.iter().map(|(name, _)| name).filter(|name| !request.trainable.contains(name)) {
             Menu::stages(group).try_for_each(|stage| learner.freeze(stage)).map_err(Error::from)?;
         }

@@ -1,0 +1,120 @@
+//! The runs that a chapter asks for.
+
+use super::lab::Lab;
+use crate::error::{Error, Result};
+use crate::outline::{Flags, Outline};
+use frostline_study::{Cell, Setting};
+use std::collections::HashMap;
+
+/// Labelled images from which on a run gets more steps.
+const MANY_IMAGES: usize = 1000;
+/// How much longer a run on many images is: 500 steps where others have 150.
+const LONGER: (u64, u64) = (10, 3);
+
+/// The runs of a chapter: each cell that it asks for, once for every seed.
+pub struct Plan<'a> {
+    /// Flags, data and weights.
+    pub lab: &'a Lab,
+    outline: &'a Outline,
+    settings: Vec<Setting>,
+    inputs: HashMap<String, String>,
+}
+
+impl<'a> Plan<'a> {
+    /// A plan without runs.
+    pub fn new(lab: &'a Lab, outline: &'a Outline) -> Self {
+        Self { lab, outline, settings: vec![], inputs: HashMap::new() }
+    }
+
+    /// The chapter's flags.
+    pub fn flags(&self) -> &Flags {
+        &self.lab.flags
+    }
+
+    /// Name of the task that is like what the network knows.
+    ///
+    /// # Errors
+    /// If weights or data are missing or broken.
+    pub fn similar(&self) -> Result<String> {
+        Ok(self.lab.track()?.similar.name.clone())
+    }
+
+    /// Name of the task that is unlike it; an error where the flags' network has none.
+    ///
+    /// # Errors
+    /// If weights or data are missing or broken.
+    pub fn different(&self) -> Result<String> {
+        Ok(self.lab.track()?.different()?.name.clone())
+    }
+
+    /// Adds a cell at the flags' rate.
+    ///
+    /// # Errors
+    /// If the task has fewer images, or cannot be read.
+    pub fn add(&mut self, task: &str, condition: impl Into<String>, images: usize) -> Result<()> {
+        self.add_at(task, condition, images, self.flags().lr)
+    }
+
+    /// Adds a cell at `lr`: the runs of `condition` on `images` images of `task`, for every seed. From 1,000
+    /// images on they have 500 steps where the others have 150, unless `--steps` was given.
+    ///
+    /// # Errors
+    /// If the task has fewer images, or cannot be read.
+    pub fn add_at(&mut self, task: &str, condition: impl Into<String>, images: usize, lr: f32) -> Result<()> {
+        let most = self.lab.task(task)?.1.most();
+        if images > most {
+            let words = format!("--images {images}: {task} has {most} to learn from, the others validate and test");
+            return Err(Error::Flags(words));
+        }
+        let condition = condition.into();
+        let lr = rounded(lr);
+        let inputs = match self.inputs.get(task) {
+            Some(found) => found.clone(),
+            None => self.lab.inputs(task)?,
+        };
+        self.inputs.insert(task.to_owned(), inputs.clone());
+        let flags = self.flags();
+        let batch = flags.batch.min(images);
+        let steps = match flags.epochs {
+            Some(epochs) => epochs.saturating_mul((images / batch) as u64),
+            None if images >= MANY_IMAGES && !flags.steps_given => flags.steps * LONGER.0 / LONGER.1,
+            None => flags.steps,
+        };
+        let setting = |seed| Setting {
+            study: format!("ch{}", self.outline.number),
+            version: self.outline.version,
+            task: task.to_owned(),
+            condition: condition.clone(),
+            images,
+            seed,
+            steps,
+            batch,
+            lr,
+            inputs: inputs.clone(),
+        };
+        let new: Vec<Setting> = (0..flags.seeds).map(setting).filter(|new| !self.settings.contains(new)).collect();
+        self.settings.extend(new);
+        Ok(())
+    }
+
+    /// All runs, cell by cell.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// The cells, in the order in which they were added.
+    pub fn cells(&self) -> Vec<Cell> {
+        let mut cells: Vec<Cell> = vec![];
+        for cell in self.settings.iter().map(Setting::cell) {
+            if !cells.contains(&cell) {
+                cells.push(cell);
+            }
+        }
+        cells
+    }
+}
+
+/// `lr` to four digits: 0.05 where 2.5 times 0.02 gives 0.049999997.
+fn rounded(lr: f32) -> f32 {
+    format!("{lr:.3e}").parse().unwrap_or(lr)
+}

@@ -1,0 +1,218 @@
+//! What a chapter reports: tables, figures, verdicts and a quiz, all from finished runs.
+
+use super::lab::Lab;
+use super::plan::Plan;
+use crate::error::Result;
+use crate::figure::Curve;
+use crate::outline::Outline;
+use crate::results::write_json;
+use crate::table::{Cell as Entry, Table};
+use frostline_study::{Cell, Finding, Run, Runs};
+use frostline_trainer::Spread;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What a chapter reports.
+pub struct Report<'a> {
+    /// Flags, data and weights. A report from finished runs opens no device.
+    pub lab: &'a Lab,
+    /// The finished runs of the chapter's plan.
+    pub runs: Runs,
+    /// What they say about the chapter's claims, in the claims' order.
+    pub findings: Vec<Finding>,
+    outline: &'a Outline,
+    rehearsal: bool,
+    missing: usize,
+    cells: Vec<Cell>,
+    tables: Vec<Table>,
+    figures: Vec<Value>,
+    quiz: Option<Value>,
+    extra: Map<String, Value>,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(plan: &Plan<'a>, outline: &'a Outline, runs: Runs, missing: usize, findings: Vec<Finding>, rehearsal: bool) -> Self {
+        Self {
+            lab: plan.lab,
+            runs,
+            findings,
+            outline,
+            rehearsal,
+            missing,
+            cells: plan.cells(),
+            tables: vec![],
+            figures: vec![],
+            quiz: None,
+            extra: Map::new(),
+        }
+    }
+
+    /// Prints a line, unless the terminal is for JSON.
+    pub fn say(&self, line: impl std::fmt::Display) {
+        if !self.lab.flags.json {
+            println!("{line}");
+        }
+    }
+
+    /// Prints and keeps a table.
+    pub fn table(&mut self, table: Table) {
+        self.say(&table);
+        self.tables.push(table);
+    }
+
+    /// The cells of the plan, in its order.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// Accuracy of `cell` in `test`, in %, mean and deviation over seeds, for a table. A star marks runs that
+    /// have not converged.
+    pub fn accuracy(&self, cell: &Cell, test: &str) -> Entry {
+        let Some(spread) = Spread::of(&self.runs.accuracies(cell, test)) else { return Entry::Empty };
+        if self.runs.cell(cell).iter().all(|run| run.converged()) { Entry::Spread(spread) } else { format!("{spread}*").into() }
+    }
+
+    /// A number that runs keep, mean and deviation over seeds, for a table.
+    pub fn number(&self, cell: &Cell, name: &str) -> Entry {
+        Entry::spread(&self.runs.numbers(cell, name))
+    }
+
+    /// Seconds of training, mean and deviation over seeds, for a table.
+    pub fn seconds(&self, cell: &Cell) -> Entry {
+        Entry::spread(&self.runs.cell(cell).iter().map(|run| run.seconds).collect::<Vec<_>>())
+    }
+
+    /// Mean accuracy of `cell` in `test`, in %; not a number without runs.
+    pub fn mean(&self, cell: &Cell, test: &str) -> f64 {
+        Spread::of(&self.runs.accuracies(cell, test)).map_or(f64::NAN, |spread| spread.mean)
+    }
+
+    /// Prints and keeps a table of the accuracies in `test`: a row for each of `rows`, a column for each of
+    /// `columns`, whose entry is that of the cell that `cell` gives for both.
+    pub fn accuracies<R: std::fmt::Display, C: std::fmt::Display>(
+        &mut self,
+        title: &str,
+        test: &str,
+        rows: &[R],
+        columns: &[C],
+        cell: impl Fn(&R, &C) -> Cell,
+    ) {
+        let names: Vec<String> = columns.iter().map(ToString::to_string).collect();
+        let mut table = Table::new(title, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        for row in rows {
+            table.row(row.to_string(), columns.iter().map(|column| self.accuracy(&cell(row, column), test)));
+        }
+        self.table(table);
+    }
+
+    /// A curve of the accuracies in `test`: mean and deviation of each cell, by its x.
+    pub fn curve(&self, name: &str, color: usize, cells: impl IntoIterator<Item = (f64, Cell)>, test: &str) -> Curve {
+        let points = cells.into_iter().map(|(x, cell)| (x, self.runs.accuracies(&cell, test)));
+        Curve::of_spreads(name, color, points)
+    }
+
+    /// Numbers of `cell` whose name is `prefix`, a step and more words (`validation after 15 steps, %`): by step,
+    /// one for each seed.
+    pub fn numbers_by_step(&self, cell: &Cell, prefix: &str) -> Vec<(f64, Vec<f64>)> {
+        let mut found: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+        for run in self.runs.cell(cell) {
+            for (name, value) in &run.numbers {
+                let step = name.strip_prefix(prefix).and_then(|rest| rest.split(' ').next()?.parse().ok());
+                step.into_iter().for_each(|step| found.entry(step).or_default().push(*value));
+            }
+        }
+        found.into_iter().map(|(step, values)| (step as f64, values)).collect()
+    }
+
+    /// The path for a figure named `file` (`curves.png`), which is listed with its caption.
+    pub fn figure(&mut self, file: &str, caption: &str) -> PathBuf {
+        self.figures.push(json!({ "file": file, "caption": caption }));
+        self.lab.flags.out.join(file)
+    }
+
+    /// A figure that is computed anew, and not from runs: `draw` gets its path. A report from finished runs
+    /// alone keeps the one that is there.
+    ///
+    /// # Errors
+    /// What `draw` says.
+    pub fn picture(&mut self, file: &str, caption: &str, draw: impl FnOnce(&Lab, &Path) -> Result<()>) -> Result<()> {
+        let path = self.lab.flags.out.join(file);
+        if !self.lab.flags.report_only {
+            draw(self.lab, &path)?;
+        }
+        if path.exists() {
+            self.figure(file, caption);
+        }
+        Ok(())
+    }
+
+    /// The quiz question, and its answer from the runs' own numbers.
+    pub fn quiz(&mut self, question: impl Into<String>, answer: impl Into<String>) {
+        self.quiz = Some(json!({ "question": question.into(), "answer": answer.into() }));
+    }
+
+    /// Keeps `value` in `results.json` under `name`.
+    pub fn keep(&mut self, name: &str, value: Value) {
+        self.extra.insert(name.to_owned(), value);
+    }
+
+    /// Prints verdicts and quiz, and writes `results.json`. Seconds, which no two runs share, are in its last
+    /// entry only: all before it is the same for the same runs.
+    pub(super) fn close(self) -> Result<()> {
+        let flags = &self.lab.flags;
+        let mut adapters: Vec<&str> = self.runs.all().iter().map(|run| run.adapter.as_str()).collect();
+        adapters.sort_unstable();
+        adapters.dedup();
+        let run = |run: &Run| {
+            let accuracy: Map<String, Value> =
+                run.answers.iter().map(|(name, answers)| (name.clone(), round(100.0 * answers.accuracy()).into())).collect();
+            json!({
+                "cell": run.setting.cell().to_string(), "seed": run.setting.seed, "steps": run.setting.steps,
+                "lr": as_written(run.setting.lr), "accuracy": accuracy, "converged": run.converged(), "diverged": run.diverged,
+            })
+        };
+        let seconds: Vec<f64> = self.runs.all().iter().map(|run| round(run.seconds)).collect();
+        let mut results = json!({
+            "chapter": self.outline.number, "title": self.outline.title, "claim": self.outline.claim,
+            "version": self.outline.version, "adapters": adapters, "rehearsal": self.rehearsal, "missing_runs": self.missing,
+            "settings": {
+                "model": flags.model, "images": flags.images, "seeds": flags.seeds, "steps": flags.steps,
+                "epochs": flags.epochs, "batch": flags.batch, "lr": as_written(flags.lr), "quick": flags.quick,
+            },
+            "claims": self.findings, "tables": self.tables, "figures": self.figures, "quiz": self.quiz,
+        });
+        if let Value::Object(results) = &mut results {
+            results.extend(self.extra.clone());
+            results.insert("runs".to_owned(), self.runs.all().iter().map(run).collect());
+            results.insert("seconds".to_owned(), json!(seconds));
+        }
+        write_json(&flags.out.join("results.json"), &results)?;
+        if flags.json {
+            println!("{results:#}");
+            return Ok(());
+        }
+        for Finding { claim, verdict, evidence, .. } in &self.findings {
+            println!("\n{claim}\n  {verdict}: {evidence}");
+        }
+        if let Some(quiz) = &self.quiz {
+            let text = |key: &str| quiz[key].as_str().unwrap_or_default().to_owned();
+            println!("\nQuiz: {}\n  {}", text("question"), text("answer"));
+        }
+        if self.runs.all().iter().any(|run| !run.converged()) {
+            println!("\n* Not converged: too few passes, or a loss that still falls. Nothing is concluded from such runs.");
+        }
+        println!("\nFigures and numbers are in {}.", flags.out.display());
+        Ok(())
+    }
+}
+
+/// To two decimals.
+fn round(value: f64) -> f64 {
+    (100.0 * value).round() / 100.0
+}
+
+/// 0.02 as 0.02, where JSON would show what `f32` makes of it.
+fn as_written(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
+}

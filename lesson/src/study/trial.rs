@@ -1,0 +1,282 @@
+//! One run under way: what a chapter's experiment calls, and what is kept of it.
+
+use super::lab::Lab;
+use crate::error::{Error, Result};
+use crate::fit::sgd;
+use crate::track::{Draw, Start, Task, Track};
+use frostline_loader::ImageSet;
+use frostline_study::{Answers, Cost, Run, Setting, bunches, digest};
+use frostline_trainer::{self as trainer, Features, FitOptions, History, Learner, Length, ProbeOptions, Progress, Source};
+use frostline_trainer::linear_probe;
+use indicatif::ProgressBar;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// Steps that a rehearsal times, after one that it does not.
+const REHEARSED_STEPS: u64 = 2;
+/// Test images that a rehearsal times.
+const REHEARSED_TESTS: usize = 64;
+
+/// A run under way. Training and testing through it keeps losses, answers and costs.
+///
+/// A *rehearsal* trains two steps and tests few images, to say how long the run itself will take.
+pub struct Trial<'a> {
+    /// Flags, device, data and weights.
+    pub lab: &'a Lab,
+    /// What decides the run.
+    pub setting: &'a Setting,
+    bar: ProgressBar,
+    run: Run,
+    losses: Vec<f32>,
+    rehearsal: bool,
+    own_tests: bool,
+    /// Seconds that the run takes beyond those that its rehearsal took.
+    beyond: f64,
+}
+
+impl<'a> Trial<'a> {
+    /// Runs `experiment` for `setting`.
+    ///
+    /// # Errors
+    /// What the experiment says.
+    pub(super) fn perform(
+        lab: &'a Lab,
+        setting: &'a Setting,
+        bar: ProgressBar,
+        experiment: fn(&mut Trial<'_>) -> Result<()>,
+    ) -> Result<Run> {
+        let mut trial = Self::new(lab, setting, bar, false)?;
+        experiment(&mut trial)?;
+        let losses = bunches(&trial.losses);
+        Ok(Run { losses, ..trial.run })
+    }
+
+    /// Seconds that the run of `setting` will take, from a short form of it.
+    ///
+    /// # Errors
+    /// What the experiment says.
+    pub(super) fn rehearse(lab: &'a Lab, setting: &'a Setting, experiment: fn(&mut Trial<'_>) -> Result<()>) -> Result<f64> {
+        let mut trial = Self::new(lab, setting, ProgressBar::hidden(), true)?;
+        let start = Instant::now();
+        experiment(&mut trial)?;
+        Ok((start.elapsed().as_secs_f64() + trial.beyond).max(0.0))
+    }
+
+    fn new(lab: &'a Lab, setting: &'a Setting, bar: ProgressBar, rehearsal: bool) -> Result<Self> {
+        let run = Run {
+            setting: setting.clone(),
+            answers: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            losses: vec![],
+            diverged: false,
+            cost: Cost::default(),
+            seconds: 0.0,
+            adapter: lab.gpu()?.describe(),
+        };
+        let own_tests = lab.task(&setting.task)?.1.tests_vary();
+        Ok(Self { lab, setting, bar, run, losses: vec![], rehearsal, own_tests, beyond: 0.0 })
+    }
+
+    /// The condition, for `match`.
+    pub fn condition(&self) -> &'a str {
+        &self.setting.condition
+    }
+
+    /// The network and the task.
+    ///
+    /// # Errors
+    /// As [`Lab::task`].
+    pub fn task(&self) -> Result<(&'a Track, &'a Task)> {
+        self.lab.task(&self.setting.task)
+    }
+
+    /// The images to train on, as the seed draws them, those to choose by, and those to test on.
+    ///
+    /// # Errors
+    /// If the task has too few.
+    pub fn draw(&self) -> Result<Draw> {
+        self.task()?.1.draw(self.setting.images, self.setting.seed)
+    }
+
+    /// The network, with a head for the task.
+    ///
+    /// # Errors
+    /// If the weights do not fit it.
+    pub fn learner(&self, start: Start) -> Result<Learner> {
+        let (track, task) = self.task()?;
+        track.learner(self.lab.gpu()?, task, start, self.setting.seed)
+    }
+
+    /// A run as its setting has it: steps, batch and rate along a cosine, SGD as in [`sgd`].
+    pub fn options(&self) -> FitOptions<'static> {
+        let Setting { steps, batch, lr, seed, .. } = *self.setting;
+        FitOptions::steps(steps).batch(batch).optim(sgd(lr)).seed(seed)
+    }
+
+    /// A head on features as the setting has it: steps, batch and rate along a cosine, SGD as in [`sgd`], on
+    /// standardised features.
+    pub fn probe_options(&self) -> ProbeOptions {
+        let Setting { steps, batch, lr, seed, .. } = *self.setting;
+        ProbeOptions { steps, batch: Some(batch), optim: sgd(lr), seed, ..ProbeOptions::default() }
+    }
+
+    /// Trains `learner` on `train`.
+    ///
+    /// # Errors
+    /// As [`Learner::fit`]; a loss that overflows is no error, but marks the run as diverged.
+    pub fn fit(&mut self, learner: &mut Learner, train: &dyn Source, options: &FitOptions<'_>) -> Result<History> {
+        self.run.cost = cost(learner, options)?;
+        self.training(options, 1, |options, watch| learner.fit(train, options, |progress| watch(progress)))
+    }
+
+    /// Trains one stage more at a time, the head first, as [`Learner::fit_gradually`].
+    ///
+    /// # Errors
+    /// As [`Trial::fit`].
+    pub fn fit_gradually(
+        &mut self,
+        learner: &mut Learner,
+        train: &dyn Source,
+        options: &FitOptions<'_>,
+        stages: &[&str],
+    ) -> Result<History> {
+        self.run.cost = cost(learner, options)?;
+        self.training(options, stages.len() as u64, |options, watch| {
+            let phases = learner.fit_gradually(train, options, stages, |_, progress| watch(progress))?;
+            Ok(phases.into_iter().last().map(|phase| phase.history).unwrap_or_default())
+        })
+    }
+
+    /// `fit` takes at least `least` steps.
+    fn training(
+        &mut self,
+        options: &FitOptions<'_>,
+        least: u64,
+        mut fit: impl FnMut(&FitOptions<'_>, &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>) -> trainer::Result<History>,
+    ) -> Result<History> {
+        let steps = self.setting.steps;
+        if self.rehearsal {
+            let short = |steps| FitOptions { length: Length::Steps(steps), validation: None, ..options.clone() };
+            fit(&short(least), &mut |_| ControlFlow::Continue(()))?;
+            let start = Instant::now();
+            let history = fit(&short(least.max(REHEARSED_STEPS)), &mut |_| ControlFlow::Continue(()))?;
+            let one = start.elapsed().as_secs_f64() / least.max(REHEARSED_STEPS) as f64;
+            self.beyond += one * steps as f64 - start.elapsed().as_secs_f64();
+            return Ok(history);
+        }
+        let (bar, losses) = (&self.bar, &mut self.losses);
+        let start = Instant::now();
+        let history = fit(options, &mut |progress| {
+            let loss = progress.latest.map_or(String::new(), |latest| format!(", loss {:.3}", latest.loss));
+            bar.set_message(format!("step {}/{}{loss}", progress.step, progress.steps));
+            losses.extend(progress.read.iter().map(|record| record.loss));
+            ControlFlow::Continue(())
+        });
+        self.run.seconds += start.elapsed().as_secs_f64();
+        match history {
+            Ok(history) => Ok(history),
+            Err(trainer::Error::Diverged { .. }) => {
+                self.run.diverged = true;
+                Ok(History::default())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Tests `learner` on the task's validation and test images.
+    ///
+    /// # Errors
+    /// As [`Learner::evaluate`].
+    pub fn test(&mut self, learner: &mut Learner, draw: &Draw) -> Result<()> {
+        if !draw.validation.is_empty() {
+            self.answer("validation", learner, &draw.validation)?;
+        }
+        self.answer("test", learner, &draw.test)
+    }
+
+    /// Tests `learner` on `images` and keeps its answers under `name`.
+    ///
+    /// # Errors
+    /// As [`Learner::evaluate`].
+    pub fn answer(&mut self, name: &str, learner: &mut Learner, images: &ImageSet) -> Result<()> {
+        if self.rehearsal {
+            let some = images.subset(&(0..images.len().min(REHEARSED_TESTS)).collect::<Vec<_>>())?;
+            learner.evaluate(&some)?;
+            let start = Instant::now();
+            learner.evaluate(&some)?;
+            let share = images.len() as f64 / some.len() as f64;
+            self.beyond += start.elapsed().as_secs_f64() * (share - 2.0);
+            return Ok(());
+        }
+        let found = learner.evaluate(images)?;
+        self.keep(name, &images.labels, &found.predictions);
+        Ok(())
+    }
+
+    /// Trains a head on `train` and keeps what it answers on `tests`, each under its name.
+    ///
+    /// # Errors
+    /// As [`linear_probe`].
+    pub fn probe(&mut self, train: &Features, tests: &[(&str, &Features)], options: &ProbeOptions) -> Result<trainer::Probe> {
+        let mut all = Features { values: vec![], labels: vec![], ..train.subset(&[]) };
+        for (_, test) in tests {
+            all.values.extend(&test.values);
+            all.labels.extend(&test.labels);
+        }
+        let start = Instant::now();
+        let probe = linear_probe(self.lab.gpu()?, train, &all, options)?;
+        self.run.seconds += start.elapsed().as_secs_f64();
+        self.losses.extend(probe.records.iter().map(|record| record.loss));
+        let mut from = 0;
+        for (name, test) in tests {
+            let to = from + test.labels.len();
+            self.keep(name, &test.labels, &probe.test.predictions[from..to]);
+            from = to;
+        }
+        Ok(probe)
+    }
+
+    /// Trains a head on what `stage` of `learner` makes of the drawn images (means over a grid of `grid` ×
+    /// `grid`), and tests it on the validation and test images.
+    ///
+    /// # Errors
+    /// As [`Learner::features`] and [`linear_probe`].
+    pub fn head(&mut self, learner: &mut Learner, draw: &Draw, stage: &str, grid: usize, options: &ProbeOptions) -> Result<trainer::Probe> {
+        let train = learner.features(&draw.train, stage, grid)?;
+        let test = learner.features(&draw.test, stage, grid)?;
+        if draw.validation.is_empty() {
+            return self.probe(&train, &[("test", &test)], options);
+        }
+        let validation = learner.features(&draw.validation, stage, grid)?;
+        self.probe(&train, &[("validation", &validation), ("test", &test)], options)
+    }
+
+    /// Keeps predictions for the images of the test `name` whose classes are `labels`.
+    pub fn keep(&mut self, name: &str, labels: &[u32], predictions: &[u32]) {
+        // Where each seed is tested on what it did not draw, its images are those of no other seed or size.
+        let own = if self.own_tests { format!("{} {}", self.setting.images, self.setting.seed) } else { String::new() };
+        let bytes: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+        let set = digest([self.setting.inputs.as_bytes(), own.as_bytes(), &bytes]);
+        self.run.answers.insert(name.to_owned(), Answers::new(set, labels, predictions));
+    }
+
+    /// Keeps `value`, something measured, under `name`.
+    ///
+    /// # Errors
+    /// If it is not finite: such a number would break the comparison that it is for.
+    pub fn number(&mut self, name: impl Into<String>, value: f64) -> Result<()> {
+        let name = name.into();
+        if !value.is_finite() {
+            return Err(Error::Number { name, value });
+        }
+        self.run.numbers.insert(name, value);
+        Ok(())
+    }
+}
+
+fn cost(learner: &mut Learner, options: &FitOptions<'_>) -> Result<Cost> {
+    let plan = learner.training_plan(options)?;
+    let ledger = plan.ledger();
+    Ok(Cost { dispatches: ledger.step.dispatches, macs: ledger.step.macs, kept_bytes: ledger.kept_bytes })
+}

@@ -1,0 +1,493 @@
+//! Claims: what a chapter says before its runs, and what the runs say about it.
+
+use crate::answers::Answers;
+use crate::judge::{Fault, Images, Judgement, Kind, Options, Paired, Question, Verdict, judge};
+use crate::run::Run;
+use crate::setting::{Cell, Setting};
+use serde::Serialize;
+use std::fmt;
+
+/// The margin of a claim about accuracy, in points, unless it names another.
+pub const MARGIN: f64 = 2.0;
+
+/// The runs of one side of a comparison.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Side {
+    /// Those of a cell.
+    Cell(Cell),
+    /// Those of the cell that has the highest mean accuracy on validation images; of two equals the first.
+    Best(Vec<Cell>),
+}
+
+impl From<Cell> for Side {
+    fn from(cell: Cell) -> Self {
+        Self::Cell(cell)
+    }
+}
+
+/// What is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Accuracy in a test, in points, image by image.
+    Accuracy(String),
+    /// Something measured once in each run, by its name in [`Run::numbers`].
+    Number(String),
+}
+
+/// One side of a comparison, with what is measured on it and its factor in the sum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Term {
+    /// 1 or −1; any number in a sum of several terms.
+    pub factor: f64,
+    /// The runs.
+    pub side: Side,
+    /// What of them.
+    pub measure: Measure,
+}
+
+/// Something that is put to the test, written down before the runs: a sum of terms, such as the accuracy of one
+/// cell less that of another, that is said to be above 0, not below −margin, or within the margin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// In words.
+    pub text: String,
+    /// What is said of the sum.
+    pub kind: Kind,
+    /// The largest difference that does not matter, in the unit.
+    pub margin: f64,
+    /// `points`, unless numbers with another unit are compared.
+    pub unit: String,
+    /// The sum.
+    pub terms: Vec<Term>,
+}
+
+impl Claim {
+    /// `ours` has more right on the test images than `theirs`.
+    pub fn better(text: impl Into<String>, ours: impl Into<Side>, theirs: impl Into<Side>) -> Self {
+        Self::new(text, Kind::Better, ours.into(), theirs.into())
+    }
+
+    /// `ours` has at most the margin less right than `theirs`.
+    pub fn not_worse(text: impl Into<String>, ours: impl Into<Side>, theirs: impl Into<Side>) -> Self {
+        Self::new(text, Kind::NotWorse, ours.into(), theirs.into())
+    }
+
+    /// `ours` and `theirs` have the same share right, within the margin.
+    pub fn same(text: impl Into<String>, ours: impl Into<Side>, theirs: impl Into<Side>) -> Self {
+        Self::new(text, Kind::Same, ours.into(), theirs.into())
+    }
+
+    fn new(text: impl Into<String>, kind: Kind, ours: Side, theirs: Side) -> Self {
+        let term = |factor, side| Term { factor, side, measure: Measure::Accuracy("test".to_owned()) };
+        let terms = vec![term(1.0, ours), term(-1.0, theirs)];
+        Self { text: text.into(), kind, margin: MARGIN, unit: "points".to_owned(), terms }
+    }
+
+    /// The same on another test: `moved by 6 pixels`.
+    #[must_use]
+    pub fn on(self, test: &str) -> Self {
+        self.measuring(&Measure::Accuracy(test.to_owned()))
+    }
+
+    /// The same with `ours` on another test, which has the same images.
+    #[must_use]
+    pub fn first_on(mut self, test: &str) -> Self {
+        if let Some(first) = self.terms.first_mut() {
+            first.measure = Measure::Accuracy(test.to_owned());
+        }
+        self
+    }
+
+    /// The same on a number that runs keep, in `unit`, of which `margin` does not matter.
+    #[must_use]
+    pub fn of_number(self, name: &str, unit: &str, margin: f64) -> Self {
+        let claim = self.measuring(&Measure::Number(name.to_owned()));
+        Self { unit: unit.to_owned(), margin, ..claim }
+    }
+
+    /// With another margin.
+    #[must_use]
+    pub fn margin(self, margin: f64) -> Self {
+        Self { margin, ..self }
+    }
+
+    /// With other terms than two sides on one measure.
+    #[must_use]
+    pub fn terms(self, terms: Vec<Term>) -> Self {
+        Self { terms, ..self }
+    }
+
+    fn measuring(mut self, measure: &Measure) -> Self {
+        self.terms.iter_mut().for_each(|term| term.measure = measure.clone());
+        self
+    }
+}
+
+/// What the runs say about a claim.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// The claim in words.
+    pub claim: String,
+    /// `supported`, `contradicted`, `equivalent`, `inconclusive`; or why there is no verdict.
+    pub verdict: String,
+    /// The numbers in words.
+    pub evidence: String,
+    /// The sum of the terms, mean over seeds, in [`Finding::unit`]; not there without runs.
+    pub mean: Option<f64>,
+    /// Its interval; not there where nothing was tested.
+    pub interval: Option<(f64, f64)>,
+    /// How often such intervals contain the true value.
+    pub level: Option<f64>,
+    /// The margin.
+    pub margin: f64,
+    /// The unit of mean, interval and margin.
+    pub unit: String,
+    /// The verdict, if there is one.
+    #[serde(skip)]
+    pub judgement: Option<Judgement>,
+}
+
+/// Why there is no verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Missing {
+    Runs,
+    Convergence(String),
+    Rehearsal,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Runs => "not measured",
+            Self::Convergence(_) => "too short to tell",
+            Self::Rehearsal => "a rehearsal",
+        })
+    }
+}
+
+/// Finished runs, by cell.
+#[derive(Clone, Debug, Default)]
+pub struct Runs {
+    runs: Vec<Run>,
+}
+
+impl Runs {
+    /// The runs of `settings` among `finished`, in the order of `settings`. Also says how many are missing.
+    pub fn of(settings: &[Setting], finished: impl Fn(&Setting) -> Option<Run>) -> (Self, usize) {
+        let runs: Vec<Run> = settings.iter().filter_map(finished).collect();
+        let missing = settings.len() - runs.len();
+        (Self { runs }, missing)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// Those of `cell`, by seed.
+    pub fn cell(&self, cell: &Cell) -> Vec<&Run> {
+        let mut runs: Vec<&Run> = self.runs.iter().filter(|run| run.setting.cell() == *cell).collect();
+        runs.sort_by_key(|run| run.setting.seed);
+        runs
+    }
+
+    /// Accuracies of `cell` in `test`, in %, by seed.
+    pub fn accuracies(&self, cell: &Cell, test: &str) -> Vec<f64> {
+        self.cell(cell).iter().filter_map(|run| run.accuracy(test)).map(|share| 100.0 * share).collect()
+    }
+
+    /// The numbers called `name` of `cell`, by seed.
+    pub fn numbers(&self, cell: &Cell, name: &str) -> Vec<f64> {
+        self.cell(cell).iter().filter_map(|run| run.numbers.get(name).copied()).collect()
+    }
+
+    /// The cell of `side`: of several the best on validation images; nothing if those have no runs.
+    pub fn choose<'a>(&self, side: &'a Side) -> Option<&'a Cell> {
+        let cells = match side {
+            Side::Cell(cell) => return Some(cell),
+            Side::Best(cells) => cells,
+        };
+        let mean = |cell: &Cell| {
+            let found = self.accuracies(cell, "validation");
+            (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
+        };
+        let means: Vec<(&Cell, f64)> = cells.iter().filter_map(|cell| Some((cell, mean(cell)?))).collect();
+        // A cell without runs could be the best.
+        if means.len() < cells.len() {
+            return None;
+        }
+        means.into_iter().reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(cell, _)| cell)
+    }
+}
+
+/// Puts `claims`, all that a chapter makes, to the test. A `rehearsal` gets no verdicts.
+///
+/// # Errors
+/// A [`Fault`] for a claim that cannot be judged as it is written, such as one without a margin.
+pub fn put_to_the_test(claims: &[Claim], runs: &Runs, rehearsal: bool) -> Result<Vec<Finding>, Fault> {
+    let measured: Vec<Result<Question, Missing>> = claims.iter().map(|claim| measure(claim, runs, rehearsal)).collect();
+    let questions: Vec<Question> = measured.iter().filter_map(|found| found.clone().ok()).collect();
+    let mut judged = judge(&questions, &Options::default())?.into_iter();
+    let findings = claims.iter().zip(measured).map(|(claim, measured)| {
+        let judgement = measured.as_ref().ok().and_then(|_| judged.next());
+        finding(claim, runs, measured.err(), judgement)
+    });
+    Ok(findings.collect())
+}
+
+/// The differences that a claim is about.
+fn measure(claim: &Claim, runs: &Runs, rehearsal: bool) -> Result<Question, Missing> {
+    let mut terms = vec![];
+    for term in &claim.terms {
+        let cell = runs.choose(&term.side).ok_or(Missing::Runs)?;
+        let found = runs.cell(cell);
+        if found.is_empty() {
+            return Err(Missing::Runs);
+        }
+        terms.push((term, found));
+    }
+    if rehearsal {
+        return Err(Missing::Rehearsal);
+    }
+    if let Some(run) = terms.iter().flat_map(|(_, runs)| runs).find(|run| !run.converged()) {
+        return Err(Missing::Convergence(run.setting.to_string()));
+    }
+    // Pairs share their seed, and so their images.
+    let seeds: Vec<u64> = terms[0].1.iter().map(|run| run.setting.seed).collect();
+    let shared = |seed: &&u64| terms.iter().all(|(_, runs)| runs.iter().any(|run| run.setting.seed == **seed));
+    let seeds: Vec<u64> = seeds.iter().filter(shared).copied().collect();
+    let of = |runs: &[&Run], seed: u64| runs.iter().find(|run| run.setting.seed == seed).map(|run| (*run).clone());
+    let rows: Option<Vec<Vec<(f64, Value)>>> = seeds
+        .iter()
+        .map(|&seed| terms.iter().map(|(term, runs)| Some((term.factor, value(&of(runs, seed)?, &term.measure)?))).collect())
+        .collect();
+    let rows = rows.filter(|rows| !rows.is_empty()).ok_or(Missing::Runs)?;
+    Ok(Question { kind: claim.kind, margin: claim.margin, paired: paired(&rows) })
+}
+
+/// What a run gives for a term: answers, or a number.
+enum Value {
+    Answers(Answers),
+    Number(f64),
+}
+
+fn value(run: &Run, measure: &Measure) -> Option<Value> {
+    match measure {
+        Measure::Accuracy(test) => run.answers.get(test).cloned().map(Value::Answers),
+        Measure::Number(name) => run.numbers.get(name).copied().map(Value::Number),
+    }
+}
+
+/// Image by image where all terms answer the same test, else seed by seed.
+fn paired(rows: &[Vec<(f64, Value)>]) -> Paired {
+    let set = |row: &[(f64, Value)]| {
+        let mut sets = row.iter().map(|(_, value)| if let Value::Answers(answers) = value { Some(&answers.set) } else { None });
+        let first = sets.next()??;
+        sets.all(|set| set == Some(first)).then(|| first.clone())
+    };
+    let sets: Option<Vec<String>> = rows.iter().map(|row| set(row)).collect();
+    let Some(sets) = sets else {
+        let sum = |row: &Vec<(f64, Value)>| {
+            let part = |(factor, value): &(f64, Value)| match value {
+                Value::Answers(answers) => factor * 100.0 * answers.accuracy(),
+                Value::Number(number) => factor * number,
+            };
+            vec![row.iter().map(part).sum()]
+        };
+        return Paired { rows: rows.iter().map(sum).collect(), images: Images::Own };
+    };
+    let by_image = |row: &Vec<(f64, Value)>| {
+        let mut sums = vec![];
+        for (factor, value) in row {
+            let Value::Answers(answers) = value else { continue };
+            sums.resize(answers.len(), 0.0);
+            answers.right().zip(&mut sums).for_each(|(right, sum)| *sum += 100.0 * factor * right);
+        }
+        sums
+    };
+    let images = if sets.iter().all(|set| *set == sets[0]) { Images::Shared } else { Images::Own };
+    Paired { rows: rows.iter().map(by_image).collect(), images }
+}
+
+fn finding(claim: &Claim, runs: &Runs, missing: Option<Missing>, judgement: Option<Judgement>) -> Finding {
+    let unit = if claim.unit == "points" { "%" } else { claim.unit.as_str() };
+    let side = |term: &Term| {
+        let cell = runs.choose(&term.side)?;
+        let values = match &term.measure {
+            Measure::Accuracy(test) => runs.accuracies(cell, test),
+            Measure::Number(name) => runs.numbers(cell, name),
+        };
+        let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)?;
+        let chosen = if matches!(term.side, Side::Best(_)) { ", chosen on validation images" } else { "" };
+        let test = match &term.measure {
+            Measure::Accuracy(test) if test != "test" => format!(", {test}"),
+            Measure::Number(name) => format!(", {name}"),
+            Measure::Accuracy(_) => String::new(),
+        };
+        Some(format!("{cell}{test}{chosen}: {} {unit}", number(mean)))
+    };
+    let mut evidence: Vec<String> = claim.terms.iter().filter_map(side).collect();
+    if let Some(Missing::Convergence(run)) = &missing {
+        evidence.push(format!("not converged: {run}"));
+    }
+    let tested = judgement.and_then(|judgement| judgement.tested);
+    if let Some(judgement) = &judgement {
+        let mut words = format!("{} {}", signed(judgement.mean), claim.unit);
+        if let Some(tested) = tested {
+            let (low, high) = tested.interval;
+            words += &format!(", {:.1}% interval {} to {}", 100.0 * tested.level, signed(low), signed(high));
+        }
+        words += &format!(", {} seeds", judgement.seeds);
+        evidence.push(words);
+    }
+    let verdict = match (&missing, &judgement) {
+        (Some(missing), _) => missing.to_string(),
+        (None, Some(judgement)) => judgement.verdict.to_string(),
+        (None, None) => Missing::Runs.to_string(),
+    };
+    Finding {
+        claim: claim.text.clone(),
+        verdict,
+        evidence: evidence.join("; "),
+        mean: judgement.map(|judgement| judgement.mean),
+        interval: tested.map(|tested| tested.interval),
+        level: tested.map(|tested| tested.level),
+        margin: claim.margin,
+        unit: claim.unit.clone(),
+        judgement,
+    }
+}
+
+impl Finding {
+    /// Whether the claim is supported; for a claim that two are the same, equivalent.
+    pub fn holds(&self) -> bool {
+        let verdict = self.judgement.map(|judgement| judgement.verdict);
+        matches!(verdict, Some(Verdict::Supported))
+    }
+}
+
+/// With as many digits as make sense: 61.3, 0.042.
+fn number(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1.0 { format!("{value:.3}") } else { format!("{value:.1}") }
+}
+
+fn signed(value: f64) -> String {
+    let text = number(value);
+    if value < 0.0 { text } else { format!("+{text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use std::collections::BTreeMap;
+
+    /// A converged run that answers `right` of 200 images, other ones for each seed.
+    fn run(condition: &str, seed: u64, right: usize) -> Run {
+        let start = 7 * seed as usize;
+        let predictions: Vec<u32> = (0..200).map(|i| u32::from((i + start) % 200 >= right)).collect();
+        let answers = Answers::new("two hundred", &[0; 200], &predictions);
+        let answers = BTreeMap::from([("test".to_owned(), answers.clone()), ("validation".to_owned(), answers)]);
+        Run { answers, ..samples::run(condition, seed, 50) }
+    }
+
+    fn runs(of: &[(&str, [usize; 5])]) -> Runs {
+        let runs = of.iter().flat_map(|(name, right)| right.iter().zip(0..).map(|(&right, seed)| run(name, seed, right)));
+        Runs { runs: runs.collect() }
+    }
+
+    fn cell(condition: &str) -> Cell {
+        Cell::new("clothes", condition, 50)
+    }
+
+    fn verdicts(claims: &[Claim], runs: &Runs) -> Vec<String> {
+        put_to_the_test(claims, runs, false).unwrap().into_iter().map(|finding| finding.verdict).collect()
+    }
+
+    #[test]
+    fn a_large_difference_is_supported_and_its_opposite_contradicted() {
+        let runs = runs(&[("full", [150, 152, 148, 151, 149]), ("scratch", [100, 103, 98, 101, 99])]);
+        let [right, wrong] =
+            [("full", "scratch"), ("scratch", "full")].map(|(a, b)| Claim::better("a claim", cell(a), cell(b)));
+        assert_eq!(verdicts(&[right.clone()], &runs), ["supported"]);
+        assert_eq!(verdicts(&[wrong], &runs), ["contradicted"]);
+        let found = &put_to_the_test(&[right], &runs, false).unwrap()[0];
+        assert_eq!(found.mean.map(f64::round), Some(25.0));
+        for words in ["clothes, 50 images, full: 75.0 %", "scratch: 50.1 %", "+24.9 points", "5 seeds"] {
+            assert!(found.evidence.contains(words), "{words} in {}", found.evidence);
+        }
+        assert!(found.holds());
+    }
+
+    #[test]
+    fn the_same_answers_are_equivalent() {
+        let runs = runs(&[("a", [150, 152, 148, 151, 149]), ("b", [150, 152, 148, 151, 149])]);
+        assert_eq!(verdicts(&[Claim::same("a claim", cell("a"), cell("b"))], &runs), ["equivalent"]);
+        assert_eq!(verdicts(&[Claim::better("a claim", cell("a"), cell("b"))], &runs), ["equivalent"]);
+        assert_eq!(verdicts(&[Claim::not_worse("a claim", cell("a"), cell("b"))], &runs), ["supported"]);
+    }
+
+    #[test]
+    fn what_is_missing_or_too_short_gets_no_verdict() {
+        let claim = Claim::better("a claim", cell("full"), cell("scratch"));
+        let only = runs(&[("full", [150; 5])]);
+        assert_eq!(verdicts(&[claim.clone()], &only), ["not measured"]);
+        let mut short = runs(&[("full", [150; 5]), ("scratch", [100; 5])]);
+        assert_eq!(put_to_the_test(&[claim.clone()], &short, true).unwrap()[0].verdict, "a rehearsal");
+        short.runs[7].losses = (0..60).map(|i| 3.0 - f64::from(i) / 30.0).collect();
+        let found = put_to_the_test(&[claim.clone()], &short, false).unwrap();
+        assert_eq!(found[0].verdict, "too short to tell");
+        assert!(found[0].evidence.contains("not converged: clothes, 50 images, scratch, seed 2"), "{}", found[0].evidence);
+        short.runs.retain(|run| run.setting.seed < 2);
+        assert_eq!(verdicts(&[claim], &short), ["inconclusive"]);
+    }
+
+    #[test]
+    fn the_best_is_chosen_on_validation_images_and_judged_on_others() {
+        let mut runs = runs(&[("a", [120; 5]), ("b", [150; 5]), ("c", [100; 5])]);
+        for run in &mut runs.runs {
+            // On validation images a is ahead of b.
+            let right = if run.setting.condition == "a" { "a" } else { "" };
+            let labels = [0; 4];
+            let predictions = if right == "a" { [0; 4] } else { [0, 0, 1, 1] };
+            run.answers.insert("validation".to_owned(), Answers::new("four", &labels, &predictions));
+        }
+        let side = Side::Best(vec![cell("b"), cell("a")]);
+        assert_eq!(runs.choose(&side), Some(&cell("a")));
+        let found = &put_to_the_test(&[Claim::better("a claim", side, cell("c"))], &runs, false).unwrap()[0];
+        assert!(found.evidence.contains("a, chosen on validation images: 60.0 %"), "{}", found.evidence);
+        assert_eq!(runs.choose(&Side::Best(vec![cell("a"), cell("missing")])), None);
+    }
+
+    #[test]
+    fn numbers_are_compared_seed_by_seed_and_sums_may_have_more_terms() {
+        let mut runs = runs(&[("a", [120; 5]), ("b", [120; 5])]);
+        for run in &mut runs.runs {
+            let (seed, shift) = (run.setting.seed as f64, if run.setting.condition == "a" { 0.5 } else { 0.0 });
+            run.numbers = BTreeMap::from([("first".into(), 0.9 + 0.01 * seed), ("last".into(), 0.1 + shift + 0.02 * seed)]);
+        }
+        let claim = Claim::better("a is higher", cell("a"), cell("b")).of_number("last", "of 1", 0.05);
+        let found = &put_to_the_test(&[claim], &runs, false).unwrap()[0];
+        assert_eq!((found.verdict.as_str(), found.mean.map(|mean| (mean * 1e6).round())), ("supported", Some(500_000.0)));
+        let term = |factor, condition, name: &str| Term {
+            factor,
+            side: cell(condition).into(),
+            measure: Measure::Number(name.to_owned()),
+        };
+        let fall = vec![term(1.0, "b", "first"), term(-1.0, "b", "last"), term(-1.0, "a", "first"), term(1.0, "a", "last")];
+        let claim = Claim::better("b falls more", cell("a"), cell("b")).of_number("", "of 1", 0.05).terms(fall);
+        assert_eq!(verdicts(&[claim], &runs), ["supported"]);
+    }
+
+    #[test]
+    fn answers_to_own_images_are_compared_within_their_seed() {
+        let mut runs = runs(&[("a", [150, 140, 160, 155, 145]), ("b", [100, 95, 105, 99, 101])]);
+        for run in &mut runs.runs {
+            let seed = run.setting.seed;
+            run.answers.values_mut().for_each(|answers| answers.set = format!("set {seed}"));
+        }
+        assert_eq!(verdicts(&[Claim::better("a claim", cell("a"), cell("b"))], &runs), ["supported"]);
+        let question = measure(&Claim::better("a claim", cell("a"), cell("b")), &runs, false).unwrap();
+        assert_eq!((question.paired.images, question.paired.rows[0].len()), (Images::Own, 200));
+    }
+}
