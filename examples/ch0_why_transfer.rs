@@ -12,8 +12,10 @@
 //!
 //!     cargo run --release --example ch0_why_transfer -- --help
 
-use frostline::lesson::figure::{Curve, Panel, draw};
-use frostline::lesson::{Cell, Chapter, Claim, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial};
+use frostline::lesson::figure::draw;
+use frostline::lesson::{
+    Cell, Chapter, Claim, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
+};
 use frostline::lesson::{photo_body, photos};
 
 const SCRATCH: &str = "from scratch";
@@ -21,7 +23,6 @@ const PRETRAINED: &str = "pretrained";
 const RANDOM_FEATURES: &str = "head on random features";
 const FEATURES: &str = "head on ImageNet's features";
 const PHOTOS: &str = "photos";
-const PHOTO_SIZES: [usize; 2] = [30, 90];
 /// Rate of a network from scratch, and of a head on features, in units of --lr.
 const SCRATCH_RATE: f32 = 2.5;
 const EARLY: &str = "validation after a fifth of the steps";
@@ -41,18 +42,14 @@ fn main() -> std::process::ExitCode {
 
 /// The runs that are compared.
 fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
-    let clothes = plan.similar()?;
+    let (clothes, lr) = (plan.similar()?, plan.flags().lr);
     for n in plan.flags().images.clone() {
-        plan.add_at(&clothes, SCRATCH, n, plan.flags().lr * SCRATCH_RATE)?;
+        plan.add_at(&clothes, SCRATCH, n, lr * SCRATCH_RATE)?;
         plan.add(&clothes, PRETRAINED, n)?;
     }
-    let sizes = if plan.flags().quick { &PHOTO_SIZES[..1] } else { &PHOTO_SIZES };
-    for &n in sizes {
-        for condition in [FEATURES, RANDOM_FEATURES] {
-            plan.add(PHOTOS, condition, n)?;
-        }
-        plan.add_at(PHOTOS, SCRATCH, n, plan.flags().lr * SCRATCH_RATE)?;
-        plan.add(PHOTOS, PRETRAINED, n)?;
+    for &n in photo_sizes(plan) {
+        plan.add_at(PHOTOS, SCRATCH, n, lr * SCRATCH_RATE)?;
+        plan.add_all(PHOTOS, &[PRETRAINED, RANDOM_FEATURES, FEATURES], n)?;
     }
     Ok(())
 }
@@ -89,7 +86,8 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
 fn head(trial: &mut Trial<'_>, features: &str) -> Result<()> {
     let (lab, setting) = (trial.lab, trial.setting);
     let start = if features == FEATURES { Start::Pretrained } else { Start::Scratch };
-    let name = if start == Start::Pretrained { FEATURES.to_owned() } else { format!("{features} {}", setting.seed) };
+    let name =
+        if start == Start::Pretrained { FEATURES.to_owned() } else { format!("{features} {}", setting.seed) };
     let features = lab.features(&name, || {
         let mut body = photo_body(lab, 128, start, setting.seed)?;
         let images = photos(lab, body.input())?;
@@ -103,66 +101,41 @@ fn head(trial: &mut Trial<'_>, features: &str) -> Result<()> {
 /// What is put to the test.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let clothes = plan.similar()?;
-    let cell = |condition, n| Cell::new(&clothes, condition, n);
     let mut claims = vec![];
-    for &n in &plan.flags().images {
+    for (i, &n) in plan.flags().images.iter().enumerate() {
+        let [ours, theirs] = [PRETRAINED, SCRATCH].map(|condition| Cell::new(&clothes, condition, n));
         let text = format!("{clothes}, {n} images: pretrained weights generalise better than random ones");
-        claims.push(Claim::better(text, cell(PRETRAINED, n), cell(SCRATCH, n)));
+        claims.push(Claim::better(text, ours.clone(), theirs.clone()));
+        if i == 0 {
+            let text = "after a fifth of its steps the pretrained network is as good as the other at the end";
+            claims.push(Claim::not_worse(text, ours, theirs).on("validation").first_on(EARLY));
+        }
     }
-    if let Some(&n) = plan.flags().images.first() {
-        let text = format!("{clothes}, {n} images: after a fifth of its steps the pretrained network is as good as the \
-                            other at the end");
-        let claim = Claim::not_worse(text, cell(PRETRAINED, n), cell(SCRATCH, n)).on("validation");
-        claims.push(claim.first_on(EARLY));
-    }
-    for n in plan.cells().iter().filter(|cell| cell.task == PHOTOS && cell.condition == SCRATCH).map(|cell| cell.images) {
-        let photos = |condition| Cell::new(PHOTOS, condition, n);
-        let text = format!("photos, {n} images: distilled weights generalise better than random ones");
-        claims.push(Claim::better(text, photos(PRETRAINED), photos(SCRATCH)));
-        let text = format!("photos, {n} images: a head on ImageNet's features beats one on random features");
-        claims.push(Claim::better(text, photos(FEATURES), photos(RANDOM_FEATURES)));
+    for &n in photo_sizes(plan) {
+        let cell = |condition| Cell::new(PHOTOS, condition, n);
+        let text = format!("{n} photos: distilled weights generalise better than random ones");
+        claims.push(Claim::better(text, cell(PRETRAINED), cell(SCRATCH)));
+        let text = format!("{n} photos: a head on ImageNet's features beats one on random features");
+        claims.push(Claim::better(text, cell(FEATURES), cell(RANDOM_FEATURES)));
     }
     Ok(claims)
 }
 
+fn photo_sizes(plan: &Plan<'_>) -> &'static [usize] {
+    if plan.flags().quick { &[30] } else { &[30, 90] }
+}
+
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
     let clothes = report.lab.track()?.similar.name.clone();
-    let sizes = report.lab.flags.images.clone();
-    let title = "clothes: test accuracy in %, mean ± standard deviation over seeds";
-    report.accuracies(title, "test", &sizes, &[SCRATCH, PRETRAINED], |&n, condition| Cell::new(&clothes, *condition, n));
-    let title = "photos: test accuracy in %, mean ± standard deviation over seeds";
-    let four = [SCRATCH, PRETRAINED, RANDOM_FEATURES, FEATURES];
-    report.accuracies(title, "test", &PHOTO_SIZES, &four, |&n, condition| Cell::new(PHOTOS, *condition, n));
-
-    let by_size = |task: &str, sizes: &[usize], conditions: &[&str]| Panel {
-        title: format!("{task}: accuracy by number of labelled images"),
-        x: "labelled images".to_owned(),
-        y: "test accuracy, %".to_owned(),
-        log_x: true,
-        range: (20.0, 100.0),
-        curves: conditions.iter().enumerate().map(|(color, name)| {
-            let cells = sizes.iter().map(|&n| (n as f64, Cell::new(task, *name, n)));
-            report.curve(name, color, cells, "test")
-        }).collect(),
-    };
-    let few = sizes.first().copied().unwrap_or_default();
-    let by_step = Panel {
-        title: format!("{clothes}, {few} images: while they train"),
-        x: "step".to_owned(),
-        y: "validation accuracy, %".to_owned(),
-        log_x: false,
-        range: (20.0, 100.0),
-        curves: [SCRATCH, PRETRAINED].into_iter().enumerate().map(|(color, name)| {
-            let points = report.numbers_by_step(&Cell::new(&clothes, name, few), "validation after ");
-            Curve::of_spreads(name, color, points)
-        }).collect(),
-    };
-    let panels = [by_size(&clothes, &sizes, &[SCRATCH, PRETRAINED]), by_size(PHOTOS, &PHOTO_SIZES, &four), by_step];
-    draw(&report.figure("curves.png", "Accuracy by number of images and by step (bars: standard deviation)."), 3, &panels)?;
-
-    let [scratch, pretrained] = [SCRATCH, PRETRAINED].map(|name| report.mean(&Cell::new(&clothes, name, few), "test"));
-    let answer = format!("{:+.1} points here: {pretrained:.1}% and {scratch:.1}%. The frozen layers dispatched no gradient \
-                          kernel.", pretrained - scratch);
-    report.quiz(format!("With {few} images, what do pretrained weights gain, and what do they cost?"), answer);
+    let few = report.lab.flags.images[0];
+    let steps = report.by_step(&clothes, few, "validation after ", "validation accuracy, %");
+    let panels = [report.by_size(&clothes), report.by_size(PHOTOS), steps];
+    draw(&report.figure("curves.png", "Accuracy by number of images and by step."), 3, &panels)?;
+    let [random, pretrained] =
+        [SCRATCH, PRETRAINED].map(|name| report.mean(&Cell::new(&clothes, name, few), "test"));
+    report.quiz(
+        format!("With {few} images, what do pretrained weights gain, and what do they cost?"),
+        format!("{pretrained:.1}% against {random:.1}%. The frozen layers dispatched no gradient kernel."),
+    );
     Ok(())
 }

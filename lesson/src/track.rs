@@ -3,7 +3,7 @@
 //! | network | knows | similar | different | source test |
 //! |---|---|---|---|---|
 //! | `resnet10`, embedded | six kinds of clothes, 28×28 grey | four other kinds of clothes | digits | 600 images |
-//! | `resnet10` of photos, embedded | what EfficientNet-Lite0 knows | six kinds of photos | none | none |
+//! | `resnet10_photo`, embedded | what EfficientNet-Lite0 knows | six kinds of photos | none | none |
 //! | `resnet18` … with `--weights` | ImageNet | six kinds of photos | digits, in colour | none |
 //!
 //! `--data` puts a folder in place of the similar task.
@@ -24,6 +24,8 @@ use std::sync::Arc;
 /// Pixels a side at which the networks for ImageNet see their tasks: a compromise between what they
 /// recognise and the time that a run takes without a GPU.
 const PHOTO_SIDE: usize = 96;
+/// The embedded network for photos.
+const PHOTO_NETWORK: &str = "resnet10_photo";
 /// Share of a task's pool that is kept to choose by, where the task has a test set of its own.
 const VALIDATION: f64 = 0.2;
 
@@ -209,6 +211,7 @@ impl Track {
         let weights = match &flags.weights {
             Some(file) => safetensors::read(file)?,
             None if own => assets.weights("resnet10_fashion")?,
+            None if flags.model == PHOTO_NETWORK => assets.weights("resnet10_photos")?,
             None => return Err(no_weights(&flags.model)),
         };
         let mut track = if own {
@@ -223,11 +226,11 @@ impl Track {
             let (similar, different) = (task("clothes", "fashion")?, Some(task("digits", "digits")?));
             Self { model: model.in_channels(1), input, weights, similar, different, source }
         } else {
-            let square = Preprocessing { resize: Some(PHOTO_SIDE), ..Preprocessing::imagenet(PHOTO_SIDE) };
+            let input = photo_input();
             let colour = |sheet: &str| in_colour(&assets.sheet(sheet)?, PHOTO_SIDE);
             let different = Some(Task::tested_on("digits", &colour("digits_train")?, colour("digits_test")?)?);
-            let similar = Task::tested_on_the_rest("photos", assets.photos(&square)?)?;
-            Self { model, input: square, weights, similar, different, source: None }
+            let similar = Task::tested_on_the_rest("photos", assets.photos(&input)?)?;
+            Self { model, input, weights, similar, different, source: None }
         };
         if let Some(folder) = &flags.data {
             track.similar = own_images(folder, &track.input)?;
@@ -240,11 +243,10 @@ impl Track {
     /// # Errors
     /// If weights or photos are missing or broken.
     pub fn photos(assets: &Assets) -> Result<Self> {
-        let square = Preprocessing { resize: Some(64), ..Preprocessing::imagenet(64) };
-        let similar = Task::tested_on_the_rest("photos", assets.photos(&square)?)?;
+        let input = photo_input();
+        let similar = Task::tested_on_the_rest("photos", assets.photos(&input)?)?;
         let weights = assets.weights("resnet10_photos")?;
-        let model = Model::new("resnet10")?.in_channels(3).width(32).stem_stride(2);
-        Ok(Self { model, input: square, weights, similar, different: None, source: None })
+        Ok(Self { model: Model::new(PHOTO_NETWORK)?, input, weights, similar, different: None, source: None })
     }
 
     /// The task that is unlike what the network knows.
@@ -321,8 +323,8 @@ pub fn photo_body(lab: &Lab, side: usize, start: Start, seed: u64) -> Result<Lea
     let (flags, gpu) = (&lab.flags, lab.gpu()?);
     let embedded = || lab.assets.weights("efficientnet_lite0");
     let (name, weights, options) = match (&flags.weights, flags.model.as_str()) {
-        (Some(file), name) if name != "resnet10" => (name, safetensors::read(file)?, LoadOptions::skip_head()),
-        (None, name) if name != "resnet10" && name != "efficientnet_lite0" => return Err(no_weights(name)),
+        (Some(file), name) if name != "resnet10" && name != PHOTO_NETWORK => (name, safetensors::read(file)?, LoadOptions::skip_head()),
+        (None, name) if !["resnet10", PHOTO_NETWORK, "efficientnet_lite0"].contains(&name) => return Err(no_weights(name)),
         _ => ("efficientnet_lite0", embedded()?, LoadOptions::strict()),
     };
     let mut learner = Learner::new(gpu, Model::new(name)?.without_head(), side, seed)?;
@@ -346,6 +348,10 @@ pub fn photos(lab: &Lab, input: &Preprocessing) -> Result<ImageSet> {
         Some(folder) => Ok(ImageFolder::open(folder, OnCorrupt::Fail)?.load_all(input)?),
         None => lab.assets.photos(input),
     }
+}
+
+fn photo_input() -> Preprocessing {
+    Preprocessing { resize: Some(PHOTO_SIDE), ..Preprocessing::imagenet(PHOTO_SIDE) }
 }
 
 fn no_weights(model: &str) -> Error {

@@ -20,12 +20,23 @@ const HEAD: &str = "fc";
 /// | `resnet18`, `resnet34` | 7×7/2, max-pool | BasicBlock 2-2-2-2, 3-4-6-3 | 64 … 512 | 3×224×224 |
 /// | `resnet50`, `resnet101`, `resnet152` | the same | Bottleneck 3-4-6-3, 3-4-23-3, 3-8-36-3 | 256 … 2048 | 3×224×224 |
 /// | `resnet10` | 3×3/1 | BasicBlock 1-1-1-1 | 16 … 128 | 1×28×28 |
+/// | `resnet10_photo` | 7×7/2, max-pool | BasicBlock 1-1-1-1 | 32 … 256 | 3×96×96 |
 /// | `resnet20` | 3×3/1 | BasicBlock 3-3-3 | 16 … 64 | 3×32×32 |
 /// | `efficientnet_lite0` | 3×3/2 | 16 inverted residuals | 16 … 320, 1280 | 3×224×224 |
 ///
-/// All take any other image size too. `resnet10` is no torchvision network: it is what the
-/// chapters train. `resnet20` is He et al.'s for CIFAR with 1×1 convolutions as shortcuts.
-pub const NAMES: [&str; 8] = ["resnet10", "resnet18", "resnet20", "resnet34", "resnet50", "resnet101", "resnet152", "efficientnet_lite0"];
+/// All take any other image size too. `resnet10` and `resnet10_photo` are no torchvision networks: they
+/// are what the chapters train. `resnet20` is He et al.'s for CIFAR with 1×1 convolutions as shortcuts.
+pub const NAMES: [&str; 9] = [
+    "resnet10",
+    "resnet10_photo",
+    "resnet18",
+    "resnet20",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "efficientnet_lite0",
+];
 
 /// A part of a network that has one output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +93,7 @@ impl Recorded {
 
 impl Model {
     /// The network `name` (see [`NAMES`]) as its paper has it: 1,000 classes (`resnet10`,
-    /// `resnet20`: 10), RGB images (`resnet10`: grey).
+    /// `resnet10_photo`, `resnet20`: 10), RGB images (`resnet10`: grey).
     ///
     /// # Errors
     /// [`Error::UnknownModel`].
@@ -91,6 +102,7 @@ impl Model {
         let small = |blocks| Body::ResNet(ResNet::new(Block::Basic, blocks, 16, Stem::Small));
         let (body, in_channels, classes, default_size) = match name {
             "resnet10" => (small(&[1, 1, 1, 1]), 1, 10, 28),
+            "resnet10_photo" => (Body::ResNet(ResNet::new(Block::Basic, &[1, 1, 1, 1], 32, Stem::Photo)), 3, 10, 96),
             "resnet20" => (small(&[3, 3, 3]), 3, 10, 32),
             "resnet18" => photo(Block::Basic, &[2, 2, 2, 2]),
             "resnet34" => photo(Block::Basic, &[3, 4, 6, 3]),

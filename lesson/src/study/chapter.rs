@@ -87,6 +87,7 @@ impl<E: Args> Chapter<E> {
         let rehearsal = self.outline.is_rehearsal(flags);
         let findings = put_to_the_test(&claims, &runs, rehearsal).map_err(|fault| Error::Claim(fault.to_string()))?;
         let mut report = Report::new(&plan, &self.outline, runs, missing, findings, rehearsal);
+        report.accuracies("test");
         (self.report)(&mut report, own)?;
         report.close()
     }

@@ -47,6 +47,14 @@ impl<'a> Plan<'a> {
         Ok(self.lab.track()?.different()?.name.clone())
     }
 
+    /// Adds a cell for each of `conditions` at the flags' rate.
+    ///
+    /// # Errors
+    /// As [`Plan::add`].
+    pub fn add_all(&mut self, task: &str, conditions: &[impl AsRef<str>], images: usize) -> Result<()> {
+        conditions.iter().try_for_each(|condition| self.add(task, condition.as_ref(), images))
+    }
+
     /// Adds a cell at the flags' rate.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 use super::lab::Lab;
 use super::plan::Plan;
 use crate::error::Result;
-use crate::figure::Curve;
+use crate::figure::{Curve, Panel};
+use crate::heatmap::{self, HeatMap, Place};
 use crate::outline::Outline;
 use crate::results::write_json;
 use crate::table::{Cell as Entry, Table};
@@ -88,22 +89,93 @@ impl<'a> Report<'a> {
         Spread::of(&self.runs.accuracies(cell, test)).map_or(f64::NAN, |spread| spread.mean)
     }
 
-    /// Prints and keeps a table of the accuracies in `test`: a row for each of `rows`, a column for each of
-    /// `columns`, whose entry is that of the cell that `cell` gives for both.
-    pub fn accuracies<R: std::fmt::Display, C: std::fmt::Display>(
-        &mut self,
-        title: &str,
-        test: &str,
-        rows: &[R],
-        columns: &[C],
-        cell: impl Fn(&R, &C) -> Cell,
-    ) {
-        let names: Vec<String> = columns.iter().map(ToString::to_string).collect();
-        let mut table = Table::new(title, &names.iter().map(String::as_str).collect::<Vec<_>>());
-        for row in rows {
-            table.row(row.to_string(), columns.iter().map(|column| self.accuracy(&cell(row, column), test)));
+    /// Prints and keeps a table of the accuracies in `test` for each task: a row for each condition, a column for
+    /// each number of images.
+    pub fn accuracies(&mut self, test: &str) {
+        for task in self.tasks() {
+            let (conditions, sizes) = (self.conditions(&task), self.sizes(&task));
+            let names: Vec<String> = sizes.iter().map(|n| format!("{n} images")).collect();
+            let title = format!("{task}: {test} accuracy in %, mean ± standard deviation over seeds");
+            let mut table = Table::new(title, &names.iter().map(String::as_str).collect::<Vec<_>>());
+            for condition in &conditions {
+                let entry = |&n: &usize| self.accuracy(&Cell::new(&task, condition, n), test);
+                table.row(condition.as_str(), sizes.iter().map(entry));
+            }
+            self.table(table);
         }
-        self.table(table);
+    }
+
+    /// The tasks of the plan, in its order.
+    pub fn tasks(&self) -> Vec<String> {
+        unique(self.cells.iter().map(|cell| cell.task.clone()))
+    }
+
+    /// The conditions of `task`, in the plan's order.
+    pub fn conditions(&self, task: &str) -> Vec<String> {
+        unique(self.cells.iter().filter(|cell| cell.task == task).map(|cell| cell.condition.clone()))
+    }
+
+    /// The numbers of images of `task`, from few to many.
+    pub fn sizes(&self, task: &str) -> Vec<usize> {
+        let mut sizes = unique(self.cells.iter().filter(|cell| cell.task == task).map(|cell| cell.images));
+        sizes.sort_unstable();
+        sizes
+    }
+
+    /// A panel of the test accuracies of `task` by number of images, a curve for each condition.
+    pub fn by_size(&self, task: &str) -> Panel {
+        let curve = |(color, name): (usize, &String)| {
+            let cells = self.sizes(task).into_iter().map(|n| (n as f64, Cell::new(task, name, n)));
+            self.curve(name, color, cells, "test")
+        };
+        Panel {
+            title: format!("{task}: accuracy by number of labelled images"),
+            x: "labelled images (logarithmic)".to_owned(),
+            y: "test accuracy, %".to_owned(),
+            log_x: true,
+            range: (0.0, 100.0),
+            curves: self.conditions(task).iter().enumerate().map(curve).collect(),
+        }
+    }
+
+    /// A panel of numbers of `task` with `n` images by step, a curve for each condition: those whose name is
+    /// `prefix`, a step and more words, such as `validation after 15 steps, %`.
+    pub fn by_step(&self, task: &str, n: usize, prefix: &str, y: &str) -> Panel {
+        let curve = |(color, name): (usize, &String)| {
+            Curve::of_spreads(name, color, self.numbers_by_step(&Cell::new(task, name, n), prefix))
+        };
+        let title = format!("{task}, {n} images: while they train");
+        let curves = self.conditions(task).iter().enumerate().map(curve).collect();
+        Panel { title, x: "step".to_owned(), y: y.to_owned(), log_x: false, range: (0.0, 100.0), curves }
+    }
+
+    /// Draws the test accuracies of `conditions` as a heat map: a column for each task and number of images, in
+    /// points below its best row, which is framed.
+    ///
+    /// # Errors
+    /// If the figure cannot be written.
+    pub fn grid(&mut self, file: &str, title: &str, conditions: &[String]) -> Result<()> {
+        let columns = unique(self.cells.iter().map(|cell| (cell.task.clone(), cell.images)));
+        let place = |condition: &String, (task, n): &(String, usize)| {
+            let value = |condition: &String| self.mean(&Cell::new(task, condition, *n), "test");
+            let best = conditions.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
+            let text = self.accuracy(&Cell::new(task, condition, *n), "test").to_string();
+            Place { text, value: value(condition) - best, framed: value(condition) >= best, dotted: false }
+        };
+        let row = |condition| columns.iter().map(|column| place(condition, column)).collect();
+        let map = HeatMap {
+            title: title.to_owned(),
+            note: "test accuracy in %, mean ± standard deviation over seeds".to_owned(),
+            row_axis: "what trains".to_owned(),
+            column_axis: "task and number of images".to_owned(),
+            rows: conditions.to_vec(),
+            columns: columns.iter().map(|(task, n)| (format!("{task}: {n}"), "images".to_owned())).collect(),
+            places: conditions.iter().map(row).collect(),
+            scale: "points off the best".to_owned(),
+            range: (-12.0, 0.0),
+            marks: ("best measured".to_owned(), String::new()),
+        };
+        heatmap::draw(&self.figure(file, &format!("{title} (framed: the best of a column).")), &map)
     }
 
     /// A curve of the accuracies in `test`: mean and deviation of each cell, by its x.
@@ -205,6 +277,17 @@ impl<'a> Report<'a> {
         println!("\nFigures and numbers are in {}.", flags.out.display());
         Ok(())
     }
+}
+
+/// Each once, in order.
+fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found = vec![];
+    for item in items {
+        if !found.contains(&item) {
+            found.push(item);
+        }
+    }
+    found
 }
 
 /// To two decimals.

@@ -1,0 +1,123 @@
+//! Chapter 4: how much to freeze?
+//!
+//! *How many labelled images there are, and how like they are to what the network knows, decides how much of it
+//! to freeze.* Four quadrants: few and many images of a similar task (other kinds of clothes) and of a different
+//! one (digits). In each, every depth is trained: the head alone, all from `layer4` on, … everything; and the
+//! same on photos, with fewer depths. All runs of a quadrant have the same steps and batch.
+//!
+//! Below the frostline nothing changes, so the outputs of the frozen stages are computed once a run and kept
+//! (`cache_frozen`). Which depth is best is chosen on validation images and judged on test images.
+//!
+//!     cargo run --release --example ch4_freezing -- --help
+
+use frostline::lesson::{
+    self, Cell, Chapter, Claim, Error, FreezeDepth, NoFlags, Outline, Plan, Report, Result, Settings,
+};
+use frostline::lesson::{Start, Trial, profile};
+
+const HEAD: &str = "head only";
+const LAYER4: &str = "layer4 on";
+const EVERYTHING: &str = "everything";
+const SCRATCH: &str = "everything, from scratch";
+/// Heads on means of a 2 × 2 grid of a stage half way up, and of the last.
+const EARLY: &str = "head on layer2, 2 × 2";
+const LATE: &str = "head on layer4, 2 × 2";
+const PHOTOS: &str = "photos";
+/// Rate of a network from scratch, in units of --lr.
+const SCRATCH_RATE: f32 = 2.5;
+
+fn main() -> std::process::ExitCode {
+    let outline = Outline {
+        number: 4,
+        version: 1,
+        title: "how much to freeze?",
+        claim: "The number of images and their likeness to what the network knows decide how much of it to freeze.",
+        defaults: Settings { images: &[50, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
+        quick: Settings { images: &[20, 100], seeds: 1, steps: 3, batch: 16, lr: 0.02 },
+    };
+    Chapter { outline, plan, train, claims, report }.main()
+}
+
+/// Task and number of images of the four quadrants, the small ones first. A task with fewer images than
+/// `--images` asks for gives all that it has.
+fn quadrants(plan: &Plan<'_>) -> Result<Vec<(String, usize)>> {
+    let &[small, large] = plan.flags().images.as_slice() else {
+        return Err(Error::Flags(
+            "--images takes two numbers in this chapter, few and many: 50,1000".to_owned(),
+        ));
+    };
+    let tasks = [plan.similar()?, plan.different()?];
+    let most = plan.lab.task(&tasks[1])?.1.most();
+    let [few, many] = [small, large].map(|n| [(tasks[0].clone(), n), (tasks[1].clone(), n.min(most))]);
+    Ok([few, many].concat())
+}
+
+/// What trains, from the head down to the image.
+fn depths(lab: &lesson::Lab) -> Result<Vec<String>> {
+    Ok(FreezeDepth::all(lab.track()?).into_iter().map(|depth| depth.label).collect())
+}
+
+/// The runs that are compared.
+fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
+    for (task, n) in quadrants(plan)? {
+        plan.add_all(&task, &depths(plan.lab)?, n)?;
+        plan.add_all(&task, &[EARLY, LATE], n)?;
+        plan.add_at(&task, SCRATCH, n, plan.flags().lr * SCRATCH_RATE)?;
+    }
+    photo_sizes(plan).iter().try_for_each(|&n| plan.add_all(PHOTOS, &[HEAD, LAYER4, EVERYTHING], n))
+}
+
+fn photo_sizes(plan: &Plan<'_>) -> &'static [usize] {
+    if plan.flags().quick { &[] } else { &[30, 90] }
+}
+
+/// One run.
+fn train(trial: &mut Trial<'_>) -> Result<()> {
+    let (draw, options) = (trial.draw()?, trial.probe_options());
+    let start = if trial.condition() == SCRATCH { Start::Scratch } else { Start::Pretrained };
+    let mut learner = trial.learner(start)?;
+    match trial.condition() {
+        HEAD => return trial.head(&mut learner, &draw, "avgpool", 1, &options).map(|_| ()),
+        EARLY => return trial.head(&mut learner, &draw, "layer2", 2, &options).map(|_| ()),
+        LATE => return trial.head(&mut learner, &draw, "layer4", 2, &options).map(|_| ()),
+        EVERYTHING | SCRATCH => {}
+        from => learner.freeze_below(from.trim_end_matches(" on"))?,
+    }
+    trial.fit(&mut learner, &draw.train, &trial.options().cache_frozen(true))?;
+    trial.test(&mut learner, &draw)
+}
+
+/// What is put to the test: the advice for each quadrant.
+fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
+    let (quadrants, depths) = (quadrants(plan)?, depths(plan.lab)?);
+    let cell = |place: usize, condition: &str| Cell::new(&quadrants[place].0, condition, quadrants[place].1);
+    let best = |place, of: &[String]| lesson::Side::Best(of.iter().map(|depth| cell(place, depth)).collect());
+    let middle = best(1, &depths[2..depths.len() - 1]);
+    let advice = [
+        (0, "few and similar: the head or the last stage, not everything", best(0, &depths[..2]), EVERYTHING),
+        (1, "few and different: from earlier layers on, not the head alone", middle, HEAD),
+        (1, "few and different: features of an earlier layer, not the last", cell(1, EARLY).into(), LATE),
+        (2, "many and similar: everything, not the last stage alone", cell(2, EVERYTHING).into(), LAYER4),
+        (3, "many and different: everything, not the head alone", cell(3, EVERYTHING).into(), HEAD),
+    ];
+    let claim = |(place, text, ours, theirs)| Claim::better(text, ours, cell(place, theirs));
+    let mut claims: Vec<Claim> = advice.into_iter().map(claim).collect();
+    let text = "many and different: from scratch is as good";
+    claims.push(Claim::not_worse(text, cell(3, SCRATCH), cell(3, EVERYTHING)));
+    for &n in photo_sizes(plan) {
+        let photos = |condition| Cell::new(PHOTOS, condition, n);
+        let text = format!("{n} photos, similar: the last stage, not everything");
+        claims.push(Claim::better(text, photos(LAYER4), photos(EVERYTHING)));
+    }
+    Ok(claims)
+}
+
+fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
+    report.grid("grid.png", "How much to train, by task and number of images", &depths(report.lab)?)?;
+    let verdicts = report.findings.iter().map(|found| format!("{}: {}", found.claim, found.verdict));
+    let answer = verdicts.collect::<Vec<_>>().join("; ");
+    report.quiz("How much of the network should train?", answer);
+    let caption = "A training step, with a ghost for every kernel that the freeze left out.";
+    let side = report.lab.track()?.input().crop;
+    report.picture("timeline.png", caption, |lab, path| profile::draw_step(lab, "layer3", side, path))
+}
