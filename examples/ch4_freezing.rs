@@ -114,9 +114,7 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
 
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
     report.grid("grid.png", "How much to train, by task and number of images", &depths(report.lab)?)?;
-    let verdicts = report.findings.iter().map(|found| format!("{}: {}", found.claim, found.verdict));
-    let answer = verdicts.collect::<Vec<_>>().join("; ");
-    report.quiz("How much of the network should train?", answer);
+    report.quiz("How much of the network should train?", report.verdicts());
     let caption = "A training step, with a ghost for every kernel that the freeze left out.";
     let side = report.lab.track()?.input().crop;
     report.picture("timeline.png", caption, |lab, path| profile::draw_step(lab, "layer3", side, path))

@@ -143,6 +143,11 @@ impl Flags {
         self.epochs.map_or(Length::Steps(self.steps), Length::Epochs)
     }
 
+    /// What `condition` is called at `factor` times the rate: `full at 0.03`.
+    pub fn at(&self, condition: &str, factor: f32) -> String {
+        format!("{condition} at {}", rounded(self.lr * factor))
+    }
+
     /// A run on `images` training images as the flags have it: their batch or all images, their rate
     /// along a cosine, SGD as in [`crate::sgd`].
     pub fn fit_options(&self, images: usize, seed: u64) -> FitOptions<'static> {
@@ -158,6 +163,11 @@ impl Flags {
         let optim = Optim { lr: self.lr, ..ProbeOptions::default().optim };
         ProbeOptions { steps, batch: Some(batch), loss, optim, seed, ..ProbeOptions::default() }
     }
+}
+
+/// `lr` to four digits: 0.05 where 2.5 times 0.02 gives 0.049999997.
+pub(crate) fn rounded(lr: f32) -> f32 {
+    format!("{lr:.3e}").parse().unwrap_or(lr)
 }
 
 impl Settings {

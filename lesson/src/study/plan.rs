@@ -2,12 +2,14 @@
 
 use super::lab::Lab;
 use crate::error::{Error, Result};
-use crate::outline::{Flags, Outline};
-use frostline_study::{Cell, Setting};
+use crate::outline::{Flags, Outline, rounded};
+use frostline_study::{Cell, Setting, Side};
 use std::collections::HashMap;
 
 /// Labelled images from which on a run gets more steps.
 const MANY_IMAGES: usize = 1000;
+/// Version of a rehearsal's runs, which no study takes for its own: they are tested on few images.
+pub(super) const REHEARSAL: u32 = 0;
 /// How much longer a run on many images is: 500 steps where others have 150.
 const LONGER: (u64, u64) = (10, 3);
 
@@ -90,7 +92,7 @@ impl<'a> Plan<'a> {
         };
         let setting = |seed| Setting {
             study: format!("ch{}", self.outline.number),
-            version: self.outline.version,
+            version: if self.outline.is_rehearsal(flags) { REHEARSAL } else { self.outline.version },
             task: task.to_owned(),
             condition: condition.clone(),
             images,
@@ -103,6 +105,25 @@ impl<'a> Plan<'a> {
         let new: Vec<Setting> = (0..flags.seeds).map(setting).filter(|new| !self.settings.contains(new)).collect();
         self.settings.extend(new);
         Ok(())
+    }
+
+    /// Adds a cell for each of `factors` times the flags' rate, called as [`Plan::at`] has it.
+    ///
+    /// # Errors
+    /// As [`Plan::add_at`].
+    pub fn add_rates(&mut self, task: &str, condition: &str, images: usize, factors: &[f32]) -> Result<()> {
+        let lr = self.flags().lr;
+        factors.iter().try_for_each(|factor| self.add_at(task, self.at(condition, *factor), images, lr * factor))
+    }
+
+    /// What `condition` is called at `factor` times the flags' rate: `full at 0.03`.
+    pub fn at(&self, condition: &str, factor: f32) -> String {
+        self.flags().at(condition, factor)
+    }
+
+    /// That of the cells of [`Plan::add_rates`] that is best on validation images.
+    pub fn best(&self, task: &str, condition: &str, images: usize, factors: &[f32]) -> Side {
+        Side::Best(factors.iter().map(|&factor| Cell::new(task, self.at(condition, factor), images)).collect())
     }
 
     /// All runs, cell by cell.
@@ -120,9 +141,4 @@ impl<'a> Plan<'a> {
         }
         cells
     }
-}
-
-/// `lr` to four digits: 0.05 where 2.5 times 0.02 gives 0.049999997.
-fn rounded(lr: f32) -> f32 {
-    format!("{lr:.3e}").parse().unwrap_or(lr)
 }

@@ -2,6 +2,7 @@
 
 use super::lab::Lab;
 use super::plan::Plan;
+use crate::bars::{self, Bar, Bars, Row};
 use crate::error::Result;
 use crate::figure::{Curve, Panel};
 use crate::heatmap::{self, HeatMap, Place};
@@ -138,6 +139,59 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// A panel of the accuracies of `condition` on `n` images of `task` by rate, a curve for each of `tests`; for
+    /// cells that [`Plan::add_rates`] added.
+    pub fn by_rate(&self, task: &str, condition: &str, n: usize, tests: &[&str]) -> Panel {
+        let rate = |name: &String| name.strip_prefix(condition)?.strip_prefix(" at ")?.parse().ok();
+        let conditions = self.conditions(task);
+        let curve = |(color, test): (usize, &&str)| {
+            let cells = conditions.iter().filter_map(|name| Some((rate(name)?, Cell::new(task, name, n))));
+            self.curve(test, color, cells, test)
+        };
+        Panel {
+            title: format!("{task}, {n} images: {condition}"),
+            x: "learning rate (logarithmic)".to_owned(),
+            y: "accuracy, %".to_owned(),
+            log_x: true,
+            range: (0.0, 100.0),
+            curves: tests.iter().enumerate().map(curve).collect(),
+        }
+    }
+
+    /// What `condition` is called at `factor` times the flags' rate, as [`Plan::at`].
+    pub fn at(&self, condition: &str, factor: f32) -> String {
+        self.lab.flags.at(condition, factor)
+    }
+
+    /// Draws numbers that runs keep as bars, means over seeds: a row for each of `rows` (its label and the name of
+    /// the number), a bar for each of `conditions` on `n` images of `task`.
+    ///
+    /// # Errors
+    /// If the figure cannot be written.
+    pub fn bars(
+        &mut self,
+        [file, title, axis]: [&str; 3],
+        (task, n): (&str, usize),
+        conditions: &[String],
+        rows: &[(String, String)],
+    ) -> Result<()> {
+        let row = |(label, number): &(String, String)| {
+            let bar = |(series, condition): (usize, &String)| {
+                let value = Spread::of(&self.runs.numbers(&Cell::new(task, condition, n), number))?.mean;
+                Some(Bar { series, value, text: format!("{value:.2}") })
+            };
+            Row { label: label.clone(), bars: conditions.iter().enumerate().filter_map(bar).collect() }
+        };
+        let chart = Bars {
+            title: title.to_owned(),
+            note: format!("{task}, {n} images; mean over seeds"),
+            axis: axis.to_owned(),
+            series: conditions.to_vec(),
+            rows: rows.iter().map(row).collect(),
+        };
+        bars::draw(&self.figure(file, title), &chart)
+    }
+
     /// A panel of numbers of `task` with `n` images by step, a curve for each condition: those whose name is
     /// `prefix`, a step and more words, such as `validation after 15 steps, %`.
     pub fn by_step(&self, task: &str, n: usize, prefix: &str, y: &str) -> Panel {
@@ -217,6 +271,12 @@ impl<'a> Report<'a> {
             self.figure(file, caption);
         }
         Ok(())
+    }
+
+    /// All claims with their verdicts, in a line.
+    pub fn verdicts(&self) -> String {
+        let words = self.findings.iter().map(|found| format!("{}: {}", found.claim, found.verdict));
+        words.collect::<Vec<_>>().join("; ")
     }
 
     /// The quiz question, and its answer from the runs' own numbers.

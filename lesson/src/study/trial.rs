@@ -1,10 +1,11 @@
 //! One run under way: what a chapter's experiment calls, and what is kept of it.
 
 use super::lab::Lab;
+use super::plan::REHEARSAL;
 use crate::error::{Error, Result};
 use crate::fit::sgd;
 use crate::track::{Draw, Start, Task, Track};
-use frostline_loader::ImageSet;
+use frostline_loader::{ImageSet, stratified_subset};
 use frostline_study::{Answers, Cost, Run, Setting, bunches, digest};
 use frostline_trainer::{self as trainer, Features, FitOptions, History, Learner, Length, ProbeOptions, Progress, Source};
 use frostline_trainer::linear_probe;
@@ -15,6 +16,8 @@ use std::time::Instant;
 
 /// Steps that a rehearsal times, after one that it does not.
 const REHEARSED_STEPS: u64 = 2;
+/// The last stage before the head.
+const POOLED: &str = "avgpool";
 /// Test images that a rehearsal times.
 const REHEARSED_TESTS: usize = 64;
 
@@ -78,9 +81,10 @@ impl<'a> Trial<'a> {
         Ok(Self { lab, setting, bar, run, losses: vec![], rehearsal, own_tests, beyond: 0.0 })
     }
 
-    /// The condition, for `match`.
+    /// The condition, for `match`; without the rate of a cell that [`Plan::add_rates`](super::Plan::add_rates)
+    /// added.
     pub fn condition(&self) -> &'a str {
-        &self.setting.condition
+        self.setting.condition.split(" at ").next().unwrap_or_default()
     }
 
     /// The network and the task.
@@ -96,7 +100,15 @@ impl<'a> Trial<'a> {
     /// # Errors
     /// If the task has too few.
     pub fn draw(&self) -> Result<Draw> {
-        self.task()?.1.draw(self.setting.images, self.setting.seed)
+        let draw = self.task()?.1.draw(self.setting.images, self.setting.seed)?;
+        if self.setting.version != REHEARSAL {
+            return Ok(draw);
+        }
+        let some = |set: &ImageSet| -> Result<ImageSet> {
+            let n = set.len().min(REHEARSED_TESTS.max(set.classes.len()));
+            Ok(if n == 0 { set.clone() } else { set.subset(&stratified_subset(&set.label_indices(), n, set.classes.len(), 0)?)? })
+        };
+        Ok(Draw { train: draw.train, validation: some(&draw.validation)?, test: some(&draw.test)? })
     }
 
     /// The network, with a head for the task.
@@ -243,6 +255,11 @@ impl<'a> Trial<'a> {
     /// # Errors
     /// As [`Learner::features`] and [`linear_probe`].
     pub fn head(&mut self, learner: &mut Learner, draw: &Draw, stage: &str, grid: usize, options: &ProbeOptions) -> Result<trainer::Probe> {
+        if stage == POOLED {
+            // What a step costs that runs the frozen body as well.
+            learner.freeze_below("fc")?;
+            self.run.cost = cost(learner, &self.options())?;
+        }
         let train = learner.features(&draw.train, stage, grid)?;
         let test = learner.features(&draw.test, stage, grid)?;
         if draw.validation.is_empty() {

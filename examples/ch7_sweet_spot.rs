@@ -1,0 +1,125 @@
+//! Chapter 7: the sweet spot.
+//!
+//! *Accuracy against cost has a sweet spot: freezing a part of the network comes as near to the accuracy of
+//! training everything as makes no difference, for less.* Every depth is trained on a similar task, a different
+//! one, and on photos. The depth is chosen on validation images, among those that train something below the head
+//! and not everything; on photos, which are too few to choose by, it is `layer3`. Costs are multiply-accumulates
+//! of a training step, dispatches, and the bytes that are kept for the backward pass: what the plan says before
+//! anything runs.
+//!
+//! `cargo run --release --example explorer` is the same question as a page to play with.
+//!
+//!     cargo run --release --example ch7_sweet_spot -- --help
+
+use frostline::lesson::figure::{Curve, Panel, draw};
+use frostline::lesson::{Cell, Chapter, Claim, Entry, FreezeDepth, NoFlags, Outline, Plan, Report, Result};
+use frostline::lesson::{Settings, Side, Start, Table, Trial};
+use frostline::trainer::Spread;
+
+const HEAD: &str = "head only";
+const EVERYTHING: &str = "everything";
+const PHOTOS: &str = "photos";
+/// What trains on photos, besides the head only and everything.
+const PHOTO_DEPTHS: [&str; 2] = ["layer4 on", "layer3 on"];
+const PHOTO_IMAGES: usize = 90;
+
+fn main() -> std::process::ExitCode {
+    let outline = Outline {
+        number: 7,
+        version: 1,
+        title: "the sweet spot",
+        claim: "Accuracy against cost has a sweet spot: a partial freeze is as good as training everything, \
+                for less.",
+        defaults: Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
+        quick: Settings { images: &[50], seeds: 1, steps: 10, batch: 16, lr: 0.02 },
+    };
+    Chapter { outline, plan, train, claims, report }.main()
+}
+
+/// The runs that are compared.
+fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
+    let depths: Vec<String> =
+        FreezeDepth::all(plan.lab.track()?).into_iter().map(|depth| depth.label).collect();
+    for n in plan.flags().images.clone() {
+        for task in [plan.similar()?, plan.different()?] {
+            plan.add_all(&task, &depths, n)?;
+        }
+    }
+    if !plan.flags().quick {
+        plan.add_all(PHOTOS, &[HEAD, PHOTO_DEPTHS[0], PHOTO_DEPTHS[1], EVERYTHING], PHOTO_IMAGES)?;
+    }
+    Ok(())
+}
+
+/// One run.
+fn train(trial: &mut Trial<'_>) -> Result<()> {
+    let (draw, head) = (trial.draw()?, trial.probe_options());
+    let mut learner = trial.learner(Start::Pretrained)?;
+    match trial.condition() {
+        HEAD => {
+            trial.head(&mut learner, &draw, "avgpool", 1, &head)?;
+            return Ok(());
+        }
+        EVERYTHING => {}
+        from => learner.freeze_below(from.trim_end_matches(" on"))?,
+    }
+    trial.fit(&mut learner, &draw.train, &trial.options().cache_frozen(true))?;
+    trial.test(&mut learner, &draw)
+}
+
+/// What is put to the test.
+fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
+    let everything = plan.cells().into_iter().filter(|cell| cell.condition == EVERYTHING);
+    let claim = |all: Cell| {
+        let is_partial = |cell: &Cell| cell.condition != HEAD && cell.condition != EVERYTHING;
+        let same = |cell: &Cell| (cell.task == all.task) && cell.images == all.images;
+        let partial: Vec<Cell> =
+            plan.cells().into_iter().filter(|cell| same(cell) && is_partial(cell)).collect();
+        let ours = match all.task.as_str() {
+            PHOTOS => Cell::new(PHOTOS, PHOTO_DEPTHS[1], PHOTO_IMAGES).into(),
+            _ => Side::Best(partial),
+        };
+        let text = format!(
+            "{}, {} images: a partial freeze is as good as training everything",
+            all.task, all.images
+        );
+        Claim::not_worse(text, ours, all)
+    };
+    Ok(everything.map(claim).collect())
+}
+
+fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
+    let title = "what trains, what a step of it costs, and the seconds of a run";
+    let mut table = Table::new(title, &["accuracy", "million MACs", "dispatches", "kept, KiB", "s"]);
+    let mut curves: Vec<Curve> = vec![];
+    for cell in report.cells().to_vec() {
+        let Some(run) = report.runs.cell(&cell).first().map(|run| run.cost) else { continue };
+        let number = |value: f64, digits| Entry::Number(value, digits);
+        let (macs, kept) = (run.macs as f64 / 1e6, run.kept_bytes as f64 / 1024.0);
+        let cost =
+            [number(macs, 1), number(run.dispatches as f64, 0), number(kept, 0), report.seconds(&cell)];
+        table.row(cell.to_string(), [report.accuracy(&cell, "test")].into_iter().chain(cost));
+        let Some(found) = Spread::of(&report.runs.accuracies(&cell, "test")) else { continue };
+        let (name, point) =
+            (format!("{}, {} images", cell.task, cell.images), (macs, found.mean, found.deviation));
+        match curves.iter_mut().find(|curve| curve.name == name) {
+            Some(curve) => curve.points.push(point),
+            None => curves.push(Curve { name, color: curves.len(), points: vec![point] }),
+        }
+    }
+    report.table(table);
+    let panel = Panel {
+        title: "accuracy against cost: from the head alone to everything".to_owned(),
+        x: "cost of a step, 10⁶ multiply-accumulates".to_owned(),
+        y: "test accuracy, %".to_owned(),
+        log_x: false,
+        range: (0.0, 100.0),
+        curves,
+    };
+    let caption = "Accuracy (bars: standard deviation over seeds) against the cost of a step.";
+    draw(&report.figure("sweet_spot.png", caption), 1, &[panel])?;
+    let verdicts = report.findings.iter().map(|found| format!("{}: {}.", found.evidence, found.verdict));
+    let answer = verdicts.collect::<Vec<_>>().join(" ");
+    report.quiz("Which part should train, if it should cost less than everything and be as good?", answer);
+    Ok(())
+}
