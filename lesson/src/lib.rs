@@ -27,6 +27,7 @@ mod range_test;
 mod results;
 pub mod scatter;
 mod shift;
+pub mod stored;
 pub mod study;
 mod table;
 pub mod timeline;

@@ -106,6 +106,18 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Prints and keeps a table of numbers that runs keep, means and deviations over seeds: a column for each of
+    /// `names`, a row for each cell that has them.
+    pub fn numbers(&mut self, title: &str, names: &[&str]) {
+        let mut table = Table::new(title, names);
+        for cell in &self.cells {
+            if names.iter().any(|name| !self.runs.numbers(cell, name).is_empty()) {
+                table.row(cell.to_string(), names.iter().map(|name| self.number(cell, name)));
+            }
+        }
+        self.table(table);
+    }
+
     /// The tasks of the plan, in its order.
     pub fn tasks(&self) -> Vec<String> {
         unique(self.cells.iter().map(|cell| cell.task.clone()))
