@@ -1,6 +1,7 @@
-//! Rows of features on a plane: principal components, and how well neighbours agree.
+//! Rows of features on a plane, their principal components; and the nearest row.
 
-use frostline_trainer::Features;
+use crate::scatter::Scatter;
+use frostline_trainer::{Features, NO_CLASS, Standardization};
 
 /// A map of features in two dimensions.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,17 +37,22 @@ pub fn pca(features: &Features) -> Map {
     Map { points: x.into_iter().zip(y).collect(), shares: [axes[0].0, axes[1].0].map(|value| value / total.max(f64::MIN_POSITIVE)) }
 }
 
-/// Share of the rows whose nearest other row is of the same class, 0..=1: what a map promises to
-/// show, measured before anything is thrown away.
-pub fn neighbours_agree(features: &Features) -> f64 {
-    let rows = centred(features);
-    let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
-    let nearest = |i: usize| {
-        let others = (0..rows.len()).filter(|&j| j != i).map(|j| (distance(&rows[i], &rows[j]), j));
-        others.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, j)| j)
+/// The class of the row of `train` that is nearest to each row of `test`, by Euclidean distance.
+pub fn nearest(train: &Features, test: &Features) -> Vec<u32> {
+    let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+    let class = |row: &[f32]| {
+        let all = (0..train.labels.len()).map(|j| (distance(row, train.row(j)), train.labels[j]));
+        all.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(NO_CLASS, |(_, class)| class)
     };
-    let same = (0..rows.len()).filter(|&i| nearest(i).is_some_and(|j| features.labels[i] == features.labels[j])).count();
-    same as f64 / rows.len().max(1) as f64
+    (0..test.labels.len()).map(|i| class(test.row(i))).collect()
+}
+
+/// A map of `features`, called `name`, each in units of its deviation as a head sees it.
+pub fn scatter(name: &str, features: &Features) -> Scatter {
+    let map = pca(&Standardization::of(features, 1e-5).apply(features));
+    let axis = |i: usize| format!("component {}, {:.0}% of the variance (deviations)", i + 1, 100.0 * map.shares[i]);
+    let points = map.points.iter().zip(&features.labels).map(|(&(x, y), &class)| (x, y, class as usize)).collect();
+    Scatter { title: name.to_owned(), x: axis(0), y: axis(1), classes: features.classes.clone(), points }
 }
 
 fn centred(features: &Features) -> Vec<Vec<f64>> {
@@ -118,9 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_row_votes() {
-        // Row 3 is nearest to all others: to row 0, of its class, and to rows 1 and 2, of the other.
-        assert_eq!(neighbours_agree(&cross()), 0.25);
-        assert_eq!(neighbours_agree(&Features { labels: vec![1, 0, 0, 0], ..cross() }), 0.75);
+    fn the_nearest_row_gives_its_class() {
+        let train = cross().subset(&[0, 1]);
+        assert_eq!(nearest(&train, &cross()), [0, 1, 1, 1]);
+        assert_eq!(nearest(&train.subset(&[]), &cross()), [NO_CLASS; 4]);
     }
 }

@@ -1,0 +1,151 @@
+//! Chapter 2: feature extraction.
+//!
+//! *A frozen network turns pixels into concepts: what no straight cut separates in pixels, one separates in its
+//! features.* The pipeline is load, remove, freeze, extract, train:
+//!
+//! - **Load** a network that has seen ImageNet, **remove** its classifier, **freeze** the rest: without a gradient
+//!   to compute there is only an inference plan, folded and fused.
+//! - **Extract** the features of every photo once, and keep them.
+//! - **Train** a head on them: softmax (logistic regression) and a linear support vector machine; or look for the
+//!   nearest photo, which trains nothing. The same on the photos' pixels says what the features are worth.
+//!
+//! A map, the two principal components of what the heads see, shows the classes before any head is trained. The
+//! clock compares head steps on kept features with steps that run the frozen body on every batch again.
+//!
+//!     cargo run --release --example ch2_feature_extraction -- --help
+
+use frostline::lesson::figure::draw;
+use frostline::lesson::{
+    Cell, Chapter, Claim, Lab, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
+};
+use frostline::lesson::{new_head, pca, photo_body, photos, scatter};
+use frostline::loader::Preprocessing;
+use frostline::trainer::{Features, FitOptions, Length, ProbeLoss, ProbeOptions, Standardization};
+use std::rc::Rc;
+use std::time::Instant;
+
+const SPACES: [&str; 2] = ["pixels", "features"];
+const HEADS: [&str; 3] = ["softmax", "linear SVM", "nearest photo"];
+const CLOCK: &str = "clock";
+const PHOTOS: &str = "photos";
+/// Pixels a side that the network sees of a photo, and that heads on pixels see.
+const SIDE: usize = 128;
+const PIXEL_SIDE: usize = 32;
+const RATES: [&str; 2] = ["images a second, body in every step", "images a second, features kept"];
+
+fn main() -> std::process::ExitCode {
+    let outline = Outline {
+        number: 2,
+        version: 1,
+        title: "feature extraction",
+        claim: "A frozen network turns pixels into concepts: a linear head on its features beats the same head on \
+                pixels, and the features need computing only once.",
+        defaults: Settings { images: &[12, 30, 60, 90], seeds: 6, steps: 200, batch: 32, lr: 0.02 },
+        quick: Settings { images: &[30], seeds: 3, steps: 200, batch: 32, lr: 0.02 },
+    };
+    Chapter { outline, plan, train, claims, report }.main()
+}
+
+/// `features, softmax`
+fn name(space: &str, head: &str) -> String {
+    format!("{space}, {head}")
+}
+
+/// The runs that are compared.
+fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
+    for n in plan.flags().images.clone() {
+        for head in HEADS {
+            plan.add_all(PHOTOS, &SPACES.map(|space| name(space, head)), n)?;
+        }
+    }
+    plan.add(PHOTOS, CLOCK, plan.flags().images[0])
+}
+
+/// What a space makes of all photos; the frozen body sees each of them once.
+fn space(lab: &Lab, name: &str) -> Result<Rc<Features>> {
+    lab.features(name, || {
+        if name == SPACES[0] {
+            let small = Preprocessing { resize: Some(PIXEL_SIDE), ..Preprocessing::imagenet(PIXEL_SIDE) };
+            return Ok(Features::pixels(&photos(lab, &small)?, &small.mean, &small.std)?);
+        }
+        let mut body = photo_body(lab, SIDE, Start::Pretrained, 0)?;
+        let images = photos(lab, body.input())?;
+        Ok(body.features(&images, "avgpool", 1)?)
+    })
+}
+
+/// One run.
+fn train(trial: &mut Trial<'_>) -> Result<()> {
+    let Some((of, head)) = trial.condition().split_once(", ") else { return clock(trial) };
+    let all = space(trial.lab, of)?;
+    let [train, test] = trial.task()?.1.divide(&all, trial.setting.images, trial.setting.seed)?;
+    if head == HEADS[2] {
+        let scale = Standardization::of(&train, 1e-5);
+        let found = pca::nearest(&scale.apply(&train), &scale.apply(&test));
+        trial.keep("test", &test.labels, &found);
+        return Ok(());
+    }
+    let loss = if head == HEADS[0] { ProbeLoss::Softmax } else { ProbeLoss::Hinge };
+    trial.probe(&train, &[("test", &test)], &options(trial, loss))?;
+    Ok(())
+}
+
+/// AdamW along a cosine, as the trainer's own probe.
+fn options(trial: &Trial<'_>, loss: ProbeLoss) -> ProbeOptions {
+    let ProbeOptions { mut optim, .. } = ProbeOptions::default();
+    optim.lr = trial.setting.lr;
+    ProbeOptions { loss, optim, ..trial.probe_options() }
+}
+
+/// Head steps that run the frozen body on every batch, and head steps on kept features.
+fn clock(trial: &mut Trial<'_>) -> Result<()> {
+    let (all, body) = (space(trial.lab, SPACES[1])?, photo_body(trial.lab, SIDE, Start::Pretrained, 0)?);
+    let images = photos(trial.lab, body.input())?;
+    let mut head = new_head(&body, all.classes.len(), 0)?;
+    head.freeze_below("fc")?;
+    let steps = 3;
+    let short = |steps| FitOptions { length: Length::Steps(steps), ..trial.options() };
+    let [warm, timed, batch] = [short(1), short(steps), trial.options()];
+    trial.fit(&mut head, &images, &warm)?; // the driver compiles kernels when they first run
+    let start = Instant::now();
+    trial.fit(&mut head, &images, &timed)?;
+    trial.number(RATES[0], (steps as usize * batch.batch) as f64 / start.elapsed().as_secs_f64())?;
+    let start = Instant::now();
+    trial.probe(&all, &[("training photos", &all)], &options(trial, ProbeLoss::Softmax))?;
+    let seen = trial.setting.steps as usize * batch.batch;
+    trial.number(RATES[1], seen as f64 / start.elapsed().as_secs_f64())
+}
+
+/// What is put to the test.
+fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
+    let cell = |space, head, n| Cell::new(PHOTOS, name(space, head), n);
+    let mut claims = vec![];
+    for &n in &plan.flags().images {
+        for head in HEADS {
+            let text = format!("{n} photos: features beat pixels ({head})");
+            claims.push(Claim::better(text, cell(SPACES[1], head, n), cell(SPACES[0], head, n)));
+        }
+    }
+    Ok(claims)
+}
+
+fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
+    report.numbers("training a head on this machine", &RATES);
+    draw(
+        &report.figure("heads.png", "Accuracy by number of photos, by space and head."),
+        1,
+        &[report.by_size(PHOTOS)],
+    )?;
+    let caption = "Every photo as a point, by its pixels and by its features: the two principal components.";
+    report.picture("map.png", caption, |lab, path| {
+        let map = |name: &str| Result::Ok(pca::scatter(name, &*space(lab, name)?));
+        scatter::draw(path, &[map(SPACES[0])?, map(SPACES[1])?])
+    })?;
+    let n = report.lab.flags.images.iter().copied().find(|&n| n >= 30).unwrap_or(report.lab.flags.images[0]);
+    let [few, many] = SPACES.map(|space| report.mean(&Cell::new(PHOTOS, name(space, HEADS[0]), n), "test"));
+    report.quiz(
+        format!("With {n} labelled photos and no GPU: what can you train that recognises new ones?"),
+        format!("One linear layer on a frozen network's features: {many:.0}%. The same layer on pixels: {few:.0}%."),
+    );
+    Ok(())
+}
