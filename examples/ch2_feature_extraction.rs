@@ -138,8 +138,8 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
     )?;
     let caption = "Every photo as a point, by its pixels and by its features: the two principal components.";
     report.picture("map.png", caption, |lab, path| {
-        let map = |name: &str| Result::Ok(pca::scatter(name, &*space(lab, name)?));
-        scatter::draw(path, &[map(SPACES[0])?, map(SPACES[1])?])
+        let [pixels, features] = [space(lab, SPACES[0])?, space(lab, SPACES[1])?];
+        scatter::draw(path, &[pca::scatter(SPACES[0], &pixels), pca::scatter(SPACES[1], &features)])
     })?;
     let n = report.lab.flags.images.iter().copied().find(|&n| n >= 30).unwrap_or(report.lab.flags.images[0]);
     let [few, many] = SPACES.map(|space| report.mean(&Cell::new(PHOTOS, name(space, HEADS[0]), n), "test"));
