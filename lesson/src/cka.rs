@@ -1,15 +1,22 @@
 //! Linear centred kernel alignment: how alike two networks see the same images.
 //!
-//! Kornblith, Norouzi, Lee and Hinton, *Similarity of Neural Network Representations Revisited*
-//! (2019): CKA = tr(K·L) / √(tr(K·K) · tr(L·L)), with K = X·Xᵀ of centred features X, and L the same
-//! of the other network. It is 1 for features that differ by a rotation and a scale, and networks
-//! of different width can be compared.
+//! Kornblith, Norouzi, Lee and Hinton, *Similarity of Neural Network Representations Revisited* (2019): with
+//! K = X·Xᵀ of one network's features X, and L the same of the other's, CKA = HSIC(K, L) / √(HSIC(K, K) ·
+//! HSIC(L, L)). It is 1 for features that differ by a rotation and a scale, and networks of different width can be
+//! compared.
+//!
+//! HSIC estimated from K and L as they are is too large where there are more features than images, and so early
+//! stages seem alike. Here it is the unbiased estimate of Song et al., *Feature Selection via Dependence
+//! Maximization* (2012), as Nguyen, Raghu and Kornblith (2021) use it:
+//! HSIC = (tr(K·L) + ΣK·ΣL / ((n − 1)·(n − 2)) − 2·1ᵀK·L·1 / (n − 2)) / (n·(n − 3)), with zeros on the diagonals
+//! of K and L. Of features that share nothing it is about 0, and may be below.
 
 use crate::error::Result;
 use frostline_loader::ImageSet;
 use frostline_trainer::{Features, Learner};
 
-/// How alike every two images are in some features: X·Xᵀ, where every column of X has mean 0.
+/// How alike every two images are in some features: X·Xᵀ, where every column of X has mean 0, with zeros on the
+/// diagonal.
 #[derive(Clone, Debug)]
 pub struct Gram {
     /// (images, images).
@@ -27,7 +34,7 @@ impl Gram {
         let centred: Vec<Vec<f64>> =
             (0..n).map(|i| features.row(i).iter().zip(&mean).map(|(value, mean)| f64::from(*value) - mean).collect()).collect();
         let mut values = vec![0f64; n * n];
-        for (i, j) in (0..n).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+        for (i, j) in (0..n).flat_map(|i| (0..i).map(move |j| (i, j))) {
             values[i * n + j] = dot(&centred[i], &centred[j]);
             values[j * n + i] = values[i * n + j];
         }
@@ -48,10 +55,21 @@ impl Gram {
         Ok(values.into_iter().map(|values| Self::of(&features(values))).collect())
     }
 
-    /// CKA with other features of the same images, 0 to 1. Not a number if either has no variation.
+    /// CKA with other features of the same images, at most 1. Not a number with fewer than four images, or if
+    /// either has no variation.
     pub fn cka(&self, other: &Self) -> f64 {
-        let product = |a: &Self, b: &Self| a.values.iter().zip(&b.values).map(|(a, b)| a * b).sum::<f64>();
-        product(self, other) / (product(self, self) * product(other, other)).sqrt()
+        self.hsic(other) / (self.hsic(self) * other.hsic(other)).sqrt()
+    }
+
+    /// The unbiased estimate of HSIC, times n·(n − 3), which CKA's quotient cancels.
+    fn hsic(&self, other: &Self) -> f64 {
+        let n = self.values.len().isqrt();
+        let rows = |gram: &Self| -> Vec<f64> { gram.values.chunks(n).map(|row| row.iter().sum()).collect() };
+        let (a, b) = (rows(self), rows(other));
+        let size = n as f64;
+        let trace = dot(&self.values, &other.values);
+        let sums = a.iter().sum::<f64>() * b.iter().sum::<f64>() / ((size - 1.0) * (size - 2.0));
+        if n < 4 { f64::NAN } else { trace + sums - 2.0 * dot(&a, &b) / (size - 2.0) }
     }
 }
 
@@ -105,14 +123,21 @@ mod tests {
     #[test]
     fn features_that_share_nothing_are_not() {
         let found = cka(&random(4, 1), &random(7, 2));
-        assert!(found < 0.05, "{found}");
+        assert!(found.abs() < 0.05, "{found}");
     }
 
-    /// In one dimension CKA is the squared correlation: 0 for a line and a hill, 3/4 for a line and a step.
+    /// By another road in numpy: K and L centred as Székely and Rizzo (2014) do it, then their inner products.
     #[test]
-    fn small_ones_by_hand() {
-        let column = |values: [f32; 3]| features(1, values.to_vec());
-        assert!(cka(&column([0.0, 1.0, 2.0]), &column([0.0, 1.0, 0.0])).abs() < 1e-12);
-        assert!((cka(&column([0.0, 1.0, 2.0]), &column([0.0, 0.0, 1.0])) - 0.75).abs() < 1e-12);
+    fn a_small_one_by_another_formula() {
+        let x = features(2, vec![1.0, 2.0, 0.0, 1.0, 3.0, 1.0, 2.0, 5.0, 4.0, 0.0, 1.0, 1.0]);
+        let y = features(1, vec![1.0, 0.0, 2.0, 4.0, 3.0, 1.0]);
+        assert!((cka(&x, &y) - 0.060742087780214546).abs() < 1e-9, "{}", cka(&x, &y));
+    }
+
+    #[test]
+    fn more_features_than_images_do_not_make_noise_alike() {
+        let found = cka(&random(3000, 1), &random(3000, 2));
+        assert!(found.abs() < 0.05, "{found}");
+        assert!(cka(&features(1, vec![1.0, 2.0, 3.0]), &features(1, vec![1.0, 2.0, 3.0])).is_nan());
     }
 }

@@ -1,10 +1,8 @@
-//! Things measured stage by stage, and their curves.
+//! The stages of a network, and curves of what is measured on them.
 
 use crate::figure::{Curve, Panel};
-use frostline_trainer::{Learner, Spread};
-
-/// A value for every stage and seed.
-pub type ByStage = Vec<Vec<f64>>;
+use frostline_models::Model;
+use frostline_trainer::Spread;
 
 /// Stages of a deep network that are measured, the stem being number 0. Of a network with at most as
 /// many stages all are.
@@ -22,13 +20,13 @@ pub struct Depth {
 }
 
 impl Depth {
-    /// The stages of `learner`'s network that are worth measuring, without its last layer.
-    pub fn of(learner: &Learner) -> Self {
-        let all: Vec<String> = learner.model().stages().into_iter().filter(|stage| stage != "fc").collect();
+    /// The stages of `model` that are worth measuring, without its last layer.
+    pub fn of(model: &Model) -> Self {
+        let all: Vec<String> = model.stages().into_iter().filter(|stage| stage != "fc").collect();
         let deep = all.len() > OF_MANY.len();
         let chosen = all.into_iter().enumerate().filter(|(place, _)| !deep || OF_MANY.contains(place));
         let (places, stages) = chosen.unzip();
-        Self { network: learner.model().name().to_owned(), stages, places }
+        Self { network: model.name().to_owned(), stages, places }
     }
 
     /// Index of the stage that lies two thirds of the way to the last.

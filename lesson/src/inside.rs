@@ -1,7 +1,6 @@
 //! Pictures of a network's inside: its first filters, its activation maps, and what excites its
 //! channels.
 
-use crate::study::Report;
 use crate::depth::Depth;
 use crate::error::Result;
 use crate::excite::{Peaks, crop, frame, weight_of_pixels};
@@ -10,51 +9,56 @@ use frostline_loader::ImageSet;
 use frostline_trainer::{Learner, Map, Unit};
 use image::{Rgb, RgbImage};
 use std::ops::Range;
+use std::path::Path;
 
 /// Pictures in a row.
 const COLUMNS: usize = 8;
 
-/// What was seen while drawing.
-pub struct Seen {
-    /// For every stage, the peaks of its channels in all images.
-    pub peaks: Vec<Peaks>,
-    /// For every other stage, the sides in pixels of the parts of images that excite its channels.
-    pub sides: Vec<Vec<f64>>,
+/// The figures of [`draw`], with their captions.
+pub const FIGURES: [(&str, &str); 3] = [
+    ("filters.png", "The filters of the first convolution."),
+    ("activations.png", "What the stages of the network make of a photo."),
+    ("patches.png", "What excites channels of the network, and with which pixels."),
+];
+
+/// The largest value of every channel in every image of `set`, for each of `stages`.
+///
+/// # Errors
+/// As [`Learner::walk`].
+pub fn peaks(learner: &mut Learner, set: &ImageSet, stages: &[String]) -> Result<Vec<Peaks>> {
+    let mut peaks = vec![Peaks::default(); stages.len()];
+    learner.walk(set, stages, |map| peaks[map.stage].images.push(map.peaks().collect()))?;
+    Ok(peaks)
 }
 
-/// Draws `filters.png`, `activations.png` (of image `photo` of `set`) and `patches.png`.
+/// Draws [`FIGURES`], the second of image `photo` of `set`, into `folder`.
 ///
 /// # Errors
 /// If a figure cannot be written; what the trainer says.
 ///
 /// # Panics
 /// If there is no image `photo`, as indexing does.
-pub fn draw(report: &mut Report<'_>, learner: &mut Learner, set: &ImageSet, depth: &Depth, photo: usize) -> Result<Seen> {
-    let mut show = |file: &str, title: String, note: &str, side: u32, rows: Vec<Row>, scale: Option<[&str; 2]>| {
-        let path = report.figure(file, &format!("{title}. {}", note.replace('\n', " ")));
-        grid::draw(&path, &Grid { title, note: note.to_owned(), side, rows, scale: scale.map(|ends| ends.map(str::to_owned)) })
+pub fn draw(folder: &Path, learner: &mut Learner, set: &ImageSet, depth: &Depth, photo: usize) -> Result<()> {
+    let show = |file: &str, title: String, note: &str, side: u32, rows: Vec<Row>, scale: Option<[&str; 2]>| {
+        let scale = scale.map(|ends| ends.map(str::to_owned));
+        grid::draw(&folder.join(file), &Grid { title, note: note.to_owned(), side, rows, scale })
     };
     let note = "Grey is weight 0; each filter has its own scale.";
     show("filters.png", format!("Filters of the first convolution of {}", depth.network), note, 64, filters(learner)?, None)?;
 
-    let mut peaks = vec![Peaks::default(); depth.stages.len()];
+    let peaks = peaks(learner, set, &depth.stages)?;
     let mut rows = vec![Row { label: "the photo".to_owned(), tiles: vec![Tile::new("", picture(set, photo))] }];
-    learner.walk(set, &depth.stages, |map| {
-        peaks[map.stage].images.push(map.peaks().collect());
-        if map.image == photo {
-            rows.push(maps(&depth.stages[map.stage], map));
-        }
-    })?;
+    learner.walk(&set.subset(&[photo])?, &depth.stages, |map| rows.push(maps(&depth.stages[map.stage], map)))?;
     let note = "The eight channels of every stage with the highest peaks, each map on its own scale.";
     let title = format!("What the stages of {} make of a photo", depth.network);
     show("activations.png", title, note, 84, rows, Some(["0 and below", "peak of the map"]))?;
 
-    let (mut rows, mut sides) = (vec![], vec![]);
+    let mut rows = vec![];
     for (i, stage) in depth.stages.iter().enumerate() {
         // Every other stage will do, or the picture would be long.
-        let patches = if i % 2 == 0 { patches(learner, set, stage, &peaks[i], [2, 4])? } else { Patches::default() };
-        rows.extend(patches.rows);
-        sides.push(patches.sides);
+        if i % 2 == 0 {
+            rows.extend(patches(learner, set, stage, &peaks[i], [2, 4])?);
+        }
     }
     let note = "Of the four photos that excite a channel most: the part with nine tenths of the gradient along either axis, enlarged,\n\
                 and beside it how much each pixel there counts: the sum of |gradient| over its colours.";
@@ -65,8 +69,7 @@ pub fn draw(report: &mut Report<'_>, learner: &mut Learner, set: &ImageSet, dept
         84,
         rows,
         Some(["0", "the hundredth that counts most"]),
-    )?;
-    Ok(Seen { peaks, sides })
+    )
 }
 
 /// The filters of the first convolution: RGB ones in colour, grey ones in grey. Weight 0 is middle
@@ -109,22 +112,13 @@ fn maps(stage: &str, map: Map<'_>) -> Row {
     Row { label: format!("{stage}\n{channels} channels\n{height}×{width}"), tiles: peaks.iter().take(COLUMNS).map(tile).collect() }
 }
 
-/// What excites some channels of a stage, and how much of an image they look at.
-#[derive(Default)]
-struct Patches {
-    /// A row a channel: of each of its best images the part that it looks at, and in it the pixels
-    /// that count.
-    rows: Vec<Row>,
-    /// Side of these parts in pixels: the root of their area.
-    sides: Vec<f64>,
-}
-
-/// The `channels` channels of `stage` whose best images stand out most, on their `best` best images.
+/// The `channels` channels of `stage` whose best images stand out most: a row a channel, of each of its `best`
+/// best images the part that it looks at, and in it the pixels that count.
 /// Channels that are saturated there (relu6 ends at 6) have no gradient and are passed over.
 ///
 /// # Errors
 /// As [`Learner::input_gradients`].
-fn patches(learner: &mut Learner, set: &ImageSet, stage: &str, peaks: &Peaks, [channels, best]: [usize; 2]) -> Result<Patches> {
+fn patches(learner: &mut Learner, set: &ImageSet, stage: &str, peaks: &Peaks, [channels, best]: [usize; 2]) -> Result<Vec<Row>> {
     let all: Vec<usize> = (0..set.len()).collect();
     let chosen = peaks.standing_out(2 * channels, best);
     let of = |&channel: &usize| -> Vec<(usize, Unit)> {
@@ -132,22 +126,21 @@ fn patches(learner: &mut Learner, set: &ImageSet, stage: &str, peaks: &Peaks, [c
     };
     let units: Vec<(usize, Unit)> = chosen.iter().flat_map(of).collect();
     let gradients = learner.input_gradients(set, stage, &units)?;
-    let mut patches = Patches { rows: vec![], sides: vec![] };
+    let mut rows: Vec<Row> = vec![];
     for (units, gradients) in units.chunks(best.max(1)).zip(gradients.chunks(best.max(1))) {
-        if patches.rows.len() == channels || gradients.iter().any(|gradient| gradient.iter().all(|&value| value == 0.0)) {
+        if rows.len() == channels || gradients.iter().any(|gradient| gradient.iter().all(|&value| value == 0.0)) {
             continue;
         }
         let mut tiles = vec![];
         for ((image, _), gradient) in units.iter().zip(gradients) {
             let weights = weight_of_pixels(gradient, set.channels);
             let part = frame(&weights, set.width);
-            patches.sides.push(((part[0].len() * part[1].len()) as f64).sqrt());
             tiles.push(Tile::new(&set.classes[set.labels[*image] as usize], crop(&picture(set, *image), &part)));
             tiles.push(Tile::new("its pixels", crop(&heat(&weights, set.width, [0.0, brightest(&weights, set.width, &part)]), &part)));
         }
-        patches.rows.push(Row { label: format!("{stage}\nchannel {}", units[0].1.channel), tiles });
+        rows.push(Row { label: format!("{stage}\nchannel {}", units[0].1.channel), tiles });
     }
-    Ok(patches)
+    Ok(rows)
 }
 
 /// What one value of a hundred in the box `[columns, rows]` is above: a single bright pixel would leave

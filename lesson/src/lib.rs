@@ -39,7 +39,7 @@ pub use assets::{Assets, FASHION_MEAN, FASHION_STD};
 pub use augmented::{augmented, plainly};
 pub use confusion::confusion_matrix;
 pub use contact_sheet::contact_sheet;
-pub use depth::{ByStage, Depth};
+pub use depth::Depth;
 pub use error::{Error, Result};
 pub use fashion::{FASHION_CLASSES, FASHION_FOLDER, FASHION_SOURCE, FASHION_TARGET, fashion};
 pub use fit::{Point, sgd};

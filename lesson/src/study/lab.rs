@@ -1,7 +1,7 @@
 //! What all runs of a chapter share: flags, device, data and weights, each opened when it is first needed.
 
 use crate::assets::Assets;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::outline::Flags;
 use crate::track::{Task, Track};
 use frostline_engine::Gpu;
@@ -78,6 +78,9 @@ impl Lab {
             }
         }
         let track = self.photo_track()?;
+        if track.similar.name != name {
+            return Err(Error::Flags(format!("there is no task called {name}")));
+        }
         Ok((track, &track.similar))
     }
 
