@@ -1,5 +1,13 @@
-//! A study: runs that are compared. What decides a run and what it came to, the file that keeps finished runs,
-//! and parts of a study for several machines. Nothing here trains: see the `lesson` crate for that.
+//! A study: runs that are compared. Nothing here trains: see the `lesson` crate for that.
+//!
+//! | what | where |
+//! |---|---|
+//! | what decides a run | [`Setting`], [`Cell`] |
+//! | what a run came to: an answer for every test image | [`Run`], [`Answers`] |
+//! | the file that keeps finished runs | [`Store`] |
+//! | a part of the runs, for several machines | [`Shard`] |
+//! | what is put to the test, and what the runs say | [`Claim`], [`put_to_the_test`], [`Finding`] |
+//! | verdicts from differences over seeds and test images | [`judge`] |
 
 mod answers;
 mod claim;
