@@ -145,3 +145,79 @@ fn network(lab: &Lab, classes: usize, seed: u64) -> Result<Learner> {
     learner.normalization(&[FASHION_MEAN], &[FASHION_STD])?;
     Ok(learner)
 }
+
+/// What is put to the test.
+fn claims(plan: &Plan<'_>, _: &Own) -> Result<Vec<Claim>> {
+    let (digits, n, [lite, resnet]) = (plan.different()?, plan.flags().images[0], depths()?);
+    let stage = |at: usize| lite.stages[at].as_str();
+    let (middle, last) = (lite.two_thirds(), lite.stages.len() - 1);
+    let probe = |task: &str, at: usize| Cell::new(task, format!("{PROBE}{}", stage(at)), n);
+    let right = |factor, cell: Cell| Term { factor, side: cell.into(), measure: Measure::Accuracy("test".to_owned()) };
+    let pairs = plan.cells().into_iter().filter(|cell| cell.condition.starts_with("pair"));
+    let pairs: Vec<Cell> = pairs.collect();
+    let purity = plan.cells().into_iter().find(|cell| cell.condition == PURITY);
+    let purity = purity.ok_or_else(|| Error::Flags("no runs of purity".to_owned()))?;
+    let of = |factor, at: usize| {
+        let measure = Measure::Number(format!("pairs of one kind after {}, %", stage(at)));
+        Term { factor, side: purity.clone().into(), measure }
+    };
+    let deep = format!("CKA after {}", resnet.stages[resnet.stages.len() - 1]);
+    let alike = |text: &str, ours: usize, theirs: usize| {
+        Claim::better(text, pairs[ours].clone(), pairs[theirs].clone()).of_number(&deep, "of 1", 0.05)
+    };
+    let serves = vec![
+        right(1.0, probe(&digits, middle)),
+        right(-1.0, probe(&digits, last)),
+        right(-1.0, probe(PHOTOS, middle)),
+        right(1.0, probe(PHOTOS, last)),
+    ];
+    Ok(vec![
+        Claim::better("deep channels answer to kinds of things more than early ones", purity.clone(), purity.clone())
+            .of_number("", "points", 2.0)
+            .terms(vec![of(1.0, last), of(-1.0, 0)]),
+        Claim::better("digits: the middle of the network beats its end", probe(&digits, middle), probe(&digits, last)),
+        Claim::better("the end serves photos more than digits", purity.clone(), purity.clone()).terms(serves),
+        alike("networks for other kinds of clothes are less alike at their end than those for the same", 0, 1),
+        alike("networks for digits are less alike at their end than those for the same clothes", 0, 2),
+        alike("trained on the same kinds they are more alike at their end than untrained ones", 0, 3),
+    ])
+}
+
+fn report(report: &mut Report<'_>, own: &Own) -> Result<()> {
+    let [lite, resnet] = depths()?;
+    let (clothes, digits) = (report.lab.track()?.similar.name.clone(), report.lab.track()?.different()?.name.clone());
+    let n = report.lab.flags.images[0];
+    let probes = [PHOTOS, &clothes, &digits].into_iter().enumerate().map(|(color, task)| {
+        let at = |stage: &String| report.runs.accuracies(&Cell::new(task, format!("{PROBE}{stage}"), n), "test");
+        lite.curve(task, color, &lite.stages.iter().map(at).collect::<Vec<_>>())
+    });
+    let probes = lite.panel("linear probes", "test accuracy, %", (0.0, 100.0), probes.collect());
+    let numbers = |depth: &Depth, cell: &Cell, color, before: &str, after: &str| {
+        let at = |stage: &String| report.runs.numbers(cell, &format!("{before}{stage}{after}"));
+        depth.curve(&cell.condition, color, &depth.stages.iter().map(at).collect::<Vec<_>>())
+    };
+    let cells = |start: &str| report.cells().iter().filter(|cell| cell.condition.starts_with(start)).cloned().collect::<Vec<_>>();
+    let purity = cells(PURITY).iter().map(|cell| numbers(&lite, cell, 1, "pairs of one kind after ", ", %")).collect();
+    let pairs = cells("pair").iter().enumerate().map(|(color, cell)| numbers(&resnet, cell, color, "CKA after ", "")).collect();
+    let panels: [Panel; 3] = [
+        probes,
+        lite.panel("the photos that excite a channel most", "pairs of one kind, %", (0.0, 60.0), purity),
+        resnet.panel("two networks: how alike?", "debiased linear CKA", (-0.1, 1.0), pairs),
+    ];
+    draw(&report.figure("depth.png", "What changes with depth (bars: standard deviation over seeds)."), 3, &panels)?;
+    for (file, caption) in inside::FIGURES {
+        report.picture(file, caption, |lab, path| if file == inside::FIGURES[0].0 { look(lab, own.photo, path) } else { Ok(()) })?;
+    }
+    report.quiz("Where would you cut a network trained on photos, to put a new head on?", report.verdicts());
+    Ok(())
+}
+
+/// Draws filters, maps and patches beside `path`.
+fn look(lab: &Lab, photo: usize, path: &std::path::Path) -> Result<()> {
+    let mut body = photo_body(lab, SIDES[1], Start::Pretrained, 0)?;
+    let set = photos(lab, body.input())?;
+    if photo >= set.len() {
+        return Err(Error::Flags(format!("--photo {photo}: there are {} photos, counted from 0", set.len())));
+    }
+    inside::draw(path.parent().unwrap_or(path), &mut body, &set, &depths()?[0], photo)
+}

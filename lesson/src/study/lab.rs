@@ -111,6 +111,21 @@ impl Lab {
         self.features.borrow_mut().insert(name.to_owned(), computed.clone());
         Ok(computed)
     }
+
+    /// Number `at` of the features called `name`, of several stages, which are computed together.
+    ///
+    /// # Errors
+    /// What `compute` says.
+    pub fn features_by_depth(&self, name: &str, at: usize, compute: impl FnOnce() -> Result<Vec<Features>>) -> Result<Rc<Features>> {
+        let key = |at: usize| format!("{name} {at}");
+        let found = self.features.borrow().get(&key(at)).cloned();
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let all = compute()?.into_iter().enumerate().map(|(at, features)| (key(at), Rc::new(features)));
+        self.features.borrow_mut().extend(all);
+        self.features(&key(at), || Err(Error::Flags(format!("{name} has no stage {at}"))))
+    }
 }
 
 /// What `cell` holds, after `make` if it is empty.

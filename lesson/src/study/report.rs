@@ -91,16 +91,23 @@ impl<'a> Report<'a> {
     }
 
     /// Prints and keeps a table of the accuracies in `test` for each task: a row for each condition, a column for
-    /// each number of images.
+    /// each number of images, of those that were put to that test.
     pub fn accuracies(&mut self, test: &str) {
         for task in self.tasks() {
-            let (conditions, sizes) = (self.conditions(&task), self.sizes(&task));
+            let tested = |cell: &&Cell| cell.task == task && !self.runs.accuracies(cell, test).is_empty();
+            let cells: Vec<&Cell> = self.cells.iter().filter(tested).collect();
+            let conditions = unique(cells.iter().map(|cell| cell.condition.as_str()));
+            let mut sizes = unique(cells.iter().map(|cell| cell.images));
+            sizes.sort_unstable();
+            if sizes.is_empty() {
+                continue;
+            }
             let names: Vec<String> = sizes.iter().map(|n| format!("{n} images")).collect();
-            let title = format!("{task}: {test} accuracy in %, mean ± standard deviation over seeds");
+            let title = format!("{task}: accuracy in %, {test}, mean ± standard deviation over seeds");
             let mut table = Table::new(title, &names.iter().map(String::as_str).collect::<Vec<_>>());
-            for condition in &conditions {
+            for condition in conditions {
                 let entry = |&n: &usize| self.accuracy(&Cell::new(&task, condition, n), test);
-                table.row(condition.as_str(), sizes.iter().map(entry));
+                table.row(condition, sizes.iter().map(entry));
             }
             self.table(table);
         }
