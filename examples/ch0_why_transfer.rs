@@ -12,9 +12,10 @@
 //!
 //!     cargo run --release --example ch0_why_transfer -- --help
 
-use frostline::lesson::figure::{Curve, Panel, draw};
-use frostline::lesson::{self, Cell, Chapter, NoFlags, Outline, Result, Run, Settings, Start, Table, Track, Verdict};
-use frostline::lesson::{accuracies, fit, gains, mean, photo_body, runs_bar, sgd, signed, spread};
+use frostline::charts::figure::{Curve, Panel, draw};
+use frostline::charts::{Cell, Table, runs_bar};
+use frostline::lesson::{self, Chapter, NoFlags, Outline, Result, Run, Settings, Start, Track, Verdict};
+use frostline::lesson::{accuracies, fit, gains, mean, photo_body, sgd, signed, spread};
 use frostline::loader::{Preprocessing, stratified_subset};
 use frostline::models::Model;
 use frostline::trainer::{FitOptions, Learner, ProbeOptions, linear_probe};
@@ -161,30 +162,27 @@ fn judge(chapter: &mut Chapter, resnet: &Runs, photos: &Runs) {
     chapter.quiz(format!("With {n} images, what do pretrained weights gain, and what does it cost?"), answer);
 }
 
-/// What a curve draws of a run: step, accuracy and no bar.
-type Points<'a> = &'a dyn Fn(&Run) -> Vec<(f64, f64, f64)>;
+/// What a curve draws of a run: step and accuracy.
+type Points<'a> = &'a dyn Fn(&Run) -> Vec<(f64, f64)>;
 
 fn figure(chapter: &mut Chapter, task: &str, resnet: &Runs, photos: &Runs) -> Result<()> {
     let by_size = |title: String, runs: &Runs| {
-        let curve = |i: usize| {
-            let points = runs.iter().map(|(n, pair)| (*n as f64, spread(&pair[i]).mean, spread(&pair[i]).deviation)).collect();
-            Curve { name: NAMES[i].to_owned(), color: i, points }
-        };
+        let curve =
+            |i: usize| Curve::new(NAMES[i], i, runs.iter().map(|(n, pair)| (*n as f64, spread(&pair[i]).mean, spread(&pair[i]).deviation)));
         let (x, y) = ("labelled images".to_owned(), "test accuracy, %".to_owned());
         Panel { title, x, y, log_x: true, range: (20.0, 100.0), curves: vec![curve(0), curve(1)] }
     };
     let by_step = |title: String, points: Points| {
         let pair = resnet.first().into_iter().flat_map(|(_, pair)| pair.iter().enumerate());
         let curves = pair.flat_map(|(i, runs)| runs.iter().enumerate().map(move |(seed, run)| (i, seed, run)));
-        let curves =
-            curves.map(|(i, seed, run)| Curve { name: format!("{}, seed {seed}", NAMES[i]), color: i, points: points(run) }).collect();
+        let curves = curves.map(|(i, seed, run)| Curve::new(format!("{}, seed {seed}", NAMES[i]), i, points(run))).collect();
         Panel { title, x: "step".to_owned(), y: "accuracy, %".to_owned(), log_x: false, range: (20.0, 100.0), curves }
     };
     // Batches are few images: the mean of ten steps can be read.
     let training = |run: &Run| {
         let bunches = run.records.chunks(10).map(|bunch| {
             let mean = bunch.iter().map(|record| f64::from(record.accuracy)).sum::<f64>() / bunch.len() as f64;
-            (bunch[bunch.len() - 1].step as f64, 100.0 * mean, 0.0)
+            (bunch[bunch.len() - 1].step as f64, 100.0 * mean)
         });
         bunches.collect()
     };
@@ -194,8 +192,9 @@ fn figure(chapter: &mut Chapter, task: &str, resnet: &Runs, photos: &Runs) -> Re
         by_size("photos: ImageNet's features and a ResNet from scratch".to_owned(), photos),
         by_step(format!("{task}, {n} images: on the training images"), &training),
         by_step(format!("{task}, {n} images: on test images"), &|run| {
-            run.curve.iter().map(|point| (point.step as f64, 100.0 * point.accuracy, 0.0)).collect()
+            run.curve.iter().map(|point| (point.step as f64, 100.0 * point.accuracy)).collect()
         }),
     ];
-    draw(&chapter.figure("curves.png", "Accuracy by number of images (bars: standard deviation over seeds) and by step."), 2, &panels)
+    draw(&chapter.figure("curves.png", "Accuracy by number of images (bars: standard deviation over seeds) and by step."), 2, &panels)?;
+    Ok(())
 }

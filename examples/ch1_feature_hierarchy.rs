@@ -16,14 +16,13 @@
 //!     cargo run --release --example ch1_feature_hierarchy -- --help
 
 use clap::Args;
-use frostline::lesson::figure::{Panel, draw};
-use frostline::lesson::{self, ByStage, Cell, Chapter, Depth, Error, FASHION_MEAN, FASHION_STD, Outline, Result, Settings, Table};
-use frostline::lesson::{
-    Track, Verdict, cka::Gram, excite, excite::Peaks, in_colour, inside, photo_body, photos, probe_by_depth, runs_bar,
-};
+use frostline::charts::figure::{Panel, draw};
+use frostline::charts::{Cell, Spread, Table, runs_bar};
+use frostline::lesson::{self, ByStage, Chapter, Depth, Error, FASHION_MEAN, FASHION_STD, Outline, Result, Settings};
+use frostline::lesson::{Track, Verdict, cka::Gram, excite, excite::Peaks, in_colour, inside, photo_body, photos, probe_by_depth};
 use frostline::loader::{ImageSet, stratified_split, stratified_subset};
 use frostline::models::Model;
-use frostline::trainer::{Learner, Spread};
+use frostline::trainer::Learner;
 use std::ops::ControlFlow;
 
 const OUTLINE: Outline = Outline {
@@ -49,7 +48,8 @@ fn main() -> std::process::ExitCode {
         let mut panels = vec![look(chapter, own.photo)?];
         panels.extend(probes(chapter, &track)?);
         panels.push(similarity(chapter)?);
-        draw(&chapter.figure("depth.png", "What changes with depth (bars: standard deviation over seeds)."), 2, &panels)
+        draw(&chapter.figure("depth.png", "What changes with depth (bars: standard deviation over seeds)."), 2, &panels)?;
+        Ok(())
     })
 }
 

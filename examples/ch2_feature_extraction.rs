@@ -15,9 +15,10 @@
 //!
 //!     cargo run --release --example ch2_feature_extraction -- --help
 
-use frostline::lesson::scatter::{Scatter, draw};
-use frostline::lesson::{self, Cell, Chapter, Error, NoFlags, Outline, Result, Settings, Table, Verdict};
-use frostline::lesson::{fit, mean, new_head, pca, photo_body, photos, runs_bar};
+use frostline::charts::scatter::{Scatter, draw};
+use frostline::charts::{Cell, Table, runs_bar};
+use frostline::lesson::{self, Chapter, Error, NoFlags, Outline, Result, Settings, Verdict};
+use frostline::lesson::{fit, mean, new_head, pca, photo_body, photos};
 use frostline::loader::{ImageSet, Preprocessing, stratified_subset};
 use frostline::trainer::{Features, Learner, Length, ProbeLoss, Standardization, linear_probe};
 use std::time::Instant;
@@ -151,7 +152,8 @@ fn maps(chapter: &mut Chapter, spaces: [&Features; 2]) -> Result<()> {
     let evidence =
         format!("the nearest photo is of the same class for {:.0}% in pixels, {:.0}% in features (one set of photos)", agree[0], agree[1]);
     chapter.claim("Photos of one class lie together in the features", verdict, evidence);
-    draw(&chapter.figure("map.png", "Every photo as a point, by its pixels and by its features: the two principal components."), &panels)
+    draw(&chapter.figure("map.png", "Every photo as a point, by its pixels and by its features: the two principal components."), &panels)?;
+    Ok(())
 }
 
 /// Head steps on kept features, and head steps that run the frozen body on every batch, in turn.

@@ -15,13 +15,14 @@
 //!
 //!     cargo run --release --example ch3_fine_tuning -- --help
 
+use frostline::charts::bars::{self, Bar, Bars, Row};
+use frostline::charts::figure::{Curve, Panel, draw};
+use frostline::charts::{Cell, Spread, Table, runs_bar};
 use frostline::engine::BatchNormMode::{self, FollowFreeze, Running};
-use frostline::lesson::bars::{self, Bar, Bars, Row};
-use frostline::lesson::figure::{Curve, Panel, draw};
-use frostline::lesson::{self, Approach, Cell, Chapter, NoFlags, Outline, Result, Settings, Table, Track, Tuned, Verdict};
-use frostline::lesson::{differences, drift, gains, mean, photo_body, photos, runs_bar, sgd};
+use frostline::lesson::{self, Approach, Chapter, NoFlags, Outline, Result, Settings, Track, Tuned, Verdict};
+use frostline::lesson::{differences, drift, gains, mean, photo_body, photos, sgd};
 use frostline::loader::stratified_subset;
-use frostline::trainer::{FitOptions, Spread};
+use frostline::trainer::FitOptions;
 
 const OUTLINE: Outline = Outline {
     number: 3,
@@ -167,7 +168,8 @@ fn figures(chapter: &mut Chapter, n: usize, sweep: &[(f32, Tuned)], all: &[Tuned
         series: ["test images", "test images, moved", "old classes, old head"].map(str::to_owned).to_vec(),
         rows: APPROACHES.iter().zip(all).map(row).collect(),
     };
-    bars::draw(&chapter.figure("approaches.png", "Every approach on test images, on the same moved, on old classes."), &chart)
+    bars::draw(&chapter.figure("approaches.png", "Every approach on test images, on the same moved, on old classes."), &chart)?;
+    Ok(())
 }
 
 fn photo_norms(chapter: &mut Chapter) -> Result<()> {

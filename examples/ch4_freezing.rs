@@ -13,9 +13,10 @@
 //!
 //!     cargo run --release --example ch4_freezing -- --help
 
-use frostline::lesson::heatmap::{self, HeatMap, Place};
-use frostline::lesson::{self, Cell, Chapter, Error, FreezeDepth, NoFlags, Outline, Result, Run, Seen, Settings, Start, Table, Task};
-use frostline::lesson::{Track, Verdict, accuracies, fit, gains, ledger, points, profile, runs_bar, spread};
+use frostline::charts::heatmap::{self, HeatMap, Place};
+use frostline::charts::{Cell, Table, runs_bar};
+use frostline::lesson::{self, Chapter, Error, FreezeDepth, NoFlags, Outline, Result, Run, Seen, Settings, Start, Task};
+use frostline::lesson::{Track, Verdict, accuracies, draw_step, fit, gains, ledger, points, spread};
 use frostline::trainer::{FitOptions, Length, ProbeOptions, linear_probe};
 
 const OUTLINE: Outline = Outline {
@@ -52,7 +53,7 @@ fn main() -> std::process::ExitCode {
         tables(chapter, &track, &depths, &grid)?;
         judge(chapter, &track, &depths, &grid);
         draw_grid(chapter, &depths, &grid)?;
-        profile::draw_step(chapter, &depths[2].from, track.input().crop)
+        draw_step(chapter, &depths[2].from, track.input().crop)
     })
 }
 
@@ -195,5 +196,6 @@ fn draw_grid(chapter: &mut Chapter, depths: &[FreezeDepth], grid: &[Quadrant]) -
         range: (-12.0, 0.0),
         marks: ("best measured".to_owned(), "the lesson's advice".to_owned()),
     };
-    heatmap::draw(&chapter.figure("grid.png", "Accuracy by freeze depth in the four quadrants."), &map)
+    heatmap::draw(&chapter.figure("grid.png", "Accuracy by freeze depth in the four quadrants."), &map)?;
+    Ok(())
 }

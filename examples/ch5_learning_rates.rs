@@ -16,13 +16,14 @@
 //!     cargo run --release --example ch5_learning_rates -- --help
 
 use clap::Args;
+use frostline::charts::bars::{self, Bar, Bars};
+use frostline::charts::figure::draw;
+use frostline::charts::{Cell, Spread, Table, runs_bar};
 use frostline::engine::Optim;
-use frostline::lesson::bars::{self, Bar, Bars};
-use frostline::lesson::figure::draw;
-use frostline::lesson::{self, Cell, Chapter, Error, FreezeDepth, Outline, Result, Settings, Start, Table, Track, Verdict};
-use frostline::lesson::{points, range_test, runs_bar, sgd};
+use frostline::lesson::{self, Chapter, Error, FreezeDepth, Outline, Result, Settings, Start, Track, Verdict};
+use frostline::lesson::{points, range_test, sgd};
 use frostline::loader::ImageSet;
-use frostline::trainer::{self, FitOptions, Learner, LrRange, LrSuggestions, Spread, StageUpdate};
+use frostline::trainer::{self, FitOptions, Learner, LrRange, LrSuggestions, StageUpdate};
 use serde_json::json;
 use std::ops::ControlFlow::Continue;
 
@@ -194,5 +195,6 @@ fn draw_updates(chapter: &mut Chapter, outcomes: &[Vec<Outcome>]) -> Result<()> 
         rows: (0..stages).map(row).collect(),
     };
     chapter.keep("updates", json!(chart.rows));
-    bars::draw(&chapter.figure("updates.png", "Relative size of the update of each stage."), &chart)
+    bars::draw(&chapter.figure("updates.png", "Relative size of the update of each stage."), &chart)?;
+    Ok(())
 }

@@ -14,11 +14,12 @@
 //!
 //!     cargo run --release --example ch6_augmentation -- --help
 
-use frostline::lesson::bars::{self, Bar, Bars};
-use frostline::lesson::figure::{Curve, Panel, draw};
-use frostline::lesson::{self, Cell, Chapter, NoFlags, Outline, Result, Settings, Start, Table, Track, Verdict};
-use frostline::lesson::{Scores, contact_sheet, fit, runs_bar, shifted, signed};
-use frostline::trainer::{Augment, FitOptions, ProbeOptions, Spread, linear_probe};
+use frostline::charts::bars::{self, Bar, Bars};
+use frostline::charts::figure::{Curve, Panel, draw};
+use frostline::charts::{Cell, Spread, Table, runs_bar};
+use frostline::lesson::{self, Chapter, NoFlags, Outline, Result, Settings, Start, Track, Verdict};
+use frostline::lesson::{Scores, contact_sheet, fit, shifted, signed};
+use frostline::trainer::{Augment, FitOptions, ProbeOptions, linear_probe};
 
 const OUTLINE: Outline = Outline {
     number: 6,
@@ -84,7 +85,7 @@ fn moved_images(chapter: &mut Chapter, track: &Track) -> Result<()> {
             for (color, (what, all)) in ["plain", "augmented"].into_iter().zip(&pair).enumerate() {
                 table.row(format!("{name}, {n} images, {what}"), (0..4).map(|i| all.cell(i)));
                 let point = |i| Spread::of(&all.test(i)).map(|s| (pixels[i] as f64, s.mean, s.deviation));
-                curves.push(Curve { name: what.to_owned(), color, points: (0..4).filter_map(point).collect() });
+                curves.push(Curve::new(what, color, (0..4).filter_map(point)));
             }
             let (x, y) = ("test images moved by, pixels".to_owned(), "test accuracy, %".to_owned());
             let title = format!("{}, {n} images, {name}", track.similar.name);
@@ -103,7 +104,8 @@ fn moved_images(chapter: &mut Chapter, track: &Track) -> Result<()> {
             chapter.claim(claim, Verdict::of(&all), format!("gain in points by number of images: {}", each.join(", ")));
         }
     }
-    draw(&chapter.figure("moved.png", "Accuracy by how far the test images are moved; bars: standard deviation over seeds."), 2, &panels)
+    draw(&chapter.figure("moved.png", "Accuracy by how far the test images are moved; bars: standard deviation over seeds."), 2, &panels)?;
+    Ok(())
 }
 
 fn broken_labels(chapter: &mut Chapter, track: &Track) -> Result<()> {

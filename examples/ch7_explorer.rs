@@ -17,8 +17,9 @@
 //!     cargo run --release --example ch7_explorer
 
 use clap::Args;
+use frostline::charts::{figure, runs_bar};
 use frostline::lesson::explorer::{Comparison, Explorer, Record, compare, panel, table};
-use frostline::lesson::{self, Chapter, Error, Outline, Result, Settings, Track, figure, runs_bar};
+use frostline::lesson::{self, Chapter, Error, Outline, Result, Settings, Track};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::sync::mpsc;
@@ -147,5 +148,6 @@ fn report(chapter: &mut Chapter, records: &[Record]) -> Result<()> {
     let question = "Which part should train, if it should be nearly the best, and cost no more than that takes?";
     chapter.quiz(question, comparisons.iter().filter_map(Comparison::answer).collect::<Vec<_>>().join(" "));
     let caption = "Accuracy (bars: standard deviation over seeds) against the cost of a run; along a curve more and more groups train.";
-    figure::draw(&chapter.figure("sweet_spot.png", caption), 1, &[panel(&comparisons)])
+    figure::draw(&chapter.figure("sweet_spot.png", caption), 1, &[panel(&comparisons)])?;
+    Ok(())
 }

@@ -19,8 +19,9 @@
 //!     cargo run --release --example ch8_beyond -- --images 50,200,500,1500 --steps 300
 
 use Strategy::{Full, HeadOnly, Partial, Scratch};
-use frostline::lesson::figure::draw;
-use frostline::lesson::{self, Cell, Chapter, Error, Growth, NoFlags, Outline, Result, Settings, Strategy, Table, Task, Track, Verdict};
+use frostline::charts::figure::draw;
+use frostline::charts::{Cell, Table};
+use frostline::lesson::{self, Chapter, Error, Growth, NoFlags, Outline, Result, Settings, Strategy, Task, Track, Verdict};
 use frostline::loader::StateDict;
 use frostline::trainer::Learner;
 use serde_json::json;
@@ -69,7 +70,8 @@ fn main() -> std::process::ExitCode {
         let caption = "Test accuracy of the four strategies by number of labelled images (bars: standard deviation over seeds).";
         let panels = [("a similar task", similar), ("a different task", different)];
         let panels = panels.map(|(kind, growth)| growth.panel(&format!("{kind}: {}", growth.task)));
-        draw(&chapter.figure("strategies.png", caption), 2, &panels)
+        draw(&chapter.figure("strategies.png", caption), 2, &panels)?;
+        Ok(())
     })
 }
 

@@ -3,7 +3,8 @@
 use crate::augmented::{augmented, plainly};
 use crate::chapter::Chapter;
 use crate::error::Result;
-use crate::grid::{Grid, Row, Tile, draw, picture};
+use crate::picture::picture;
+use frostline_charts::grid::{Grid, Row, Tile, draw};
 use frostline_engine::ops::{Augment as Kernel, Jitter, Transform, Window};
 use frostline_loader::{BatchState, ImageSet, Preprocessing};
 use frostline_trainer::Augment;
@@ -54,5 +55,6 @@ pub fn contact_sheet(chapter: &mut Chapter, digits: &ImageSet) -> Result<()> {
     let title = "One image, augmented on the device".to_owned();
     let note = "Made by the kernel that training uses, as torchvision's transforms of the same names would.".to_owned();
     let path = chapter.figure("sheet.png", "One photo as each transform makes it, and two digits that change their class.");
-    draw(&path, &Grid { title, note, side: 128, rows, scale: None })
+    draw(&path, &Grid { title, note, side: 128, rows, scale: None })?;
+    Ok(())
 }

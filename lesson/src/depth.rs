@@ -2,11 +2,10 @@
 
 use crate::chapter::Chapter;
 use crate::error::Result;
-use crate::figure::{Curve, Panel};
-use crate::results::runs_bar;
-use crate::table::{Cell, Table};
+use frostline_charts::figure::{Curve, Panel};
+use frostline_charts::{Cell, Spread, Table, runs_bar};
 use frostline_loader::{ImageSet, stratified_subset};
-use frostline_trainer::{Learner, ProbeOptions, Spread, linear_probe};
+use frostline_trainer::{Learner, ProbeOptions, linear_probe};
 
 /// A value for every stage and seed.
 pub type ByStage = Vec<Vec<f64>>;
@@ -44,7 +43,7 @@ impl Depth {
     /// A curve of mean and deviation of `values[stage]`.
     pub fn curve(&self, name: impl Into<String>, color: usize, values: &[Vec<f64>]) -> Curve {
         let point = |(place, values): (&usize, &Vec<f64>)| Spread::of(values).map(|spread| (*place as f64, spread.mean, spread.deviation));
-        Curve { name: name.into(), color, points: self.places.iter().zip(values).filter_map(point).collect() }
+        Curve::new(name, color, self.places.iter().zip(values).filter_map(point))
     }
 
     /// A panel of such curves.

@@ -3,8 +3,8 @@
 use crate::chapter::Chapter;
 use crate::error::Result;
 use crate::fit::fit;
-use crate::results::bar;
 use crate::transplant::{probed_head, transplant_statistics, with_old_head};
+use frostline_charts::bar;
 use frostline_engine::BatchNormMode;
 use frostline_loader::{ImageSet, stratified_subset};
 use frostline_trainer::{Features, FitOptions, Learner, ProbeOptions, linear_probe};

@@ -1,9 +1,9 @@
 //! One training run of a chapter, with its progress bar.
 
 use crate::error::Result;
-use crate::results::bar;
+use frostline_charts::{Spread, bar};
 use frostline_engine::Optim;
-use frostline_trainer::{FitOptions, Learner, Source, Spread, StepRecord};
+use frostline_trainer::{FitOptions, Learner, Source, StepRecord};
 use serde::Serialize;
 use std::ops::ControlFlow;
 

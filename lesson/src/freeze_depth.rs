@@ -2,8 +2,8 @@
 //! frozen stages have already seen.
 
 use crate::error::Result;
-use crate::table::{Cell, Table};
 use crate::track::{Task, Track};
+use frostline_charts::{Cell, Table};
 use frostline_loader::{ImageSet, stratified_subset};
 use frostline_trainer::{Activations, FitOptions, Learner, Source};
 

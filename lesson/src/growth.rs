@@ -2,12 +2,11 @@
 
 use crate::chapter::Chapter;
 use crate::error::Result;
-use crate::figure::{Curve, Panel};
 use crate::fit::{Run, accuracies, gains, spread};
-use crate::results::runs_bar;
 use crate::strategy::Strategy;
-use crate::table::{Cell, Table};
 use crate::track::{Task, Track};
+use frostline_charts::figure::{Curve, Panel};
+use frostline_charts::{Cell, Table, runs_bar};
 use frostline_trainer::Learner;
 
 /// Runs of all strategies on a task.
@@ -77,10 +76,10 @@ impl Growth {
         let colors = [0, 4, 2, 1];
         let curve = |(strategy, color): (Strategy, usize)| {
             let point = |row: &GrowthRow| (row.images as f64, row.mean(strategy), spread(row.of(strategy)).deviation);
-            Curve { name: strategy.name().to_owned(), color, points: self.rows.iter().map(point).collect() }
+            Curve::new(strategy.name(), color, self.rows.iter().map(point))
         };
         let curves: Vec<Curve> = Strategy::ALL.into_iter().zip(colors).map(curve).collect();
-        let lowest = curves.iter().flat_map(|curve| &curve.points).map(|(_, mean, deviation)| mean - deviation).fold(100.0, f64::min);
+        let lowest = curves.iter().flat_map(|curve| &curve.points).map(|point| point.low).fold(100.0, f64::min);
         // Room below for the legend.
         let range = (((lowest - 12.0) / 10.0).floor().max(0.0) * 10.0, 100.0);
         let (x, y) = ("labelled images (logarithmic)".to_owned(), "test accuracy, %".to_owned());

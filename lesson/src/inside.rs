@@ -5,7 +5,8 @@ use crate::chapter::Chapter;
 use crate::depth::Depth;
 use crate::error::Result;
 use crate::excite::{Peaks, crop, frame, weight_of_pixels};
-use crate::grid::{self, Grid, Row, Tile, heat, picture};
+use crate::picture::picture;
+use frostline_charts::grid::{self, Grid, Row, Tile, heat};
 use frostline_loader::ImageSet;
 use frostline_trainer::{Learner, Map, Unit};
 use image::{Rgb, RgbImage};
@@ -32,7 +33,8 @@ pub struct Seen {
 pub fn draw(chapter: &mut Chapter, learner: &mut Learner, set: &ImageSet, depth: &Depth, photo: usize) -> Result<Seen> {
     let mut show = |file: &str, title: String, note: &str, side: u32, rows: Vec<Row>, scale: Option<[&str; 2]>| {
         let path = chapter.figure(file, &format!("{title}. {}", note.replace('\n', " ")));
-        grid::draw(&path, &Grid { title, note: note.to_owned(), side, rows, scale: scale.map(|ends| ends.map(str::to_owned)) })
+        let scale = scale.map(|ends| ends.map(str::to_owned));
+        grid::draw(&path, &Grid { title, note: note.to_owned(), side, rows, scale })
     };
     let note = "Grey is weight 0; each filter has its own scale.";
     show("filters.png", format!("Filters of the first convolution of {}", depth.network), note, 64, filters(learner)?, None)?;

@@ -1,12 +1,10 @@
-//! What the chapters of "Transfer Learning From Zero" share: their data, their figures, and how
-//! results are told.
+//! What the chapters of "Transfer Learning From Zero" share: their data, their runs, and how results
+//! are judged and told.
 
 mod assets;
 mod augmented;
-pub mod bars;
 mod chapter;
 pub mod cka;
-mod confusion;
 mod contact_sheet;
 mod depth;
 mod drift;
@@ -14,36 +12,29 @@ mod error;
 pub mod excite;
 pub mod explorer;
 mod fashion;
-pub mod figure;
 mod fit;
 mod freeze_depth;
-pub mod grid;
 mod growth;
-pub mod heatmap;
 pub mod inside;
 mod moved;
 mod outline;
 mod page;
 pub mod pca;
-pub mod profile;
+mod picture;
 mod range_test;
 mod results;
-pub mod scatter;
 mod scores;
 mod shift;
+mod step_timeline;
 mod strategy;
-mod table;
-pub mod timeline;
 mod track;
 mod transplant;
-pub mod tune;
 mod tuning;
 mod verdict;
 
 pub use assets::{Assets, FASHION_MEAN, FASHION_STD};
 pub use augmented::{augmented, plainly};
 pub use chapter::{Chapter, run};
-pub use confusion::confusion_matrix;
 pub use contact_sheet::contact_sheet;
 pub use depth::{ByStage, Depth, probe_by_depth};
 pub use drift::{Drift, drift};
@@ -56,11 +47,11 @@ pub use moved::Moved;
 pub use outline::{Flags, NoFlags, Outline, Settings};
 pub use page::{STATIONS, Station, page};
 pub use range_test::range_test;
-pub use results::{bar, runs_bar, write_json};
+pub use results::write_json;
 pub use scores::{Scores, signed};
 pub use shift::shifted;
+pub use step_timeline::draw_step;
 pub use strategy::Strategy;
-pub use table::{Cell, Table};
 pub use track::{Start, Task, Track, in_colour, photo_body, photos};
 pub use transplant::{new_head, probed_head, transplant, transplant_statistics, with_old_head};
 pub use tuning::{Approach, Tuned};

@@ -1,7 +1,6 @@
 //! Accuracies of one setting: several tests, several seeds.
 
-use crate::table::Cell;
-use frostline_trainer::Spread;
+use frostline_charts::{Cell, Spread};
 
 /// Accuracies in %: a row a seed, a column a test.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,6 @@
 //! What measured numbers say about a claim.
 
-use frostline_trainer::Spread;
+use frostline_charts::Spread;
 use serde::Serialize;
 use std::fmt;
 

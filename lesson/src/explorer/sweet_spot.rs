@@ -2,10 +2,9 @@
 
 use super::board::{Record, Status};
 use super::trainer::RunCost;
-use crate::figure::{Curve, Panel};
-use crate::table::{Cell, Table};
 use crate::verdict::{Claim, Verdict};
-use frostline_trainer::Spread;
+use frostline_charts::figure::{Curve, Panel};
+use frostline_charts::{Cell, Spread, Table};
 
 /// What is put to the test.
 const CLAIM: &str = "Accuracy against cost has a sweet spot: a partial freeze comes within a standard deviation of the best, for less than training everything";
@@ -171,11 +170,7 @@ pub fn table(comparisons: &[Comparison]) -> Table {
 /// Accuracy against cost, a curve for each comparison.
 pub fn panel(comparisons: &[Comparison]) -> Panel {
     let point = |mix: &Mix| (mix.gmacs(), mix.accuracy().mean, mix.accuracy().deviation);
-    let curves = comparisons.iter().enumerate().map(|(color, all)| Curve {
-        name: all.name.clone(),
-        color,
-        points: all.mixes.iter().map(point).collect(),
-    });
+    let curves = comparisons.iter().enumerate().map(|(color, all)| Curve::new(&all.name, color, all.mixes.iter().map(point)));
     let ends = comparisons
         .iter()
         .flat_map(|all| &all.mixes)

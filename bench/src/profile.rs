@@ -1,9 +1,9 @@
 //! The kernels of a training step with their times, and those that a freeze left out: the same step
 //! is planned twice, with the freeze and without, and a kernel that only the second has is a ghost.
 
-use crate::chapter::Chapter;
 use crate::error::Result;
-use crate::timeline::{Span, Timeline};
+use crate::measure::median;
+use frostline_charts::timeline::{Span, Timeline};
 use frostline_engine::record::{Dispatch, Home, Phase};
 use frostline_engine::{Error, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, TensorId};
 use frostline_models::Model;
@@ -66,9 +66,10 @@ pub fn step(
     }
     let timed = profilers.into_iter().map(|(_, times, mut kernels)| {
         for (kernel, mut times) in kernels.iter_mut().zip(times) {
-            times.sort_by(f64::total_cmp);
-            let untimed = || Error::Graph(format!("{} cannot time single kernels, or not as many as this step has", gpu.describe()));
-            kernel.milliseconds = times.get(times.len() / 2).copied().ok_or_else(untimed)?;
+            if times.is_empty() {
+                return Err(Error::Graph(format!("{} cannot time single kernels, or not as many as this step has", gpu.describe())).into());
+            }
+            kernel.milliseconds = median(&mut times);
         }
         Ok(kernels)
     });
@@ -141,18 +142,6 @@ pub fn picture(gpu: &Arc<Gpu>, model: &Model, below: &str, (batch, size): (usize
     let kernels = step(gpu, (&graph, loss), &freeze, (&images, &labels), steps)?;
     let title = format!("A training step of {} frozen below {below}, {batch} × {size} × {size}", model.name());
     Ok(timeline(&kernels, (&graph, &freeze), &title, &gpu.describe()))
-}
-
-/// Draws a step of the chapter's network, frozen below the stage `below`, for images of `size` ×
-/// `size` pixels, as the figure `timeline.png`.
-///
-/// # Errors
-/// As [`picture`]; if the file cannot be written.
-pub fn draw_step(chapter: &mut Chapter, below: &str, size: usize) -> Result<()> {
-    let (model, batch) = (Model::new(&chapter.flags.model)?, chapter.flags.batch);
-    let picture = picture(&chapter.gpu, &model, below, (batch, size), 3)?;
-    let path = chapter.figure("timeline.png", "A training step, with a ghost for every kernel that the freeze left out.");
-    crate::timeline::draw(&path, &picture)
 }
 
 /// `kernels` as a picture: rows are blocks of layers from the image down to the loss.
