@@ -101,7 +101,7 @@ bench-peers: setup  ## the same steps in turns with PyTorch, and the ratios
 tune: setup  ## measures kernel shapes for this adapter, for FROSTLINE_TUNING=tuned; ARGS='--budget 600'
 	$(CARGO) run --release --example tune -- $(ARGS)
 
-timeline: setup  ## a step of ResNet-18 frozen below layer4 as a picture: out/timeline.png
+timeline: setup  ## a step of ResNet-18 frozen below layer4 as a picture: out/timeline.svg and .png
 	$(CARGO) run --release --example timeline -- --model resnet18 --freeze-below layer4
 
 doctor: setup  ## the adapters of this machine, and a test of every kernel on each
