@@ -1,0 +1,66 @@
+//! What decides a run.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// All that decides what a run gives: on one adapter, two runs of one setting give the same answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The study: `ch4`.
+    pub study: String,
+    /// Version of the study's code; it rises when a change of the code changes what a run gives.
+    pub version: u32,
+    /// What is learned: `clothes`.
+    pub task: String,
+    /// How: `from scratch`.
+    pub condition: String,
+    /// Number of labelled images to learn from.
+    pub images: usize,
+    /// Decides which images those are, their order, and weights that are drawn at random.
+    pub seed: u64,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Images in a step.
+    pub batch: usize,
+    /// Highest learning rate.
+    pub lr: f32,
+    /// Identifies the network's pretrained weights and the task's images.
+    pub inputs: String,
+}
+
+impl Setting {
+    /// The cell that the run belongs to.
+    pub fn cell(&self) -> Cell {
+        Cell { task: self.task.clone(), condition: self.condition.clone(), images: self.images }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, seed {}", self.cell(), self.seed)
+    }
+}
+
+/// Runs that differ in their seed only: a cell of a study's table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cell {
+    /// What is learned.
+    pub task: String,
+    /// How.
+    pub condition: String,
+    /// Number of labelled images.
+    pub images: usize,
+}
+
+impl Cell {
+    /// The runs of `condition` on `images` images of `task`.
+    pub fn new(task: impl Into<String>, condition: impl Into<String>, images: usize) -> Self {
+        Self { task: task.into(), condition: condition.into(), images }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} images, {}", self.task, self.images, self.condition)
+    }
+}
