@@ -68,10 +68,10 @@ test-halves: setup  ## gradients of a batch against those of its halves, all net
 	$(CARGO) test --release -p frostline-models --test halves -- --ignored --nocapture
 
 # Where cargo puts the example.
-EXPLORER = $(or $(CARGO_TARGET_DIR),target)/release/examples/ch7_explorer
+EXPLORER = $(or $(CARGO_TARGET_DIR),target)/release/examples/explorer
 
 test-browser: setup  ## the explorer's page in headless Chromium (apt-get install chromium chromium-driver)
-	$(CARGO) build --release --example ch7_explorer
+	$(CARGO) build --release --example explorer
 	python3 tests/browser/explorer.py $(EXPLORER)
 
 lint:        ## formatting, clippy and documentation, without warnings
@@ -101,7 +101,7 @@ bench-peers: setup  ## the same steps in turns with PyTorch, and the ratios
 tune: setup  ## measures kernel shapes for this adapter, for FROSTLINE_TUNING=tuned; ARGS='--budget 600'
 	$(CARGO) run --release --example tune -- $(ARGS)
 
-timeline: setup  ## a step of ResNet-18 frozen below layer4 as a picture: out/timeline.png
+timeline: setup  ## a step of ResNet-18 frozen below layer4 as a picture: out/timeline.svg and .png
 	$(CARGO) run --release --example timeline -- --model resnet18 --freeze-below layer4
 
 doctor: setup  ## the adapters of this machine, and a test of every kernel on each

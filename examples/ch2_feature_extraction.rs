@@ -139,7 +139,8 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
     let caption = "Every photo as a point, by its pixels and by its features: the two principal components.";
     report.picture("map.png", caption, |lab, path| {
         let [pixels, features] = [space(lab, SPACES[0])?, space(lab, SPACES[1])?];
-        scatter::draw(path, &[pca::scatter(SPACES[0], &pixels), pca::scatter(SPACES[1], &features)])
+        scatter::draw(path, &[pca::scatter(SPACES[0], &pixels), pca::scatter(SPACES[1], &features)])?;
+        Ok(())
     })?;
     let n = report.lab.flags.images.iter().copied().find(|&n| n >= 30).unwrap_or(report.lab.flags.images[0]);
     let [few, many] = SPACES.map(|space| report.mean(&Cell::new(PHOTOS, name(space, HEADS[0]), n), "test"));

@@ -13,7 +13,7 @@
 use frostline::lesson::{
     self, Cell, Chapter, Claim, Error, FreezeDepth, NoFlags, Outline, Plan, Report, Result, Settings,
 };
-use frostline::lesson::{Start, Trial, profile};
+use frostline::lesson::{Start, Trial, draw_step};
 
 const HEAD: &str = "head only";
 const LAYER4: &str = "layer4 on";
@@ -117,5 +117,5 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
     report.quiz("How much of the network should train?", report.verdicts());
     let caption = "A training step, with a ghost for every kernel that the freeze left out.";
     let side = report.lab.track()?.input().crop;
-    report.picture("timeline.png", caption, |lab, path| profile::draw_step(lab, "layer3", side, path))
+    report.picture("timeline.png", caption, |lab, path| draw_step(lab, "layer3", side, path))
 }

@@ -144,7 +144,8 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
         let (track, options) = (lab.track()?, lab.flags.fit_options(n, 0));
         let mut learner = track.learner(lab.gpu()?, &track.similar, Start::Pretrained, 0)?;
         let images = track.similar.draw(n, 0)?.train;
-        draw(path, 1, &[range_test(&learner.find_lr(&images, &options, LrRange::default())?)])
+        draw(path, 1, &[range_test(&learner.find_lr(&images, &options, LrRange::default())?)])?;
+        Ok(())
     })?;
     report.quiz("What is a tenth of the rate at every stage down good for?", report.verdicts());
     Ok(())

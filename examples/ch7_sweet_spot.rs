@@ -14,7 +14,7 @@
 use frostline::lesson::figure::{Curve, Panel, draw};
 use frostline::lesson::{Cell, Chapter, Claim, Entry, FreezeDepth, NoFlags, Outline, Plan, Report, Result};
 use frostline::lesson::{Settings, Side, Start, Table, Trial};
-use frostline::trainer::Spread;
+use frostline::charts::Spread;
 
 const HEAD: &str = "head only";
 const EVERYTHING: &str = "everything";
@@ -103,8 +103,8 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
         let (name, point) =
             (format!("{}, {} images", cell.task, cell.images), (macs, found.mean, found.deviation));
         match curves.iter_mut().find(|curve| curve.name == name) {
-            Some(curve) => curve.points.push(point),
-            None => curves.push(Curve { name, color: curves.len(), points: vec![point] }),
+            Some(curve) => curve.points.push(point.into()),
+            None => curves.push(Curve::new(name, curves.len(), [point])),
         }
     }
     report.table(table);

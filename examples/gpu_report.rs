@@ -3,6 +3,7 @@
 //!
 //! The script calls it. A step that failed or is missing is a line in the report, not an error.
 
+use frostline::bench::{KernelSum, KernelTime, by_kernel};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -227,28 +228,15 @@ fn table(text: &mut String, steps: &[(String, Value)], torch: &Value, peak: Opti
 /// Where the time of a full step goes, by kernel.
 fn kernels(text: &mut String, steps: &[(String, Value)]) -> Outcome<()> {
     for (name, step) in steps.iter().filter(|(name, _)| name.contains("full")) {
-        let Some(kernels) = step["kernels"].as_array() else { continue };
-        let mut sums: Vec<(&str, usize, f64, f64, f64)> = vec![];
-        for kernel in kernels {
-            let kind = word(&kernel["kernel"]);
-            let at = sums.iter().position(|(known, ..)| *known == kind).unwrap_or_else(|| {
-                sums.push((kind, 0, 0.0, 0.0, 0.0));
-                sums.len() - 1
-            });
-            let number = |field: &str| kernel[field].as_f64().unwrap_or(0.0);
-            let (_, count, time, macs, bytes) = &mut sums[at];
-            *count += 1;
-            *time += number("milliseconds");
-            *macs += number("macs");
-            *bytes += number("bytes");
-        }
-        sums.sort_by(|a, b| b.2.total_cmp(&a.2));
-        let total: f64 = sums.iter().map(|(_, _, time, ..)| time).sum();
+        let Ok(kernels) = serde_json::from_value::<Vec<KernelTime>>(step["kernels"].clone()) else { continue };
+        let sums = by_kernel(&kernels);
+        let total: f64 = sums.iter().map(|sum| sum.milliseconds).sum();
         writeln!(text, "\n### Kernels of {name}: {} dispatches, {total:.2} ms by timestamps\n", kernels.len())?;
         writeln!(text, "| kernel | dispatches | ms | share | TFLOP/s | GB/s |\n|---|---:|---:|---:|---:|---:|")?;
-        for (kind, count, time, macs, bytes) in sums.iter().take(12) {
-            let (tflops, gigabytes) = (2e-9 * macs / time, 1e-6 * bytes / time);
-            writeln!(text, "| {kind} | {count} | {time:.3} | {:.1}% | {tflops:.2} | {gigabytes:.0} |", 100.0 * time / total)?;
+        for sum in sums.iter().take(12) {
+            let (tflops, gigabytes, share) = (sum.gflops() / 1e3, sum.gigabytes(), 100.0 * sum.milliseconds / total);
+            let KernelSum { kernel, count, milliseconds, .. } = sum;
+            writeln!(text, "| {kernel} | {count} | {milliseconds:.3} | {share:.1}% | {tflops:.2} | {gigabytes:.0} |")?;
         }
     }
     Ok(())

@@ -13,8 +13,9 @@
 //!     cp out/pretrain/resnet10_fashion.* assets/
 
 use clap::Parser;
+use frostline::charts::bar;
 use frostline::engine::Gpu;
-use frostline::lesson::{Assets, Error, FASHION_FOLDER, FASHION_MEAN, FASHION_SOURCE, FASHION_STD, Moved, Result, bar, fashion, sgd};
+use frostline::lesson::{Assets, Error, FASHION_FOLDER, FASHION_MEAN, FASHION_SOURCE, FASHION_STD, Moved, Result, fashion, sgd};
 use frostline::loader::atomic::write_atomically;
 use frostline::loader::safetensors::{self, Dtype};
 use frostline::models::{LoadOptions, Model, state_dict};

@@ -9,8 +9,9 @@
 //! that the first does not have; it is as wide as the time it took there.
 
 use clap::Parser;
+use frostline::bench::profile;
+use frostline::charts::timeline;
 use frostline::engine::Gpu;
-use frostline::lesson::{profile, timeline};
 use frostline::models::Model;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,7 +60,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         eprintln!("warning: {warning}");
     }
     let picture = profile::picture(&gpu, &model, &arguments.freeze_below, (batch, size), arguments.steps as usize)?;
-    timeline::draw(&arguments.out, &picture)?;
-    println!("{}\n{}\n{}", picture.title, picture.note, arguments.out.display());
+    let files = timeline::draw(&arguments.out, &picture)?;
+    println!("{}\n{}\n{} and {}", picture.title, picture.note, files.png.display(), files.svg.display());
     Ok(())
 }

@@ -14,9 +14,9 @@
 //! keep the same bounds of error, but another order of adding gives other digits at the end.
 
 use clap::Parser;
+use frostline::bench::tune::{self, Effort, Finding, Layer};
 use frostline::engine::tuning::{Measured, Pass};
 use frostline::engine::{CacheFile, Gpu, GpuOptions};
-use frostline::lesson::tune::{self, Effort, Finding, Layer};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -97,7 +97,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         "convolution", "pass", "table's choice", "ms", "best", "ratio"
     );
     println!("|{}|{}|{}|{}:|{}|{}:|------|", "-".repeat(36), "-".repeat(17), "-".repeat(26), "-".repeat(9), "-".repeat(26), "-".repeat(7));
-    let bar = frostline::lesson::bar("tuning", (layers.len() * effort.candidates) as u64);
+    let bar = frostline::charts::bar("tuning", (layers.len() * effort.candidates) as u64);
     let (mut done, mut kept, mut passes) = (0, 0, 0);
     let mut report = vec![];
     for layer in layers.iter().take_while(|_| in_budget()) {

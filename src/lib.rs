@@ -2,8 +2,11 @@
 //! dispatches no gradient kernel and keeps no activation for one.
 //!
 //! The crates in the order that data walks through them; none imports one to its right:
-//! [`loader`] → [`shaders`], [`engine`] → [`models`] → [`trainer`] → [`lesson`].
+//! [`loader`] → [`shaders`], [`engine`] → [`models`] → [`trainer`] → [`bench`] → [`lesson`]. What they
+//! measured is drawn by [`charts`], which knows none of them.
 
+pub use frostline_bench as bench;
+pub use frostline_charts as charts;
 pub use frostline_engine as engine;
 pub use frostline_lesson as lesson;
 pub use frostline_loader as loader;

@@ -1,7 +1,7 @@
 //! Figures for people and for programs: markdown, JSON and a bar chart.
 
 use super::{Outcome, median};
-use frostline::lesson::bars::{self, Bar, Bars, Row as BarRow};
+use frostline::charts::bars::{self, Bar, Bars, Row as BarRow};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
@@ -51,7 +51,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Writes `kernels.json`, `kernels.md` and `kernels.png`, and prints the table.
+    /// Writes `kernels.json`, `kernels.md` and the figure `kernels`, and prints the table.
     ///
     /// # Errors
     /// If a file cannot be written.

@@ -1,9 +1,9 @@
 //! What the step benchmark measures: whole steps of a network, by what trains.
 
 use super::Outcome;
+use frostline::bench::Workload;
 use frostline::engine::Storage;
 use frostline::models::Model;
-use frostline::trainer::Workload;
 
 /// ResNet-18 on photos, ResNet-20 on small images, and what `more` names: `resnet50:8:224` is a
 /// model, a batch and a side, `resnet50:8:224:f16` the same with activations stored in 16 bits.

@@ -16,7 +16,10 @@ pub enum Error {
     Write { path: PathBuf, source: std::io::Error },
     /// A figure.
     #[error(transparent)]
-    Figure(#[from] frostline_lesson::Error),
+    Figure(#[from] frostline_charts::Error),
+    /// A step that cannot be timed.
+    #[error(transparent)]
+    Bench(#[from] frostline_bench::Error),
     /// Flags that do not go together.
     #[error("{0}")]
     Flags(String),

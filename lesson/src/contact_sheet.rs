@@ -2,8 +2,9 @@
 
 use crate::augmented::{augmented, plainly};
 use crate::error::Result;
-use crate::grid::{Grid, Row, Tile, draw, picture};
+use crate::picture::picture;
 use crate::study::Lab;
+use frostline_charts::grid::{Grid, Row, Tile, draw};
 use frostline_engine::ops::{Augment as Kernel, Jitter, Transform, Window};
 use frostline_loader::{BatchState, ImageSet, Preprocessing};
 use frostline_trainer::Augment;
@@ -54,5 +55,6 @@ pub fn contact_sheet(lab: &Lab, digits: &ImageSet, path: &Path) -> Result<()> {
     let rows = rows.map(|(label, tiles)| Row { label: label.to_owned(), tiles }).to_vec();
     let title = "One image, augmented on the device".to_owned();
     let note = "Made by the kernel that training uses, as torchvision's transforms of the same names would.".to_owned();
-    draw(path, &Grid { title, note, side: 128, rows, scale: None })
+    draw(path, &Grid { title, note, side: 128, rows, scale: None })?;
+    Ok(())
 }

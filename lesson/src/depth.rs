@@ -1,8 +1,8 @@
 //! The stages of a network, and curves of what is measured on them.
 
-use crate::figure::{Curve, Panel};
+use frostline_charts::Spread;
+use frostline_charts::figure::{Curve, Panel};
 use frostline_models::Model;
-use frostline_trainer::Spread;
 
 /// Stages of a deep network that are measured, the stem being number 0. Of a network with at most as
 /// many stages all are.
@@ -37,7 +37,7 @@ impl Depth {
     /// A curve of mean and deviation of `values[stage]`.
     pub fn curve(&self, name: impl Into<String>, color: usize, values: &[Vec<f64>]) -> Curve {
         let point = |(place, values): (&usize, &Vec<f64>)| Spread::of(values).map(|spread| (*place as f64, spread.mean, spread.deviation));
-        Curve { name: name.into(), color, points: self.places.iter().zip(values).filter_map(point).collect() }
+        Curve::new(name, color, self.places.iter().zip(values).filter_map(point))
     }
 
     /// A panel of such curves.

@@ -14,6 +14,12 @@ pub enum Error {
     /// A model could not be built or loaded.
     #[error(transparent)]
     Models(#[from] frostline_models::Error),
+    /// A figure could not be written.
+    #[error(transparent)]
+    Charts(#[from] frostline_charts::Error),
+    /// A step could not be timed.
+    #[error(transparent)]
+    Bench(#[from] frostline_bench::Error),
     /// The device refused.
     #[error(transparent)]
     Engine(#[from] frostline_engine::Error),
@@ -45,7 +51,7 @@ pub enum Error {
     /// The explorer cannot serve its page.
     #[error("the explorer's server: {0}")]
     Server(String),
-    /// A figure or result could not be written.
+    /// A result could not be written.
     #[error("{path}: {reason}")]
     Output {
         /// The file.

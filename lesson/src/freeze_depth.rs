@@ -1,8 +1,8 @@
 //! Freeze depths: how far down from the head a network trains, and what that costs.
 
 use crate::error::Result;
-use crate::table::{Cell, Table};
 use crate::track::Track;
+use frostline_charts::{Cell, Table};
 use frostline_trainer::{FitOptions, Learner};
 
 /// All from one stage on trains.

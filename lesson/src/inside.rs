@@ -4,7 +4,8 @@
 use crate::depth::Depth;
 use crate::error::Result;
 use crate::excite::{Peaks, crop, frame, weight_of_pixels};
-use crate::grid::{self, Grid, Row, Tile, heat, picture};
+use crate::picture::picture;
+use frostline_charts::grid::{self, Grid, Row, Tile, heat};
 use frostline_loader::ImageSet;
 use frostline_trainer::{Learner, Map, Unit};
 use image::{Rgb, RgbImage};
@@ -41,7 +42,7 @@ pub fn peaks(learner: &mut Learner, set: &ImageSet, stages: &[String]) -> Result
 pub fn draw(folder: &Path, learner: &mut Learner, set: &ImageSet, depth: &Depth, photo: usize) -> Result<()> {
     let show = |file: &str, title: String, note: &str, side: u32, rows: Vec<Row>, scale: Option<[&str; 2]>| {
         let scale = scale.map(|ends| ends.map(str::to_owned));
-        grid::draw(&folder.join(file), &Grid { title, note: note.to_owned(), side, rows, scale })
+        grid::draw(&folder.join(file), &Grid { title, note: note.to_owned(), side, rows, scale }).map(|_| ())
     };
     let note = "Grey is weight 0; each filter has its own scale.";
     show("filters.png", format!("Filters of the first convolution of {}", depth.network), note, 64, filters(learner)?, None)?;
@@ -69,7 +70,8 @@ pub fn draw(folder: &Path, learner: &mut Learner, set: &ImageSet, depth: &Depth,
         84,
         rows,
         Some(["0", "the hundredth that counts most"]),
-    )
+    )?;
+    Ok(())
 }
 
 /// The filters of the first convolution: RGB ones in colour, grey ones in grey. Weight 0 is middle

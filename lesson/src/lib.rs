@@ -1,57 +1,56 @@
-//! What the chapters of "Transfer Learning From Zero" share: their data, their figures, and how
-//! results are told.
+//! What the chapters of "Transfer Learning From Zero" share: their data, their runs, and how results are
+//! judged and reported.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`study`] | the harness: plan, trial, report, and the chapter that ties them together |
+//! | [`explorer`] | the page on which one freezes layers and trains |
+//! | [`page()`] | the lesson as one HTML page, made of the chapters' results |
+//! | here | data, networks and measurements that several chapters use |
 
 mod assets;
 mod augmented;
-pub mod bars;
 pub mod cka;
-mod confusion;
 mod contact_sheet;
 mod depth;
 mod error;
 pub mod excite;
 pub mod explorer;
 mod fashion;
-pub mod figure;
 mod fit;
 mod freeze_depth;
-pub mod grid;
-pub mod heatmap;
 pub mod inside;
 mod moved;
 mod outline;
 mod page;
 pub mod pca;
-pub mod profile;
+mod picture;
 mod range_test;
 mod results;
-pub mod scatter;
 mod shift;
+mod step_timeline;
 pub mod stored;
 pub mod study;
-mod table;
-pub mod timeline;
 mod track;
 mod transplant;
-pub mod tune;
 
 pub use assets::{Assets, FASHION_MEAN, FASHION_STD};
 pub use augmented::{augmented, plainly};
-pub use confusion::confusion_matrix;
 pub use contact_sheet::contact_sheet;
 pub use depth::Depth;
 pub use error::{Error, Result};
 pub use fashion::{FASHION_CLASSES, FASHION_FOLDER, FASHION_SOURCE, FASHION_TARGET, fashion};
 pub use fit::{Point, sgd};
 pub use freeze_depth::{FreezeDepth, ledger};
+pub use frostline_charts::{Cell as Entry, Table, figure, scatter};
+pub use frostline_study::{Cell, Claim, Finding, Kind, Measure, Runs, Side, Term};
 pub use moved::Moved;
 pub use outline::{Flags, NoFlags, Outline, Settings};
 pub use page::{STATIONS, Station, page};
 pub use range_test::range_test;
-pub use results::{bar, runs_bar, write_json};
+pub use results::write_json;
 pub use shift::shifted;
-pub use frostline_study::{Cell, Claim, Finding, Kind, Measure, Runs, Side, Term};
-pub use table::{Cell as Entry, Table};
+pub use step_timeline::draw_step;
 pub use study::{Chapter, Lab, Plan, Report, Trial};
 pub use track::{Draw, Start, Task, Tests, Track, in_colour, photo_body, photos};
 pub use transplant::{new_head, probed_head, transplant, transplant_statistics, with_old_head};

@@ -6,6 +6,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use frostline_charts::Files;
 use pulldown_cmark::{Options, Parser, html};
 use pulldown_cmark_escape::escape_html;
 use serde::Deserialize;
@@ -26,15 +27,15 @@ pub struct Station {
 
 /// The nine chapters, in order.
 pub const STATIONS: [Station; 9] = [
-    station("ch0_why_transfer", "Why transfer learning?", include_str!("../text/ch0.md")),
-    station("ch1_feature_hierarchy", "From general to specific", include_str!("../text/ch1.md")),
-    station("ch2_feature_extraction", "Feature extraction", include_str!("../text/ch2.md")),
-    station("ch3_fine_tuning", "Fine-tuning", include_str!("../text/ch3.md")),
-    station("ch4_freezing", "How much to freeze", include_str!("../text/ch4.md")),
-    station("ch5_learning_rates", "Learning rates", include_str!("../text/ch5.md")),
-    station("ch6_augmentation", "Augmentation", include_str!("../text/ch6.md")),
-    station("ch7_explorer", "The sweet spot", include_str!("../text/ch7.md")),
-    station("ch8_beyond", "Beyond", include_str!("../text/ch8.md")),
+    station("ch0_why_transfer", "Why transfer learning?", include_str!("page/text/ch0.md")),
+    station("ch1_feature_hierarchy", "From general to specific", include_str!("page/text/ch1.md")),
+    station("ch2_feature_extraction", "Feature extraction", include_str!("page/text/ch2.md")),
+    station("ch3_fine_tuning", "Fine-tuning", include_str!("page/text/ch3.md")),
+    station("ch4_freezing", "How much to freeze", include_str!("page/text/ch4.md")),
+    station("ch5_learning_rates", "Learning rates", include_str!("page/text/ch5.md")),
+    station("ch6_augmentation", "Augmentation", include_str!("page/text/ch6.md")),
+    station("ch7_sweet_spot", "The sweet spot", include_str!("page/text/ch7.md")),
+    station("ch8_beyond", "Beyond", include_str!("page/text/ch8.md")),
 ];
 
 const fn station(binary: &'static str, title: &'static str, text: &'static str) -> Station {
@@ -108,7 +109,7 @@ pub fn page(out: &Path, notes: &[Option<String>]) -> String {
          <em>holds</em> if its gain is more than twice its standard error over at least three seeds, <em>holds weakly</em> if there is a gain \
          that could be chance, and else <em>does not show here</em>.</p>\n</header>\n<nav aria-label=\"Chapters\">\n<ol>\n{list}</ol>\n</nav>\n\
          <main>\n{body}</main>\n</body>\n</html>\n",
-        include_str!("page.css")
+        include_str!("page/page.css")
     )
 }
 
@@ -174,18 +175,25 @@ fn draw(page: &mut String, Figure { file, caption }: &Figure, folder: &Path) {
     let caption = text(caption);
     // A figure lies in its chapter's folder: no other name is followed.
     let own = Path::new(file).file_name().filter(|name| *name == file.as_str());
-    match own.map(|name| std::fs::read(folder.join(name))) {
-        Some(Ok(bytes)) => {
+    match own.and_then(|name| picture(&folder.join(name))) {
+        Some((kind, bytes)) => {
             let data = STANDARD.encode(bytes);
             add(
                 page,
                 format_args!(
-                    "<figure><img alt=\"{caption}\" src=\"data:image/png;base64,{data}\"><figcaption>{caption}</figcaption></figure>\n"
+                    "<figure><img alt=\"{caption}\" src=\"data:image/{kind};base64,{data}\"><figcaption>{caption}</figcaption></figure>\n"
                 ),
             );
         }
         _ => add(page, format_args!("<p class=\"note\">The figure {} is missing: {caption}</p>\n", text(file))),
     }
+}
+
+/// The figure at `path`: its SVG, or where there is none its PNG.
+fn picture(path: &Path) -> Option<(&'static str, Vec<u8>)> {
+    let Files { svg, png } = Files::of(path);
+    let read = |kind, path| Some((kind, std::fs::read(path).ok()?));
+    read("svg+xml", svg).or_else(|| read("png", png))
 }
 
 fn table(page: &mut String, Table { title, columns, rows }: &Table) {

@@ -1,6 +1,6 @@
 //! Rows of features on a plane, their principal components; and the nearest row.
 
-use crate::scatter::Scatter;
+use frostline_charts::scatter::Scatter;
 use frostline_trainer::{Features, NO_CLASS, Standardization};
 
 /// A map of features in two dimensions.

@@ -48,6 +48,9 @@ fn a_chapter_is_shown_with_everything_escaped() {
     ] {
         assert!(html.contains(part), "{part} is not in the page");
     }
+    // The SVG is sharper, where there is one.
+    std::fs::write(out.path().join("ch3/curves.svg"), b"<svg").unwrap();
+    assert!(page(out.path(), &[]).contains("src=\"data:image/svg+xml;base64,PHN2Zw==\">"));
     assert!(!html.contains("<script"));
     assert_eq!(html.matches("<details>").count(), 1);
 }

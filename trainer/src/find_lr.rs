@@ -67,6 +67,13 @@ pub struct LrSuggestions {
     pub minimum: f32,
 }
 
+impl LrSuggestions {
+    /// Each rate with its name.
+    pub fn named(&self) -> [(&'static str, f32); 3] {
+        [("valley", self.valley), ("steep", self.steep), ("minimum / 10", self.minimum)]
+    }
+}
+
 impl LrCurve {
     fn push(&mut self, lr: f32, loss: f32) {
         self.average = BETA * self.average + (1.0 - BETA) * f64::from(loss);

@@ -18,8 +18,7 @@
 //! | how far each stage has moved | [`Learner::snapshot`], [`Learner::updates_since`] |
 //! | all stages of every image, and the pixels that a number inside depends on | [`Learner::walk`], [`Learner::input_gradients`] |
 //! | what every depth of freezing would cost, before anything runs | [`what_if()`] |
-//! | whole steps to time | [`Workload`], [`Runner`], [`KernelTime`] |
-//! | counts and spreads | [`Evaluation`], [`Confusion`], [`Spread`], [`wilson`] |
+//! | counts | [`Evaluation`], [`Confusion`], [`wilson`] |
 //!
 //! A step is submitted to the device, which may be two steps behind: losses stay there until a bunch of
 //! them is read. Images go there as bytes and are normalised there ([`Batch`]). See [`Learner`] for an
@@ -53,7 +52,6 @@ mod snapshot;
 mod source;
 mod training;
 mod what_if;
-mod workload;
 
 pub use augment::{Augment, ColorJitter, ResizedCrop};
 pub use best::Best;
@@ -69,7 +67,7 @@ pub use gradual::Phase;
 pub use inside::{Map, Unit};
 pub use learner::Learner;
 pub use linear_probe::{Probe, ProbeLoss, ProbeOptions, Standardization, linear_probe};
-pub use metrics::{Confusion, NO_CLASS, Spread, wilson};
+pub use metrics::{Confusion, NO_CLASS, wilson};
 pub use options::{FitOptions, Length};
 pub use prefix::Activations;
 pub use rates::Slice;
@@ -78,4 +76,3 @@ pub use snapshot::{Snapshot, StageUpdate};
 pub use source::{Batch, Source};
 pub use training::StepRecord;
 pub use what_if::{Depth, what_if};
-pub use workload::{KernelTime, Runner, Step, Workload};

@@ -1,6 +1,4 @@
-//! What is counted about predictions, and about several runs of one experiment.
-
-use std::fmt;
+//! What is counted about predictions.
 
 /// The predicted class of an image for which the network's output is not a number: none.
 pub const NO_CLASS: u32 = u32::MAX;
@@ -83,41 +81,6 @@ fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// Mean and spread of the same measurement over several seeds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    /// Arithmetic mean.
-    pub mean: f64,
-    /// Sample standard deviation (divisor n − 1); 0 for a single value.
-    pub deviation: f64,
-    /// Number of values.
-    pub count: usize,
-}
-
-impl Spread {
-    /// Mean and deviation of `values`; nothing if there are none.
-    pub fn of(values: &[f64]) -> Option<Self> {
-        let count = values.len();
-        let mean = values.iter().sum::<f64>() / count as f64;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let deviation = (squares / count.saturating_sub(1).max(1) as f64).sqrt();
-        (count > 0).then_some(Self { mean, deviation, count })
-    }
-}
-
-impl fmt::Display for Spread {
-    /// Such as `76.4±1.9`, with the precision and sign that the formatter asks for (1 digit without); a
-    /// single value has no deviation to show.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = f.precision().unwrap_or(1);
-        match f.sign_plus() {
-            true => write!(f, "{:+.digits$}", self.mean)?,
-            false => write!(f, "{:.digits$}", self.mean)?,
-        }
-        if self.count > 1 { write!(f, "±{:.digits$}", self.deviation) } else { Ok(()) }
-    }
-}
-
 /// Softmax of each row of `logits`: probabilities that add up to 1.
 pub(crate) fn softmax(logits: &[f32]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -186,18 +149,6 @@ mod tests {
         }
         assert_eq!(wilson(0, 0), None);
         assert_eq!(wilson(5, 5).unwrap()[1], 1.0);
-    }
-
-    #[test]
-    fn deviation_is_that_of_a_sample() {
-        let spread = Spread::of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
-        assert_eq!(spread.mean, 5.0);
-        assert!((spread.deviation - (32f64 / 7.0).sqrt()).abs() < 1e-12);
-        assert_eq!(spread.to_string(), "5.0±2.1");
-        assert_eq!(format!("{spread:+.2}"), "+5.00±2.14");
-        assert_eq!(Spread::of(&[3.0]).unwrap().to_string(), "3.0");
-        assert_eq!(Spread::of(&[3.0]).unwrap().deviation, 0.0);
-        assert_eq!(Spread::of(&[]), None);
     }
 
     #[test]

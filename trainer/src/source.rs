@@ -41,7 +41,10 @@ impl Batch {
     }
 
     /// Gives the batch to `session`.
-    pub(crate) fn write(&self, session: &Session) -> TrainerResult<()> {
+    ///
+    /// # Errors
+    /// If it is not of the session's size or kind.
+    pub fn write(&self, session: &Session) -> TrainerResult<()> {
         match self {
             Self::Bytes(bytes) => session.write_pixels(bytes)?,
             Self::Floats(floats) => session.write_input(floats)?,

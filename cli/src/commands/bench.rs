@@ -2,13 +2,10 @@
 
 use crate::{Error, Output, Result, gpu};
 use clap::Args;
-use frostline_engine::{Gpu, Storage};
+use frostline_bench::{KernelSum, KernelTime, Step, StepSpeed, Workload, by_kernel, measure};
+use frostline_engine::Storage;
 use frostline_models::Model;
-use frostline_trainer::{KernelTime, Runner, Step, Workload};
-use serde::Serialize;
 use serde_json::json;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// The flags.
 #[derive(Args, Debug)]
@@ -36,33 +33,6 @@ pub struct Bench {
     only: Option<String>,
 }
 
-/// Fewer have no middle.
-const FEWEST: usize = 3;
-/// Steps that are submitted without a wait between them.
-const RESIDENT: usize = 4;
-/// Steps that a kernel's time is the median of.
-const PROFILED: usize = 5;
-
-/// One kind of step.
-#[derive(Serialize)]
-struct Row {
-    /// infer, full, the last stage's name, head, or features.
-    step: String,
-    images_per_second: f64,
-    /// The median step, from handing over a batch to the end.
-    milliseconds: f64,
-    /// A step of several that are submitted without a wait, on a batch that is on the device already.
-    resident_milliseconds: f64,
-    /// The first step, with buffers, pipelines and what the driver compiles.
-    first_milliseconds: f64,
-    gflops: f64,
-    /// Steps measured.
-    samples: usize,
-    /// Every dispatch of a step, with `--kernels`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    kernels: Vec<KernelTime>,
-}
-
 impl Bench {
     /// Measures, and prints a line a kind of step as it is done.
     ///
@@ -88,14 +58,14 @@ impl Bench {
             return Err(Error::Flags(format!("--only {only}: the steps of {} are {known}", self.model)));
         }
         for step in steps {
-            let row = self.measure(&gpu, &workload, step)?;
-            let Row { step, images_per_second, milliseconds, resident_milliseconds, first_milliseconds, gflops, samples, .. } = &row;
+            let row = measure(&gpu, &workload, step, self.seconds, self.kernels)?;
+            let StepSpeed { step, images_per_second, milliseconds, resident_milliseconds, first_milliseconds, gflops, samples, .. } = &row;
             output.say(format_args!(
                 "{step:<10} {images_per_second:>9.1} {milliseconds:>10.2} {resident_milliseconds:>12.3} {first_milliseconds:>12.0} \
                  {gflops:>9.1} {samples:>6}"
             ))?;
             if self.kernels {
-                output.say(by_kernel(&row.kernels))?;
+                output.say(table(&row.kernels))?;
             }
             rows.push(row);
         }
@@ -103,58 +73,17 @@ impl Bench {
             &json!({ "model": self.model, "batch": self.batch, "size": size, "f16": self.f16, "adapter": gpu.describe(), "steps": rows }),
         )
     }
-
-    fn measure(&self, gpu: &Arc<Gpu>, workload: &Workload, step: Step) -> Result<Row> {
-        let mut runner = Runner::new(gpu, workload, step)?;
-        let mut times = vec![];
-        let start = Instant::now();
-        while times.len() < FEWEST || start.elapsed() < Duration::from_secs_f64(self.seconds) {
-            let step = Instant::now();
-            runner.run()?;
-            times.push(step.elapsed().as_secs_f64());
-        }
-        times.sort_by(f64::total_cmp);
-        let time = times[times.len() / 2];
-        let (mut resident, start) = (vec![], Instant::now());
-        while resident.len() < FEWEST || start.elapsed() < Duration::from_secs_f64(self.seconds / 2.0) {
-            resident.push(runner.run_resident(RESIDENT)?.as_secs_f64());
-        }
-        resident.sort_by(f64::total_cmp);
-        let kernels = if self.kernels { runner.profile(PROFILED)? } else { vec![] };
-        Ok(Row {
-            step: workload.name(step),
-            images_per_second: workload.batch as f64 / time,
-            milliseconds: 1e3 * time,
-            resident_milliseconds: 1e3 * resident[resident.len() / 2],
-            first_milliseconds: 1e3 * runner.first.as_secs_f64(),
-            gflops: 2.0 * runner.macs() as f64 / time / 1e9,
-            samples: times.len(),
-            kernels,
-        })
-    }
 }
 
-/// A table of the kernels' times, added up by name, the slowest first.
-fn by_kernel(kernels: &[KernelTime]) -> String {
-    let mut sums: Vec<(&str, usize, f64, u64, u64)> = vec![];
-    for kernel in kernels {
-        let at = sums.iter().position(|(name, ..)| *name == kernel.kernel).unwrap_or_else(|| {
-            sums.push((&kernel.kernel, 0, 0.0, 0, 0));
-            sums.len() - 1
-        });
-        let (_, count, time, macs, bytes) = &mut sums[at];
-        *count += 1;
-        *time += kernel.milliseconds;
-        *macs += kernel.macs;
-        *bytes += kernel.bytes;
-    }
-    sums.sort_by(|a, b| b.2.total_cmp(&a.2));
-    let total: f64 = sums.iter().map(|(_, _, time, ..)| time).sum();
+/// A table of the kernels' times, the slowest first.
+fn table(kernels: &[KernelTime]) -> String {
+    let sums = by_kernel(kernels);
+    let total: f64 = sums.iter().map(|sum| sum.milliseconds).sum();
     let mut text = format!("  {:<34} {:>5} {:>10} {:>6} {:>9} {:>8}", "kernel", "count", "ms", "share", "GFLOP/s", "GB/s");
-    for (name, count, time, macs, bytes) in sums {
-        let rate = |amount: f64| amount / (1e6 * time.max(1e-9));
-        let (share, gflops, gigabytes) = (100.0 * time / total.max(1e-9), rate(2.0 * macs as f64), rate(bytes as f64));
-        text += &format!("\n  {name:<34} {count:>5} {time:>10.3} {share:>5.1}% {gflops:>9.1} {gigabytes:>8.1}");
+    for sum in sums {
+        let (share, gflops, gigabytes) = (100.0 * sum.milliseconds / total.max(1e-9), sum.gflops(), sum.gigabytes());
+        let KernelSum { kernel, count, milliseconds, .. } = sum;
+        text += &format!("\n  {kernel:<34} {count:>5} {milliseconds:>10.3} {share:>5.1}% {gflops:>9.1} {gigabytes:>8.1}");
     }
     format!("{text}\n  {:<34} {:>5} {total:>10.3}", "all", kernels.len())
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use frostline_lesson::{figure, range_test};
+use frostline_charts::{RangeStep, figure, range_test};
 use frostline_trainer::LrRange;
 use serde_json::json;
 
@@ -29,7 +29,7 @@ pub struct FindLr {
     /// Steps from one to the other
     #[arg(long, default_value_t = LrRange::default().steps, help_heading = "Range")]
     steps: u64,
-    /// Picture of the curve, PNG
+    /// Picture of the curve: a PNG, and an SVG beside it
     #[arg(short, long, value_name = "FILE", default_value = "find_lr.png", help_heading = "Range")]
     out: PathBuf,
 }
@@ -66,5 +66,13 @@ impl FindLr {
 }
 
 fn draw(path: &Path, curve: &frostline_trainer::LrCurve) -> Result<()> {
-    Ok(figure::draw(path, 1, &[range_test(curve)])?)
+    let steps: Vec<RangeStep> = curve
+        .points
+        .iter()
+        .map(|point| RangeStep { rate: point.lr.into(), loss: point.loss.into(), smoothed: point.smoothed.into() })
+        .collect();
+    let named = curve.suggestions().into_iter().flat_map(|found| found.named());
+    let marks: Vec<(&str, f64)> = named.map(|(name, rate)| (name, rate.into())).collect();
+    figure::draw(path, 1, &[range_test(&steps, curve.steps, &marks)])?;
+    Ok(())
 }

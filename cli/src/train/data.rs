@@ -1,7 +1,7 @@
 //! The photos: found, checked, and split into those to train on and those to validate with. They stay on
 //! disk and are decoded ahead of the device, so that a folder may be larger than memory.
 
-use frostline_lesson::bar;
+use frostline_charts::bar;
 use frostline_loader::{FolderReport, ImageFolder, ImageStream, OnCorrupt, Preprocessing, StreamOptions, TrainingFolder, stratified_split};
 
 use crate::error::{Error, Result};

@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use frostline_charts::bar;
 use frostline_engine::{Gpu, Optim};
-use frostline_lesson::bar;
 use frostline_loader::ImageStream;
 use frostline_models::POOLED;
 use frostline_trainer::{

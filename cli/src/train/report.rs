@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use frostline_charts::confusion::{self, ConfusionMatrix};
+use frostline_charts::figure::{self, Curve, Panel};
+use frostline_charts::grid::{self, Grid, Row, Tile, picture};
 use frostline_engine::Gpu;
-use frostline_lesson::confusion_matrix;
-use frostline_lesson::figure::{self, Curve, Panel};
-use frostline_lesson::grid::{self, Grid, Row, Tile};
 use frostline_loader::image::decode;
 use frostline_trainer::{Evaluation, Learner, Prediction, wilson};
-use image::RgbImage;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -90,7 +89,8 @@ pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Resul
     };
     figure::draw(&folder.file("curves.png"), 2, &curves(metrics.lines(), &report))?;
     let title = format!("Validation photos: {:.1}% of {} recognised", 100.0 * report.accuracy, report.images);
-    confusion_matrix(&folder.file("confusion.png"), &title, names, &evaluation.confusion)?;
+    let rows = (0..names.len()).map(|class| evaluation.confusion.row(class)).collect();
+    confusion::draw(&folder.file("confusion.png"), &ConfusionMatrix { title, classes: names, rows })?;
     grid::draw(&folder.file("mistakes.png"), &mistakes(&job.data, &learner, &predictions)?)?;
     folder.write("README.md", card(run, job, &report).as_bytes())?;
     Ok(report)
@@ -111,9 +111,11 @@ fn by_class(names: &[String], data: &Data, evaluation: &Evaluation) -> Vec<Class
 
 /// Loss and accuracy by step.
 fn curves(lines: &[Line], report: &Report) -> Vec<Panel> {
-    let evaluated =
-        |value: &dyn Fn(&Line) -> Option<f64>| lines.iter().filter_map(|line| Some((line.step as f64, value(line)?, 0.0))).collect();
-    let of = |name: &str, color, points: Vec<(f64, f64, f64)>| Curve { name: name.to_owned(), color, points };
+    type Points = Vec<(f64, f64)>;
+    let evaluated = |value: &dyn Fn(&Line) -> Option<f64>| -> Points {
+        lines.iter().filter_map(|line| Some((line.step as f64, value(line)?))).collect()
+    };
+    let of = |name: &str, color, points: Points| Curve::new(name, color, points);
     let losses = [
         of("training batches, smoothed", 1, smoothed(lines, |line| line.loss.map(f64::from))),
         of("validation", 0, evaluated(&|line| line.val_loss)),
@@ -124,7 +126,7 @@ fn curves(lines: &[Line], report: &Report) -> Vec<Panel> {
         of("validation", 0, evaluated(&|line| line.val_accuracy.map(percent))),
     ];
     let best = format!("best {:.1}% after step {}", 100.0 * report.accuracy, report.step);
-    let highest = losses.iter().flat_map(|curve| &curve.points).map(|point| point.1).fold(0.1, f64::max);
+    let highest = losses.iter().flat_map(|curve| &curve.points).map(|point| point.y).fold(0.1, f64::max);
     let panel = |title: String, y: &str, range, curves: [Curve; 2]| Panel {
         title,
         x: "training step".to_owned(),
@@ -140,12 +142,12 @@ fn curves(lines: &[Line], report: &Report) -> Vec<Panel> {
 }
 
 /// Each value averaged with those before it, 0.9 of the weight to them: batches are small and jump.
-fn smoothed(lines: &[Line], value: impl Fn(&Line) -> Option<f64>) -> Vec<(f64, f64, f64)> {
+fn smoothed(lines: &[Line], value: impl Fn(&Line) -> Option<f64>) -> Vec<(f64, f64)> {
     let (mut average, mut weight) = (0.0, 0.0);
     let mut point = |line: &Line| {
         average = 0.9 * average + 0.1 * value(line)?;
         weight = 0.9 * weight + 0.1;
-        Some((line.step as f64, average / weight, 0.0))
+        Some((line.step as f64, average / weight))
     };
     lines.iter().filter_map(&mut point).collect()
 }
@@ -168,12 +170,7 @@ fn mistakes(data: &Data, learner: &Learner, predictions: &[Prediction]) -> Resul
             }
         };
         let pixels = learner.input().pixels(&decode(data.validation.path(i).unwrap_or(Path::new("")))?)?;
-        let (side, channels) = (learner.size(), learner.input().channels);
-        let image = RgbImage::from_fn(side as u32, side as u32, |x, y| {
-            let pixel = &pixels[(y as usize * side + x as usize) * channels..][..channels];
-            image::Rgb(std::array::from_fn(|channel| pixel[channel.min(channels - 1)]))
-        });
-        tiles.push(Tile::new(label, image));
+        tiles.push(Tile::new(label, picture(&pixels, learner.size(), learner.input().channels)));
     }
     Ok(Grid {
         title: format!("Worst of the validation photos: {wrong} of {} are wrong", labels.len()),

@@ -2,10 +2,9 @@
 
 use super::board::{Record, Status};
 use super::trainer::RunCost;
-use crate::figure::{Curve, Panel};
-use crate::table::{Cell, Table};
 use frostline_study::MARGIN;
-use frostline_trainer::Spread;
+use frostline_charts::figure::{Curve, Panel};
+use frostline_charts::{Cell, Spread, Table};
 
 /// Runs on the same task, images and rate, of which different parts train.
 #[derive(Clone, Debug)]
@@ -130,11 +129,7 @@ pub fn table(comparisons: &[Comparison]) -> Table {
 /// Accuracy against cost, a curve for each comparison.
 pub fn panel(comparisons: &[Comparison]) -> Panel {
     let point = |mix: &Mix| (mix.gmacs(), mix.accuracy().mean, mix.accuracy().deviation);
-    let curves = comparisons.iter().enumerate().map(|(color, all)| Curve {
-        name: all.name.clone(),
-        color,
-        points: all.mixes.iter().map(point).collect(),
-    });
+    let curves = comparisons.iter().enumerate().map(|(color, all)| Curve::new(&all.name, color, all.mixes.iter().map(point)));
     let ends = comparisons
         .iter()
         .flat_map(|all| &all.mixes)

@@ -6,8 +6,8 @@ use super::report::Report;
 use super::trial::Trial;
 use crate::error::{Error, Result};
 use crate::outline::{Flags, Outline};
-use crate::results::runs_bar;
 use clap::Args;
+use frostline_charts::runs_bar;
 use frostline_study::{Claim, Runs, Setting, Store, put_to_the_test, read};
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -89,6 +89,7 @@ impl<E: Args> Chapter<E> {
         let mut report = Report::new(&plan, &self.outline, runs, missing, findings, rehearsal);
         report.accuracies("test");
         (self.report)(&mut report, own)?;
+        report.forest()?;
         report.close()
     }
 

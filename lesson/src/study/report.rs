@@ -2,18 +2,23 @@
 
 use super::lab::Lab;
 use super::plan::Plan;
-use crate::bars::{self, Bar, Bars, Row};
 use crate::error::Result;
-use crate::figure::{Curve, Panel};
-use crate::heatmap::{self, HeatMap, Place};
 use crate::outline::Outline;
 use crate::results::write_json;
-use crate::table::{Cell as Entry, Table};
-use frostline_study::{Cell, Finding, Run, Runs};
-use frostline_trainer::Spread;
+use frostline_charts::bars::{self, Bar, Bars, Row};
+use frostline_charts::figure::{Curve, Panel};
+use frostline_charts::forest::{self, Forest};
+use frostline_charts::heatmap::{self, HeatMap, Place};
+use frostline_charts::{Cell as Entry, Spread, Table};
+use frostline_study::{Cell, Finding, MARGIN, Run, Runs};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// The unit of differences in accuracy.
+const POINTS: &str = "points";
+/// Verdicts in the order of the colours that they have in figures.
+const VERDICTS: [&str; 4] = ["inconclusive", "contradicted", "supported", "equivalent"];
 
 /// What a chapter reports.
 pub struct Report<'a> {
@@ -208,7 +213,8 @@ impl<'a> Report<'a> {
             series: conditions.to_vec(),
             rows: rows.iter().map(row).collect(),
         };
-        bars::draw(&self.figure(file, title), &chart)
+        bars::draw(&self.figure(file, title), &chart)?;
+        Ok(())
     }
 
     /// A panel of numbers of `task` with `n` images by step, a curve for each condition: those whose name is
@@ -220,6 +226,34 @@ impl<'a> Report<'a> {
         let title = format!("{task}, {n} images: while they train");
         let curves = self.conditions(task).iter().enumerate().map(curve).collect();
         Panel { title, x: "step".to_owned(), y: y.to_owned(), log_x: false, range: (0.0, 100.0), curves }
+    }
+
+    /// Draws the claims that were judged as means with their intervals; nothing where none was. Those about other
+    /// things than accuracy have other units, and are left to the text.
+    ///
+    /// # Errors
+    /// If the figure cannot be written.
+    pub(super) fn forest(&mut self) -> Result<()> {
+        let row = |found: &Finding| {
+            let (low, high) = found.interval.filter(|_| found.unit == POINTS)?;
+            let color = VERDICTS.iter().position(|verdict| *verdict == found.verdict)?;
+            let (label, verdict) = (found.claim.clone(), found.verdict.clone());
+            Some(forest::Row { label, mean: found.mean?, low, high, verdict, color })
+        };
+        let rows: Vec<forest::Row> = self.findings.iter().filter_map(row).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let chart = Forest {
+            title: format!("Chapter {}: what the runs say", self.outline.number),
+            note: "mean difference with its interval, from which the verdict can be read; grey: the margin".to_owned(),
+            axis: "difference, points".to_owned(),
+            margin: MARGIN,
+            digits: 1,
+            rows,
+        };
+        forest::draw(&self.figure("verdicts.png", "The claims: mean differences with their intervals."), &chart)?;
+        Ok(())
     }
 
     /// Draws the test accuracies of `conditions` as a heat map: a column for each task and number of images, in
@@ -248,7 +282,8 @@ impl<'a> Report<'a> {
             range: (-12.0, 0.0),
             marks: ("best measured".to_owned(), String::new()),
         };
-        heatmap::draw(&self.figure(file, &format!("{title} (framed: the best of a column).")), &map)
+        heatmap::draw(&self.figure(file, &format!("{title} (framed: the best of a column).")), &map)?;
+        Ok(())
     }
 
     /// A curve of the accuracies in `test`: mean and deviation of each cell, by its x.

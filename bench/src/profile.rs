@@ -2,12 +2,11 @@
 //! is planned twice, with the freeze and without, and a kernel that only the second has is a ghost.
 
 use crate::error::Result;
-use crate::study::Lab;
-use crate::timeline::{Span, Timeline};
+use crate::measure::median;
+use frostline_charts::timeline::{Span, Timeline};
 use frostline_engine::record::{Dispatch, Home, Phase};
 use frostline_engine::{Error, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, TensorId};
 use frostline_models::Model;
-use std::path::Path;
 use std::sync::Arc;
 
 /// A kernel of a step and how long it took.
@@ -67,9 +66,10 @@ pub fn step(
     }
     let timed = profilers.into_iter().map(|(_, times, mut kernels)| {
         for (kernel, mut times) in kernels.iter_mut().zip(times) {
-            times.sort_by(f64::total_cmp);
-            let untimed = || Error::Graph(format!("{} cannot time single kernels, or not as many as this step has", gpu.describe()));
-            kernel.milliseconds = times.get(times.len() / 2).copied().ok_or_else(untimed)?;
+            if times.is_empty() {
+                return Err(Error::Graph(format!("{} cannot time single kernels, or not as many as this step has", gpu.describe())).into());
+            }
+            kernel.milliseconds = median(&mut times);
         }
         Ok(kernels)
     });
@@ -142,15 +142,6 @@ pub fn picture(gpu: &Arc<Gpu>, model: &Model, below: &str, (batch, size): (usize
     let kernels = step(gpu, (&graph, loss), &freeze, (&images, &labels), steps)?;
     let title = format!("A training step of {} frozen below {below}, {batch} × {size} × {size}", model.name());
     Ok(timeline(&kernels, (&graph, &freeze), &title, &gpu.describe()))
-}
-
-/// Draws a step of the flags' network, frozen below the stage `below`, for images of `size` × `size` pixels.
-///
-/// # Errors
-/// As [`picture`]; if the file cannot be written.
-pub fn draw_step(lab: &Lab, below: &str, size: usize, path: &Path) -> Result<()> {
-    let picture = picture(lab.gpu()?, &Model::new(&lab.flags.model)?, below, (lab.flags.batch, size), 3)?;
-    crate::timeline::draw(path, &picture)
 }
 
 /// `kernels` as a picture: rows are blocks of layers from the image down to the loss.

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use frostline_engine::record::Phase;
 use frostline_engine::{Error as EngineError, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, Storage};
 use frostline_models::{Model, POOLED};
-use serde::Serialize;
+use frostline_trainer::Batch;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::source::Batch;
+use crate::measure::median;
 
 /// A network with a batch of images.
 #[derive(Clone, Debug)]
@@ -99,7 +100,7 @@ impl Workload {
 }
 
 /// A dispatch of a step and how long the device took for it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct KernelTime {
     /// Such as `conv2d.forward`.
     pub kernel: String,
@@ -190,15 +191,12 @@ impl Runner {
             times.iter_mut().zip(step).for_each(|(times, (_, time))| times.push(time));
         }
         let dispatches = self.session.plan().dispatches().iter().filter(|dispatch| dispatch.phase != Phase::Prologue);
-        let timed = dispatches.zip(times).map(|(dispatch, mut times)| {
-            times.sort_by(f64::total_cmp);
-            KernelTime {
-                kernel: dispatch.variant.kernel.name(),
-                layer: dispatch.layer.clone(),
-                milliseconds: times[times.len() / 2],
-                macs: dispatch.macs,
-                bytes: dispatch.bytes_read + dispatch.bytes_written,
-            }
+        let timed = dispatches.zip(times).map(|(dispatch, mut times)| KernelTime {
+            kernel: dispatch.variant.kernel.name(),
+            layer: dispatch.layer.clone(),
+            milliseconds: median(&mut times),
+            macs: dispatch.macs,
+            bytes: dispatch.bytes_read + dispatch.bytes_written,
         });
         Ok(timed.collect())
     }

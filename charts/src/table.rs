@@ -1,6 +1,6 @@
 //! Tables: on the terminal, in results.json and on the lesson's page.
 
-use frostline_trainer::Spread;
+use crate::spread::Spread;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::fmt;
@@ -41,7 +41,11 @@ pub enum Cell {
 impl Table {
     /// A table without rows.
     pub fn new(title: impl Into<String>, columns: &[&str]) -> Self {
-        Self { title: title.into(), columns: columns.iter().map(|&name| name.to_owned()).collect(), rows: vec![] }
+        Self {
+            title: title.into(),
+            columns: columns.iter().map(|&name| name.to_owned()).collect(),
+            rows: vec![],
+        }
     }
 
     /// Adds a row.
@@ -107,11 +111,14 @@ impl Serialize for Cell {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let texts: Vec<Vec<String>> = self.rows.iter().map(|row| row.cells.iter().map(Cell::to_string).collect()).collect();
+        let texts: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.cells.iter().map(Cell::to_string).collect()).collect();
         let length = |text: &str| text.chars().count();
         let first = self.rows.iter().map(|row| length(&row.name)).max().unwrap_or(0);
-        let width = |i: usize| texts.iter().filter_map(|row| row.get(i)).map(|text| length(text)).max().unwrap_or(0);
-        let widths: Vec<usize> = self.columns.iter().enumerate().map(|(i, name)| width(i).max(length(name))).collect();
+        let width =
+            |i: usize| texts.iter().filter_map(|row| row.get(i)).map(|text| length(text)).max().unwrap_or(0);
+        let widths: Vec<usize> =
+            self.columns.iter().enumerate().map(|(i, name)| width(i).max(length(name))).collect();
         writeln!(f, "{}", self.title)?;
         let line = |f: &mut fmt::Formatter<'_>, name: &str, cells: &[String]| {
             write!(f, "  {name:<first$}")?;

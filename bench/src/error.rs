@@ -1,0 +1,18 @@
+//! What can go wrong while timing.
+
+/// An error of a measurement.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The device refused.
+    #[error(transparent)]
+    Engine(#[from] frostline_engine::Error),
+    /// A model could not be built.
+    #[error(transparent)]
+    Models(#[from] frostline_models::Error),
+    /// A batch could not be handed over.
+    #[error(transparent)]
+    Trainer(#[from] frostline_trainer::Error),
+}
+
+/// A result of a measurement.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
