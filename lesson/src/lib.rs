@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`study`] | the harness: plan, trial, report, and the chapter that ties them together |
 //! | [`explorer`] | the page on which one freezes layers and trains |
-//! | [`page()`] | the lesson as one HTML page, made of the chapters' results |
+//! | [`page`] | the lesson as one HTML page and as the repository's documents, from results alone |
 //! | here | data, networks and measurements that several chapters use |
 
 mod assets;
@@ -13,6 +13,7 @@ mod augmented;
 pub mod cka;
 mod contact_sheet;
 mod depth;
+mod duration;
 mod error;
 pub mod excite;
 pub mod explorer;
@@ -22,7 +23,7 @@ mod freeze_depth;
 pub mod inside;
 mod moved;
 mod outline;
-mod page;
+pub mod page;
 pub mod pca;
 mod picture;
 mod range_test;
@@ -46,7 +47,6 @@ pub use frostline_charts::{Cell as Entry, Table, figure, scatter};
 pub use frostline_study::{Cell, Claim, Finding, Kind, Measure, Runs, Side, Term};
 pub use moved::Moved;
 pub use outline::{Flags, NoFlags, Outline, Settings};
-pub use page::{STATIONS, Station, page};
 pub use range_test::range_test;
 pub use results::write_json;
 pub use shift::shifted;

@@ -371,7 +371,8 @@ fn number(value: f64) -> String {
     if value != 0.0 && value.abs() < 1.0 { format!("{value:.3}") } else { format!("{value:.1}") }
 }
 
-fn signed(value: f64) -> String {
+/// A difference, with its sign: +12.3, -0.042.
+pub fn signed(value: f64) -> String {
     let text = number(value);
     if value < 0.0 { text } else { format!("+{text}") }
 }
