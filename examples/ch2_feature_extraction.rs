@@ -14,10 +14,7 @@
 //!
 //!     cargo run --release --example ch2_feature_extraction -- --help
 
-use frostline::lesson::figure::draw;
-use frostline::lesson::{
-    Cell, Chapter, Claim, Lab, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
-};
+use frostline::lesson::prelude::*;
 use frostline::lesson::{new_head, pca, photo_body, photos, scatter};
 use frostline::loader::Preprocessing;
 use frostline::trainer::{Features, FitOptions, Length, ProbeLoss, ProbeOptions, Standardization};

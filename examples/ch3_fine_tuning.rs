@@ -14,10 +14,7 @@
 //!     cargo run --release --example ch3_fine_tuning -- --help
 
 use frostline::engine::BatchNormMode::Running;
-use frostline::lesson::figure::draw;
-use frostline::lesson::{
-    Cell, Chapter, Claim, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
-};
+use frostline::lesson::prelude::*;
 use frostline::lesson::{sgd, shifted, with_old_head};
 use frostline::trainer::ProbeOptions;
 

@@ -10,11 +10,8 @@
 //!
 //!     cargo run --release --example ch4_freezing -- --help
 
-use frostline::lesson::{
-    self, Cell, Chapter, Claim, Error, FreezeDepth, NoFlags, Outline, Plan, Report, Result, Settings,
-};
-use frostline::lesson::{Start, Trial, draw_step};
-
+use frostline::lesson::prelude::*;
+use frostline::lesson::{Error, FreezeDepth, draw_step};
 const HEAD: &str = "head only";
 const LAYER4: &str = "layer4 on";
 const EVERYTHING: &str = "everything";
@@ -23,8 +20,6 @@ const SCRATCH: &str = "everything, from scratch";
 const EARLY: &str = "head on layer2, 2 × 2";
 const LATE: &str = "head on layer4, 2 × 2";
 const PHOTOS: &str = "photos";
-/// Rate of a network from scratch, in units of --lr.
-const SCRATCH_RATE: f32 = 2.5;
 
 fn main() -> std::process::ExitCode {
     let outline = Outline {
@@ -53,7 +48,7 @@ fn quadrants(plan: &Plan<'_>) -> Result<Vec<(String, usize)>> {
 }
 
 /// What trains, from the head down to the image.
-fn depths(lab: &lesson::Lab) -> Result<Vec<String>> {
+fn depths(lab: &Lab) -> Result<Vec<String>> {
     Ok(FreezeDepth::all(lab.track()?).into_iter().map(|depth| depth.label).collect())
 }
 
@@ -62,7 +57,7 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     for (task, n) in quadrants(plan)? {
         plan.add_all(&task, &depths(plan.lab)?, n)?;
         plan.add_all(&task, &[EARLY, LATE], n)?;
-        plan.add_at(&task, SCRATCH, n, plan.flags().lr * SCRATCH_RATE)?;
+        plan.add_scratch(&task, SCRATCH, n)?;
     }
     photo_sizes(plan).iter().try_for_each(|&n| plan.add_all(PHOTOS, &[HEAD, LAYER4, EVERYTHING], n))
 }
@@ -91,7 +86,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let (quadrants, depths) = (quadrants(plan)?, depths(plan.lab)?);
     let cell = |place: usize, condition: &str| Cell::new(&quadrants[place].0, condition, quadrants[place].1);
-    let best = |place, of: &[String]| lesson::Side::Best(of.iter().map(|depth| cell(place, depth)).collect());
+    let best = |place, of: &[String]| Side::Best(of.iter().map(|depth| cell(place, depth)).collect());
     let middle = best(1, &depths[2..depths.len() - 1]);
     let advice = [
         (0, "few and similar: the head or the last stage, not everything", best(0, &depths[..2]), EVERYTHING),

@@ -15,11 +15,8 @@
 //!     cargo run --release --example ch5_learning_rates -- --help
 
 use frostline::engine::Optim;
-use frostline::lesson::figure::draw;
-use frostline::lesson::{
-    Cell, Chapter, Claim, FreezeDepth, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
-};
-use frostline::lesson::{range_test, sgd};
+use frostline::lesson::prelude::*;
+use frostline::lesson::{FreezeDepth, range_test, sgd};
 use frostline::trainer::{self, FitOptions, Learner, LrRange};
 
 const FLAT: &str = "one rate";

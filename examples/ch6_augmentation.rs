@@ -12,21 +12,18 @@
 //!
 //!     cargo run --release --example ch6_augmentation -- --help
 
-use frostline::lesson::figure::{Panel, draw};
-use frostline::lesson::{
-    Cell, Chapter, Claim, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
-};
+use frostline::lesson::prelude::*;
 use frostline::lesson::{contact_sheet, shifted};
 use frostline::trainer::{Augment, FitOptions};
 
 const SCRATCH: [&str; 2] = ["from scratch", "from scratch, augmented"];
 const PRETRAINED: [&str; 2] = ["pretrained", "pretrained, augmented"];
-/// Rate of a network from scratch, in units of --lr.
-const SCRATCH_RATE: f32 = 2.5;
 /// How far test images are moved, in pixels of an image of 28.
 const SHIFTS: [usize; 3] = [2, 4, 6];
 const DIGITS: [&str; 4] =
     ["no augmentation", "rotation up to 10°, shift", "and vertical flip", "rotation up to 180°, shift"];
+const SIX: &str = "accuracy on 6, %";
+const NINE: &str = "accuracy on 9, %";
 const NORMALISED: &str = "head, normalised";
 const FORGOTTEN: [&str; 2] =
     ["head, normalisation forgotten when testing", "head, normalisation forgotten always"];
@@ -49,7 +46,7 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     let (clothes, digits) = (plan.similar()?, plan.different()?);
     for n in plan.flags().images.clone() {
         for condition in SCRATCH {
-            plan.add_at(&clothes, condition, n, plan.flags().lr * SCRATCH_RATE)?;
+            plan.add_scratch(&clothes, condition, n)?;
         }
         plan.add_all(&clothes, &PRETRAINED, n)?;
         plan.add_all(&clothes, &[NORMALISED, FORGOTTEN[0], FORGOTTEN[1]], n)?;
@@ -74,9 +71,9 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     trial.test(&mut learner, &draw)?;
     if DIGITS.contains(&trial.condition()) {
         let classes = learner.evaluate(&draw.test)?.per_class();
-        let shares = [6, 9].map(|class| classes.get(class).copied().flatten().unwrap_or_default());
-        trial.number("accuracy on 6, %", 100.0 * shares[0])?;
-        return trial.number("accuracy on 9, %", 100.0 * shares[1]);
+        let share = |class: usize| 100.0 * classes.get(class).copied().flatten().unwrap_or_default();
+        trial.number(SIX, share(6))?;
+        return trial.number(NINE, share(9));
     }
     let moved = |pixels| shifted(&draw.test, pixels * draw.test.width / 28);
     SHIFTS
@@ -100,17 +97,15 @@ fn augmentation(condition: &str) -> Option<Augment> {
 /// A head on features of the frozen network, with the right normalisation or without.
 fn normalisation(trial: &mut Trial<'_>) -> Result<()> {
     let (draw, mut learner) = (trial.draw()?, trial.learner(Start::Pretrained)?);
-    let input = learner.input().clone();
-    let nothing = (vec![0.0; input.channels], vec![1.0; input.channels]);
-    if trial.condition() == FORGOTTEN[1] {
-        learner.normalization(&nothing.0, &nothing.1)?;
+    let channels = learner.input().channels;
+    let mut sets = vec![];
+    for (images, forgotten) in [(&draw.train, &FORGOTTEN[1..]), (&draw.test, &FORGOTTEN)] {
+        if forgotten.contains(&trial.condition()) {
+            learner.normalization(&vec![0.0; channels], &vec![1.0; channels])?;
+        }
+        sets.push(learner.features(images, "avgpool", 1)?);
     }
-    let train = learner.features(&draw.train, "avgpool", 1)?;
-    if trial.condition() == FORGOTTEN[0] {
-        learner.normalization(&nothing.0, &nothing.1)?;
-    }
-    let test = learner.features(&draw.test, "avgpool", 1)?;
-    trial.probe(&train, &[("test", &test)], &trial.probe_options())?;
+    trial.probe(&sets[0], &[("test", &sets[1])], &trial.probe_options())?;
     Ok(())
 }
 
@@ -138,33 +133,15 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
 }
 
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
-    let tests = ["test", "moved by 2", "moved by 4", "moved by 6"];
-    tests[1..].iter().for_each(|test| report.accuracies(test));
+    let tests = [(0.0, "test"), (2.0, "moved by 2"), (4.0, "moved by 4"), (6.0, "moved by 6")];
+    tests[1..].iter().for_each(|(_, test)| report.accuracies(test));
     let (clothes, n) = (report.lab.track()?.similar.name.clone(), report.lab.flags.images[0]);
-    let panel = |[plain, augmented]: [&str; 2]| Panel {
-        title: format!("{clothes}, {n} images, {plain}"),
-        x: "test images moved by, pixels".to_owned(),
-        y: "test accuracy, %".to_owned(),
-        log_x: false,
-        range: (0.0, 100.0),
-        curves: [plain, augmented]
-            .iter()
-            .enumerate()
-            .map(|(color, condition)| {
-                let at = |(i, test): (usize, &&str)| {
-                    (2.0 * i as f64, report.runs.accuracies(&Cell::new(&clothes, *condition, n), test))
-                };
-                frostline::lesson::figure::Curve::of_spreads(
-                    *condition,
-                    color,
-                    tests.iter().enumerate().map(at),
-                )
-            })
-            .collect(),
+    let panel = |pair: [&str; 2]| {
+        report.by_test(pair[0], "test images moved by, pixels of 28", (&clothes, n), &pair, &tests)
     };
     let panels = [SCRATCH, PRETRAINED].map(panel);
     draw(&report.figure("moved.png", "Accuracy by how far the test images are moved."), 2, &panels)?;
-    report.numbers("digits that turn into each other", &["accuracy on 6, %", "accuracy on 9, %"]);
+    report.numbers("digits that turn into each other", &[SIX, NINE]);
     let caption = "One photo as each transform makes it, and two digits that change their class.";
     report.picture("sheet.png", caption, |lab, path| {
         contact_sheet(lab, lab.track()?.different()?.test(), path)

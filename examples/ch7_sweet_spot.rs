@@ -11,10 +11,10 @@
 //!
 //!     cargo run --release --example ch7_sweet_spot -- --help
 
-use frostline::lesson::figure::{Curve, Panel, draw};
-use frostline::lesson::{Cell, Chapter, Claim, Entry, FreezeDepth, NoFlags, Outline, Plan, Report, Result};
-use frostline::lesson::{Settings, Side, Start, Table, Trial};
 use frostline::charts::Spread;
+use frostline::lesson::figure::{Curve, Panel};
+use frostline::lesson::prelude::*;
+use frostline::lesson::{Entry, FreezeDepth, Table};
 
 const HEAD: &str = "head only";
 const EVERYTHING: &str = "everything";

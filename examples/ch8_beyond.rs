@@ -16,18 +16,12 @@
 //!
 //!     cargo run --release --example ch8_beyond -- --help
 
-use frostline::lesson::figure::draw;
+use frostline::lesson::prelude::*;
 use frostline::lesson::stored;
-use frostline::lesson::{
-    Cell, Chapter, Claim, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
-};
-
 const SCRATCH: &str = "scratch";
 const HEAD: &str = "head only";
 const PARTIAL: &str = "partial";
 const FULL: &str = "full";
-/// Rate of a network from scratch, in units of --lr.
-const SCRATCH_RATE: f32 = 2.5;
 
 fn main() -> std::process::ExitCode {
     let outline = Outline {
@@ -53,7 +47,7 @@ fn sizes(plan: &Plan<'_>, task: &str) -> Result<Vec<usize>> {
 fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     for task in [plan.similar()?, plan.different()?] {
         for n in sizes(plan, &task)? {
-            plan.add_at(&task, SCRATCH, n, plan.flags().lr * SCRATCH_RATE)?;
+            plan.add_scratch(&task, SCRATCH, n)?;
             plan.add_all(&task, &[HEAD, PARTIAL, FULL], n)?;
         }
     }
