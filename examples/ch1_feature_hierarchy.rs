@@ -37,15 +37,11 @@ struct Own {
 }
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 1,
-        version: 1,
-        title: "from general to specific",
-        claim: "Features go from general to specific with depth: what the last layers see depends on the classes \
-                that a network was trained on.",
-        defaults: Settings { images: &[50], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[30], seeds: 1, steps: 5, batch: 32, lr: 0.02 },
-    };
+    let claim = "Features go from general to specific with depth: what the last layers see depends on the \
+                 classes that a network was trained on.";
+    let defaults = Settings { images: &[50], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[30], seeds: 1, steps: 5, batch: 32, lr: 0.02 };
+    let outline = Outline::new(1, "from general to specific", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 

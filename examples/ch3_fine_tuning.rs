@@ -34,15 +34,11 @@ const MOVED: &str = "moved";
 const OLD: &str = "old classes";
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 3,
-        version: 1,
-        title: "fine-tuning",
-        claim: "Head only, partial or full: each is best somewhere; a rate that is too large destroys what was \
-                pretrained.",
-        defaults: Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[50], seeds: 1, steps: 4, batch: 16, lr: 0.02 },
-    };
+    let claim = "Head only, partial or full: each is best somewhere; a rate that is too large destroys what \
+                 was pretrained.";
+    let defaults = Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[50], seeds: 1, steps: 4, batch: 16, lr: 0.02 };
+    let outline = Outline::new(3, "fine-tuning", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 

@@ -22,14 +22,11 @@ const LATE: &str = "head on layer4, 2 × 2";
 const PHOTOS: &str = "photos";
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 4,
-        version: 1,
-        title: "how much to freeze?",
-        claim: "The number of images and their likeness to what the network knows decide how much of it to freeze.",
-        defaults: Settings { images: &[50, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[20, 100], seeds: 1, steps: 3, batch: 16, lr: 0.02 },
-    };
+    let claim = "The number of images and their likeness to what the network knows decide how much of it to \
+                 freeze.";
+    let defaults = Settings { images: &[50, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[20, 100], seeds: 1, steps: 3, batch: 16, lr: 0.02 };
+    let outline = Outline::new(4, "how much to freeze?", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 
@@ -59,11 +56,8 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
         plan.add_all(&task, &[EARLY, LATE], n)?;
         plan.add_scratch(&task, SCRATCH, n)?;
     }
-    photo_sizes(plan).iter().try_for_each(|&n| plan.add_all(PHOTOS, &[HEAD, LAYER4, EVERYTHING], n))
-}
-
-fn photo_sizes(plan: &Plan<'_>) -> &'static [usize] {
-    if plan.flags().quick { &[] } else { &[30, 90] }
+    let sizes: &[usize] = if plan.flags().quick { &[] } else { &[30, 90] };
+    sizes.iter().try_for_each(|&n| plan.add_all(PHOTOS, &[HEAD, LAYER4, EVERYTHING], n))
 }
 
 /// One run.
@@ -99,7 +93,7 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let mut claims: Vec<Claim> = advice.into_iter().map(claim).collect();
     let text = "many and different: from scratch is as good";
     claims.push(Claim::not_worse(text, cell(3, SCRATCH), cell(3, EVERYTHING)));
-    for &n in photo_sizes(plan) {
+    for n in plan.sizes(PHOTOS) {
         let photos = |condition| Cell::new(PHOTOS, condition, n);
         let text = format!("{n} photos, similar: the last stage, not everything");
         claims.push(Claim::better(text, photos(LAYER4), photos(EVERYTHING)));

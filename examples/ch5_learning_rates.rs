@@ -3,20 +3,17 @@
 //! *Layers should not learn at one speed: early ones know what all images share and should move less.* A
 //! pretrained ResNet learns four other kinds of clothes
 //!
-//! - at one rate for all stages,
-//! - at a rate for each stage: a tenth of that of the stage above (`layer_decay`), or from a hundredth at the
-//!   image up to the whole at the head (`slice`),
-//! - or one stage more at a time, the head first (gradual unfreezing),
-//!
-//! each at several base rates. Validation images choose the rate of each way before the ways are compared; and
-//! the largest rate, which is too large, is compared by itself. A range test (`Learner::find_lr`) suggests rates
-//! as well: are they as good? The same on digits, which are unlike what the network knows, and on photos.
+//! at one rate for all stages; at a tenth of the rate of the stage above (`layer_decay`), or from a hundredth at the
+//! image up to the whole at the head (`slice`); or one stage more at a time, the head first (gradual unfreezing);
+//! each at several base rates. Validation images choose the rate of each way before the ways are compared; the
+//! largest rate, which is too large, is compared by itself. A range test (`Learner::find_lr`) suggests rates as
+//! well: are they as good? The same on digits, which are unlike what the network knows, and on photos.
 //!
 //!     cargo run --release --example ch5_learning_rates -- --help
 
 use frostline::engine::Optim;
 use frostline::lesson::prelude::*;
-use frostline::lesson::{FreezeDepth, range_test, sgd};
+use frostline::lesson::{FreezeDepth, draw_range_test, sgd};
 use frostline::trainer::{self, FitOptions, Learner, LrRange};
 
 const FLAT: &str = "one rate";
@@ -31,14 +28,11 @@ const PHOTOS: &str = "photos";
 const PHOTO_IMAGES: usize = 30;
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 5,
-        version: 1,
-        title: "should all layers learn at one speed?",
-        claim: "Layers should not learn at one speed: early ones know what all images share and should move less.",
-        defaults: Settings { images: &[100], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[50], seeds: 1, steps: 6, batch: 16, lr: 0.02 },
-    };
+    let claim = "Layers should not learn at one speed: early ones know what all images share and should move \
+                 less.";
+    let defaults = Settings { images: &[100], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[50], seeds: 1, steps: 6, batch: 16, lr: 0.02 };
+    let outline = Outline::new(5, "should all layers learn at one speed?", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 
@@ -137,13 +131,7 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
     let words = ["updates.png", "How far each stage moved from its pretrained weights", "|Δw| / |w|, %"];
     report.bars(words, (&clothes, n), &ways, &rows)?;
     let caption = "The loss while the rate rises, and the rates that it suggests.";
-    report.picture("find_lr.png", caption, |lab, path| {
-        let (track, options) = (lab.track()?, lab.flags.fit_options(n, 0));
-        let mut learner = track.learner(lab.gpu()?, &track.similar, Start::Pretrained, 0)?;
-        let images = track.similar.draw(n, 0)?.train;
-        draw(path, 1, &[range_test(&learner.find_lr(&images, &options, LrRange::default())?)])?;
-        Ok(())
-    })?;
+    report.picture("find_lr.png", caption, |lab, path| draw_range_test(lab, n, path))?;
     report.quiz("What is a tenth of the rate at every stage down good for?", report.verdicts());
     Ok(())
 }

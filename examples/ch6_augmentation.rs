@@ -13,7 +13,7 @@
 //!     cargo run --release --example ch6_augmentation -- --help
 
 use frostline::lesson::prelude::*;
-use frostline::lesson::{contact_sheet, shifted};
+use frostline::lesson::{contact_sheet, head_without_normalisation, shifted};
 use frostline::trainer::{Augment, FitOptions};
 
 const SCRATCH: [&str; 2] = ["from scratch", "from scratch, augmented"];
@@ -22,22 +22,16 @@ const PRETRAINED: [&str; 2] = ["pretrained", "pretrained, augmented"];
 const SHIFTS: [usize; 3] = [2, 4, 6];
 const DIGITS: [&str; 4] =
     ["no augmentation", "rotation up to 10°, shift", "and vertical flip", "rotation up to 180°, shift"];
-const SIX: &str = "accuracy on 6, %";
-const NINE: &str = "accuracy on 9, %";
 const NORMALISED: &str = "head, normalised";
 const FORGOTTEN: [&str; 2] =
     ["head, normalisation forgotten when testing", "head, normalisation forgotten always"];
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 6,
-        version: 1,
-        title: "augmentation",
-        claim: "Label-preserving augmentation makes small data big; one that breaks labels hurts, and so does \
-                forgetting to normalise.",
-        defaults: Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[50], seeds: 1, steps: 16, batch: 16, lr: 0.02 },
-    };
+    let claim = "Label-preserving augmentation makes small data big; one that breaks labels hurts, and so \
+                 does forgetting to normalise.";
+    let defaults = Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[50], seeds: 1, steps: 16, batch: 16, lr: 0.02 };
+    let outline = Outline::new(6, "augmentation", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 
@@ -57,8 +51,10 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
 
 /// One run.
 fn train(trial: &mut Trial<'_>) -> Result<()> {
+    let is_forgotten = |part: &[&str]| part.contains(&trial.condition());
     if trial.condition().starts_with("head") {
-        return normalisation(trial);
+        let [train, test] = [is_forgotten(&FORGOTTEN[1..]), is_forgotten(&FORGOTTEN)];
+        return head_without_normalisation(trial, train, test);
     }
     let draw = trial.draw()?;
     let start = if SCRATCH.contains(&trial.condition()) { Start::Scratch } else { Start::Pretrained };
@@ -69,16 +65,12 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     let options = FitOptions { augment: augmentation(trial.condition()), ..trial.options() };
     trial.fit(&mut learner, &draw.train, &options)?;
     trial.test(&mut learner, &draw)?;
-    if DIGITS.contains(&trial.condition()) {
-        let classes = learner.evaluate(&draw.test)?.per_class();
-        let share = |class: usize| 100.0 * classes.get(class).copied().flatten().unwrap_or_default();
-        trial.number(SIX, share(6))?;
-        return trial.number(NINE, share(9));
+    let shifts = if DIGITS.contains(&trial.condition()) { &[][..] } else { &SHIFTS };
+    for pixels in shifts {
+        let moved = shifted(&draw.test, pixels * draw.test.width / 28);
+        trial.answer(&format!("moved by {pixels}"), &mut learner, &moved)?;
     }
-    let moved = |pixels| shifted(&draw.test, pixels * draw.test.width / 28);
-    SHIFTS
-        .iter()
-        .try_for_each(|&pixels| trial.answer(&format!("moved by {pixels}"), &mut learner, &moved(pixels)))
+    Ok(())
 }
 
 /// What changes the training images. In the set of clothes all shoes point left and nothing is turned: flips
@@ -92,21 +84,6 @@ fn augmentation(condition: &str) -> Option<Augment> {
         name if name == DIGITS[3] => Some(small().rotation(180.0)),
         _ => None,
     }
-}
-
-/// A head on features of the frozen network, with the right normalisation or without.
-fn normalisation(trial: &mut Trial<'_>) -> Result<()> {
-    let (draw, mut learner) = (trial.draw()?, trial.learner(Start::Pretrained)?);
-    let channels = learner.input().channels;
-    let mut sets = vec![];
-    for (images, forgotten) in [(&draw.train, &FORGOTTEN[1..]), (&draw.test, &FORGOTTEN)] {
-        if forgotten.contains(&trial.condition()) {
-            learner.normalization(&vec![0.0; channels], &vec![1.0; channels])?;
-        }
-        sets.push(learner.features(images, "avgpool", 1)?);
-    }
-    trial.probe(&sets[0], &[("test", &sets[1])], &trial.probe_options())?;
-    Ok(())
 }
 
 /// What is put to the test.
@@ -141,7 +118,7 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
     };
     let panels = [SCRATCH, PRETRAINED].map(panel);
     draw(&report.figure("moved.png", "Accuracy by how far the test images are moved."), 2, &panels)?;
-    report.numbers("digits that turn into each other", &[SIX, NINE]);
+    report.by_class(&report.lab.track()?.different()?.clone(), &["6", "9"]);
     let caption = "One photo as each transform makes it, and two digits that change their class.";
     report.picture("sheet.png", caption, |lab, path| {
         contact_sheet(lab, lab.track()?.different()?.test(), path)

@@ -24,16 +24,17 @@ const PARTIAL: &str = "partial";
 const FULL: &str = "full";
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 8,
-        version: 1,
-        title: "pretrain once, fine-tune many; when is scratch justified?",
-        claim: "Pretraining pays where labelled images are few or the task is like the old one; with enough images \
-                of something else, training from scratch catches up. One backbone serves many tasks that share \
-                its frozen bytes.",
-        defaults: Settings { images: &[50, 200, 500, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[50, 100], seeds: 1, steps: 6, batch: 16, lr: 0.02 },
-    };
+    let claim = "Pretraining pays where labelled images are few or the task is like the old one; with enough \
+                 images of something else, training from scratch catches up. One backbone serves many tasks \
+                 that share its frozen bytes.";
+    let defaults = Settings { images: &[50, 200, 500, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[50, 100], seeds: 1, steps: 6, batch: 16, lr: 0.02 };
+    let outline = Outline::new(
+        8,
+        "pretrain once, fine-tune many; when is scratch justified?",
+        claim,
+        [defaults, quick],
+    );
     Chapter { outline, plan, train, claims, report }.main()
 }
 

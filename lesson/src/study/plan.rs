@@ -141,6 +141,15 @@ impl<'a> Plan<'a> {
         &self.settings
     }
 
+    /// The numbers of images of `task` so far, from few to many.
+    pub fn sizes(&self, task: &str) -> Vec<usize> {
+        let mut sizes: Vec<usize> =
+            self.settings.iter().filter(|setting| setting.task == task).map(|setting| setting.images).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    }
+
     /// The cells, in the order in which they were added.
     pub fn cells(&self) -> Vec<Cell> {
         let mut cells: Vec<Cell> = vec![];

@@ -6,6 +6,7 @@ use super::trial::VALIDATION_AFTER;
 use crate::error::Result;
 use crate::outline::Outline;
 use crate::results::write_json;
+use crate::track::Task;
 use frostline_charts::bars::{self, Bar, Bars, Row};
 use frostline_charts::figure::{Curve, Panel};
 use frostline_charts::forest::{self, Forest};
@@ -127,6 +128,25 @@ impl<'a> Report<'a> {
             if names.iter().any(|name| !self.runs.numbers(cell, name).is_empty()) {
                 table.row(cell.to_string(), names.iter().map(|name| self.number(cell, name)));
             }
+        }
+        self.table(table);
+    }
+
+    /// Prints and keeps a table of the test accuracies of `task` on images of `classes` alone.
+    pub fn by_class(&mut self, task: &Task, classes: &[&str]) {
+        let labels = &task.test().labels;
+        let mut table = Table::new(format!("{}: test accuracy in % by class", task.name), classes);
+        for cell in self.cells.iter().filter(|cell| cell.task == task.name) {
+            let entry = |name: &&str| {
+                let class = task.pool.classes.iter().position(|class| class == name);
+                let share = |run: &&Run| {
+                    let answers = run.answers.get("test").filter(|answers| answers.len() == labels.len())?;
+                    answers.per_class(labels, task.pool.classes.len()).get(class?).copied().flatten()
+                };
+                let shares: Vec<f64> = self.runs.cell(cell).iter().filter_map(share).collect();
+                Entry::spread(&shares.iter().map(|share| 100.0 * share).collect::<Vec<_>>())
+            };
+            table.row(cell.to_string(), classes.iter().map(entry));
         }
         self.table(table);
     }
