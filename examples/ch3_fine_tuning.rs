@@ -90,7 +90,8 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let full = || plan.best(&clothes, FULL, n, &SWEEP);
     let [norms, head_first] = [FROZEN_NORMS, HEAD_FIRST].map(|name| plan.best(&clothes, name, n, &CHOICE));
     let largest = cell(&plan.at(FULL, SWEEP[5]));
-    let mut claims = vec![
+    let photos = |condition| Cell::new(PHOTOS, condition, PHOTO_IMAGES);
+    Ok(vec![
         Claim::better("the last stage and the head beat the head alone", cell(PARTIAL), cell(HEAD)),
         Claim::better("full fine-tuning at its best rate beats partial", full(), cell(PARTIAL)),
         Claim::better("frozen batch norms help full fine-tuning", norms, full()),
@@ -98,15 +99,9 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
         Claim::better("a head trained first helps on moved images", head_first, full()).on(MOVED),
         Claim::better("too large a rate costs what was to be learned", full(), largest.clone()),
         Claim::better("too large a rate destroys what was pretrained", full(), largest).on(OLD),
-    ];
-    if !plan.flags().quick {
-        let cell = |condition| Cell::new(PHOTOS, condition, PHOTO_IMAGES);
-        let text = "few photos: moved running statistics alone cost accuracy";
-        claims.push(Claim::better(text, cell(HEAD), cell(STATISTICS)));
-        let text = "few photos: fine-tuning with frozen statistics beats the batch's";
-        claims.push(Claim::better(text, cell(FROZEN_NORMS), cell(HEAD_FIRST)));
-    }
-    Ok(claims)
+        Claim::better("few photos: moved statistics alone cost accuracy", photos(HEAD), photos(STATISTICS)),
+        Claim::better("few photos: frozen statistics help", photos(FROZEN_NORMS), photos(HEAD_FIRST)),
+    ])
 }
 
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {

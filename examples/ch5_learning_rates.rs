@@ -95,27 +95,17 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let large = |way| Cell::new(&clothes, plan.at(way, RATES[3]), n);
     let found = |way| Cell::new(&clothes, way, n);
     let on_digits = |way| plan.best(&digits, way, n, &RATES[..3]);
-    let mut claims = vec![
+    let photos = |way| Cell::new(PHOTOS, plan.at(way, RATES[3]), PHOTO_IMAGES);
+    let [tenths, flat] = [TENTHS, FLAT].map(on_digits);
+    Ok(vec![
         Claim::better("at the best rates a tenth a stage beats one rate", tuned(TENTHS), tuned(FLAT)),
         Claim::better("at the best rates gradual unfreezing beats one rate", tuned(GRADUAL), tuned(FLAT)),
-        Claim::better(
-            "digits: at the best rates a tenth a stage beats one rate",
-            on_digits(TENTHS),
-            on_digits(FLAT),
-        ),
+        Claim::better("digits: at the best rates a tenth a stage beats one rate", tenths, flat),
         Claim::better("at too large a rate a tenth a stage beats one rate", large(TENTHS), large(FLAT)),
+        Claim::better("photos: the same at too large a rate", photos(TENTHS), photos(FLAT)),
         Claim::not_worse("find_lr's valley is as good as the tuned rate", found(VALLEY), tuned(FLAT)),
         Claim::not_worse("find_lr's minimum / 10 is as good as the tuned rate", found(MINIMUM), tuned(FLAT)),
-    ];
-    if !plan.flags().quick {
-        let photos = |way| Cell::new(PHOTOS, plan.at(way, RATES[3]), PHOTO_IMAGES);
-        claims.push(Claim::better(
-            "photos: at too large a rate a tenth a stage beats one rate",
-            photos(TENTHS),
-            photos(FLAT),
-        ));
-    }
-    Ok(claims)
+    ])
 }
 
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {

@@ -101,6 +101,14 @@ impl Claim {
         Self { text: text.into(), kind, margin: MARGIN, unit: "points".to_owned(), terms }
     }
 
+    /// The cells that it is about.
+    pub fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.terms.iter().flat_map(|term| match &term.side {
+            Side::Cell(cell) => std::slice::from_ref(cell),
+            Side::Best(cells) => cells,
+        })
+    }
+
     /// The same on another test: `moved by 6 pixels`.
     #[must_use]
     pub fn on(self, test: &str) -> Self {
