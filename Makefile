@@ -11,8 +11,8 @@ help:        ## this list
 setup:       ## a Vulkan driver, if there is none
 	@./scripts/setup.sh
 
-demo: setup  ## chapter 0: why transfer learning; writes out/ch0
-	$(CARGO) run --release --example ch0_why_transfer
+demo: setup  ## chapter 0 with 50 images and 30 photos: why transfer learning; writes out/demo
+	$(CARGO) run --release --example ch0_why_transfer -- --quick --out out/demo
 
 demo-own: setup  ## trains on photos that are none of the embedded ones (fetches 161 MB) and predicts new ones
 	./scripts/own-photos.sh out/own

@@ -11,10 +11,10 @@
 //!
 //!     cargo run --release --example ch7_sweet_spot -- --help
 
-use frostline::lesson::figure::{Curve, Panel, draw};
-use frostline::lesson::{Cell, Chapter, Claim, Entry, FreezeDepth, NoFlags, Outline, Plan, Report, Result};
-use frostline::lesson::{Settings, Side, Start, Table, Trial};
 use frostline::charts::Spread;
+use frostline::lesson::figure::{Curve, Panel};
+use frostline::lesson::prelude::*;
+use frostline::lesson::{Entry, FreezeDepth, Table};
 
 const HEAD: &str = "head only";
 const EVERYTHING: &str = "everything";
@@ -24,15 +24,11 @@ const PHOTO_DEPTHS: [&str; 2] = ["layer4 on", "layer3 on"];
 const PHOTO_IMAGES: usize = 90;
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 7,
-        version: 1,
-        title: "the sweet spot",
-        claim: "Accuracy against cost has a sweet spot: a partial freeze is as good as training everything, \
-                for less.",
-        defaults: Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[50], seeds: 1, steps: 10, batch: 16, lr: 0.02 },
-    };
+    let claim = "Accuracy against cost has a sweet spot: a partial freeze is as good as training everything, \
+                 for less.";
+    let defaults = Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[50], seeds: 1, steps: 10, batch: 16, lr: 0.02 };
+    let outline = Outline::new(7, "the sweet spot", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 

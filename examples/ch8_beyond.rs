@@ -16,30 +16,25 @@
 //!
 //!     cargo run --release --example ch8_beyond -- --help
 
-use frostline::lesson::figure::draw;
+use frostline::lesson::prelude::*;
 use frostline::lesson::stored;
-use frostline::lesson::{
-    Cell, Chapter, Claim, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
-};
-
 const SCRATCH: &str = "scratch";
 const HEAD: &str = "head only";
 const PARTIAL: &str = "partial";
 const FULL: &str = "full";
-/// Rate of a network from scratch, in units of --lr.
-const SCRATCH_RATE: f32 = 2.5;
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 8,
-        version: 1,
-        title: "pretrain once, fine-tune many; when is scratch justified?",
-        claim: "Pretraining pays where labelled images are few or the task is like the old one; with enough images \
-                of something else, training from scratch catches up. One backbone serves many tasks that share \
-                its frozen bytes.",
-        defaults: Settings { images: &[50, 200, 500, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[50, 100], seeds: 1, steps: 6, batch: 16, lr: 0.02 },
-    };
+    let claim = "Pretraining pays where labelled images are few or the task is like the old one; with enough \
+                 images of something else, training from scratch catches up. One backbone serves many tasks \
+                 that share its frozen bytes.";
+    let defaults = Settings { images: &[50, 200, 500, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[50, 100], seeds: 1, steps: 6, batch: 16, lr: 0.02 };
+    let outline = Outline::new(
+        8,
+        "pretrain once, fine-tune many; when is scratch justified?",
+        claim,
+        [defaults, quick],
+    );
     Chapter { outline, plan, train, claims, report }.main()
 }
 
@@ -53,7 +48,7 @@ fn sizes(plan: &Plan<'_>, task: &str) -> Result<Vec<usize>> {
 fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     for task in [plan.similar()?, plan.different()?] {
         for n in sizes(plan, &task)? {
-            plan.add_at(&task, SCRATCH, n, plan.flags().lr * SCRATCH_RATE)?;
+            plan.add_scratch(&task, SCRATCH, n)?;
             plan.add_all(&task, &[HEAD, PARTIAL, FULL], n)?;
         }
     }

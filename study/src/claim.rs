@@ -45,6 +45,18 @@ pub struct Term {
     pub measure: Measure,
 }
 
+impl Term {
+    /// The accuracy of `side` in `test`, times `factor`.
+    pub fn accuracy(factor: f64, side: impl Into<Side>, test: &str) -> Self {
+        Self { factor, side: side.into(), measure: Measure::Accuracy(test.to_owned()) }
+    }
+
+    /// A number that the runs of `side` keep, times `factor`.
+    pub fn number(factor: f64, side: impl Into<Side>, name: &str) -> Self {
+        Self { factor, side: side.into(), measure: Measure::Number(name.to_owned()) }
+    }
+}
+
 /// Something that is put to the test, written down before the runs: a sum of terms, such as the accuracy of one
 /// cell less that of another, that is said to be above 0, not below −margin, or within the margin.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,10 +89,24 @@ impl Claim {
         Self::new(text, Kind::Same, ours.into(), theirs.into())
     }
 
+    /// A sum, whose [`terms`](Claim::terms) follow, is above 0.
+    pub fn sum(text: impl Into<String>, unit: &str) -> Self {
+        let (kind, unit) = (Kind::Better, unit.to_owned());
+        Self { text: text.into(), kind, margin: MARGIN, unit, terms: vec![] }
+    }
+
     fn new(text: impl Into<String>, kind: Kind, ours: Side, theirs: Side) -> Self {
         let term = |factor, side| Term { factor, side, measure: Measure::Accuracy("test".to_owned()) };
         let terms = vec![term(1.0, ours), term(-1.0, theirs)];
         Self { text: text.into(), kind, margin: MARGIN, unit: "points".to_owned(), terms }
+    }
+
+    /// The cells that it is about.
+    pub fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.terms.iter().flat_map(|term| match &term.side {
+            Side::Cell(cell) => std::slice::from_ref(cell),
+            Side::Best(cells) => cells,
+        })
     }
 
     /// The same on another test: `moved by 6 pixels`.
@@ -245,6 +271,9 @@ fn measure(claim: &Claim, runs: &Runs, rehearsal: bool) -> Result<Question, Miss
             return Err(Missing::Runs);
         }
         terms.push((term, found));
+    }
+    if terms.is_empty() {
+        return Err(Missing::Runs);
     }
     if rehearsal {
         return Err(Missing::Rehearsal);

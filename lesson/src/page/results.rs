@@ -30,6 +30,7 @@ pub(crate) struct Settings {
     pub seeds: Option<u64>,
     pub batch: Option<u64>,
     pub lr: Option<f64>,
+    pub quick: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

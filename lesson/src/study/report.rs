@@ -2,9 +2,11 @@
 
 use super::lab::Lab;
 use super::plan::Plan;
+use super::trial::VALIDATION_AFTER;
 use crate::error::Result;
 use crate::outline::Outline;
 use crate::results::write_json;
+use crate::track::Task;
 use frostline_charts::bars::{self, Bar, Bars, Row};
 use frostline_charts::figure::{Curve, Panel};
 use frostline_charts::forest::{self, Forest};
@@ -130,6 +132,25 @@ impl<'a> Report<'a> {
         self.table(table);
     }
 
+    /// Prints and keeps a table of the test accuracies of `task` on images of `classes` alone.
+    pub fn by_class(&mut self, task: &Task, classes: &[&str]) {
+        let labels = &task.test().labels;
+        let mut table = Table::new(format!("{}: test accuracy in % by class", task.name), classes);
+        for cell in self.cells.iter().filter(|cell| cell.task == task.name) {
+            let entry = |name: &&str| {
+                let class = task.pool.classes.iter().position(|class| class == name);
+                let share = |run: &&Run| {
+                    let answers = run.answers.get("test").filter(|answers| answers.len() == labels.len())?;
+                    answers.per_class(labels, task.pool.classes.len()).get(class?).copied().flatten()
+                };
+                let shares: Vec<f64> = self.runs.cell(cell).iter().filter_map(share).collect();
+                Entry::spread(&shares.iter().map(|share| 100.0 * share).collect::<Vec<_>>())
+            };
+            table.row(cell.to_string(), classes.iter().map(entry));
+        }
+        self.table(table);
+    }
+
     /// The tasks of the plan, in its order.
     pub fn tasks(&self) -> Vec<String> {
         unique(self.cells.iter().map(|cell| cell.task.clone()))
@@ -217,15 +238,27 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// A panel of numbers of `task` with `n` images by step, a curve for each condition: those whose name is
-    /// `prefix`, a step and more words, such as `validation after 15 steps, %`.
-    pub fn by_step(&self, task: &str, n: usize, prefix: &str, y: &str) -> Panel {
-        let curve = |(color, name): (usize, &String)| {
-            Curve::of_spreads(name, color, self.numbers_by_step(&Cell::new(task, name, n), prefix))
+    /// A panel of the accuracies of `conditions` on `n` images of `task` in several `tests`, each at its x.
+    pub fn by_test(&self, title: &str, x: &str, (task, n): (&str, usize), conditions: &[&str], tests: &[(f64, &str)]) -> Panel {
+        let curve = |(color, condition): (usize, &&str)| {
+            let cell = Cell::new(task, *condition, n);
+            Curve::of_spreads(*condition, color, tests.iter().map(|(x, test)| (*x, self.runs.accuracies(&cell, test))))
         };
+        let curves = conditions.iter().enumerate().map(curve).collect();
+        let (title, y) = (format!("{task}, {n} images, {title}"), "accuracy, %".to_owned());
+        Panel { title, x: x.to_owned(), y, log_x: false, range: (0.0, 100.0), curves }
+    }
+
+    /// A panel of the accuracies on validation images during the runs on `n` images of `task`, a curve for each
+    /// condition; for runs of [`Trial::fit_watched`](super::Trial::fit_watched).
+    pub fn by_step(&self, task: &str, n: usize) -> Panel {
+        let curve = |(color, name): (usize, &String)| {
+            Curve::of_spreads(name, color, self.by_step_of(&Cell::new(task, name, n)))
+        };
+        let (x, y) = ("step".to_owned(), "validation accuracy, %".to_owned());
         let title = format!("{task}, {n} images: while they train");
         let curves = self.conditions(task).iter().enumerate().map(curve).collect();
-        Panel { title, x: "step".to_owned(), y: y.to_owned(), log_x: false, range: (0.0, 100.0), curves }
+        Panel { title, x, y, log_x: false, range: (0.0, 100.0), curves }
     }
 
     /// Draws the claims that were judged as means with their intervals; nothing where none was. Those about other
@@ -292,13 +325,12 @@ impl<'a> Report<'a> {
         Curve::of_spreads(name, color, points)
     }
 
-    /// Numbers of `cell` whose name is `prefix`, a step and more words (`validation after 15 steps, %`): by step,
-    /// one for each seed.
-    pub fn numbers_by_step(&self, cell: &Cell, prefix: &str) -> Vec<(f64, Vec<f64>)> {
+    /// Accuracies on validation images during the runs of `cell`: by step, one for each seed.
+    fn by_step_of(&self, cell: &Cell) -> Vec<(f64, Vec<f64>)> {
         let mut found: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         for run in self.runs.cell(cell) {
             for (name, value) in &run.numbers {
-                let step = name.strip_prefix(prefix).and_then(|rest| rest.split(' ').next()?.parse().ok());
+                let step = name.strip_prefix(VALIDATION_AFTER).and_then(|rest| rest.split(' ').next()?.parse().ok());
                 step.into_iter().for_each(|step| found.entry(step).or_default().push(*value));
             }
         }
@@ -331,6 +363,17 @@ impl<'a> Report<'a> {
     pub fn verdicts(&self) -> String {
         let words = self.findings.iter().map(|found| format!("{}: {}", found.claim, found.verdict));
         words.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Several figures with their captions that are computed together, and not from runs: `draw` gets the folder.
+    ///
+    /// # Errors
+    /// What `draw` says.
+    pub fn pictures(&mut self, figures: &[(&str, &str)], draw: impl FnOnce(&Lab, &Path) -> Result<()>) -> Result<()> {
+        if !self.lab.flags.report_only {
+            draw(self.lab, &self.lab.flags.out)?;
+        }
+        figures.iter().try_for_each(|(file, caption)| self.picture(file, caption, |_, _| Ok(())))
     }
 
     /// The quiz question, and its answer from the runs' own numbers.
