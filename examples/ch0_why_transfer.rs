@@ -40,7 +40,8 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     }
     // The short form leaves out what takes long, and is true as far as it goes.
     for n in if plan.flags().quick { vec![30] } else { vec![30, 90] } {
-        plan.add_all(PHOTOS, &[RANDOM_FEATURES, FEATURES], n)?;
+        plan.add_head(PHOTOS, RANDOM_FEATURES, n)?;
+        plan.add_head(PHOTOS, FEATURES, n)?;
         if !plan.flags().quick {
             plan.add_scratch(PHOTOS, SCRATCH, n)?;
             plan.add(PHOTOS, PRETRAINED, n)?;

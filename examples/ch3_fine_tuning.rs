@@ -26,7 +26,7 @@ const HEAD_FIRST: &str = "full, head first (LP-FT)";
 /// Rates of full fine-tuning, in units of --lr; and those that other approaches choose from.
 const SWEEP: [f32; 6] = [0.05, 0.15, 0.5, 1.5, 5.0, 15.0];
 const CHOICE: [f32; 3] = [0.15, 0.5, 1.5];
-const HEAD_RATE: f32 = 0.02;
+const HEAD_RATE: f32 = 0.1;
 const PHOTOS: &str = "photos";
 const PHOTO_IMAGES: usize = 30;
 const STATISTICS: &str = "statistics only (rate 0)";
@@ -45,12 +45,14 @@ fn main() -> std::process::ExitCode {
 /// The runs that are compared.
 fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     let (clothes, n) = (plan.similar()?, plan.flags().images[0]);
-    plan.add_all(&clothes, &[HEAD, PARTIAL], n)?;
+    plan.add_head(&clothes, HEAD, n)?;
+    plan.add(&clothes, PARTIAL, n)?;
     plan.add_rates(&clothes, FULL, n, &SWEEP)?;
     plan.add_rates(&clothes, FROZEN_NORMS, n, &CHOICE)?;
     plan.add_rates(&clothes, HEAD_FIRST, n, &CHOICE)?;
     if !plan.flags().quick {
-        plan.add_all(PHOTOS, &[HEAD, HEAD_FIRST, FROZEN_NORMS], PHOTO_IMAGES)?;
+        plan.add_head(PHOTOS, HEAD, PHOTO_IMAGES)?;
+        plan.add_all(PHOTOS, &[HEAD_FIRST, FROZEN_NORMS], PHOTO_IMAGES)?;
         plan.add_at(PHOTOS, STATISTICS, PHOTO_IMAGES, 0.0)?;
     }
     Ok(())

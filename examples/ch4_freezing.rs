@@ -39,7 +39,8 @@ fn quadrants(plan: &Plan<'_>) -> Result<Vec<(String, usize)>> {
         ));
     };
     let tasks = [plan.similar()?, plan.different()?];
-    let most = plan.lab.task(&tasks[1])?.1.most();
+    // Seeds shall draw different images: at most five eighths of what there is.
+    let most = plan.lab.task(&tasks[1])?.1.most() * 5 / 8;
     let [few, many] = [small, large].map(|n| [(tasks[0].clone(), n), (tasks[1].clone(), n.min(most))]);
     Ok([few, many].concat())
 }
@@ -52,12 +53,16 @@ fn depths(lab: &Lab) -> Result<Vec<String>> {
 /// The runs that are compared.
 fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     for (task, n) in quadrants(plan)? {
-        plan.add_all(&task, &depths(plan.lab)?, n)?;
-        plan.add_all(&task, &[EARLY, LATE], n)?;
+        [HEAD, EARLY, LATE].iter().try_for_each(|head| plan.add_head(&task, *head, n))?;
+        plan.add_all(&task, &depths(plan.lab)?[1..], n)?;
         plan.add_scratch(&task, SCRATCH, n)?;
     }
     let sizes: &[usize] = if plan.flags().quick { &[] } else { &[30, 90] };
-    sizes.iter().try_for_each(|&n| plan.add_all(PHOTOS, &[HEAD, LAYER4, EVERYTHING], n))
+    for &n in sizes {
+        plan.add_head(PHOTOS, HEAD, n)?;
+        plan.add_all(PHOTOS, &[LAYER4, EVERYTHING], n)?;
+    }
+    Ok(())
 }
 
 /// One run.

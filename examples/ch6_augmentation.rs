@@ -43,7 +43,9 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
             plan.add_scratch(&clothes, condition, n)?;
         }
         plan.add_all(&clothes, &PRETRAINED, n)?;
-        plan.add_all(&clothes, &[NORMALISED, FORGOTTEN[0], FORGOTTEN[1]], n)?;
+        for condition in [NORMALISED, FORGOTTEN[0], FORGOTTEN[1]] {
+            plan.add_head(&clothes, condition, n)?;
+        }
         plan.add_all(&digits, &DIGITS, n)?;
     }
     Ok(())

@@ -38,11 +38,14 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
         FreezeDepth::all(plan.lab.track()?).into_iter().map(|depth| depth.label).collect();
     for n in plan.flags().images.clone() {
         for task in [plan.similar()?, plan.different()?] {
-            plan.add_all(&task, &depths, n)?;
+            plan.add_head(&task, HEAD, n)?;
+            plan.add_all(&task, &depths[1..], n)?;
         }
     }
     if !plan.flags().quick {
-        plan.add_all(PHOTOS, &[HEAD, PHOTO_DEPTHS[0], PHOTO_DEPTHS[1], EVERYTHING], PHOTO_IMAGES)?;
+        plan.add_head(PHOTOS, HEAD, PHOTO_IMAGES)?;
+        plan.add_all(PHOTOS, &PHOTO_DEPTHS, PHOTO_IMAGES)?;
+        plan.add(PHOTOS, EVERYTHING, PHOTO_IMAGES)?;
     }
     Ok(())
 }

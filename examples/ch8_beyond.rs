@@ -38,10 +38,10 @@ fn main() -> std::process::ExitCode {
     Chapter { outline, plan, train, claims, report }.main()
 }
 
-/// The task's numbers of images: where it has fewer than `--images` asks for, all that it has.
+/// The task's numbers of images, without those that it has not.
 fn sizes(plan: &Plan<'_>, task: &str) -> Result<Vec<usize>> {
     let most = plan.lab.task(task)?.1.most();
-    Ok(plan.flags().images.iter().map(|&n| n.min(most)).collect())
+    Ok(plan.flags().images.iter().copied().filter(|&n| n <= most).collect())
 }
 
 /// The runs that are compared.
@@ -49,7 +49,8 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     for task in [plan.similar()?, plan.different()?] {
         for n in sizes(plan, &task)? {
             plan.add_scratch(&task, SCRATCH, n)?;
-            plan.add_all(&task, &[HEAD, PARTIAL, FULL], n)?;
+            plan.add_head(&task, HEAD, n)?;
+            plan.add_all(&task, &[PARTIAL, FULL], n)?;
         }
     }
     Ok(())

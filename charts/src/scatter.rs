@@ -2,7 +2,7 @@
 
 use crate::axes::{Axis, Plot};
 use crate::canvas::{At, Canvas, Level, Paint, Side, Style};
-use crate::color::{Color, SERIES};
+use crate::color::SERIES;
 use crate::error::Result;
 use crate::font::{self, LINE};
 use crate::legend;

@@ -21,7 +21,9 @@ mod store;
 pub mod judge;
 
 pub use answers::{Answers, digest};
-pub use claim::{Claim, Finding, MARGIN, Measure, Runs, Side, Term, put_to_the_test, signed};
+pub use claim::{
+    Claim, Finding, MARGIN, Measure, POINTS, Runs, Side, Term, put_to_the_test, signed,
+};
 pub use judge::Kind;
 pub use run::{BUNCHES, Cost, LEAST_EPOCHS, NATS_LEFT, Run, SHARE_LEFT, bunches};
 pub use setting::{Cell, Setting};

@@ -65,6 +65,7 @@ impl Results {
 impl Claim {
     /// The difference and its interval: `+12.3 points (+9.1 to +15.5)`.
     pub(crate) fn difference(&self) -> Option<String> {
+        let signed = |value| signed(value, &self.unit);
         let mean = format!("{} {}", signed(self.mean?), self.unit);
         Some(match self.interval {
             Some((low, high)) => format!("{mean} ({} to {})", signed(low), signed(high)),

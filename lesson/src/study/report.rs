@@ -12,13 +12,11 @@ use frostline_charts::figure::{Curve, Panel};
 use frostline_charts::forest::{self, Forest};
 use frostline_charts::heatmap::{self, HeatMap, Place};
 use frostline_charts::{Cell as Entry, Spread, Table};
-use frostline_study::{Cell, Finding, MARGIN, Run, Runs, Setting};
+use frostline_study::{Cell, Finding, MARGIN, POINTS, Run, Runs, Setting};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The unit of differences in accuracy.
-const POINTS: &str = "points";
 /// Verdicts in the order of the colours that they have in figures.
 const VERDICTS: [&str; 4] = ["inconclusive", "contradicted", "supported", "equivalent"];
 
@@ -174,14 +172,9 @@ impl<'a> Report<'a> {
             let cells = self.sizes(task).into_iter().map(|n| (n as f64, Cell::new(task, name, n)));
             self.curve(name, color, cells, "test")
         };
-        Panel {
-            title: format!("{task}: accuracy by number of labelled images"),
-            x: "labelled images (logarithmic)".to_owned(),
-            y: "test accuracy, %".to_owned(),
-            log_x: true,
-            range: (0.0, 100.0),
-            curves: self.conditions(task).iter().enumerate().map(curve).collect(),
-        }
+        let title = format!("{task}: accuracy by number of labelled images");
+        let curves = self.conditions(task).iter().enumerate().map(curve).collect();
+        percents(title, "labelled images (logarithmic)", "test accuracy, %", true, curves)
     }
 
     /// A panel of the accuracies of `condition` on `n` images of `task` by rate, a curve for each of `tests`; for
@@ -193,14 +186,9 @@ impl<'a> Report<'a> {
             let cells = conditions.iter().filter_map(|name| Some((rate(name)?, Cell::new(task, name, n))));
             self.curve(test, color, cells, test)
         };
-        Panel {
-            title: format!("{task}, {n} images: {condition}"),
-            x: "learning rate (logarithmic)".to_owned(),
-            y: "accuracy, %".to_owned(),
-            log_x: true,
-            range: (0.0, 100.0),
-            curves: tests.iter().enumerate().map(curve).collect(),
-        }
+        let title = format!("{task}, {n} images: {condition}");
+        let curves = tests.iter().enumerate().map(curve).collect();
+        percents(title, "learning rate (logarithmic)", "accuracy, %", true, curves)
     }
 
     /// What `condition` is called at `factor` times the flags' rate, as [`Plan::at`].
@@ -245,8 +233,7 @@ impl<'a> Report<'a> {
             Curve::of_spreads(*condition, color, tests.iter().map(|(x, test)| (*x, self.runs.accuracies(&cell, test))))
         };
         let curves = conditions.iter().enumerate().map(curve).collect();
-        let (title, y) = (format!("{task}, {n} images, {title}"), "accuracy, %".to_owned());
-        Panel { title, x: x.to_owned(), y, log_x: false, range: (0.0, 100.0), curves }
+        percents(format!("{task}, {n} images, {title}"), x, "accuracy, %", false, curves)
     }
 
     /// A panel of the accuracies on validation images during the runs on `n` images of `task`, a curve for each
@@ -255,10 +242,9 @@ impl<'a> Report<'a> {
         let curve = |(color, name): (usize, &String)| {
             Curve::of_spreads(name, color, self.by_step_of(&Cell::new(task, name, n)))
         };
-        let (x, y) = ("step".to_owned(), "validation accuracy, %".to_owned());
-        let title = format!("{task}, {n} images: while they train");
         let curves = self.conditions(task).iter().enumerate().map(curve).collect();
-        Panel { title, x, y, log_x: false, range: (0.0, 100.0), curves }
+        let title = format!("{task}, {n} images: while they train");
+        percents(title, "step", "validation accuracy, %", false, curves)
     }
 
     /// Draws the claims that were judged as means with their intervals; nothing where none was. Those about other
@@ -451,6 +437,14 @@ fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
         }
     }
     found
+}
+
+/// A panel of percentages up to 100, from the tens below the lowest on; curves without a point are left out.
+fn percents(title: String, x: &str, y: &str, log_x: bool, mut curves: Vec<Curve>) -> Panel {
+    curves.retain(|curve| !curve.points.is_empty());
+    let lowest = curves.iter().flat_map(|curve| &curve.points).map(|point| point.low).fold(100.0, f64::min);
+    let range = ((lowest / 10.0 - 0.2).floor().clamp(0.0, 9.0) * 10.0, 100.0);
+    Panel { title, x: x.to_owned(), y: y.to_owned(), log_x, range, curves }
 }
 
 /// To two decimals.
