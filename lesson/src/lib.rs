@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`study`] | the harness: plan, trial, report, and the chapter that ties them together |
 //! | [`explorer`] | the page on which one freezes layers and trains |
-//! | [`page()`] | the lesson as one HTML page, made of the chapters' results |
+//! | [`page`] | the lesson as one HTML page and as the repository's documents, from results alone |
 //! | here | data, networks and measurements that several chapters use |
 
 mod assets;
@@ -14,6 +14,7 @@ pub mod cka;
 mod clock;
 mod contact_sheet;
 mod depth;
+mod duration;
 mod error;
 pub mod excite;
 pub mod explorer;
@@ -25,7 +26,7 @@ pub mod inside;
 mod moved;
 mod normalisation;
 mod outline;
-mod page;
+pub mod page;
 pub mod pca;
 mod picture;
 pub mod prelude;
@@ -52,7 +53,6 @@ pub use frostline_study::{Cell, Claim, Finding, Kind, Measure, Runs, Side, Term}
 pub use moved::Moved;
 pub use normalisation::head_without_normalisation;
 pub use outline::{Flags, NoFlags, Outline, Settings};
-pub use page::{STATIONS, Station, page};
 pub use range_test::{draw_range_test, range_test};
 pub use results::write_json;
 pub use shift::shifted;

@@ -4,6 +4,7 @@ use super::lab::Lab;
 use super::plan::Plan;
 use super::report::Report;
 use super::trial::Trial;
+use crate::duration::duration;
 use crate::error::{Error, Result};
 use crate::outline::{Flags, Outline};
 use clap::Args;
@@ -105,7 +106,7 @@ impl<E: Args> Chapter<E> {
             words += &format!("; {finished} have finished before");
         }
         let seconds = self.estimate(lab, missing, store)?;
-        words += &format!("; about {}", minutes(seconds));
+        words += &format!("; about {}", duration(seconds));
         if self.outline.is_rehearsal(flags) {
             words += ". A rehearsal: its runs are too short to conclude from, and get no verdicts";
         }
@@ -141,14 +142,5 @@ impl<E: Args> Chapter<E> {
             seconds += one;
         }
         Ok(seconds)
-    }
-}
-
-/// `40 s`, `11 minutes`, `3.5 hours`.
-fn minutes(seconds: f64) -> String {
-    match seconds {
-        ..90.0 => format!("{seconds:.0} s"),
-        ..5400.0 => format!("{:.0} minutes", seconds / 60.0),
-        _ => format!("{:.1} hours", seconds / 3600.0),
     }
 }

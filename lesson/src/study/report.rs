@@ -12,7 +12,7 @@ use frostline_charts::figure::{Curve, Panel};
 use frostline_charts::forest::{self, Forest};
 use frostline_charts::heatmap::{self, HeatMap, Place};
 use frostline_charts::{Cell as Entry, Spread, Table};
-use frostline_study::{Cell, Finding, MARGIN, POINTS, Run, Runs};
+use frostline_study::{Cell, Finding, MARGIN, POINTS, Run, Runs, Setting};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -383,8 +383,7 @@ impl<'a> Report<'a> {
             let accuracy: Map<String, Value> =
                 run.answers.iter().map(|(name, answers)| (name.clone(), round(100.0 * answers.accuracy()).into())).collect();
             json!({
-                "cell": run.setting.cell().to_string(), "seed": run.setting.seed, "steps": run.setting.steps,
-                "lr": as_written(run.setting.lr), "accuracy": accuracy, "converged": run.converged(), "diverged": run.diverged,
+                "setting": setting(&run.setting), "accuracy": accuracy, "converged": run.converged(), "diverged": run.diverged,
             })
         };
         let seconds: Vec<f64> = self.runs.all().iter().map(|run| round(run.seconds)).collect();
@@ -420,6 +419,13 @@ impl<'a> Report<'a> {
         println!("\nFigures and numbers are in {}.", flags.out.display());
         Ok(())
     }
+}
+
+/// `setting` as it is in a file of runs.
+fn setting(setting: &Setting) -> Value {
+    let mut value = json!(setting);
+    value["lr"] = as_written(setting.lr).into();
+    value
 }
 
 /// Each once, in order.
