@@ -95,18 +95,17 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let digit = |condition: &str| Cell::new(&digits, condition, n);
     let mut claims = vec![];
     for [plain, augmented] in [SCRATCH, PRETRAINED] {
-        let text = format!("augmentation helps a network {plain} on test images moved by 6 pixels");
-        claims.push(Claim::better(text, cell(augmented), cell(plain)).on("moved by 6"));
-        let text = format!("augmentation helps a network {plain} on test images as they are");
-        claims.push(Claim::better(text, cell(augmented), cell(plain)));
+        for (test, words) in [("moved by 6", "moved by 6 pixels"), ("test", "as they are")] {
+            let text = format!("augmentation helps a network {plain} on test images {words}");
+            claims.push(Claim::better(text, cell(augmented), cell(plain)).on(test));
+        }
     }
     for broken in &DIGITS[2..] {
         let text = format!("digits: labels that an augmentation breaks cost accuracy ({broken})");
         claims.push(Claim::better(text, digit(DIGITS[1]), digit(broken)));
     }
     for forgotten in FORGOTTEN {
-        let text = format!("{forgotten}: costs accuracy");
-        claims.push(Claim::better(text, cell(NORMALISED), cell(forgotten)));
+        claims.push(Claim::better(format!("{forgotten}: costs accuracy"), cell(NORMALISED), cell(forgotten)));
     }
     Ok(claims)
 }

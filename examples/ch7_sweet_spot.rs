@@ -11,10 +11,8 @@
 //!
 //!     cargo run --release --example ch7_sweet_spot -- --help
 
-use frostline::charts::Spread;
-use frostline::lesson::figure::{Curve, Panel};
+use frostline::lesson::FreezeDepth;
 use frostline::lesson::prelude::*;
-use frostline::lesson::{Entry, FreezeDepth, Table};
 
 const HEAD: &str = "head only";
 const EVERYTHING: &str = "everything";
@@ -88,37 +86,9 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
 }
 
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
-    let title = "what trains, what a step of it costs, and the seconds of a run";
-    let mut table = Table::new(title, &["accuracy", "million MACs", "dispatches", "kept, KiB", "s"]);
-    let mut curves: Vec<Curve> = vec![];
-    for cell in report.cells().to_vec() {
-        let Some(run) = report.runs.cell(&cell).first().map(|run| run.cost) else { continue };
-        let number = |value: f64, digits| Entry::Number(value, digits);
-        let (macs, kept) = (run.macs as f64 / 1e6, run.kept_bytes as f64 / 1024.0);
-        let cost =
-            [number(macs, 1), number(run.dispatches as f64, 0), number(kept, 0), report.seconds(&cell)];
-        table.row(cell.to_string(), [report.accuracy(&cell, "test")].into_iter().chain(cost));
-        let Some(found) = Spread::of(&report.runs.accuracies(&cell, "test")) else { continue };
-        let (name, point) =
-            (format!("{}, {} images", cell.task, cell.images), (macs, found.mean, found.deviation));
-        match curves.iter_mut().find(|curve| curve.name == name) {
-            Some(curve) => curve.points.push(point.into()),
-            None => curves.push(Curve::new(name, curves.len(), [point])),
-        }
-    }
-    report.table(table);
-    let panel = Panel {
-        title: "accuracy against cost: from the head alone to everything".to_owned(),
-        x: "cost of a step, 10⁶ multiply-accumulates".to_owned(),
-        y: "test accuracy, %".to_owned(),
-        log_x: false,
-        range: (0.0, 100.0),
-        curves,
-    };
+    report.costs();
     let caption = "Accuracy (bars: standard deviation over seeds) against the cost of a step.";
-    draw(&report.figure("sweet_spot.png", caption), 1, &[panel])?;
-    let verdicts = report.findings.iter().map(|found| format!("{}: {}.", found.evidence, found.verdict));
-    let answer = verdicts.collect::<Vec<_>>().join(" ");
-    report.quiz("Which part should train, if it should cost less than everything and be as good?", answer);
+    draw(&report.figure("sweet_spot.png", caption), 1, &[report.by_cost()])?;
+    report.quiz("Which part should train, to cost less than everything and be as good?", report.verdicts());
     Ok(())
 }

@@ -17,7 +17,7 @@
 //!     cargo run --release --example ch8_beyond -- --help
 
 use frostline::lesson::prelude::*;
-use frostline::lesson::stored;
+use frostline::lesson::{Error, stored};
 const SCRATCH: &str = "scratch";
 const HEAD: &str = "head only";
 const PARTIAL: &str = "partial";
@@ -80,39 +80,24 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
 
 /// What is put to the test.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
-    let (similar, different) = (plan.similar()?, plan.different()?);
-    let (few, many) = (sizes(plan, &similar)?[0], *sizes(plan, &similar)?.last().unwrap_or(&0));
-    let all = *sizes(plan, &different)?.last().unwrap_or(&0);
-    let like = |condition, n| Cell::new(&similar, condition, n);
-    let unlike = |condition, n| Cell::new(&different, condition, n);
-    let text = |task: &str, n, words: &str| format!("{task}, {n} images: {words}");
-    Ok(vec![
-        Claim::better(
-            text(&similar, few, "partial fine-tuning beats scratch"),
-            like(PARTIAL, few),
-            like(SCRATCH, few),
-        ),
-        Claim::better(
-            text(&similar, many, "full fine-tuning still beats scratch"),
-            like(FULL, many),
-            like(SCRATCH, many),
-        ),
-        Claim::better(
-            text(&similar, many, "full fine-tuning beats the head alone"),
-            like(FULL, many),
-            like(HEAD, many),
-        ),
-        Claim::not_worse(
-            text(&different, all, "scratch is as good as full fine-tuning"),
-            unlike(SCRATCH, all),
-            unlike(FULL, all),
-        ),
-        Claim::better(
-            text(&different, few, "full fine-tuning beats scratch"),
-            unlike(FULL, few),
-            unlike(SCRATCH, few),
-        ),
-    ])
+    let [like, unlike] = [plan.similar()?, plan.different()?];
+    let ends = |task: &str| Ok::<_, Error>([sizes(plan, task)?[0], *sizes(plan, task)?.last().unwrap_or(&0)]);
+    let ([few, many], [_, all]) = (ends(&like)?, ends(&unlike)?);
+    let claim = |(task, n, words, ours, theirs): (&String, usize, &str, &str, &str)| {
+        let [ours, theirs] = [ours, theirs].map(|condition| Cell::new(task, condition, n));
+        Claim::better(format!("{task}, {n} images: {words}"), ours, theirs)
+    };
+    let mut claims = [
+        (&like, few, "partial fine-tuning beats scratch", PARTIAL, SCRATCH),
+        (&like, many, "full fine-tuning still beats scratch", FULL, SCRATCH),
+        (&like, many, "full fine-tuning beats the head alone", FULL, HEAD),
+        (&unlike, few, "full fine-tuning beats scratch", FULL, SCRATCH),
+    ]
+    .map(claim)
+    .to_vec();
+    let text = format!("{unlike}, {all} images: scratch is as good as full fine-tuning");
+    claims.push(Claim::not_worse(text, Cell::new(&unlike, SCRATCH, all), Cell::new(&unlike, FULL, all)));
+    Ok(claims)
 }
 
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {

@@ -408,7 +408,7 @@ fn number(value: f64, unit: &str) -> String {
     if small { format!("{value:.3}") } else { format!("{value:.1}") }
 }
 
-/// A difference in `unit`, with its sign: +12.3 points, -0.042 of 1.
+/// A difference in `unit`, with its sign: +12.3, -0.042.
 pub fn signed(value: f64, unit: &str) -> String {
     let text = number(value, unit);
     if text.starts_with('-') { text } else { format!("+{text}") }

@@ -21,9 +21,7 @@ mod store;
 pub mod judge;
 
 pub use answers::{Answers, digest};
-pub use claim::{
-    Claim, Finding, MARGIN, Measure, POINTS, Runs, Side, Term, put_to_the_test, signed,
-};
+pub use claim::{Claim, Finding, MARGIN, Measure, POINTS, Runs, Side, Term, put_to_the_test, signed};
 pub use judge::Kind;
 pub use run::{BUNCHES, Cost, LEAST_EPOCHS, NATS_LEFT, Run, SHARE_LEFT, bunches};
 pub use setting::{Cell, Setting};

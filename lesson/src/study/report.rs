@@ -149,6 +149,38 @@ impl<'a> Report<'a> {
         self.table(table);
     }
 
+    /// Prints and keeps a table of what a training step of each cell costs, and the seconds of a run, beside its
+    /// accuracy.
+    pub fn costs(&mut self) {
+        let columns = ["accuracy", "million MACs", "dispatches", "kept, KiB", "s"];
+        let mut table = Table::new("test accuracy in %, what a step costs, and the seconds of a run", &columns);
+        for cell in &self.cells {
+            let Some(cost) = self.runs.cell(cell).first().map(|run| run.cost) else { continue };
+            let (macs, kept) = (cost.macs as f64 / 1e6, cost.kept_bytes as f64 / 1024.0);
+            let cost = [Entry::Number(macs, 1), Entry::Number(cost.dispatches as f64, 0), Entry::Number(kept, 0)];
+            let ends = [self.accuracy(cell, "test"), self.seconds(cell)];
+            let [first, last] = ends;
+            table.row(cell.to_string(), std::iter::once(first).chain(cost).chain([last]));
+        }
+        self.table(table);
+    }
+
+    /// A panel of test accuracies by what a training step costs, a curve for each task and number of images.
+    pub fn by_cost(&self) -> Panel {
+        let columns = unique(self.cells.iter().map(|cell| (cell.task.clone(), cell.images)));
+        let curve = |(color, (task, n)): (usize, &(String, usize))| {
+            let cells = self.cells.iter().filter(|cell| cell.task == *task && cell.images == *n);
+            let macs = |cell: &Cell| Some(self.runs.cell(cell).first()?.cost.macs as f64 / 1e6);
+            let points = cells.filter_map(|cell| Some((macs(cell)?, self.runs.accuracies(cell, "test"))));
+            let mut points: Vec<(f64, Vec<f64>)> = points.collect();
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            Curve::of_spreads(format!("{task}, {n} images"), color, points)
+        };
+        let curves = columns.iter().enumerate().map(curve).collect();
+        let title = "accuracy against cost: from the head alone to everything".to_owned();
+        percents(title, "cost of a step, 10⁶ multiply-accumulates", "test accuracy, %", false, curves)
+    }
+
     /// The tasks of the plan, in its order.
     pub fn tasks(&self) -> Vec<String> {
         unique(self.cells.iter().map(|cell| cell.task.clone()))
