@@ -143,10 +143,10 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
         Ok(())
     })?;
     let n = report.lab.flags.images.iter().copied().find(|&n| n >= 30).unwrap_or(report.lab.flags.images[0]);
-    let [few, many] = SPACES.map(|space| report.mean(&Cell::new(PHOTOS, name(space, HEADS[0]), n), "test"));
+    let [few, many] = SPACES.map(|space| report.percent(&Cell::new(PHOTOS, name(space, HEADS[0]), n), "test"));
     report.quiz(
         format!("With {n} labelled photos and no GPU: what can you train that recognises new ones?"),
-        format!("One linear layer on a frozen network's features: {many:.0}%. The same layer on pixels: {few:.0}%."),
+        format!("One linear layer on a frozen network's features: {many}. The same layer on pixels: {few}."),
     );
     Ok(())
 }

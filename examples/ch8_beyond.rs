@@ -43,9 +43,9 @@ fn main() -> std::process::ExitCode {
     Chapter { outline, plan, train, claims, report }.main()
 }
 
-/// The task's numbers of images: where it has fewer than `--images` asks for, all that it has.
+/// The task's numbers of images: where the different one has fewer than `--images` asks for, all that it has.
 fn sizes(plan: &Plan<'_>, task: &str) -> Result<Vec<usize>> {
-    let most = plan.lab.task(task)?.1.most();
+    let most = if task == plan.different()? { plan.lab.task(task)?.1.most() } else { usize::MAX };
     Ok(plan.flags().images.iter().map(|&n| n.min(most)).collect())
 }
 

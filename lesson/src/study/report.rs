@@ -95,6 +95,12 @@ impl<'a> Report<'a> {
         Spread::of(&self.runs.accuracies(cell, test)).map_or(f64::NAN, |spread| spread.mean)
     }
 
+    /// Mean accuracy of `cell` in `test` in words: `61.3%`, or that it was not measured.
+    pub fn percent(&self, cell: &Cell, test: &str) -> String {
+        let spread = Spread::of(&self.runs.accuracies(cell, test));
+        spread.map_or("not measured yet".to_owned(), |spread| format!("{:.1}%", spread.mean))
+    }
+
     /// Prints and keeps a table of the accuracies in `test` for each task: a row for each condition, a column for
     /// each number of images, of those that were put to that test.
     pub fn accuracies(&mut self, test: &str) {
@@ -312,14 +318,17 @@ impl<'a> Report<'a> {
     }
 
     /// A figure that is computed anew, and not from runs: `draw` gets its path. A report from finished runs
-    /// alone keeps the one that is there.
+    /// alone keeps the one that is there, and so does every report where there is no device.
     ///
     /// # Errors
     /// What `draw` says.
     pub fn picture(&mut self, file: &str, caption: &str, draw: impl FnOnce(&Lab, &Path) -> Result<()>) -> Result<()> {
         let path = self.lab.flags.out.join(file);
         if !self.lab.flags.report_only {
-            draw(self.lab, &path)?;
+            match self.lab.gpu() {
+                Ok(_) => draw(self.lab, &path)?,
+                Err(error) => eprintln!("warning: {file} is not drawn: {error}"),
+            }
         }
         if path.exists() {
             self.figure(file, caption);
