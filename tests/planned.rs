@@ -1,28 +1,34 @@
 //! What all nine chapters plan, as their `--list` tells it. No adapter is needed for that.
 //!
-//! The chapters are examples: `cargo test` builds them, `cargo test --test planned` takes those that are there.
+//! The chapters are examples: `cargo test` builds them, `--test planned` takes those that are there.
 
 use frostline::lesson::STATIONS;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// Passes over its images without which nothing is concluded from a run.
 const LEAST_EPOCHS: f64 = 5.0;
 
-/// Starts chapter `number` where no driver is to be found.
+/// Starts chapter `number` where no driver is to be found, with a folder that does not exist.
 fn chapter(number: usize, words: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let output = chapter_in(&folder.path().join("out"), number, words);
+    assert!(!folder.path().join("out").exists(), "chapter {number} {words:?} wrote something");
+    output
+}
+
+/// Starts chapter `number` in `out` where no driver is to be found.
+fn chapter_in(out: &Path, number: usize, words: &[&str]) -> Output {
     let here = std::env::current_exe().unwrap();
     let name = format!("{}{}", STATIONS[number].binary, std::env::consts::EXE_SUFFIX);
     let program = here.parent().unwrap().with_file_name("examples").join(name);
-    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(&program);
-    command.args(words).arg("--out").arg(folder.path().join("out")).stdin(Stdio::null());
+    command.args(words).arg("--out").arg(out).stdin(Stdio::null());
     command.env("VK_DRIVER_FILES", "/no/such/driver.json").env("VK_ICD_FILENAMES", "/no/such/driver.json");
     let output = command.env("FROSTLINE_ADAPTER", "no such adapter").output();
     let told = "`cargo build --workspace --examples` builds it";
-    let output = output.unwrap_or_else(|error| panic!("{}: {error}; {told}", program.display()));
-    assert!(!folder.path().join("out").exists(), "chapter {number} wrote something");
-    output
+    output.unwrap_or_else(|error| panic!("{}: {error}; {told}", program.display()))
 }
 
 /// The runs that chapter `number` plans.
@@ -80,6 +86,35 @@ fn without_runs_every_chapter_says_that_there_is_nothing_to_report() {
         let err = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "chapter {number}: {err}");
         assert!(err.contains("nothing to report") && !err.contains("panicked"), "chapter {number}: {err}");
+    }
+}
+
+#[test]
+fn every_chapter_reports_one_run_of_all_without_numbers_that_are_none() {
+    for number in 0..STATIONS.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path();
+        // The last planned run, as if it had answered four images.
+        let setting = list(number, &[]).pop().unwrap();
+        let answers = json!({ "set": "four", "marks": "..A." });
+        let answers = json!({ "test": answers, "validation": answers });
+        let run = json!({
+            "format": 1, "setting": setting, "answers": answers, "losses": [2.0, 1.0], "seconds": 1.5,
+            "adapter": "none",
+        });
+        std::fs::write(out.join("runs.jsonl"), format!("{run}\n")).unwrap();
+        let output = chapter_in(out, number, &["--report-only"]);
+        let [said, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        assert!(output.status.success(), "chapter {number}: {err}");
+        assert!(said.contains("1 of ") && !said.contains("NaN"), "chapter {number}: {said}");
+        assert!(said.contains("not measured") && !said.contains("supported"), "chapter {number}: {said}");
+        for file in std::fs::read_dir(out).unwrap().map(|entry| entry.unwrap().path()) {
+            let text = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
+            let is_text = file.extension().is_some_and(|kind| kind == "svg" || kind == "json");
+            assert!(!is_text || !text.contains("NaN"), "chapter {number}: {}", file.display());
+        }
+        let printed = chapter_in(out, number, &["--report-only", "--json"]);
+        assert!(serde_json::from_slice::<Value>(&printed.stdout).is_ok(), "chapter {number}");
     }
 }
 

@@ -409,7 +409,7 @@ mod tests {
         let runs = runs(&[("full", [150, 152, 148, 151, 149]), ("scratch", [100, 103, 98, 101, 99])]);
         let [right, wrong] =
             [("full", "scratch"), ("scratch", "full")].map(|(a, b)| Claim::better("a claim", cell(a), cell(b)));
-        assert_eq!(verdicts(&[right.clone()], &runs), ["supported"]);
+        assert_eq!(verdicts(std::slice::from_ref(&right), &runs), ["supported"]);
         assert_eq!(verdicts(&[wrong], &runs), ["contradicted"]);
         let found = &put_to_the_test(&[right], &runs, false).unwrap()[0];
         assert_eq!(found.mean.map(f64::round), Some(25.0));
@@ -431,11 +431,11 @@ mod tests {
     fn what_is_missing_or_too_short_gets_no_verdict() {
         let claim = Claim::better("a claim", cell("full"), cell("scratch"));
         let only = runs(&[("full", [150; 5])]);
-        assert_eq!(verdicts(&[claim.clone()], &only), ["not measured"]);
+        assert_eq!(verdicts(std::slice::from_ref(&claim), &only), ["not measured"]);
         let mut short = runs(&[("full", [150; 5]), ("scratch", [100; 5])]);
-        assert_eq!(put_to_the_test(&[claim.clone()], &short, true).unwrap()[0].verdict, "a rehearsal");
+        assert_eq!(put_to_the_test(std::slice::from_ref(&claim), &short, true).unwrap()[0].verdict, "a rehearsal");
         short.runs[7].losses = (0..60).map(|i| 3.0 - f64::from(i) / 30.0).collect();
-        let found = put_to_the_test(&[claim.clone()], &short, false).unwrap();
+        let found = put_to_the_test(std::slice::from_ref(&claim), &short, false).unwrap();
         assert_eq!(found[0].verdict, "too short to tell");
         assert!(found[0].evidence.contains("not converged: clothes, 50 images, scratch, seed 2"), "{}", found[0].evidence);
         short.runs.retain(|run| run.setting.seed < 2);

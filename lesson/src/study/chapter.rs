@@ -9,7 +9,7 @@ use crate::outline::{Flags, Outline};
 use clap::Args;
 use frostline_charts::runs_bar;
 use frostline_study::{Claim, Runs, Setting, Store, put_to_the_test, read};
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::Write;
@@ -191,23 +191,28 @@ fn merge(flags: &Flags, plan: &Plan<'_>, store: &mut Store, say: &impl Fn(String
     Ok(())
 }
 
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: String,
+    #[serde(flatten)]
+    setting: &'a Setting,
+    epochs: f64,
+    finished: bool,
+}
+
 /// Prints `settings`, a line of JSON for each.
 fn list(settings: &[&Setting], store: &Store) -> Result<()> {
+    let fail = |reason: String| Error::Output { path: "the list".into(), reason };
     let mut text = String::new();
     for setting in settings {
-        let mut line = json!({ "name": setting.to_string() });
-        if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), json!(setting)) {
-            line.extend(fields);
-            line.insert("epochs".to_owned(), json!(setting.epochs()));
-            line.insert("finished".to_owned(), json!(store.find(setting).is_some()));
-        }
-        text += &format!("{line}\n");
+        let (name, finished) = (setting.to_string(), store.find(setting).is_some());
+        let line = Listed { name, setting, epochs: setting.epochs(), finished };
+        text += &serde_json::to_string(&line).map_err(|error| fail(error.to_string()))?;
+        text.push('\n');
     }
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever reads has seen enough.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::Output { path: "the list".into(), reason: error.to_string() })
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(fail(error.to_string())),
         _ => Ok(()),
     }
 }

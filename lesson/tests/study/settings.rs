@@ -33,6 +33,7 @@ fn a_list_tells_what_is_planned_and_what_has_finished() {
     assert_eq!((all.len(), finished(&all)), (RUNS, RUNS));
     assert_eq!(all[0]["name"], "bars, 8 images, from scratch, seed 0");
     assert_eq!((&all[0]["steps"], &all[0]["epochs"]), (&8.into(), &8.0.into()));
+    assert_eq!((&all[0]["lr"], &all[2]["lr"]), (&0.05.into(), &0.02.into()));
     assert_eq!(list(&["--shard", "2/3"]), [&all[1], &all[4], &all[7]].map(Clone::clone));
     assert_eq!(list(&["--only", "head only, seed 1"]), [&all[3], &all[7]].map(Clone::clone));
     // Passes that are no whole number of batches are rounded up.
