@@ -114,10 +114,10 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
     let panels = [report.by_size(&clothes), report.by_size(PHOTOS), report.by_step(&clothes, few)];
     draw(&report.figure("curves.png", "Accuracy by number of images and by step."), 3, &panels)?;
     let [random, pretrained] =
-        [SCRATCH, PRETRAINED].map(|name| report.mean(&Cell::new(&clothes, name, few), "test"));
+        [SCRATCH, PRETRAINED].map(|name| report.percent(&Cell::new(&clothes, name, few), "test"));
     report.quiz(
         format!("With {few} images, what do pretrained weights gain, and what do they cost?"),
-        format!("{pretrained:.1}% against {random:.1}%. The frozen layers dispatched no gradient kernel."),
+        format!("{pretrained} against {random}. The frozen layers dispatched no gradient kernel."),
     );
     Ok(())
 }

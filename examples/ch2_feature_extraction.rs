@@ -112,10 +112,10 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
     })?;
     let n = report.lab.flags.images.iter().copied().find(|&n| n >= 30).unwrap_or(report.lab.flags.images[0]);
     let [few, many] =
-        SPACES.map(|space| report.mean(&Cell::new(PHOTOS, [space, HEADS[0]].join(", "), n), "test"));
+        SPACES.map(|space| report.percent(&Cell::new(PHOTOS, [space, HEADS[0]].join(", "), n), "test"));
     report.quiz(
         format!("With {n} labelled photos and no GPU: what can you train that recognises new ones?"),
-        format!("One linear layer on a frozen network's features: {many:.0}%. The same layer on pixels: {few:.0}%."),
+        format!("One linear layer on a frozen network's features: {many}. The same layer on pixels: {few}."),
     );
     Ok(())
 }

@@ -38,10 +38,11 @@ fn main() -> std::process::ExitCode {
     Chapter { outline, plan, train, claims, report }.main()
 }
 
-/// The task's numbers of images, without those that it has not.
+/// The task's numbers of images: of the different task only those that it has.
 fn sizes(plan: &Plan<'_>, task: &str) -> Result<Vec<usize>> {
-    let most = plan.lab.task(task)?.1.most();
-    Ok(plan.flags().images.iter().copied().filter(|&n| n <= most).collect())
+    let most = if task == plan.different()? { plan.lab.task(task)?.1.most() } else { usize::MAX };
+    let sizes: Vec<usize> = plan.flags().images.iter().copied().filter(|&n| n <= most).collect();
+    Ok(if sizes.is_empty() { vec![most] } else { sizes })
 }
 
 /// The runs that are compared.

@@ -1,5 +1,6 @@
 //! What a chapter says of itself, and the flags that all chapters have.
 
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 use frostline_engine::Optim;
@@ -80,8 +81,8 @@ pub struct Flags {
     /// Do only a part of the runs, such as 2/5, the second of five, for several machines
     #[arg(long, default_value = "1/1", value_name = "PART/PARTS")]
     pub shard: Shard,
-    /// Do only those runs whose name (task, images, condition, seed) contains this text
-    #[arg(long, value_name = "TEXT")]
+    /// Do only those runs whose name contains this text; a name is such as "clothes, 50 images, full, seed 0"
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["merge", "report_only"])]
     pub only: Option<String>,
     /// Do no runs, but add those in these files (runs.jsonl of other machines) to --out, and report
     #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with = "shard")]
@@ -89,6 +90,10 @@ pub struct Flags {
     /// Do no runs, and report on those that are in --out
     #[arg(long, conflicts_with = "shard")]
     pub report_only: bool,
+    /// Do no runs, and print those that would be done: a line of JSON for each, with its passes over the
+    /// images and whether it has finished. --shard and --only choose among them as they do otherwise
+    #[arg(long, conflicts_with_all = ["merge", "report_only"])]
+    pub list: bool,
     /// Print results.json in place of tables
     #[arg(long)]
     pub json: bool,
@@ -126,10 +131,15 @@ impl Outline {
         for (name, value) in self.defaults.texts(number) {
             command = command.mut_arg(name, |arg| arg.required(false).default_value(value));
         }
-        let matches = command.try_get_matches_from(words)?;
+        let matches = command.try_get_matches_from_mut(words)?;
         let Line { mut flags, own } = Line::from_arg_matches(&matches)?;
         if flags.quick {
             self.quick.replace_defaults(&mut flags, &matches);
+        }
+        flags.images.sort_unstable();
+        if let Some(pair) = flags.images.windows(2).find(|pair| pair[0] == pair[1]) {
+            let words = format!("--images names {} twice", pair[0]);
+            return Err(command.error(ErrorKind::ValueValidation, words));
         }
         flags.steps_given = matches.value_source("steps") == Some(ValueSource::CommandLine);
         Ok((flags, own))
@@ -258,8 +268,43 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_images_ascend_and_none_comes_twice() {
+        assert_eq!(read("--images 200,50").unwrap().images, [50, 200]);
+        let error = read("--images 50,20,50").unwrap_err().to_string();
+        assert!(error.contains("--images names 50 twice"), "{error}");
+    }
+
+    #[test]
+    fn what_does_no_runs_takes_no_part_of_them() {
+        for words in [
+            "--shard 0/3",
+            "--shard 4/3",
+            "--shard x",
+            "--shard 1/2 --merge a",
+            "--shard 1/2 --report-only",
+            "--only a --merge b",
+            "--only a --report-only",
+            "--list --report-only",
+            "--list --merge a",
+        ] {
+            let error = read(words).unwrap_err().to_string();
+            assert!(error.contains(words.split_whitespace().next().unwrap()), "{words}: {error}");
+        }
+        assert!(read("--merge a b --report-only").is_ok());
+    }
+
+    #[test]
     fn wrong_flags_are_named() {
-        for words in ["--seeds 0", "--lr -1", "--lr nan", "--batch 0", "--images x", "--steps 5 --epochs 2", "--sedes 3"] {
+        for words in [
+            "--seeds 0",
+            "--seeds 1001",
+            "--lr -1",
+            "--lr nan",
+            "--batch 0",
+            "--images x",
+            "--steps 5 --epochs 2",
+            "--sedes 3",
+        ] {
             let error = read(words).unwrap_err().to_string();
             let flag = words.split_whitespace().next().unwrap();
             assert!(error.contains(flag), "{words}: {error}");

@@ -1,10 +1,11 @@
 //! Numbers in a file.
 
 use crate::error::{Error, Result};
+use frostline_loader::atomic::write_atomically;
 use serde::Serialize;
 use std::path::Path;
 
-/// Writes `value` as JSON, making the folder if need be.
+/// Writes `value` as JSON, making the folder if need be. A crash leaves the old file or the new one.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -14,5 +15,6 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(|error| fail(&error))?;
     }
     let text = serde_json::to_string_pretty(value).map_err(|error| fail(&error))?;
-    std::fs::write(path, text + "\n").map_err(|error| fail(&error))
+    write_atomically(path, |file| file.write_all((text + "\n").as_bytes()))?;
+    Ok(())
 }

@@ -6,7 +6,7 @@
 //! | `resnet10_photo`, embedded | what EfficientNet-Lite0 knows | six kinds of photos | none | none |
 //! | `resnet18` … with `--weights` | ImageNet | six kinds of photos | digits, in colour | none |
 //!
-//! `--data` puts a folder in place of the similar task.
+//! `--data` puts a folder in place of the similar task, and of the photos.
 
 use crate::assets::{Assets, FASHION_MEAN, FASHION_STD};
 use crate::error::{Error, Result};
@@ -28,6 +28,8 @@ const PHOTO_SIDE: usize = 96;
 const PHOTO_NETWORK: &str = "resnet10_photo";
 /// Share of a task's pool that is kept to choose by, where the task has a test set of its own.
 const VALIDATION: f64 = 0.2;
+/// Names of the embedded tasks.
+const EMBEDDED: [&str; 3] = ["clothes", "digits", "photos"];
 
 /// Something to learn.
 #[derive(Clone, Debug)]
@@ -238,13 +240,13 @@ impl Track {
         Ok(track)
     }
 
-    /// The embedded ResNet-10 of photos, with the embedded photos as its task.
+    /// The embedded ResNet-10 of photos, with the embedded photos or those of `--data` as its task.
     ///
     /// # Errors
     /// If weights or photos are missing or broken.
-    pub fn photos(assets: &Assets) -> Result<Self> {
+    pub fn photos(flags: &Flags, assets: &Assets) -> Result<Self> {
         let input = photo_input();
-        let similar = Task::tested_on_the_rest("photos", assets.photos(&input)?)?;
+        let similar = Task::tested_on_the_rest("photos", all_photos(flags, assets, &input)?)?;
         let weights = assets.weights("resnet10_photos")?;
         Ok(Self { model: Model::new(PHOTO_NETWORK)?, input, weights, similar, different: None, source: None })
     }
@@ -344,9 +346,13 @@ pub fn photo_body(lab: &Lab, side: usize, start: Start, seed: u64) -> Result<Lea
 /// # Errors
 /// If a folder or one of its photos cannot be read.
 pub fn photos(lab: &Lab, input: &Preprocessing) -> Result<ImageSet> {
-    match &lab.flags.data {
+    all_photos(&lab.flags, &lab.assets, input)
+}
+
+fn all_photos(flags: &Flags, assets: &Assets, input: &Preprocessing) -> Result<ImageSet> {
+    match &flags.data {
         Some(folder) => Ok(ImageFolder::open(folder, OnCorrupt::Fail)?.load_all(input)?),
-        None => lab.assets.photos(input),
+        None => assets.photos(input),
     }
 }
 
@@ -360,7 +366,9 @@ fn no_weights(model: &str) -> Error {
 
 fn own_images(folder: &Path, input: &Preprocessing) -> Result<Task> {
     let images = ImageFolder::open(folder, OnCorrupt::Fail)?.load_all(input)?;
-    let name = folder.file_name().map_or("images".into(), |name| name.to_string_lossy());
+    let name = folder.file_name().map_or("images".into(), |name| name.to_string_lossy().into_owned());
+    // A folder called `digits` is not the task called `digits`.
+    let name = if EMBEDDED.contains(&name.as_str()) { format!("own {name}") } else { name };
     // Seven parts of ten to learn from, three to test on.
     let split = stratified_split(&images.label_indices(), 0.3, 0)?;
     Task::tested_on(&name, &images.subset(&split.train)?, images.subset(&split.validation)?)

@@ -65,7 +65,7 @@ fn is_false(value: &bool) -> bool {
 impl Run {
     /// Passes over the training images.
     pub fn epochs(&self) -> f64 {
-        (self.setting.steps * self.setting.batch as u64) as f64 / self.setting.images.max(1) as f64
+        self.setting.epochs()
     }
 
     /// Whether the run was long enough to conclude from it: at least [`LEAST_EPOCHS`] passes, and a loss

@@ -29,6 +29,11 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// Passes over the training images.
+    pub fn epochs(&self) -> f64 {
+        self.steps as f64 * self.batch as f64 / self.images.max(1) as f64
+    }
+
     /// The cell that the run belongs to.
     pub fn cell(&self) -> Cell {
         Cell { task: self.task.clone(), condition: self.condition.clone(), images: self.images }

@@ -28,7 +28,7 @@ pub enum Error {
         reason: std::io::Error,
     },
     /// A line is not a run.
-    #[error("{path}, line {line}: {reason}. Nothing was changed; correct or delete that line, or give another --out")]
+    #[error("{path}, line {line}: {reason}. Nothing was changed; correct or delete that line, or use another file")]
     Line {
         /// The file.
         path: PathBuf,
@@ -97,9 +97,26 @@ impl Store {
             }
             Err(reason) => return Err(Error::Io { verb: "open", path, reason }),
         };
-        let note = set_aside_a_cut_line(file, &path).map_err(|reason| Error::Io { verb: "repair", path: path.clone(), reason })?;
-        let runs = read(&path)?;
+        let wrong = |reason| Error::Io { verb: "repair", path: path.clone(), reason };
+        lock(&file).map_err(wrong)?;
+        let note = set_aside_a_cut_line(&file, &path).map_err(wrong)?;
+        // Still locked: another process may be about to write a line.
+        let runs = read_all(&file, &path)?;
         Ok((Self { path, runs }, note))
+    }
+
+    /// Makes sure that the file can be written, and makes it if it is not there, before runs take their hours.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn prepare(&self) -> Result<(), Error> {
+        let prepared = open_to_append(&self.path);
+        prepared.map(|_| ()).map_err(|reason| Error::Io { verb: "write", path: self.path.clone(), reason })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// All runs, in the order in which they finished; also those of other settings.
@@ -162,55 +179,88 @@ pub fn lines<'a>(runs: impl IntoIterator<Item = &'a Run>) -> String {
 /// # Errors
 /// If it cannot be read or a line is not a run.
 pub fn read(path: &Path) -> Result<Vec<Run>, Error> {
-    let text = std::fs::read_to_string(path).map_err(|reason| Error::Io { verb: "read", path: path.to_owned(), reason })?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let wrong = |reason| Error::Io { verb: "read", path: path.to_owned(), reason };
+    let file = File::open(path).map_err(wrong)?;
+    // Nobody shall be in the middle of a line.
+    supported(file.lock_shared()).map_err(wrong)?;
+    read_all(&file, path)
+}
+
+fn read_all(mut file: &File, path: &Path) -> Result<Vec<Run>, Error> {
+    let wrong = |reason| Error::Io { verb: "read", path: path.to_owned(), reason };
+    let mut bytes = vec![];
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes)).map_err(wrong)?;
+    let lines = bytes.split_inclusive(|&byte| byte == b'\n').enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
     lines.map(|(i, line)| parse(line, path, i + 1)).collect()
 }
 
-fn parse(text: &str, path: &Path, line: usize) -> Result<Run, Error> {
+fn parse(bytes: &[u8], path: &Path, line: usize) -> Result<Run, Error> {
     let wrong = |reason: String| Error::Line { path: path.to_owned(), line, reason };
-    let version: Version = serde_json::from_str(text).map_err(|error| wrong(format!("not a run of a study ({error})")))?;
+    let broken = |error: serde_json::Error| {
+        let cut = if bytes.ends_with(b"\n") { "" } else { "; the line is cut off, as by a crash" };
+        wrong(format!("not a whole run of a study ({error}{cut})"))
+    };
+    let version: Version = serde_json::from_slice(bytes).map_err(broken)?;
     match version.format {
         Some(format) if format == u64::from(FORMAT) => {}
         Some(found) => return Err(Error::Format { path: path.to_owned(), line, found }),
         None => return Err(wrong("not a run of a study: it names no `format`".to_owned())),
     }
-    serde_json::from_str(text).map_err(|error| wrong(format!("not a whole run ({error})")))
+    serde_json::from_slice(bytes).map_err(broken)
+}
+
+/// Waits until no other process has the file.
+fn lock(file: &File) -> std::io::Result<()> {
+    supported(file.lock())
+}
+
+/// Some file systems of clusters know no locks: there each process needs a folder of its own.
+fn supported(locked: std::io::Result<()>) -> std::io::Result<()> {
+    locked.or_else(|error| if error.kind() == std::io::ErrorKind::Unsupported { Ok(()) } else { Err(error) })
+}
+
+fn open_to_append(path: &Path) -> std::io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().create(true).read(true).append(true).open(path)
 }
 
 fn write_at_end(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if bytes.is_empty() {
         return Ok(());
     }
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    file.lock()?;
+    let mut file = open_to_append(path)?;
+    lock(&file)?;
+    // Another process may have died in the middle of a line since this one opened the file.
+    set_aside_a_cut_line(&file, path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-/// Moves a last line without an end to `<path>.cut`.
-fn set_aside_a_cut_line(mut file: File, path: &Path) -> std::io::Result<Option<String>> {
-    file.lock()?;
+/// Moves a last line without an end to `<path>.cut`. `file` is locked.
+fn set_aside_a_cut_line(mut file: &File, path: &Path) -> std::io::Result<Option<String>> {
     let mut bytes = vec![];
+    file.seek(SeekFrom::Start(0))?;
     file.read_to_end(&mut bytes)?;
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     let cut = &bytes[whole..];
     if cut.is_empty() {
         return Ok(None);
     }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".cut");
-    let aside = PathBuf::from(aside);
-    if std::str::from_utf8(cut).is_ok_and(|text| parse(text, path, 0).is_ok()) {
+    if parse(cut, path, 0).is_ok() {
         // An editor left out the last line's end: nothing is missing.
         file.seek(SeekFrom::End(0))?;
         file.write_all(b"\n")?;
         return Ok(None);
     }
-    write_at_end(&aside, &[cut, b"\n"].concat())?;
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".cut");
+    let aside = PathBuf::from(aside);
+    let mut other = open_to_append(&aside)?;
+    other.write_all(&[cut, b"\n"].concat())?;
+    other.sync_all()?;
     file.set_len(whole as u64)?;
     file.sync_all()?;
     let words = format!("the last line of {} is cut off, as by a crash; it is now in {}", path.display(), aside.display());
@@ -226,6 +276,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/runs.jsonl");
         (folder, path)
+    }
+
+    /// Leaves a line without its end, as a crash does.
+    fn cut(path: &Path, bytes: &[u8]) {
+        open_to_append(path).unwrap().write_all(bytes).unwrap();
     }
 
     #[test]
@@ -251,7 +306,9 @@ mod tests {
             let (_folder, path) = file();
             let (mut store, _) = Store::open(&path).unwrap();
             store.append(run("full", 0, 50)).unwrap();
-            write_at_end(&path, &whole.as_bytes()[..length]).unwrap();
+            cut(&path, &whole.as_bytes()[..length]);
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains("runs.jsonl, line 2") && error.contains("cut off"), "{error}");
             let (mut store, note) = Store::open(&path).unwrap();
             assert!(note.unwrap().contains("runs.jsonl.cut"));
             assert_eq!(store.runs().len(), 1);
@@ -259,9 +316,32 @@ mod tests {
             let (store, note) = Store::open(&path).unwrap();
             assert!(note.is_none());
             assert_eq!(store.runs(), [run("full", 0, 50), run("full", 1, 50)]);
-            let cut = std::fs::read_to_string(path.with_file_name("runs.jsonl.cut")).unwrap();
-            assert_eq!(cut, format!("{}\n", &whole[..length]));
+            let aside = std::fs::read_to_string(path.with_file_name("runs.jsonl.cut")).unwrap();
+            assert_eq!(aside, format!("{}\n", &whole[..length]));
         }
+    }
+
+    #[test]
+    fn a_process_that_dies_in_the_middle_of_a_line_spoils_no_other_ones_line() {
+        let (_folder, path) = file();
+        let (mut store, _) = Store::open(&path).unwrap();
+        store.append(run("full", 0, 50)).unwrap();
+        // The last byte is the first half of a character.
+        cut(&path, b"{\"format\":1,\"setting\":{\"condition\":\"rotation up to 10\xc2");
+        store.append(run("full", 1, 50)).unwrap();
+        assert_eq!(read(&path).unwrap(), [run("full", 0, 50), run("full", 1, 50)]);
+        assert!(path.with_file_name("runs.jsonl.cut").exists());
+    }
+
+    #[test]
+    fn numbers_come_back_from_the_file_with_the_same_bits() {
+        let (_folder, path) = file();
+        let (mut store, _) = Store::open(&path).unwrap();
+        let mut kept = run("full", 0, 50).with_losses(crate::run::bunches(&[f32::INFINITY, 0.1, f32::NAN]));
+        let number = |i| f64::from(i).sqrt().sin() * 1e-7f64.powi(i % 40);
+        kept.numbers = (1..2000).map(|i| (i.to_string(), number(i))).collect();
+        store.append(kept.clone()).unwrap();
+        assert_eq!(read(&path).unwrap(), [kept]);
     }
 
     #[test]
@@ -286,9 +366,11 @@ mod tests {
             ("nonsense\n", "line 2"),
             ("{\"a\":1}\n", "format"),
             ("{\"format\":7}\n", "format 7"),
+            ("\u{7}\n", "line 2"),
         ] {
             let text = format!("{line}{broken}{line}");
             std::fs::write(&path, &text).unwrap();
+            assert!(read(&path).is_err());
             let error = Store::open(&path).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("runs.jsonl"), "{error}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);

@@ -3,14 +3,17 @@
 use super::lab::Lab;
 use super::plan::Plan;
 use super::report::Report;
-use super::trial::Trial;
+use super::trial::{Trial, without_rate};
 use crate::duration::duration;
 use crate::error::{Error, Result};
 use crate::outline::{Flags, Outline};
 use clap::Args;
 use frostline_charts::runs_bar;
 use frostline_study::{Claim, Runs, Setting, Store, put_to_the_test, read};
+use serde::Serialize;
 use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,16 +34,24 @@ pub struct Chapter<E = crate::outline::NoFlags> {
 impl<E: Args> Chapter<E> {
     /// Reads the flags and does what they say. For `main`.
     pub fn main(&self) -> ExitCode {
-        let (flags, own) = match self.outline.read::<E>(std::env::args_os()) {
+        self.run(std::env::args_os()).into()
+    }
+
+    /// Does what `words` say, the program's name first. Gives the exit status: 2 for flags that cannot be read.
+    pub fn run(&self, words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> u8 {
+        let (flags, own) = match self.outline.read::<E>(words) {
             Ok(read) => read,
-            // Prints to the right stream, with the right code: `--help` is one of these errors.
-            Err(error) => error.exit(),
+            Err(error) => {
+                // Prints to the right stream: `--help` is one of these errors. There may be nobody to tell.
+                let _ = error.print();
+                return u8::try_from(error.exit_code()).unwrap_or(2);
+            }
         };
         match self.study(flags, &own) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => 0,
             Err(error) => {
                 eprintln!("error: {error}");
-                ExitCode::FAILURE
+                1
             }
         }
     }
@@ -52,40 +63,45 @@ impl<E: Args> Chapter<E> {
     pub fn study(&self, flags: Flags, own: &E) -> Result<()> {
         let lab = Lab::new(flags);
         let flags = &lab.flags;
-        let say = |words: String| if !flags.json { println!("{words}") };
+        let say = |words: String| {
+            if !flags.json {
+                println!("{words}")
+            }
+        };
         let mut plan = Plan::new(&lab, &self.outline);
         (self.plan)(&mut plan, own)?;
         // The short form asks for fewer runs, and claims less.
         let (planned, mut claims) = (plan.cells(), (self.claims)(&plan, own)?);
         claims.retain(|claim| claim.cells().all(|cell| planned.contains(cell)));
+        let wanted = wanted(&plan)?;
 
-        let (mut store, note) = Store::open(flags.out.join("runs.jsonl"))?;
-        note.iter().for_each(|note| eprintln!("warning: {note}"));
-        for path in &flags.merge {
-            let merged = store.merge(read(path)?)?;
-            say(format!("{}: {} runs added, {} known", path.display(), merged.added, merged.known));
-            if merged.different > 0 {
-                let words = "settings have other answers here, as from another adapter; the runs that were here stay";
-                eprintln!("warning: {}: {} {words}", path.display(), merged.different);
-            }
+        let mut store = open(flags)?;
+        if flags.list {
+            return list(&wanted, &store);
         }
+        merge(flags, &plan, &mut store, &say)?;
 
-        let wanted = plan.settings().iter().enumerate().filter(|(index, _)| flags.shard.has(*index)).map(|(_, setting)| setting);
-        let named = |setting: &&Setting| flags.only.as_ref().is_none_or(|text| setting.to_string().contains(text));
-        let missing: Vec<&Setting> = wanted.filter(named).filter(|setting| store.find(setting).is_none()).collect();
         say(format!("Chapter {}: {}", self.outline.number, self.outline.title));
-        if !flags.report_only && flags.merge.is_empty() && !missing.is_empty() {
+        let unfinished = |setting: &&Setting| store.find(setting).is_none();
+        let missing: Vec<&Setting> = wanted.into_iter().filter(unfinished).collect();
+        let only_reports = flags.report_only || !flags.merge.is_empty();
+        if !only_reports && !missing.is_empty() {
             self.perform(&lab, &plan, &missing, &mut store)?;
+            // Other processes may have done other parts in the meantime.
+            store = open(flags)?;
         }
 
         let (runs, missing) = Runs::of(plan.settings(), |setting| store.find(setting).cloned());
+        let all = plan.settings().len();
         if missing > 0 {
-            let all = plan.settings().len();
             say(format!("{} of {all} runs are finished; the others are not in {}.", all - missing, flags.out.display()));
         }
-        if missing > 0 && !flags.report_only && flags.merge.is_empty() {
+        if missing > 0 && !only_reports {
             say("This part is done. Join the parts with --merge FILE…; --report-only reports on what there is.".to_owned());
             return Ok(());
+        }
+        if runs.all().is_empty() {
+            return Err(nothing_to_report(all, &store));
         }
         let rehearsal = self.outline.is_rehearsal(flags);
         let findings = put_to_the_test(&claims, &runs, rehearsal).map_err(|fault| Error::Claim(fault.to_string()))?;
@@ -100,12 +116,13 @@ impl<E: Args> Chapter<E> {
     fn perform(&self, lab: &Lab, plan: &Plan<'_>, missing: &[&Setting], store: &mut Store) -> Result<()> {
         let flags = &lab.flags;
         let adapter = lab.gpu()?.describe();
+        store.prepare()?;
         let finished = plan.settings().iter().filter(|setting| store.find(setting).is_some()).count();
         let mut words = format!("{} runs on {adapter}", missing.len());
         if finished > 0 {
             words += &format!("; {finished} have finished before");
         }
-        let seconds = self.estimate(lab, missing, store)?;
+        let seconds = self.estimate(lab, missing)?;
         words += &format!("; about {}", duration(seconds));
         if self.outline.is_rehearsal(flags) {
             words += ". A rehearsal: its runs are too short to conclude from, and get no verdicts";
@@ -123,24 +140,91 @@ impl<E: Args> Chapter<E> {
         Ok(())
     }
 
-    /// Seconds that `missing` take: those of finished runs of the same kind on this adapter, else from a
-    /// rehearsal of one of each kind. A kind is a task, a condition and a batch; its steps cost alike.
-    fn estimate(&self, lab: &Lab, missing: &[&Setting], store: &Store) -> Result<f64> {
-        let kind = |setting: &Setting| (setting.task.clone(), setting.condition.clone(), setting.batch, setting.steps);
+    /// Seconds that `missing` take, from a rehearsal of one of each kind. A kind is a task, a condition at any
+    /// rate, a batch and a number of steps.
+    fn estimate(&self, lab: &Lab, missing: &[&Setting]) -> Result<f64> {
         let mut known = HashMap::new();
-        let adapter = lab.gpu()?.describe();
-        for run in store.runs().iter().filter(|run| run.adapter == adapter) {
-            known.insert(kind(&run.setting), run.seconds);
-        }
         let mut seconds = 0.0;
         for setting in missing {
-            let one = match known.get(&kind(setting)) {
+            let kind = (&setting.task, without_rate(&setting.condition), setting.batch, setting.steps);
+            seconds += match known.get(&kind) {
                 Some(&one) => one,
-                None => Trial::rehearse(lab, setting, self.train)?,
+                None => *known.entry(kind).or_insert(Trial::rehearse(lab, setting, self.train)?),
             };
-            known.insert(kind(setting), one);
-            seconds += one;
         }
         Ok(seconds)
     }
+}
+
+/// The runs of `plan` that --shard and --only ask for.
+fn wanted<'a>(plan: &'a Plan<'_>) -> Result<Vec<&'a Setting>> {
+    let (flags, all) = (plan.flags(), plan.settings());
+    let named = |setting: &Setting| flags.only.as_ref().is_none_or(|text| setting.to_string().contains(text));
+    if let (Some(text), Some(first), false) = (&flags.only, all.first(), all.iter().any(named)) {
+        let words = format!("--only {text}: no name of these {} runs contains it", all.len());
+        return Err(Error::Flags(format!("{words}. The first is \"{first}\"; --list prints all")));
+    }
+    let part = all.iter().enumerate().filter(|(index, _)| flags.shard.has(*index));
+    Ok(part.map(|(_, setting)| setting).filter(|setting| named(setting)).collect())
+}
+
+fn open(flags: &Flags) -> Result<Store> {
+    let (store, note) = Store::open(flags.out.join("runs.jsonl"))?;
+    note.iter().for_each(|note| eprintln!("warning: {note}"));
+    Ok(store)
+}
+
+/// Adds the runs of --merge to `store`, or of a broken file none of any.
+fn merge(flags: &Flags, plan: &Plan<'_>, store: &mut Store, say: &impl Fn(String)) -> Result<()> {
+    let files = flags.merge.iter().map(|path| Ok((path, read(path)?))).collect::<Result<Vec<_>>>()?;
+    for (path, runs) in files {
+        let path = path.display();
+        let others = runs.iter().filter(|run| !plan.settings().contains(&run.setting)).count();
+        let merged = store.merge(runs)?;
+        say(format!("{path}: {} runs added, {} were here before", merged.added, merged.known + merged.different));
+        if others > 0 {
+            let words = "of its runs have other settings than these flags; they are kept, not reported";
+            say(format!("{path}: {others} {words}"));
+        }
+        if merged.different > 0 {
+            let words = "settings have other answers here, as from another adapter; the runs that were here stay";
+            eprintln!("warning: {path}: {} {words}", merged.different);
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: String,
+    #[serde(flatten)]
+    setting: &'a Setting,
+    epochs: f64,
+    finished: bool,
+}
+
+/// Prints `settings`, a line of JSON for each.
+fn list(settings: &[&Setting], store: &Store) -> Result<()> {
+    let fail = |reason: String| Error::Output { path: "the list".into(), reason };
+    let mut text = String::new();
+    for setting in settings {
+        let (name, finished) = (setting.to_string(), store.find(setting).is_some());
+        let line = Listed { name, setting, epochs: setting.epochs(), finished };
+        text += &serde_json::to_string(&line).map_err(|error| fail(error.to_string()))?;
+        text.push('\n');
+    }
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(fail(error.to_string())),
+        _ => Ok(()),
+    }
+}
+
+fn nothing_to_report(wanted: usize, store: &Store) -> Error {
+    let mut words = format!("nothing to report: none of the {wanted} runs is in {}", store.path().display());
+    if !store.runs().is_empty() {
+        let others = store.runs().len();
+        words += &format!(". Its {others} runs have other settings: other flags, data, weights or another version");
+    }
+    Error::Flags(words + ". Without --report-only and --merge the chapter does its runs")
 }

@@ -7,10 +7,11 @@ use crate::track::{Task, Track};
 use frostline_engine::Gpu;
 use frostline_study::digest;
 use frostline_trainer::Features;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Flags, device, data and weights of a chapter.
 pub struct Lab {
@@ -22,6 +23,7 @@ pub struct Lab {
     track: OnceCell<Track>,
     photos: OnceCell<Track>,
     features: RefCell<HashMap<String, Rc<Features>>>,
+    shared: Cell<f64>,
 }
 
 impl Lab {
@@ -34,6 +36,7 @@ impl Lab {
             track: OnceCell::new(),
             photos: OnceCell::new(),
             features: RefCell::default(),
+            shared: Cell::new(0.0),
         }
     }
 
@@ -58,12 +61,12 @@ impl Lab {
         once(&self.track, || Track::open(&self.flags, &self.assets))
     }
 
-    /// The embedded ResNet-10 of photos, with the embedded photos as its task.
+    /// The embedded ResNet-10 of photos, with the embedded photos or those of `--data` as its task.
     ///
     /// # Errors
     /// If weights or photos are missing or broken.
     pub fn photo_track(&self) -> Result<&Track> {
-        once(&self.photos, || Track::photos(&self.assets))
+        once(&self.photos, || Track::photos(&self.flags, &self.assets))
     }
 
     /// The task called `name`, and the track that it belongs to.
@@ -107,9 +110,21 @@ impl Lab {
         if let Some(found) = self.features.borrow().get(name) {
             return Ok(found.clone());
         }
-        let computed = Rc::new(compute()?);
+        let computed = Rc::new(self.sharing(compute)?);
         self.features.borrow_mut().insert(name.to_owned(), computed.clone());
         Ok(computed)
+    }
+
+    /// Seconds that features took so far, of which no later run takes any again.
+    pub(super) fn shared_seconds(&self) -> f64 {
+        self.shared.get()
+    }
+
+    fn sharing<T>(&self, compute: impl FnOnce() -> Result<T>) -> Result<T> {
+        let start = Instant::now();
+        let computed = compute();
+        self.shared.set(self.shared.get() + start.elapsed().as_secs_f64());
+        computed
     }
 
     /// Number `at` of the features called `name`, of several stages, which are computed together.
@@ -122,7 +137,7 @@ impl Lab {
         if let Some(found) = found {
             return Ok(found);
         }
-        let all = compute()?.into_iter().enumerate().map(|(at, features)| (key(at), Rc::new(features)));
+        let all = self.sharing(compute)?.into_iter().enumerate().map(|(at, features)| (key(at), Rc::new(features)));
         self.features.borrow_mut().extend(all);
         self.features(&key(at), || Err(Error::Flags(format!("{name} has no stage {at}"))))
     }

@@ -92,11 +92,7 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// If the task has fewer images, or cannot be read.
     pub fn add_at(&mut self, task: &str, condition: impl Into<String>, images: usize, lr: f32) -> Result<()> {
-        let most = self.lab.task(task)?.1.most();
-        if images > most {
-            let words = format!("--images {images}: {task} has {most} to learn from, the others validate and test");
-            return Err(Error::Flags(words));
-        }
+        self.check(task, images)?;
         let condition = condition.into();
         let lr = rounded(lr);
         let inputs = match self.inputs.get(task) {
@@ -107,7 +103,8 @@ impl<'a> Plan<'a> {
         let flags = self.flags();
         let batch = flags.batch.min(images);
         let steps = match flags.epochs {
-            Some(epochs) => epochs.saturating_mul((images / batch) as u64),
+            // So many steps that every image is seen as often, though the last batch of a pass be cut.
+            Some(epochs) => epochs.saturating_mul(images as u64).div_ceil(batch as u64),
             None if images >= MANY_IMAGES && !flags.steps_given => flags.steps * LONGER.0 / LONGER.1,
             None => flags.steps,
         };
@@ -123,8 +120,30 @@ impl<'a> Plan<'a> {
             lr,
             inputs: inputs.clone(),
         };
-        let new: Vec<Setting> = (0..flags.seeds).map(setting).filter(|new| !self.settings.contains(new)).collect();
-        self.settings.extend(new);
+        if !self.settings.contains(&setting(0)) {
+            let new: Vec<Setting> = (0..flags.seeds).map(setting).collect();
+            self.settings.extend(new);
+        }
+        Ok(())
+    }
+
+    /// Whether `images` of `task` are enough for its classes, and not more than there are.
+    fn check(&self, task: &str, images: usize) -> Result<()> {
+        let task = self.lab.task(task)?.1;
+        let (name, most, classes) = (&task.name, task.most(), task.pool.classes.len());
+        let wanted = if self.flags().images.contains(&images) {
+            format!("--images {images}")
+        } else {
+            format!("this chapter learns from {images} images of {name}")
+        };
+        if images > most {
+            let words = format!("{wanted}: {name} has {most} to learn from, the others validate and test");
+            return Err(Error::Flags(words));
+        }
+        if images < classes {
+            let words = format!("{wanted}: {name} has {classes} classes, and each needs an image to learn from");
+            return Err(Error::Flags(words));
+        }
         Ok(())
     }
 

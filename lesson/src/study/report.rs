@@ -95,6 +95,12 @@ impl<'a> Report<'a> {
         Spread::of(&self.runs.accuracies(cell, test)).map_or(f64::NAN, |spread| spread.mean)
     }
 
+    /// Mean accuracy of `cell` in `test` in words: `61.3%`, or that it was not measured.
+    pub fn percent(&self, cell: &Cell, test: &str) -> String {
+        let spread = Spread::of(&self.runs.accuracies(cell, test));
+        spread.map_or("not measured yet".to_owned(), |spread| format!("{:.1}%", spread.mean))
+    }
+
     /// Prints and keeps a table of the accuracies in `test` for each task: a row for each condition, a column for
     /// each number of images, of those that were put to that test.
     pub fn accuracies(&mut self, test: &str) {
@@ -149,20 +155,21 @@ impl<'a> Report<'a> {
         self.table(table);
     }
 
-    /// Prints and keeps a table of what a training step of each cell costs, and the seconds of a run, beside its
-    /// accuracy.
+    /// Prints and keeps a table of what a training step of each cell costs, beside its accuracy. Prints the seconds of
+    /// a run as well, which no two machines agree on.
     pub fn costs(&mut self) {
-        let columns = ["accuracy", "million MACs", "dispatches", "kept, KiB", "s"];
-        let mut table = Table::new("test accuracy in %, what a step costs, and the seconds of a run", &columns);
+        let columns = ["accuracy", "million MACs", "dispatches", "kept, KiB"];
+        let mut table = Table::new("test accuracy in %, and what a training step costs", &columns);
+        let mut seconds = Table::new("seconds of a run on this machine", &["s"]);
         for cell in &self.cells {
             let Some(cost) = self.runs.cell(cell).first().map(|run| run.cost) else { continue };
             let (macs, kept) = (cost.macs as f64 / 1e6, cost.kept_bytes as f64 / 1024.0);
             let cost = [Entry::Number(macs, 1), Entry::Number(cost.dispatches as f64, 0), Entry::Number(kept, 0)];
-            let ends = [self.accuracy(cell, "test"), self.seconds(cell)];
-            let [first, last] = ends;
-            table.row(cell.to_string(), std::iter::once(first).chain(cost).chain([last]));
+            table.row(cell.to_string(), std::iter::once(self.accuracy(cell, "test")).chain(cost));
+            seconds.row(cell.to_string(), [self.seconds(cell)]);
         }
         self.table(table);
+        self.say(&seconds);
     }
 
     /// A panel of test accuracies by what a training step costs, a curve for each task and number of images.
@@ -362,14 +369,17 @@ impl<'a> Report<'a> {
     }
 
     /// A figure that is computed anew, and not from runs: `draw` gets its path. A report from finished runs
-    /// alone keeps the one that is there.
+    /// alone keeps the one that is there, and so does every report where there is no device.
     ///
     /// # Errors
     /// What `draw` says.
     pub fn picture(&mut self, file: &str, caption: &str, draw: impl FnOnce(&Lab, &Path) -> Result<()>) -> Result<()> {
         let path = self.lab.flags.out.join(file);
         if !self.lab.flags.report_only {
-            draw(self.lab, &path)?;
+            match self.lab.gpu() {
+                Ok(_) => draw(self.lab, &path)?,
+                Err(error) => eprintln!("warning: {file} is not drawn: {error}"),
+            }
         }
         if path.exists() {
             self.figure(file, caption);

@@ -7,8 +7,8 @@ use crate::fit::sgd;
 use crate::track::{Draw, Start, Task, Track};
 use frostline_loader::{ImageSet, stratified_subset};
 use frostline_study::{Answers, Cost, Run, Setting, bunches, digest};
-use frostline_trainer::{self as trainer, Features, FitOptions, History, Learner, Length, ProbeOptions, Progress, Source};
 use frostline_trainer::linear_probe;
+use frostline_trainer::{self as trainer, Features, FitOptions, History, Learner, Length, ProbeOptions, Progress, Source};
 use indicatif::ProgressBar;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -38,6 +38,8 @@ pub struct Trial<'a> {
     own_tests: bool,
     /// Seconds that the run takes beyond those that its rehearsal took.
     beyond: f64,
+    /// Images that the run is validated on while it trains, which its rehearsal is not.
+    watched: usize,
 }
 
 impl<'a> Trial<'a> {
@@ -63,9 +65,11 @@ impl<'a> Trial<'a> {
     /// What the experiment says.
     pub(super) fn rehearse(lab: &'a Lab, setting: &'a Setting, experiment: fn(&mut Trial<'_>) -> Result<()>) -> Result<f64> {
         let mut trial = Self::new(lab, setting, ProgressBar::hidden(), true)?;
-        let start = Instant::now();
+        let (start, shared) = (Instant::now(), lab.shared_seconds());
         experiment(&mut trial)?;
-        Ok((start.elapsed().as_secs_f64() + trial.beyond).max(0.0))
+        // What all runs share is over now.
+        let own = start.elapsed().as_secs_f64() - (lab.shared_seconds() - shared);
+        Ok((own + trial.beyond).max(0.0))
     }
 
     fn new(lab: &'a Lab, setting: &'a Setting, bar: ProgressBar, rehearsal: bool) -> Result<Self> {
@@ -80,13 +84,13 @@ impl<'a> Trial<'a> {
             adapter: lab.gpu()?.describe(),
         };
         let own_tests = lab.task(&setting.task)?.1.tests_vary();
-        Ok(Self { lab, setting, bar, run, losses: vec![], rehearsal, own_tests, beyond: 0.0 })
+        Ok(Self { lab, setting, bar, run, losses: vec![], rehearsal, own_tests, beyond: 0.0, watched: 0 })
     }
 
     /// The condition, for `match`; without the rate of a cell that [`Plan::add_rates`](super::Plan::add_rates)
     /// added.
     pub fn condition(&self) -> &'a str {
-        self.setting.condition.split(" at ").next().unwrap_or_default()
+        without_rate(&self.setting.condition)
     }
 
     /// The network and the task.
@@ -189,14 +193,25 @@ impl<'a> Trial<'a> {
         least: u64,
         mut fit: impl FnMut(&FitOptions<'_>, &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>) -> trainer::Result<History>,
     ) -> Result<History> {
-        let steps = self.setting.steps;
         if self.rehearsal {
-            let short = |steps| FitOptions { length: Length::Steps(steps), validation: None, ..options.clone() };
-            fit(&short(least), &mut |_| ControlFlow::Continue(()))?;
+            let steps = if let Length::Steps(steps) = options.length { steps } else { self.setting.steps };
+            if let Some((images, every)) = options.validation {
+                self.watched += images.labels().len() * usize::try_from(steps / every.max(1)).unwrap_or_default();
+            }
+            let mut short = |steps: u64| {
+                let options = FitOptions { length: Length::Steps(steps), validation: None, ..options.clone() };
+                match fit(&options, &mut |_| ControlFlow::Continue(())) {
+                    Err(trainer::Error::Diverged { .. }) => Ok(History::default()),
+                    other => other,
+                }
+            };
             let start = Instant::now();
-            let history = fit(&short(least.max(REHEARSED_STEPS)), &mut |_| ControlFlow::Continue(()))?;
-            let one = start.elapsed().as_secs_f64() / least.max(REHEARSED_STEPS) as f64;
-            self.beyond += one * steps as f64 - start.elapsed().as_secs_f64();
+            short(least)?;
+            let (warm, timed) = (start.elapsed(), least.max(REHEARSED_STEPS));
+            let history = short(timed)?;
+            let all = start.elapsed().as_secs_f64();
+            let one = (all - warm.as_secs_f64()) / timed as f64;
+            self.beyond += one * steps as f64 - all;
             return Ok(history);
         }
         let (bar, losses) = (&self.bar, &mut self.losses);
@@ -236,11 +251,13 @@ impl<'a> Trial<'a> {
     pub fn answer(&mut self, name: &str, learner: &mut Learner, images: &ImageSet) -> Result<()> {
         if self.rehearsal {
             let some = images.subset(&(0..images.len().min(REHEARSED_TESTS)).collect::<Vec<_>>())?;
-            learner.evaluate(&some)?;
             let start = Instant::now();
             learner.evaluate(&some)?;
-            let share = images.len() as f64 / some.len() as f64;
-            self.beyond += start.elapsed().as_secs_f64() * (share - 2.0);
+            let warm = start.elapsed();
+            learner.evaluate(&some)?;
+            let all = start.elapsed().as_secs_f64();
+            let one = (all - warm.as_secs_f64()) / some.len() as f64;
+            self.beyond += one * (images.len() + std::mem::take(&mut self.watched)) as f64 - all;
             return Ok(());
         }
         let found = learner.evaluate(images)?;
@@ -312,6 +329,11 @@ impl<'a> Trial<'a> {
         self.run.numbers.insert(name, value);
         Ok(())
     }
+}
+
+/// `full` of `full at 0.03`.
+pub(super) fn without_rate(condition: &str) -> &str {
+    condition.split(" at ").next().unwrap_or_default()
 }
 
 fn cost(learner: &mut Learner, options: &FitOptions<'_>) -> Result<Cost> {

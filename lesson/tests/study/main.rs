@@ -1,0 +1,12 @@
+//! Studies as people run them: processes that are killed, parts on several machines, reports without an
+//! adapter, wrong flags. A tiny chapter stands for the nine.
+
+mod estimate;
+mod files;
+mod flags;
+mod kills;
+mod process;
+mod reports;
+mod settings;
+mod shards;
+mod tiny;
