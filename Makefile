@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo demo-own lesson test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
+.PHONY: demo demo-own lesson publish test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -11,8 +11,8 @@ help:        ## this list
 setup:       ## a Vulkan driver, if there is none
 	@./scripts/setup.sh
 
-demo: setup  ## chapter 0: why transfer learning; writes out/ch0
-	$(CARGO) run --release --example ch0_why_transfer
+demo: setup  ## chapter 0 with 50 images and 30 photos: why transfer learning; writes out/demo
+	$(CARGO) run --release --example ch0_why_transfer -- --quick --out out/demo
 
 demo-own: setup  ## trains on photos that are none of the embedded ones (fetches 161 MB) and predicts new ones
 	./scripts/own-photos.sh out/own
@@ -25,9 +25,12 @@ demo-own: setup  ## trains on photos that are none of the embedded ones (fetches
 # Where cargo puts the command.
 FROSTLINE = $(or $(CARGO_TARGET_DIR),target)/release/frostline
 
-lesson: setup  ## all nine chapters and their page, out/lesson.html; QUICK=1 for the short form
+lesson: setup  ## all nine chapters and their page, out/lesson.html; QUICK=1 for a rehearsal
 	$(CARGO) build --release --examples
 	$(CARGO) run --release --example lesson -- $(if $(QUICK),--quick)
+
+publish:     ## finished studies in out/chN: docs/results, docs/figures, docs/lesson.md and the README's parts
+	$(CARGO) run --release --example lesson -- --publish docs
 
 test: setup  ## all tests that CI runs
 	$(CARGO) test --workspace --no-fail-fast

@@ -4,25 +4,18 @@
 //! features.* The pipeline is load, remove, freeze, extract, train:
 //!
 //! - **Load** a network that has seen ImageNet, **remove** its classifier, **freeze** the rest: without a gradient
-//!   to compute there is only an inference plan, folded and fused.
-//! - **Extract** the features of every photo once, and keep them.
+//!   to compute there is only an inference plan, folded and fused. **Extract** the features of every photo once.
 //! - **Train** a head on them: softmax (logistic regression) and a linear support vector machine; or look for the
 //!   nearest photo, which trains nothing. The same on the photos' pixels says what the features are worth.
-//!
-//! A map, the two principal components of what the heads see, shows the classes before any head is trained. The
-//! clock compares head steps on kept features with steps that run the frozen body on every batch again.
+//! - The clock compares head steps on kept features with steps that run the frozen body on every batch again.
 //!
 //!     cargo run --release --example ch2_feature_extraction -- --help
 
-use frostline::lesson::figure::draw;
-use frostline::lesson::{
-    Cell, Chapter, Claim, Lab, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
-};
-use frostline::lesson::{new_head, pca, photo_body, photos, scatter};
+use frostline::lesson::prelude::*;
+use frostline::lesson::{RATES, clock, pca, photo_body, photos, scatter};
 use frostline::loader::Preprocessing;
-use frostline::trainer::{Features, FitOptions, Length, ProbeLoss, ProbeOptions, Standardization};
+use frostline::trainer::{Features, ProbeLoss, ProbeOptions, Standardization};
 use std::rc::Rc;
-use std::time::Instant;
 
 const SPACES: [&str; 2] = ["pixels", "features"];
 const HEADS: [&str; 3] = ["softmax", "linear SVM", "nearest photo"];
@@ -31,18 +24,13 @@ const PHOTOS: &str = "photos";
 /// Pixels a side that the network sees of a photo, and that heads on pixels see.
 const SIDE: usize = 128;
 const PIXEL_SIDE: usize = 32;
-const RATES: [&str; 2] = ["images a second, body in every step", "images a second, features kept"];
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 2,
-        version: 1,
-        title: "feature extraction",
-        claim: "A frozen network turns pixels into concepts: a linear head on its features beats the same head on \
-                pixels, and the features need computing only once.",
-        defaults: Settings { images: &[12, 30, 60, 90], seeds: 6, steps: 200, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[30], seeds: 3, steps: 200, batch: 32, lr: 0.02 },
-    };
+    let claim = "A frozen network turns pixels into concepts: a linear head on its features beats the same \
+                 head on pixels, and the features need computing only once.";
+    let defaults = Settings { images: &[12, 30, 60, 90], seeds: 6, steps: 200, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[30], seeds: 3, steps: 200, batch: 32, lr: 0.02 };
+    let outline = Outline::new(2, "feature extraction", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 
@@ -76,7 +64,11 @@ fn space(lab: &Lab, name: &str) -> Result<Rc<Features>> {
 
 /// One run.
 fn train(trial: &mut Trial<'_>) -> Result<()> {
-    let Some((of, head)) = trial.condition().split_once(", ") else { return clock(trial) };
+    let Some((of, head)) = trial.condition().split_once(", ") else {
+        let body = photo_body(trial.lab, SIDE, Start::Pretrained, 0)?;
+        let (images, all) = (photos(trial.lab, body.input())?, space(trial.lab, SPACES[1])?);
+        return clock(trial, &body, &images, &all, &options(trial, ProbeLoss::Softmax));
+    };
     let all = space(trial.lab, of)?;
     let [train, test] = trial.task()?.1.divide(&all, trial.setting.images, trial.setting.seed)?;
     if head == HEADS[2] {
@@ -95,25 +87,6 @@ fn options(trial: &Trial<'_>, loss: ProbeLoss) -> ProbeOptions {
     let ProbeOptions { mut optim, .. } = ProbeOptions::default();
     optim.lr = trial.setting.lr;
     ProbeOptions { loss, optim, ..trial.probe_options() }
-}
-
-/// Head steps that run the frozen body on every batch, and head steps on kept features.
-fn clock(trial: &mut Trial<'_>) -> Result<()> {
-    let (all, body) = (space(trial.lab, SPACES[1])?, photo_body(trial.lab, SIDE, Start::Pretrained, 0)?);
-    let images = photos(trial.lab, body.input())?;
-    let mut head = new_head(&body, all.classes.len(), 0)?;
-    head.freeze_below("fc")?;
-    let steps = 3;
-    let short = |steps| FitOptions { length: Length::Steps(steps), ..trial.options() };
-    let [warm, timed, batch] = [short(1), short(steps), trial.options()];
-    trial.fit(&mut head, &images, &warm)?; // the driver compiles kernels when they first run
-    let start = Instant::now();
-    trial.fit(&mut head, &images, &timed)?;
-    trial.number(RATES[0], (steps as usize * batch.batch) as f64 / start.elapsed().as_secs_f64())?;
-    let start = Instant::now();
-    trial.probe(&all, &[("training photos", &all)], &options(trial, ProbeLoss::Softmax))?;
-    let seen = trial.setting.steps as usize * batch.batch;
-    trial.number(RATES[1], seen as f64 / start.elapsed().as_secs_f64())
 }
 
 /// What is put to the test.

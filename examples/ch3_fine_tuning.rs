@@ -14,10 +14,7 @@
 //!     cargo run --release --example ch3_fine_tuning -- --help
 
 use frostline::engine::BatchNormMode::Running;
-use frostline::lesson::figure::draw;
-use frostline::lesson::{
-    Cell, Chapter, Claim, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
-};
+use frostline::lesson::prelude::*;
 use frostline::lesson::{sgd, shifted, with_old_head};
 use frostline::trainer::ProbeOptions;
 
@@ -29,7 +26,7 @@ const HEAD_FIRST: &str = "full, head first (LP-FT)";
 /// Rates of full fine-tuning, in units of --lr; and those that other approaches choose from.
 const SWEEP: [f32; 6] = [0.05, 0.15, 0.5, 1.5, 5.0, 15.0];
 const CHOICE: [f32; 3] = [0.15, 0.5, 1.5];
-const HEAD_RATE: f32 = 0.02;
+const HEAD_RATE: f32 = 0.1;
 const PHOTOS: &str = "photos";
 const PHOTO_IMAGES: usize = 30;
 const STATISTICS: &str = "statistics only (rate 0)";
@@ -37,27 +34,25 @@ const MOVED: &str = "moved";
 const OLD: &str = "old classes";
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 3,
-        version: 1,
-        title: "fine-tuning",
-        claim: "Head only, partial or full: each is best somewhere; a rate that is too large destroys what was \
-                pretrained.",
-        defaults: Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[50], seeds: 1, steps: 4, batch: 16, lr: 0.02 },
-    };
+    let claim = "Head only, partial or full: each is best somewhere; a rate that is too large destroys what \
+                 was pretrained.";
+    let defaults = Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[50], seeds: 1, steps: 4, batch: 16, lr: 0.02 };
+    let outline = Outline::new(3, "fine-tuning", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 
 /// The runs that are compared.
 fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     let (clothes, n) = (plan.similar()?, plan.flags().images[0]);
-    plan.add_all(&clothes, &[HEAD, PARTIAL], n)?;
+    plan.add_head(&clothes, HEAD, n)?;
+    plan.add(&clothes, PARTIAL, n)?;
     plan.add_rates(&clothes, FULL, n, &SWEEP)?;
     plan.add_rates(&clothes, FROZEN_NORMS, n, &CHOICE)?;
     plan.add_rates(&clothes, HEAD_FIRST, n, &CHOICE)?;
     if !plan.flags().quick {
-        plan.add_all(PHOTOS, &[HEAD, HEAD_FIRST, FROZEN_NORMS], PHOTO_IMAGES)?;
+        plan.add_head(PHOTOS, HEAD, PHOTO_IMAGES)?;
+        plan.add_all(PHOTOS, &[HEAD_FIRST, FROZEN_NORMS], PHOTO_IMAGES)?;
         plan.add_at(PHOTOS, STATISTICS, PHOTO_IMAGES, 0.0)?;
     }
     Ok(())
@@ -97,7 +92,8 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let full = || plan.best(&clothes, FULL, n, &SWEEP);
     let [norms, head_first] = [FROZEN_NORMS, HEAD_FIRST].map(|name| plan.best(&clothes, name, n, &CHOICE));
     let largest = cell(&plan.at(FULL, SWEEP[5]));
-    let mut claims = vec![
+    let photos = |condition| Cell::new(PHOTOS, condition, PHOTO_IMAGES);
+    Ok(vec![
         Claim::better("the last stage and the head beat the head alone", cell(PARTIAL), cell(HEAD)),
         Claim::better("full fine-tuning at its best rate beats partial", full(), cell(PARTIAL)),
         Claim::better("frozen batch norms help full fine-tuning", norms, full()),
@@ -105,15 +101,9 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
         Claim::better("a head trained first helps on moved images", head_first, full()).on(MOVED),
         Claim::better("too large a rate costs what was to be learned", full(), largest.clone()),
         Claim::better("too large a rate destroys what was pretrained", full(), largest).on(OLD),
-    ];
-    if !plan.flags().quick {
-        let cell = |condition| Cell::new(PHOTOS, condition, PHOTO_IMAGES);
-        let text = "few photos: moved running statistics alone cost accuracy";
-        claims.push(Claim::better(text, cell(HEAD), cell(STATISTICS)));
-        let text = "few photos: fine-tuning with frozen statistics beats the batch's";
-        claims.push(Claim::better(text, cell(FROZEN_NORMS), cell(HEAD_FIRST)));
-    }
-    Ok(claims)
+        Claim::better("few photos: moved statistics alone cost accuracy", photos(HEAD), photos(STATISTICS)),
+        Claim::better("few photos: frozen statistics help", photos(FROZEN_NORMS), photos(HEAD_FIRST)),
+    ])
 }
 
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {

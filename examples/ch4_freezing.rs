@@ -10,11 +10,8 @@
 //!
 //!     cargo run --release --example ch4_freezing -- --help
 
-use frostline::lesson::{
-    self, Cell, Chapter, Claim, Error, FreezeDepth, NoFlags, Outline, Plan, Report, Result, Settings,
-};
-use frostline::lesson::{Start, Trial, draw_step};
-
+use frostline::lesson::prelude::*;
+use frostline::lesson::{Error, FreezeDepth, draw_step};
 const HEAD: &str = "head only";
 const LAYER4: &str = "layer4 on";
 const EVERYTHING: &str = "everything";
@@ -23,18 +20,13 @@ const SCRATCH: &str = "everything, from scratch";
 const EARLY: &str = "head on layer2, 2 × 2";
 const LATE: &str = "head on layer4, 2 × 2";
 const PHOTOS: &str = "photos";
-/// Rate of a network from scratch, in units of --lr.
-const SCRATCH_RATE: f32 = 2.5;
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 4,
-        version: 1,
-        title: "how much to freeze?",
-        claim: "The number of images and their likeness to what the network knows decide how much of it to freeze.",
-        defaults: Settings { images: &[50, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[20, 100], seeds: 1, steps: 3, batch: 16, lr: 0.02 },
-    };
+    let claim = "The number of images and their likeness to what the network knows decide how much of it to \
+                 freeze.";
+    let defaults = Settings { images: &[50, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[20, 100], seeds: 1, steps: 3, batch: 16, lr: 0.02 };
+    let outline = Outline::new(4, "how much to freeze?", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 
@@ -47,28 +39,30 @@ fn quadrants(plan: &Plan<'_>) -> Result<Vec<(String, usize)>> {
         ));
     };
     let tasks = [plan.similar()?, plan.different()?];
-    let most = plan.lab.task(&tasks[1])?.1.most();
+    // Seeds shall draw different images: at most five eighths of what there is.
+    let most = plan.lab.task(&tasks[1])?.1.most() * 5 / 8;
     let [few, many] = [small, large].map(|n| [(tasks[0].clone(), n), (tasks[1].clone(), n.min(most))]);
     Ok([few, many].concat())
 }
 
 /// What trains, from the head down to the image.
-fn depths(lab: &lesson::Lab) -> Result<Vec<String>> {
+fn depths(lab: &Lab) -> Result<Vec<String>> {
     Ok(FreezeDepth::all(lab.track()?).into_iter().map(|depth| depth.label).collect())
 }
 
 /// The runs that are compared.
 fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     for (task, n) in quadrants(plan)? {
-        plan.add_all(&task, &depths(plan.lab)?, n)?;
-        plan.add_all(&task, &[EARLY, LATE], n)?;
-        plan.add_at(&task, SCRATCH, n, plan.flags().lr * SCRATCH_RATE)?;
+        [HEAD, EARLY, LATE].iter().try_for_each(|head| plan.add_head(&task, *head, n))?;
+        plan.add_all(&task, &depths(plan.lab)?[1..], n)?;
+        plan.add_scratch(&task, SCRATCH, n)?;
     }
-    photo_sizes(plan).iter().try_for_each(|&n| plan.add_all(PHOTOS, &[HEAD, LAYER4, EVERYTHING], n))
-}
-
-fn photo_sizes(plan: &Plan<'_>) -> &'static [usize] {
-    if plan.flags().quick { &[] } else { &[30, 90] }
+    let sizes: &[usize] = if plan.flags().quick { &[] } else { &[30, 90] };
+    for &n in sizes {
+        plan.add_head(PHOTOS, HEAD, n)?;
+        plan.add_all(PHOTOS, &[LAYER4, EVERYTHING], n)?;
+    }
+    Ok(())
 }
 
 /// One run.
@@ -91,7 +85,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let (quadrants, depths) = (quadrants(plan)?, depths(plan.lab)?);
     let cell = |place: usize, condition: &str| Cell::new(&quadrants[place].0, condition, quadrants[place].1);
-    let best = |place, of: &[String]| lesson::Side::Best(of.iter().map(|depth| cell(place, depth)).collect());
+    let best = |place, of: &[String]| Side::Best(of.iter().map(|depth| cell(place, depth)).collect());
     let middle = best(1, &depths[2..depths.len() - 1]);
     let advice = [
         (0, "few and similar: the head or the last stage, not everything", best(0, &depths[..2]), EVERYTHING),
@@ -104,7 +98,7 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let mut claims: Vec<Claim> = advice.into_iter().map(claim).collect();
     let text = "many and different: from scratch is as good";
     claims.push(Claim::not_worse(text, cell(3, SCRATCH), cell(3, EVERYTHING)));
-    for &n in photo_sizes(plan) {
+    for n in plan.sizes(PHOTOS) {
         let photos = |condition| Cell::new(PHOTOS, condition, n);
         let text = format!("{n} photos, similar: the last stage, not everything");
         claims.push(Claim::better(text, photos(LAYER4), photos(EVERYTHING)));

@@ -3,23 +3,17 @@
 //! *Layers should not learn at one speed: early ones know what all images share and should move less.* A
 //! pretrained ResNet learns four other kinds of clothes
 //!
-//! - at one rate for all stages,
-//! - at a rate for each stage: a tenth of that of the stage above (`layer_decay`), or from a hundredth at the
-//!   image up to the whole at the head (`slice`),
-//! - or one stage more at a time, the head first (gradual unfreezing),
-//!
-//! each at several base rates. Validation images choose the rate of each way before the ways are compared; and
-//! the largest rate, which is too large, is compared by itself. A range test (`Learner::find_lr`) suggests rates
-//! as well: are they as good? The same on digits, which are unlike what the network knows, and on photos.
+//! at one rate for all stages; at a tenth of the rate of the stage above (`layer_decay`), or from a hundredth at the
+//! image up to the whole at the head (`slice`); or one stage more at a time, the head first (gradual unfreezing);
+//! each at several base rates. Validation images choose the rate of each way before the ways are compared; the
+//! largest rate, which is too large, is compared by itself. A range test (`Learner::find_lr`) suggests rates as
+//! well: are they as good? The same on digits, which are unlike what the network knows, and on photos.
 //!
 //!     cargo run --release --example ch5_learning_rates -- --help
 
 use frostline::engine::Optim;
-use frostline::lesson::figure::draw;
-use frostline::lesson::{
-    Cell, Chapter, Claim, FreezeDepth, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
-};
-use frostline::lesson::{range_test, sgd};
+use frostline::lesson::prelude::*;
+use frostline::lesson::{FreezeDepth, draw_range_test, sgd};
 use frostline::trainer::{self, FitOptions, Learner, LrRange};
 
 const FLAT: &str = "one rate";
@@ -34,14 +28,11 @@ const PHOTOS: &str = "photos";
 const PHOTO_IMAGES: usize = 30;
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 5,
-        version: 1,
-        title: "should all layers learn at one speed?",
-        claim: "Layers should not learn at one speed: early ones know what all images share and should move less.",
-        defaults: Settings { images: &[100], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[50], seeds: 1, steps: 6, batch: 16, lr: 0.02 },
-    };
+    let claim = "Layers should not learn at one speed: early ones know what all images share and should move \
+                 less.";
+    let defaults = Settings { images: &[100], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[50], seeds: 1, steps: 6, batch: 16, lr: 0.02 };
+    let outline = Outline::new(5, "should all layers learn at one speed?", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 
@@ -104,27 +95,17 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let large = |way| Cell::new(&clothes, plan.at(way, RATES[3]), n);
     let found = |way| Cell::new(&clothes, way, n);
     let on_digits = |way| plan.best(&digits, way, n, &RATES[..3]);
-    let mut claims = vec![
+    let photos = |way| Cell::new(PHOTOS, plan.at(way, RATES[3]), PHOTO_IMAGES);
+    let [tenths, flat] = [TENTHS, FLAT].map(on_digits);
+    Ok(vec![
         Claim::better("at the best rates a tenth a stage beats one rate", tuned(TENTHS), tuned(FLAT)),
         Claim::better("at the best rates gradual unfreezing beats one rate", tuned(GRADUAL), tuned(FLAT)),
-        Claim::better(
-            "digits: at the best rates a tenth a stage beats one rate",
-            on_digits(TENTHS),
-            on_digits(FLAT),
-        ),
+        Claim::better("digits: at the best rates a tenth a stage beats one rate", tenths, flat),
         Claim::better("at too large a rate a tenth a stage beats one rate", large(TENTHS), large(FLAT)),
+        Claim::better("photos: the same at too large a rate", photos(TENTHS), photos(FLAT)),
         Claim::not_worse("find_lr's valley is as good as the tuned rate", found(VALLEY), tuned(FLAT)),
         Claim::not_worse("find_lr's minimum / 10 is as good as the tuned rate", found(MINIMUM), tuned(FLAT)),
-    ];
-    if !plan.flags().quick {
-        let photos = |way| Cell::new(PHOTOS, plan.at(way, RATES[3]), PHOTO_IMAGES);
-        claims.push(Claim::better(
-            "photos: at too large a rate a tenth a stage beats one rate",
-            photos(TENTHS),
-            photos(FLAT),
-        ));
-    }
-    Ok(claims)
+    ])
 }
 
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
@@ -140,13 +121,7 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
     let words = ["updates.png", "How far each stage moved from its pretrained weights", "|Δw| / |w|, %"];
     report.bars(words, (&clothes, n), &ways, &rows)?;
     let caption = "The loss while the rate rises, and the rates that it suggests.";
-    report.picture("find_lr.png", caption, |lab, path| {
-        let (track, options) = (lab.track()?, lab.flags.fit_options(n, 0));
-        let mut learner = track.learner(lab.gpu()?, &track.similar, Start::Pretrained, 0)?;
-        let images = track.similar.draw(n, 0)?.train;
-        draw(path, 1, &[range_test(&learner.find_lr(&images, &options, LrRange::default())?)])?;
-        Ok(())
-    })?;
+    report.picture("find_lr.png", caption, |lab, path| draw_range_test(lab, n, path))?;
     report.quiz("What is a tenth of the rate at every stage down good for?", report.verdicts());
     Ok(())
 }

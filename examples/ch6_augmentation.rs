@@ -12,17 +12,12 @@
 //!
 //!     cargo run --release --example ch6_augmentation -- --help
 
-use frostline::lesson::figure::{Panel, draw};
-use frostline::lesson::{
-    Cell, Chapter, Claim, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
-};
-use frostline::lesson::{contact_sheet, shifted};
+use frostline::lesson::prelude::*;
+use frostline::lesson::{contact_sheet, head_without_normalisation, shifted};
 use frostline::trainer::{Augment, FitOptions};
 
 const SCRATCH: [&str; 2] = ["from scratch", "from scratch, augmented"];
 const PRETRAINED: [&str; 2] = ["pretrained", "pretrained, augmented"];
-/// Rate of a network from scratch, in units of --lr.
-const SCRATCH_RATE: f32 = 2.5;
 /// How far test images are moved, in pixels of an image of 28.
 const SHIFTS: [usize; 3] = [2, 4, 6];
 const DIGITS: [&str; 4] =
@@ -32,15 +27,11 @@ const FORGOTTEN: [&str; 2] =
     ["head, normalisation forgotten when testing", "head, normalisation forgotten always"];
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 6,
-        version: 1,
-        title: "augmentation",
-        claim: "Label-preserving augmentation makes small data big; one that breaks labels hurts, and so does \
-                forgetting to normalise.",
-        defaults: Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[50], seeds: 1, steps: 16, batch: 16, lr: 0.02 },
-    };
+    let claim = "Label-preserving augmentation makes small data big; one that breaks labels hurts, and so \
+                 does forgetting to normalise.";
+    let defaults = Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[50], seeds: 1, steps: 16, batch: 16, lr: 0.02 };
+    let outline = Outline::new(6, "augmentation", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 
@@ -49,10 +40,12 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     let (clothes, digits) = (plan.similar()?, plan.different()?);
     for n in plan.flags().images.clone() {
         for condition in SCRATCH {
-            plan.add_at(&clothes, condition, n, plan.flags().lr * SCRATCH_RATE)?;
+            plan.add_scratch(&clothes, condition, n)?;
         }
         plan.add_all(&clothes, &PRETRAINED, n)?;
-        plan.add_all(&clothes, &[NORMALISED, FORGOTTEN[0], FORGOTTEN[1]], n)?;
+        for condition in [NORMALISED, FORGOTTEN[0], FORGOTTEN[1]] {
+            plan.add_head(&clothes, condition, n)?;
+        }
         plan.add_all(&digits, &DIGITS, n)?;
     }
     Ok(())
@@ -60,8 +53,10 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
 
 /// One run.
 fn train(trial: &mut Trial<'_>) -> Result<()> {
+    let is_forgotten = |part: &[&str]| part.contains(&trial.condition());
     if trial.condition().starts_with("head") {
-        return normalisation(trial);
+        let [train, test] = [is_forgotten(&FORGOTTEN[1..]), is_forgotten(&FORGOTTEN)];
+        return head_without_normalisation(trial, train, test);
     }
     let draw = trial.draw()?;
     let start = if SCRATCH.contains(&trial.condition()) { Start::Scratch } else { Start::Pretrained };
@@ -72,16 +67,12 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     let options = FitOptions { augment: augmentation(trial.condition()), ..trial.options() };
     trial.fit(&mut learner, &draw.train, &options)?;
     trial.test(&mut learner, &draw)?;
-    if DIGITS.contains(&trial.condition()) {
-        let classes = learner.evaluate(&draw.test)?.per_class();
-        let shares = [6, 9].map(|class| classes.get(class).copied().flatten().unwrap_or_default());
-        trial.number("accuracy on 6, %", 100.0 * shares[0])?;
-        return trial.number("accuracy on 9, %", 100.0 * shares[1]);
+    let shifts = if DIGITS.contains(&trial.condition()) { &[][..] } else { &SHIFTS };
+    for pixels in shifts {
+        let moved = shifted(&draw.test, pixels * draw.test.width / 28);
+        trial.answer(&format!("moved by {pixels}"), &mut learner, &moved)?;
     }
-    let moved = |pixels| shifted(&draw.test, pixels * draw.test.width / 28);
-    SHIFTS
-        .iter()
-        .try_for_each(|&pixels| trial.answer(&format!("moved by {pixels}"), &mut learner, &moved(pixels)))
+    Ok(())
 }
 
 /// What changes the training images. In the set of clothes all shoes point left and nothing is turned: flips
@@ -97,23 +88,6 @@ fn augmentation(condition: &str) -> Option<Augment> {
     }
 }
 
-/// A head on features of the frozen network, with the right normalisation or without.
-fn normalisation(trial: &mut Trial<'_>) -> Result<()> {
-    let (draw, mut learner) = (trial.draw()?, trial.learner(Start::Pretrained)?);
-    let input = learner.input().clone();
-    let nothing = (vec![0.0; input.channels], vec![1.0; input.channels]);
-    if trial.condition() == FORGOTTEN[1] {
-        learner.normalization(&nothing.0, &nothing.1)?;
-    }
-    let train = learner.features(&draw.train, "avgpool", 1)?;
-    if trial.condition() == FORGOTTEN[0] {
-        learner.normalization(&nothing.0, &nothing.1)?;
-    }
-    let test = learner.features(&draw.test, "avgpool", 1)?;
-    trial.probe(&train, &[("test", &test)], &trial.probe_options())?;
-    Ok(())
-}
-
 /// What is put to the test.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let (clothes, digits, n) = (plan.similar()?, plan.different()?, plan.flags().images[0]);
@@ -121,50 +95,31 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let digit = |condition: &str| Cell::new(&digits, condition, n);
     let mut claims = vec![];
     for [plain, augmented] in [SCRATCH, PRETRAINED] {
-        let text = format!("augmentation helps a network {plain} on test images moved by 6 pixels");
-        claims.push(Claim::better(text, cell(augmented), cell(plain)).on("moved by 6"));
-        let text = format!("augmentation helps a network {plain} on test images as they are");
-        claims.push(Claim::better(text, cell(augmented), cell(plain)));
+        for (test, words) in [("moved by 6", "moved by 6 pixels"), ("test", "as they are")] {
+            let text = format!("augmentation helps a network {plain} on test images {words}");
+            claims.push(Claim::better(text, cell(augmented), cell(plain)).on(test));
+        }
     }
     for broken in &DIGITS[2..] {
         let text = format!("digits: labels that an augmentation breaks cost accuracy ({broken})");
         claims.push(Claim::better(text, digit(DIGITS[1]), digit(broken)));
     }
     for forgotten in FORGOTTEN {
-        let text = format!("{forgotten}: costs accuracy");
-        claims.push(Claim::better(text, cell(NORMALISED), cell(forgotten)));
+        claims.push(Claim::better(format!("{forgotten}: costs accuracy"), cell(NORMALISED), cell(forgotten)));
     }
     Ok(claims)
 }
 
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
-    let tests = ["test", "moved by 2", "moved by 4", "moved by 6"];
-    tests[1..].iter().for_each(|test| report.accuracies(test));
+    let tests = [(0.0, "test"), (2.0, "moved by 2"), (4.0, "moved by 4"), (6.0, "moved by 6")];
+    tests[1..].iter().for_each(|(_, test)| report.accuracies(test));
     let (clothes, n) = (report.lab.track()?.similar.name.clone(), report.lab.flags.images[0]);
-    let panel = |[plain, augmented]: [&str; 2]| Panel {
-        title: format!("{clothes}, {n} images, {plain}"),
-        x: "test images moved by, pixels".to_owned(),
-        y: "test accuracy, %".to_owned(),
-        log_x: false,
-        range: (0.0, 100.0),
-        curves: [plain, augmented]
-            .iter()
-            .enumerate()
-            .map(|(color, condition)| {
-                let at = |(i, test): (usize, &&str)| {
-                    (2.0 * i as f64, report.runs.accuracies(&Cell::new(&clothes, *condition, n), test))
-                };
-                frostline::lesson::figure::Curve::of_spreads(
-                    *condition,
-                    color,
-                    tests.iter().enumerate().map(at),
-                )
-            })
-            .collect(),
+    let panel = |pair: [&str; 2]| {
+        report.by_test(pair[0], "test images moved by, pixels of 28", (&clothes, n), &pair, &tests)
     };
     let panels = [SCRATCH, PRETRAINED].map(panel);
     draw(&report.figure("moved.png", "Accuracy by how far the test images are moved."), 2, &panels)?;
-    report.numbers("digits that turn into each other", &["accuracy on 6, %", "accuracy on 9, %"]);
+    report.by_class(&report.lab.track()?.different()?.clone(), &["6", "9"]);
     let caption = "One photo as each transform makes it, and two digits that change their class.";
     report.picture("sheet.png", caption, |lab, path| {
         contact_sheet(lab, lab.track()?.different()?.test(), path)

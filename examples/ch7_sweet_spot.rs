@@ -11,10 +11,8 @@
 //!
 //!     cargo run --release --example ch7_sweet_spot -- --help
 
-use frostline::lesson::figure::{Curve, Panel, draw};
-use frostline::lesson::{Cell, Chapter, Claim, Entry, FreezeDepth, NoFlags, Outline, Plan, Report, Result};
-use frostline::lesson::{Settings, Side, Start, Table, Trial};
-use frostline::charts::Spread;
+use frostline::lesson::FreezeDepth;
+use frostline::lesson::prelude::*;
 
 const HEAD: &str = "head only";
 const EVERYTHING: &str = "everything";
@@ -24,15 +22,11 @@ const PHOTO_DEPTHS: [&str; 2] = ["layer4 on", "layer3 on"];
 const PHOTO_IMAGES: usize = 90;
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 7,
-        version: 1,
-        title: "the sweet spot",
-        claim: "Accuracy against cost has a sweet spot: a partial freeze is as good as training everything, \
-                for less.",
-        defaults: Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[50], seeds: 1, steps: 10, batch: 16, lr: 0.02 },
-    };
+    let claim = "Accuracy against cost has a sweet spot: a partial freeze is as good as training everything, \
+                 for less.";
+    let defaults = Settings { images: &[200], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[50], seeds: 1, steps: 10, batch: 16, lr: 0.02 };
+    let outline = Outline::new(7, "the sweet spot", claim, [defaults, quick]);
     Chapter { outline, plan, train, claims, report }.main()
 }
 
@@ -42,11 +36,14 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
         FreezeDepth::all(plan.lab.track()?).into_iter().map(|depth| depth.label).collect();
     for n in plan.flags().images.clone() {
         for task in [plan.similar()?, plan.different()?] {
-            plan.add_all(&task, &depths, n)?;
+            plan.add_head(&task, HEAD, n)?;
+            plan.add_all(&task, &depths[1..], n)?;
         }
     }
     if !plan.flags().quick {
-        plan.add_all(PHOTOS, &[HEAD, PHOTO_DEPTHS[0], PHOTO_DEPTHS[1], EVERYTHING], PHOTO_IMAGES)?;
+        plan.add_head(PHOTOS, HEAD, PHOTO_IMAGES)?;
+        plan.add_all(PHOTOS, &PHOTO_DEPTHS, PHOTO_IMAGES)?;
+        plan.add(PHOTOS, EVERYTHING, PHOTO_IMAGES)?;
     }
     Ok(())
 }
@@ -89,40 +86,9 @@ fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
 }
 
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
-    let title = "what trains, and what a step of it costs";
-    let mut table = Table::new(title, &["accuracy", "million MACs", "dispatches", "kept, KiB"]);
-    let mut seconds = Table::new("seconds of a run on this machine", &["s"]);
-    let mut curves: Vec<Curve> = vec![];
-    for cell in report.cells().to_vec() {
-        let Some(run) = report.runs.cell(&cell).first().map(|run| run.cost) else { continue };
-        let number = |value: f64, digits| Entry::Number(value, digits);
-        let (macs, kept) = (run.macs as f64 / 1e6, run.kept_bytes as f64 / 1024.0);
-        let cost = [number(macs, 1), number(run.dispatches as f64, 0), number(kept, 0)];
-        seconds.row(cell.to_string(), [report.seconds(&cell)]);
-        table.row(cell.to_string(), [report.accuracy(&cell, "test")].into_iter().chain(cost));
-        let Some(found) = Spread::of(&report.runs.accuracies(&cell, "test")) else { continue };
-        let (name, point) =
-            (format!("{}, {} images", cell.task, cell.images), (macs, found.mean, found.deviation));
-        match curves.iter_mut().find(|curve| curve.name == name) {
-            Some(curve) => curve.points.push(point.into()),
-            None => curves.push(Curve::new(name, curves.len(), [point])),
-        }
-    }
-    report.table(table);
-    // Not kept: no two machines agree on it.
-    report.say(&seconds);
-    let panel = Panel {
-        title: "accuracy against cost: from the head alone to everything".to_owned(),
-        x: "cost of a step, 10⁶ multiply-accumulates".to_owned(),
-        y: "test accuracy, %".to_owned(),
-        log_x: false,
-        range: (0.0, 100.0),
-        curves,
-    };
+    report.costs();
     let caption = "Accuracy (bars: standard deviation over seeds) against the cost of a step.";
-    draw(&report.figure("sweet_spot.png", caption), 1, &[panel])?;
-    let verdicts = report.findings.iter().map(|found| format!("{}: {}.", found.evidence, found.verdict));
-    let answer = verdicts.collect::<Vec<_>>().join(" ");
-    report.quiz("Which part should train, if it should cost less than everything and be as good?", answer);
+    draw(&report.figure("sweet_spot.png", caption), 1, &[report.by_cost()])?;
+    report.quiz("Which part should train, to cost less than everything and be as good?", report.verdicts());
     Ok(())
 }

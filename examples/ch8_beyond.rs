@@ -16,45 +16,46 @@
 //!
 //!     cargo run --release --example ch8_beyond -- --help
 
-use frostline::lesson::figure::draw;
-use frostline::lesson::stored;
-use frostline::lesson::{
-    Cell, Chapter, Claim, NoFlags, Outline, Plan, Report, Result, Settings, Start, Trial,
-};
-
+use frostline::lesson::prelude::*;
+use frostline::lesson::{Error, stored};
 const SCRATCH: &str = "scratch";
 const HEAD: &str = "head only";
 const PARTIAL: &str = "partial";
 const FULL: &str = "full";
-/// Rate of a network from scratch, in units of --lr.
-const SCRATCH_RATE: f32 = 2.5;
 
 fn main() -> std::process::ExitCode {
-    let outline = Outline {
-        number: 8,
-        version: 1,
-        title: "pretrain once, fine-tune many; when is scratch justified?",
-        claim: "Pretraining pays where labelled images are few or the task is like the old one; with enough images \
-                of something else, training from scratch catches up. One backbone serves many tasks that share \
-                its frozen bytes.",
-        defaults: Settings { images: &[50, 200, 500, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 },
-        quick: Settings { images: &[50, 100], seeds: 1, steps: 6, batch: 16, lr: 0.02 },
-    };
+    let claim = "Pretraining pays where labelled images are few or the task is like the old one; with enough \
+                 images of something else, training from scratch catches up. One backbone serves many tasks \
+                 that share its frozen bytes.";
+    let defaults = Settings { images: &[50, 200, 500, 1000], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
+    let quick = Settings { images: &[50, 100], seeds: 1, steps: 6, batch: 16, lr: 0.02 };
+    let outline = Outline::new(
+        8,
+        "pretrain once, fine-tune many; when is scratch justified?",
+        claim,
+        [defaults, quick],
+    );
     Chapter { outline, plan, train, claims, report }.main()
 }
 
-/// The task's numbers of images: where the different one has fewer than `--images` asks for, all that it has.
+/// The task's numbers of images; of the different one without those that it has not.
 fn sizes(plan: &Plan<'_>, task: &str) -> Result<Vec<usize>> {
-    let most = if task == plan.different()? { plan.lab.task(task)?.1.most() } else { usize::MAX };
-    Ok(plan.flags().images.iter().map(|&n| n.min(most)).collect())
+    let (most, images) = (plan.lab.task(task)?.1.most(), &plan.flags().images);
+    let has = |n: &usize| *n <= most || task != plan.different().unwrap_or_default();
+    let sizes: Vec<usize> = images.iter().copied().filter(has).collect();
+    if sizes.is_empty() {
+        return Err(Error::Flags(format!("--images {}: {task} has {most} to learn from", images[0])));
+    }
+    Ok(sizes)
 }
 
 /// The runs that are compared.
 fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     for task in [plan.similar()?, plan.different()?] {
         for n in sizes(plan, &task)? {
-            plan.add_at(&task, SCRATCH, n, plan.flags().lr * SCRATCH_RATE)?;
-            plan.add_all(&task, &[HEAD, PARTIAL, FULL], n)?;
+            plan.add_scratch(&task, SCRATCH, n)?;
+            plan.add_head(&task, HEAD, n)?;
+            plan.add_all(&task, &[PARTIAL, FULL], n)?;
         }
     }
     Ok(())
@@ -84,39 +85,24 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
 
 /// What is put to the test.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
-    let (similar, different) = (plan.similar()?, plan.different()?);
-    let (few, many) = (sizes(plan, &similar)?[0], *sizes(plan, &similar)?.last().unwrap_or(&0));
-    let all = *sizes(plan, &different)?.last().unwrap_or(&0);
-    let like = |condition, n| Cell::new(&similar, condition, n);
-    let unlike = |condition, n| Cell::new(&different, condition, n);
-    let text = |task: &str, n, words: &str| format!("{task}, {n} images: {words}");
-    Ok(vec![
-        Claim::better(
-            text(&similar, few, "partial fine-tuning beats scratch"),
-            like(PARTIAL, few),
-            like(SCRATCH, few),
-        ),
-        Claim::better(
-            text(&similar, many, "full fine-tuning still beats scratch"),
-            like(FULL, many),
-            like(SCRATCH, many),
-        ),
-        Claim::better(
-            text(&similar, many, "full fine-tuning beats the head alone"),
-            like(FULL, many),
-            like(HEAD, many),
-        ),
-        Claim::not_worse(
-            text(&different, all, "scratch is as good as full fine-tuning"),
-            unlike(SCRATCH, all),
-            unlike(FULL, all),
-        ),
-        Claim::better(
-            text(&different, few, "full fine-tuning beats scratch"),
-            unlike(FULL, few),
-            unlike(SCRATCH, few),
-        ),
-    ])
+    let [like, unlike] = [plan.similar()?, plan.different()?];
+    let ends = |task: &str| Ok::<_, Error>([sizes(plan, task)?[0], *sizes(plan, task)?.last().unwrap_or(&0)]);
+    let ([few, many], [_, all]) = (ends(&like)?, ends(&unlike)?);
+    let claim = |(task, n, words, ours, theirs): (&String, usize, &str, &str, &str)| {
+        let [ours, theirs] = [ours, theirs].map(|condition| Cell::new(task, condition, n));
+        Claim::better(format!("{task}, {n} images: {words}"), ours, theirs)
+    };
+    let mut claims = [
+        (&like, few, "partial fine-tuning beats scratch", PARTIAL, SCRATCH),
+        (&like, many, "full fine-tuning still beats scratch", FULL, SCRATCH),
+        (&like, many, "full fine-tuning beats the head alone", FULL, HEAD),
+        (&unlike, few, "full fine-tuning beats scratch", FULL, SCRATCH),
+    ]
+    .map(claim)
+    .to_vec();
+    let text = format!("{unlike}, {all} images: scratch is as good as full fine-tuning");
+    claims.push(Claim::not_worse(text, Cell::new(&unlike, SCRATCH, all), Cell::new(&unlike, FULL, all)));
+    Ok(claims)
 }
 
 fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {

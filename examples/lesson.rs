@@ -5,9 +5,11 @@
 //!
 //!     make lesson            # or QUICK=1 make lesson for the short form
 //!     cargo run --release --example lesson -- --assemble
+//!     make publish           # from finished studies in out/chN: docs/results, docs/lesson.md, README
 
 use clap::Parser;
-use frostline::lesson::{Error, Result, STATIONS, Station, page};
+use frostline::lesson::page::{STATIONS, Station, page, publish};
+use frostline::lesson::{Error, Result};
 use frostline::loader::atomic::write_atomically;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -27,13 +29,16 @@ struct Flags {
     /// Run nothing: only make the page from what is there
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     assemble: bool,
+    /// Run nothing: publish what is there in this folder, and make its lesson.md and the README beside it
+    #[arg(long, conflicts_with_all = ["quick", "only", "assemble"], value_name = "DIR")]
+    publish: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     match lesson(&Flags::parse()) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(failed) => {
-            eprintln!("error: {failed} of the chapters failed; the page says which");
+            eprintln!("error: {failed} of the chapters failed");
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -45,6 +50,14 @@ fn main() -> ExitCode {
 
 /// The number of chapters that failed.
 fn lesson(flags: &Flags) -> Result<usize> {
+    if let Some(docs) = &flags.publish {
+        let lines = publish(&flags.out, docs)?;
+        lines.iter().for_each(|line| match line {
+            Ok(line) => println!("{line}"),
+            Err(line) => eprintln!("warning: {line}"),
+        });
+        return Ok(lines.iter().filter(|line| line.is_err()).count());
+    }
     let mut notes = vec![None; STATIONS.len()];
     for (number, station) in STATIONS.iter().enumerate() {
         let wanted = flags.only.is_empty() || flags.only.iter().any(|only| usize::from(*only) == number);
@@ -53,7 +66,10 @@ fn lesson(flags: &Flags) -> Result<usize> {
             notes[number].iter().for_each(|note| eprintln!("chapter {number}: {note}"));
         }
     }
-    let fail = |path: &Path, error: std::io::Error| Error::Output { path: path.to_owned(), reason: error.to_string() };
+    let fail = |path: &Path, error: std::io::Error| Error::Output {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
     std::fs::create_dir_all(&flags.out).map_err(|error| fail(&flags.out, error))?;
     let path = flags.out.join("lesson.html");
     let html = page(&flags.out, &notes);
@@ -66,7 +82,8 @@ fn lesson(flags: &Flags) -> Result<usize> {
 fn run(number: usize, station: &Station, flags: &Flags) -> Result<(), String> {
     let binary = station.binary;
     // Cargo puts all examples side by side.
-    let here = std::env::current_exe().map_err(|error| format!("cannot find the other examples: {error}."))?;
+    let here =
+        std::env::current_exe().map_err(|error| format!("cannot find the other examples: {error}."))?;
     let program = here.with_file_name(format!("{binary}{}", std::env::consts::EXE_SUFFIX));
     if !program.exists() {
         return Err(format!("It is not built; `cargo build --release --example {binary}` does it."));

@@ -2,7 +2,7 @@
 //!
 //! The chapters are examples: `cargo test` builds them, `--test planned` takes those that are there.
 
-use frostline::lesson::STATIONS;
+use frostline::lesson::page::STATIONS;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

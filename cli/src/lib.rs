@@ -5,6 +5,7 @@
 //! error. Exit codes: 0, all went well; 1, an error, which was told; 2, wrong flags; 130, Ctrl-C.
 
 pub mod commands;
+mod embedded;
 mod error;
 pub mod gpu;
 pub mod hub;

@@ -1,5 +1,6 @@
 //! Weights by a path or by a name on the Hugging Face hub, with the preprocessing they come with.
 
+use crate::embedded::Embedded;
 use crate::hub::Hub;
 use crate::{Error, Result};
 use frostline_loader::safetensors::{self, SafeFile};
@@ -36,6 +37,7 @@ pub struct Weights {
 impl Weights {
     /// Opens `spec`:
     ///
+    /// - `embedded`, `embedded-resnet10`: weights that are built in ([`Embedded`]);
     /// - `hf:owner/name` or `hf:owner/name@revision`: from the hub's cache, or downloaded into it;
     /// - a folder as the hub has it: `model.safetensors`, and `config.json` and
     ///   `preprocessor_config.json` if they are there;
@@ -47,6 +49,11 @@ impl Weights {
     /// # Errors
     /// What [`Hub`] and [`safetensors::read`] say; [`Error::NoSuchModel`] if nothing is there.
     pub fn open(spec: &str) -> Result<Self> {
+        if let Some(embedded) = Embedded::find(spec) {
+            let (file, mut preset) = (embedded.read()?, Preset::default());
+            own(&file, &mut preset);
+            return Ok(Self { name: embedded.title.to_owned(), path: PathBuf::from(spec), file, preset });
+        }
         let (path, configs) = match spec.strip_prefix(HUB) {
             Some(repository) => download(repository)?,
             None => local(spec)?,

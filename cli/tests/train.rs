@@ -223,6 +223,16 @@ fn embedded_weights_need_no_file() {
 }
 
 #[test]
+fn the_embedded_resnet_is_found_by_its_name_and_by_its_networks() {
+    let place = Place::new(4);
+    for (flags, out) in [("--weights embedded-resnet10", "one"), ("--model resnet10_photo", "two")] {
+        let told = place.good(&format!("train photos {flags} --size 32 --epochs 1 --batch 4 --lr 1e-3 --out {out}"));
+        assert!(told.contains("resnet10_photo") && told.contains("ResNet-10 for photos"), "{told}");
+    }
+    assert!(bytes(&place.path("one/last.safetensors")) == bytes(&place.path("two/last.safetensors")));
+}
+
+#[test]
 fn folders_as_people_have_them() {
     let place = Place::new(6);
     place.weights();

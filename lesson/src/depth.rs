@@ -34,10 +34,12 @@ impl Depth {
         self.stages.len().saturating_sub(1) * 2 / 3
     }
 
-    /// A curve of mean and deviation of `values[stage]`.
-    pub fn curve(&self, name: impl Into<String>, color: usize, values: &[Vec<f64>]) -> Curve {
-        let point = |(place, values): (&usize, &Vec<f64>)| Spread::of(values).map(|spread| (*place as f64, spread.mean, spread.deviation));
-        Curve::new(name, color, self.places.iter().zip(values).filter_map(point))
+    /// A curve of mean and deviation of what `values` gives for each stage.
+    pub fn curve(&self, name: impl Into<String>, color: usize, values: impl Fn(&String) -> Vec<f64>) -> Curve {
+        let point = |(place, stage): (&usize, &String)| {
+            Spread::of(&values(stage)).map(|spread| (*place as f64, spread.mean, spread.deviation))
+        };
+        Curve::new(name, color, self.places.iter().zip(&self.stages).filter_map(point))
     }
 
     /// A panel of such curves.

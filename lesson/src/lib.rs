@@ -5,26 +5,31 @@
 //! |---|---|
 //! | [`study`] | the harness: plan, trial, report, and the chapter that ties them together |
 //! | [`explorer`] | the page on which one freezes layers and trains |
-//! | [`page()`] | the lesson as one HTML page, made of the chapters' results |
+//! | [`page`] | the lesson as one HTML page and as the repository's documents, from results alone |
 //! | here | data, networks and measurements that several chapters use |
 
 mod assets;
 mod augmented;
 pub mod cka;
+mod clock;
 mod contact_sheet;
 mod depth;
+mod duration;
 mod error;
 pub mod excite;
 pub mod explorer;
 mod fashion;
 mod fit;
 mod freeze_depth;
+pub mod hierarchy;
 pub mod inside;
 mod moved;
+mod normalisation;
 mod outline;
-mod page;
+pub mod page;
 pub mod pca;
 mod picture;
+pub mod prelude;
 mod range_test;
 mod results;
 mod shift;
@@ -36,6 +41,7 @@ mod transplant;
 
 pub use assets::{Assets, FASHION_MEAN, FASHION_STD};
 pub use augmented::{augmented, plainly};
+pub use clock::{RATES, clock};
 pub use contact_sheet::contact_sheet;
 pub use depth::Depth;
 pub use error::{Error, Result};
@@ -45,9 +51,9 @@ pub use freeze_depth::{FreezeDepth, ledger};
 pub use frostline_charts::{Cell as Entry, Table, figure, scatter};
 pub use frostline_study::{Cell, Claim, Finding, Kind, Measure, Runs, Side, Term};
 pub use moved::Moved;
+pub use normalisation::head_without_normalisation;
 pub use outline::{Flags, NoFlags, Outline, Settings};
-pub use page::{STATIONS, Station, page};
-pub use range_test::range_test;
+pub use range_test::{draw_range_test, range_test};
 pub use results::write_json;
 pub use shift::shifted;
 pub use step_timeline::draw_step;

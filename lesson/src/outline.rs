@@ -115,6 +115,11 @@ struct Line<E: Args> {
 }
 
 impl Outline {
+    /// Chapter `number` in the first version of its experiment, with `defaults` and those of `--quick`.
+    pub const fn new(number: usize, title: &'static str, claim: &'static str, [defaults, quick]: [Settings; 2]) -> Self {
+        Self { number, version: 1, title, claim, defaults, quick }
+    }
+
     /// Reads `words` (the program's name first) as flags.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The page from fixtures: what is there is shown and escaped, what is missing is named.
 
-use frostline_lesson::{STATIONS, page};
+use frostline_lesson::page::{STATIONS, page};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -10,20 +10,37 @@ fn put(out: &Path, number: usize, results: &Value) {
     std::fs::write(folder.join("results.json"), results.to_string()).unwrap();
 }
 
+fn claim(claim: &str, verdict: &str) -> Value {
+    json!({ "claim": claim, "verdict": verdict, "evidence": "1 < 2", "mean": null, "unit": "points" })
+}
+
 fn results() -> Value {
     json!({
-        "chapter": 3, "title": "t", "claim": "A <claim>", "adapter": "Adapter & Co", "seconds": 12.4,
-        "settings": { "seeds": 5, "quick": true },
+        "chapter": 3, "title": "t", "claim": "A <claim>", "adapters": ["Adapter & Co", "another"],
+        "settings": { "model": "resnet10", "images": [50, 1000], "seeds": 2, "batch": 32, "lr": 0.02 },
+        "rehearsal": false, "missing_runs": 1,
         "claims": [
-            { "claim": "one", "verdict": "holds", "evidence": "1 < 2" },
-            { "claim": "two", "verdict": "does not show here", "evidence": "-" },
+            claim("one", "supported"), claim("two", "contradicted"), claim("three", "equivalent"),
+            claim("four", "inconclusive"), claim("five", "too short to tell"), claim("six", "<odd>"),
+            claim("seven", "supported"),
         ],
         "tables": [{
             "title": "accuracy \"%\"", "columns": ["<script>alert(1)</script>"],
-            "rows": [{ "name": "a & b", "cells": [{ "mean": 1.0, "std": 2.0, "seeds": 2, "text": "1.0±2.0" }, "x<y", null, 7] }],
+            "rows": [{
+                "name": "a & b",
+                "cells": [{ "mean": 1.0, "std": 2.0, "text": "1.0±2.0" }, "x<y", null, 7, "1.0±2.0*"],
+            }],
         }],
-        "figures": [{ "file": "curves.png", "caption": "Curves \"quoted\"" }, { "file": "gone.png", "caption": "never drawn" }],
+        "figures": [
+            { "file": "curves.png", "caption": "Curves \"quoted\"" },
+            { "file": "gone.png", "caption": "never drawn" },
+        ],
         "quiz": { "question": "Why?", "answer": "Because <b>" },
+        "runs": [
+            { "setting": { "steps": 150 }, "converged": true },
+            { "setting": { "steps": 500 }, "converged": false },
+        ],
+        "seconds": [60.4, 60.0],
     })
 }
 
@@ -35,16 +52,24 @@ fn a_chapter_is_shown_with_everything_escaped() {
     let html = page(out.path(), &[]);
     for part in [
         "A &lt;claim&gt;",
-        "<span class=\"badge holds\">holds</span>",
-        "<span class=\"badge not\">does not show here</span>",
+        "<span class=\"badge supported\">supported</span> one",
+        "<span class=\"badge contradicted\">contradicted</span> two",
+        "<span class=\"badge equivalent\">equivalent</span> three",
+        "<span class=\"badge inconclusive\">inconclusive</span> four",
+        "<span class=\"badge none\">too short to tell</span> five",
+        "<span class=\"badge none\">&lt;odd&gt;</span> six",
+        "<span class=\"badge supported\">2 supported</span> <span class=\"badge contradicted\">1 contra",
         "1 &lt; 2",
         "&lt;script&gt;alert(1)&lt;/script&gt;",
-        "<th scope=\"row\">a &amp; b</th><td>1.0±2.0</td><td>x&lt;y</td><td>–</td><td>7</td>",
+        "<th scope=\"row\">a &amp; b</th><td>1.0±2.0</td><td>x&lt;y</td><td>–</td><td>7</td><td>1.0±2.0*",
+        "* Some of these runs have not converged: fewer than 5 passes",
         // "PNG!" in base 64.
         "<img alt=\"Curves &quot;quoted&quot;\" src=\"data:image/png;base64,UE5HIQ==\">",
         "The figure gone.png is missing: never drawn",
         "Because &lt;b&gt;",
-        "the short form, 5 seeds, 12 s on Adapter &amp; Co",
+        "Missing runs: 1 of 3.",
+        "resnet10; 50, 1000 images; 2 seeds; 150 or 500 steps; batches of 32; base rate 0.02.",
+        "2 of 3 runs; 1 not converged; 2 minutes of training on Adapter &amp; Co; another.",
     ] {
         assert!(html.contains(part), "{part} is not in the page");
     }
@@ -52,7 +77,21 @@ fn a_chapter_is_shown_with_everything_escaped() {
     std::fs::write(out.path().join("ch3/curves.svg"), b"<svg").unwrap();
     assert!(page(out.path(), &[]).contains("src=\"data:image/svg+xml;base64,PHN2Zw==\">"));
     assert!(!html.contains("<script"));
-    assert_eq!(html.matches("<details>").count(), 1);
+    assert_eq!(html.matches("<details>").count(), 2);
+}
+
+#[test]
+fn a_rehearsal_is_called_one() {
+    let out = tempfile::tempdir().unwrap();
+    let mut results = results();
+    results["rehearsal"] = true.into();
+    results["claims"] = json!([claim("one", "a rehearsal"), claim("two", "not measured")]);
+    put(out.path(), 3, &results);
+    let html = page(out.path(), &[]);
+    assert!(html.contains("<p class=\"note\">A rehearsal: its runs are too short to conclude from"));
+    assert!(html.contains(
+        "<span class=\"badge none\">1 not measured</span> <span class=\"badge none\">1 a rehearsal"
+    ));
 }
 
 #[test]
@@ -79,7 +118,8 @@ fn a_failed_run_and_a_figure_from_elsewhere_are_told() {
     let out = tempfile::tempdir().unwrap();
     std::fs::write(out.path().join("secret.png"), "secret").unwrap();
     let mut results = results();
-    results["figures"] = json!([{ "file": "../secret.png", "caption": "not ours" }, { "file": "", "caption": "nameless" }]);
+    results["figures"] =
+        json!([{ "file": "../secret.png", "caption": "not ours" }, { "file": "", "caption": "nameless" }]);
     put(out.path(), 2, &results);
     let html = page(out.path(), &[None, None, Some("It ended with exit status 3 & more.".to_owned())]);
     assert!(html.contains("It ended with exit status 3 &amp; more."));

@@ -10,6 +10,9 @@ use std::fmt;
 /// The margin of a claim about accuracy, in points, unless it names another.
 pub const MARGIN: f64 = 2.0;
 
+/// The unit of differences in accuracy.
+pub const POINTS: &str = "points";
+
 /// The runs of one side of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Side {
@@ -45,6 +48,18 @@ pub struct Term {
     pub measure: Measure,
 }
 
+impl Term {
+    /// The accuracy of `side` in `test`, times `factor`.
+    pub fn accuracy(factor: f64, side: impl Into<Side>, test: &str) -> Self {
+        Self { factor, side: side.into(), measure: Measure::Accuracy(test.to_owned()) }
+    }
+
+    /// A number that the runs of `side` keep, times `factor`.
+    pub fn number(factor: f64, side: impl Into<Side>, name: &str) -> Self {
+        Self { factor, side: side.into(), measure: Measure::Number(name.to_owned()) }
+    }
+}
+
 /// Something that is put to the test, written down before the runs: a sum of terms, such as the accuracy of one
 /// cell less that of another, that is said to be above 0, not below −margin, or within the margin.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,10 +92,24 @@ impl Claim {
         Self::new(text, Kind::Same, ours.into(), theirs.into())
     }
 
+    /// A sum, whose [`terms`](Claim::terms) follow, is above 0.
+    pub fn sum(text: impl Into<String>, unit: &str) -> Self {
+        let (kind, unit) = (Kind::Better, unit.to_owned());
+        Self { text: text.into(), kind, margin: MARGIN, unit, terms: vec![] }
+    }
+
     fn new(text: impl Into<String>, kind: Kind, ours: Side, theirs: Side) -> Self {
         let term = |factor, side| Term { factor, side, measure: Measure::Accuracy("test".to_owned()) };
         let terms = vec![term(1.0, ours), term(-1.0, theirs)];
-        Self { text: text.into(), kind, margin: MARGIN, unit: "points".to_owned(), terms }
+        Self { text: text.into(), kind, margin: MARGIN, unit: POINTS.to_owned(), terms }
+    }
+
+    /// The cells that it is about.
+    pub fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.terms.iter().flat_map(|term| match &term.side {
+            Side::Cell(cell) => std::slice::from_ref(cell),
+            Side::Best(cells) => cells,
+        })
     }
 
     /// The same on another test: `moved by 6 pixels`.
@@ -246,6 +275,9 @@ fn measure(claim: &Claim, runs: &Runs, rehearsal: bool) -> Result<Question, Miss
         }
         terms.push((term, found));
     }
+    if terms.is_empty() {
+        return Err(Missing::Runs);
+    }
     if rehearsal {
         return Err(Missing::Rehearsal);
     }
@@ -310,7 +342,7 @@ fn paired(rows: &[Vec<(f64, Value)>]) -> Paired {
 }
 
 fn finding(claim: &Claim, runs: &Runs, missing: Option<Missing>, judgement: Option<Judgement>) -> Finding {
-    let unit = if claim.unit == "points" { "%" } else { claim.unit.as_str() };
+    let unit = if claim.unit == POINTS { "%" } else { claim.unit.as_str() };
     let side = |term: &Term| {
         let cell = runs.choose(&term.side)?;
         let values = match &term.measure {
@@ -324,14 +356,18 @@ fn finding(claim: &Claim, runs: &Runs, missing: Option<Missing>, judgement: Opti
             Measure::Number(name) => format!(", {name}"),
             Measure::Accuracy(_) => String::new(),
         };
-        Some(format!("{cell}{test}{chosen}: {} {unit}", number(mean)))
+        Some(format!("{cell}{test}{chosen}: {} {unit}", number(mean, unit)))
     };
     let mut evidence: Vec<String> = claim.terms.iter().filter_map(side).collect();
+    if let Some(Missing::Runs) = &missing {
+        evidence.push("runs are missing".to_owned());
+    }
     if let Some(Missing::Convergence(run)) = &missing {
         evidence.push(format!("not converged: {run}"));
     }
     let tested = judgement.and_then(|judgement| judgement.tested);
     if let Some(judgement) = &judgement {
+        let signed = |value| signed(value, &claim.unit);
         let mut words = format!("{} {}", signed(judgement.mean), claim.unit);
         if let Some(tested) = tested {
             let (low, high) = tested.interval;
@@ -366,14 +402,16 @@ impl Finding {
     }
 }
 
-/// With as many digits as make sense: 61.3, 0.042.
-fn number(value: f64) -> String {
-    if value != 0.0 && value.abs() < 1.0 { format!("{value:.3}") } else { format!("{value:.1}") }
+/// With as many digits as make sense: points and percent with one, small numbers of another unit with three.
+fn number(value: f64, unit: &str) -> String {
+    let small = value.abs() < 1.0 && ![POINTS, "%"].contains(&unit);
+    if small { format!("{value:.3}") } else { format!("{value:.1}") }
 }
 
-fn signed(value: f64) -> String {
-    let text = number(value);
-    if value < 0.0 { text } else { format!("+{text}") }
+/// A difference in `unit`, with its sign: +12.3, -0.042.
+pub fn signed(value: f64, unit: &str) -> String {
+    let text = number(value, unit);
+    if text.starts_with('-') { text } else { format!("+{text}") }
 }
 
 #[cfg(test)]

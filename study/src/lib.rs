@@ -21,9 +21,9 @@ mod store;
 pub mod judge;
 
 pub use answers::{Answers, digest};
-pub use claim::{Claim, Finding, MARGIN, Measure, Runs, Side, Term, put_to_the_test};
+pub use claim::{Claim, Finding, MARGIN, Measure, POINTS, Runs, Side, Term, put_to_the_test, signed};
 pub use judge::Kind;
 pub use run::{BUNCHES, Cost, LEAST_EPOCHS, NATS_LEFT, Run, SHARE_LEFT, bunches};
 pub use setting::{Cell, Setting};
 pub use shard::Shard;
-pub use store::{Error, Merged, Store, read};
+pub use store::{Error, Merged, Store, lines, read};

@@ -47,7 +47,7 @@ impl fmt::Display for Setting {
 }
 
 /// Runs that differ in their seed only: a cell of a study's table.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cell {
     /// What is learned.
     pub task: String,

@@ -157,16 +157,21 @@ impl Store {
     }
 
     fn append_all(&mut self, runs: Vec<Run>) -> Result<(), Error> {
-        let mut text = String::new();
-        for run in &runs {
-            // Maps have text as keys, and no number is infinite: this cannot fail.
-            text += &serde_json::to_string(&LineOut { format: FORMAT, run }).unwrap_or_default();
-            text.push('\n');
-        }
-        write_at_end(&self.path, text.as_bytes()).map_err(|reason| Error::Io { verb: "write", path: self.path.clone(), reason })?;
+        write_at_end(&self.path, lines(&runs).as_bytes()).map_err(|reason| Error::Io { verb: "write", path: self.path.clone(), reason })?;
         self.runs.extend(runs);
         Ok(())
     }
+}
+
+/// `runs` as a file of runs has them: a line for each.
+pub fn lines<'a>(runs: impl IntoIterator<Item = &'a Run>) -> String {
+    let mut text = String::new();
+    for run in runs {
+        // Maps have text as keys, and no number is infinite: this cannot fail.
+        text += &serde_json::to_string(&LineOut { format: FORMAT, run }).unwrap_or_default();
+        text.push('\n');
+    }
+    text
 }
 
 /// The runs in the file at `path`, every line of which must be whole.

@@ -18,7 +18,8 @@ pub struct Recipe {
     /// Network, such as efficientnet_lite0, resnet18 or resnet50; read off the weights by default
     #[arg(long, help_heading = "Model")]
     pub model: Option<String>,
-    /// Weights to start from: a safetensors file, hf:owner/name, `embedded` (EfficientNet-Lite0, ImageNet), or `none`
+    /// Weights to start from: a safetensors file, hf:owner/name, `embedded` (EfficientNet-Lite0, ImageNet),
+    /// `embedded-resnet10` (a ResNet-10 for photos of 96 pixels), or `none`
     #[arg(long, value_name = "WEIGHTS", help_heading = "Model")]
     pub weights: Option<String>,
     /// Side of the square images in pixels; by default what the weights were made for

@@ -1,21 +1,16 @@
 //! Where training starts: a network with weights, or without, and the preprocessing that goes with them.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use frostline_engine::Gpu;
-use frostline_loader::{Preprocessing, Preset, StateDict, safetensors};
+use frostline_loader::{Preprocessing, StateDict};
 use frostline_models::{LoadOptions, Model};
 use frostline_trainer::Learner;
 
+use crate::embedded::EMBEDDED;
 use crate::error::{Error, Result};
 use crate::train::recipe::Recipe;
 use crate::weights::Weights;
-
-/// EfficientNet-Lite0 without its head, ImageNet weights, F16 (see `assets/README.md`): a command that
-/// works without a network must bring weights along.
-static EMBEDDED: &[u8] = include_bytes!("../../../assets/efficientnet_lite0.safetensors");
-const EMBEDDED_MODEL: &str = "efficientnet_lite0";
 
 /// Where training starts.
 pub struct Start {
@@ -37,13 +32,16 @@ impl Start {
     pub fn find(recipe: &Recipe) -> Result<Self> {
         let model = recipe.model.as_deref();
         match recipe.weights.as_deref() {
-            None | Some("embedded") if model.is_none_or(|model| model == EMBEDDED_MODEL) => Self::of(embedded()?, recipe),
-            Some("embedded") => Err(Error::Flags(format!("--weights embedded are those of {EMBEDDED_MODEL}: leave --model out"))),
-            None => {
-                let model = Model::new(model.unwrap_or_default())?;
-                let advice = "give a safetensors file or hf:owner/name, or `--weights none` to train from scratch";
-                Err(Error::Flags(format!("--model {} needs --weights: only {EMBEDDED_MODEL} is built in; {advice}", model.name())))
-            }
+            None => match EMBEDDED.iter().find(|embedded| model.is_none_or(|model| model == embedded.model)) {
+                Some(embedded) => Self::of(Weights::open(embedded.name)?, recipe),
+                None => {
+                    let model = Model::new(model.unwrap_or_default())?;
+                    let built_in = EMBEDDED.each_ref().map(|embedded| embedded.model).join(" and ");
+                    let advice = "give a safetensors file or hf:owner/name, or `--weights none` to train from scratch";
+                    let words = format!("--model {} needs --weights: only {built_in} are built in; {advice}", model.name());
+                    Err(Error::Flags(words))
+                }
+            },
             Some("none") => {
                 let Some(model) = model else {
                     return Err(Error::Flags("--weights none needs --model, such as `--model resnet18`".to_owned()));
@@ -84,12 +82,6 @@ impl Start {
         learner.name_classes(classes)?;
         Ok(learner)
     }
-}
-
-fn embedded() -> Result<Weights> {
-    let path = PathBuf::from("embedded");
-    let file = safetensors::parse(EMBEDDED, Path::new("the embedded weights"))?;
-    Ok(Weights { name: "EfficientNet-Lite0, ImageNet, embedded".to_owned(), path, file, preset: Preset::default() })
 }
 
 /// The preset of the weights, or what the network's inventors did, at `size` if it is given.

@@ -4,6 +4,7 @@ use super::lab::Lab;
 use super::plan::Plan;
 use super::report::Report;
 use super::trial::{Trial, without_rate};
+use crate::duration::duration;
 use crate::error::{Error, Result};
 use crate::outline::{Flags, Outline};
 use clap::Args;
@@ -24,7 +25,7 @@ pub struct Chapter<E = crate::outline::NoFlags> {
     pub plan: fn(&mut Plan<'_>, &E) -> Result<()>,
     /// One run: trains once, and keeps what the trained network answers.
     pub train: fn(&mut Trial<'_>) -> Result<()>,
-    /// What is put to the test, before anything runs.
+    /// What is put to the test, before anything runs. A claim about a cell that the plan does not have is left out.
     pub claims: fn(&Plan<'_>, &E) -> Result<Vec<Claim>>,
     /// Tables and figures from finished runs.
     pub report: fn(&mut Report<'_>, &E) -> Result<()>,
@@ -62,14 +63,12 @@ impl<E: Args> Chapter<E> {
     pub fn study(&self, flags: Flags, own: &E) -> Result<()> {
         let lab = Lab::new(flags);
         let flags = &lab.flags;
-        let say = |words: String| {
-            if !flags.json {
-                println!("{words}")
-            }
-        };
+        let say = |words: String| if !flags.json { println!("{words}") };
         let mut plan = Plan::new(&lab, &self.outline);
         (self.plan)(&mut plan, own)?;
-        let claims = (self.claims)(&plan, own)?;
+        // The short form asks for fewer runs, and claims less.
+        let (planned, mut claims) = (plan.cells(), (self.claims)(&plan, own)?);
+        claims.retain(|claim| claim.cells().all(|cell| planned.contains(cell)));
         let wanted = wanted(&plan)?;
 
         let mut store = open(flags)?;
@@ -120,7 +119,7 @@ impl<E: Args> Chapter<E> {
             words += &format!("; {finished} have finished before");
         }
         let seconds = self.estimate(lab, missing)?;
-        words += &format!("; about {}", minutes(seconds));
+        words += &format!("; about {}", duration(seconds));
         if self.outline.is_rehearsal(flags) {
             words += ". A rehearsal: its runs are too short to conclude from, and get no verdicts";
         }
@@ -224,13 +223,4 @@ fn nothing_to_report(wanted: usize, store: &Store) -> Error {
         words += &format!(". Its {others} runs have other settings: other flags, data, weights or another version");
     }
     Error::Flags(words + ". Without --report-only and --merge the chapter does its runs")
-}
-
-/// `40 s`, `11 minutes`, `3.5 hours`.
-fn minutes(seconds: f64) -> String {
-    match seconds {
-        ..90.0 => format!("{seconds:.0} s"),
-        ..5400.0 => format!("{:.0} minutes", seconds / 60.0),
-        _ => format!("{:.1} hours", seconds / 3600.0),
-    }
 }

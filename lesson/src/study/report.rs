@@ -2,21 +2,21 @@
 
 use super::lab::Lab;
 use super::plan::Plan;
+use super::trial::VALIDATION_AFTER;
 use crate::error::Result;
 use crate::outline::Outline;
 use crate::results::write_json;
+use crate::track::Task;
 use frostline_charts::bars::{self, Bar, Bars, Row};
 use frostline_charts::figure::{Curve, Panel};
 use frostline_charts::forest::{self, Forest};
 use frostline_charts::heatmap::{self, HeatMap, Place};
 use frostline_charts::{Cell as Entry, Spread, Table};
-use frostline_study::{Cell, Finding, MARGIN, Run, Runs};
+use frostline_study::{Cell, Finding, MARGIN, POINTS, Run, Runs, Setting};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The unit of differences in accuracy.
-const POINTS: &str = "points";
 /// Verdicts in the order of the colours that they have in figures.
 const VERDICTS: [&str; 4] = ["inconclusive", "contradicted", "supported", "equivalent"];
 
@@ -136,6 +136,58 @@ impl<'a> Report<'a> {
         self.table(table);
     }
 
+    /// Prints and keeps a table of the test accuracies of `task` on images of `classes` alone.
+    pub fn by_class(&mut self, task: &Task, classes: &[&str]) {
+        let labels = &task.test().labels;
+        let mut table = Table::new(format!("{}: test accuracy in % by class", task.name), classes);
+        for cell in self.cells.iter().filter(|cell| cell.task == task.name) {
+            let entry = |name: &&str| {
+                let class = task.pool.classes.iter().position(|class| class == name);
+                let share = |run: &&Run| {
+                    let answers = run.answers.get("test").filter(|answers| answers.len() == labels.len())?;
+                    answers.per_class(labels, task.pool.classes.len()).get(class?).copied().flatten()
+                };
+                let shares: Vec<f64> = self.runs.cell(cell).iter().filter_map(share).collect();
+                Entry::spread(&shares.iter().map(|share| 100.0 * share).collect::<Vec<_>>())
+            };
+            table.row(cell.to_string(), classes.iter().map(entry));
+        }
+        self.table(table);
+    }
+
+    /// Prints and keeps a table of what a training step of each cell costs, beside its accuracy. Prints the
+    /// seconds of a run as well, but does not keep them: they are in the last entry of `results.json`.
+    pub fn costs(&mut self) {
+        let columns = ["accuracy", "million MACs", "dispatches", "kept, KiB"];
+        let mut table = Table::new("test accuracy in %, and what a step costs", &columns);
+        let mut seconds = Table::new("seconds of a run", &["s"]);
+        for cell in &self.cells {
+            let Some(cost) = self.runs.cell(cell).first().map(|run| run.cost) else { continue };
+            let (macs, kept) = (cost.macs as f64 / 1e6, cost.kept_bytes as f64 / 1024.0);
+            let cost = [Entry::Number(macs, 1), Entry::Number(cost.dispatches as f64, 0), Entry::Number(kept, 0)];
+            table.row(cell.to_string(), std::iter::once(self.accuracy(cell, "test")).chain(cost));
+            seconds.row(cell.to_string(), [self.seconds(cell)]);
+        }
+        self.table(table);
+        self.say(&seconds);
+    }
+
+    /// A panel of test accuracies by what a training step costs, a curve for each task and number of images.
+    pub fn by_cost(&self) -> Panel {
+        let columns = unique(self.cells.iter().map(|cell| (cell.task.clone(), cell.images)));
+        let curve = |(color, (task, n)): (usize, &(String, usize))| {
+            let cells = self.cells.iter().filter(|cell| cell.task == *task && cell.images == *n);
+            let macs = |cell: &Cell| Some(self.runs.cell(cell).first()?.cost.macs as f64 / 1e6);
+            let points = cells.filter_map(|cell| Some((macs(cell)?, self.runs.accuracies(cell, "test"))));
+            let mut points: Vec<(f64, Vec<f64>)> = points.collect();
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            Curve::of_spreads(format!("{task}, {n} images"), color, points)
+        };
+        let curves = columns.iter().enumerate().map(curve).collect();
+        let title = "accuracy against cost: from the head alone to everything".to_owned();
+        percents(title, "cost of a step, 10⁶ multiply-accumulates", "test accuracy, %", false, curves)
+    }
+
     /// The tasks of the plan, in its order.
     pub fn tasks(&self) -> Vec<String> {
         unique(self.cells.iter().map(|cell| cell.task.clone()))
@@ -159,14 +211,9 @@ impl<'a> Report<'a> {
             let cells = self.sizes(task).into_iter().map(|n| (n as f64, Cell::new(task, name, n)));
             self.curve(name, color, cells, "test")
         };
-        Panel {
-            title: format!("{task}: accuracy by number of labelled images"),
-            x: "labelled images (logarithmic)".to_owned(),
-            y: "test accuracy, %".to_owned(),
-            log_x: true,
-            range: (0.0, 100.0),
-            curves: self.conditions(task).iter().enumerate().map(curve).collect(),
-        }
+        let title = format!("{task}: accuracy by number of labelled images");
+        let curves = self.conditions(task).iter().enumerate().map(curve).collect();
+        percents(title, "labelled images (logarithmic)", "test accuracy, %", true, curves)
     }
 
     /// A panel of the accuracies of `condition` on `n` images of `task` by rate, a curve for each of `tests`; for
@@ -178,14 +225,9 @@ impl<'a> Report<'a> {
             let cells = conditions.iter().filter_map(|name| Some((rate(name)?, Cell::new(task, name, n))));
             self.curve(test, color, cells, test)
         };
-        Panel {
-            title: format!("{task}, {n} images: {condition}"),
-            x: "learning rate (logarithmic)".to_owned(),
-            y: "accuracy, %".to_owned(),
-            log_x: true,
-            range: (0.0, 100.0),
-            curves: tests.iter().enumerate().map(curve).collect(),
-        }
+        let title = format!("{task}, {n} images: {condition}");
+        let curves = tests.iter().enumerate().map(curve).collect();
+        percents(title, "learning rate (logarithmic)", "accuracy, %", true, curves)
     }
 
     /// What `condition` is called at `factor` times the flags' rate, as [`Plan::at`].
@@ -223,15 +265,25 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// A panel of numbers of `task` with `n` images by step, a curve for each condition: those whose name is
-    /// `prefix`, a step and more words, such as `validation after 15 steps, %`.
-    pub fn by_step(&self, task: &str, n: usize, prefix: &str, y: &str) -> Panel {
-        let curve = |(color, name): (usize, &String)| {
-            Curve::of_spreads(name, color, self.numbers_by_step(&Cell::new(task, name, n), prefix))
+    /// A panel of the accuracies of `conditions` on `n` images of `task` in several `tests`, each at its x.
+    pub fn by_test(&self, title: &str, x: &str, (task, n): (&str, usize), conditions: &[&str], tests: &[(f64, &str)]) -> Panel {
+        let curve = |(color, condition): (usize, &&str)| {
+            let cell = Cell::new(task, *condition, n);
+            Curve::of_spreads(*condition, color, tests.iter().map(|(x, test)| (*x, self.runs.accuracies(&cell, test))))
         };
-        let title = format!("{task}, {n} images: while they train");
+        let curves = conditions.iter().enumerate().map(curve).collect();
+        percents(format!("{task}, {n} images, {title}"), x, "accuracy, %", false, curves)
+    }
+
+    /// A panel of the accuracies on validation images during the runs on `n` images of `task`, a curve for each
+    /// condition; for runs of [`Trial::fit_watched`](super::Trial::fit_watched).
+    pub fn by_step(&self, task: &str, n: usize) -> Panel {
+        let curve = |(color, name): (usize, &String)| {
+            Curve::of_spreads(name, color, self.by_step_of(&Cell::new(task, name, n)))
+        };
         let curves = self.conditions(task).iter().enumerate().map(curve).collect();
-        Panel { title, x: "step".to_owned(), y: y.to_owned(), log_x: false, range: (0.0, 100.0), curves }
+        let title = format!("{task}, {n} images: while they train");
+        percents(title, "step", "validation accuracy, %", false, curves)
     }
 
     /// Draws the claims that were judged as means with their intervals; nothing where none was. Those about other
@@ -298,13 +350,12 @@ impl<'a> Report<'a> {
         Curve::of_spreads(name, color, points)
     }
 
-    /// Numbers of `cell` whose name is `prefix`, a step and more words (`validation after 15 steps, %`): by step,
-    /// one for each seed.
-    pub fn numbers_by_step(&self, cell: &Cell, prefix: &str) -> Vec<(f64, Vec<f64>)> {
+    /// Accuracies on validation images during the runs of `cell`: by step, one for each seed.
+    fn by_step_of(&self, cell: &Cell) -> Vec<(f64, Vec<f64>)> {
         let mut found: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         for run in self.runs.cell(cell) {
             for (name, value) in &run.numbers {
-                let step = name.strip_prefix(prefix).and_then(|rest| rest.split(' ').next()?.parse().ok());
+                let step = name.strip_prefix(VALIDATION_AFTER).and_then(|rest| rest.split(' ').next()?.parse().ok());
                 step.into_iter().for_each(|step| found.entry(step).or_default().push(*value));
             }
         }
@@ -342,6 +393,17 @@ impl<'a> Report<'a> {
         words.collect::<Vec<_>>().join("; ")
     }
 
+    /// Several figures with their captions that are computed together, and not from runs: `draw` gets the folder.
+    ///
+    /// # Errors
+    /// What `draw` says.
+    pub fn pictures(&mut self, figures: &[(&str, &str)], draw: impl FnOnce(&Lab, &Path) -> Result<()>) -> Result<()> {
+        if !self.lab.flags.report_only {
+            draw(self.lab, &self.lab.flags.out)?;
+        }
+        figures.iter().try_for_each(|(file, caption)| self.picture(file, caption, |_, _| Ok(())))
+    }
+
     /// The quiz question, and its answer from the runs' own numbers.
     pub fn quiz(&mut self, question: impl Into<String>, answer: impl Into<String>) {
         self.quiz = Some(json!({ "question": question.into(), "answer": answer.into() }));
@@ -363,8 +425,7 @@ impl<'a> Report<'a> {
             let accuracy: Map<String, Value> =
                 run.answers.iter().map(|(name, answers)| (name.clone(), round(100.0 * answers.accuracy()).into())).collect();
             json!({
-                "cell": run.setting.cell().to_string(), "seed": run.setting.seed, "steps": run.setting.steps,
-                "lr": as_written(run.setting.lr), "accuracy": accuracy, "converged": run.converged(), "diverged": run.diverged,
+                "setting": setting(&run.setting), "accuracy": accuracy, "converged": run.converged(), "diverged": run.diverged,
             })
         };
         let seconds: Vec<f64> = self.runs.all().iter().map(|run| round(run.seconds)).collect();
@@ -402,6 +463,13 @@ impl<'a> Report<'a> {
     }
 }
 
+/// `setting` as it is in a file of runs.
+fn setting(setting: &Setting) -> Value {
+    let mut value = json!(setting);
+    value["lr"] = as_written(setting.lr).into();
+    value
+}
+
 /// Each once, in order.
 fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut found = vec![];
@@ -411,6 +479,14 @@ fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
         }
     }
     found
+}
+
+/// A panel of percentages up to 100, from the tens below the lowest on; curves without a point are left out.
+fn percents(title: String, x: &str, y: &str, log_x: bool, mut curves: Vec<Curve>) -> Panel {
+    curves.retain(|curve| !curve.points.is_empty());
+    let lowest = curves.iter().flat_map(|curve| &curve.points).map(|point| point.low).fold(100.0, f64::min);
+    let range = ((lowest / 10.0 - 0.2).floor().clamp(0.0, 9.0) * 10.0, 100.0);
+    Panel { title, x: x.to_owned(), y: y.to_owned(), log_x, range, curves }
 }
 
 /// To two decimals.

@@ -18,6 +18,8 @@ use std::time::Instant;
 const REHEARSED_STEPS: u64 = 2;
 /// The last stage before the head.
 const POOLED: &str = "avgpool";
+/// How the names of accuracies on validation images during a run begin.
+pub(super) const VALIDATION_AFTER: &str = "validation after ";
 /// Test images that a rehearsal times.
 const REHEARSED_TESTS: usize = 64;
 
@@ -144,6 +146,26 @@ impl<'a> Trial<'a> {
     pub fn fit(&mut self, learner: &mut Learner, train: &dyn Source, options: &FitOptions<'_>) -> Result<History> {
         self.run.cost = cost(learner, options)?;
         self.training(options, 1, |options, watch| learner.fit(train, options, |progress| watch(progress)))
+    }
+
+    /// Trains `learner` on the drawn images, and tests it on the validation images after every tenth of the steps:
+    /// keeps the accuracies as numbers, and the answers after a fifth of the steps under `early`.
+    ///
+    /// # Errors
+    /// As [`Trial::fit`].
+    pub fn fit_watched(&mut self, learner: &mut Learner, draw: &Draw, options: FitOptions<'_>, early: &str) -> Result<()> {
+        if draw.validation.is_empty() {
+            return self.fit(learner, &draw.train, &options).map(|_| ());
+        }
+        let every = (self.setting.steps / 10).max(1);
+        let history = self.fit(learner, &draw.train, &options.validate(&draw.validation, every))?;
+        for (step, found) in &history.evaluations {
+            self.number(format!("{VALIDATION_AFTER}{step} steps, %"), 100.0 * found.accuracy)?;
+            if *step == 2 * every {
+                self.keep(early, &draw.validation.labels, &found.predictions);
+            }
+        }
+        Ok(())
     }
 
     /// Trains one stage more at a time, the head first, as [`Learner::fit_gradually`].

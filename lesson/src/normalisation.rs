@@ -1,0 +1,26 @@
+//! What it costs to forget to normalise.
+
+use crate::error::Result;
+use crate::study::Trial;
+use crate::track::Start;
+
+/// Trains a head on features of the frozen network. Where `train` or `test` says so, those images are not normalised
+/// as the weights expect, but go in as they are, from 0 to 1.
+///
+/// # Errors
+/// What computing features and training gives.
+pub fn head_without_normalisation(trial: &mut Trial<'_>, train: bool, test: bool) -> Result<()> {
+    let (draw, mut learner) = (trial.draw()?, trial.learner(Start::Pretrained)?);
+    let (input, channels) = (learner.input().clone(), learner.input().channels);
+    let mut sets = vec![];
+    for (images, forgotten) in [(&draw.train, train), (&draw.test, test)] {
+        if forgotten {
+            learner.normalization(&vec![0.0; channels], &vec![1.0; channels])?;
+        } else {
+            learner.normalization(&input.mean, &input.std)?;
+        }
+        sets.push(learner.features(images, "avgpool", 1)?);
+    }
+    trial.probe(&sets[0], &[("test", &sets[1])], &trial.probe_options())?;
+    Ok(())
+}

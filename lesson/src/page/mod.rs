@@ -1,0 +1,39 @@
+//! The lesson in print: its texts, and what the chapters' runs found.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `stations.rs`, `text/` | the nine chapters and their texts |
+//! | `results.rs` | reading a chapter's results; a damaged chapter costs only its own place |
+//! | `badge.rs`, `facts.rs` | verdicts, settings and runs in words |
+//! | `html.rs` | one page with everything inside, from `out/chN` |
+//! | `publish.rs` | what the repository keeps of a study: `docs/results`, `docs/figures` |
+//! | `markdown.rs`, `readme.rs` | `docs/lesson.md` and the README's parts, from `docs/results` |
+
+mod badge;
+mod facts;
+mod html;
+mod markdown;
+mod publish;
+mod readme;
+mod results;
+mod stations;
+
+pub use html::page;
+pub use markdown::lesson;
+pub use publish::{publish, write_documents};
+pub use readme::readme;
+pub use stations::{STATIONS, Station};
+
+use frostline_charts::Files;
+use std::path::{Path, PathBuf};
+
+/// How claims become verdicts, before the chapters.
+const INTRODUCTION: &str = include_str!("text/introduction.md");
+
+/// The file of the figure `name` in `folder`: its SVG, or where there is none its PNG. A name with a folder
+/// in it is not followed.
+fn figure_file(folder: &Path, name: &str) -> Option<PathBuf> {
+    let own = Path::new(name).file_name().filter(|own| *own == name)?;
+    let Files { svg, png } = Files::of(&folder.join(own));
+    [svg, png].into_iter().find(|path| path.is_file())
+}

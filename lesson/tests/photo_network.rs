@@ -1,0 +1,40 @@
+//! The embedded ResNet-10 for photos computes what PyTorch computed with its weights.
+
+use frostline_lesson::{Lab, NoFlags, Outline, Settings, Start, Track};
+use frostline_loader::{ImageSet, safetensors};
+use std::path::Path;
+
+const SETTINGS: Settings = Settings { images: &[30], seeds: 1, steps: 1, batch: 8, lr: 0.02 };
+const OUTLINE: Outline =
+    Outline { number: 0, version: 1, title: "a title", claim: "a claim", defaults: SETTINGS, quick: SETTINGS };
+/// The stages whose means over the map the golden file has.
+const STAGES: [&str; 5] = ["stem", "layer1", "layer2", "layer3", "layer4"];
+
+/// `assets/scripts/photo_resnet/export.py` wrote the file: two images, and what PyTorch made of them stage by stage.
+#[test]
+fn every_stage_gives_what_pytorch_gave() {
+    let (flags, NoFlags {}) = OUTLINE.read(["ch0"]).unwrap();
+    let lab = Lab::new(flags);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/scripts/photo_resnet");
+    let golden = safetensors::read(folder.join("golden.safetensors")).unwrap().tensors;
+    let images = &golden["images"];
+    let [n, height, width, channels] = images.shape[..] else { panic!("images of shape {:?}", images.shape) };
+    let set = ImageSet {
+        height,
+        width,
+        channels,
+        images: images.data.iter().map(|&value| value as u8).collect(),
+        labels: vec![0; n],
+        classes: vec!["any".to_owned(), "other".to_owned()],
+    };
+    let track = Track::photos(&lab.assets).unwrap();
+    let mut learner = track.learner(lab.gpu().unwrap(), &track.similar, Start::Pretrained, 0).unwrap();
+    for stage in STAGES {
+        let (found, expected) = (learner.features(&set, stage, 1).unwrap(), &golden[stage]);
+        assert_eq!(found.values.len(), expected.data.len(), "{stage}");
+        let largest = expected.data.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+        for (i, (a, b)) in found.values.iter().zip(&expected.data).enumerate() {
+            assert!((a - b).abs() <= 2e-5 * largest, "{stage}, value {i}: {a} here, {b} in PyTorch");
+        }
+    }
+}
