@@ -27,7 +27,7 @@ fn every_stage_gives_what_pytorch_gave() {
         labels: vec![0; n],
         classes: vec!["any".to_owned(), "other".to_owned()],
     };
-    let track = Track::photos(&lab.assets).unwrap();
+    let track = Track::photos(&lab.flags, &lab.assets).unwrap();
     let mut learner = track.learner(lab.gpu().unwrap(), &track.similar, Start::Pretrained, 0).unwrap();
     for stage in STAGES {
         let (found, expected) = (learner.features(&set, stage, 1).unwrap(), &golden[stage]);
