@@ -34,16 +34,11 @@ fn main() -> std::process::ExitCode {
     Chapter { outline, plan, train, claims, report }.main()
 }
 
-/// `features, softmax`
-fn name(space: &str, head: &str) -> String {
-    format!("{space}, {head}")
-}
-
 /// The runs that are compared.
 fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     for n in plan.flags().images.clone() {
         for head in HEADS {
-            plan.add_all(PHOTOS, &SPACES.map(|space| name(space, head)), n)?;
+            plan.add_all(PHOTOS, &SPACES.map(|space| [space, head].join(", ")), n)?;
         }
     }
     plan.add(PHOTOS, CLOCK, plan.flags().images[0])
@@ -91,7 +86,7 @@ fn options(trial: &Trial<'_>, loss: ProbeLoss) -> ProbeOptions {
 
 /// What is put to the test.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
-    let cell = |space, head, n| Cell::new(PHOTOS, name(space, head), n);
+    let cell = |space, head, n| Cell::new(PHOTOS, [space, head].join(", "), n);
     let mut claims = vec![];
     for &n in &plan.flags().images {
         for head in HEADS {
@@ -116,7 +111,8 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
         Ok(())
     })?;
     let n = report.lab.flags.images.iter().copied().find(|&n| n >= 30).unwrap_or(report.lab.flags.images[0]);
-    let [few, many] = SPACES.map(|space| report.percent(&Cell::new(PHOTOS, name(space, HEADS[0]), n), "test"));
+    let [few, many] =
+        SPACES.map(|space| report.percent(&Cell::new(PHOTOS, [space, HEADS[0]].join(", "), n), "test"));
     report.quiz(
         format!("With {n} labelled photos and no GPU: what can you train that recognises new ones?"),
         format!("One linear layer on a frozen network's features: {many}. The same layer on pixels: {few}."),

@@ -55,13 +55,11 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
 /// One run.
 fn train(trial: &mut Trial<'_>) -> Result<()> {
     let (draw, way) = (trial.draw()?, trial.condition());
-    let mut learner = trial.learner(Start::Pretrained)?;
-    let mut lr = trial.setting.lr;
+    let (mut learner, mut lr) = (trial.learner(Start::Pretrained)?, trial.setting.lr);
     if [VALLEY, MINIMUM].contains(&way) {
-        let curve =
-            trial.learner(Start::Pretrained)?.find_lr(&draw.train, &trial.options(), LrRange::default())?;
-        let found = curve.suggestions().map(|found| if way == VALLEY { found.valley } else { found.minimum });
-        lr = found.unwrap_or(lr);
+        let mut other = trial.learner(Start::Pretrained)?;
+        let found = other.find_lr(&draw.train, &trial.options(), LrRange::default())?.suggestions();
+        lr = found.map_or(lr, |found| if way == VALLEY { found.valley } else { found.minimum });
         trial.number("suggested rate", f64::from(lr))?;
     }
     let before = learner.snapshot()?;
@@ -115,8 +113,7 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
 
     // The head starts at random: it has no size before that its update could be compared with.
     let stages = report.lab.track()?.body();
-    let rows: Vec<_> =
-        stages.into_iter().map(|stage| (stage.clone(), format!("update of {stage}, %"))).collect();
+    let rows: Vec<_> = stages.iter().map(|name| (name.clone(), format!("update of {name}, %"))).collect();
     let ways = [FLAT, TENTHS, GRADUAL].map(|way| report.at(way, RATES[1]));
     let words = ["updates.png", "How far each stage moved from its pretrained weights", "|Δw| / |w|, %"];
     report.bars(words, (&clothes, n), &ways, &rows)?;

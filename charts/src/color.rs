@@ -13,6 +13,11 @@ pub(crate) const FAINT: Color = Color(234, 234, 234);
 /// Distinct in print and for colour-blind readers (Okabe and Ito 2008).
 pub(crate) const COLORS: [Color; 5] =
     [Color(213, 94, 0), Color(0, 114, 178), Color(0, 158, 115), Color(204, 121, 167), Color(86, 86, 86)];
+/// Those of series: the same, and two more of that palette.
+pub(crate) const SERIES: [Color; 7] = {
+    let [a, b, c, d, e] = COLORS;
+    [a, b, c, d, e, Color(86, 180, 233), Color(230, 159, 0)]
+};
 /// Words that explain.
 pub(crate) const GREY: Color = COLORS[4];
 
@@ -41,7 +46,7 @@ impl Color {
 
 /// The colour of a series.
 pub(crate) fn of_series(series: usize) -> Color {
-    COLORS[series % COLORS.len()]
+    SERIES[series % SERIES.len()]
 }
 
 /// From nearly white to the blue of all figures.

@@ -2,7 +2,7 @@
 
 use crate::axes::{Axis, Plot};
 use crate::canvas::{At, Canvas, Level, Paint, Side, Style};
-use crate::color::{COLORS, Color};
+use crate::color::SERIES;
 use crate::error::Result;
 use crate::font::{self, LINE};
 use crate::legend;
@@ -30,11 +30,6 @@ const WIDTH: f64 = 560.0;
 const PLOT: f64 = 400.0;
 const MARGIN: f64 = 14.0;
 const TITLE: f64 = 15.0;
-/// Those of curves, and two more of the same palette: photos come in six classes.
-const MARKS: [Color; 7] = {
-    let [a, b, c, d, e] = COLORS;
-    [a, b, c, d, e, Color(86, 180, 233), Color(230, 159, 0)]
-};
 
 /// Draws `panels` side by side as the figure `path`. A class has a colour and a shape: one of the two is
 /// left to those who cannot see the other.
@@ -91,7 +86,7 @@ fn draw_panel(canvas: &mut Canvas, panel: &Scatter, left: f64, head: f64) {
 
 /// Neither 3 nor 7 divides the other: 21 classes differ.
 fn marks(canvas: &mut Canvas, places: &[At], class: usize) {
-    let color = MARKS[class % MARKS.len()];
+    let color = SERIES[class % SERIES.len()];
     match class % 3 {
         0 => canvas.dots(places, 3.5, color),
         1 => canvas.shapes(places, ((0.0, -4.5), "l4 7.5h-8z"), Paint::fill(color)),

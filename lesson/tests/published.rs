@@ -186,11 +186,14 @@ fn what_cannot_be_published_leaves_what_was_there() {
     short["settings"]["quick"] = true.into();
     let mut unknown = good.clone();
     unknown["runs"][0]["setting"]["seed"] = 7.into();
+    let mut empty = good.clone();
+    empty["runs"] = json!([]);
     let mut older = good;
     older["runs"][0].as_object_mut().unwrap().remove("setting");
     for (results, words) in [
         (rehearsal.to_string(), "is a rehearsal"),
         (short.to_string(), "--quick"),
+        (empty.to_string(), "has no finished runs"),
         (unknown.to_string(), "runs.jsonl has no run clothes, 50 images, from scratch, seed 7"),
         (older.to_string(), "--report-only"),
         ("{".to_owned(), "cannot be understood"),

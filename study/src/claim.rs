@@ -220,6 +220,11 @@ impl Runs {
         runs
     }
 
+    /// The seeds of its runs.
+    fn seeds(&self, cell: &Cell) -> Vec<u64> {
+        self.cell(cell).iter().map(|run| run.setting.seed).collect()
+    }
+
     /// Accuracies of `cell` in `test`, in %, by seed.
     pub fn accuracies(&self, cell: &Cell, test: &str) -> Vec<f64> {
         self.cell(cell).iter().filter_map(|run| run.accuracy(test)).map(|share| 100.0 * share).collect()
@@ -285,9 +290,7 @@ fn measure(claim: &Claim, runs: &Runs, rehearsal: bool) -> Result<Question, Miss
         return Err(Missing::Convergence(run.setting.to_string()));
     }
     // Pairs share their seed, and so their images.
-    let seeds: Vec<u64> = terms[0].1.iter().map(|run| run.setting.seed).collect();
-    let shared = |seed: &&u64| terms.iter().all(|(_, runs)| runs.iter().any(|run| run.setting.seed == **seed));
-    let seeds: Vec<u64> = seeds.iter().filter(shared).copied().collect();
+    let seeds = shared_seeds(claim, runs);
     let of = |runs: &[&Run], seed: u64| runs.iter().find(|run| run.setting.seed == seed).map(|run| (*run).clone());
     let rows: Option<Vec<Vec<(f64, Value)>>> = seeds
         .iter()
@@ -295,6 +298,17 @@ fn measure(claim: &Claim, runs: &Runs, rehearsal: bool) -> Result<Question, Miss
         .collect();
     let rows = rows.filter(|rows| !rows.is_empty()).ok_or(Missing::Runs)?;
     Ok(Question { kind: claim.kind, margin: claim.margin, paired: paired(&rows) })
+}
+
+/// The seeds that have a run in every cell of `claim`.
+fn shared_seeds(claim: &Claim, runs: &Runs) -> Vec<u64> {
+    let cells: Vec<Vec<u64>> = claim
+        .terms
+        .iter()
+        .map(|term| runs.choose(&term.side).map(|cell| runs.seeds(cell)).unwrap_or_default())
+        .collect();
+    let Some((first, others)) = cells.split_first() else { return vec![] };
+    first.iter().filter(|seed| others.iter().all(|seeds| seeds.contains(seed))).copied().collect()
 }
 
 /// What a run gives for a term: answers, or a number.
@@ -342,12 +356,15 @@ fn paired(rows: &[Vec<(f64, Value)>]) -> Paired {
 }
 
 fn finding(claim: &Claim, runs: &Runs, missing: Option<Missing>, judgement: Option<Judgement>) -> Finding {
+    let seeds = shared_seeds(claim, runs);
     let unit = if claim.unit == POINTS { "%" } else { claim.unit.as_str() };
     let side = |term: &Term| {
         let cell = runs.choose(&term.side)?;
+        // Of the seeds that are compared: where a side has more runs, its mean would be of other seeds.
+        let compared = Runs { runs: runs.all().iter().filter(|run| seeds.contains(&run.setting.seed)).cloned().collect() };
         let values = match &term.measure {
-            Measure::Accuracy(test) => runs.accuracies(cell, test),
-            Measure::Number(name) => runs.numbers(cell, name),
+            Measure::Accuracy(test) => compared.accuracies(cell, test),
+            Measure::Number(name) => compared.numbers(cell, name),
         };
         let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)?;
         let chosen = if matches!(term.side, Side::Best(_)) { ", chosen on validation images" } else { "" };

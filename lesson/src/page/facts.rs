@@ -45,7 +45,8 @@ impl Results {
         }
         if self.missing_runs > 0 {
             let (missing, all) = (self.missing_runs, self.runs.len() + self.missing_runs);
-            warnings.push(format!("Missing runs: {missing} of {all}. What follows is from the others."));
+            let rest = if missing < all { " What follows is from the others." } else { "" };
+            warnings.push(format!("Missing runs: {missing} of {all}.{rest}"));
         }
         warnings
     }

@@ -55,6 +55,9 @@ fn chapter(number: usize, folder: &Path, docs: &Path) -> Result<String, String> 
     if results.settings.quick {
         return Err(stays("is the short form (--quick), which is not published".to_owned()));
     }
+    if results.runs.is_empty() {
+        return Err(stays("has no finished runs".to_owned()));
+    }
     let runs = asked_for(folder, &path).map_err(|error| stays(format!("cannot be published: {error}")))?;
     copy(number, folder, docs, &runs).map_err(|error| stays(format!("cannot be published: {error}")))?;
     let missing = match results.missing_runs {
