@@ -38,11 +38,15 @@ fn main() -> std::process::ExitCode {
     Chapter { outline, plan, train, claims, report }.main()
 }
 
-/// The task's numbers of images: of the different task only those that it has.
+/// The task's numbers of images; of the different one without those that it has not.
 fn sizes(plan: &Plan<'_>, task: &str) -> Result<Vec<usize>> {
-    let most = if task == plan.different()? { plan.lab.task(task)?.1.most() } else { usize::MAX };
-    let sizes: Vec<usize> = plan.flags().images.iter().copied().filter(|&n| n <= most).collect();
-    Ok(if sizes.is_empty() { vec![most] } else { sizes })
+    let (most, images) = (plan.lab.task(task)?.1.most(), &plan.flags().images);
+    let has = |n: &usize| *n <= most || task != plan.different().unwrap_or_default();
+    let sizes: Vec<usize> = images.iter().copied().filter(has).collect();
+    if sizes.is_empty() {
+        return Err(Error::Flags(format!("--images {}: {task} has {most} to learn from", images[0])));
+    }
+    Ok(sizes)
 }
 
 /// The runs that are compared.

@@ -63,11 +63,7 @@ impl<E: Args> Chapter<E> {
     pub fn study(&self, flags: Flags, own: &E) -> Result<()> {
         let lab = Lab::new(flags);
         let flags = &lab.flags;
-        let say = |words: String| {
-            if !flags.json {
-                println!("{words}")
-            }
-        };
+        let say = |words: String| if !flags.json { println!("{words}") };
         let mut plan = Plan::new(&lab, &self.outline);
         (self.plan)(&mut plan, own)?;
         // The short form asks for fewer runs, and claims less.

@@ -155,12 +155,12 @@ impl<'a> Report<'a> {
         self.table(table);
     }
 
-    /// Prints and keeps a table of what a training step of each cell costs, beside its accuracy. Prints the seconds of
-    /// a run as well, which no two machines agree on.
+    /// Prints and keeps a table of what a training step of each cell costs, beside its accuracy. Prints the
+    /// seconds of a run as well, but does not keep them: they are in the last entry of `results.json`.
     pub fn costs(&mut self) {
         let columns = ["accuracy", "million MACs", "dispatches", "kept, KiB"];
-        let mut table = Table::new("test accuracy in %, and what a training step costs", &columns);
-        let mut seconds = Table::new("seconds of a run on this machine", &["s"]);
+        let mut table = Table::new("test accuracy in %, and what a step costs", &columns);
+        let mut seconds = Table::new("seconds of a run", &["s"]);
         for cell in &self.cells {
             let Some(cost) = self.runs.cell(cell).first().map(|run| run.cost) else { continue };
             let (macs, kept) = (cost.macs as f64 / 1e6, cost.kept_bytes as f64 / 1024.0);
