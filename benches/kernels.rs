@@ -49,7 +49,10 @@ fn run(criterion: &mut Criterion) -> Outcome<()> {
         return Ok(()); // a pattern that names none, or `--list`
     }
     let complete = |network: usize| {
-        let wanted = cases.iter().filter(|case| case.macs().is_some() && case.layers[network] > 0).map(|case| case.passes().len());
+        let wanted = cases
+            .iter()
+            .filter(|case| case.macs().is_some() && case.layers[network] > 0)
+            .map(|case| case.passes().len());
         let measured = rows.iter().filter(|row: &&Row| row.op == "conv2d" && row.layers[network] > 0);
         measured.count() == wanted.sum::<usize>()
     };
@@ -86,20 +89,23 @@ fn measure(
     let mut group = criterion.benchmark_group(case.network());
     group.sampling_mode(SamplingMode::Flat);
     group.throughput(flops.map_or(Throughput::Bytes(bytes), Throughput::Elements));
-    group.bench_function(BenchmarkId::new(format!("{} {}", case.op(), case.shape()), pass.name()), |bencher| {
-        let put = || Timer::new(gpu, &graph, plan.clone(), |dispatch| cases::counts(pass, dispatch));
-        let timer = timer.get_or_insert_with(|| or_exit(put()));
-        bencher.iter_custom(|count| {
-            let mut total = Duration::ZERO;
-            for _ in 0..count {
-                best.push(or_exit(if flops.is_some() { roofline.product() } else { roofline.copy() }));
-                let time = or_exit(timer.sample());
-                seconds.push(time.as_secs_f64());
-                total += time;
-            }
-            total
-        });
-    });
+    group.bench_function(
+        BenchmarkId::new(format!("{} {}", case.op(), case.shape()), pass.name()),
+        |bencher| {
+            let put = || Timer::new(gpu, &graph, plan.clone(), |dispatch| cases::counts(pass, dispatch));
+            let timer = timer.get_or_insert_with(|| or_exit(put()));
+            bencher.iter_custom(|count| {
+                let mut total = Duration::ZERO;
+                for _ in 0..count {
+                    best.push(or_exit(if flops.is_some() { roofline.product() } else { roofline.copy() }));
+                    let time = or_exit(timer.sample());
+                    seconds.push(time.as_secs_f64());
+                    total += time;
+                }
+                total
+            });
+        },
+    );
     group.finish();
     if seconds.is_empty() {
         return Ok(None);

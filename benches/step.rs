@@ -111,8 +111,11 @@ fn measure(
 
 /// Writes `step.json` and `step.md`, and prints the table.
 fn write(rows: &[Row], adapter: &str, roofline: &str, product: f64) -> Outcome<()> {
-    let mut json: Map<String, Value> = rows.iter().map(|row| (row.name.clone(), json!(row.images_per_second))).collect();
-    let column = |value: &dyn Fn(&Row) -> f64| -> Value { rows.iter().map(|row| (row.name.clone(), json!(value(row)))).collect() };
+    let mut json: Map<String, Value> =
+        rows.iter().map(|row| (row.name.clone(), json!(row.images_per_second))).collect();
+    let column = |value: &dyn Fn(&Row) -> f64| -> Value {
+        rows.iter().map(|row| (row.name.clone(), json!(value(row)))).collect()
+    };
     json.insert("adapter".to_owned(), json!(adapter));
     json.insert("milliseconds".to_owned(), column(&|row| row.milliseconds));
     json.insert("first_milliseconds".to_owned(), column(&|row| row.first_milliseconds));
@@ -120,13 +123,27 @@ fn write(rows: &[Row], adapter: &str, roofline: &str, product: f64) -> Outcome<(
     json.insert("share_of_roofline".to_owned(), column(&|row| row.share));
     json.insert("roofline_gflops".to_owned(), json!(product));
 
-    let mut text = format!("## Steps\n\nAdapter: {adapter}.\nRoofline: {roofline}: {product:.0} GFLOP/s, median of this run.\n\n");
-    let _ = writeln!(text, "| {:<24} | images/s | ms a step | GFLOP/s | roofline | first step, ms | steps |", "step");
-    let _ = writeln!(text, "|{}|---------:|----------:|--------:|---------:|---------------:|------:|", "-".repeat(26));
+    let mut text = format!(
+        "## Steps\n\nAdapter: {adapter}.\nRoofline: {roofline}: {product:.0} GFLOP/s, median of this run.\n\n"
+    );
+    let _ = writeln!(
+        text,
+        "| {:<24} | images/s | ms a step | GFLOP/s | roofline | first step, ms | steps |",
+        "step"
+    );
+    let _ = writeln!(
+        text,
+        "|{}|---------:|----------:|--------:|---------:|---------------:|------:|",
+        "-".repeat(26)
+    );
     for row in rows {
-        let [rate, time, gflops, first] = [row.images_per_second, row.milliseconds, row.gflops, row.first_milliseconds].map(significant);
+        let [rate, time, gflops, first] =
+            [row.images_per_second, row.milliseconds, row.gflops, row.first_milliseconds].map(significant);
         let (name, share, samples) = (&row.name, 100.0 * row.share, row.samples);
-        let _ = writeln!(text, "| {name:<24} | {rate:>8} | {time:>9} | {gflops:>7} | {share:>7.0}% | {first:>14} | {samples:>5} |");
+        let _ = writeln!(
+            text,
+            "| {name:<24} | {rate:>8} | {time:>9} | {gflops:>7} | {share:>7.0}% | {first:>14} | {samples:>5} |"
+        );
     }
     let folder = Path::new(FOLDER);
     std::fs::create_dir_all(folder)?;

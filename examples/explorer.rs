@@ -57,7 +57,9 @@ fn serve(lab: &Lab, own: &Own) -> Result<()> {
     let explorer = Explorer::open(lab.gpu()?.clone(), track, &lab.flags, own.port)?;
     let url = explorer.url();
     println!("The page is at {url}; Ctrl-C ends it and keeps what the runs came to.");
-    if !own.no_browser && let Err(error) = open::that_detached(&url) {
+    if !own.no_browser
+        && let Err(error) = open::that_detached(&url)
+    {
         eprintln!("no browser could be opened ({error}): open {url} yourself");
     }
     let records = explorer.serve(async {

@@ -49,7 +49,8 @@ fn run(folder: &Path, seconds: &str) -> Outcome<()> {
     let doctor = read(&folder.join("doctor.json"));
     let steps = steps(&folder.join("steps"))?;
     // The device that the steps ran on; the self-test covers all of the machine's.
-    let adapter = steps.iter().find_map(|(_, step)| step["adapter"].as_str()).unwrap_or("no adapter").to_owned();
+    let adapter =
+        steps.iter().find_map(|(_, step)| step["adapter"].as_str()).unwrap_or("no adapter").to_owned();
     let peak = PEAKS.iter().find(|(part, _)| adapter.contains(part)).map(|(_, peak)| *peak);
     let tests = tests(&folder.join("tests"))?;
     let torch = read(&folder.join("torch.json"));
@@ -61,10 +62,20 @@ fn run(folder: &Path, seconds: &str) -> Outcome<()> {
     }
     writeln!(text, "frostline {}, {seconds} s in all.\n", env!("CARGO_PKG_VERSION"))?;
     adapters(&mut text, &doctor)?;
-    writeln!(text, "\n## Engine tests\n\n| kernels | binaries | passed tests | failed binaries |\n|---|---:|---:|---|")?;
+    writeln!(
+        text,
+        "\n## Engine tests\n\n| kernels | binaries | passed tests | failed binaries |\n|---|---:|---:|---|"
+    )?;
     for (class, result) in &tests {
-        let failed: Vec<&str> = result["failed"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        writeln!(text, "| {class} | {} | {} | {} |", result["binaries"], result["passed"], failed.join(", "))?;
+        let failed: Vec<&str> =
+            result["failed"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        writeln!(
+            text,
+            "| {class} | {} | {} | {} |",
+            result["binaries"],
+            result["passed"],
+            failed.join(", ")
+        )?;
     }
     table(&mut text, &steps, &torch, peak)?;
     kernels(&mut text, &steps)?;
@@ -90,12 +101,16 @@ fn run(folder: &Path, seconds: &str) -> Outcome<()> {
 
 /// A file of JSON; null if there is none or it is not JSON.
 fn read(path: &Path) -> Value {
-    std::fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
+    std::fs::read_to_string(path)
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or(Value::Null)
 }
 
 /// The files of `folder` with this extension, by name.
 fn files(folder: &Path, extension: &str) -> Outcome<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Outcome<_>>()?;
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Outcome<_>>()?;
     files.retain(|path| path.extension().is_some_and(|found| found == extension));
     files.sort();
     Ok(files)
@@ -138,7 +153,8 @@ fn tests(folder: &Path) -> Outcome<Vec<(String, Value)>> {
         });
         let (_, binaries, passed, failed) = &mut classes[at];
         *binaries += 1;
-        let summary = log.lines().filter_map(|line| line.strip_prefix("test result: ")?.split_once(". ")).next();
+        let summary =
+            log.lines().filter_map(|line| line.strip_prefix("test result: ")?.split_once(". ")).next();
         let count = summary.and_then(|(_, rest)| rest.split_once(" passed")?.0.parse::<u64>().ok());
         *passed += count.unwrap_or(0);
         if std::fs::read_to_string(&path)?.trim() != "0" {
@@ -151,12 +167,17 @@ fn tests(folder: &Path) -> Outcome<Vec<(String, Value)>> {
             });
         }
     }
-    let json = |(class, binaries, passed, failed)| (class, json!({ "binaries": binaries, "passed": passed, "failed": failed }));
+    let json = |(class, binaries, passed, failed)| {
+        (class, json!({ "binaries": binaries, "passed": passed, "failed": failed }))
+    };
     Ok(classes.into_iter().map(json).collect())
 }
 
 fn adapters(text: &mut String, doctor: &Value) -> Outcome<()> {
-    writeln!(text, "## Adapters\n\n| adapter | kind | kernels | subgroups | workgroup memory | self-test | worst share of the bound |")?;
+    writeln!(
+        text,
+        "## Adapters\n\n| adapter | kind | kernels | subgroups | workgroup memory | self-test | worst share of the bound |"
+    )?;
     writeln!(text, "|---|---|---|---|---:|---|---:|")?;
     for adapter in doctor.as_array().into_iter().flatten() {
         let checks: Vec<&Value> = adapter["self_test"]["checks"].as_array().into_iter().flatten().collect();
@@ -189,10 +210,14 @@ fn table(text: &mut String, steps: &[(String, Value)], torch: &Value, peak: Opti
         Some(version) => format!("PyTorch {version} on {}", word(&torch["device"])),
         None => "PyTorch was not there".to_owned(),
     };
-    let peak_text = peak.map_or("not known".to_owned(), |peak| format!("{peak} TFLOP/s by the maker's data sheet"));
+    let peak_text =
+        peak.map_or("not known".to_owned(), |peak| format!("{peak} TFLOP/s by the maker's data sheet"));
     writeln!(text, "\n## Steps\n\nMilliseconds of a step on a batch that is on the device; {reference}.")?;
     writeln!(text, "Peak of f32 outside of matrix units: {peak_text}.\n")?;
-    writeln!(text, "| step | ms | images/s | TFLOP/s | of peak | with upload, ms | first, ms | PyTorch f32 | PyTorch TF32 |")?;
+    writeln!(
+        text,
+        "| step | ms | images/s | TFLOP/s | of peak | with upload, ms | first, ms | PyTorch f32 | PyTorch TF32 |"
+    )?;
     writeln!(text, "|---|---:|---:|---:|---:|---:|---:|---:|---:|")?;
     for (name, step) in steps {
         if let Some(error) = step["error"].as_str() {
@@ -208,8 +233,10 @@ fn table(text: &mut String, steps: &[(String, Value)], torch: &Value, peak: Opti
         let share = share.map_or("-".to_owned(), |peak| format!("{:.0}%", 100.0 * tflops / peak));
         let kind = if step["step"] == "infer" { "infer" } else { "full" };
         let theirs = |precision: &str| {
-            let same =
-                |row: &&Value| ["model", "batch", "size"].iter().all(|field| row[*field] == step[*field]) && row["precision"] == precision;
+            let same = |row: &&Value| {
+                ["model", "batch", "size"].iter().all(|field| row[*field] == step[*field])
+                    && row["precision"] == precision
+            };
             let row = torch["rows"].as_array().into_iter().flatten().find(same);
             row.and_then(|row| row[kind].as_f64()).map_or("-".to_owned(), |ms| format!("{ms:.2}"))
         };
@@ -228,15 +255,28 @@ fn table(text: &mut String, steps: &[(String, Value)], torch: &Value, peak: Opti
 /// Where the time of a full step goes, by kernel.
 fn kernels(text: &mut String, steps: &[(String, Value)]) -> Outcome<()> {
     for (name, step) in steps.iter().filter(|(name, _)| name.contains("full")) {
-        let Ok(kernels) = serde_json::from_value::<Vec<KernelTime>>(step["kernels"].clone()) else { continue };
+        let Ok(kernels) = serde_json::from_value::<Vec<KernelTime>>(step["kernels"].clone()) else {
+            continue;
+        };
         let sums = by_kernel(&kernels);
         let total: f64 = sums.iter().map(|sum| sum.milliseconds).sum();
-        writeln!(text, "\n### Kernels of {name}: {} dispatches, {total:.2} ms by timestamps\n", kernels.len())?;
-        writeln!(text, "| kernel | dispatches | ms | share | TFLOP/s | GB/s |\n|---|---:|---:|---:|---:|---:|")?;
+        writeln!(
+            text,
+            "\n### Kernels of {name}: {} dispatches, {total:.2} ms by timestamps\n",
+            kernels.len()
+        )?;
+        writeln!(
+            text,
+            "| kernel | dispatches | ms | share | TFLOP/s | GB/s |\n|---|---:|---:|---:|---:|---:|"
+        )?;
         for sum in sums.iter().take(12) {
-            let (tflops, gigabytes, share) = (sum.gflops() / 1e3, sum.gigabytes(), 100.0 * sum.milliseconds / total);
+            let (tflops, gigabytes, share) =
+                (sum.gflops() / 1e3, sum.gigabytes(), 100.0 * sum.milliseconds / total);
             let KernelSum { kernel, count, milliseconds, .. } = sum;
-            writeln!(text, "| {kernel} | {count} | {milliseconds:.3} | {share:.1}% | {tflops:.2} | {gigabytes:.0} |")?;
+            writeln!(
+                text,
+                "| {kernel} | {count} | {milliseconds:.3} | {share:.1}% | {tflops:.2} | {gigabytes:.0} |"
+            )?;
         }
     }
     Ok(())
@@ -256,7 +296,11 @@ fn tiles(text: &mut String, tune: &Value) -> Outcome<()> {
         let (layer, table, best) = (word(&pass["layer"]), tile(&pass["table"]), tile(&pass["best"]));
         let number = |field: &str| pass[field].as_f64().unwrap_or(f64::NAN);
         let (ms, ratio) = (number("milliseconds"), number("ratio"));
-        writeln!(text, "| {layer} | {} | {table} | {ms:.3} | {best} | {ratio:.2} |", word(&pass["conv"]["pass"]))?;
+        writeln!(
+            text,
+            "| {layer} | {} | {table} | {ms:.3} | {best} | {ratio:.2} |",
+            word(&pass["conv"]["pass"])
+        )?;
     }
     Ok(())
 }

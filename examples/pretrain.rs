@@ -15,7 +15,9 @@
 use clap::Parser;
 use frostline::charts::bar;
 use frostline::engine::Gpu;
-use frostline::lesson::{Assets, Error, FASHION_FOLDER, FASHION_MEAN, FASHION_SOURCE, FASHION_STD, Moved, Result, fashion, sgd};
+use frostline::lesson::{
+    Assets, Error, FASHION_FOLDER, FASHION_MEAN, FASHION_SOURCE, FASHION_STD, Moved, Result, fashion, sgd,
+};
 use frostline::loader::atomic::write_atomically;
 use frostline::loader::safetensors::{self, Dtype};
 use frostline::models::{LoadOptions, Model, state_dict};
@@ -74,9 +76,11 @@ fn pretrain(flags: &Flags) -> Result<()> {
     let train = Moved { images: fashion(&flags.data, "train", &FASHION_SOURCE)?, shift: SHIFT };
     let all = fashion(&flags.data, "t10k", &FASHION_SOURCE)?;
     let test = if flags.quick { all.subset(&(0..all.len() / 10).collect::<Vec<_>>())? } else { all };
-    std::fs::create_dir_all(&flags.out).map_err(|error| Error::Output { path: flags.out.clone(), reason: error.to_string() })?;
+    std::fs::create_dir_all(&flags.out)
+        .map_err(|error| Error::Output { path: flags.out.clone(), reason: error.to_string() })?;
     let [checkpoint, weights, log] =
-        ["run.safetensors", "resnet10_fashion.safetensors", "resnet10_fashion.log.jsonl"].map(|file| flags.out.join(file));
+        ["run.safetensors", "resnet10_fashion.safetensors", "resnet10_fashion.log.jsonl"]
+            .map(|file| flags.out.join(file));
 
     let gpu = Arc::new(Gpu::new()?);
     for warning in gpu.warnings() {
@@ -96,7 +100,11 @@ fn pretrain(flags: &Flags) -> Result<()> {
         }))?;
     }
 
-    let mut learner = if flags.resume { Learner::resume(&gpu, &checkpoint)? } else { fresh(&gpu, &train.images.classes, flags.seed)? };
+    let mut learner = if flags.resume {
+        Learner::resume(&gpu, &checkpoint)?
+    } else {
+        fresh(&gpu, &train.images.classes, flags.seed)?
+    };
     let bar = bar("pretraining", steps);
     let mut failed = None;
     let on_step = |progress: &Progress<'_>| {
@@ -132,9 +140,15 @@ fn pretrain(flags: &Flags) -> Result<()> {
     rounded.load(&safetensors::read(&weights)?.tensors, &LoadOptions::strict())?;
     let sheet = Assets::default().sheet("fashion_source_test")?;
     for (name, set) in [("source test", &test), ("fashion_source_test", &sheet)] {
-        let right = |learner: &mut Learner| Ok::<_, Error>((learner.evaluate(set)?.accuracy * set.len() as f64).round() as usize);
+        let right = |learner: &mut Learner| {
+            Ok::<_, Error>((learner.evaluate(set)?.accuracy * set.len() as f64).round() as usize)
+        };
         let (f32, f16) = (right(&mut learner)?, right(&mut rounded)?);
-        println!("{name}: of {} images, F32 gets {f32} right, F16 {f16} ({:.2} %)", set.len(), 100.0 * f16 as f64 / set.len() as f64);
+        println!(
+            "{name}: of {} images, F32 gets {f32} right, F16 {f16} ({:.2} %)",
+            set.len(),
+            100.0 * f16 as f64 / set.len() as f64
+        );
         log.add(json!({ "test": name, "images": set.len(), "right_f32": f32, "right_f16": f16 }))?;
     }
     println!("weights in {}, the log beside", weights.display());
@@ -143,14 +157,16 @@ fn pretrain(flags: &Flags) -> Result<()> {
 
 /// The network with weights drawn from `seed`.
 fn fresh(gpu: &Arc<Gpu>, classes: &[String], seed: u64) -> Result<Learner> {
-    let mut learner = Learner::new(gpu, Model::new("resnet10")?.in_channels(1).classes(classes.len()), 28, seed)?;
+    let mut learner =
+        Learner::new(gpu, Model::new("resnet10")?.in_channels(1).classes(classes.len()), 28, seed)?;
     learner.normalization(&[FASHION_MEAN], &[FASHION_STD])?;
     Ok(learner)
 }
 
 /// Writes the weights in half precision, with what a program needs to know in order to use them.
 fn save(path: &Path, learner: &Learner, classes: &[String]) -> Result<()> {
-    let classes = format!("[{}]", classes.iter().map(|name| json!(name).to_string()).collect::<Vec<_>>().join(", "));
+    let classes =
+        format!("[{}]", classes.iter().map(|name| json!(name).to_string()).collect::<Vec<_>>().join(", "));
     let (mean, std) = (format!("{FASHION_MEAN:.4}"), format!("{FASHION_STD:.4}"));
     let pairs = [
         ("architecture", "resnet10"),
@@ -174,7 +190,8 @@ struct Log {
 impl Log {
     fn new(path: PathBuf, resume: bool) -> Result<Self> {
         let old = if resume {
-            std::fs::read_to_string(&path).map_err(|e| Error::Output { path: path.clone(), reason: e.to_string() })?
+            std::fs::read_to_string(&path)
+                .map_err(|e| Error::Output { path: path.clone(), reason: e.to_string() })?
         } else {
             String::new()
         };
@@ -187,7 +204,9 @@ impl Log {
         let Some(last) = read.last() else { return Ok(()) };
         // A resumed run repeats the steps since its checkpoint.
         self.lines.retain(|line| line["step"].as_u64().is_none_or(|logged| logged < step));
-        let mean = |value: fn(&StepRecord) -> f32| f64::from(read.iter().map(value).sum::<f32>()) / read.len() as f64;
+        let mean = |value: fn(&StepRecord) -> f32| {
+            f64::from(read.iter().map(value).sum::<f32>()) / read.len() as f64
+        };
         let round = |value: f64| (value * 1e4).round() / 1e4;
         self.add(json!({
             "step": step, "epoch": last.epoch, "lr": last.lr, "loss": round(mean(|r| r.loss)), "accuracy": round(mean(|r| r.accuracy)),

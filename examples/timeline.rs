@@ -54,12 +54,14 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Outcome<()> {
     let model = Model::new(&arguments.model)?;
-    let (batch, size) = (arguments.batch as usize, arguments.size.map_or(model.default_size(), |size| size as usize));
+    let (batch, size) =
+        (arguments.batch as usize, arguments.size.map_or(model.default_size(), |size| size as usize));
     let gpu = Arc::new(Gpu::new()?);
     for warning in gpu.warnings() {
         eprintln!("warning: {warning}");
     }
-    let picture = profile::picture(&gpu, &model, &arguments.freeze_below, (batch, size), arguments.steps as usize)?;
+    let picture =
+        profile::picture(&gpu, &model, &arguments.freeze_below, (batch, size), arguments.steps as usize)?;
     let files = timeline::draw(&arguments.out, &picture)?;
     println!("{}\n{}\n{} and {}", picture.title, picture.note, files.png.display(), files.svg.display());
     Ok(())

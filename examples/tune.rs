@@ -62,7 +62,8 @@ struct Arguments {
 fn network(text: &str) -> Result<(String, usize, usize), String> {
     let wrong = || "it must be MODEL:BATCH:SIDE, such as resnet18:8:224".to_owned();
     let [model, batch, side] = text.split(':').collect::<Vec<_>>()[..] else { return Err(wrong()) };
-    let number = |text: &str| text.parse().ok().filter(|number| (1..=1 << 14).contains(number)).ok_or_else(wrong);
+    let number =
+        |text: &str| text.parse().ok().filter(|number| (1..=1 << 14).contains(number)).ok_or_else(wrong);
     Ok((model.to_owned(), number(batch)?, number(side)?))
 }
 
@@ -87,8 +88,14 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     let path = file(arguments, &gpu)?;
     let mut measured = earlier(&path, &gpu)?;
     let layers = chosen(arguments)?;
-    let (candidates, rounds) = if arguments.quick { (3, 2) } else { (arguments.candidates as usize, arguments.rounds as usize) };
-    let effort = Effort { candidates, only: arguments.only.clone(), rounds, margin: f64::from(arguments.margin) / 100.0 };
+    let (candidates, rounds) =
+        if arguments.quick { (3, 2) } else { (arguments.candidates as usize, arguments.rounds as usize) };
+    let effort = Effort {
+        candidates,
+        only: arguments.only.clone(),
+        rounds,
+        margin: f64::from(arguments.margin) / 100.0,
+    };
     let in_budget = || arguments.budget.is_none_or(|seconds| start.elapsed() < Duration::from_secs(seconds));
 
     println!("{}, kernels for {:?}\n", gpu.describe(), gpu.tuning().class);
@@ -96,7 +103,15 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         "| {:<34} | {:<15} | {:<24} | {:>8} | {:<24} | {:>6} | kept |",
         "convolution", "pass", "table's choice", "ms", "best", "ratio"
     );
-    println!("|{}|{}|{}|{}:|{}|{}:|------|", "-".repeat(36), "-".repeat(17), "-".repeat(26), "-".repeat(9), "-".repeat(26), "-".repeat(7));
+    println!(
+        "|{}|{}|{}|{}:|{}|{}:|------|",
+        "-".repeat(36),
+        "-".repeat(17),
+        "-".repeat(26),
+        "-".repeat(9),
+        "-".repeat(26),
+        "-".repeat(7)
+    );
     let bar = frostline::charts::bar("tuning", (layers.len() * effort.candidates) as u64);
     let (mut done, mut kept, mut passes) = (0, 0, 0);
     let mut report = vec![];
@@ -122,24 +137,36 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         }
         measured.save(&path, gpu.machine())?;
         if let Some(file) = &arguments.report {
-            std::fs::write(file, serde_json::to_string(&json!({ "adapter": gpu.describe(), "passes": report }))?)?;
+            std::fs::write(
+                file,
+                serde_json::to_string(&json!({ "adapter": gpu.describe(), "passes": report }))?,
+            )?;
         }
         done += 1;
     }
     bar.finish_and_clear();
-    println!("\n{kept} of {passes} passes have a better choice, {done} of {} convolutions were measured", layers.len());
-    println!("in {:.0} s; {} holds {} choices.", start.elapsed().as_secs_f64(), path.display(), measured.len());
+    println!(
+        "\n{kept} of {passes} passes have a better choice, {done} of {} convolutions were measured",
+        layers.len()
+    );
+    println!(
+        "in {:.0} s; {} holds {} choices.",
+        start.elapsed().as_secs_f64(),
+        path.display(),
+        measured.len()
+    );
     println!("FROSTLINE_TUNING=tuned uses them.");
     Ok(())
 }
 
 /// Where the choices are kept.
 fn file(arguments: &Arguments, gpu: &Gpu) -> Outcome<PathBuf> {
-    let place = match (&arguments.out, std::env::var_os("FROSTLINE_TUNING_FILE").filter(|path| !path.is_empty())) {
-        (Some(path), _) => CacheFile::At(path.clone()),
-        (None, Some(path)) => CacheFile::At(path.into()),
-        (None, None) => CacheFile::Default,
-    };
+    let place =
+        match (&arguments.out, std::env::var_os("FROSTLINE_TUNING_FILE").filter(|path| !path.is_empty())) {
+            (Some(path), _) => CacheFile::At(path.clone()),
+            (None, Some(path)) => CacheFile::At(path.into()),
+            (None, None) => CacheFile::Default,
+        };
     Ok(gpu.machine().file(&place)?)
 }
 
@@ -161,20 +188,29 @@ fn earlier(path: &Path, gpu: &Gpu) -> Outcome<Measured> {
 
 /// The convolutions that the pattern names.
 fn chosen(arguments: &Arguments) -> Outcome<Vec<Layer>> {
-    let all = tune::layers(arguments.networks.iter().map(|(name, batch, side)| (name.as_str(), *batch, *side)))?;
+    let all =
+        tune::layers(arguments.networks.iter().map(|(name, batch, side)| (name.as_str(), *batch, *side)))?;
     let fits = |layer: &&Layer| arguments.pattern.split_whitespace().all(|word| layer.name.contains(word));
     let chosen: Vec<Layer> = all.iter().filter(fits).cloned().collect();
     if chosen.is_empty() {
         let names: Vec<&str> = all.iter().map(|layer| layer.name.as_str()).collect();
-        return Err(format!("no convolution has `{}` in its name; there are {}", arguments.pattern, names.join(", ")).into());
+        return Err(format!(
+            "no convolution has `{}` in its name; there are {}",
+            arguments.pattern,
+            names.join(", ")
+        )
+        .into());
     }
     Ok(chosen)
 }
 
 /// What was measured of one pass of a convolution.
 fn ratios(layer: &Layer, finding: &Finding) -> Value {
-    let candidates: Vec<Value> =
-        finding.ratios.iter().map(|(algorithm, ratio)| json!({ "algorithm": algorithm, "ratio": ratio })).collect();
+    let candidates: Vec<Value> = finding
+        .ratios
+        .iter()
+        .map(|(algorithm, ratio)| json!({ "algorithm": algorithm, "ratio": ratio }))
+        .collect();
     json!({
         "layer": layer.name,
         "conv": finding.conv,
@@ -195,7 +231,11 @@ fn row(layer: &Layer, pass: Pass, finding: &Finding) -> String {
     };
     let best = finding.best.map_or("the same".to_owned(), |algorithm| algorithm.to_string());
     let kept = if finding.kept { "yes" } else { "" };
-    let refused = if finding.refused > 0 { format!(" {} candidates were refused", finding.refused) } else { String::new() };
+    let refused = if finding.refused > 0 {
+        format!(" {} candidates were refused", finding.refused)
+    } else {
+        String::new()
+    };
     format!(
         "| {:<34} | {pass:<15} | {:<24} | {:>8.3} | {best:<24} | {:>6.2} | {kept:<4} |{refused}",
         layer.name, finding.table, finding.milliseconds, finding.ratio

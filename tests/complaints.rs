@@ -5,7 +5,10 @@ mod common;
 
 use common::{BATCH, gpu, session, small_resnet, step, varied_params};
 use frostline_engine::faults::{Fault, Place};
-use frostline_engine::{BatchNormMode, Error, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, Storage, TensorId, Tuning};
+use frostline_engine::{
+    BatchNormMode, Error, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, Storage, TensorId,
+    Tuning,
+};
 use frostline_loader::{HostTensor, ImageSet, StateDict};
 use frostline_models::{Dialect, LoadOptions, Model, state_dict};
 use frostline_trainer::{FitOptions, Learner};
@@ -48,7 +51,10 @@ fn burn_2260_conv_backward_costs_what_two_forward_passes_cost() {
         let plan = planned("resnet50", 2, &tuning);
         for (name, layer) in plan.ledger().layers.iter().filter(|(_, layer)| layer.forward.macs > 0) {
             let (forward, backward) = (layer.forward.macs, layer.backward.macs);
-            assert!(backward >= forward && backward <= 2 * forward, "{name}: {backward} after {forward}, {tuning:?}");
+            assert!(
+                backward >= forward && backward <= 2 * forward,
+                "{name}: {backward} after {forward}, {tuning:?}"
+            );
         }
     }
     // And these kernels are what runs.
@@ -65,7 +71,8 @@ fn candle_1593_1851_gradients_pass_a_max_pool_whose_windows_overlap() {
     let kernels = session.plan().dispatches().iter().map(|dispatch| dispatch.variant.kernel.name());
     assert_eq!(kernels.filter(|kernel| kernel == "max_pool2d.backward").count(), 1);
     step(&mut session, &mut optimizer, 0.0);
-    let squared: f64 = session.read_gradient("conv1.weight").unwrap().iter().map(|&value| f64::from(value).powi(2)).sum();
+    let squared: f64 =
+        session.read_gradient("conv1.weight").unwrap().iter().map(|&value| f64::from(value).powi(2)).sum();
     // A short way down the gradient, the loss falls by rate·|gradient|².
     let rate = 1e-3 / squared;
     step(&mut session, &mut optimizer, rate as f32);
@@ -124,19 +131,25 @@ fn burn_5162_a_parameter_alone_gets_the_gradient_that_it_gets_among_all() {
     let gradients = |frozen: &[&str], storage: Storage| -> BTreeMap<String, Vec<u32>> {
         let mut freeze = Freeze::names(frozen.iter().copied());
         freeze.batch_norm = BatchNormMode::Running;
-        let plan = Plan::training(&graph, loss, &freeze, &Optim::sgd(0.05), &gpu.tuning().with_storage(storage)).unwrap();
+        let plan =
+            Plan::training(&graph, loss, &freeze, &Optim::sgd(0.05), &gpu.tuning().with_storage(storage))
+                .unwrap();
         let (mut session, mut optimizer) = session(&gpu, plan, &varied_params(&gpu, &graph));
         session.poison();
         step(&mut session, &mut optimizer, 0.0);
         let trained: Vec<String> = session.plan().trainable_names().map(str::to_owned).collect();
-        let bits = |name: &String| session.read_gradient(name).unwrap().into_iter().map(f32::to_bits).collect();
+        let bits =
+            |name: &String| session.read_gradient(name).unwrap().into_iter().map(f32::to_bits).collect();
         trained.iter().map(|name| (name.clone(), bits(name))).collect()
     };
     let storages = [Some(Storage::F32), gpu.has_f16().then(Storage::f16)];
     for storage in storages.into_iter().flatten() {
         let all = gradients(&[], storage);
         assert!(all.values().flatten().all(|bits| f32::from_bits(*bits).is_finite()), "{storage:?}");
-        assert!(all.values().all(|gradient| gradient.iter().any(|bits| f32::from_bits(*bits) != 0.0)), "{storage:?}");
+        assert!(
+            all.values().all(|gradient| gradient.iter().any(|bits| f32::from_bits(*bits) != 0.0)),
+            "{storage:?}"
+        );
         for alone in &names {
             let others: Vec<&str> = names.iter().copied().filter(|name| name != alone).collect();
             let gradient = gradients(&others, storage);
@@ -146,8 +159,13 @@ fn burn_5162_a_parameter_alone_gets_the_gradient_that_it_gets_among_all() {
                 continue;
             }
             // Frozen layers are fused, so that some values are not rounded to 16 bits on their way.
-            let pairs = gradient[*alone].iter().zip(&all[*alone]).map(|(a, b)| [a, b].map(|bits| f64::from(f32::from_bits(*bits))));
-            let [off, size] = pairs.fold([0.0; 2], |[off, size], [a, b]| [off + (a - b).powi(2), size + b * b]).map(f64::sqrt);
+            let pairs = gradient[*alone]
+                .iter()
+                .zip(&all[*alone])
+                .map(|(a, b)| [a, b].map(|bits| f64::from(f32::from_bits(*bits))));
+            let [off, size] = pairs
+                .fold([0.0; 2], |[off, size], [a, b]| [off + (a - b).powi(2), size + b * b])
+                .map(f64::sqrt);
             assert!(off < 0.05 * size, "{alone} alone, {storage:?}: {off} off a gradient of {size}");
         }
     }
@@ -170,13 +188,15 @@ fn pytorch_86590_keras_9965_a_frozen_batch_norm_keeps_its_statistics_and_what_dr
     let set = images();
     let gpu = gpu();
     let frozen_below_layer3 = || {
-        let mut learner = Learner::new(&gpu, Model::new("resnet10").unwrap().width(4).classes(3), 8, 1).unwrap();
+        let mut learner =
+            Learner::new(&gpu, Model::new("resnet10").unwrap().width(4).classes(3), 8, 1).unwrap();
         learner.freeze_below("layer3").unwrap();
         learner
     };
     let below = |learner: &Learner| -> Vec<(String, Vec<u32>)> {
         let tensors = learner.params().to_host().unwrap().into_iter();
-        let frozen = tensors.filter(|(name, ..)| !["layer3", "layer4", "fc"].iter().any(|open| name.starts_with(open)));
+        let frozen = tensors
+            .filter(|(name, ..)| !["layer3", "layer4", "fc"].iter().any(|open| name.starts_with(open)));
         frozen.map(|(name, _, values)| (name, values.into_iter().map(f32::to_bits).collect())).collect()
     };
     let options = FitOptions::steps(6).batch(4).lr(0.05).validate(&set, 6);
@@ -203,10 +223,26 @@ fn pytorch_86590_keras_9965_a_frozen_batch_norm_keeps_its_statistics_and_what_dr
 #[test]
 fn candle_344_any_adapter_will_do_and_no_vendors_toolkit_is_linked() {
     let lock = include_str!("../Cargo.lock");
-    let packages: BTreeSet<&str> = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).collect();
+    let packages: BTreeSet<&str> =
+        lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).collect();
     assert!(packages.contains("wgpu"));
-    let toolkits = ["cudarc", "cust", "cuda", "rocm", "hip", "tch", "torch-sys", "onnxruntime", "ort", "mkl", "openblas", "cudnn"];
-    let linked = packages.iter().filter(|name| toolkits.iter().any(|toolkit| name.split(['-', '_']).any(|part| part == *toolkit)));
+    let toolkits = [
+        "cudarc",
+        "cust",
+        "cuda",
+        "rocm",
+        "hip",
+        "tch",
+        "torch-sys",
+        "onnxruntime",
+        "ort",
+        "mkl",
+        "openblas",
+        "cudnn",
+    ];
+    let linked = packages
+        .iter()
+        .filter(|name| toolkits.iter().any(|toolkit| name.split(['-', '_']).any(|part| part == *toolkit)));
     assert_eq!(linked.collect::<Vec<_>>(), Vec::<&&str>::new());
     // All kernels together, for every adapter there is.
     let bytes: usize = frostline_shaders::FILES.iter().map(|(_, text)| text.len()).sum();
@@ -220,8 +256,13 @@ fn burn_3463_nothing_is_measured_before_the_first_step() {
     let (mut session, mut optimizer) = trained(&gpu, &Freeze::none());
     let ready = gpu.requests();
     assert_eq!(ready.submits, 0, "something ran before the first step");
-    let variants: BTreeSet<String> = session.plan().dispatches().iter().map(|dispatch| format!("{:?}", dispatch.variant)).collect();
-    assert_eq!(ready.pipelines, variants.len() as u64, "one for each kernel that the step runs, and none to compare");
+    let variants: BTreeSet<String> =
+        session.plan().dispatches().iter().map(|dispatch| format!("{:?}", dispatch.variant)).collect();
+    assert_eq!(
+        ready.pipelines,
+        variants.len() as u64,
+        "one for each kernel that the step runs, and none to compare"
+    );
     step(&mut session, &mut optimizer, 0.1);
     assert_eq!((gpu.requests().submits, gpu.requests().pipelines), (1, ready.pipelines));
 }
@@ -255,7 +296,10 @@ fn wgpu_2554_no_submission_exceeds_the_work_that_drivers_wait_for_and_a_loss_is_
 fn wgpu_6221_the_adapters_limits_are_asked_for_and_used() {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::PRIMARY;
-    let best = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+    let best = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
     let adapter = pollster::block_on(wgpu::Instance::new(descriptor).request_adapter(&best)).unwrap();
     let limits = adapter.limits();
     let gpu = Gpu::new().unwrap();
@@ -277,7 +321,9 @@ fn wgpu_6221_the_adapters_limits_are_asked_for_and_used() {
             let bias = params.get("fc.bias").unwrap();
             assert_eq!(session.read_output().unwrap()[128 * 3..], bias, "the last of 129 black images");
         }
-        Err(Error::TooLarge { bytes, limit, .. }) => assert_eq!((bytes, limit), (129 * MIB, gpu.largest_binding())),
+        Err(Error::TooLarge { bytes, limit, .. }) => {
+            assert_eq!((bytes, limit), (129 * MIB, gpu.largest_binding()))
+        }
         Err(other) => panic!("{other}"),
     }
 }
@@ -287,7 +333,8 @@ fn burn_1254_candle_2391_training_kernels_are_plain_webgpu() {
     // What every browser with WebGPU has: the standard's default limits, and no extension of WGSL.
     let limits = wgpu::Limits::default();
     let mut seen = BTreeSet::new();
-    for dispatch in ["resnet18", "resnet50", "efficientnet_lite0"].iter().flat_map(|model| dispatches(model)) {
+    for dispatch in ["resnet18", "resnet50", "efficientnet_lite0"].iter().flat_map(|model| dispatches(model))
+    {
         let variant = &dispatch.variant;
         let what = format!("{} of {}", variant.kernel.name(), dispatch.layer);
         let groups = limits.max_compute_workgroups_per_dimension;
@@ -295,20 +342,37 @@ fn burn_1254_candle_2391_training_kernels_are_plain_webgpu() {
         if !seen.insert(format!("{variant:?}")) {
             continue;
         }
-        let text = frostline_shaders::source(variant.kernel.file, &variant.constants, variant.share, &variant.formats).unwrap();
-        let module = naga::front::wgsl::parse_str(&text).unwrap_or_else(|error| panic!("{what}: {}", error.emit_to_string(&text)));
-        let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
-        let info = validator.validate(&module).unwrap_or_else(|error| panic!("{what} needs an extension: {error}"));
+        let text = frostline_shaders::source(
+            variant.kernel.file,
+            &variant.constants,
+            variant.share,
+            &variant.formats,
+        )
+        .unwrap();
+        let module = naga::front::wgsl::parse_str(&text)
+            .unwrap_or_else(|error| panic!("{what}: {}", error.emit_to_string(&text)));
+        let mut validator = naga::valid::Validator::new(
+            naga::valid::ValidationFlags::all(),
+            naga::valid::Capabilities::empty(),
+        );
+        let info =
+            validator.validate(&module).unwrap_or_else(|error| panic!("{what} needs an extension: {error}"));
         let (module, info) = (&module, &info);
         let at = module.entry_points.iter().position(|entry| entry.name == variant.kernel.entry).unwrap();
         let used = |space: fn(&naga::AddressSpace) -> bool| {
             let globals = module.global_variables.iter();
-            globals.filter(move |(handle, global)| space(&global.space) && !info.get_entry_point(at)[*handle].is_empty())
+            globals.filter(move |(handle, global)| {
+                space(&global.space) && !info.get_entry_point(at)[*handle].is_empty()
+            })
         };
         let storage = used(|space| matches!(space, naga::AddressSpace::Storage { .. })).count();
-        assert!(storage <= limits.max_storage_buffers_per_shader_stage as usize, "{what} binds {storage} storage buffers");
-        let shared: u32 =
-            used(|space| *space == naga::AddressSpace::WorkGroup).map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum();
+        assert!(
+            storage <= limits.max_storage_buffers_per_shader_stage as usize,
+            "{what} binds {storage} storage buffers"
+        );
+        let shared: u32 = used(|space| *space == naga::AddressSpace::WorkGroup)
+            .map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
+            .sum();
         assert!(shared <= limits.max_compute_workgroup_storage_size, "{what} shares {shared} bytes");
         let threads: u32 = module.entry_points[at].workgroup_size.iter().product();
         assert!(threads <= limits.max_compute_invocations_per_workgroup, "{what} has {threads} threads");
@@ -329,7 +393,10 @@ fn burn_4043_names_of_other_libraries_load_and_a_mismatch_lists_every_difference
     let gpu = gpu();
     let params = Params::new(&gpu, &graph, 1).unwrap();
     let ours = state_dict::save(&varied_params(&gpu, &graph)).unwrap();
-    let theirs: StateDict = ours.iter().map(|(name, tensor)| (format!("module.{}", hugging_face(name)), tensor.clone())).collect();
+    let theirs: StateDict = ours
+        .iter()
+        .map(|(name, tensor)| (format!("module.{}", hugging_face(name)), tensor.clone()))
+        .collect();
     let report = state_dict::load(&params, &theirs, &LoadOptions::strict()).unwrap();
     assert_eq!((report.dialect, report.loaded.len()), (Dialect::HuggingFace, ours.len()));
     let loaded = state_dict::save(&params).unwrap();
@@ -340,8 +407,12 @@ fn burn_4043_names_of_other_libraries_load_and_a_mismatch_lists_every_difference
     wrong.insert("layer5.0.conv1.weight".to_owned(), HostTensor::new(vec![2], vec![0.0; 2]).unwrap());
     wrong.insert("layer1.0.bn1.bias".to_owned(), HostTensor::new(vec![7], vec![0.0; 7]).unwrap());
     let text = state_dict::load(&params, &wrong, &LoadOptions::strict()).unwrap_err().to_string();
-    let differences =
-        ["nothing was loaded", "layer3.1.conv2.weight", "layer5.0.conv1.weight", "layer1.0.bn1.bias: the model has (4,), the file (7,)"];
+    let differences = [
+        "nothing was loaded",
+        "layer3.1.conv2.weight",
+        "layer5.0.conv1.weight",
+        "layer1.0.bn1.bias: the model has (4,), the file (7,)",
+    ];
     for part in differences {
         assert!(text.contains(part), "{text}");
     }

@@ -7,7 +7,8 @@ use frostline_engine::faults::{Fault, Place};
 use frostline_engine::graph::Init;
 use frostline_engine::ops::{Add, BatchNorm, Conv2d, Linear};
 use frostline_engine::{
-    Error, Freeze, Gpu, GpuOptions, Graph, Kernels, Optim, Optimizer, Padding, Params, Plan, Result, Session, Shape, TensorId,
+    Error, Freeze, Gpu, GpuOptions, Graph, Kernels, Optim, Optimizer, Padding, Params, Plan, Result, Session,
+    Shape, TensorId,
 };
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -40,27 +41,43 @@ fn assert_says(message: &str, parts: &[&str]) {
 fn shape_errors_name_the_layer_and_both_shapes() {
     let mut graph = Graph::new();
     let x = graph.input(1, 8, 8, 256);
-    let w = graph.parameter("w", Shape::Filter { kh: 3, kw: 3, c_in: 64, c_out: 128 }, Init::KaimingNormal).unwrap();
+    let w = graph
+        .parameter("w", Shape::Filter { kh: 3, kw: 3, c_in: 64, c_out: 128 }, Init::KaimingNormal)
+        .unwrap();
     let conv = Conv2d { stride: 1, padding: Padding::all(1), ..Default::default() };
     assert_eq!(
         text(graph.record(conv.clone(), "layer2.0.conv1", &[x, w])),
         "conv2d layer2.0.conv1: weight (128, 64, 3, 3) expects 64 input channels, got 256 (input (1, 256, 8, 8))"
     );
     let small = graph.input(1, 2, 2, 64);
-    let message = text(graph.record(Conv2d { padding: Padding::default(), ..conv }, "layer4.1.conv2", &[small, w]));
+    let message =
+        text(graph.record(Conv2d { padding: Padding::default(), ..conv }, "layer4.1.conv2", &[small, w]));
     assert_says(&message, &["conv2d layer4.1.conv2", "3x3", "(1, 64, 2, 2)"]);
 
-    let matrix = graph.parameter("m", Shape::Matrix { c_in: 512, c_out: 10 }, Init::Uniform { fan_in: 512 }).unwrap();
+    let matrix =
+        graph.parameter("m", Shape::Matrix { c_in: 512, c_out: 10 }, Init::Uniform { fan_in: 512 }).unwrap();
     let bias = graph.parameter("b", Shape::Vector { c: 10 }, Init::Constant(0.0)).unwrap();
-    assert_says(&text(graph.record(Linear, "fc", &[x, matrix, bias])), &["linear fc", "(10, 512)", "(1, 256, 8, 8)"]);
-    assert_says(&text(graph.record(Add::default(), "layer1.0.add", &[x, small])), &["add layer1.0.add", "(1, 256, 8, 8)", "(1, 64, 2, 2)"]);
+    assert_says(
+        &text(graph.record(Linear, "fc", &[x, matrix, bias])),
+        &["linear fc", "(10, 512)", "(1, 256, 8, 8)"],
+    );
+    assert_says(
+        &text(graph.record(Add::default(), "layer1.0.add", &[x, small])),
+        &["add layer1.0.add", "(1, 256, 8, 8)", "(1, 64, 2, 2)"],
+    );
     let message = text(graph.record(BatchNorm::default(), "bn1", &[x, bias, bias, bias, bias]));
     assert_says(&message, &["batch_norm bn1", "(10)", "256 channels", "(1, 256, 8, 8)"]);
-    assert_says(&text(graph.max_pool2d(small, "maxpool", 5, 2, 0)), &["max_pool2d maxpool", "5x5", "(1, 64, 2, 2)"]);
+    assert_says(
+        &text(graph.max_pool2d(small, "maxpool", 5, 2, 0)),
+        &["max_pool2d maxpool", "5x5", "(1, 64, 2, 2)"],
+    );
 
     let labels = graph.labels(3);
     let features = graph.global_avg_pool(x, "avgpool").unwrap();
-    assert_says(&text(graph.cross_entropy(features, labels, 0.0)), &["cross_entropy loss", "(1, 256, 1, 1)", "(3)"]);
+    assert_says(
+        &text(graph.cross_entropy(features, labels, 0.0)),
+        &["cross_entropy loss", "(1, 256, 1, 1)", "(3)"],
+    );
 }
 
 #[test]
@@ -83,8 +100,16 @@ fn an_unknown_group_lists_the_known_ones() {
     assert_says(&text(Freeze::none().unfreeze(&graph, "layer9")), &known);
     // `layer` is the start of two names and the name of neither.
     assert_says(&text(Freeze::below(&graph, "layer")), &["`layer`"]);
-    let frozen = frostline_engine::Group { members: vec!["layer9".to_owned()], rate: 1.0, weight_decay: 0.0, frozen: true };
-    assert_says(&text(Plan::training(&graph, loss, &Freeze::none(), &Optim::sgd(0.1).group(frozen), gpu().tuning())), &known);
+    let frozen = frostline_engine::Group {
+        members: vec!["layer9".to_owned()],
+        rate: 1.0,
+        weight_decay: 0.0,
+        frozen: true,
+    };
+    assert_says(
+        &text(Plan::training(&graph, loss, &Freeze::none(), &Optim::sgd(0.1).group(frozen), gpu().tuning())),
+        &known,
+    );
 }
 
 #[test]
@@ -149,7 +174,9 @@ fn after_a_loss_that_is_no_number_the_weights_stay_and_the_layer_is_named() {
         let all = params.to_host().unwrap().into_iter();
         all.map(|(name, _, values)| (name, values.into_iter().map(f32::to_bits).collect())).collect()
     };
-    for (bad, layer, place) in [(f32::NAN, "layer1.0.conv2", 5), (f32::INFINITY, "layer2.0.downsample.0", 0), (f32::NAN, "fc", 39)] {
+    for (bad, layer, place) in
+        [(f32::NAN, "layer1.0.conv2", 5), (f32::INFINITY, "layer2.0.downsample.0", 0), (f32::NAN, "fc", 39)]
+    {
         let params = varied_params(&gpu, &graph);
         let name = format!("{layer}.weight");
         let good = params.get(&name).unwrap();
@@ -163,7 +190,8 @@ fn after_a_loss_that_is_no_number_the_weights_stay_and_the_layer_is_named() {
         step(&mut session, &mut optimizer, 0.1);
         assert!(!session.read_summary().unwrap().loss.is_finite());
         for ((name, old), (_, new)) in before.iter().zip(bits(&params)) {
-            let spoiled = new.iter().zip(old).any(|(new, old)| new != old && !f32::from_bits(*new).is_finite());
+            let spoiled =
+                new.iter().zip(old).any(|(new, old)| new != old && !f32::from_bits(*new).is_finite());
             assert!(!spoiled, "{name} took over a value that is not finite");
             assert!(name.contains("running") || new == *old, "{name} was changed by a step without a loss");
         }
@@ -191,7 +219,9 @@ fn a_tensor_larger_than_a_binding_is_refused_with_its_size_and_the_limit() {
     let plan = Plan::inference(&graph, logits, gpu.tuning()).unwrap();
     let params = Params::new(&gpu, &graph, 1).unwrap();
     match Session::new(&gpu, plan, &params, None) {
-        Err(Error::TooLarge { bytes, limit: said, .. }) => assert_eq!((bytes, said), (16 * (side * side) as u64, limit)),
+        Err(Error::TooLarge { bytes, limit: said, .. }) => {
+            assert_eq!((bytes, said), (16 * (side * side) as u64, limit))
+        }
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("{side} × {side} pixels in one binding"),
     }
@@ -211,7 +241,11 @@ fn a_size_beyond_all_numbers_is_too_large_and_no_overflow() {
 
 /// What a test does when it is run as a child of itself, and how it is run so.
 fn child(test: &str, command: &mut Command) -> Output {
-    let output = command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env("FROSTLINE_TEST_CHILD", "1").output().unwrap();
+    let output = command
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env("FROSTLINE_TEST_CHILD", "1")
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!stderr.contains("panicked"), "{stderr}");
     assert!(output.status.success(), "{:?}\n{stderr}", output.status);
@@ -256,7 +290,10 @@ fn memory_that_cannot_be_had_is_an_error_with_its_size() {
     // 12 GiB of address space, of which a driver and its compiler need one or two.
     limited.args(["-c", "ulimit -v 12582912 && exec \"$0\" \"$@\""]).arg(program);
     let output = child("memory_that_cannot_be_had_is_an_error_with_its_size", &mut limited);
-    assert_says(&String::from_utf8_lossy(&output.stdout), &["child: out of GPU memory: 67108864 bytes", "activations", "smaller batch"]);
+    assert_says(
+        &String::from_utf8_lossy(&output.stdout),
+        &["child: out of GPU memory: 67108864 bytes", "activations", "smaller batch"],
+    );
 }
 
 // The device itself.
@@ -273,7 +310,10 @@ fn without_an_adapter_the_error_says_what_to_install() {
         return assert!(Gpu::new().is_ok(), "Metal and DX12 cannot be taken away by an environment variable");
     }
     let output = child("without_an_adapter_the_error_says_what_to_install", command.envs(nowhere));
-    assert_says(&String::from_utf8_lossy(&output.stdout), &["child: no GPU adapter was found", "mesa-vulkan-drivers"]);
+    assert_says(
+        &String::from_utf8_lossy(&output.stdout),
+        &["child: no GPU adapter was found", "mesa-vulkan-drivers"],
+    );
 }
 
 #[test]
@@ -339,7 +379,10 @@ fn a_refusal_is_told_once_with_what_was_refused_and_the_device_goes_on() {
     gpu.fail(Fault::Refused, Place::Submit, 1);
     session.begin_step(&mut optimizer, 0.1).unwrap();
     let message = text(session.run());
-    assert_says(&message, &["the GPU refused", "dispatches, ", " of conv1 to ", "8 bytes", "device still works"]);
+    assert_says(
+        &message,
+        &["the GPU refused", "dispatches, ", " of conv1 to ", "8 bytes", "device still works"],
+    );
     assert!(!message.contains("lost") && !message.contains('\n'), "{message}");
 
     // Values are handed over without waiting for an answer: the next call has it.
@@ -369,7 +412,10 @@ fn a_submission_that_takes_too_long_is_an_error_that_names_it_and_can_be_waited_
     let mut session = Session::new(&gpu, plan, &params, None).unwrap();
     session.run().unwrap();
     let message = text(gpu.wait());
-    assert_says(&message, &["did not finish within 0.000000001 s", " of conv1 to ", "FROSTLINE_DEADLINE", "smaller batch"]);
+    assert_says(
+        &message,
+        &["did not finish within 0.000000001 s", " of conv1 to ", "FROSTLINE_DEADLINE", "smaller batch"],
+    );
     let start = std::time::Instant::now();
     while let Err(error) = gpu.wait() {
         assert!(matches!(error, Error::Deadline { .. }), "{error}");

@@ -56,7 +56,10 @@ fn masks(graph: &Graph) -> impl Strategy<Value = Mask> + use<> {
         all.iter().filter(|name| groups.contains(&name.split('.').next().unwrap_or(""))).cloned().collect()
     };
     let of_norms = |what: &'static str, all: &[String]| -> Vec<String> {
-        all.iter().filter(|name| (name.contains("bn") || name.contains("downsample.1")) && name.ends_with(what)).cloned().collect()
+        all.iter()
+            .filter(|name| (name.contains("bn") || name.contains("downsample.1")) && name.ends_with(what))
+            .cloned()
+            .collect()
     };
     let (weights, biases) = (of_norms("weight", &all), of_norms("bias", &all));
     let (for_groups, for_one) = (all.clone(), all.clone());
@@ -99,7 +102,9 @@ fn check_writes(graph: &Graph, mask: &Mask, plan: &Plan) {
         for buffer in dispatch.written().filter_map(|id| plan.buffer(id)) {
             let touched = match &buffer.home {
                 Home::Parameter(name) | Home::Gradient(name) => vec![name.clone()],
-                Home::ParameterRun(first, last) | Home::GradientRun(first, last) | Home::MomentRun(_, first, last) => within(first, last),
+                Home::ParameterRun(first, last)
+                | Home::GradientRun(first, last)
+                | Home::MomentRun(_, first, last) => within(first, last),
                 Home::Statistic(name) => {
                     let layer = name.rsplit_once('.').unwrap().0;
                     assert!(!mask.runs(layer), "{dispatch:?} writes {name}, which stays");
@@ -116,8 +121,10 @@ fn check_writes(graph: &Graph, mask: &Mask, plan: &Plan) {
 
 /// Weight gradients are dispatched for exactly the trainable weights.
 fn check_weight_gradients(graph: &Graph, mask: &Mask, plan: &Plan) {
-    let is_convolution =
-        |name: &&str| name.ends_with(".weight") && (name.contains("conv") || name.contains("downsample.0") || name.starts_with("fc"));
+    let is_convolution = |name: &&str| {
+        name.ends_with(".weight")
+            && (name.contains("conv") || name.contains("downsample.0") || name.starts_with("fc"))
+    };
     let expected: Vec<&str> = graph
         .parameter_names()
         .into_iter()
@@ -127,15 +134,18 @@ fn check_weight_gradients(graph: &Graph, mask: &Mask, plan: &Plan) {
         .collect();
     // `conv2d.wgsl` and its kin, such as `conv2d_tiled.wgsl`.
     let weight_gradient = |kernel: &str| kernel.starts_with("conv2d") && kernel.ends_with(".backward_weight");
-    let dispatches = plan.dispatches().iter().filter(|dispatch| weight_gradient(&dispatch.variant.kernel.name()));
+    let dispatches =
+        plan.dispatches().iter().filter(|dispatch| weight_gradient(&dispatch.variant.kernel.name()));
     let mut planned: Vec<&str> = dispatches.map(|dispatch| dispatch.layer.as_str()).collect();
     planned.reverse(); // backward runs from the last layer
-    let in_model_order =
-        |layers: &mut Vec<&str>| layers.sort_by_key(|layer| graph.parameter_names().iter().position(|name| name.starts_with(layer)));
+    let in_model_order = |layers: &mut Vec<&str>| {
+        layers.sort_by_key(|layer| graph.parameter_names().iter().position(|name| name.starts_with(layer)))
+    };
     in_model_order(&mut planned);
     assert_eq!(planned, expected);
     let trainable: Vec<&str> = plan.trainable_names().collect();
-    let rest: Vec<&str> = graph.parameter_names().into_iter().filter(|name| !mask.frozen.contains(*name)).collect();
+    let rest: Vec<&str> =
+        graph.parameter_names().into_iter().filter(|name| !mask.frozen.contains(*name)).collect();
     assert_eq!(trainable, rest, "what gets a gradient");
 }
 
@@ -144,7 +154,10 @@ fn check_nothing_is_wasted(plan: &Plan) {
     let mut needed = BTreeSet::new();
     for dispatch in plan.dispatches().iter().rev() {
         let reaches_the_host = |id| plan.buffer(id).is_some_and(|buffer| buffer.home != Home::Pool);
-        assert!(dispatch.written().any(|id| needed.contains(&id) || reaches_the_host(id)), "nobody reads what {dispatch:?} writes");
+        assert!(
+            dispatch.written().any(|id| needed.contains(&id) || reaches_the_host(id)),
+            "nobody reads what {dispatch:?} writes"
+        );
         needed.extend(dispatch.bindings.iter().map(|(_, id)| *id).filter(|id| *id != NOTHING));
     }
 }
@@ -155,7 +168,12 @@ fn a_plan_dispatches_what_the_mask_leaves_and_predicts_its_cost_exactly() {
     let gpu = gpu();
     let params = varied_params(&gpu, &graph);
     for_masks(220, &graph, |mask| {
-        for tuning in &[Tuning::subgroup(8), Tuning::gpu(), Tuning::portable(), Tuning::portable().with_storage(Storage::f16())] {
+        for tuning in &[
+            Tuning::subgroup(8),
+            Tuning::gpu(),
+            Tuning::portable(),
+            Tuning::portable().with_storage(Storage::f16()),
+        ] {
             let plan = plan(&graph, loss, &mask, tuning);
             check_writes(&graph, &mask, &plan);
             check_weight_gradients(&graph, &mask, &plan);
@@ -212,7 +230,9 @@ fn what_is_frozen_keeps_every_bit_and_what_is_not_moves() {
     let (graph, loss) = recorded();
     for_masks(25, &graph, |mask| check_two_steps(&graph, loss, &mask, gpu().tuning()));
     for_masks(6, &graph, |mask| check_two_steps(&graph, loss, &mask, &Tuning::portable()));
-    for_masks(6, &graph, |mask| check_two_steps(&graph, loss, &mask, &gpu().tuning().with_storage(Storage::f16())));
+    for_masks(6, &graph, |mask| {
+        check_two_steps(&graph, loss, &mask, &gpu().tuning().with_storage(Storage::f16()))
+    });
 }
 
 fn gradients(graph: &Graph, loss: TensorId, mask: &Mask, tuning: &Tuning) -> BTreeMap<String, Vec<f32>> {
@@ -250,7 +270,8 @@ fn backward_shrinks_with_the_freeze_and_the_plan_shows_what_is_missing() {
     let mut graph = Graph::new();
     let x = graph.input(1, 64, 64, 3);
     let labels = graph.labels(1);
-    let recorded = frostline_models::Model::new("resnet18").unwrap().classes(10).record(&mut graph, x).unwrap();
+    let recorded =
+        frostline_models::Model::new("resnet18").unwrap().classes(10).record(&mut graph, x).unwrap();
     let loss = graph.cross_entropy(recorded.output(), labels, 0.0).unwrap();
     for tuning in &[Tuning::subgroup(8), Tuning::portable()] {
         let plan = |freeze: Freeze| Plan::training(&graph, loss, &freeze, &Optim::sgd(0.1), tuning).unwrap();
@@ -260,13 +281,20 @@ fn backward_shrinks_with_the_freeze_and_the_plan_shows_what_is_missing() {
         let conv1 = plan(Freeze::all_but(&graph, "conv1").unwrap());
         let cost = |plan: &Plan| (plan.ledger().backward_dispatches, plan.ledger().backward_macs);
         let [all_cost, layer4_cost, fc_cost, conv1_cost] = [&all, &layer4, &fc, &conv1].map(cost);
-        assert!(all_cost > layer4_cost && layer4_cost.1 < all_cost.1 && layer4_cost > fc_cost, "{all_cost:?} {layer4_cost:?} {fc_cost:?}");
+        assert!(
+            all_cost > layer4_cost && layer4_cost.1 < all_cost.1 && layer4_cost > fc_cost,
+            "{all_cost:?} {layer4_cost:?} {fc_cost:?}"
+        );
         assert!(fc_cost.0 <= 4, "the loss, fc's weight and bias (in parts, added up): {fc_cost:?}");
         assert!(conv1_cost < all_cost && conv1_cost.1 < all_cost.1, "{conv1_cost:?}");
 
         assert!(!all.to_string().contains("−conv2d"), "nothing is skipped:\n{all}");
         let row = |plan: &Plan, layer: &str| {
-            plan.to_string().lines().find(|line| line.split_whitespace().next() == Some(layer)).unwrap().to_owned()
+            plan.to_string()
+                .lines()
+                .find(|line| line.split_whitespace().next() == Some(layer))
+                .unwrap()
+                .to_owned()
         };
         let frozen = row(&layer4, "layer3.1.conv2");
         for kernel in ["−conv2d.backward_weight", "−conv2d.backward_input"] {
@@ -274,10 +302,16 @@ fn backward_shrinks_with_the_freeze_and_the_plan_shows_what_is_missing() {
         }
         assert!(!row(&layer4, "layer4.1.conv2").contains('−'), "layer4 trains");
         let passed = row(&conv1, "layer3.1.conv2");
-        assert!(passed.contains("−conv2d.backward_weight") && passed.contains(" conv2d.backward_input"), "dx goes on to conv1: {passed}");
+        assert!(
+            passed.contains("−conv2d.backward_weight") && passed.contains(" conv2d.backward_input"),
+            "dx goes on to conv1: {passed}"
+        );
         for plan in [&layer4, &fc, &conv1] {
             println!("{plan}\n");
         }
-        assert!(conv1.dispatches().iter().any(|dispatch| dispatch.phase == Phase::Prologue), "frozen batch norms are folded once");
+        assert!(
+            conv1.dispatches().iter().any(|dispatch| dispatch.phase == Phase::Prologue),
+            "frozen batch norms are folded once"
+        );
     }
 }

@@ -4,7 +4,9 @@
 mod common;
 
 use common::{BATCH, gpu, session, small_resnet, step, varied_params};
-use frostline_engine::{Freeze, Graph, Ledger, LossScale, Optim, Params, Plan, Session, Storage, TensorId, Tuning};
+use frostline_engine::{
+    Freeze, Graph, Ledger, LossScale, Optim, Params, Plan, Session, Storage, TensorId, Tuning,
+};
 use frostline_models::Model;
 use frostline_twin::filler;
 use std::collections::BTreeMap;
@@ -37,7 +39,10 @@ fn bytes_are_halved_and_predicted_exactly() {
     for freeze in [Freeze::none(), Freeze::below(&graph, "layer2").unwrap()] {
         let plans = storages.clone().map(|tuning| training(&tuning, &freeze, &Optim::sgd(0.1)));
         let [single, half]: [&Ledger; 2] = [plans[0].ledger(), plans[1].ledger()];
-        assert_eq!((half.parameter_bytes, half.gradient_bytes), (single.parameter_bytes, single.gradient_bytes));
+        assert_eq!(
+            (half.parameter_bytes, half.gradient_bytes),
+            (single.parameter_bytes, single.gradient_bytes)
+        );
         assert_eq!(half.step.macs, single.step.macs);
         let predicted = half.step;
         let (mut session, mut optimizer) = session(&gpu(), plans[1].clone(), &varied_params(&gpu(), &graph));
@@ -56,7 +61,10 @@ fn pool_and_kept_bytes_of_a_resnet50_are_about_half() {
     let logits = Model::new("resnet50").unwrap().record(&mut graph, x).unwrap().output();
     let loss = graph.cross_entropy(logits, labels, 0.0).unwrap();
     for tuning in [Tuning::subgroup(8), Tuning::portable()] {
-        let plan = |storage| Plan::training(&graph, loss, &Freeze::none(), &Optim::sgd(0.1), &tuning.with_storage(storage)).unwrap();
+        let plan = |storage| {
+            Plan::training(&graph, loss, &Freeze::none(), &Optim::sgd(0.1), &tuning.with_storage(storage))
+                .unwrap()
+        };
         let (single, half) = (plan(Storage::F32), plan(Storage::f16()));
         let (single, half) = (single.ledger(), half.ledger());
         let pool = half.pool_bytes as f64 / single.pool_bytes as f64;
@@ -82,7 +90,9 @@ fn one_step(tuning: &Tuning) -> (f32, BTreeMap<String, Vec<f32>>) {
 
 /// ‖a − b‖ / ‖b‖.
 fn distance(a: &[f32], b: &[f32]) -> f64 {
-    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+    let norm = |values: &mut dyn Iterator<Item = f32>| {
+        values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+    };
     norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied())
 }
 
@@ -106,7 +116,8 @@ fn loss_and_gradients_stay_near_those_of_f32() {
 /// Losses of the first `steps` steps on one batch.
 fn losses(tuning: &Tuning, optim: &Optim, steps: u64) -> Vec<f32> {
     let (graph, ..) = recorded();
-    let (mut session, mut optimizer) = session(&gpu(), training(tuning, &Freeze::none(), optim), &varied_params(&gpu(), &graph));
+    let (mut session, mut optimizer) =
+        session(&gpu(), training(tuning, &Freeze::none(), optim), &varied_params(&gpu(), &graph));
     (0..steps).for_each(|_| step(&mut session, &mut optimizer, optim.lr));
     session.read_history(steps, steps as usize).unwrap().iter().map(|summary| summary.loss).collect()
 }
@@ -147,7 +158,8 @@ fn an_activation_that_overflows_is_named() {
     let (graph, ..) = recorded();
     let Some([single, half]) = storages() else { return };
     let run = |tuning: &Tuning, params: &Params| {
-        let (mut session, mut optimizer) = session(&gpu(), training(tuning, &Freeze::none(), &Optim::sgd(0.1)), params);
+        let (mut session, mut optimizer) =
+            session(&gpu(), training(tuning, &Freeze::none(), &Optim::sgd(0.1)), params);
         step(&mut session, &mut optimizer, 0.1);
         (session.read_summary().unwrap().loss.is_finite(), session.first_not_finite().unwrap())
     };
@@ -172,7 +184,8 @@ fn a_loss_scale_that_is_too_large_falls_until_it_fits() {
     let tuning = single.with_storage(Storage::F16 { loss_scale });
     let params = varied_params(&gpu(), &graph);
     let values = |names: &[&str]| names.iter().map(|name| params.get(name).unwrap()).collect::<Vec<_>>();
-    let (weights, statistics) = (["conv1.weight", "fc.weight", "bn1.bias"], ["bn1.running_mean", "bn1.running_var"]);
+    let (weights, statistics) =
+        (["conv1.weight", "fc.weight", "bn1.bias"], ["bn1.running_mean", "bn1.running_var"]);
     let (before, statistics_before) = (values(&weights), values(&statistics));
     let plan = training(&tuning, &Freeze::none(), &Optim::sgd(0.05).momentum(0.9));
     let (mut session, mut optimizer) = session(&gpu(), plan, &params);

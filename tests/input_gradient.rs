@@ -38,7 +38,8 @@ fn seed(count: usize) -> Vec<f32> {
 }
 
 fn session(graph: &Graph, output: TensorId, params: &Params, tuning: &Tuning) -> Session {
-    let session = Session::new(&gpu(), Plan::input_gradient(graph, output, tuning).unwrap(), params, None).unwrap();
+    let session =
+        Session::new(&gpu(), Plan::input_gradient(graph, output, tuning).unwrap(), params, None).unwrap();
     session.poison();
     session.write_grad_output(&seed(graph.shape(output).count())).unwrap();
     session
@@ -81,11 +82,16 @@ fn central_differences_measure_what_the_plan_computes() {
             assert!(length > 0.1, "{name}: {length}");
             let eps = 0.02;
             let moved = |sign: f64| -> Vec<f32> {
-                let step = |(x, g): (&f32, &f32)| (f64::from(*x) + sign * eps * f64::from(*g) / length) as f32;
+                let step =
+                    |(x, g): (&f32, &f32)| (f64::from(*x) + sign * eps * f64::from(*g) / length) as f32;
                 image().iter().zip(&gradient).map(step).collect()
             };
-            let measured = (value(&mut session, &moved(1.0)) - value(&mut session, &moved(-1.0))) / (2.0 * eps);
-            assert!((measured / length - 1.0).abs() < 0.01, "{name}: the plan says {length}, differences say {measured}");
+            let measured =
+                (value(&mut session, &moved(1.0)) - value(&mut session, &moved(-1.0))) / (2.0 * eps);
+            assert!(
+                (measured / length - 1.0).abs() < 0.01,
+                "{name}: the plan says {length}, differences say {measured}"
+            );
         }
     }
 }
@@ -98,7 +104,9 @@ fn the_gradient_of_one_number_is_the_filter_that_made_it() {
     let x = graph.input(1, 5, 5, 3);
     let output = graph.conv2d(x, "conv", 4, 3, 1, Padding::all(1)).unwrap();
     let params = varied_params(&gpu(), &graph);
-    let mut session = Session::new(&gpu(), Plan::input_gradient(&graph, output, gpu().tuning()).unwrap(), &params, None).unwrap();
+    let mut session =
+        Session::new(&gpu(), Plan::input_gradient(&graph, output, gpu().tuning()).unwrap(), &params, None)
+            .unwrap();
     let (channel, row, column) = (2, 3, 1);
     let mut one = vec![0.0; 4 * 5 * 5];
     one[channel * 25 + row * 5 + column] = 1.0;
@@ -116,16 +124,29 @@ fn the_gradient_of_one_number_is_the_filter_that_made_it() {
 fn no_parameter_gets_a_gradient_and_none_changes() {
     let gpu = gpu();
     for (name, graph, output, params) in networks() {
-        for tuning in [Tuning::subgroup(8), Tuning::gpu(), Tuning::portable(), Tuning::portable().with_storage(Storage::f16())] {
+        for tuning in [
+            Tuning::subgroup(8),
+            Tuning::gpu(),
+            Tuning::portable(),
+            Tuning::portable().with_storage(Storage::f16()),
+        ] {
             let plan = Plan::input_gradient(&graph, output, &tuning).unwrap();
             assert_eq!(plan.trainable_names().count(), 0);
             assert_eq!(plan.ledger().gradient_bytes, 0);
             for dispatch in plan.dispatches() {
                 let kernel = dispatch.variant.kernel.name();
-                assert!(!kernel.contains("weight") || dispatch.phase == Phase::Prologue, "{name}: {kernel} of {}", dispatch.layer);
+                assert!(
+                    !kernel.contains("weight") || dispatch.phase == Phase::Prologue,
+                    "{name}: {kernel} of {}",
+                    dispatch.layer
+                );
                 assert!(!kernel.contains("statistics"), "{name}: {kernel} of {}", dispatch.layer);
                 for home in dispatch.written().map(|id| &plan.buffer(id).unwrap().home) {
-                    assert!(matches!(home, Home::Pool | Home::Plan), "{name}: {kernel} of {} writes {home:?}", dispatch.layer);
+                    assert!(
+                        matches!(home, Home::Pool | Home::Plan),
+                        "{name}: {kernel} of {} writes {home:?}",
+                        dispatch.layer
+                    );
                 }
             }
         }
@@ -145,6 +166,8 @@ fn plans_without_a_gradient_of_images_say_so() {
     let mut graph = Graph::new();
     let output = resnet(&mut graph);
     let params = varied_params(&gpu(), &graph);
-    let session = Session::new(&gpu(), Plan::inference(&graph, output, gpu().tuning()).unwrap(), &params, None).unwrap();
+    let session =
+        Session::new(&gpu(), Plan::inference(&graph, output, gpu().tuning()).unwrap(), &params, None)
+            .unwrap();
     assert!(session.read_input_gradient().unwrap_err().to_string().contains("no gradient of images"));
 }

@@ -78,11 +78,15 @@ fn resnet50_keeps_less_than_pytorch_saves() {
         for (((name, freeze, _), saved), share) in cases(&graph).iter().zip(saved).zip(SHARES) {
             let ledgers = tunings.each_ref().map(|tuning| ledger(&graph, loss, freeze, tuning));
             let [kept, ..] = ledgers.each_ref().map(|ledger| ledger.kept_bytes as f64 / MIB);
-            let pools = ledgers.each_ref().map(|ledger| format!("{:.1}", ledger.pool_bytes as f64 / MIB)).join(" | ");
+            let pools =
+                ledgers.each_ref().map(|ledger| format!("{:.1}", ledger.pool_bytes as f64 / MIB)).join(" | ");
             println!("| {name} | {kept:.3} | {saved} | {:.3} | {pools} |", kept / saved);
             for (ledger, tuning) in ledgers.iter().zip(&tunings) {
                 let kept = ledger.kept_bytes as f64 / MIB;
-                assert!(kept <= share * saved, "{name}, batch {batch}, {tuning:?}: keeps {kept} MiB, PyTorch saves {saved}");
+                assert!(
+                    kept <= share * saved,
+                    "{name}, batch {batch}, {tuning:?}: keeps {kept} MiB, PyTorch saves {saved}"
+                );
             }
         }
     }
@@ -92,24 +96,41 @@ fn resnet50_keeps_less_than_pytorch_saves() {
 fn the_pool_shrinks_with_what_is_kept_and_holds_it() {
     let (graph, loss) = resnet50(1);
     for tuning in &[Tuning::subgroup(8), Tuning::portable()] {
-        let ledgers: Vec<(&str, Ledger)> =
-            cases(&graph).into_iter().map(|(name, freeze, _)| (name, ledger(&graph, loss, &freeze, tuning))).collect();
+        let ledgers: Vec<(&str, Ledger)> = cases(&graph)
+            .into_iter()
+            .map(|(name, freeze, _)| (name, ledger(&graph, loss, &freeze, tuning)))
+            .collect();
         let input = 4 * 4 * 224 * 224; // the image has a buffer of its own
         for (name, ledger) in &ledgers {
-            assert!(ledger.pool_bytes + input >= ledger.kept_bytes, "{name}, {tuning:?}: the pool cannot hold what is kept");
+            assert!(
+                ledger.pool_bytes + input >= ledger.kept_bytes,
+                "{name}, {tuning:?}: the pool cannot hold what is kept"
+            );
         }
         let pool = |at: usize| ledgers[at].1.pool_bytes;
         let [all, no_norms, layer3, _, layer4, fc] = [0, 1, 2, 3, 4, 5].map(pool);
-        assert!(all > no_norms && no_norms > layer3 && layer3 > layer4 && layer4 >= fc, "{tuning:?}: {ledgers:#?}");
+        assert!(
+            all > no_norms && no_norms > layer3 && layer3 > layer4 && layer4 >= fc,
+            "{tuning:?}: {ledgers:#?}"
+        );
     }
 }
 
 #[test]
 fn gradients_and_optimizer_state_are_of_trainable_parameters_only() {
     let (graph, loss) = resnet50(1);
-    let adamw = |freeze: &Freeze| Plan::training(&graph, loss, freeze, &Optim::adamw(0.1), &Tuning::portable()).unwrap().ledger().clone();
+    let adamw = |freeze: &Freeze| {
+        Plan::training(&graph, loss, freeze, &Optim::adamw(0.1), &Tuning::portable())
+            .unwrap()
+            .ledger()
+            .clone()
+    };
     let head = adamw(&Freeze::below(&graph, "fc").unwrap());
-    assert_eq!(head.gradient_bytes, 4 * (2048 * 1000 + 1000 + 24), "fc's weight and bias, the bias up to the next 256 bytes");
+    assert_eq!(
+        head.gradient_bytes,
+        4 * (2048 * 1000 + 1000 + 24),
+        "fc's weight and bias, the bias up to the next 256 bytes"
+    );
     assert_eq!(head.optimizer_bytes, 2 * head.gradient_bytes, "AdamW keeps two values a weight");
     let all = adamw(&Freeze::none());
     assert_eq!(all.gradient_bytes, all.parameter_bytes);

@@ -5,7 +5,9 @@ mod common;
 
 use common::{BATCH, session, small_resnet, step};
 use frostline_engine::gpu::Requests;
-use frostline_engine::{Freeze, Gpu, Graph, Optim, Optimizer, Padding, Params, Plan, Session, TensorId, Tuning};
+use frostline_engine::{
+    Freeze, Gpu, Graph, Optim, Optimizer, Padding, Params, Plan, Session, TensorId, Tuning,
+};
 use frostline_twin::filler;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,7 +47,9 @@ fn a_steady_step_allocates_nothing_compiles_nothing_and_submits_once() {
         let run = |session: &mut Session, optimizer: &mut Optimizer, steps: u64| {
             for at in 0..steps {
                 // A new batch every step, as in training.
-                session.write_input(&filler::fill(&format!("batch {at}"), BATCH * 8 * 8 * 3, -2.0, 2.0)).unwrap();
+                session
+                    .write_input(&filler::fill(&format!("batch {at}"), BATCH * 8 * 8 * 3, -2.0, 2.0))
+                    .unwrap();
                 session.write_labels(&filler::labels(BATCH, 5)).unwrap();
                 step(session, optimizer, 0.01);
                 if at % 50 == 49 {
@@ -109,7 +113,10 @@ fn a_plan_like_one_before_compiles_nothing_and_a_new_freeze_only_what_is_new() {
     assert_eq!(pipelines(), first, "all were compiled before");
     training(&gpu, &Freeze::below(&graph, "fc").unwrap(), gpu.tuning(), 1);
     let head = pipelines() - first;
-    assert!(head < first / 2, "a head alone runs forward kernels the frozen layers had, and few others: {head} new ones after {first}");
+    assert!(
+        head < first / 2,
+        "a head alone runs forward kernels the frozen layers had, and few others: {head} new ones after {first}"
+    );
 }
 
 #[test]
@@ -162,8 +169,10 @@ fn a_step_cut_into_many_submissions_has_the_same_bits() {
             step(&mut session, &mut optimizer, 0.05);
         }
         let submits = (gpu.requests().submits - before) / 4;
-        let losses: Vec<u32> = session.read_history(5, 5).unwrap().iter().map(|summary| summary.loss.to_bits()).collect();
-        let gradient: Vec<u32> = session.read_gradient("conv1.weight").unwrap().iter().map(|value| value.to_bits()).collect();
+        let losses: Vec<u32> =
+            session.read_history(5, 5).unwrap().iter().map(|summary| summary.loss.to_bits()).collect();
+        let gradient: Vec<u32> =
+            session.read_gradient("conv1.weight").unwrap().iter().map(|value| value.to_bits()).collect();
         ((losses, gradient), submits, session.plan().ledger().step.dispatches)
     };
     let (whole, submits, _) = run(None);

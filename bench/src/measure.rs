@@ -41,7 +41,13 @@ pub struct StepSpeed {
 ///
 /// # Errors
 /// If the model refuses the size, or the device anything.
-pub fn measure(gpu: &Arc<Gpu>, workload: &Workload, step: Step, seconds: f64, kernels: bool) -> Result<StepSpeed> {
+pub fn measure(
+    gpu: &Arc<Gpu>,
+    workload: &Workload,
+    step: Step,
+    seconds: f64,
+    kernels: bool,
+) -> Result<StepSpeed> {
     let mut runner = Runner::new(gpu, workload, step)?;
     let time = repeat(seconds, || {
         let start = Instant::now();
@@ -146,7 +152,8 @@ mod tests {
             bytes: 500_000,
         };
         let sums = by_kernel(&[time("a", 1.0), time("b", 5.0), time("a", 1.0)]);
-        let found: Vec<_> = sums.iter().map(|sum| (sum.kernel.as_str(), sum.count, sum.milliseconds)).collect();
+        let found: Vec<_> =
+            sums.iter().map(|sum| (sum.kernel.as_str(), sum.count, sum.milliseconds)).collect();
         assert_eq!(found, [("b", 1, 5.0), ("a", 2, 2.0)]);
         assert_eq!((sums[1].gflops(), sums[1].gigabytes()), (2.0, 0.5));
     }

@@ -27,8 +27,13 @@ pub struct Kernel {
 }
 
 /// What kernels are for.
-pub const PURPOSES: [&str; 5] =
-    ["convolutions: input gradients", "convolutions: forward", "convolutions: weight gradients", "update of the weights", "all else"];
+pub const PURPOSES: [&str; 5] = [
+    "convolutions: input gradients",
+    "convolutions: forward",
+    "convolutions: weight gradients",
+    "update of the weights",
+    "all else",
+];
 pub(crate) const INPUT_GRADIENT: usize = 0;
 pub(crate) const FORWARD: usize = 1;
 pub(crate) const WEIGHT_GRADIENT: usize = 2;
@@ -67,7 +72,11 @@ pub fn step(
     let timed = profilers.into_iter().map(|(_, times, mut kernels)| {
         for (kernel, mut times) in kernels.iter_mut().zip(times) {
             if times.is_empty() {
-                return Err(Error::Graph(format!("{} cannot time single kernels, or not as many as this step has", gpu.describe())).into());
+                return Err(Error::Graph(format!(
+                    "{} cannot time single kernels, or not as many as this step has",
+                    gpu.describe()
+                ))
+                .into());
             }
             kernel.milliseconds = median(&mut times);
         }
@@ -80,15 +89,22 @@ pub fn step(
 /// The kernels of `plan`'s step in the order they run, not yet timed. A convolution's algorithm may
 /// take several: what of its backward leads to a parameter's gradient belongs to its weight's.
 pub(crate) fn kernels(plan: &Plan) -> Vec<Kernel> {
-    let step: Vec<&Dispatch> = plan.dispatches().iter().filter(|dispatch| dispatch.phase != Phase::Prologue).collect();
+    let step: Vec<&Dispatch> =
+        plan.dispatches().iter().filter(|dispatch| dispatch.phase != Phase::Prologue).collect();
     let mut kernels: Vec<Kernel> = vec![];
     for (at, dispatch) in step.iter().enumerate().rev() {
-        let convolution = ["conv2d", "conv2d_tiled", "winograd", "depthwise_conv2d", "partials"].contains(&dispatch.variant.kernel.file);
+        let convolution = ["conv2d", "conv2d_tiled", "winograd", "depthwise_conv2d", "partials"]
+            .contains(&dispatch.variant.kernel.file);
         let lands = |id| plan.buffer(id).is_some_and(|buffer| matches!(buffer.home, Home::Gradient(_)));
         // `kernels` holds, in reverse, those behind this one.
-        let behind = || step[at + 1..].iter().zip(kernels.iter().rev()).filter(|(next, _)| next.layer == dispatch.layer);
-        let feeds =
-            |id| behind().any(|(next, kernel)| kernel.purpose == WEIGHT_GRADIENT && next.bindings.iter().any(|(_, read)| *read == id));
+        let behind = || {
+            step[at + 1..].iter().zip(kernels.iter().rev()).filter(|(next, _)| next.layer == dispatch.layer)
+        };
+        let feeds = |id| {
+            behind().any(|(next, kernel)| {
+                kernel.purpose == WEIGHT_GRADIENT && next.bindings.iter().any(|(_, read)| *read == id)
+            })
+        };
         let purpose = match dispatch.phase {
             Phase::Update => UPDATE,
             _ if !convolution => ELSE,
@@ -106,7 +122,8 @@ pub(crate) fn kernels(plan: &Plan) -> Vec<Kernel> {
 /// The kernels of `frozen`, with those of `open` that it lacks as ghosts where they would have run.
 fn merge(frozen: &[Kernel], open: &[Kernel]) -> Vec<Kernel> {
     let key = |kernel: &Kernel| (kernel.name.clone(), kernel.layer.clone(), kernel.phase);
-    let mut merged: Vec<Kernel> = open.iter().map(|kernel| Kernel { ghost: true, ..kernel.clone() }).collect();
+    let mut merged: Vec<Kernel> =
+        open.iter().map(|kernel| Kernel { ghost: true, ..kernel.clone() }).collect();
     let mut after = 0;
     for kernel in frozen {
         match merged.iter().position(|other| other.ghost && key(other) == key(kernel)) {
@@ -129,7 +146,13 @@ fn merge(frozen: &[Kernel], open: &[Kernel]) -> Vec<Kernel> {
 ///
 /// # Errors
 /// For a group that there is not; if the device refuses, or cannot time single kernels.
-pub fn picture(gpu: &Arc<Gpu>, model: &Model, below: &str, (batch, size): (usize, usize), steps: usize) -> Result<Timeline> {
+pub fn picture(
+    gpu: &Arc<Gpu>,
+    model: &Model,
+    below: &str,
+    (batch, size): (usize, usize),
+    steps: usize,
+) -> Result<Timeline> {
     let mut graph = Graph::new();
     let x = graph.input(batch, size, size, model.input_channels());
     let labels = graph.labels(batch);
@@ -137,10 +160,12 @@ pub fn picture(gpu: &Arc<Gpu>, model: &Model, below: &str, (batch, size): (usize
     let loss = graph.cross_entropy(recorded.output(), labels, 0.0)?;
     let first = model.members(below).map_or(below.to_owned(), |groups| groups[0].clone());
     let freeze = Freeze::below(&graph, &first)?;
-    let images: Vec<f32> = (0..graph.shape(x).count()).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect();
+    let images: Vec<f32> =
+        (0..graph.shape(x).count()).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect();
     let labels: Vec<u32> = (0..batch as u32).map(|image| image % 2).collect();
     let kernels = step(gpu, (&graph, loss), &freeze, (&images, &labels), steps)?;
-    let title = format!("A training step of {} frozen below {below}, {batch} × {size} × {size}", model.name());
+    let title =
+        format!("A training step of {} frozen below {below}, {batch} × {size} × {size}", model.name());
     Ok(timeline(&kernels, (&graph, &freeze), &title, &gpu.describe()))
 }
 
@@ -165,10 +190,12 @@ pub fn timeline(kernels: &[Kernel], (graph, freeze): (&Graph, &Freeze), step: &s
     };
     let spans = kernels.iter().map(span).collect();
     // The rows above the first one that a trainable parameter is in.
-    let trains: Vec<String> = graph.parameter_names().into_iter().filter(|name| !freeze.is_frozen(name)).map(block).collect();
+    let trains: Vec<String> =
+        graph.parameter_names().into_iter().filter(|name| !freeze.is_frozen(name)).map(block).collect();
     let frozen = rows.iter().position(|row| trains.contains(row)).unwrap_or(0);
     let sum = |ghost: bool| {
-        let chosen: Vec<f64> = kernels.iter().filter(|kernel| kernel.ghost == ghost).map(|kernel| kernel.milliseconds).collect();
+        let chosen: Vec<f64> =
+            kernels.iter().filter(|kernel| kernel.ghost == ghost).map(|kernel| kernel.milliseconds).collect();
         format!("{} kernels, {:.1} ms", chosen.len(), chosen.iter().sum::<f64>())
     };
     Timeline {
@@ -207,7 +234,14 @@ mod tests {
         let ghost = |name, time| kernel(name, Phase::Forward, time, true);
         let open = [run("conv", 4.0), run("norm", 1.0), run("conv", 5.0), run("norm", 2.0), run("mean", 3.0)];
         let frozen = [run("conv", 4.5), run("mask", 0.1), run("conv", 5.5), run("mean", 3.5)];
-        let expected = [run("conv", 4.5), run("mask", 0.1), ghost("norm", 1.0), run("conv", 5.5), ghost("norm", 2.0), run("mean", 3.5)];
+        let expected = [
+            run("conv", 4.5),
+            run("mask", 0.1),
+            ghost("norm", 1.0),
+            run("conv", 5.5),
+            ghost("norm", 2.0),
+            run("mean", 3.5),
+        ];
         assert_eq!(merge(&frozen, &open), expected);
     }
 
@@ -225,8 +259,11 @@ mod tests {
         for tuning in [Tuning::portable(), Tuning::subgroup(8), Tuning::gpu()] {
             let plan = Plan::training(&graph, loss, &freeze, &Optim::sgd(0.1), &tuning).unwrap();
             let purposes = |layer: &str| {
-                let mut found: Vec<usize> =
-                    kernels(&plan).into_iter().filter(|k| k.layer == layer && k.phase == Phase::Backward).map(|k| k.purpose).collect();
+                let mut found: Vec<usize> = kernels(&plan)
+                    .into_iter()
+                    .filter(|k| k.layer == layer && k.phase == Phase::Backward)
+                    .map(|k| k.purpose)
+                    .collect();
                 found.sort();
                 found.dedup();
                 found

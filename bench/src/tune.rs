@@ -10,7 +10,9 @@ use crate::profile;
 use frostline_engine::graph::Init;
 use frostline_engine::ops::{Conv2d, MaxPool2d};
 use frostline_engine::tuning::{Algorithm, Conv, Measured, Pass};
-use frostline_engine::{Error as EngineError, Freeze, Gpu, Graph, Params, Plan, Session, Shape, TensorId, Tuning};
+use frostline_engine::{
+    Error as EngineError, Freeze, Gpu, Graph, Params, Plan, Session, Shape, TensorId, Tuning,
+};
 use frostline_models::Model;
 use std::any::Any;
 use std::sync::Arc;
@@ -58,8 +60,13 @@ pub fn layers<'n>(networks: impl IntoIterator<Item = (&'n str, usize, usize)>) -
             let op: &dyn Any = &*node.op;
             let Some(op) = op.downcast_ref::<Conv2d>() else { continue };
             let (x, weight) = (graph.shape(node.inputs[0]), graph.shape(node.inputs[1]));
-            let layer =
-                Layer { name: format!("{name} {}", sizes(op, x, weight)), op: op.clone(), x, weight, first: node.inputs[0] == images };
+            let layer = Layer {
+                name: format!("{name} {}", sizes(op, x, weight)),
+                op: op.clone(),
+                x,
+                weight,
+                first: node.inputs[0] == images,
+            };
             let class = layer.conv(Pass::Forward)?.class();
             if !classes.contains(&class) {
                 classes.push(class);
@@ -72,7 +79,9 @@ pub fn layers<'n>(networks: impl IntoIterator<Item = (&'n str, usize, usize)>) -
 
 fn sizes(op: &Conv2d, x: Shape, weight: Shape) -> String {
     match (x, weight) {
-        (Shape::Image { h, .. }, Shape::Filter { kh, kw, c_in, c_out }) => format!("{kh}x{kw}s{} {c_in}-{c_out} at {h}", op.stride),
+        (Shape::Image { h, .. }, Shape::Filter { kh, kw, c_in, c_out }) => {
+            format!("{kh}x{kw}s{} {c_in}-{c_out} at {h}", op.stride)
+        }
         _ => format!("{weight} of {x}"),
     }
 }
@@ -128,7 +137,12 @@ pub struct Finding {
 ///
 /// # Errors
 /// If the device fails, or cannot time single kernels.
-pub fn measure(gpu: &Arc<Gpu>, layer: &Layer, effort: &Effort, mut go_on: impl FnMut() -> bool) -> Result<Vec<Finding>> {
+pub fn measure(
+    gpu: &Arc<Gpu>,
+    layer: &Layer,
+    effort: &Effort,
+    mut go_on: impl FnMut() -> bool,
+) -> Result<Vec<Finding>> {
     let tuning = Tuning { measured: None, ..gpu.tuning().clone() };
     let mut findings = vec![];
     let mut candidates = vec![];
@@ -136,8 +150,12 @@ pub fn measure(gpu: &Arc<Gpu>, layer: &Layer, effort: &Effort, mut go_on: impl F
         let conv = layer.conv(pass)?;
         let table = tuning.table(&conv);
         let named = |algorithm: &Algorithm| algorithm.to_string().starts_with(&effort.only);
-        let fit = |algorithm: &Algorithm| *algorithm != table && named(algorithm) && tuning.suits_class(&conv, *algorithm);
-        candidates.push(tuning.candidates(&conv).into_iter().filter(fit).take(effort.candidates).collect::<Vec<_>>());
+        let fit = |algorithm: &Algorithm| {
+            *algorithm != table && named(algorithm) && tuning.suits_class(&conv, *algorithm)
+        };
+        candidates.push(
+            tuning.candidates(&conv).into_iter().filter(fit).take(effort.candidates).collect::<Vec<_>>(),
+        );
         findings.push(Finding {
             conv,
             table,
@@ -158,7 +176,8 @@ pub fn measure(gpu: &Arc<Gpu>, layer: &Layer, effort: &Effort, mut go_on: impl F
             break;
         }
         // All passes of a layer try their next candidate at once.
-        let choices: Vec<Option<Algorithm>> = candidates.iter().map(|candidates| candidates.get(turn).copied()).collect();
+        let choices: Vec<Option<Algorithm>> =
+            candidates.iter().map(|candidates| candidates.get(turn).copied()).collect();
         let table = Turn { layer, tuning: &tuning, bench: &bench, findings: &findings };
         let Some((lanes, other)) = race(gpu, &table, &choices, &mut own, effort.rounds)? else {
             for (finding, _) in findings.iter_mut().zip(choices).filter(|(_, choice)| choice.is_some()) {
@@ -167,7 +186,8 @@ pub fn measure(gpu: &Arc<Gpu>, layer: &Layer, effort: &Effort, mut go_on: impl F
             continue;
         };
         // What computes something else is no candidate. Reading back takes longer than a round.
-        let faster = findings.iter().zip(&lanes).any(|(finding, lane)| quantile(&lane.ratios, 0.5) > finding.ratio);
+        let faster =
+            findings.iter().zip(&lanes).any(|(finding, lane)| quantile(&lane.ratios, 0.5) > finding.ratio);
         let values = if faster { other.values(layer)? } else { vec![] };
         for (at, (finding, choice)) in findings.iter_mut().zip(choices).enumerate() {
             let (Some(algorithm), lane) = (choice, &lanes[at]) else { continue };
@@ -254,7 +274,8 @@ fn race(
             lane.milliseconds.push(ours);
             lane.ratios.push(ours / theirs);
         }
-        let hopeless = |(lane, choice): (&Lane, &Option<Algorithm>)| choice.is_none() || lane.ratios[0] < HOPELESS;
+        let hopeless =
+            |(lane, choice): (&Lane, &Option<Algorithm>)| choice.is_none() || lane.ratios[0] < HOPELESS;
         if lanes.iter().zip(choices).all(hopeless) && choices.iter().any(Option::is_some) {
             break;
         }
@@ -308,7 +329,9 @@ impl Probe {
     fn new(gpu: &Arc<Gpu>, layer: &Layer, tuning: &Tuning, bench: &Bench) -> Result<Self> {
         let plan = Plan::gradient(&bench.graph, bench.output, &Freeze::none(), tuning)?;
         let kernels = profile::kernels(&plan);
-        let belongs = |pass: Pass| kernels.iter().map(|kernel| kernel.layer == LAYER && kernel.purpose == purpose(pass)).collect();
+        let belongs = |pass: Pass| {
+            kernels.iter().map(|kernel| kernel.layer == LAYER && kernel.purpose == purpose(pass)).collect()
+        };
         let passes = layer.passes().map(belongs).collect();
         let mut session = Session::new(gpu, plan, &bench.params, None)?;
         if layer.first {
@@ -337,9 +360,15 @@ impl Probe {
         }
         let times = self.session.profile()?;
         if times.is_empty() {
-            return Err(EngineError::Graph(format!("{} cannot time single kernels: there is nothing to tune by", gpu.describe())).into());
+            return Err(EngineError::Graph(format!(
+                "{} cannot time single kernels: there is nothing to tune by",
+                gpu.describe()
+            ))
+            .into());
         }
-        let sum = |pass: &Vec<bool>| times.iter().zip(pass).filter(|(_, belongs)| **belongs).map(|((_, time), _)| time).sum();
+        let sum = |pass: &Vec<bool>| {
+            times.iter().zip(pass).filter(|(_, belongs)| **belongs).map(|((_, time), _)| time).sum()
+        };
         Ok(self.passes.iter().map(sum).collect())
     }
 }
@@ -376,8 +405,16 @@ mod tests {
         let names: Vec<&str> = found.iter().map(|layer| layer.name.as_str()).collect();
         assert_eq!(names.len(), 11, "{names:?}");
         assert_eq!((names[0], names[1]), ("resnet18 7x7s2 3-64 at 224", "resnet18 3x3s1 64-64 at 56"));
-        assert_eq!((found[0].passes().count(), found[1].passes().count()), (2, 3), "nobody wants the photo's gradient");
-        assert_eq!(layers([("resnet18", 8, 224), ("resnet18", 7, 224)]).unwrap().len(), 11, "7 and 8 images are one class");
+        assert_eq!(
+            (found[0].passes().count(), found[1].passes().count()),
+            (2, 3),
+            "nobody wants the photo's gradient"
+        );
+        assert_eq!(
+            layers([("resnet18", 8, 224), ("resnet18", 7, 224)]).unwrap().len(),
+            11,
+            "7 and 8 images are one class"
+        );
         assert!(layers([("resnet19", 8, 224)]).is_err());
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use frostline_engine::record::Phase;
-use frostline_engine::{Error as EngineError, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, Storage};
+use frostline_engine::{
+    Error as EngineError, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, Storage,
+};
 use frostline_models::{Model, POOLED};
 use frostline_trainer::Batch;
 use serde::{Deserialize, Serialize};
@@ -84,7 +86,13 @@ impl Workload {
             Step::Infer => Plan::inference(&graph, logits, &tuning)?,
             _ => {
                 let loss = graph.cross_entropy(logits, labels, 0.0)?;
-                Plan::training(&graph, loss, &self.freeze(step, &graph)?, &Optim::sgd(0.01).momentum(0.9), &tuning)?
+                Plan::training(
+                    &graph,
+                    loss,
+                    &self.freeze(step, &graph)?,
+                    &Optim::sgd(0.01).momentum(0.9),
+                    &tuning,
+                )?
             }
         };
         Ok((graph, input, plan))
@@ -93,7 +101,9 @@ impl Workload {
     fn freeze(&self, step: Step, graph: &Graph) -> Result<Freeze> {
         Ok(match step {
             Step::LastStage => Freeze::below(graph, &self.name(step))?,
-            Step::Head => Freeze::below(graph, self.model.groups().last().ok_or(EngineError::NothingToTrain)?)?,
+            Step::Head => {
+                Freeze::below(graph, self.model.groups().last().ok_or(EngineError::NothingToTrain)?)?
+            }
             _ => Freeze::none(),
         })
     }
@@ -190,7 +200,8 @@ impl Runner {
             times.resize(step.len(), vec![]);
             times.iter_mut().zip(step).for_each(|(times, (_, time))| times.push(time));
         }
-        let dispatches = self.session.plan().dispatches().iter().filter(|dispatch| dispatch.phase != Phase::Prologue);
+        let dispatches =
+            self.session.plan().dispatches().iter().filter(|dispatch| dispatch.phase != Phase::Prologue);
         let timed = dispatches.zip(times).map(|(dispatch, mut times)| KernelTime {
             kernel: dispatch.variant.kernel.name(),
             layer: dispatch.layer.clone(),
@@ -216,13 +227,21 @@ mod tests {
     fn steps_are_those_of_their_names() {
         let gpu = Arc::new(Gpu::new().unwrap());
         let model = Model::new("resnet10").unwrap().width(4).classes(3);
-        let workload = Workload { name: "small".to_owned(), model, batch: 2, size: 28, storage: Storage::F32 };
+        let workload =
+            Workload { name: "small".to_owned(), model, batch: 2, size: 28, storage: Storage::F32 };
         let [infer, full, last, head, features] = Step::ALL.map(|step| {
             let mut runner = Runner::new(&gpu, &workload, step).unwrap();
             runner.run().unwrap();
             runner.macs()
         });
-        assert!(full > last && last > head && head > infer && infer > features, "{:?}", [infer, full, last, head, features]);
-        assert_eq!(Step::ALL.map(|step| workload.name(step)), ["infer", "full", "layer4", "head", "features"]);
+        assert!(
+            full > last && last > head && head > infer && infer > features,
+            "{:?}",
+            [infer, full, last, head, features]
+        );
+        assert_eq!(
+            Step::ALL.map(|step| workload.name(step)),
+            ["infer", "full", "layer4", "head", "features"]
+        );
     }
 }

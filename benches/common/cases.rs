@@ -98,7 +98,11 @@ pub fn all() -> Outcome<Vec<Case>> {
         _ => 2,
     });
     // A linear layer of 4,000 classes: about as many weights as ResNet-18 has.
-    cases.extend([Kind::Sgd, Kind::AdamW].map(|kind| Case { kind, x: [1, 1, 1, 2800], layers: [0; NETWORKS.len()] }));
+    cases.extend([Kind::Sgd, Kind::AdamW].map(|kind| Case {
+        kind,
+        x: [1, 1, 1, 2800],
+        layers: [0; NETWORKS.len()],
+    }));
     Ok(cases)
 }
 
@@ -107,7 +111,8 @@ fn read(graph: &Graph, node: &Node) -> Option<(Kind, [usize; 4])> {
     let Shape::Image { n, h, w, c } = graph.shape(node.inputs[0]) else { return None };
     let kind = match node.op.name() {
         "conv2d" => {
-            let (Shape::Filter { kh, c_out, .. }, Shape::Image { h: h_out, .. }) = (graph.shape(node.inputs[1]), graph.shape(node.output))
+            let (Shape::Filter { kh, c_out, .. }, Shape::Image { h: h_out, .. }) =
+                (graph.shape(node.inputs[1]), graph.shape(node.output))
             else {
                 return None;
             };
@@ -136,7 +141,9 @@ impl Case {
     pub fn shape(&self) -> String {
         let [_, h, _, c] = self.x;
         match self.kind {
-            Kind::Conv2d { c_out, kernel, stride } => format!("{kernel}x{kernel}s{stride} {c}-{c_out} at {h}"),
+            Kind::Conv2d { c_out, kernel, stride } => {
+                format!("{kernel}x{kernel}s{stride} {c}-{c_out} at {h}")
+            }
             Kind::MaxPool2d | Kind::BatchNorm => format!("{c} at {h}"),
             Kind::Sgd | Kind::AdamW => format!("{:.1} M weights", (c + 1) as f64 * CLASSES as f64 / 1e6),
         }
@@ -176,7 +183,8 @@ impl Case {
             let labels = graph.labels(n);
             let logits = graph.linear(x, LAYER, CLASSES)?;
             let loss = graph.cross_entropy(logits, labels, 0.0)?;
-            let optim = if self.kind == Kind::Sgd { Optim::sgd(0.01).momentum(0.9) } else { Optim::adamw(0.01) };
+            let optim =
+                if self.kind == Kind::Sgd { Optim::sgd(0.01).momentum(0.9) } else { Optim::adamw(0.01) };
             let plan = Plan::training(&graph, loss, &Freeze::none(), &optim, tuning)?;
             return Ok((graph, plan));
         }
@@ -190,7 +198,9 @@ impl Case {
         let training = pass != Pass::Forward || self.kind == Kind::BatchNorm;
         let plan = match (training, pass) {
             (false, _) => Plan::inference(&graph, output, tuning),
-            (true, Pass::BackwardInput) => Plan::gradient(&graph, output, &Freeze::all_but(&graph, "image")?, tuning),
+            (true, Pass::BackwardInput) => {
+                Plan::gradient(&graph, output, &Freeze::all_but(&graph, "image")?, tuning)
+            }
             (true, _) => Plan::gradient(&graph, output, &Freeze::none(), tuning),
         }?;
         Ok((graph, plan))
@@ -198,7 +208,9 @@ impl Case {
 
     fn record(&self, graph: &mut Graph, x: TensorId) -> Result<TensorId> {
         match self.kind {
-            Kind::Conv2d { c_out, kernel, stride } => graph.conv2d(x, LAYER, c_out, kernel, stride, Padding::all(kernel / 2)),
+            Kind::Conv2d { c_out, kernel, stride } => {
+                graph.conv2d(x, LAYER, c_out, kernel, stride, Padding::all(kernel / 2))
+            }
             Kind::MaxPool2d => graph.max_pool2d(x, LAYER, 3, 2, 1),
             _ => {
                 let y = graph.batch_norm(x, LAYER, 1e-5)?;

@@ -70,15 +70,24 @@ impl Report {
     fn markdown(&self) -> String {
         let mut text = format!("## Kernels\n\nAdapter: {}. Clock: {}.\n", self.adapter, self.clock);
         let _ = writeln!(text, "Roofline: {}: {}, medians of this run.", self.roofline, self.limits());
-        let columns = [("GFLOP/s", &["forward", "backward_input", "backward_weight"][..]), ("GB/s", &["forward", "backward", "update"])];
+        let columns = [
+            ("GFLOP/s", &["forward", "backward_input", "backward_weight"][..]),
+            ("GB/s", &["forward", "backward", "update"]),
+        ];
         for (unit, passes) in columns {
             let rows: Vec<&Row> = self.rows.iter().filter(|row| row.unit == unit).collect();
             if rows.is_empty() {
                 continue;
             }
             let _ = write!(text, "\nMilliseconds, {unit}, share of the roofline.\n\n| {:<52} |", "");
-            let _ = writeln!(text, "{}", passes.iter().map(|pass| format!(" {pass:>24} |")).collect::<String>());
-            let _ = writeln!(text, "|{}|{}", "-".repeat(54), format!("{}:|", "-".repeat(25)).repeat(passes.len()));
+            let _ =
+                writeln!(text, "{}", passes.iter().map(|pass| format!(" {pass:>24} |")).collect::<String>());
+            let _ = writeln!(
+                text,
+                "|{}|{}",
+                "-".repeat(54),
+                format!("{}:|", "-".repeat(25)).repeat(passes.len())
+            );
             let mut done: Vec<String> = vec![];
             for row in &rows {
                 let name = row.name();
@@ -89,12 +98,21 @@ impl Report {
                     let found = rows.iter().find(|other| other.name() == name && other.pass == pass);
                     found.map_or(String::new(), |row| cell(row.milliseconds, row.rate, row.share))
                 };
-                let _ = writeln!(text, "| {name:<52} |{}", passes.iter().map(|pass| format!(" {:>24} |", cell(pass))).collect::<String>());
+                let _ = writeln!(
+                    text,
+                    "| {name:<52} |{}",
+                    passes.iter().map(|pass| format!(" {:>24} |", cell(pass))).collect::<String>()
+                );
                 done.push(name);
             }
             if unit == "GFLOP/s" {
-                for (network, name) in self.networks.iter().enumerate().filter(|(network, _)| self.complete[*network]) {
-                    let cells = passes.iter().map(|pass| format!(" {:>24} |", self.total(network, pass))).collect::<String>();
+                for (network, name) in
+                    self.networks.iter().enumerate().filter(|(network, _)| self.complete[*network])
+                {
+                    let cells = passes
+                        .iter()
+                        .map(|pass| format!(" {:>24} |", self.total(network, pass)))
+                        .collect::<String>();
                     let _ = writeln!(text, "| {:<52} |{cells}", format!("**all convolutions of {name}**"));
                 }
             }
@@ -104,8 +122,11 @@ impl Report {
 
     /// All convolutions of a network, each as often as it has it.
     fn total(&self, network: usize, pass: &str) -> String {
-        let rows: Vec<&Row> = self.rows.iter().filter(|row| row.unit == "GFLOP/s" && row.pass == pass).collect();
-        let sum = |value: &dyn Fn(&Row) -> f64| rows.iter().map(|row| row.layers[network] as f64 * value(row)).sum::<f64>();
+        let rows: Vec<&Row> =
+            self.rows.iter().filter(|row| row.unit == "GFLOP/s" && row.pass == pass).collect();
+        let sum = |value: &dyn Fn(&Row) -> f64| {
+            rows.iter().map(|row| row.layers[network] as f64 * value(row)).sum::<f64>()
+        };
         let (milliseconds, work) = (sum(&|row| row.milliseconds), sum(&|row| row.work));
         // What the roofline would have needed, row by row, at the rate it had beside that row.
         let best = sum(&|row| 1e3 * row.work / row.roofline);
@@ -152,8 +173,11 @@ fn cell(milliseconds: f64, rate: f64, share: f64) -> String {
 
 /// Three digits that matter.
 pub fn significant(value: f64) -> String {
-    let digits =
-        if value >= 100.0 || !value.is_finite() { 0 } else { (2.0 - value.abs().max(1e-3).log10().floor()).clamp(0.0, 5.0) as usize };
+    let digits = if value >= 100.0 || !value.is_finite() {
+        0
+    } else {
+        (2.0 - value.abs().max(1e-3).log10().floor()).clamp(0.0, 5.0) as usize
+    };
     format!("{value:.digits$}")
 }
 

@@ -33,7 +33,8 @@ impl Roofline {
     pub fn new(gpu: &Arc<Gpu>) -> Outcome<Self> {
         let copy = DeviceCopy::new()?;
         if copy.software {
-            let matrix = |seed: usize| (0..SIDE * SIDE).map(|i| ((i * seed) % 101) as f32 / 101.0 - 0.5).collect();
+            let matrix =
+                |seed: usize| (0..SIDE * SIDE).map(|i| ((i * seed) % 101) as f32 / 101.0 - 0.5).collect();
             // Written once, so that the first copy does not also fetch the pages.
             let (from, to) = (vec![1; COPIED], vec![2; COPIED]);
             return Ok(Self::Processor { a: matrix(7), b: matrix(13), c: vec![0.0; SIDE * SIDE], from, to });
@@ -51,7 +52,10 @@ impl Roofline {
         match self {
             Self::Processor { .. } => {
                 let cores = std::thread::available_parallelism().map_or(1, usize::from);
-                format!("the processor's sgemm {SIDE}×{SIDE}×{SIDE} (gemm crate) and memcpy of {} MiB, on {cores} threads", COPIED >> 20)
+                format!(
+                    "the processor's sgemm {SIDE}×{SIDE}×{SIDE} (gemm crate) and memcpy of {} MiB, on {cores} threads",
+                    COPIED >> 20
+                )
             }
             Self::Adapter { .. } => format!(
                 "this engine's own 1×1 convolution of {PIXELS} pixels, {CHANNELS} to {CHANNELS} channels (no outside sgemm was run), \
@@ -64,7 +68,9 @@ impl Roofline {
     /// GFLOP/s of one matrix product.
     pub fn product(&mut self) -> Outcome<f64> {
         let (seconds, flops) = match self {
-            Self::Processor { a, b, c, .. } => (wall(|| multiply(a, b, c)).as_secs_f64(), 2.0 * (SIDE as f64).powi(3)),
+            Self::Processor { a, b, c, .. } => {
+                (wall(|| multiply(a, b, c)).as_secs_f64(), 2.0 * (SIDE as f64).powi(3))
+            }
             Self::Adapter { product, flops, .. } => (product.sample()?.as_secs_f64(), *flops),
         };
         Ok(flops / seconds / 1e9)
@@ -73,7 +79,9 @@ impl Roofline {
     /// GB/s of one copy, bytes read and bytes written.
     pub fn copy(&mut self) -> Outcome<f64> {
         match self {
-            Self::Processor { from, to, .. } => Ok(2.0 * COPIED as f64 / wall(|| copy(from, to)).as_secs_f64() / 1e9),
+            Self::Processor { from, to, .. } => {
+                Ok(2.0 * COPIED as f64 / wall(|| copy(from, to)).as_secs_f64() / 1e9)
+            }
             Self::Adapter { copy, .. } => copy.rate(),
         }
     }
@@ -87,7 +95,27 @@ fn multiply(a: &[f32], b: &[f32], c: &mut [f32]) {
     // c is borrowed mutably, so it overlaps neither a nor b.
     unsafe {
         let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
-        gemm::gemm(n, n, n, c, 1, row, false, a, 1, row, b, 1, row, 0.0, 1.0, false, false, false, gemm::Parallelism::Rayon(0));
+        gemm::gemm(
+            n,
+            n,
+            n,
+            c,
+            1,
+            row,
+            false,
+            a,
+            1,
+            row,
+            b,
+            1,
+            row,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::Rayon(0),
+        );
     }
     std::hint::black_box(c);
 }
@@ -116,13 +144,23 @@ impl DeviceCopy {
     fn new() -> Outcome<Self> {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = wgpu::Backends::PRIMARY;
-        let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
         let adapter = pollster::block_on(wgpu::Instance::new(descriptor).request_adapter(&options))?;
         let software = adapter.get_info().device_type == wgpu::DeviceType::Cpu;
         let (device, queue) = pollster::block_on(adapter.request_device(&Default::default()))?;
         let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let bytes = if software { 4 } else { COPIED as u64 };
-        let buffer = |_| device.create_buffer(&wgpu::BufferDescriptor { label: None, size: bytes, usage, mapped_at_creation: false });
+        let buffer = |_| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: bytes,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
         let buffers = [0, 1].map(buffer);
         Ok(Self { device, queue, buffers, software })
     }

@@ -18,9 +18,13 @@ pub fn workloads(more: &str) -> Outcome<Vec<Workload>> {
     let mut all = vec![standard("resnet18", 8, 224)?, standard("resnet20", 64, 32)?];
     for one in more.split_whitespace() {
         let wrong = || format!("`{one}` is no MODEL:BATCH:SIDE such as resnet50:8:224, with or without :f16");
-        let (sizes, storage) = one.strip_suffix(":f16").map_or((one, Storage::F32), |sizes| (sizes, Storage::f16()));
-        let [model, batch, size] = sizes.split(':').collect::<Vec<_>>()[..] else { return Err(wrong().into()) };
-        let number = |text: &str| text.parse().ok().filter(|number| (1..=1 << 14).contains(number)).ok_or_else(wrong);
+        let (sizes, storage) =
+            one.strip_suffix(":f16").map_or((one, Storage::F32), |sizes| (sizes, Storage::f16()));
+        let [model, batch, size] = sizes.split(':').collect::<Vec<_>>()[..] else {
+            return Err(wrong().into());
+        };
+        let number =
+            |text: &str| text.parse().ok().filter(|number| (1..=1 << 14).contains(number)).ok_or_else(wrong);
         let name = format!("{model} {batch}x{size}{}", if storage == Storage::f16() { " f16" } else { "" });
         all.push(workload(name, model, number(batch)?, number(size)?, storage)?);
     }

@@ -16,7 +16,12 @@ pub struct Timer {
 
 impl Timer {
     /// Puts `plan` of `graph` on the device and runs it once, which compiles its kernels.
-    pub fn new(gpu: &Arc<Gpu>, graph: &Graph, plan: Plan, counts: impl Fn(&Dispatch) -> bool) -> Outcome<Self> {
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        graph: &Graph,
+        plan: Plan,
+        counts: impl Fn(&Dispatch) -> bool,
+    ) -> Outcome<Self> {
         let params = Params::new(gpu, graph, 0)?;
         let updates = plan.ledger().update_dispatches > 0;
         let optimizer = if updates { Some(Optimizer::new(gpu, &plan)?) } else { None };
@@ -36,7 +41,8 @@ impl Timer {
             let time = wall(|| outcome = self.session.run().and_then(|()| self.gpu.wait()));
             return Ok(outcome.map(|()| time)?);
         }
-        let milliseconds: f64 = rows.iter().zip(&self.counted).filter(|(_, counted)| **counted).map(|((_, time), _)| time).sum();
+        let milliseconds: f64 =
+            rows.iter().zip(&self.counted).filter(|(_, counted)| **counted).map(|((_, time), _)| time).sum();
         Ok(Duration::from_secs_f64(milliseconds / 1e3))
     }
 }

@@ -60,7 +60,9 @@ pub enum Error {
     #[error("{unreadable} of {photos} photos could not be read; the results are those of the others")]
     Unreadable { unreadable: usize, photos: usize },
     /// For some photos the network's output was not a number, and each was named.
-    #[error("the network's output is not a number for {not_numbers} of {photos} photos; the results are those of the others")]
+    #[error(
+        "the network's output is not a number for {not_numbers} of {photos} photos; the results are those of the others"
+    )]
     NotNumbers { not_numbers: usize, photos: usize },
     /// Nothing of a model at this path.
     #[error(
@@ -68,16 +70,22 @@ pub enum Error {
     )]
     NoSuchModel { path: PathBuf },
     /// Weights of no network that this program knows.
-    #[error("{weights}: these weights look like no network this program knows; `frostline inspect` lists their tensors")]
+    #[error(
+        "{weights}: these weights look like no network this program knows; `frostline inspect` lists their tensors"
+    )]
     UnknownNetwork { weights: String },
     /// Weights without a classifier.
-    #[error("{weights}: these weights have no last layer that tells classes apart; train one with `frostline train --weights {weights}`")]
+    #[error(
+        "{weights}: these weights have no last layer that tells classes apart; train one with `frostline train --weights {weights}`"
+    )]
     NoHead { weights: String },
     /// A conversion that makes no sense.
     #[error("{}: {reason}", path.display())]
     Convert { path: PathBuf, reason: String },
     /// A repository's name that is none.
-    #[error("hf:{name}: a model on the hub is named owner/name, such as hf:timm/resnet18.tv_in1k, with @revision if wanted")]
+    #[error(
+        "hf:{name}: a model on the hub is named owner/name, such as hf:timm/resnet18.tv_in1k, with @revision if wanted"
+    )]
     HubName { name: String },
     /// Nowhere to keep downloads.
     #[error("there is no home folder to keep downloads in; set HF_HOME to a folder")]
@@ -164,5 +172,9 @@ impl From<frostline_models::Error> for Error {
 /// A word as a shell takes it.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,\\".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }

@@ -49,7 +49,8 @@ impl Hub {
         let remote = match variable("HF_HUB_OFFLINE").as_deref() {
             None | Some("0") => {
                 let api = ApiBuilder::from_cache(cache.clone()).with_endpoint(endpoint.clone()).build();
-                let api = api.map_err(|error| Error::Download { what: spec.to_owned(), reason: error.to_string() })?;
+                let api = api
+                    .map_err(|error| Error::Download { what: spec.to_owned(), reason: error.to_string() })?;
                 let remote = api.repo(repo.clone());
                 Some((api, remote))
             }
@@ -69,15 +70,21 @@ impl Hub {
             verify(&path)?;
             return Ok(path);
         }
-        let Some((api, remote)) = &self.remote else { return Err(self.no_network(name, "HF_HUB_OFFLINE is set")) };
+        let Some((api, remote)) = &self.remote else {
+            return Err(self.no_network(name, "HF_HUB_OFFLINE is set"));
+        };
         let url = remote.url(name);
         let expected = api.metadata(&url).map_err(|error| self.failed(name, &url, &error))?;
         let path = remote.download(name).map_err(|error| self.failed(name, &url, &error))?;
-        let actual = std::fs::metadata(&path).map_err(|source| Error::Read { path: path.clone(), source })?.len();
+        let actual =
+            std::fs::metadata(&path).map_err(|source| Error::Read { path: path.clone(), source })?.len();
         let whole = if actual == expected.size() as u64 {
             verify(&path)
         } else {
-            Err(Error::Damaged { path: path.clone(), reason: format!("it has {actual} bytes, the hub says {}", expected.size()) })
+            Err(Error::Damaged {
+                path: path.clone(),
+                reason: format!("it has {actual} bytes, the hub says {}", expected.size()),
+            })
         };
         if whole.is_err() {
             // What is broken must not be what the next run finds.
@@ -106,7 +113,9 @@ impl Hub {
             ApiError::RequestError(inner) => match **inner {
                 // The hub answers 401 for repositories that do not exist.
                 ureq::Error::StatusCode(401 | 403 | 404) => Error::NotOnHub { url: url.to_owned() },
-                ureq::Error::StatusCode(code) => Error::Download { what: url.to_owned(), reason: format!("the hub answered {code}") },
+                ureq::Error::StatusCode(code) => {
+                    Error::Download { what: url.to_owned(), reason: format!("the hub answered {code}") }
+                }
                 ref other => self.no_network(file, &other.to_string()),
             },
             other => Error::Download { what: url.to_owned(), reason: other.to_string() },
@@ -126,13 +135,17 @@ impl Hub {
 
 /// `owner/name`: two parts of letters, digits, `-`, `_` and `.`, none of them only dots.
 fn is_name(name: &str) -> bool {
-    let plain = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && part.chars().any(|c| c != '.');
+    let plain = |part: &str| {
+        part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && part.chars().any(|c| c != '.')
+    };
     name.split('/').count() == 2 && name.split('/').all(plain)
 }
 
 /// A branch, tag or commit; no path that leads out of the cache.
 fn is_revision(revision: &str) -> bool {
-    !revision.is_empty() && revision.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && !revision.starts_with('.')
+    !revision.is_empty()
+        && revision.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && !revision.starts_with('.')
 }
 
 fn cache_folder() -> Result<PathBuf> {

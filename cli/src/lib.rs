@@ -20,7 +20,9 @@ pub use error::{Error, Result};
 pub use output::Output;
 
 use clap::{Parser, Subcommand};
-use commands::{Bench, Completions, Convert, Doctor, Evaluate, Features, FindLr, Inspect, Plan, Predict, Train};
+use commands::{
+    Bench, Completions, Convert, Doctor, Evaluate, Features, FindLr, Inspect, Plan, Predict, Train,
+};
 use std::process::ExitCode;
 
 /// Transfer learning on any GPU, or none: a classifier from a folder of photos, and a look inside models

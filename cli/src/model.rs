@@ -34,8 +34,14 @@ pub fn open(gpu: &Arc<Gpu>, spec: &str) -> Result<Opened> {
             let classes = learner.classes().to_vec();
             Ok(Opened { learner, classes })
         }
-        Err(TrainerError::Loader(LoaderError::NotACheckpoint { .. } | LoaderError::Io { .. } | LoaderError::NotAFile { .. })) => {
-            let spec = if Path::new(spec) == checkpoint { spec.to_owned() } else { checkpoint.display().to_string() };
+        Err(TrainerError::Loader(
+            LoaderError::NotACheckpoint { .. } | LoaderError::Io { .. } | LoaderError::NotAFile { .. },
+        )) => {
+            let spec = if Path::new(spec) == checkpoint {
+                spec.to_owned()
+            } else {
+                checkpoint.display().to_string()
+            };
             weights(gpu, Weights::open(&spec)?)
         }
         Err(error) => Err(error.into()),
@@ -51,7 +57,11 @@ fn checkpoint(spec: &str) -> PathBuf {
 fn weights(gpu: &Arc<Gpu>, weights: Weights) -> Result<Opened> {
     let model = weights.model()?;
     let count = model.class_count().ok_or_else(|| Error::NoHead { weights: weights.name.clone() })?;
-    let size = weights.preset.preprocessing.as_ref().map_or(model.default_size(), |preprocessing| preprocessing.crop);
+    let size = weights
+        .preset
+        .preprocessing
+        .as_ref()
+        .map_or(model.default_size(), |preprocessing| preprocessing.crop);
     let mut learner = Learner::new(gpu, model, size, 0)?;
     learner.load(&weights.file.tensors, &LoadOptions::strict())?;
     if let Some(preprocessing) = weights.preset.preprocessing {

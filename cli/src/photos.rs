@@ -12,7 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub const VIEWS: usize = 10;
 
 /// What is said of a photo for which the network gives NaN or infinity instead of a class.
-pub const NOT_A_NUMBER: &str = "the network's output is not a number; its weights may be damaged, or come from a run that diverged";
+pub const NOT_A_NUMBER: &str =
+    "the network's output is not a number; its weights may be damaged, or come from a run that diverged";
 
 /// Photos, each seen in one view or in [`VIEWS`], one after another.
 #[derive(Debug)]
@@ -32,7 +33,15 @@ impl Photos {
     /// Photos without labels.
     pub fn unlabelled(paths: Vec<PathBuf>, preprocessing: Preprocessing, views: usize) -> Self {
         let labels = vec![0; paths.len() * views];
-        Self { bar: bar(paths.len()), paths, labels, classes: vec![], preprocessing, views, unreadable: Mutex::default() }
+        Self {
+            bar: bar(paths.len()),
+            paths,
+            labels,
+            classes: vec![],
+            preprocessing,
+            views,
+            unreadable: Mutex::default(),
+        }
     }
 
     /// The photos of a folder of class folders, and what was passed over, for people.
@@ -51,13 +60,22 @@ impl Photos {
     ///
     /// # Errors
     /// [`Error::FolderClasses`] for a folder that names none of them; as [`ImageFolder::open`].
-    pub fn of_classes(folder: &Path, classes: &[String], preprocessing: Preprocessing) -> Result<(Self, Vec<String>)> {
+    pub fn of_classes(
+        folder: &Path,
+        classes: &[String],
+        preprocessing: Preprocessing,
+    ) -> Result<(Self, Vec<String>)> {
         let (mut photos, mut warnings) = Self::all_classes(folder, preprocessing)?;
         let found = std::mem::replace(&mut photos.classes, classes.to_vec());
         let place = |name: &String| classes.iter().position(|class| class == name);
-        let unknown: Vec<&str> = found.iter().filter(|name| place(name).is_none()).map(String::as_str).collect();
+        let unknown: Vec<&str> =
+            found.iter().filter(|name| place(name).is_none()).map(String::as_str).collect();
         if !unknown.is_empty() {
-            return Err(Error::FolderClasses { folder: folder.to_owned(), unknown: unknown.join(", "), known: listed(classes) });
+            return Err(Error::FolderClasses {
+                folder: folder.to_owned(),
+                unknown: unknown.join(", "),
+                known: listed(classes),
+            });
         }
         let absent: Vec<String> = classes.iter().filter(|class| !found.contains(class)).cloned().collect();
         if !absent.is_empty() {
@@ -98,13 +116,21 @@ impl Photos {
         for error in unreadable.values() {
             eprintln!("error: {error}");
         }
-        if unreadable.is_empty() { Ok(()) } else { Err(Error::Unreadable { unreadable: unreadable.len(), photos: self.paths.len() }) }
+        if unreadable.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Unreadable { unreadable: unreadable.len(), photos: self.paths.len() })
+        }
     }
 
     /// All views of photo `i`, each (crop, crop, channels).
     fn decode(&self, i: usize) -> Result<Vec<Vec<u8>>, LoaderError> {
         let photo = image::decode(&self.paths[i])?;
-        if self.views == 1 { Ok(vec![self.preprocessing.pixels(&photo)?]) } else { self.preprocessing.ten_crop(&photo) }
+        if self.views == 1 {
+            Ok(vec![self.preprocessing.pixels(&photo)?])
+        } else {
+            self.preprocessing.ten_crop(&photo)
+        }
     }
 
     /// The photos `wanted`, decoded on all cores; nothing for one that cannot be read.

@@ -105,7 +105,8 @@ impl Tester<'_> {
         let worst = compare::worst(self.op, computed, expected, compare::FACTOR);
         let errors = computed.iter().zip(twin).map(|(value, twin)| (f64::from(*value) - twin).abs());
         // `max` would pass over a NaN.
-        let largest = errors.fold(0.0, |largest: f64, error| if error > largest || error.is_nan() { error } else { largest });
+        let largest = errors
+            .fold(0.0, |largest: f64, error| if error > largest || error.is_nan() { error } else { largest });
         let check = self.outcome(what);
         self.found.checks.push(Check {
             largest_error: Some(largest),
@@ -122,7 +123,15 @@ impl Tester<'_> {
 
     fn outcome(&self, what: &str) -> Check {
         let (op, what) = (self.op.to_owned(), what.to_owned());
-        Check { op, kernels: class(self.tuning), what, largest_error: None, of_tolerance: None, passed: false, error: None }
+        Check {
+            op,
+            kernels: class(self.tuning),
+            what,
+            largest_error: None,
+            of_tolerance: None,
+            passed: false,
+            error: None,
+        }
     }
 
     /// Notes which kernels ran.
@@ -160,7 +169,8 @@ mod tests {
             (&[1.0, -2.0], false),
             (&[f32::INFINITY, -2.0, 0.5], false),
         ] {
-            let mut tester = Tester { gpu: &gpu, tuning: &tuning, op: "test", rng: cases::rng(1), found: &mut found };
+            let mut tester =
+                Tester { gpu: &gpu, tuning: &tuning, op: "test", rng: cases::rng(1), found: &mut found };
             tester.check("output", computed, &expected);
             let check = found.checks.pop().unwrap();
             assert_eq!(check.passed, passes, "{computed:?}: {check:?}");

@@ -74,9 +74,12 @@ impl Weights {
     /// # Errors
     /// [`Error::UnknownNetwork`].
     pub fn model(&self) -> Result<Model> {
-        let model = guess(&self.file.tensors).ok_or_else(|| Error::UnknownNetwork { weights: self.name.clone() })?;
+        let model =
+            guess(&self.file.tensors).ok_or_else(|| Error::UnknownNetwork { weights: self.name.clone() })?;
         Ok(match first_stride(&self.file) {
-            Some(stride) if model.first_stride().is_some_and(|usual| usual != stride) => model.stem_stride(stride),
+            Some(stride) if model.first_stride().is_some_and(|usual| usual != stride) => {
+                model.stem_stride(stride)
+            }
             _ => model,
         })
     }
@@ -97,7 +100,10 @@ fn download(repository: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
 
 /// The checkpoint of a run folder that holds the model, if this is one: the best, or else the last.
 pub fn of_run(folder: &Path) -> Option<PathBuf> {
-    ["best.safetensors", "last.safetensors"].map(|name| folder.join(name)).into_iter().find(|file| file.is_file())
+    ["best.safetensors", "last.safetensors"]
+        .map(|name| folder.join(name))
+        .into_iter()
+        .find(|file| file.is_file())
 }
 
 fn local(spec: &str) -> Result<(PathBuf, Vec<PathBuf>)> {

@@ -107,7 +107,8 @@ fn a_run_leaves_a_model_and_what_is_known_about_it() {
     assert_eq!(told["report"]["images"], 6, "two of ten photos of each class");
     let accuracy = told["report"]["accuracy"].as_f64().unwrap();
     assert!(accuracy > 0.6, "colours are easy: {accuracy}");
-    let reasons: Vec<&str> = told["choices"].as_array().unwrap().iter().map(|choice| choice["what"].as_str().unwrap()).collect();
+    let reasons: Vec<&str> =
+        told["choices"].as_array().unwrap().iter().map(|choice| choice["what"].as_str().unwrap()).collect();
     assert_eq!(reasons, ["size", "trains", "augment", "batch", "epochs", "batch norm", "rate"]);
     assert_eq!(told["chosen"]["freeze_below"], "layer4", "few photos: the last stage");
 
@@ -122,9 +123,17 @@ fn a_run_leaves_a_model_and_what_is_known_about_it() {
     }
     let metrics = text(&bytes(&run.join("metrics.jsonl")));
     let lines: Vec<Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let steps: Vec<u64> = lines.iter().filter(|line| line["loss"].is_f64()).map(|line| line["step"].as_u64().unwrap()).collect();
+    let steps: Vec<u64> = lines
+        .iter()
+        .filter(|line| line["loss"].is_f64())
+        .map(|line| line["step"].as_u64().unwrap())
+        .collect();
     assert_eq!(steps, (1..=18).collect::<Vec<_>>(), "24 photos in batches of 4, three times");
-    let evaluated: Vec<u64> = lines.iter().filter(|line| line["val_loss"].is_f64()).map(|line| line["step"].as_u64().unwrap()).collect();
+    let evaluated: Vec<u64> = lines
+        .iter()
+        .filter(|line| line["val_loss"].is_f64())
+        .map(|line| line["step"].as_u64().unwrap())
+        .collect();
     assert_eq!(evaluated, [0, 6, 12, 18], "the probe, and each epoch");
     let highest = lines.iter().filter_map(|line| line["val_accuracy"].as_f64()).fold(0.0, f64::max);
     assert_eq!(highest, accuracy, "the best evaluation's weights are kept");
@@ -159,7 +168,11 @@ fn a_stopped_run_resumes(flags: &str) {
     place.weights();
     let flags = format!("train photos {SHORT} --epochs 40 --seed 3 {flags}");
     place.good(&format!("{flags} --out whole"));
-    let child = place.command(&format!("{flags} --out stopped")).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let child = place
+        .command(&format!("{flags} --out stopped"))
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     let metrics = place.path("stopped/metrics.jsonl");
     while !fs::read_to_string(&metrics).is_ok_and(|text| text.lines().count() > 20) {
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -169,7 +182,11 @@ fn a_stopped_run_resumes(flags: &str) {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{said}");
     assert!(said.contains("frostline train --resume stopped"), "{said}");
-    assert_ne!(bytes(&place.path("stopped/last.safetensors")), bytes(&place.path("whole/last.safetensors")), "stopped too late to tell");
+    assert_ne!(
+        bytes(&place.path("stopped/last.safetensors")),
+        bytes(&place.path("whole/last.safetensors")),
+        "stopped too late to tell"
+    );
 
     place.good("train --resume stopped");
     for file in ["last.safetensors", "best.safetensors", "metrics.jsonl"] {
@@ -187,7 +204,9 @@ fn ctrl_c_saves_and_a_resumed_run_is_the_uninterrupted_one() {
 #[test]
 fn so_is_a_gradual_one() {
     let changed = "--augment strong --mixup 0.4 --class-weights --label-smoothing 0.1";
-    a_stopped_run_resumes(&format!("--gradual --freeze-below layer3 --layer-decay 0.7 --schedule cosine --warm-up 5 {changed}"));
+    a_stopped_run_resumes(&format!(
+        "--gradual --freeze-below layer3 --layer-decay 0.7 --schedule cosine --warm-up 5 {changed}"
+    ));
 }
 
 #[test]
@@ -209,7 +228,10 @@ fn a_run_that_gets_no_better_ends_early() {
     place.good("train photos --weights weights.safetensors --batch 4 --lr 1e-30 --epochs 50 --early-stop 2 --out run");
     let metrics = place.path("run/metrics.jsonl");
     let epochs = text(&bytes(&metrics)).lines().filter(|line| line.contains("val_loss")).count() - 1;
-    assert!((2..=3).contains(&epochs), "{epochs} epochs, where the second and the third cannot be better than the first");
+    assert!(
+        (2..=3).contains(&epochs),
+        "{epochs} epochs, where the second and the third cannot be better than the first"
+    );
     let told = place.good("train --resume run");
     assert!(told.contains("recognises"), "it is at its end: {told}");
 }
@@ -226,7 +248,8 @@ fn embedded_weights_need_no_file() {
 fn the_embedded_resnet_is_found_by_its_name_and_by_its_networks() {
     let place = Place::new(4);
     for (flags, out) in [("--weights embedded-resnet10", "one"), ("--model resnet10_photo", "two")] {
-        let told = place.good(&format!("train photos {flags} --size 32 --epochs 1 --batch 4 --lr 1e-3 --out {out}"));
+        let told =
+            place.good(&format!("train photos {flags} --size 32 --epochs 1 --batch 4 --lr 1e-3 --out {out}"));
         assert!(told.contains("resnet10_photo") && told.contains("ResNet-10 for photos"), "{told}");
     }
     assert!(bytes(&place.path("one/last.safetensors")) == bytes(&place.path("two/last.safetensors")));
@@ -242,7 +265,12 @@ fn folders_as_people_have_them() {
     let output = place.run(&format!("train photos {SHORT} --epochs 1 --out run"));
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("broken.jpg") && said.contains("class purple has 1 photo") && said.contains("--class-weights"), "{said}");
+    assert!(
+        said.contains("broken.jpg")
+            && said.contains("class purple has 1 photo")
+            && said.contains("--class-weights"),
+        "{said}"
+    );
 
     // train/ and val/, with a class that training does not know.
     for (part, count) in [("train", 5), ("val", 2)] {
@@ -297,7 +325,8 @@ fn wrong_words_are_told_with_what_to_do() {
 fn a_range_test_draws_its_curve() {
     let place = Place::new(6);
     place.weights();
-    let told = place.good("find-lr photos --weights weights.safetensors --steps 30 --no-probe --json -o curve.png");
+    let told =
+        place.good("find-lr photos --weights weights.safetensors --steps 30 --no-probe --json -o curve.png");
     let told: Value = serde_json::from_str(&told).expect("nothing but JSON");
     let points = told["points"].as_array().unwrap();
     assert!((5..=30).contains(&points.len()), "{}", points.len());

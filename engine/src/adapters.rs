@@ -77,7 +77,10 @@ fn find(wanted: &str, all: &[(String, wgpu::DeviceType)]) -> Option<usize> {
 
 /// Name, kind, backend and driver, for people.
 pub(crate) fn describe(info: &wgpu::AdapterInfo) -> String {
-    format!("{} ({:?}, {:?}, {} {})", info.name, info.device_type, info.backend, info.driver, info.driver_info)
+    format!(
+        "{} ({:?}, {:?}, {} {})",
+        info.name, info.device_type, info.backend, info.driver, info.driver_info
+    )
 }
 
 /// Mesa offers its software device through GL too, where it has no subgroups.
@@ -96,7 +99,10 @@ impl Adapter {
     /// # Errors
     /// [`Error::NoAdapter`].
     pub async fn best() -> Result<Self> {
-        let best = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+        let best = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
         let adapter = instance().request_adapter(&best).await;
         let adapter = adapter.map_err(|error| Error::NoAdapter { reason: error.to_string() })?;
         Ok(Self { adapter, index: None })
@@ -118,12 +124,16 @@ impl Adapter {
     pub async fn choose(wanted: Option<&str>) -> Result<Self> {
         let Some(wanted) = wanted else { return Self::best().await };
         let mut all = all().await?;
-        let described: Vec<_> = all.iter().map(|adapter| (adapter.describe(), adapter.adapter.get_info().device_type)).collect();
+        let described: Vec<_> =
+            all.iter().map(|adapter| (adapter.describe(), adapter.adapter.get_info().device_type)).collect();
         match find(wanted, &described) {
             Some(index) => Ok(all.swap_remove(index)),
             None => {
                 let known = described.iter().enumerate().map(|(index, (name, _))| format!("{index}: {name}"));
-                Err(Error::NoSuchAdapter { wanted: wanted.to_owned(), known: known.collect::<Vec<_>>().join("; ") })
+                Err(Error::NoSuchAdapter {
+                    wanted: wanted.to_owned(),
+                    known: known.collect::<Vec<_>>().join("; "),
+                })
             }
         }
     }
@@ -143,7 +153,8 @@ impl Adapter {
 
     /// What it says of itself.
     pub fn report(&self) -> AdapterReport {
-        let (info, limits, features) = (self.adapter.get_info(), self.adapter.limits(), self.adapter.features());
+        let (info, limits, features) =
+            (self.adapter.get_info(), self.adapter.limits(), self.adapter.features());
         let has = |feature| features.contains(feature);
         AdapterReport {
             index: self.index,
@@ -151,7 +162,11 @@ impl Adapter {
             kind: format!("{:?}", info.device_type),
             backend: format!("{:?}", info.backend),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-            subgroup_sizes: if has(wgpu::Features::SUBGROUP) { [info.subgroup_min_size, info.subgroup_max_size] } else { [0, 0] },
+            subgroup_sizes: if has(wgpu::Features::SUBGROUP) {
+                [info.subgroup_min_size, info.subgroup_max_size]
+            } else {
+                [0, 0]
+            },
             buffer_bytes: limits.max_buffer_size,
             binding_bytes: limits.max_storage_buffer_binding_size,
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
@@ -160,7 +175,10 @@ impl Adapter {
             features: vec![
                 ("subgroups", has(wgpu::Features::SUBGROUP)),
                 ("16-bit floats", has(wgpu::Features::SHADER_F16)),
-                ("timestamps", has(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES)),
+                (
+                    "timestamps",
+                    has(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
+                ),
                 ("pipeline cache", has(wgpu::Features::PIPELINE_CACHE)),
                 ("matrix units (experimental)", has(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)),
             ],
@@ -189,7 +207,8 @@ mod tests {
             ("Intel UHD 630 (IntegratedGpu, Vulkan, Mesa)".to_owned(), IntegratedGpu),
             ("NVIDIA GeForce RTX 3090 (DiscreteGpu, Vulkan, NVIDIA 570)".to_owned(), DiscreteGpu),
         ];
-        let chosen = [("0", 0), ("2", 2), ("software", 0), ("GPU", 2), ("uhd", 1), ("3090", 2), ("nvidia", 2)];
+        let chosen =
+            [("0", 0), ("2", 2), ("software", 0), ("GPU", 2), ("uhd", 1), ("3090", 2), ("nvidia", 2)];
         for (wanted, index) in chosen {
             assert_eq!(find(wanted, &all), Some(index), "{wanted}");
         }

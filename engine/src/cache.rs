@@ -30,7 +30,8 @@ impl CacheFile {
 
 /// `text` as part of a file's name: letters and digits, and single dashes for all else.
 pub(crate) fn file_name(text: &str) -> String {
-    let kept: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
+    let kept: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
     kept.split_whitespace().collect::<Vec<_>>().join("-")
 }
 

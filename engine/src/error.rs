@@ -16,7 +16,9 @@ pub enum Error {
         reason: String,
     },
     /// An adapter was chosen that this machine does not have.
-    #[error("no adapter of this machine is `{wanted}`: give an index, a part of a name, `gpu` or `software`. There are: {known}")]
+    #[error(
+        "no adapter of this machine is `{wanted}`: give an index, a part of a name, `gpu` or `software`. There are: {known}"
+    )]
     NoSuchAdapter {
         /// What was asked for.
         wanted: String,
@@ -32,13 +34,17 @@ pub enum Error {
         reason: String,
     },
     /// A plan stores activations as 16-bit floats, and the adapter has none.
-    #[error("adapter `{adapter}` has no 16-bit floats in shaders (the feature SHADER_F16): plan with Storage::F32")]
+    #[error(
+        "adapter `{adapter}` has no 16-bit floats in shaders (the feature SHADER_F16): plan with Storage::F32"
+    )]
     NoHalf {
         /// The adapter's name.
         adapter: String,
     },
     /// The device went away (driver reset, unplugged, time-out).
-    #[error("the GPU device was lost: {reason}. Nothing after the last checkpoint is kept; start again from it with a new device")]
+    #[error(
+        "the GPU device was lost: {reason}. Nothing after the last checkpoint is kept; start again from it with a new device"
+    )]
     DeviceLost {
         /// What the driver said.
         reason: String,
@@ -67,7 +73,9 @@ pub enum Error {
         what: String,
     },
     /// A kernel wrote where it must not. Found where [`GpuOptions::guard`](crate::GpuOptions::guard) is on.
-    #[error("{kernels} wrote past the end of `{buffer}` ({bytes} bytes), {past} bytes behind it: a bug of frostline, please report it")]
+    #[error(
+        "{kernels} wrote past the end of `{buffer}` ({bytes} bytes), {past} bytes behind it: a bug of frostline, please report it"
+    )]
     OutOfBounds {
         /// The tensor.
         buffer: String,
@@ -108,7 +116,9 @@ pub enum Error {
         in_use: Option<u64>,
     },
     /// A tensor is larger than kernels can index, or than the adapter lets one buffer or binding be.
-    #[error("{tensor} needs {bytes} bytes, and {limited} at most {limit} at once: use a smaller batch or image")]
+    #[error(
+        "{tensor} needs {bytes} bytes, and {limited} at most {limit} at once: use a smaller batch or image"
+    )]
     TooLarge {
         /// The tensor.
         tensor: String,

@@ -65,7 +65,8 @@ impl Folder<'_> {
         let folded = if let Some(norm) = downcast::<BatchNorm>(&node.op) {
             let stats = self.statistics_of(node, purpose, freeze);
             let norm = BatchNorm { stats, ..norm.clone() };
-            let constant = stats == Stats::Running && (purpose != Purpose::Training || self.all_frozen(node, freeze));
+            let constant =
+                stats == Stats::Running && (purpose != Purpose::Training || self.all_frozen(node, freeze));
             let folded = if constant { self.norm_into_convolution(node, &norm) } else { None };
             folded.or_else(|| Some(Node { op: Arc::new(norm), ..node.clone() }))
         } else if downcast::<Add>(&node.op).is_some() {
@@ -102,8 +103,10 @@ impl Folder<'_> {
 
     fn norm_into_convolution(&mut self, node: &Node, norm: &BatchNorm) -> Option<Node> {
         let plain = |op: &Arc<dyn Op>| {
-            downcast::<Conv2d>(op).is_some_and(|c| c.norm.is_none() && !c.bias && c.activation == Activation::None && !c.residual)
-                || downcast::<DepthwiseConv2d>(op).is_some_and(|c| c.norm.is_none() && c.activation == Activation::None)
+            downcast::<Conv2d>(op).is_some_and(|c| {
+                c.norm.is_none() && !c.bias && c.activation == Activation::None && !c.residual
+            }) || downcast::<DepthwiseConv2d>(op)
+                .is_some_and(|c| c.norm.is_none() && c.activation == Activation::None)
         };
         let producer = self.take_producer(node.inputs[0], plain)?;
         let op: Arc<dyn Op> = match downcast::<Conv2d>(&producer.op) {
@@ -141,7 +144,8 @@ impl Folder<'_> {
     fn activation_into_op(&mut self, node: &Node, activation: Activation) -> Option<Node> {
         let ends_plain = |op: &Arc<dyn Op>| {
             downcast::<Conv2d>(op).is_some_and(|c| c.activation == Activation::None)
-                || downcast::<DepthwiseConv2d>(op).is_some_and(|c| c.activation == Activation::None && c.norm.is_some())
+                || downcast::<DepthwiseConv2d>(op)
+                    .is_some_and(|c| c.activation == Activation::None && c.norm.is_some())
                 || downcast::<BatchNorm>(op).is_some_and(|b| b.activation == Activation::None)
                 || downcast::<Add>(op).is_some_and(|a| a.activation == Activation::None)
         };
@@ -169,7 +173,11 @@ pub(crate) fn wanted(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<bo
     };
     let mut wanted: Vec<bool> = graph.tensors.iter().map(goal).collect();
     for node in &graph.nodes {
-        wanted[node.output.index()] = node.inputs.iter().enumerate().any(|(i, input)| node.op.differentiable(i) && wanted[input.index()]);
+        wanted[node.output.index()] = node
+            .inputs
+            .iter()
+            .enumerate()
+            .any(|(i, input)| node.op.differentiable(i) && wanted[input.index()]);
     }
     wanted
 }

@@ -38,7 +38,8 @@ impl Freeze {
     /// Everything that comes before `group` in the model is frozen.
     pub fn below(graph: &Graph, group: &str) -> Result<Self> {
         let names = graph.parameter_names();
-        let first = names.iter().position(|name| in_group(name, group)).ok_or_else(|| unknown_group(graph, group))?;
+        let first =
+            names.iter().position(|name| in_group(name, group)).ok_or_else(|| unknown_group(graph, group))?;
         Ok(Self::names(names[..first].iter().copied()))
     }
 
@@ -53,7 +54,10 @@ impl Freeze {
 
     /// Just these parameters are frozen.
     pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { frozen: names.into_iter().map(str::to_owned).collect(), batch_norm: BatchNormMode::FollowFreeze }
+        Self {
+            frozen: names.into_iter().map(str::to_owned).collect(),
+            batch_norm: BatchNormMode::FollowFreeze,
+        }
     }
 
     /// Freezes `group` as well.
@@ -92,12 +96,14 @@ impl Freeze {
 }
 
 fn group_names(graph: &Graph, group: &str) -> Result<Vec<String>> {
-    let names: Vec<String> = graph.parameter_names().into_iter().filter(|name| in_group(name, group)).map(str::to_owned).collect();
+    let names: Vec<String> =
+        graph.parameter_names().into_iter().filter(|name| in_group(name, group)).map(str::to_owned).collect();
     if names.is_empty() { Err(unknown_group(graph, group)) } else { Ok(names) }
 }
 
 fn unknown_group(graph: &Graph, group: &str) -> Error {
-    let mut known: Vec<&str> = graph.parameter_names().iter().filter_map(|name| name.split('.').next()).collect();
+    let mut known: Vec<&str> =
+        graph.parameter_names().iter().filter_map(|name| name.split('.').next()).collect();
     known.dedup();
     Error::Unknown { what: "group of layers", name: group.to_owned(), known: known.join(", ") }
 }

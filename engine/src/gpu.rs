@@ -113,11 +113,13 @@ impl Gpu {
         let tuning_reason = tuning::adapter::reason(&info, options.kernels, tuning.class);
         let machine = Machine::new(&info, tuning.class);
         if options.measured != CacheFile::Off {
-            tuning.measured = Some(Arc::new(Measured::load(&machine.file(&options.measured)?, &machine, &tuning)?));
+            tuning.measured =
+                Some(Arc::new(Measured::load(&machine.file(&options.measured)?, &machine, &tuning)?));
         }
         let cache = PipelineCache::open(&device, &info, &options.pipelines);
         let software = info.device_type == wgpu::DeviceType::Cpu;
-        let rewrites = Rewrites { stored_params: tuning::adapter::is_lavapipe(&info), checked: options.checked };
+        let rewrites =
+            Rewrites { stored_params: tuning::adapter::is_lavapipe(&info), checked: options.checked };
         let hint = if software && options.adapter.is_none() { missing::hint("/".as_ref()) } else { None };
         Ok(Self {
             pipelines: Pipelines::new(rewrites, cache),
@@ -202,7 +204,9 @@ impl Gpu {
 
     /// Whether kernels can be timed one by one.
     pub fn has_timestamps(&self) -> bool {
-        self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES)
+        self.device
+            .features()
+            .contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES)
     }
 
     /// Destroys the device as a driver reset would: every later call gives [`Error::DeviceLost`].
@@ -232,12 +236,27 @@ impl Gpu {
     }
 
     /// A zeroed buffer of `bytes` for `purpose`, or an error that says how many bytes it was about.
-    pub(crate) fn buffer(&self, purpose: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+    pub(crate) fn buffer(
+        &self,
+        purpose: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer> {
         let limit = self.device.limits().max_buffer_size;
         if bytes > limit {
-            return Err(Error::TooLarge { tensor: purpose.to_owned(), bytes, limited: "this adapter allocates", limit });
+            return Err(Error::TooLarge {
+                tensor: purpose.to_owned(),
+                bytes,
+                limited: "this adapter allocates",
+                limit,
+            });
         }
-        let descriptor = wgpu::BufferDescriptor { label: Some(purpose), size: bytes.max(256), usage, mapped_at_creation: false };
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(purpose),
+            size: bytes.max(256),
+            usage,
+            mapped_at_creation: false,
+        };
         self.allocate(purpose, bytes, || self.device.create_buffer(&descriptor))
     }
 
@@ -256,7 +275,9 @@ impl Gpu {
                 | wgpu::TextureUsages::COPY_SRC,
             view_formats: &[],
         };
-        self.allocate(purpose, 16 * u64::from(width) * u64::from(height), || self.device.create_texture(&descriptor))
+        self.allocate(purpose, 16 * u64::from(width) * u64::from(height), || {
+            self.device.create_texture(&descriptor)
+        })
     }
 
     fn allocate<T>(&self, purpose: &str, bytes: u64, create: impl FnOnce() -> T) -> Result<T> {
@@ -327,7 +348,8 @@ impl Gpu {
     /// A write past the end of a buffer, which wgpu refuses.
     fn ask_too_much(&self) {
         let usage = wgpu::BufferUsages::COPY_DST;
-        let small = wgpu::BufferDescriptor { label: Some("planned"), size: 4, usage, mapped_at_creation: false };
+        let small =
+            wgpu::BufferDescriptor { label: Some("planned"), size: 4, usage, mapped_at_creation: false };
         self.queue.write_buffer(&self.device.create_buffer(&small), 0, &[0; 8]);
     }
 

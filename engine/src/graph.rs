@@ -141,7 +141,9 @@ impl Graph {
     }
 
     fn named(&mut self, name: &str, shape: Shape, role: Role) -> Result<TensorId> {
-        if self.tensors.iter().any(|tensor| tensor.name == name && matches!(tensor.role, Role::Parameter(_) | Role::Statistic(_))) {
+        if self.tensors.iter().any(|tensor| {
+            tensor.name == name && matches!(tensor.role, Role::Parameter(_) | Role::Statistic(_))
+        }) {
             return Err(Error::Graph(format!(
                 "two tensors are named `{name}`: declare it once, and give its id to every layer that reads it"
             )));

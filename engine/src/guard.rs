@@ -61,7 +61,8 @@ impl Guard {
         }
         let buffer = gpu.storage("counted turns", COUNT * dispatches as u64)?;
         let size = std::num::NonZeroU64::new(4);
-        let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &buffer, offset: 0, size });
+        let resource =
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &buffer, offset: 0, size });
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("counted turns"),
             layout: &turns_layout(&gpu.device),
@@ -71,7 +72,15 @@ impl Guard {
     }
 
     /// Has kernels get a copy of `bytes` of `flat` from `offset` on as the buffer `id`.
-    pub fn copy(&mut self, gpu: &Gpu, id: BufferId, label: &str, flat: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<()> {
+    pub fn copy(
+        &mut self,
+        gpu: &Gpu,
+        id: BufferId,
+        label: &str,
+        flat: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<()> {
         let copy = Store::new(gpu, label, bytes + TAIL, false)?;
         fill(gpu, id, &copy, bytes);
         self.parts.insert(id, Part { flat: flat.clone(), offset, bytes, copy });
@@ -170,10 +179,9 @@ pub(crate) fn check_tails(gpu: &Gpu, plan: &Plan, stores: &[(BufferId, &Store, u
 
 fn out_of_bounds(plan: &Plan, id: BufferId, bytes: u64, past: u64) -> Error {
     let of = |dispatch: &Dispatch| format!("{} of {}", dispatch.variant.kernel.name(), dispatch.layer);
-    let writers = plan
-        .dispatches
-        .iter()
-        .filter(|dispatch| dispatch.bindings.iter().any(|(name, bound)| *bound == id && id != NOTHING && writes(dispatch, name)));
+    let writers = plan.dispatches.iter().filter(|dispatch| {
+        dispatch.bindings.iter().any(|(name, bound)| *bound == id && id != NOTHING && writes(dispatch, name))
+    });
     let kernels = writers.map(of).collect::<Vec<_>>().join(", ");
     Error::OutOfBounds { buffer: plan.buffers[id.0 as usize].label.clone(), bytes, past, kernels }
 }
@@ -194,7 +202,11 @@ pub(crate) fn fill(gpu: &Gpu, id: BufferId, store: &Store, bytes: u64) {
         Store::Buffer(buffer) => gpu.queue.write_buffer(buffer, bytes, pattern),
         Store::Texture { texture, .. } => {
             for (target, extent, start) in rows(texture, bytes) {
-                let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(16 * extent.width), rows_per_image: None };
+                let layout = wgpu::TexelCopyBufferLayout {
+                    offset: 0,
+                    bytes_per_row: Some(16 * extent.width),
+                    rows_per_image: None,
+                };
                 gpu.queue.write_texture(target, &pattern[start as usize..], layout, extent);
             }
         }
@@ -202,14 +214,21 @@ pub(crate) fn fill(gpu: &Gpu, id: BufferId, store: &Store, bytes: u64) {
 }
 
 /// Copies the tail of `store`, whose first `bytes` are in use, into `gathered` from `start` on.
-fn gather(encoder: &mut wgpu::CommandEncoder, store: &Store, bytes: u64, gathered: &wgpu::Buffer, start: u64) {
+fn gather(
+    encoder: &mut wgpu::CommandEncoder,
+    store: &Store,
+    bytes: u64,
+    gathered: &wgpu::Buffer,
+    start: u64,
+) {
     match store {
         Store::Buffer(buffer) => encoder.copy_buffer_to_buffer(buffer, bytes, gathered, start, TAIL),
         Store::Texture { texture, .. } => {
             for (source, extent, offset) in rows(texture, bytes) {
                 let offset = start + offset;
                 // One row each, which needs no distance between rows.
-                let layout = wgpu::TexelCopyBufferLayout { offset, bytes_per_row: None, rows_per_image: None };
+                let layout =
+                    wgpu::TexelCopyBufferLayout { offset, bytes_per_row: None, rows_per_image: None };
                 let target = wgpu::TexelCopyBufferInfo { buffer: gathered, layout };
                 encoder.copy_texture_to_buffer(source, target, extent);
             }
@@ -243,7 +262,10 @@ mod tests {
         let all: Vec<u32> = (0..30_000).map(|id| pattern(BufferId(id))).collect();
         for word in &all {
             assert!(f32::from_bits(*word).is_nan(), "{word:x}");
-            assert!(f16::from_bits(*word as u16).is_nan() && f16::from_bits((word >> 16) as u16).is_nan(), "{word:x}");
+            assert!(
+                f16::from_bits(*word as u16).is_nan() && f16::from_bits((word >> 16) as u16).is_nan(),
+                "{word:x}"
+            );
             assert_eq!(word >> 22 & 1, 0, "{word:x} is quiet");
         }
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());

@@ -99,11 +99,13 @@ pub fn reflect(kernel: Kernel) -> Result<Arc<Reflection>> {
     }
     let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
     // The portable text declares the same bindings as any other and needs no capability.
-    let text = frostline_shaders::source(kernel.file, &[], Share::Portable, &[]).map_err(|error| fail(error.to_string()))?;
+    let text = frostline_shaders::source(kernel.file, &[], Share::Portable, &[])
+        .map_err(|error| fail(error.to_string()))?;
     let module = naga::front::wgsl::parse_str(&text).map_err(|error| fail(error.emit_to_string(&text)))?;
-    let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty())
-        .validate(&module)
-        .map_err(|error| fail(error.emit_to_string(&text)))?;
+    let info =
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty())
+            .validate(&module)
+            .map_err(|error| fail(error.emit_to_string(&text)))?;
     let index = module.entry_points.iter().position(|entry| entry.name == kernel.entry);
     let index = index.ok_or_else(|| fail("the file has no such entry point".to_owned()))?;
     let reflection = Arc::new(declared(&module, info.get_entry_point(index)));
@@ -125,7 +127,9 @@ fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflecti
             continue;
         }
         let access = match variable.space {
-            naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => Access::Write,
+            naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => {
+                Access::Write
+            }
             naga::AddressSpace::Storage { .. } => Access::Read,
             _ => Access::Params,
         };
@@ -137,7 +141,9 @@ fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflecti
         if is_array_of_vec4f(module, variable.ty) && !both {
             reflection.texels.insert(name.clone());
         }
-        if let (Access::Params, naga::TypeInner::Struct { members, span }) = (access, &module.types[variable.ty].inner) {
+        if let (Access::Params, naga::TypeInner::Struct { members, span }) =
+            (access, &module.types[variable.ty].inner)
+        {
             reflection.params_bytes = *span;
             for member in members {
                 let float = matches!(module.types[member.ty].inner, naga::TypeInner::Scalar(s) if s.kind == naga::ScalarKind::Float);
@@ -150,6 +156,8 @@ fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflecti
 
 fn is_array_of_vec4f(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
     let naga::TypeInner::Array { base, .. } = module.types[ty].inner else { return false };
-    let naga::TypeInner::Vector { size: naga::VectorSize::Quad, scalar } = module.types[base].inner else { return false };
+    let naga::TypeInner::Vector { size: naga::VectorSize::Quad, scalar } = module.types[base].inner else {
+        return false;
+    };
     scalar.kind == naga::ScalarKind::Float
 }

@@ -6,7 +6,8 @@ use crate::ops::augment::{self, Augment};
 use crate::ops::mixup::{self, Mixup};
 use crate::ops::normalize::Normalize;
 use crate::ops::{
-    Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin, Padding, Relu,
+    Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d,
+    MultiMargin, Padding, Relu,
 };
 use crate::shape::Shape;
 
@@ -40,7 +41,15 @@ impl Graph {
     }
 
     /// A convolution `layer` with `c_out` filters of `kernel` × `kernel`, without bias: `layer.weight`.
-    pub fn conv2d(&mut self, x: TensorId, layer: &str, c_out: usize, kernel: usize, stride: usize, padding: Padding) -> Result<TensorId> {
+    pub fn conv2d(
+        &mut self,
+        x: TensorId,
+        layer: &str,
+        c_out: usize,
+        kernel: usize,
+        stride: usize,
+        padding: Padding,
+    ) -> Result<TensorId> {
         let c_in = self.shape(x).channels();
         let shape = Shape::Filter { kh: kernel, kw: kernel, c_in, c_out };
         let weight = self.parameter(&format!("{layer}.weight"), shape, Init::KaimingNormal)?;
@@ -60,12 +69,23 @@ impl Graph {
         let c_in = self.shape(x).channels();
         let shape = Shape::Filter { kh: kernel, kw: kernel, c_in, c_out };
         let weight = self.parameter(&format!("{layer}.weight"), shape, Init::KaimingNormal)?;
-        let bias = self.parameter(&format!("{layer}.bias"), Shape::Vector { c: c_out }, Init::Uniform { fan_in: shape.fan_in() })?;
+        let bias = self.parameter(
+            &format!("{layer}.bias"),
+            Shape::Vector { c: c_out },
+            Init::Uniform { fan_in: shape.fan_in() },
+        )?;
         self.record(Conv2d { stride, padding, bias: true, ..Default::default() }, layer, &[x, weight, bias])
     }
 
     /// A depthwise convolution `layer` without bias: `layer.weight`.
-    pub fn depthwise_conv2d(&mut self, x: TensorId, layer: &str, kernel: usize, stride: usize, padding: Padding) -> Result<TensorId> {
+    pub fn depthwise_conv2d(
+        &mut self,
+        x: TensorId,
+        layer: &str,
+        kernel: usize,
+        stride: usize,
+        padding: Padding,
+    ) -> Result<TensorId> {
         let shape = Shape::Depthwise { kh: kernel, kw: kernel, c: self.shape(x).channels() };
         let weight = self.parameter(&format!("{layer}.weight"), shape, Init::KaimingNormal)?;
         self.record(DepthwiseConv2d { stride, padding, ..Default::default() }, layer, &[x, weight])
@@ -97,7 +117,14 @@ impl Graph {
     }
 
     /// The largest value of every `kernel` × `kernel` window.
-    pub fn max_pool2d(&mut self, x: TensorId, layer: &str, kernel: usize, stride: usize, padding: usize) -> Result<TensorId> {
+    pub fn max_pool2d(
+        &mut self,
+        x: TensorId,
+        layer: &str,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    ) -> Result<TensorId> {
         self.record(MaxPool2d { kernel, stride, padding }, layer, &[x])
     }
 
@@ -117,7 +144,12 @@ impl Graph {
 
     /// The mean loss of a softmax over `logits`, with the fraction `label_smoothing` of every target
     /// spread over all classes.
-    pub fn cross_entropy(&mut self, logits: TensorId, labels: TensorId, label_smoothing: f32) -> Result<TensorId> {
+    pub fn cross_entropy(
+        &mut self,
+        logits: TensorId,
+        labels: TensorId,
+        label_smoothing: f32,
+    ) -> Result<TensorId> {
         self.record(CrossEntropy { label_smoothing, ..Default::default() }, "loss", &[logits, labels])
     }
 

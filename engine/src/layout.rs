@@ -37,12 +37,24 @@ impl Layout {
 
     /// The parameters of `graph`.
     pub fn parameters(graph: &Graph) -> Self {
-        Self::new(graph.tensors.iter().filter(|t| matches!(t.role, Role::Parameter(_))).map(|t| (t.name.as_str(), t.shape)))
+        Self::new(
+            graph
+                .tensors
+                .iter()
+                .filter(|t| matches!(t.role, Role::Parameter(_)))
+                .map(|t| (t.name.as_str(), t.shape)),
+        )
     }
 
     /// The running statistics of `graph`.
     pub fn statistics(graph: &Graph) -> Self {
-        Self::new(graph.tensors.iter().filter(|t| matches!(t.role, Role::Statistic(_))).map(|t| (t.name.as_str(), t.shape)))
+        Self::new(
+            graph
+                .tensors
+                .iter()
+                .filter(|t| matches!(t.role, Role::Statistic(_)))
+                .map(|t| (t.name.as_str(), t.shape)),
+        )
     }
 
     /// The place of `name`.

@@ -117,7 +117,13 @@ impl LossScaleState {
 
 /// Records what happens between backward and the optimiser: a look at every gradient of `trainable` and at
 /// the loss in `summary`, and what becomes of the scale.
-pub(crate) fn record(recorder: &mut Recorder<'_>, scale: LossScale, rule: Rule, trainable: &Layout, summary: BufferId) {
+pub(crate) fn record(
+    recorder: &mut Recorder<'_>,
+    scale: LossScale,
+    rule: Rule,
+    trainable: &Layout,
+    summary: BufferId,
+) {
     let overflow = recorder.buffer("gradient overflow", 16, Home::Plan);
     for run in runs(|_| None, trainable, trainable) {
         let bytes = trainable.run(&run.first, &run.last).map_or(0, |(_, bytes)| bytes);
@@ -159,7 +165,10 @@ mod tests {
     #[test]
     fn a_given_gradient_has_room() {
         let scale = |largest| LossScale::dynamic().for_gradient(largest).scale;
-        assert_eq!([scale(0.0), scale(1e-8), scale(1.0), scale(1.1), scale(3000.0)], [65_536, 65_536, 1024, 512, 1]);
+        assert_eq!(
+            [scale(0.0), scale(1e-8), scale(1.0), scale(1.1), scale(3000.0)],
+            [65_536, 65_536, 1024, 512, 1]
+        );
         assert_eq!(LossScale::fixed(65_536).for_gradient(1.0).scale, 65_536);
     }
 

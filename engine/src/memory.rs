@@ -61,13 +61,18 @@ pub(crate) fn lifetimes(buffers: &[Buffer], dispatches: &[Dispatch]) -> Vec<Opti
 /// (Pisarchyk & Lee 2020, "greedy by size for shared objects").
 pub(crate) fn assign(buffers: &[Buffer], lifetimes: &[Option<Lifetime>]) -> Pool {
     let pooled = lifetimes.iter().enumerate().filter(|(id, _)| buffers[*id].home == Home::Pool);
-    let mut pooled: Vec<(usize, Lifetime)> = pooled.filter_map(|(id, lifetime)| Some((id, (*lifetime)?))).collect();
-    pooled.sort_by_key(|&(id, Lifetime { first, last })| (Reverse(buffers[id].bytes), Reverse(last - first), id));
+    let mut pooled: Vec<(usize, Lifetime)> =
+        pooled.filter_map(|(id, lifetime)| Some((id, (*lifetime)?))).collect();
+    pooled.sort_by_key(|&(id, Lifetime { first, last })| {
+        (Reverse(buffers[id].bytes), Reverse(last - first), id)
+    });
     let mut pool = Pool { slots: vec![], slot_of: vec![None; buffers.len()] };
     let mut taken: Vec<Vec<Lifetime>> = vec![];
     for (id, lifetime) in pooled {
         let (bytes, texture) = (buffers[id].bytes, buffers[id].is_texture());
-        let free = |slot: &usize| taken[*slot].iter().all(|other| other.last < lifetime.first || lifetime.last < other.first);
+        let free = |slot: &usize| {
+            taken[*slot].iter().all(|other| other.last < lifetime.first || lifetime.last < other.first)
+        };
         let alike = (0..taken.len()).filter(|slot| pool.slots[*slot].1 == texture);
         let slot = alike.filter(free).min_by_key(|slot| pool.slots[*slot].0).unwrap_or_else(|| {
             pool.slots.push((bytes, texture));

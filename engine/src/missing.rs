@@ -6,7 +6,8 @@ use std::path::Path;
 /// What to do about a GPU that the system under `root` shows although there is no adapter for it; none
 /// where there is no such GPU, or the system is not Linux.
 pub(crate) fn hint(root: &Path) -> Option<String> {
-    let vendor = |id: &str| render_nodes(root).into_iter().find(|(_, vendor)| vendor == id).map(|(node, _)| node);
+    let vendor =
+        |id: &str| render_nodes(root).into_iter().find(|(_, vendor)| vendor == id).map(|(node, _)| node);
     let nvidia = ["dev/nvidia0", "dev/nvidiactl"].into_iter().find(|path| root.join(path).exists());
     let advice = if let Some(node) = nvidia.map(|path| format!("/{path}")).or_else(|| vendor("0x10de")) {
         format!(
@@ -15,7 +16,8 @@ pub(crate) fn hint(root: &Path) -> Option<String> {
              /usr/share/vulkan/icd.d or /etc/vulkan/icd.d, and install libvulkan1; elsewhere install the Vulkan part of the \
              driver (Debian: nvidia-vulkan-icd, Ubuntu: libnvidia-gl of the driver's version)"
         )
-    } else if let Some((node, name)) = [("0x1002", "AMD"), ("0x8086", "Intel")].into_iter().find_map(|(id, name)| Some((vendor(id)?, name)))
+    } else if let Some((node, name)) =
+        [("0x1002", "AMD"), ("0x8086", "Intel")].into_iter().find_map(|(id, name)| Some((vendor(id)?, name)))
     {
         let access = match root.join(&node[1..]).exists() {
             true => format!("let this user open {node} (on most systems: the group `render`)"),
@@ -85,7 +87,11 @@ mod tests {
 
     #[test]
     fn a_machine_without_a_gpu_is_not_warned_about() {
-        let none = machine(&[("dev/null", ""), ("sys/class/drm/version", ""), ("sys/class/drm/renderD128/device/vendor", "0x1af4\n")]);
+        let none = machine(&[
+            ("dev/null", ""),
+            ("sys/class/drm/version", ""),
+            ("sys/class/drm/renderD128/device/vendor", "0x1af4\n"),
+        ]);
         assert_eq!(hint(none.path()), None, "a virtual display is no GPU");
         assert_eq!(hint("/nonexistent".as_ref()), None);
     }

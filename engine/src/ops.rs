@@ -140,12 +140,18 @@ pub(crate) fn windows(
         return wrong(format!("kernel {kh}x{kw}: a window must have a pixel or more"));
     }
     let Padding { top, left, bottom, right } = padding;
-    if let Some(size) = [kh, kw, stride, top, left, bottom, right].into_iter().find(|&size| size > LARGEST_WINDOW) {
-        return wrong(format!("kernel {kh}x{kw}, stride {stride}, {padding:?}: {size} is too large, at most {LARGEST_WINDOW} will do"));
+    if let Some(size) =
+        [kh, kw, stride, top, left, bottom, right].into_iter().find(|&size| size > LARGEST_WINDOW)
+    {
+        return wrong(format!(
+            "kernel {kh}x{kw}, stride {stride}, {padding:?}: {size} is too large, at most {LARGEST_WINDOW} will do"
+        ));
     }
     match padding.output(h, w, kernel, stride) {
         Some(size) => Ok(size),
-        None => wrong(format!("a window of {kh}x{kw} does not fit into input {input} with padding {padding:?}")),
+        None => {
+            wrong(format!("a window of {kh}x{kw} does not fit into input {input} with padding {padding:?}"))
+        }
     }
 }
 

@@ -68,7 +68,12 @@ impl Optim {
 
     /// AdamW with PyTorch's defaults: β 0.9 and 0.999, ε 1e-8, weight decay 0.01.
     pub fn adamw(lr: f32) -> Self {
-        Self { rule: Rule::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, lr, weight_decay: 0.01, groups: vec![] }
+        Self {
+            rule: Rule::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+            lr,
+            weight_decay: 0.01,
+            groups: vec![],
+        }
     }
 
     /// Sets SGD's momentum.
@@ -130,10 +135,18 @@ impl Optim {
             }
         }
         match self.rule {
-            Rule::Sgd { momentum, .. } if !(0.0..1.0).contains(&momentum) => wrong("momentum", momentum, "it must lie in 0..1"),
-            Rule::Sgd { momentum: 0.0, nesterov: true } => wrong("momentum", 0.0, "Nesterov's rule needs a momentum above 0, such as 0.9"),
-            Rule::AdamW { beta1, .. } if !(0.0..1.0).contains(&beta1) => wrong("beta1", beta1 as f32, "it must lie in 0..1"),
-            Rule::AdamW { beta2, .. } if !(0.0..1.0).contains(&beta2) => wrong("beta2", beta2 as f32, "it must lie in 0..1"),
+            Rule::Sgd { momentum, .. } if !(0.0..1.0).contains(&momentum) => {
+                wrong("momentum", momentum, "it must lie in 0..1")
+            }
+            Rule::Sgd { momentum: 0.0, nesterov: true } => {
+                wrong("momentum", 0.0, "Nesterov's rule needs a momentum above 0, such as 0.9")
+            }
+            Rule::AdamW { beta1, .. } if !(0.0..1.0).contains(&beta1) => {
+                wrong("beta1", beta1 as f32, "it must lie in 0..1")
+            }
+            Rule::AdamW { beta2, .. } if !(0.0..1.0).contains(&beta2) => {
+                wrong("beta2", beta2 as f32, "it must lie in 0..1")
+            }
             Rule::AdamW { eps, .. } if !sane(eps) => wrong("eps", eps, "it must be a number of at least 0"),
             _ => Ok(()),
         }
@@ -172,7 +185,11 @@ pub(crate) fn runs(group_of: impl Fn(&str) -> Option<usize>, all: &Layout, train
         }
         let group = group_of(name);
         match runs.last_mut() {
-            Some(run) if neighbour && run.group == group && all.run(&run.first, name).is_some_and(|(_, bytes)| bytes <= LARGEST_RUN) => {
+            Some(run)
+                if neighbour
+                    && run.group == group
+                    && all.run(&run.first, name).is_some_and(|(_, bytes)| bytes <= LARGEST_RUN) =>
+            {
                 run.last = name.to_owned();
             }
             _ => runs.push(Run { group, first: name.to_owned(), last: name.to_owned() }),
@@ -197,10 +214,12 @@ pub(crate) fn record(
     let runs = runs(|name| optim.group_of(name), all, trainable);
     for run in &runs {
         let bytes = all.run(&run.first, &run.last).map_or(0, |(_, bytes)| bytes);
-        let range = if run.first == run.last { run.first.clone() } else { format!("{} … {}", run.first, run.last) };
+        let range =
+            if run.first == run.last { run.first.clone() } else { format!("{} … {}", run.first, run.last) };
         let (first, last) = (run.first.clone(), run.last.clone());
         let parameter = recorder.buffer(&range, bytes, Home::ParameterRun(first.clone(), last.clone()));
-        let gradient = recorder.buffer(format!("grad {range}"), bytes, Home::GradientRun(first.clone(), last.clone()));
+        let gradient =
+            recorder.buffer(format!("grad {range}"), bytes, Home::GradientRun(first.clone(), last.clone()));
         let weight_decay = run.group.map_or(optim.weight_decay, |index| optim.groups[index].weight_decay);
         let kernel = if matches!(optim.rule, Rule::Sgd { .. }) { SGD } else { ADAMW };
         let size4 = (bytes / 16) as usize;
@@ -215,7 +234,9 @@ pub(crate) fn record(
             request = request.bind(&[(name, moment)]);
         }
         request = match optim.rule {
-            Rule::Sgd { momentum, nesterov } => request.float("momentum", momentum).params(&[("nesterov", nesterov as usize)]),
+            Rule::Sgd { momentum, nesterov } => {
+                request.float("momentum", momentum).params(&[("nesterov", nesterov as usize)])
+            }
             Rule::AdamW { beta1, beta2, eps } => request
                 .float("beta1", beta1 as f32)
                 .float("beta2", beta2 as f32)

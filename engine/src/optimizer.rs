@@ -113,8 +113,13 @@ impl Optimizer {
     /// Sets one moment from values in PyTorch's order.
     pub fn set(&self, slot: &str, name: &str, values: &[f32]) -> Result<()> {
         let known = |known: String, what| Error::Unknown { what, name: format!("{slot}.{name}"), known };
-        let at = self.slots.iter().position(|other| *other == slot).ok_or_else(|| known(self.slots.join(", "), "optimizer slot"))?;
-        let slice = self.layout.get(name).ok_or_else(|| known("those that train".to_owned(), "optimizer state"))?;
+        let at = self
+            .slots
+            .iter()
+            .position(|other| *other == slot)
+            .ok_or_else(|| known(self.slots.join(", "), "optimizer slot"))?;
+        let slice =
+            self.layout.get(name).ok_or_else(|| known("those that train".to_owned(), "optimizer state"))?;
         if values.len() != slice.shape.count() {
             return Err(Error::data(name, &slice.shape, format!("{} values", values.len())));
         }

@@ -86,7 +86,13 @@ impl GpuOptions {
                 "gpu" => options.kernels = Kernels::Gpu,
                 "cooperative" => options.kernels = Kernels::Cooperative,
                 "tuned" => options.measured = tuning_file(&variable),
-                _ => return wrong("FROSTLINE_TUNING", word, "it can be portable, subgroup, gpu, cooperative or tuned"),
+                _ => {
+                    return wrong(
+                        "FROSTLINE_TUNING",
+                        word,
+                        "it can be portable, subgroup, gpu, cooperative or tuned",
+                    );
+                }
             }
         }
         match variable("FROSTLINE_PIPELINE_CACHE").as_deref() {
@@ -98,10 +104,18 @@ impl GpuOptions {
         options.deadline = match variable("FROSTLINE_DEADLINE").as_deref() {
             None | Some("") => None,
             Some("off") => Some(Duration::MAX),
-            Some(value) => match value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
-                Some(deadline) if !deadline.is_zero() => Some(deadline),
-                _ => return wrong("FROSTLINE_DEADLINE", value, "it can be a number of seconds above 0, or off"),
-            },
+            Some(value) => {
+                match value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+                    Some(deadline) if !deadline.is_zero() => Some(deadline),
+                    _ => {
+                        return wrong(
+                            "FROSTLINE_DEADLINE",
+                            value,
+                            "it can be a number of seconds above 0, or off",
+                        );
+                    }
+                }
+            }
         };
         options.checked = match variable("FROSTLINE_CHECKED").as_deref() {
             None | Some("" | "0") => false,
@@ -114,7 +128,9 @@ impl GpuOptions {
 
 /// Where measured choices are, by the environment.
 fn tuning_file(variable: &impl Fn(&str) -> Option<String>) -> CacheFile {
-    variable("FROSTLINE_TUNING_FILE").filter(|path| !path.is_empty()).map_or(CacheFile::Default, |path| CacheFile::At(path.into()))
+    variable("FROSTLINE_TUNING_FILE")
+        .filter(|path| !path.is_empty())
+        .map_or(CacheFile::Default, |path| CacheFile::At(path.into()))
 }
 
 fn wrong<T>(name: &'static str, value: &str, reason: &'static str) -> Result<T> {
@@ -126,7 +142,9 @@ mod tests {
     use super::*;
 
     fn from(variables: &[(&str, &str)]) -> Result<GpuOptions> {
-        GpuOptions::from(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        GpuOptions::from(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
     }
 
     #[test]
@@ -134,13 +152,21 @@ mod tests {
         assert_eq!(from(&[]).unwrap(), GpuOptions::default());
         assert_eq!(from(&[("FROSTLINE_TUNING", "")]).unwrap(), GpuOptions::default());
         assert_eq!(from(&[("FROSTLINE_TUNING", "gpu")]).unwrap().kernels, Kernels::Gpu);
-        let both = from(&[("FROSTLINE_TUNING", "portable, tuned"), ("FROSTLINE_TUNING_FILE", "a/b.json")]).unwrap();
+        let both =
+            from(&[("FROSTLINE_TUNING", "portable, tuned"), ("FROSTLINE_TUNING_FILE", "a/b.json")]).unwrap();
         assert_eq!((both.kernels, both.measured), (Kernels::Portable, CacheFile::At("a/b.json".into())));
-        assert_eq!(from(&[("FROSTLINE_TUNING_FILE", "a/b.json")]).unwrap().measured, CacheFile::Off, "only who asks for it gets it");
+        assert_eq!(
+            from(&[("FROSTLINE_TUNING_FILE", "a/b.json")]).unwrap().measured,
+            CacheFile::Off,
+            "only who asks for it gets it"
+        );
         assert_eq!(from(&[("FROSTLINE_PIPELINE_CACHE", "off")]).unwrap().pipelines, CacheFile::Off);
         assert_eq!(from(&[("FROSTLINE_ADAPTER", "")]).unwrap().adapter, None);
         assert_eq!(from(&[("FROSTLINE_ADAPTER", "gpu")]).unwrap().adapter.as_deref(), Some("gpu"));
-        assert_eq!(from(&[("FROSTLINE_DEADLINE", "0.5")]).unwrap().deadline, Some(Duration::from_millis(500)));
+        assert_eq!(
+            from(&[("FROSTLINE_DEADLINE", "0.5")]).unwrap().deadline,
+            Some(Duration::from_millis(500))
+        );
         assert_eq!(from(&[("FROSTLINE_DEADLINE", "off")]).unwrap().deadline, Some(Duration::MAX));
         assert!(from(&[("FROSTLINE_CHECKED", "1")]).unwrap().checked);
     }

@@ -51,7 +51,9 @@ impl Params {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         for tensor in &graph.tensors {
             let values = match tensor.role {
-                Role::Parameter(init) => first_values(init, tensor.shape.count(), tensor.shape.fan_out(), &mut rng),
+                Role::Parameter(init) => {
+                    first_values(init, tensor.shape.count(), tensor.shape.fan_out(), &mut rng)
+                }
                 Role::Statistic(first) => vec![first; tensor.shape.count()],
                 _ => continue,
             };
@@ -106,7 +108,11 @@ impl Params {
         let flat = self.gpu.read(buffer, 0, (layout.bytes() / 4) as usize)?;
         let values = |(name, slice): (&str, Slice)| {
             let at = (slice.offset / 4) as usize;
-            (name.to_owned(), slice.shape.torch(), slice.shape.unpack(&flat[at..at + slice.shape.padded_count()]))
+            (
+                name.to_owned(),
+                slice.shape.torch(),
+                slice.shape.unpack(&flat[at..at + slice.shape.padded_count()]),
+            )
         };
         Ok(layout.iter().map(values).collect())
     }
@@ -118,7 +124,11 @@ impl Params {
             }
         }
         let known: Vec<&str> = self.tensors().map(|(name, _)| name).take(8).collect();
-        Err(Error::Unknown { what: "parameter", name: name.to_owned(), known: format!("{} …", known.join(", ")) })
+        Err(Error::Unknown {
+            what: "parameter",
+            name: name.to_owned(),
+            known: format!("{} …", known.join(", ")),
+        })
     }
 }
 

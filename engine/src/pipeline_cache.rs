@@ -16,7 +16,9 @@ impl PipelineCache {
     /// code in it, and it has a cache of its own.
     pub fn open(device: &wgpu::Device, info: &wgpu::AdapterInfo, place: &CacheFile) -> Option<Self> {
         let software = info.device_type == wgpu::DeviceType::Cpu;
-        if !device.features().contains(wgpu::Features::PIPELINE_CACHE) || (software && *place == CacheFile::Default) {
+        if !device.features().contains(wgpu::Features::PIPELINE_CACHE)
+            || (software && *place == CacheFile::Default)
+        {
             return None;
         }
         let path = place.path(&wgpu::util::pipeline_cache_key(info)?)?;
@@ -27,7 +29,11 @@ impl PipelineCache {
         // forges a file in the user's cache directory, and who could as well replace the programs
         // that the user starts.
         let cache = unsafe {
-            device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor { label: Some("frostline"), data: data.as_deref(), fallback: true })
+            device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
+                label: Some("frostline"),
+                data: data.as_deref(),
+                fallback: true,
+            })
         };
         Some(Self { cache, path })
     }

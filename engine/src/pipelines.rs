@@ -36,7 +36,11 @@ impl Pipelines {
     }
 
     /// Compiles those of `variants` that are not there yet, on all cores at once.
-    pub fn compile<'v>(&self, device: &wgpu::Device, variants: impl Iterator<Item = &'v Variant>) -> Result<()> {
+    pub fn compile<'v>(
+        &self,
+        device: &wgpu::Device,
+        variants: impl Iterator<Item = &'v Variant>,
+    ) -> Result<()> {
         let start = Instant::now();
         let missing: Vec<&Variant> = {
             let compiled = self.compiled.lock().expect("no panic while compiling");
@@ -57,7 +61,10 @@ impl Pipelines {
             let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
             let helpers: Vec<_> = (1..cores.min(missing.len())).filter_map(spawn).collect();
             let mine = work();
-            helpers.into_iter().map(|helper| helper.join().expect("no panic while compiling")).fold(mine, Result::and)
+            helpers
+                .into_iter()
+                .map(|helper| helper.join().expect("no panic while compiling"))
+                .fold(mine, Result::and)
         });
         if let (Some(cache), false) = (&self.cache, missing.is_empty()) {
             cache.save();
@@ -82,15 +89,27 @@ impl Pipelines {
     }
 }
 
-fn compile(device: &wgpu::Device, variant: &Variant, rewrites: Rewrites, cache: Option<&PipelineCache>) -> Result<wgpu::ComputePipeline> {
+fn compile(
+    device: &wgpu::Device,
+    variant: &Variant,
+    rewrites: Rewrites,
+    cache: Option<&PipelineCache>,
+) -> Result<wgpu::ComputePipeline> {
     let kernel = variant.kernel;
     let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
-    let text =
-        frostline_shaders::source(kernel.file, &variant.constants, variant.share, &variant.formats).map_err(|e| fail(e.to_string()))?;
+    let text = frostline_shaders::source(kernel.file, &variant.constants, variant.share, &variant.formats)
+        .map_err(|e| fail(e.to_string()))?;
     let text = if rewrites.stored_params { frostline_shaders::stored_params(&text) } else { text };
-    let text = if rewrites.checked { frostline_shaders::count_turns(&text).map_err(|error| fail(error.to_string()))? } else { text };
+    let text = if rewrites.checked {
+        frostline_shaders::count_turns(&text).map_err(|error| fail(error.to_string()))?
+    } else {
+        text
+    };
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.file), source: wgpu::ShaderSource::Wgsl(text.into()) };
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(kernel.file),
+        source: wgpu::ShaderSource::Wgsl(text.into()),
+    };
     let module = if rewrites.checked {
         device.create_shader_module(descriptor)
     } else {
@@ -111,7 +130,10 @@ fn compile(device: &wgpu::Device, variant: &Variant, rewrites: Rewrites, cache: 
             count: None,
         })
         .collect();
-    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.file), entries: &entries });
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(kernel.file),
+        entries: &entries,
+    });
     let turns = turns_layout(device);
     let layouts = [Some(&layout), Some(&turns)];
     let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -126,7 +148,10 @@ fn compile(device: &wgpu::Device, variant: &Variant, rewrites: Rewrites, cache: 
         module: &module,
         entry_point: Some(kernel.entry),
         // Kernels write workgroup memory before they read it: zeros would be written for nothing.
-        compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
+        compilation_options: wgpu::PipelineCompilationOptions {
+            zero_initialize_workgroup_memory: false,
+            ..Default::default()
+        },
         cache: cache.map(PipelineCache::get),
     });
     match pollster::block_on(scope.pop()) {
@@ -139,8 +164,12 @@ fn compile(device: &wgpu::Device, variant: &Variant, rewrites: Rewrites, cache: 
 pub(crate) fn turns_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
     let ty = wgpu::BufferBindingType::Storage { read_only: false };
     let ty = wgpu::BindingType::Buffer { ty, has_dynamic_offset: true, min_binding_size: None };
-    let entry = wgpu::BindGroupLayoutEntry { binding: 0, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };
-    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some("turns"), entries: &[entry] })
+    let entry =
+        wgpu::BindGroupLayoutEntry { binding: 0, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some("turns"),
+        entries: &[entry],
+    })
 }
 
 fn binding_type(access: Access, stored_params: bool, format: Format) -> wgpu::BindingType {
@@ -149,8 +178,12 @@ fn binding_type(access: Access, stored_params: bool, format: Format) -> wgpu::Bi
     match (access, format) {
         (Access::Params, _) if stored_params => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
         (Access::Params, _) => buffer(wgpu::BufferBindingType::Uniform),
-        (Access::Read, Format::Single | Format::Half) => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
-        (Access::Write, Format::Single | Format::Half) => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
+        (Access::Read, Format::Single | Format::Half) => {
+            buffer(wgpu::BufferBindingType::Storage { read_only: true })
+        }
+        (Access::Write, Format::Single | Format::Half) => {
+            buffer(wgpu::BufferBindingType::Storage { read_only: false })
+        }
         (Access::Read, Format::Texture) => wgpu::BindingType::Texture {
             sample_type: wgpu::TextureSampleType::Float { filterable: false },
             view_dimension,

@@ -10,7 +10,9 @@ use crate::loss_scale::LossScale;
 use crate::memory::{Pool, assign, lifetimes, writes};
 use crate::ops::Activation;
 use crate::optim::{self, Optim};
-use crate::record::{Backward, Buffer, BufferId, Dispatch, Forward, Home, NOTHING, Phase, Recorder, gradient_of, saved_by};
+use crate::record::{
+    Backward, Buffer, BufferId, Dispatch, Forward, Home, NOTHING, Phase, Recorder, gradient_of, saved_by,
+};
 use crate::shape::Shape;
 use crate::storage;
 use crate::tuning::Tuning;
@@ -61,7 +63,13 @@ pub struct Plan {
 impl Plan {
     /// The plan of a training step that lowers `loss`, with `freeze` (and the frozen groups of
     /// `optim`) left as they are.
-    pub fn training(graph: &Graph, loss: TensorId, freeze: &Freeze, optim: &Optim, tuning: &Tuning) -> Result<Self> {
+    pub fn training(
+        graph: &Graph,
+        loss: TensorId,
+        freeze: &Freeze,
+        optim: &Optim,
+        tuning: &Tuning,
+    ) -> Result<Self> {
         optim.check()?;
         let mut freeze = freeze.clone();
         for group in optim.groups.iter().filter(|group| group.frozen) {
@@ -115,7 +123,8 @@ impl Plan {
     /// saved.
     pub fn part_of(mut self, whole: &Plan) -> Self {
         let mine = &self.ledger.layers;
-        self.cached = whole.ledger.layers.keys().filter(|layer| !mine.contains_key(*layer)).cloned().collect();
+        self.cached =
+            whole.ledger.layers.keys().filter(|layer| !mine.contains_key(*layer)).cloned().collect();
         self.unfrozen = Some(Box::new(whole.unfrozen_ledger().unwrap_or(whole.ledger()).clone()));
         self
     }
@@ -167,7 +176,14 @@ impl Plan {
         self.output.1
     }
 
-    fn build(graph: &Graph, output: TensorId, purpose: Purpose, freeze: &Freeze, optim: Option<&Optim>, tuning: &Tuning) -> Result<Self> {
+    fn build(
+        graph: &Graph,
+        output: TensorId,
+        purpose: Purpose,
+        freeze: &Freeze,
+        optim: Option<&Optim>,
+        tuning: &Tuning,
+    ) -> Result<Self> {
         tuning.storage.check()?;
         // Sizes are computed freely from here on: nothing that passes can overflow.
         if let Some(tensor) = graph.tensors.iter().find(|tensor| tensor.shape.bytes() > LARGEST_TENSOR) {
@@ -179,7 +195,10 @@ impl Plan {
         match (purpose, wanted[output.index()]) {
             (Purpose::Training, false) => return Err(Error::NothingToTrain),
             (Purpose::InputGradient, false) => {
-                return Err(Error::Graph(format!("`{}` does not depend on images of floats", graph.tensor(output).name)));
+                return Err(Error::Graph(format!(
+                    "`{}` does not depend on images of floats",
+                    graph.tensor(output).name
+                )));
             }
             _ => {}
         }
@@ -196,14 +215,21 @@ impl Plan {
         if purpose != Purpose::Inference {
             recorder.scale_gradients(optim.is_some());
             // A loss is its own start; any other output needs a gradient from outside.
-            let seed = optim.is_none().then(|| recorder.buffer("grad output", graph.shape(output).bytes(), Home::Plan));
+            let seed = optim
+                .is_none()
+                .then(|| recorder.buffer("grad output", graph.shape(output).bytes(), Home::Plan));
             grad_output = seed.map(|buffer| (buffer, graph.shape(output)));
             backward(&mut recorder, output, seed.unwrap_or(NOTHING));
             let reached = |name: &str| {
-                let id = folded.tensors.iter().position(|t| t.name == name && matches!(t.role, Role::Parameter(_)));
+                let id = folded
+                    .tensors
+                    .iter()
+                    .position(|t| t.name == name && matches!(t.role, Role::Parameter(_)));
                 id.is_some_and(|id| gradient_of(&recorder, TensorId(id as u32)).is_some())
             };
-            trainable = Layout::new(parameters.iter().filter(|(name, _)| reached(name)).map(|(name, slice)| (name, slice.shape)));
+            trainable = Layout::new(
+                parameters.iter().filter(|(name, _)| reached(name)).map(|(name, slice)| (name, slice.shape)),
+            );
         }
         if let Some(optim) = optim {
             let summary = recorder.value(output);
@@ -222,9 +248,13 @@ impl Plan {
                 let buffer = recorder.value(TensorId(index as u32));
                 let augmented = augmented(&folded, TensorId(index as u32));
                 match shape {
-                    Shape::Image { n, .. } if is_mixes(&folded, TensorId(index as u32)) => mixes = Some((buffer, n)),
+                    Shape::Image { n, .. } if is_mixes(&folded, TensorId(index as u32)) => {
+                        mixes = Some((buffer, n))
+                    }
                     _ if augmented.is_some() => transforms = augmented.map(|images| (buffer, images)),
-                    Shape::Labels { n } => labels = Some((buffer, n, classes(&folded, TensorId(index as u32)))),
+                    Shape::Labels { n } => {
+                        labels = Some((buffer, n, classes(&folded, TensorId(index as u32))))
+                    }
                     shape => {
                         let gradient = gradient_of(&recorder, TensorId(index as u32));
                         grad_input = grad_input.or(gradient.map(|gradient| (gradient, shape)));
@@ -238,7 +268,12 @@ impl Plan {
         let given = labels.map(|(id, ..)| id);
         let scaler = recorder.loss_scaler();
         let given = given.into_iter().chain((scaler != NOTHING).then_some(scaler));
-        let host: Vec<BufferId> = [output_buffer].into_iter().chain(history).chain(given).chain(grad_input.map(|(id, _)| id)).collect();
+        let host: Vec<BufferId> = [output_buffer]
+            .into_iter()
+            .chain(history)
+            .chain(given)
+            .chain(grad_input.map(|(id, _)| id))
+            .collect();
         let weight_copies = (0..recorder.buffers.len()).filter(|&id| recorder.is_weight_copy(id)).collect();
         let (mut buffers, mut dispatches) = (recorder.buffers, recorder.dispatches);
         storage::choose(&mut buffers, &mut dispatches, tuning, &host)?;
@@ -259,7 +294,11 @@ impl Plan {
             grad_output,
             grad_input,
             history,
-            loss_scale: tuning.storage.loss_scale().filter(|_| scaler != NOTHING).map(|scale| (scaler, scale)),
+            loss_scale: tuning
+                .storage
+                .loss_scale()
+                .filter(|_| scaler != NOTHING)
+                .map(|scale| (scaler, scale)),
             optim: optim.cloned(),
             update_groups,
             submit_time: tuning.submit_time,
@@ -280,7 +319,8 @@ impl Plan {
             pool_bytes: self.pool.bytes(),
             parameter_bytes: self.parameters.bytes(),
             gradient_bytes: self.trainable.bytes(),
-            optimizer_bytes: self.trainable.bytes() * self.optim.as_ref().map_or(0, |optim| optim.slots().len() as u64),
+            optimizer_bytes: self.trainable.bytes()
+                * self.optim.as_ref().map_or(0, |optim| optim.slots().len() as u64),
             ..Ledger::default()
         };
         for dispatch in &self.dispatches {
@@ -309,7 +349,9 @@ impl Plan {
             }
         }
         let mut kept = vec![];
-        for (id, buffer) in self.buffers.iter().enumerate().filter(|(id, _)| read[*id] && !self.weight_copies.contains(id)) {
+        for (id, buffer) in
+            self.buffers.iter().enumerate().filter(|(id, _)| read[*id] && !self.weight_copies.contains(id))
+        {
             let input = self.inputs.iter().any(|(input, _)| input.0 as usize == id);
             match (writer[id], &buffer.home) {
                 (Some(dispatch), Home::Pool) => kept.push((dispatch.layer.clone(), buffer.bytes)),
@@ -329,13 +371,18 @@ fn classes(graph: &Graph, labels: TensorId) -> usize {
 
 /// The shape of the images that `transforms` are for, if it is an input of that kind.
 fn augmented(graph: &Graph, transforms: TensorId) -> Option<Shape> {
-    let reader = graph.nodes.iter().find(|node| node.op.name() == "augment" && node.inputs.get(1) == Some(&transforms));
+    let reader = graph
+        .nodes
+        .iter()
+        .find(|node| node.op.name() == "augment" && node.inputs.get(1) == Some(&transforms));
     reader.map(|node| graph.shape(node.inputs[0]))
 }
 
 /// Whether `id` says what images, or labels, are mixed with.
 fn is_mixes(graph: &Graph, id: TensorId) -> bool {
-    let reads = |op: &str, input: usize| graph.nodes.iter().any(|node| node.op.name() == op && node.inputs.get(input) == Some(&id));
+    let reads = |op: &str, input: usize| {
+        graph.nodes.iter().any(|node| node.op.name() == op && node.inputs.get(input) == Some(&id))
+    };
     reads("mixup", 1) || reads("cross_entropy", 2)
 }
 
@@ -343,7 +390,9 @@ fn is_mixes(graph: &Graph, id: TensorId) -> bool {
 /// is not kept.
 fn kept(graph: &Graph, wanted: &[bool]) -> Vec<bool> {
     let mut kept = vec![false; graph.tensors.len()];
-    let wants = |node: &crate::graph::Node| -> Vec<bool> { node.inputs.iter().map(|id| wanted[id.index()]).collect() };
+    let wants = |node: &crate::graph::Node| -> Vec<bool> {
+        node.inputs.iter().map(|id| wanted[id.index()]).collect()
+    };
     for node in graph.nodes.iter().filter(|node| wanted[node.output.index()]) {
         for input in node.op.keeps(&wants(node)) {
             kept[node.inputs[input].index()] = true;
@@ -352,7 +401,11 @@ fn kept(graph: &Graph, wanted: &[bool]) -> Vec<bool> {
     for node in graph.nodes.iter().filter(|node| wanted[node.output.index()]) {
         let source = node.inputs[0];
         let source_stays = kept[source.index()] || graph.tensor(source).role == Role::Input;
-        if kept[node.output.index()] && node.op.recomputable() && source_stays && node.op.activation() == Activation::None {
+        if kept[node.output.index()]
+            && node.op.recomputable()
+            && source_stays
+            && node.op.activation() == Activation::None
+        {
             kept[node.output.index()] = false;
         }
     }
@@ -379,11 +432,14 @@ impl fmt::Display for Plan {
     /// The lesson in one table: forward and backward kernels of every layer, and the missing ones.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ledger = &self.ledger;
-        let short = |kernels: &[String]| kernels.iter().map(|name| name.replace("batch_norm", "bn")).collect::<Vec<_>>().join(" ");
+        let short = |kernels: &[String]| {
+            kernels.iter().map(|name| name.replace("batch_norm", "bn")).collect::<Vec<_>>().join(" ")
+        };
         writeln!(f, "{:<24} {:>9}  forward | backward (− = skipped, its layer is frozen)", "layer", "kept")?;
         // A batch norm that was folded away has no row of its own: the unfrozen plan knows it.
         let full = self.unfrozen.as_deref().unwrap_or(ledger);
-        let layers = full.layers.keys().chain(ledger.layers.keys().filter(|layer| !full.layers.contains_key(*layer)));
+        let layers =
+            full.layers.keys().chain(ledger.layers.keys().filter(|layer| !full.layers.contains_key(*layer)));
         for layer in layers {
             let row = ledger.layers.get(layer).cloned().unwrap_or_default();
             let forward = match row.forward_kernels.is_empty() {
@@ -392,7 +448,12 @@ impl fmt::Display for Plan {
                 false => short(&row.forward_kernels),
             };
             let skipped = ledger.skipped_kernels(full, layer);
-            write!(f, "{layer:<24} {:>9}  {forward} | {}", bytes(row.kept_bytes), short(&row.backward_kernels))?;
+            write!(
+                f,
+                "{layer:<24} {:>9}  {forward} | {}",
+                bytes(row.kept_bytes),
+                short(&row.backward_kernels)
+            )?;
             for kernel in skipped {
                 write!(f, " −{}", kernel.replace("batch_norm", "bn"))?;
             }
@@ -409,7 +470,11 @@ impl fmt::Display for Plan {
             writeln!(f, "{name:<34} {mine:>12} {other:>12}")?;
         }
         let sizes = [
-            ("read and written", ledger.step.bytes_read + ledger.step.bytes_written, full.step.bytes_read + full.step.bytes_written),
+            (
+                "read and written",
+                ledger.step.bytes_read + ledger.step.bytes_written,
+                full.step.bytes_read + full.step.bytes_written,
+            ),
             ("activations kept for backward", ledger.kept_bytes, full.kept_bytes),
             ("pool", ledger.pool_bytes, full.pool_bytes),
             ("gradients", ledger.gradient_bytes, full.gradient_bytes),
@@ -419,7 +484,11 @@ impl fmt::Display for Plan {
         for (name, mine, other) in sizes {
             writeln!(f, "{name:<34} {:>12} {:>12}", bytes(mine), bytes(other))?;
         }
-        write!(f, "{:<34} {:>12} {:>12}", "once, before the first step", ledger.prologue.dispatches, full.prologue.dispatches)
+        write!(
+            f,
+            "{:<34} {:>12} {:>12}",
+            "once, before the first step", ledger.prologue.dispatches, full.prologue.dispatches
+        )
     }
 }
 

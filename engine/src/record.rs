@@ -106,7 +106,8 @@ pub struct Dispatch {
 impl Dispatch {
     /// The buffers it writes.
     pub fn written(&self) -> impl Iterator<Item = BufferId> {
-        let written = self.bindings.iter().filter(|(name, id)| *id != NOTHING && crate::memory::writes(self, name));
+        let written =
+            self.bindings.iter().filter(|(name, id)| *id != NOTHING && crate::memory::writes(self, name));
         written.map(|(_, id)| *id)
     }
 }
@@ -147,7 +148,16 @@ pub struct Request {
 impl Request {
     /// A request for `kernel` over `grid`; the rest is added by the methods.
     pub fn new(kernel: Kernel, grid: [u32; 3]) -> Self {
-        Self { kernel, constants: vec![], bindings: vec![], params: vec![], grid, macs: 0, turns: 0, too_large: None }
+        Self {
+            kernel,
+            constants: vec![],
+            bindings: vec![],
+            params: vec![],
+            grid,
+            macs: 0,
+            turns: 0,
+            too_large: None,
+        }
     }
 
     /// Sets constants.
@@ -231,7 +241,13 @@ pub(crate) struct Recorder<'g> {
 }
 
 impl<'g> Recorder<'g> {
-    pub fn new(graph: &'g Graph, output: TensorId, tuning: &'g Tuning, wanted: Vec<bool>, kept: Vec<bool>) -> Self {
+    pub fn new(
+        graph: &'g Graph,
+        output: TensorId,
+        tuning: &'g Tuning,
+        wanted: Vec<bool>,
+        kept: Vec<bool>,
+    ) -> Self {
         Self {
             graph,
             output,
@@ -277,7 +293,9 @@ impl<'g> Recorder<'g> {
     /// A buffer for the value or for the gradient of `id`.
     fn tensor_buffer(&mut self, label: impl Into<String>, id: TensorId, home: Home) -> BufferId {
         let tensor = self.graph.tensor(id);
-        let in_full = |node: &Node| node.inputs.iter().enumerate().any(|(i, &input)| input == id && node.op.reads_f32(i));
+        let in_full = |node: &Node| {
+            node.inputs.iter().enumerate().any(|(i, &input)| input == id && node.op.reads_f32(i))
+        };
         if home == Home::Pool && tensor.role == Role::Activation && !self.graph.nodes.iter().any(in_full) {
             self.activation(label, tensor.shape.bytes(), home)
         } else {
@@ -375,8 +393,13 @@ impl<'g> Recorder<'g> {
             return copy;
         }
         let tensor = self.graph.tensor(id);
-        let (layer, bytes) = (tensor.name.rsplit_once('.').map_or("", |(layer, _)| layer).to_owned(), tensor.shape.bytes());
-        let (phase, home) = if self.wanted[id.index()] { (Phase::Forward, Home::Pool) } else { (Phase::Prologue, Home::Plan) };
+        let (layer, bytes) =
+            (tensor.name.rsplit_once('.').map_or("", |(layer, _)| layer).to_owned(), tensor.shape.bytes());
+        let (phase, home) = if self.wanted[id.index()] {
+            (Phase::Forward, Home::Pool)
+        } else {
+            (Phase::Prologue, Home::Plan)
+        };
         let copy = self.activation(format!("copy of {}", tensor.name), bytes, home);
         self.published.insert(id, copy);
         self.dispatch(&layer, phase, self::copy(value, copy, bytes));
@@ -407,23 +430,35 @@ impl<'g> Recorder<'g> {
                 return Err(wrong(format!("binding `{name}` was not given")));
             }
         }
-        if let Some((name, _)) = request.bindings.iter().find(|(name, _)| !reflection.bindings.contains_key(*name)) {
+        if let Some((name, _)) =
+            request.bindings.iter().find(|(name, _)| !reflection.bindings.contains_key(*name))
+        {
             return Err(wrong(format!("there is no binding `{name}`")));
         }
-        if let Some((name, _)) = request.params.iter().find(|(name, _)| !reflection.fields.contains_key(*name)) {
+        if let Some((name, _)) =
+            request.params.iter().find(|(name, _)| !reflection.fields.contains_key(*name))
+        {
             return Err(wrong(format!("Params has no field `{name}`")));
         }
         if let Some((name, value)) = request.too_large {
-            let reason = format!("{layer}: {} counts in 32 bits, and {name} would be {value}", request.kernel.name());
+            let reason =
+                format!("{layer}: {} counts in 32 bits, and {name} would be {value}", request.kernel.name());
             return Err(Error::Graph(format!("{reason}: use a smaller batch or image")));
         }
         if request.turns > MOST_TURNS {
             let (kernel, turns) = (request.kernel.name(), request.turns);
-            let reason = format!("{layer}: {kernel} would take {turns} loop turns in one invocation, {MOST_TURNS} at most are right");
+            let reason = format!(
+                "{layer}: {kernel} would take {turns} loop turns in one invocation, {MOST_TURNS} at most are right"
+            );
             return Err(Error::Graph(format!("{reason}: use a smaller batch or image")));
         }
         self.dispatches.push(Dispatch {
-            variant: Variant { kernel: request.kernel, constants: request.constants, share: self.tuning.share(), formats: vec![] },
+            variant: Variant {
+                kernel: request.kernel,
+                constants: request.constants,
+                share: self.tuning.share(),
+                formats: vec![],
+            },
             layer: layer.to_owned(),
             phase,
             bindings: request.bindings,
@@ -495,7 +530,8 @@ macro_rules! common {
             ) -> BufferId {
                 let weight = self.weight(i);
                 let trains = self.wants(i);
-                let (phase, home) = if trains { (self.recorder.phase, Home::Pool) } else { (Phase::Prologue, Home::Plan) };
+                let (phase, home) =
+                    if trains { (self.recorder.phase, Home::Pool) } else { (Phase::Prologue, Home::Plan) };
                 let layer = &self.node().layer;
                 let made = self.recorder.buffer(format!("{layer}.{what}"), bytes, home);
                 self.recorder.dispatch(layer, phase, compute(weight, made));
@@ -578,7 +614,12 @@ impl Forward<'_, '_> {
     }
 
     /// A buffer that `compute` fills once, before the first step, from frozen parameters alone.
-    pub fn constant(&mut self, name: &'static str, bytes: u64, compute: impl FnOnce(&mut Self, BufferId) -> Request) -> BufferId {
+    pub fn constant(
+        &mut self,
+        name: &'static str,
+        bytes: u64,
+        compute: impl FnOnce(&mut Self, BufferId) -> Request,
+    ) -> BufferId {
         let label = format!("{}.{name}", self.node().layer);
         let buffer = self.recorder.buffer(label, bytes, Home::Plan);
         let request = compute(self, buffer);
@@ -623,7 +664,8 @@ impl Backward<'_, '_> {
     /// The value of input `i` for use in backward: what was kept, or computed again by its op.
     pub fn kept_input(&mut self, i: usize) -> BufferId {
         let id = self.node().inputs[i];
-        if self.recorder.kept[id.index()] || !matches!(self.recorder.graph.tensor(id).role, Role::Activation) {
+        if self.recorder.kept[id.index()] || !matches!(self.recorder.graph.tensor(id).role, Role::Activation)
+        {
             return self.recorder.value(id);
         }
         let producer = self.recorder.graph.nodes.iter().position(|node| node.output == id);
@@ -683,7 +725,15 @@ impl Backward<'_, '_> {
             }
             Some(earlier) => {
                 let shape = self.shape(i);
-                self.grad(i, |b, sum, _| b.dispatch(crate::ops::add::sum(shape, earlier, gradient, sum, crate::ops::Activation::None)));
+                self.grad(i, |b, sum, _| {
+                    b.dispatch(crate::ops::add::sum(
+                        shape,
+                        earlier,
+                        gradient,
+                        sum,
+                        crate::ops::Activation::None,
+                    ))
+                });
             }
         }
     }
@@ -697,7 +747,13 @@ impl Backward<'_, '_> {
             Some(earlier) => {
                 let part = b.scratch_activation("gradient contribution", shape);
                 compute(b, part);
-                b.dispatch(crate::ops::add::sum(shape, earlier, part, gradient, crate::ops::Activation::None));
+                b.dispatch(crate::ops::add::sum(
+                    shape,
+                    earlier,
+                    part,
+                    gradient,
+                    crate::ops::Activation::None,
+                ));
             }
         });
     }

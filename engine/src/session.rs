@@ -118,18 +118,25 @@ impl Changing {
     fn of(plan: &Plan) -> Result<Self> {
         let offset = |at: usize, name: &str| {
             let reflection = reflect(plan.dispatches[at].variant.kernel)?;
-            let field = reflection.fields.get(name).map(|&(offset, _)| at as u64 * UNIFORM + u64::from(offset));
+            let field =
+                reflection.fields.get(name).map(|&(offset, _)| at as u64 * UNIFORM + u64::from(offset));
             field.ok_or_else(|| Error::Graph(format!("the kernel of dispatch {at} has no field `{name}`")))
         };
         let positions = |wanted: &dyn Fn(&Dispatch) -> bool| -> Vec<usize> {
-            plan.dispatches.iter().enumerate().filter(|(_, dispatch)| wanted(dispatch)).map(|(at, _)| at).collect()
+            plan.dispatches
+                .iter()
+                .enumerate()
+                .filter(|(_, dispatch)| wanted(dispatch))
+                .map(|(at, _)| at)
+                .collect()
         };
         let mut updates = vec![];
         if let Some(optim) = &plan.optim {
             let steps = positions(&|dispatch| [SGD, ADAMW].contains(&dispatch.variant.kernel));
             for (at, &group) in steps.into_iter().zip(&plan.update_groups) {
                 let fields = optim.step_fields(group, optim.lr, 1);
-                updates.push((group, fields.iter().map(|(name, _)| offset(at, name)).collect::<Result<_>>()?));
+                updates
+                    .push((group, fields.iter().map(|(name, _)| offset(at, name)).collect::<Result<_>>()?));
             }
         }
         let means = positions(&|dispatch| dispatch.variant.kernel == MEAN);
@@ -167,17 +174,35 @@ pub struct Session {
 
 impl Session {
     /// Puts `plan` on the device of `gpu`, over `params` and, if it trains, the optimiser's state.
-    pub fn new(gpu: &Arc<Gpu>, mut plan: Plan, params: &Params, optimizer: Option<&Optimizer>) -> Result<Self> {
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        mut plan: Plan,
+        params: &Params,
+        optimizer: Option<&Optimizer>,
+    ) -> Result<Self> {
         if !gpu.has_f16() && plan.buffers.iter().any(|buffer| buffer.format == Format::Half) {
             return Err(Error::NoHalf { adapter: gpu.describe() });
         }
         let limit = gpu.largest_binding();
         if let Some(buffer) = plan.buffers.iter().find(|buffer| buffer.bytes > limit) {
-            return Err(Error::TooLarge { tensor: buffer.label.clone(), bytes: buffer.bytes, limited: "this adapter binds", limit });
+            return Err(Error::TooLarge {
+                tensor: buffer.label.clone(),
+                bytes: buffer.bytes,
+                limited: "this adapter binds",
+                limit,
+            });
         }
-        if let Some(dispatch) = plan.dispatches.iter().find(|dispatch| dispatch.grid.iter().any(|groups| *groups > gpu.largest_grid())) {
-            let (kernel, layer, limit) = (dispatch.variant.kernel.name(), &dispatch.layer, gpu.largest_grid());
-            let reason = format!("{kernel} of {layer} needs {:?} workgroups, this adapter runs {limit} at most", dispatch.grid);
+        if let Some(dispatch) = plan
+            .dispatches
+            .iter()
+            .find(|dispatch| dispatch.grid.iter().any(|groups| *groups > gpu.largest_grid()))
+        {
+            let (kernel, layer, limit) =
+                (dispatch.variant.kernel.name(), &dispatch.layer, gpu.largest_grid());
+            let reason = format!(
+                "{kernel} of {layer} needs {:?} workgroups, this adapter runs {limit} at most",
+                dispatch.grid
+            );
             return Err(Error::Graph(format!("{reason}: use a smaller batch or image")));
         }
         let guard = if gpu.is_guarded() { Some(Guard::new(gpu, plan.dispatches.len())?) } else { None };
@@ -190,9 +215,17 @@ impl Session {
         let slots = slots.collect::<Result<Vec<_>>>()?;
         let mut owned = vec![];
         for buffer in &plan.buffers {
-            owned.push(if buffer.home == Home::Plan { Some(store(&buffer.label, buffer.bytes, buffer.is_texture())?) } else { None });
+            owned.push(if buffer.home == Home::Plan {
+                Some(store(&buffer.label, buffer.bytes, buffer.is_texture())?)
+            } else {
+                None
+            });
         }
-        let gradients = if plan.trainable.is_empty() { None } else { Some(gpu.storage("gradients", plan.trainable.bytes())?) };
+        let gradients = if plan.trainable.is_empty() {
+            None
+        } else {
+            Some(gpu.storage("gradients", plan.trainable.bytes())?)
+        };
         let loss_scaler = match plan.loss_scale {
             None => None,
             Some((id, scale)) => match &owned[id.0 as usize] {
@@ -239,7 +272,14 @@ impl Session {
         Ok(Self { steps, ..session })
     }
 
-    fn prepare(&self, at: usize, dispatch: &Dispatch, params: &Params, optimizer: Option<&Optimizer>, unused: &Unused) -> Result<Step> {
+    fn prepare(
+        &self,
+        at: usize,
+        dispatch: &Dispatch,
+        params: &Params,
+        optimizer: Option<&Optimizer>,
+        unused: &Unused,
+    ) -> Result<Step> {
         let gpu = &self.gpu;
         let kernel = dispatch.variant.kernel;
         let reflection = reflect(kernel)?;
@@ -262,7 +302,11 @@ impl Session {
             let place = match access {
                 Access::Params => Place::Buffer(&self.uniforms, at as u64 * UNIFORM, UNIFORM),
                 Access::Read | Access::Write => {
-                    let id = dispatch.bindings.iter().find(|(bound, _)| bound == name).map_or(NOTHING, |(_, id)| *id);
+                    let id = dispatch
+                        .bindings
+                        .iter()
+                        .find(|(bound, _)| bound == name)
+                        .map_or(NOTHING, |(_, id)| *id);
                     guarded = self.guard.as_ref().filter(|_| id != NOTHING).map(|guard| guard.part(id));
                     let place = self.resolve(id, params, optimizer)?;
                     place.unwrap_or_else(|| unused.place(binding, access, dispatch.variant.format(name)))
@@ -292,31 +336,49 @@ impl Session {
         }
         let label = format!("{} of {}", kernel.name(), dispatch.layer);
         debug_assert!(!is_aliased(&bound), "{label}: a browser would refuse these bindings: {bound:?}");
-        let descriptor = wgpu::BindGroupDescriptor { label: Some(&label), layout: &pipeline.get_bind_group_layout(0), entries: &entries };
+        let descriptor = wgpu::BindGroupDescriptor {
+            label: Some(&label),
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        };
         let bind_group = gpu.scoped(|| label.clone(), || gpu.device.create_bind_group(&descriptor))?;
         Ok(Step { bind_group, pipeline, grid: dispatch.grid, phase: dispatch.phase, cost, label })
     }
 
     /// Device buffer, offset and size of a virtual buffer.
-    fn resolve<'a>(&'a self, id: BufferId, params: &'a Params, optimizer: Option<&'a Optimizer>) -> Result<Option<Place<'a>>> {
+    fn resolve<'a>(
+        &'a self,
+        id: BufferId,
+        params: &'a Params,
+        optimizer: Option<&'a Optimizer>,
+    ) -> Result<Option<Place<'a>>> {
         if id == NOTHING {
             return Ok(None);
         }
         let buffer = &self.plan.buffers[id.0 as usize];
-        let missing = || Error::Graph(format!("`{}` is not among the parameters this session was given", buffer.label));
+        let missing =
+            || Error::Graph(format!("`{}` is not among the parameters this session was given", buffer.label));
         let within = |layout: &crate::layout::Layout, name: &str| {
             let slice = layout.get(name).filter(|slice| slice.shape.bytes() == buffer.bytes);
             slice.map(|slice| slice.offset).ok_or_else(missing)
         };
-        let run = |layout: &crate::layout::Layout, first: &str, last: &str| layout.run(first, last).ok_or_else(missing);
+        let run = |layout: &crate::layout::Layout, first: &str, last: &str| {
+            layout.run(first, last).ok_or_else(missing)
+        };
         let (values, statistics) = (&params.parameters, &params.statistics);
         let bytes = buffer.bytes;
         let place = match &buffer.home {
-            Home::Pool => whole(&self.slots[self.plan.pool.slot_of[id.0 as usize].ok_or_else(missing)?], bytes),
+            Home::Pool => {
+                whole(&self.slots[self.plan.pool.slot_of[id.0 as usize].ok_or_else(missing)?], bytes)
+            }
             Home::Plan => whole(self.store(id)?, bytes),
             Home::Parameter(name) => Place::Buffer(&values.1, within(&values.0, name)?, bytes),
             Home::Statistic(name) => Place::Buffer(&statistics.1, within(&statistics.0, name)?, bytes),
-            Home::Gradient(name) => Place::Buffer(self.gradients.as_ref().ok_or_else(missing)?, within(&self.plan.trainable, name)?, bytes),
+            Home::Gradient(name) => Place::Buffer(
+                self.gradients.as_ref().ok_or_else(missing)?,
+                within(&self.plan.trainable, name)?,
+                bytes,
+            ),
             Home::ParameterRun(first, last) => {
                 let (offset, bytes) = run(&values.0, first, last)?;
                 Place::Buffer(&values.1, offset, bytes)
@@ -370,7 +432,11 @@ impl Session {
     pub fn write_input(&self, values: &[f32]) -> Result<()> {
         let (buffer, shape) = self.input()?;
         if matches!(shape, Shape::Pixels { .. }) {
-            return Err(Error::data("input", &shape, "floats where the graph has bytes: use `write_pixels`".to_owned()));
+            return Err(Error::data(
+                "input",
+                &shape,
+                "floats where the graph has bytes: use `write_pixels`".to_owned(),
+            ));
         }
         if values.len() != shape.count() {
             return Err(Error::data("input", &shape, format!("{} values", values.len())));
@@ -387,7 +453,11 @@ impl Session {
     pub fn write_pixels(&self, bytes: &[u8]) -> Result<()> {
         let (buffer, shape) = self.input()?;
         if !matches!(shape, Shape::Pixels { .. }) {
-            return Err(Error::data("input", &shape, "bytes where the graph has floats: use `write_input`".to_owned()));
+            return Err(Error::data(
+                "input",
+                &shape,
+                "bytes where the graph has floats: use `write_input`".to_owned(),
+            ));
         }
         if bytes.len() != shape.count() {
             return Err(Error::data("input", &shape, format!("{} bytes", bytes.len())));
@@ -435,13 +505,24 @@ impl Session {
 
     /// Gives the batch's labels; [`crate::ops::cross_entropy::IGNORED`] leaves a row out.
     pub fn write_labels(&self, labels: &[u32]) -> Result<()> {
-        let (buffer, n, classes) = self.plan.labels.ok_or_else(|| Error::Graph("this graph has no labels".to_owned()))?;
+        let (buffer, n, classes) =
+            self.plan.labels.ok_or_else(|| Error::Graph("this graph has no labels".to_owned()))?;
         if labels.len() != n {
-            return Err(Error::Data { tensor: "labels".to_owned(), expected: format!("{n} labels"), got: labels.len().to_string() });
+            return Err(Error::Data {
+                tensor: "labels".to_owned(),
+                expected: format!("{n} labels"),
+                got: labels.len().to_string(),
+            });
         }
-        if let Some((row, label)) = labels.iter().enumerate().find(|(_, label)| **label != IGNORED && **label as usize >= classes) {
+        if let Some((row, label)) =
+            labels.iter().enumerate().find(|(_, label)| **label != IGNORED && **label as usize >= classes)
+        {
             let got = format!("{label} for image {row} of the batch");
-            return Err(Error::Data { tensor: "labels".to_owned(), expected: format!("classes 0 to {}", classes - 1), got });
+            return Err(Error::Data {
+                tensor: "labels".to_owned(),
+                expected: format!("classes 0 to {}", classes - 1),
+                got,
+            });
         }
         self.gpu.write_bytes(self.store(buffer)?.buffer()?, 0, bytemuck::cast_slice(labels));
         Ok(())
@@ -465,7 +546,11 @@ impl Session {
         let missing = || Error::Graph("this plan takes no gradient from outside".to_owned());
         let (buffer, shape) = self.plan.grad_output.ok_or_else(missing)?;
         if packed.len() != shape.padded_count() {
-            return Err(Error::data("the output's gradient", &shape, format!("{} packed values", packed.len())));
+            return Err(Error::data(
+                "the output's gradient",
+                &shape,
+                format!("{} packed values", packed.len()),
+            ));
         }
         let store = self.store(buffer)?;
         match &self.loss_scaler {
@@ -485,7 +570,8 @@ impl Session {
     pub fn begin_step(&mut self, optimizer: &mut Optimizer, lr: f32) -> Result<()> {
         let step = optimizer.begin_step();
         let Some(optim) = &self.plan.optim else { return Ok(()) };
-        let write = |offset: u64, value: Scalar| self.gpu.write_bytes(&self.uniforms, offset, &value.to_le_bytes());
+        let write =
+            |offset: u64, value: Scalar| self.gpu.write_bytes(&self.uniforms, offset, &value.to_le_bytes());
         for (group, offsets) in &self.changing.updates {
             for (&offset, (_, value)) in offsets.iter().zip(optim.step_fields(*group, lr, step)) {
                 write(offset, Scalar::F32(value));
@@ -569,7 +655,8 @@ impl Session {
         self.gpu.check()?;
         let version = self.version.get();
         let fresh = self.prologue_of == Some(version);
-        let steps: Vec<&Step> = self.steps.iter().filter(|step| step.phase != Phase::Prologue || !fresh).collect();
+        let steps: Vec<&Step> =
+            self.steps.iter().filter(|step| step.phase != Phase::Prologue || !fresh).collect();
         let work: Vec<u64> = steps.iter().map(|step| pace::work(&step.cost)).collect();
         let started = if self.pace.begin() {
             self.gpu.wait()?;
@@ -637,7 +724,8 @@ impl Session {
     /// Runs the step once (twice if the prologue is due) and gives every dispatch's kernel, layer and
     /// milliseconds; nothing where the adapter has no timestamps, or with a guard.
     pub fn profile(&mut self) -> Result<Vec<(String, f64)>> {
-        let timed: Vec<String> = self.steps.iter().filter(|s| s.phase != Phase::Prologue).map(|s| s.label.clone()).collect();
+        let timed: Vec<String> =
+            self.steps.iter().filter(|s| s.phase != Phase::Prologue).map(|s| s.label.clone()).collect();
         let count = timed.len() as u32 + 1;
         if !self.gpu.has_timestamps() || self.guard.is_some() || count > wgpu::QUERY_SET_MAX_QUERIES {
             return Ok(vec![]);
@@ -646,7 +734,11 @@ impl Session {
             self.run()?; // the prologue is not timed, but would count as part of the first dispatch
         }
         let device = &self.gpu.device;
-        let queries = device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("profile"), ty: wgpu::QueryType::Timestamp, count });
+        let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("profile"),
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         let resolved = self.gpu.buffer("timestamps", 8 * u64::from(count), usage)?;
         self.run_steps(Some(&queries))?;
@@ -654,9 +746,16 @@ impl Session {
         encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
         self.gpu.submit(encoder, "reading timestamps");
         let bytes = self.gpu.read_bytes(&resolved, 0, 8 * u64::from(count))?;
-        let ticks: Vec<u64> = bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().expect("eight bytes"))).collect();
+        let ticks: Vec<u64> = bytes
+            .chunks_exact(8)
+            .map(|chunk| u64::from_le_bytes(chunk.try_into().expect("eight bytes")))
+            .collect();
         let unit = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-6;
-        Ok(timed.into_iter().zip(ticks.windows(2)).map(|(label, pair)| (label, pair[1].wrapping_sub(pair[0]) as f64 * unit)).collect())
+        Ok(timed
+            .into_iter()
+            .zip(ticks.windows(2))
+            .map(|(label, pair)| (label, pair[1].wrapping_sub(pair[0]) as f64 * unit))
+            .collect())
     }
 
     /// The output's values in PyTorch's order; waits for the run.
@@ -693,7 +792,8 @@ impl Session {
         };
         let slice = self.plan.trainable.get(name).ok_or_else(unknown)?;
         let buffer = self.gradients.as_ref().ok_or_else(unknown)?;
-        let mut gradient = slice.shape.unpack(&self.gpu.read(buffer, slice.offset, slice.shape.padded_count())?);
+        let mut gradient =
+            slice.shape.unpack(&self.gpu.read(buffer, slice.offset, slice.shape.padded_count())?);
         self.unscale(&mut gradient)?;
         Ok(gradient)
     }
@@ -701,7 +801,10 @@ impl Session {
     /// The gradient of the images after a run of a [`Plan::input_gradient`], in the order of
     /// [`Session::write_input`]: NHWC without padding. Waits for the run.
     pub fn read_input_gradient(&self) -> Result<Vec<f32>> {
-        let (buffer, shape) = self.plan.grad_input.ok_or_else(|| Error::Graph("this plan computes no gradient of images".to_owned()))?;
+        let (buffer, shape) = self
+            .plan
+            .grad_input
+            .ok_or_else(|| Error::Graph("this plan computes no gradient of images".to_owned()))?;
         let mut gradient = shape.unpack_nhwc(&self.store(buffer)?.read(&self.gpu, shape.padded_count())?);
         self.unscale(&mut gradient)?;
         Ok(gradient)
@@ -740,7 +843,9 @@ impl Session {
                 let Some(store) = self.stored(id) else { continue };
                 let values = store.read(&self.gpu, (buffer.bytes / 4) as usize)?;
                 let finite = match buffer.format {
-                    Format::Half => bytemuck::cast_slice::<f32, f16>(&values).iter().all(|value| value.is_finite()),
+                    Format::Half => {
+                        bytemuck::cast_slice::<f32, f16>(&values).iter().all(|value| value.is_finite())
+                    }
                     _ => values.iter().all(|value| value.is_finite()),
                 };
                 if !finite {
@@ -760,7 +865,9 @@ impl Session {
     /// All of those, with the size in use.
     fn stores(&self) -> impl Iterator<Item = (BufferId, &Store, u64)> {
         let all = self.plan.buffers.iter().enumerate();
-        all.filter_map(|(id, buffer)| Some((BufferId(id as u32), self.stored(BufferId(id as u32))?, buffer.bytes)))
+        all.filter_map(|(id, buffer)| {
+            Some((BufferId(id as u32), self.stored(BufferId(id as u32))?, buffer.bytes))
+        })
     }
 
     fn store(&self, id: BufferId) -> Result<&Store> {

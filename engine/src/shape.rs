@@ -130,7 +130,10 @@ impl Shape {
     /// The innermost dimension: channels.
     pub fn channels(&self) -> usize {
         match *self {
-            Shape::Image { c, .. } | Shape::Pixels { c, .. } | Shape::Depthwise { c, .. } | Shape::Vector { c } => c,
+            Shape::Image { c, .. }
+            | Shape::Pixels { c, .. }
+            | Shape::Depthwise { c, .. }
+            | Shape::Vector { c } => c,
             Shape::Filter { c_out, .. } | Shape::Matrix { c_out, .. } => c_out,
             Shape::Labels { n } => n,
         }
@@ -160,7 +163,9 @@ impl Shape {
     fn padded_dims(&self) -> [usize; 4] {
         match *self {
             Shape::Image { n, h, w, c } => [n, h, w, padded(c)],
-            Shape::Pixels { n, h, w, c } => [1, 1, 1, [n, h, w, c].into_iter().fold(1, usize::saturating_mul).div_ceil(4)],
+            Shape::Pixels { n, h, w, c } => {
+                [1, 1, 1, [n, h, w, c].into_iter().fold(1, usize::saturating_mul).div_ceil(4)]
+            }
             Shape::Filter { kh, kw, c_in, c_out } => [kh, kw, padded(c_in), padded(c_out)],
             Shape::Depthwise { kh, kw, c } => [1, kh, kw, padded(c)],
             Shape::Matrix { c_in, c_out } => [1, 1, padded(c_in), padded(c_out)],
@@ -186,7 +191,9 @@ impl Shape {
         let step = axes.map(|axis: usize| strides[axis]);
         (0..lengths[0]).flat_map(move |i| {
             (0..lengths[1]).flat_map(move |j| {
-                (0..lengths[2]).flat_map(move |k| (0..lengths[3]).map(move |l| i * step[0] + j * step[1] + k * step[2] + l * step[3]))
+                (0..lengths[2]).flat_map(move |k| {
+                    (0..lengths[3]).map(move |l| i * step[0] + j * step[1] + k * step[2] + l * step[3])
+                })
             })
         })
     }

@@ -60,7 +60,12 @@ impl Storage {
 /// Gives each buffer of `buffers` its format and size, and each of `dispatches` the formats of its
 /// bindings. Only what kernels alone touch, and only as arrays of `vec4f`, has a choice; `host` does
 /// not.
-pub(crate) fn choose(buffers: &mut [Buffer], dispatches: &mut [Dispatch], tuning: &Tuning, host: &[BufferId]) -> Result<()> {
+pub(crate) fn choose(
+    buffers: &mut [Buffer],
+    dispatches: &mut [Dispatch],
+    tuning: &Tuning,
+    host: &[BufferId],
+) -> Result<()> {
     let largest_texture = tuning.texture_rows.map(|rows| u64::from(rows) * 16 * u64::from(TEXELS_PER_ROW));
     for (id, buffer) in buffers.iter_mut().enumerate() {
         let inside = matches!(buffer.home, Home::Pool | Home::Plan) && !host.contains(&BufferId(id as u32));
@@ -73,7 +78,9 @@ pub(crate) fn choose(buffers: &mut [Buffer], dispatches: &mut [Dispatch], tuning
     }
     for dispatch in dispatches.iter() {
         let reflection = reflect(dispatch.variant.kernel)?;
-        for (_, id) in dispatch.bindings.iter().filter(|(name, id)| *id != NOTHING && !reflection.texels.contains(*name)) {
+        for (_, id) in
+            dispatch.bindings.iter().filter(|(name, id)| *id != NOTHING && !reflection.texels.contains(*name))
+        {
             buffers[id.0 as usize].format = Format::Single;
         }
     }

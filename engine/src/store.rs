@@ -33,13 +33,19 @@ impl Store {
                 // Whole rows, and the part of one that is left: what lies behind the values stays.
                 let bytes: &[u8] = bytemuck::cast_slice(values);
                 let (rows, rest) = (bytes.len() as u64 / ROW_BYTES, bytes.len() as u64 % ROW_BYTES);
-                for (row, size) in [(0, extent(rows)), (rows, wgpu::Extent3d { width: (rest / 16) as u32, ..extent(1) })] {
+                for (row, size) in
+                    [(0, extent(rows)), (rows, wgpu::Extent3d { width: (rest / 16) as u32, ..extent(1) })]
+                {
                     if size.width == 0 || size.height == 0 {
                         continue;
                     }
                     let origin = wgpu::Origin3d { x: 0, y: row as u32, z: 0 };
                     let target = wgpu::TexelCopyTextureInfo { origin, ..texture.as_image_copy() };
-                    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(16 * size.width), rows_per_image: None };
+                    let layout = wgpu::TexelCopyBufferLayout {
+                        offset: 0,
+                        bytes_per_row: Some(16 * size.width),
+                        rows_per_image: None,
+                    };
                     gpu.queue.write_texture(target, &bytes[(row * ROW_BYTES) as usize..], layout, size);
                 }
             }
@@ -54,7 +60,11 @@ impl Store {
                 let rows = (4 * count as u64).div_ceil(ROW_BYTES);
                 let staging = gpu.storage("a read-back", rows * ROW_BYTES)?;
                 let mut encoder = gpu.device.create_command_encoder(&Default::default());
-                let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ROW_BYTES as u32), rows_per_image: None };
+                let layout = wgpu::TexelCopyBufferLayout {
+                    offset: 0,
+                    bytes_per_row: Some(ROW_BYTES as u32),
+                    rows_per_image: None,
+                };
                 let target = wgpu::TexelCopyBufferInfo { buffer: &staging, layout };
                 encoder.copy_texture_to_buffer(texture.as_image_copy(), target, extent(rows));
                 gpu.submit(encoder, "a read-back");
@@ -67,7 +77,9 @@ impl Store {
     pub fn buffer(&self) -> Result<&wgpu::Buffer> {
         match self {
             Self::Buffer(buffer) => Ok(buffer),
-            Self::Texture { .. } => Err(Error::Graph("a texture stands where a buffer was planned".to_owned())),
+            Self::Texture { .. } => {
+                Err(Error::Graph("a texture stands where a buffer was planned".to_owned()))
+            }
         }
     }
 }

@@ -200,7 +200,9 @@ impl Tuning {
     pub fn table(&self, conv: &Conv) -> Algorithm {
         if self.class == Class::Gpu {
             return Algorithm::Tiled(match self.fragments.filter(|fragments| fragments.hold(self.storage)) {
-                Some(fragments) => Tiles::pick_for_fragments(self.product(conv), self.fill).in_fragments(fragments),
+                Some(fragments) => {
+                    Tiles::pick_for_fragments(self.product(conv), self.fill).in_fragments(fragments)
+                }
                 None => self.tiled(conv),
             });
         }
@@ -234,7 +236,9 @@ impl Tuning {
                 Product { m: pixels, n: conv.c_in, parts: (conv.stride * conv.stride).min(taps), depth }
             }
             // Its depth is split until the machine is full.
-            Pass::BackwardWeight => Product { m: taps * conv.c_in, n: conv.c_out, parts: self.fill, depth: 0 },
+            Pass::BackwardWeight => {
+                Product { m: taps * conv.c_in, n: conv.c_out, parts: self.fill, depth: 0 }
+            }
         }
     }
 
@@ -256,7 +260,11 @@ impl Tuning {
         let tiles = (conv.rows * conv.width).div_ceil(16);
         let (tm, p, q) = match self.class {
             Class::Subgroup { size } => {
-                let p = if conv.pass == Pass::BackwardWeight { 4 } else { strip(tiles.div_ceil(size as usize), &[7, 4]) };
+                let p = if conv.pass == Pass::BackwardWeight {
+                    4
+                } else {
+                    strip(tiles.div_ceil(size as usize), &[7, 4])
+                };
                 (if n % 32 == 0 { 32 } else { 16 }, p, if conv.c_in > 32 { 2 } else { 1 })
             }
             Class::Gpu | Class::Portable => (8, 1, 1),
@@ -304,7 +312,8 @@ mod tests {
     #[test]
     fn tiles_shrink_with_the_matrix() {
         let pick = |pass, kernel, stride, c_in, c_out, side| {
-            let conv = Conv { pass, kh: kernel, kw: kernel, stride, c_in, c_out, width: side, rows: 8 * side };
+            let conv =
+                Conv { pass, kh: kernel, kw: kernel, stride, c_in, c_out, width: side, rows: 8 * side };
             let tiles = Tuning::gpu().tiled(&conv);
             (tiles.bm, tiles.bn)
         };
@@ -314,9 +323,22 @@ mod tests {
         assert_eq!(pick(Pass::Forward, 3, 1, 512, 512, 7), (128, 64), "its depth is split");
         assert_eq!(pick(Pass::Forward, 1, 1, 128, 256, 7), (32, 32), "too shallow to be split");
         assert_eq!(pick(Pass::Forward, 3, 1, 64, 12, 56).1, 16);
-        assert_eq!(pick(Pass::BackwardInput, 3, 2, 64, 128, 14), (64, 64), "four phases are four times as many");
+        assert_eq!(
+            pick(Pass::BackwardInput, 3, 2, 64, 128, 14),
+            (64, 64),
+            "four phases are four times as many"
+        );
         assert_eq!(pick(Pass::BackwardInput, 1, 2, 64, 128, 14), (32, 32), "three of four phases are empty");
-        let low = Conv { pass: Pass::BackwardWeight, kh: 1, kw: 1, stride: 1, c_in: 16, c_out: 64, width: 56, rows: 448 };
+        let low = Conv {
+            pass: Pass::BackwardWeight,
+            kh: 1,
+            kw: 1,
+            stride: 1,
+            c_in: 16,
+            c_out: 64,
+            width: 56,
+            rows: 448,
+        };
         assert_eq!(Tuning::gpu().tiled(&low).bm, 32, "64 rows would be mostly empty");
     }
 
@@ -327,7 +349,16 @@ mod tests {
             let tuning = Tuning { maker, workgroup_bytes: 16_384, ..Tuning::gpu() };
             for pass in [Pass::Forward, Pass::BackwardInput, Pass::BackwardWeight] {
                 for (c, side) in [(4, 224), (16, 32), (64, 56), (128, 28), (512, 7), (1024, 14)] {
-                    let conv = Conv { pass, kh: 3, kw: 3, stride: 1, c_in: c, c_out: c, width: side, rows: 64 * side };
+                    let conv = Conv {
+                        pass,
+                        kh: 3,
+                        kw: 3,
+                        stride: 1,
+                        c_in: c,
+                        c_out: c,
+                        width: side,
+                        rows: 64 * side,
+                    };
                     assert!(tuning.tiled(&conv).workgroup_bytes() <= 16_384, "{maker:?} {conv:?}");
                 }
             }
@@ -336,7 +367,20 @@ mod tests {
 
     #[test]
     fn strips_fit_the_widths_of_resnets() {
-        for (width, expected) in [(112, 8), (56, 8), (32, 8), (28, 7), (14, 7), (7, 7), (48, 8), (24, 8), (6, 7), (4, 4), (2, 4), (1, 1)] {
+        for (width, expected) in [
+            (112, 8),
+            (56, 8),
+            (32, 8),
+            (28, 7),
+            (14, 7),
+            (7, 7),
+            (48, 8),
+            (24, 8),
+            (6, 7),
+            (4, 4),
+            (2, 4),
+            (1, 1),
+        ] {
             assert_eq!(strip(width, &[8, 7, 4, 1]), expected, "rows of {width}");
         }
     }

@@ -5,9 +5,13 @@ mod common;
 
 use common::norm::{EPS, Norm};
 use common::{Bench, GPU, filter, image, matrix, tunings, vector};
-use frostline_engine::ops::{Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Padding, Relu};
+use frostline_engine::ops::{
+    Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Padding, Relu,
+};
 use frostline_engine::record::Home;
-use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Optimizer, Params, Plan, Session, Shape, Storage};
+use frostline_engine::{
+    BatchNormMode, Freeze, Graph, Optim, Optimizer, Params, Plan, Session, Shape, Storage,
+};
 use frostline_engine::{TensorId, Tuning};
 use frostline_twin::{Array, Value, cases, conv2d, depthwise_conv2d, filler, global_avg_pool, max_pool2d};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,12 +34,19 @@ impl Fork {
     fn new(seed: u64) -> Self {
         let mut rng = cases::rng(seed);
         let w = cases::uniform(&mut rng, &[5, 5, 3, 3], -1.0..1.0);
-        Self { x: cases::distinct(&mut rng, &SHAPE, 0.05), w, dy: cases::uniform(&mut rng, &SHAPE, -1.0..1.0) }
+        Self {
+            x: cases::distinct(&mut rng, &SHAPE, 0.05),
+            w,
+            dy: cases::uniform(&mut rng, &SHAPE, -1.0..1.0),
+        }
     }
 
     fn conv(bench: &mut Bench, layer: &str, x: TensorId, w: &Array) -> TensorId {
         let w = bench.parameter(&format!("{layer}.w"), filter(w), w);
-        bench.graph.record(Conv2d { stride: 1, padding: Padding::all(1), ..Default::default() }, layer, &[x, w]).unwrap()
+        bench
+            .graph
+            .record(Conv2d { stride: 1, padding: Padding::all(1), ..Default::default() }, layer, &[x, w])
+            .unwrap()
     }
 
     fn through_conv(&self) -> Value {
@@ -56,7 +67,9 @@ fn a_tensor_added_to_itself() {
                 y = bench.graph.add(y, x, &format!("add{i}")).unwrap();
             }
             let ran = bench.run(y, &fork.dy, &Freeze::none(), tuning);
-            let scaled = |of: &Array| Value::build(&SHAPE, |i| (0..times).map(|_| frostline_twin::exact(of.data[i])).sum());
+            let scaled = |of: &Array| {
+                Value::build(&SHAPE, |i| (0..times).map(|_| frostline_twin::exact(of.data[i])).sum())
+            };
             ran.check_output("x + x", &scaled(&fork.x));
             ran.check_gradient("x + x", "x", &scaled(&fork.dy));
         }
@@ -96,9 +109,19 @@ fn two_convolutions() {
         let through_b = conv2d::backward_input(&fork.dy, &other.w, SHAPE, 1, [1; 4]);
         ran.check_gradient("two convolutions", "x", &sum(&fork.through_conv(), &through_b));
         for (name, w) in [("a.w", &fork.w), ("b.w", &other.w)] {
-            ran.check_gradient("two convolutions", name, &conv2d::backward_weight(&fork.x, &fork.dy, w.dims(), 1, [1; 4]));
+            ran.check_gradient(
+                "two convolutions",
+                name,
+                &conv2d::backward_weight(&fork.x, &fork.dy, w.dims(), 1, [1; 4]),
+            );
         }
-        bench.check_subsets(y, &fork.dy, &Freeze::none(), tuning, &[("x", &["conv2d.backward_input"]), ("a.w", &[]), ("b.w", &[])]);
+        bench.check_subsets(
+            y,
+            &fork.dy,
+            &Freeze::none(),
+            tuning,
+            &[("x", &["conv2d.backward_input"]), ("a.w", &[]), ("b.w", &[])],
+        );
     }
 }
 
@@ -108,27 +131,44 @@ fn a_shortcut_around_every_other_op() {
     let fork = Fork::new(104);
     let w = cases::uniform(&mut cases::rng(105), &[5, 1, 3, 3], -1.0..1.0);
     let pooled = max_pool2d::forward(&fork.x, [3; 2], 1, [1; 4]);
-    let pool = |bench: &mut Bench, x| bench.graph.record(MaxPool2d { kernel: 3, stride: 1, padding: 1 }, "pool", &[x]).unwrap();
+    let pool = |bench: &mut Bench, x| {
+        bench.graph.record(MaxPool2d { kernel: 3, stride: 1, padding: 1 }, "pool", &[x]).unwrap()
+    };
     let depthwise = |bench: &mut Bench, x| {
         let w = bench.parameter("w", common::depthwise(&w), &w);
-        bench.graph.record(DepthwiseConv2d { stride: 1, padding: Padding::all(1), ..Default::default() }, "conv", &[x, w]).unwrap()
+        bench
+            .graph
+            .record(
+                DepthwiseConv2d { stride: 1, padding: Padding::all(1), ..Default::default() },
+                "conv",
+                &[x, w],
+            )
+            .unwrap()
     };
-    let relu = |bench: &mut Bench, x| bench.graph.record(Relu { activation: Activation::Relu }, "relu", &[x]).unwrap();
+    let relu = |bench: &mut Bench, x| {
+        bench.graph.record(Relu { activation: Activation::Relu }, "relu", &[x]).unwrap()
+    };
     let rectified = frostline_twin::activation::Activation::Relu.backward(&fork.dy, &fork.x);
-    let check = |what: &str, branch: &dyn Fn(&mut Bench, TensorId) -> TensorId, through: &Value, tuning: &Tuning| {
-        for shortcut_first in [false, true] {
-            let mut bench = Bench::default();
-            let x = bench.image("x", &fork.x);
-            let branch = branch(&mut bench, x);
-            let inputs = if shortcut_first { [x, branch] } else { [branch, x] };
-            let y = bench.graph.record(Add::default(), "add", &inputs).unwrap();
-            let ran = bench.run(y, &fork.dy, &Freeze::none(), tuning);
-            ran.check_gradient(what, "x", &sum(through, &Value::exact(&fork.dy)));
-        }
-    };
+    let check =
+        |what: &str, branch: &dyn Fn(&mut Bench, TensorId) -> TensorId, through: &Value, tuning: &Tuning| {
+            for shortcut_first in [false, true] {
+                let mut bench = Bench::default();
+                let x = bench.image("x", &fork.x);
+                let branch = branch(&mut bench, x);
+                let inputs = if shortcut_first { [x, branch] } else { [branch, x] };
+                let y = bench.graph.record(Add::default(), "add", &inputs).unwrap();
+                let ran = bench.run(y, &fork.dy, &Freeze::none(), tuning);
+                ran.check_gradient(what, "x", &sum(through, &Value::exact(&fork.dy)));
+            }
+        };
     for tuning in &tunings() {
         check("max_pool2d", &pool, &max_pool2d::backward(&fork.dy, &pooled.pixel, SHAPE), tuning);
-        check("depthwise_conv2d", &depthwise, &depthwise_conv2d::backward_input(&fork.dy, &w, SHAPE, 1, [1; 4]), tuning);
+        check(
+            "depthwise_conv2d",
+            &depthwise,
+            &depthwise_conv2d::backward_input(&fork.dy, &w, SHAPE, 1, [1; 4]),
+            tuning,
+        );
         check("relu", &relu, &rectified, tuning);
     }
 }
@@ -246,12 +286,17 @@ fn check_tied(
         assert_eq!(tied.output, untied.output, "{what}: output");
         assert_eq!(tied.gradients["x"], untied.gradients["x"], "{what}: gradient of x");
         for name in values.keys() {
-            let parts: Vec<&Vec<f32>> = (0..layers).rev().filter_map(|at| untied.gradients.get(&format!("{name}.{at}"))).collect();
+            let parts: Vec<&Vec<f32>> =
+                (0..layers).rev().filter_map(|at| untied.gradients.get(&format!("{name}.{at}"))).collect();
             assert!(parts.len() > 1, "{what}: {name} is read once");
             let last = parts[0].clone();
-            let sum = parts[1..].iter().fold(last, |sum, part| sum.iter().zip(*part).map(|(a, b)| a + b).collect());
+            let sum =
+                parts[1..].iter().fold(last, |sum, part| sum.iter().zip(*part).map(|(a, b)| a + b).collect());
             assert_eq!(tied.gradients[*name], sum, "{what}: gradient of {name}");
-            assert!(parts.iter().all(|part| **part != sum), "{what}: {name} has one contribution that matters");
+            assert!(
+                parts.iter().all(|part| **part != sum),
+                "{what}: {name} has one contribution that matters"
+            );
 
             let frozen = run(true, &[name]);
             assert!(!frozen.gradients.contains_key(*name), "{what}: {name} is frozen");
@@ -281,7 +326,8 @@ fn tied_convolutions() {
 fn tied_convolutions_with_a_bias() {
     let mut rng = cases::rng(125);
     let [x, dy] = [(); 2].map(|()| cases::uniform(&mut rng, &[2, 6, 5, 7], -1.0..1.0));
-    let (w, b) = (cases::uniform(&mut rng, &[6, 6, 3, 3], -0.3..0.3), cases::uniform(&mut rng, &[6], -1.0..1.0));
+    let (w, b) =
+        (cases::uniform(&mut rng, &[6, 6, 3, 3], -0.3..0.3), cases::uniform(&mut rng, &[6], -1.0..1.0));
     let values = [("w", filter(&w), w), ("b", vector(&b), b)];
     check_tied("conv2d with bias", &values, (&x, &dy), 2, BatchNormMode::Batch, |tied, at, x| {
         let inputs = [x, tied.parameter(at, "w"), tied.parameter(at, "b")];
@@ -308,10 +354,17 @@ fn tied_depthwise_convolutions() {
     let [x, dy] = [(); 2].map(|()| cases::uniform(&mut rng, &[2, 6, 9, 7], -1.0..1.0));
     let w = cases::uniform(&mut rng, &[6, 1, 3, 3], -0.5..0.5);
     let op = DepthwiseConv2d { stride: 1, padding: Padding::all(1), ..Default::default() };
-    check_tied("depthwise", &[("w", common::depthwise(&w), w)], (&x, &dy), 2, BatchNormMode::Batch, |tied, at, x| {
-        let w = tied.parameter(at, "w");
-        tied.bench.graph.record(op.clone(), &format!("conv{at}"), &[x, w]).unwrap()
-    });
+    check_tied(
+        "depthwise",
+        &[("w", common::depthwise(&w), w)],
+        (&x, &dy),
+        2,
+        BatchNormMode::Batch,
+        |tied, at, x| {
+            let w = tied.parameter(at, "w");
+            tied.bench.graph.record(op.clone(), &format!("conv{at}"), &[x, w]).unwrap()
+        },
+    );
 }
 
 #[test]
@@ -319,12 +372,16 @@ fn tied_batch_norms() {
     let mut rng = cases::rng(132);
     let [x, dy] = [(); 2].map(|()| cases::uniform(&mut rng, &[3, 6, 5, 7], -1.0..1.0));
     let norm = Norm::random(&mut rng, 6);
-    let values = [("weight", vector(&norm.gamma), norm.gamma.clone()), ("bias", vector(&norm.beta), norm.beta.clone())];
+    let values = [
+        ("weight", vector(&norm.gamma), norm.gamma.clone()),
+        ("bias", vector(&norm.beta), norm.beta.clone()),
+    ];
     for mode in [BatchNormMode::Batch, BatchNormMode::Running] {
         check_tied(&format!("batch_norm {mode:?}"), &values, (&x, &dy), 2, mode, |tied, at, x| {
             let (mean, var) = (format!("{at}.running_mean"), format!("{at}.running_var"));
             let statistics = [tied.bench.statistic(&mean, &norm.mean), tied.bench.statistic(&var, &norm.var)];
-            let inputs = [x, tied.parameter(at, "weight"), tied.parameter(at, "bias"), statistics[0], statistics[1]];
+            let inputs =
+                [x, tied.parameter(at, "weight"), tied.parameter(at, "bias"), statistics[0], statistics[1]];
             let op = BatchNorm { eps: EPS, activation: Activation::Relu, ..Default::default() };
             tied.bench.graph.record(op, &format!("bn{at}"), &inputs).unwrap()
         });
@@ -345,8 +402,9 @@ fn a_vector_that_different_ops_read() {
             let mut ids = BTreeMap::new();
             let x = bench.image("x", &x);
             let w = bench.parameter("w", matrix(&w), &w);
-            let [bias, gamma, beta] =
-                names.map(|name| *ids.entry(name).or_insert_with(|| bench.parameter(name, vector(&norm.beta), &norm.beta)));
+            let [bias, gamma, beta] = names.map(|name| {
+                *ids.entry(name).or_insert_with(|| bench.parameter(name, vector(&norm.beta), &norm.beta))
+            });
             let statistics = [bench.statistic("mean", &norm.mean), bench.statistic("var", &norm.var)];
             let y = bench.graph.record(Linear, "fc", &[x, w, bias]).unwrap();
             let op = BatchNorm { eps: EPS, ..Default::default() };
@@ -401,7 +459,8 @@ fn a_tied_parameter_is_updated_once() {
     for tuning in &tunings() {
         let optim = Optim::sgd(0.5).momentum(0.9);
         let plan = Plan::training(&graph, loss, &Freeze::none(), &optim, tuning).unwrap();
-        let updates = plan.dispatches().iter().filter(|dispatch| dispatch.variant.kernel.file == "sgd").count();
+        let updates =
+            plan.dispatches().iter().filter(|dispatch| dispatch.variant.kernel.file == "sgd").count();
         assert_eq!(updates, 1, "neighbours are updated together");
         let params = Params::new(&GPU, &graph, 1).unwrap();
         let mut optimizer = Optimizer::new(&GPU, &plan).unwrap();
@@ -418,8 +477,12 @@ fn a_tied_parameter_is_updated_once() {
             let gradient = session.read_gradient(name).unwrap();
             let (_, _, _, momentum) = moments.iter().find(|(_, of, ..)| of == name).unwrap();
             assert_eq!(momentum, &gradient, "the first momentum is the gradient");
-            for ((after, before), gradient) in params.get(name).unwrap().into_iter().zip(before).zip(gradient) {
-                assert!((after - (before - 0.5 * gradient)).abs() <= 1e-6, "{name}: {before} {gradient} {after}");
+            for ((after, before), gradient) in params.get(name).unwrap().into_iter().zip(before).zip(gradient)
+            {
+                assert!(
+                    (after - (before - 0.5 * gradient)).abs() <= 1e-6,
+                    "{name}: {before} {gradient} {after}"
+                );
             }
         }
     }
@@ -437,12 +500,17 @@ fn every_buffer_has_one_writer() {
             for dispatch in plan.dispatches() {
                 for id in dispatch.written() {
                     let home = &plan.buffer(id).unwrap().home;
-                    assert!(!matches!(home, Home::Parameter(_)), "{} writes {home:?}", dispatch.variant.kernel.name());
+                    assert!(
+                        !matches!(home, Home::Parameter(_)),
+                        "{} writes {home:?}",
+                        dispatch.variant.kernel.name()
+                    );
                     assert!(written.insert(id), "{} writes {home:?} again", dispatch.variant.kernel.name());
                 }
             }
             let gradients = plan.dispatches().iter().flat_map(|dispatch| dispatch.written());
-            let gradients = gradients.filter(|id| matches!(plan.buffer(*id).unwrap().home, Home::Gradient(_)));
+            let gradients =
+                gradients.filter(|id| matches!(plan.buffer(*id).unwrap().home, Home::Gradient(_)));
             assert_eq!(gradients.count(), plan.trainable_names().count(), "{freeze:?}");
         }
     }

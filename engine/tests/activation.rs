@@ -24,7 +24,11 @@ fn forward_and_backward() {
             let input = bench.image("x", &x);
             let y = bench.graph.record(Relu { activation }, "act", &[input]).unwrap();
             let ran = bench.run(y, &dy, &Freeze::none(), GPU.tuning());
-            assert_eq!(ran.output, twin.forward(&x).value.to_f32(), "{activation:?} {shape:?}: nothing is computed, only selected");
+            assert_eq!(
+                ran.output,
+                twin.forward(&x).value.to_f32(),
+                "{activation:?} {shape:?}: nothing is computed, only selected"
+            );
             assert_eq!(ran.gradients["x"], twin.backward(&dy, &x).value.to_f32(), "{activation:?} {shape:?}");
         }
     }
@@ -35,7 +39,9 @@ fn forward_and_backward() {
 fn at_the_kinks() {
     let x = Array::new(&[1, 7], vec![-7.0, -0.0, 0.0, 0.5, 5.5, 6.0, 7.0]);
     let dy = Array::new(&[1, 7], vec![1.0; 7]);
-    for (activation, open) in [(Activation::Relu, [0., 0., 0., 1., 1., 1., 1.]), (Activation::Relu6, [0., 0., 0., 1., 1., 0., 0.])] {
+    for (activation, open) in
+        [(Activation::Relu, [0., 0., 0., 1., 1., 1., 1.]), (Activation::Relu6, [0., 0., 0., 1., 1., 0., 0.])]
+    {
         let mut bench = Bench::default();
         let input = bench.image("x", &x);
         let y = bench.graph.record(Relu { activation }, "act", &[input]).unwrap();
@@ -71,7 +77,8 @@ fn bits_and_output_say_the_same() {
         let mut bench = Bench::default();
         let inputs = [bench.image("x", &x), bench.parameter("w", filter(&w), &w)];
         let a = bench.graph.record(Relu { activation }, "act", &inputs[..1]).unwrap();
-        let y = bench.graph.record(Conv2d { stride: 1, ..Default::default() }, "conv", &[a, inputs[1]]).unwrap();
+        let y =
+            bench.graph.record(Conv2d { stride: 1, ..Default::default() }, "conv", &[a, inputs[1]]).unwrap();
         let expected = conv2d::backward_input(&dy, &w, x.dims(), 1, [0; 4]);
         let kept = bench.run(y, &dy, &Freeze::none(), GPU.tuning());
         let bits = bench.run(y, &dy, &Freeze::names(["w"]), GPU.tuning());

@@ -100,15 +100,18 @@ fn stored_transform(json: &Json) -> Transform {
 /// The values are torchvision's; how far the kernel may be from them is the twin's sum of terms.
 #[test]
 fn torchvisions_functional_transforms() {
-    let file = safetensors::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/augment.safetensors")).unwrap();
+    let file = safetensors::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/augment.safetensors"))
+        .unwrap();
     let cases: Json = serde_json::from_str(&file.metadata["cases"]).unwrap();
     let cases = cases.as_array().unwrap();
     assert_eq!(cases.len(), file.tensors.len(), "a stored tensor would be left out");
     for case in cases {
         let name = case["name"].as_str().unwrap();
         let shape: [usize; 4] = counts(&case["shape"]);
-        let x = Array::from_f32(&shape, &filler::fill(&format!("{name}.x"), shape.iter().product(), 0.0, 1.0));
-        let transforms: Vec<Transform> = case["transforms"].as_array().unwrap().iter().map(stored_transform).collect();
+        let x =
+            Array::from_f32(&shape, &filler::fill(&format!("{name}.x"), shape.iter().product(), 0.0, 1.0));
+        let transforms: Vec<Transform> =
+            case["transforms"].as_array().unwrap().iter().map(stored_transform).collect();
         let augment = Augment {
             size: counts(&case["size"]),
             mean: floats(&case["mean"]),
@@ -120,7 +123,11 @@ fn torchvisions_functional_transforms() {
         let value = Array::from_f32(&twin.value.shape, &file.tensors[&format!("{name}.y")].data);
         for tuning in &tunings() {
             let gpu = run(&x, &transforms, &augment, tuning);
-            compare::assert_close(&format!("{name} {tuning:?}"), &gpu, &Value { value: value.clone(), ..twin.clone() });
+            compare::assert_close(
+                &format!("{name} {tuning:?}"),
+                &gpu,
+                &Value { value: value.clone(), ..twin.clone() },
+            );
         }
     }
 }
@@ -157,9 +164,13 @@ fn random_transform(rng: &mut ChaCha8Rng, h: usize, w: usize) -> Transform {
 #[test]
 fn random_transforms_of_odd_shapes() {
     let mut rng = cases::rng(60);
-    for (shape, size) in
-        [([7, 3, 11, 6], [5, 9]), ([5, 1, 9, 13], [9, 13]), ([1, 3, 1, 1], [3, 2]), ([2, 3, 17, 19], [1, 1]), ([3, 3, 28, 28], [28, 28])]
-    {
+    for (shape, size) in [
+        ([7, 3, 11, 6], [5, 9]),
+        ([5, 1, 9, 13], [9, 13]),
+        ([1, 3, 1, 1], [3, 2]),
+        ([2, 3, 17, 19], [1, 1]),
+        ([3, 3, 28, 28], [28, 28]),
+    ] {
         let [n, c, h, w] = shape;
         let x = cases::uniform(&mut rng, &shape, 0.0..1.0);
         let transforms: Vec<Transform> = (0..n).map(|_| random_transform(&mut rng, h, w)).collect();
@@ -176,7 +187,13 @@ fn random_transforms_of_odd_shapes() {
 }
 
 fn plain(size: [usize; 2], channels: usize) -> Augment {
-    Augment { size, mean: vec![0.0; channels], std: vec![1.0; channels], interpolation: Interpolation::Bilinear, fill: 0.0 }
+    Augment {
+        size,
+        mean: vec![0.0; channels],
+        std: vec![1.0; channels],
+        interpolation: Interpolation::Bilinear,
+        fill: 0.0,
+    }
 }
 
 /// What leaves an image alone leaves its bits alone: no rounding by a resize to its own size or a
@@ -188,7 +205,8 @@ fn nothing_done_changes_no_bit() {
     for tuning in &tunings() {
         assert_eq!(run(&x, &identity, &plain([7, 10], 3), tuning), x.to_f32());
         let turned = vec![Transform { angle: 180.0, ..Transform::identity(7, 10) }; 3];
-        let flipped = vec![Transform { flip_horizontal: true, flip_vertical: true, ..Transform::identity(7, 10) }; 3];
+        let flipped =
+            vec![Transform { flip_horizontal: true, flip_vertical: true, ..Transform::identity(7, 10) }; 3];
         let nearest = Augment { interpolation: Interpolation::Nearest, ..plain([7, 10], 3) };
         assert_eq!(run(&x, &turned, &nearest, tuning), run(&x, &flipped, &nearest, tuning));
     }
@@ -217,7 +235,9 @@ fn what_cannot_be_done_is_refused() {
     let x = graph.input(2, 6, 8, 3);
     let mut refused = |augment: Augment| graph.augment(x, augment).unwrap_err().to_string();
     assert!(refused(plain([6, 8], 1)).contains("3 channels need as many means"));
-    assert!(refused(Augment { std: vec![1.0, 0.0, 1.0], ..plain([6, 8], 3) }).contains("positive deviations"));
+    assert!(
+        refused(Augment { std: vec![1.0, 0.0, 1.0], ..plain([6, 8], 3) }).contains("positive deviations")
+    );
     assert!(refused(Augment { fill: 1.5, ..plain([6, 8], 3) }).contains("fill 1.5"));
     assert!(refused(plain([0, 8], 3)).contains("0x8"));
     let two = graph.input(2, 6, 8, 2);
@@ -232,25 +252,46 @@ fn what_cannot_be_done_is_refused() {
     let whole = Transform::identity(6, 8);
     let wrong = [
         vec![whole.clone()],
-        vec![whole.clone(), Transform { window: Window { top: 3, left: 0, height: 4, width: 8 }, ..whole.clone() }],
-        vec![Transform { window: Window { top: 0, left: usize::MAX, height: 1, width: 2 }, ..whole.clone() }, whole.clone()],
-        vec![whole.clone(), Transform { window: Window { top: 0, left: 0, height: 0, width: 8 }, ..whole.clone() }],
+        vec![
+            whole.clone(),
+            Transform { window: Window { top: 3, left: 0, height: 4, width: 8 }, ..whole.clone() },
+        ],
+        vec![
+            Transform { window: Window { top: 0, left: usize::MAX, height: 1, width: 2 }, ..whole.clone() },
+            whole.clone(),
+        ],
+        vec![
+            whole.clone(),
+            Transform { window: Window { top: 0, left: 0, height: 0, width: 8 }, ..whole.clone() },
+        ],
         vec![whole.clone(), Transform { angle: f32::NAN, ..whole.clone() }],
         vec![whole.clone(), Transform { jitter: vec![Jitter::Hue(0.6)], ..whole.clone() }],
         vec![whole.clone(), Transform { jitter: vec![Jitter::Contrast(-0.1)], ..whole.clone() }],
-        vec![whole.clone(), Transform { jitter: vec![Jitter::Contrast(1.0), Jitter::Contrast(1.0)], ..whole.clone() }],
+        vec![
+            whole.clone(),
+            Transform { jitter: vec![Jitter::Contrast(1.0), Jitter::Contrast(1.0)], ..whole.clone() },
+        ],
     ];
     for transforms in wrong {
         let refused = augmenting.write_transforms(&transforms);
         assert!(matches!(refused, Err(Error::Data { .. })), "{transforms:?}: {refused:?}");
     }
     augmenting.write_transforms(&[whole.clone(), whole.clone()]).unwrap();
-    assert!(matches!(augmenting.write_input(&[0.5; 7]), Err(Error::Data { .. })), "the input is still the images");
+    assert!(
+        matches!(augmenting.write_input(&[0.5; 7]), Err(Error::Data { .. })),
+        "the input is still the images"
+    );
 
     let mut other = Graph::new();
     let x = other.input(2, 6, 8, 3);
     let pooled = other.global_avg_pool(x, "pool").unwrap();
-    assert!(session(&other, pooled).write_transforms(&[whole.clone(), whole]).unwrap_err().to_string().contains("does not augment"));
+    assert!(
+        session(&other, pooled)
+            .write_transforms(&[whole.clone(), whole])
+            .unwrap_err()
+            .to_string()
+            .contains("does not augment")
+    );
 }
 
 /// In training, nothing below the first layer wants a gradient, and the op has no backward kernel.
@@ -280,6 +321,10 @@ fn photos() {
     let transforms = [Transform { angle: 10.0, jitter, ..Transform::identity(448, 448) }];
     for tuning in &tunings() {
         let y = run(&x, &transforms, &augment, tuning);
-        compare::assert_close(&format!("photos {:?}", tuning.class), &y, &expected(&x, &transforms, &augment));
+        compare::assert_close(
+            &format!("photos {:?}", tuning.class),
+            &y,
+            &expected(&x, &transforms, &augment),
+        );
     }
 }

@@ -138,9 +138,15 @@ fn a_small_variance_around_a_large_mean() {
             for c in 0..5 {
                 let allowed = if c == 0 { 2e-5 } else { 2e-6 };
                 let off = (f64::from(var[c]) / expected.var.value.data[c] - 1.0).abs();
-                assert!(off < allowed, "deviation {deviation}, channel {c}: variance off by {off:e}, {tuning:?}");
+                assert!(
+                    off < allowed,
+                    "deviation {deviation}, channel {c}: variance off by {off:e}, {tuning:?}"
+                );
                 let off = (f64::from(mean[c]) / expected.mean.value.data[c] - 1.0).abs();
-                assert!(off < 0.1 * allowed, "deviation {deviation}, channel {c}: mean off by {off:e}, {tuning:?}");
+                assert!(
+                    off < 0.1 * allowed,
+                    "deviation {deviation}, channel {c}: mean off by {off:e}, {tuning:?}"
+                );
             }
         }
     }
@@ -222,7 +228,12 @@ fn a_frozen_layer_reduces_nothing() {
     let layer = Layer::new(x, Activation::None, 88);
     // By default a layer whose weight and bias are both frozen uses its running statistics.
     let ran = layer.bench.run(layer.y, &layer.dy, &Freeze::names(["bn.weight", "bn.bias"]), GPU.tuning());
-    for absent in ["batch_norm.statistics", "batch_norm.finish", "batch_norm.backward_reduce", "batch_norm.backward_finish"] {
+    for absent in [
+        "batch_norm.statistics",
+        "batch_norm.finish",
+        "batch_norm.backward_reduce",
+        "batch_norm.backward_finish",
+    ] {
         assert_eq!(ran.count(absent), 0, "{absent}");
     }
     let gradients = backward_running(&layer.x, &layer.norm.parameters(), &layer.norm.running(), &layer.dy);

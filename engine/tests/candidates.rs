@@ -21,13 +21,18 @@ const SHOWN: usize = 2;
 /// `SHOWN` of the candidates that suit the whole class, the last and strangest among them.
 fn some(tuning: &Tuning, op: &Conv2d, [x, w]: [Shape; 2], pass: Pass) -> Vec<Algorithm> {
     let conv = op.conv(pass, x, w).unwrap();
-    let fit: Vec<Algorithm> = tuning.candidates(&conv).into_iter().filter(|algorithm| tuning.suits_class(&conv, *algorithm)).collect();
+    let fit: Vec<Algorithm> = tuning
+        .candidates(&conv)
+        .into_iter()
+        .filter(|algorithm| tuning.suits_class(&conv, *algorithm))
+        .collect();
     (1..=SHOWN).map(|part| fit[(fit.len() - 1) * part / SHOWN]).collect()
 }
 
 fn check(case: ConvCase) {
     let mut rng = cases::rng(1);
-    let [x, w, dy] = [case.x_shape(), case.w_shape(), case.y_shape()].map(|shape| cases::uniform(&mut rng, &shape, -1.0..1.0));
+    let [x, w, dy] = [case.x_shape(), case.w_shape(), case.y_shape()]
+        .map(|shape| cases::uniform(&mut rng, &shape, -1.0..1.0));
     let mut bench = Bench::default();
     let inputs = [bench.image("x", &x), bench.parameter("w", filter(&w), &w)];
     let op = Conv2d { stride: case.stride, padding: padding(case.padding), ..Default::default() };
@@ -41,10 +46,23 @@ fn check(case: ConvCase) {
                 measured.insert(&op.conv(*pass, shapes[0], shapes[1]).unwrap(), chosen[turn]);
             }
             let what = format!("{case:?} {measured:?}");
-            let ran = bench.run(y, &dy, &Freeze::none(), &Tuning { measured: Some(Arc::new(measured)), ..tuning.clone() });
+            let ran = bench.run(
+                y,
+                &dy,
+                &Freeze::none(),
+                &Tuning { measured: Some(Arc::new(measured)), ..tuning.clone() },
+            );
             ran.check_output(&what, &by_tile(conv2d::forward(&x, &w, case.stride, case.padding), 4));
-            ran.check_gradient(&what, "x", &by_tile(conv2d::backward_input(&dy, &w, x.dims(), case.stride, case.padding), 4));
-            ran.check_gradient(&what, "w", &by_tile(conv2d::backward_weight(&x, &dy, w.dims(), case.stride, case.padding), 3));
+            ran.check_gradient(
+                &what,
+                "x",
+                &by_tile(conv2d::backward_input(&dy, &w, x.dims(), case.stride, case.padding), 4),
+            );
+            ran.check_gradient(
+                &what,
+                "w",
+                &by_tile(conv2d::backward_weight(&x, &dy, w.dims(), case.stride, case.padding), 3),
+            );
         }
     }
 }

@@ -50,7 +50,14 @@ fn check_all(cases: impl IntoIterator<Item = ConvCase>) {
     }
 }
 
-fn case(n: usize, [c_in, c_out]: [usize; 2], size: [usize; 2], kernel: [usize; 2], stride: usize, padding: [usize; 4]) -> ConvCase {
+fn case(
+    n: usize,
+    [c_in, c_out]: [usize; 2],
+    size: [usize; 2],
+    kernel: [usize; 2],
+    stride: usize,
+    padding: [usize; 4],
+) -> ConvCase {
     ConvCase { n, c_in, c_out, size, kernel, stride, padding }
 }
 
@@ -112,17 +119,29 @@ fn bias() {
     let conv = Conv::new(case(2, [5, 6], [4, 7], [3, 3], 2, [1; 4]), 3);
     let b = cases::uniform(&mut rng, &[6], -1.0..1.0);
     let (mut bench, padding) = (Bench::default(), padding(conv.case.padding));
-    let inputs = [bench.image("x", &conv.x), bench.parameter("w", filter(&conv.w), &conv.w), bench.parameter("b", vector(&b), &b)];
-    let y = bench.graph.record(Conv2d { stride: 2, padding, bias: true, ..Default::default() }, "conv", &inputs).unwrap();
+    let inputs = [
+        bench.image("x", &conv.x),
+        bench.parameter("w", filter(&conv.w), &conv.w),
+        bench.parameter("b", vector(&b), &b),
+    ];
+    let y = bench
+        .graph
+        .record(Conv2d { stride: 2, padding, bias: true, ..Default::default() }, "conv", &inputs)
+        .unwrap();
     let epilogue = frostline_twin::epilogue::Epilogue { shift: Some(&b), ..Default::default() };
     let expected = conv2d::forward_fused(&conv.x, &conv.w, 2, conv.case.padding, &epilogue);
     for tuning in &tunings() {
         let ran = bench.run(y, &conv.dy, &Freeze::none(), tuning);
         ran.check_output("conv with bias", &expected);
         ran.check_gradient("conv with bias", "b", &bias_gradient(&conv.dy));
-        ran.check_gradient("conv with bias", "w", &conv2d::backward_weight(&conv.x, &conv.dy, conv.w.dims(), 2, conv.case.padding));
+        ran.check_gradient(
+            "conv with bias",
+            "w",
+            &conv2d::backward_weight(&conv.x, &conv.dy, conv.w.dims(), 2, conv.case.padding),
+        );
     }
-    let kernels: [(&str, &[&str]); 3] = [("x", &["conv2d.backward_input"]), ("w", &["conv2d.backward_weight"]), ("b", &["partials.rows"])];
+    let kernels: [(&str, &[&str]); 3] =
+        [("x", &["conv2d.backward_input"]), ("w", &["conv2d.backward_weight"]), ("b", &["partials.rows"])];
     bench.check_subsets(y, &conv.dy, &Freeze::none(), GPU.tuning(), &kernels);
 }
 
@@ -140,7 +159,8 @@ fn bias_gradient(dy: &Array) -> frostline_twin::Value {
 #[test]
 fn a_frozen_input_dispatches_nothing_and_changes_nothing() {
     let conv = Conv::new(case(2, [5, 6], [5, 4], [3, 3], 1, [1; 4]), 4);
-    let kernels: [(&str, &[&str]); 2] = [("x", &["conv2d.backward_input"]), ("w", &["conv2d.backward_weight"])];
+    let kernels: [(&str, &[&str]); 2] =
+        [("x", &["conv2d.backward_input"]), ("w", &["conv2d.backward_weight"])];
     for tuning in &tunings() {
         conv.bench.check_subsets(conv.y, &conv.dy, &Freeze::none(), tuning, &kernels);
     }

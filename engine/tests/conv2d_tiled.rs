@@ -14,7 +14,14 @@ use frostline_twin::cases::{self, ConvCase};
 use frostline_twin::conv2d;
 use std::sync::Arc;
 
-fn case(n: usize, [c_in, c_out]: [usize; 2], size: [usize; 2], kernel: [usize; 2], stride: usize, padding: [usize; 4]) -> ConvCase {
+fn case(
+    n: usize,
+    [c_in, c_out]: [usize; 2],
+    size: [usize; 2],
+    kernel: [usize; 2],
+    stride: usize,
+    padding: [usize; 4],
+) -> ConvCase {
     ConvCase { n, c_in, c_out, size, kernel, stride, padding }
 }
 
@@ -41,18 +48,26 @@ fn tiles() -> Vec<Tiles> {
         return vec![uneven, fragments];
     }
     let deep = Tiles { bm: 32, bn: 64, bk: 32, rm: 4, rn: 8, ..uneven };
-    let own =
-        GPU.tuning().fragments.into_iter().flat_map(|fragments| Tiles::all_for_fragments().map(move |tiles| tiles.in_fragments(fragments)));
+    let own = GPU
+        .tuning()
+        .fragments
+        .into_iter()
+        .flat_map(|fragments| Tiles::all_for_fragments().map(move |tiles| tiles.in_fragments(fragments)));
     Tiles::all().chain([uneven, fragments, deep]).chain(own.filter(|tiles| tiles.fragment == 8)).collect()
 }
 
 /// The GPU's tuning, but with every pass of `case` done with `tiles`.
 fn forced(case: ConvCase, tiles: Tiles) -> Tuning {
     let ConvCase { n, c_in, c_out, size, kernel: [kh, kw], stride, padding } = case;
-    let [h_out, w_out] = [0, 1].map(|i| (size[i] + padding[i] + padding[i + 2] - case.kernel[i]) / stride + 1);
+    let [h_out, w_out] =
+        [0, 1].map(|i| (size[i] + padding[i] + padding[i + 2] - case.kernel[i]) / stride + 1);
     let long = (kh, kw, stride) == (1, 1, 1);
     let mut measured = Measured::default();
-    for (pass, width) in [(Pass::Forward, w_out), (Pass::BackwardInput, size[1].div_ceil(stride)), (Pass::BackwardWeight, w_out)] {
+    for (pass, width) in [
+        (Pass::Forward, w_out),
+        (Pass::BackwardInput, size[1].div_ceil(stride)),
+        (Pass::BackwardWeight, w_out),
+    ] {
         let (width, rows) = if long { (n * h_out * w_out, 1) } else { (width, n * h_out) };
         measured.insert(&Conv { pass, kh, kw, stride, c_in, c_out, width, rows }, Algorithm::Tiled(tiles));
     }
@@ -84,7 +99,11 @@ fn a_depth_in_splits() {
         let what = format!("{case:?} in splits");
         ran.check_output(&what, &conv2d::forward(&x, &w, case.stride, case.padding));
         ran.check_gradient(&what, "x", &conv2d::backward_input(&dy, &w, x.dims(), case.stride, case.padding));
-        ran.check_gradient(&what, "w", &conv2d::backward_weight(&x, &dy, w.dims(), case.stride, case.padding));
+        ran.check_gradient(
+            &what,
+            "w",
+            &conv2d::backward_weight(&x, &dy, w.dims(), case.stride, case.padding),
+        );
     }
 }
 
@@ -107,7 +126,12 @@ fn an_epilogue_after_splits() {
     let tuning = forced(case, tiles);
     let whole = bench.run(y, &dy, &Freeze::none(), &Tuning { fill: 1, ..tuning.clone() });
     let split = bench.run(y, &dy, &Freeze::none(), &Tuning { fill: 64, ..tuning });
-    assert_eq!((whole.count("conv2d_tiled.finish"), split.count("conv2d_tiled.finish")), (0, 2), "{:?}", split.kernels);
+    assert_eq!(
+        (whole.count("conv2d_tiled.finish"), split.count("conv2d_tiled.finish")),
+        (0, 2),
+        "{:?}",
+        split.kernels
+    );
     let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 2e-5 * (1.0 + a.abs()));
     assert!(whole.output.contains(&0.0) && close(&whole.output, &split.output));
     for name in ["x", "w"] {
@@ -133,8 +157,16 @@ fn every_tile() {
                 assert_eq!(ran.count(&format!("conv2d_tiled.{entry}")), 1, "{what}: {:?}", ran.kernels);
             }
             ran.check_output(&what, &conv2d::forward(&x, &w, case.stride, case.padding));
-            ran.check_gradient(&what, "x", &conv2d::backward_input(&dy, &w, x.dims(), case.stride, case.padding));
-            ran.check_gradient(&what, "w", &conv2d::backward_weight(&x, &dy, w.dims(), case.stride, case.padding));
+            ran.check_gradient(
+                &what,
+                "x",
+                &conv2d::backward_input(&dy, &w, x.dims(), case.stride, case.padding),
+            );
+            ran.check_gradient(
+                &what,
+                "w",
+                &conv2d::backward_weight(&x, &dy, w.dims(), case.stride, case.padding),
+            );
         }
     }
 }

@@ -26,7 +26,8 @@ impl Depthwise {
         let dy = cases::uniform(&mut rng, &case.y_shape(), -1.0..1.0);
         let mut bench = Bench::default();
         let inputs = [bench.image("x", &x), bench.parameter("w", depthwise(&w), &w)];
-        let op = DepthwiseConv2d { stride: case.stride, padding: padding(case.padding), ..Default::default() };
+        let op =
+            DepthwiseConv2d { stride: case.stride, padding: padding(case.padding), ..Default::default() };
         let y = bench.graph.record(op, "conv", &inputs).unwrap();
         Self { case, x, w, dy, bench, y }
     }
@@ -37,8 +38,16 @@ impl Depthwise {
             let ran = self.bench.run(self.y, dy, &Freeze::none(), tuning);
             let what = format!("{case:?} {tuning:?}");
             ran.check_output(&what, &depthwise_conv2d::forward(x, w, case.stride, case.padding));
-            ran.check_gradient(&what, "x", &depthwise_conv2d::backward_input(dy, w, x.dims(), case.stride, case.padding));
-            ran.check_gradient(&what, "w", &depthwise_conv2d::backward_weight(x, dy, w.dims(), case.stride, case.padding));
+            ran.check_gradient(
+                &what,
+                "x",
+                &depthwise_conv2d::backward_input(dy, w, x.dims(), case.stride, case.padding),
+            );
+            ran.check_gradient(
+                &what,
+                "w",
+                &depthwise_conv2d::backward_weight(x, dy, w.dims(), case.stride, case.padding),
+            );
         }
     }
 }
@@ -54,7 +63,8 @@ fn random_shapes() {
 /// the weight's gradient is split.
 #[test]
 fn layers_of_real_networks() {
-    let case = |n, c, size, k: usize, stride, padding| WindowCase { n, c, size, kernel: [k, k], stride, padding };
+    let case =
+        |n, c, size, k: usize, stride, padding| WindowCase { n, c, size, kernel: [k, k], stride, padding };
     for case in [
         case(2, 12, [7, 9], 5, 2, [1, 1, 2, 2]),
         case(1, 6, [8, 8], 3, 2, [0, 0, 1, 1]),
@@ -69,6 +79,7 @@ fn layers_of_real_networks() {
 fn a_frozen_input_dispatches_nothing_and_changes_nothing() {
     let case = WindowCase { n: 2, c: 6, size: [9, 5], kernel: [3, 3], stride: 1, padding: [1; 4] };
     let conv = Depthwise::new(case, 6);
-    let kernels: [(&str, &[&str]); 2] = [("x", &["depthwise_conv2d.backward_input"]), ("w", &["depthwise_conv2d.backward_weight"])];
+    let kernels: [(&str, &[&str]); 2] =
+        [("x", &["depthwise_conv2d.backward_input"]), ("w", &["depthwise_conv2d.backward_weight"])];
     conv.bench.check_subsets(conv.y, &conv.dy, &Freeze::none(), GPU.tuning(), &kernels);
 }

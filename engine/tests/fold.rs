@@ -81,14 +81,16 @@ fn a_frozen_batch_norm_goes_into_the_convolution() {
             let dz = twin.backward(&block.dy, &ran.output_array(&Y)).value;
             let dconv = block.norm.gradient_running(&dz);
             let dx = chained(|dy, w| conv2d::backward_input(dy, w, X, 1, [1; 4]), &dconv, &block.w);
-            let dw = chained(|dy, x| conv2d::backward_weight(x, dy, block.w.dims(), 1, [1; 4]), &dconv, &block.x);
+            let dw =
+                chained(|dy, x| conv2d::backward_weight(x, dy, block.w.dims(), 1, [1; 4]), &dconv, &block.x);
             ran.check_gradient(&what, "x", &dx);
             ran.check_gradient(&what, "w", &dw);
             if residual {
                 assert_eq!(ran.gradients["r"], dz.to_f32(), "{what}");
             }
         }
-        let inputs: &[(&str, &[&str])] = &[("x", &["conv2d.backward_input"]), ("w", &["conv2d.backward_weight"]), ("r", &[])];
+        let inputs: &[(&str, &[&str])] =
+            &[("x", &["conv2d.backward_input"]), ("w", &["conv2d.backward_weight"]), ("r", &[])];
         let inputs = &inputs[..if residual { 3 } else { 2 }];
         block.bench.check_subsets(block.y, &block.dy, &Freeze::names(frozen), GPU.tuning(), inputs);
     }
@@ -104,12 +106,18 @@ fn a_trainable_batch_norm_takes_in_addition_and_activation() {
         let what = format!("bn with running statistics, residual {residual}, {activation:?}");
         let ran = block.bench.run(block.y, &block.dy, &freeze, GPU.tuning());
         ran.check_output(&what, &block.expected(residual, twin));
-        assert_eq!((ran.count("batch_norm.forward"), ran.count("add.forward"), ran.count("relu.forward")), (1, 0, 0), "{what}");
+        assert_eq!(
+            (ran.count("batch_norm.forward"), ran.count("add.forward"), ran.count("relu.forward")),
+            (1, 0, 0),
+            "{what}"
+        );
         let dz = twin.backward(&block.dy, &ran.output_array(&Y)).value;
         let dconv = block.norm.gradient_running(&dz);
         let dx = chained(|dy, w| conv2d::backward_input(dy, w, X, 1, [1; 4]), &dconv, &block.w);
         ran.check_gradient(&what, "x", &dx);
-        let dbeta = |c: usize| (0..2).flat_map(|n| (0..24).map(move |i| (n * 6 + c) * 24 + i)).map(|i| exact(dz.data[i])).sum();
+        let dbeta = |c: usize| {
+            (0..2).flat_map(|n| (0..24).map(move |i| (n * 6 + c) * 24 + i)).map(|i| exact(dz.data[i])).sum()
+        };
         ran.check_gradient(&what, "bn.bias", &Value::build(&[6], dbeta));
     }
 }
@@ -135,9 +143,16 @@ fn batch_statistics_with_addition_and_activation() {
         let what = format!("bn with batch statistics, residual {residual}, {activation:?}");
         for tuning in &tunings() {
             let ran = bench.run(y, &block.dy, &Freeze::none(), tuning);
-            assert_eq!((ran.count("batch_norm.forward"), ran.count("add.forward"), ran.count("relu.forward")), (1, 0, 0), "{what}");
+            assert_eq!(
+                (ran.count("batch_norm.forward"), ran.count("add.forward"), ran.count("relu.forward")),
+                (1, 0, 0),
+                "{what}"
+            );
             let parameters = block.norm.parameters();
-            ran.check_output(&what, &forward(&block.r, &parameters, &statistics(&block.r), residual.then_some(&r), twin));
+            ran.check_output(
+                &what,
+                &forward(&block.r, &parameters, &statistics(&block.r), residual.then_some(&r), twin),
+            );
             let dz = twin.backward(&block.dy, &ran.output_array(&Y)).value;
             let gradients = backward_batch(&block.r, &parameters, &dz);
             ran.check_gradient(&what, "z", &gradients.dx);
@@ -157,13 +172,18 @@ fn a_frozen_batch_norm_goes_into_a_depthwise_convolution() {
     let [x, w] = [&X[..], &[5, 1, 3, 3]].map(|shape| cases::uniform(&mut rng, shape, -2.0..4.0));
     let dy = cases::uniform(&mut rng, &X, -1.0..1.0);
     let norm = Norm::random(&mut rng, 5);
-    for (activation, twin) in [(Activation::None, Twin::None), (Activation::Relu, Twin::Relu), (Activation::Relu6, Twin::Relu6)] {
+    for (activation, twin) in
+        [(Activation::None, Twin::None), (Activation::Relu, Twin::Relu), (Activation::Relu6, Twin::Relu6)]
+    {
         let mut bench = Bench::default();
         let inputs = [bench.image("x", &x), bench.parameter("w", common::depthwise(&w), &w)];
         let conv = DepthwiseConv2d { stride: 1, padding: Padding::all(1), ..Default::default() };
         let mut y = bench.graph.record(conv, "conv", &inputs).unwrap();
         let [weight, bias, mean, var] = norm.record(&mut bench, "bn");
-        y = bench.graph.record(BatchNorm { eps: EPS, ..Default::default() }, "bn", &[y, weight, bias, mean, var]).unwrap();
+        y = bench
+            .graph
+            .record(BatchNorm { eps: EPS, ..Default::default() }, "bn", &[y, weight, bias, mean, var])
+            .unwrap();
         if activation != Activation::None {
             y = bench.graph.record(Relu { activation }, "act", &[y]).unwrap();
         }
@@ -175,7 +195,8 @@ fn a_frozen_batch_norm_goes_into_a_depthwise_convolution() {
             assert_eq!((ran.count("batch_norm.forward"), ran.count("relu.forward")), (0, 0), "{what}");
             let dconv = norm.gradient_running(&twin.backward(&dy, &ran.output_array(&X)).value);
             let dx = chained(|dy, w| depthwise_conv2d::backward_input(dy, w, X, 1, [1; 4]), &dconv, &w);
-            let dw = chained(|dy, x| depthwise_conv2d::backward_weight(x, dy, w.dims(), 1, [1; 4]), &dconv, &x);
+            let dw =
+                chained(|dy, x| depthwise_conv2d::backward_weight(x, dy, w.dims(), 1, [1; 4]), &dconv, &x);
             ran.check_gradient(&what, "x", &dx);
             ran.check_gradient(&what, "w", &dw);
         }
@@ -192,14 +213,21 @@ fn inference_runs_convolutions_only() {
             // The output itself is the host's; a pooling keeps the block inside.
             let y = graph.max_pool2d(block.y, "out", 1, 1, 0).unwrap();
             let plan = Plan::inference(&graph, y, tuning).unwrap();
-            let kernels: Vec<String> = plan.dispatches().iter().map(|dispatch| dispatch.variant.kernel.name()).collect();
-            let normal =
-                |kernel: &&String| ["batch_norm.forward", "add.forward", "relu.forward", "relu.mask_bits"].contains(&kernel.as_str());
+            let kernels: Vec<String> =
+                plan.dispatches().iter().map(|dispatch| dispatch.variant.kernel.name()).collect();
+            let normal = |kernel: &&String| {
+                ["batch_norm.forward", "add.forward", "relu.forward", "relu.mask_bits"]
+                    .contains(&kernel.as_str())
+            };
             assert_eq!(kernels.iter().find(normal), None, "{kernels:?}");
             let mut session = Session::new(&GPU, plan, &block.bench.params(), None).unwrap();
             session.poison();
             common::run(&mut session);
-            compare::assert_close("inference", &session.read_output().unwrap(), &block.expected(residual, twin));
+            compare::assert_close(
+                "inference",
+                &session.read_output().unwrap(),
+                &block.expected(residual, twin),
+            );
         }
     }
 }
@@ -209,7 +237,8 @@ fn inference_runs_convolutions_only() {
 #[test]
 fn batch_norm_and_relu_are_computed_again_in_backward() {
     let mut rng = cases::rng(123);
-    let (x, w) = (cases::uniform(&mut rng, &X, -2.0..3.0), cases::uniform(&mut rng, &[6, 5, 3, 3], -1.0..1.0));
+    let (x, w) =
+        (cases::uniform(&mut rng, &X, -2.0..3.0), cases::uniform(&mut rng, &[6, 5, 3, 3], -1.0..1.0));
     let dy = cases::uniform(&mut rng, &Y, -1.0..1.0);
     let norm = Norm::random(&mut rng, 5);
     let mut bench = Bench::default();

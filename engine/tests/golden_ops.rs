@@ -8,7 +8,8 @@ mod common;
 
 use common::{Bench, Ran, depthwise, filter, matrix, padding, tunings, vector};
 use frostline_engine::ops::{
-    self, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin, Relu,
+    self, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d,
+    MultiMargin, Relu,
 };
 use frostline_engine::{BatchNormMode, Freeze, Shape, TensorId, Tuning};
 use frostline_loader::safetensors::{self, SafeFile};
@@ -38,7 +39,11 @@ impl Case<'_> {
 
     fn input(&self, key: &str) -> Array {
         let input = &self.json["inputs"][key];
-        fill(&format!("{}.{key}", self.name()), &input["shape"], [0, 1].map(|i| input["range"][i].as_f64().unwrap()))
+        fill(
+            &format!("{}.{key}", self.name()),
+            &input["shape"],
+            [0, 1].map(|i| input["range"][i].as_f64().unwrap()),
+        )
     }
 
     fn image(&mut self, key: &str) -> TensorId {
@@ -60,12 +65,16 @@ impl Case<'_> {
     }
 
     fn window(&self) -> (usize, [usize; 4]) {
-        (self.number("stride") as usize, serde_json::from_value(self.json["attributes"]["padding"].clone()).unwrap())
+        (
+            self.number("stride") as usize,
+            serde_json::from_value(self.json["attributes"]["padding"].clone()).unwrap(),
+        )
     }
 
     /// Partner and share of every row, of a case that mixes them.
     fn mixes(&self) -> Vec<(usize, f64)> {
-        let partners: Vec<usize> = serde_json::from_value(self.json["attributes"]["partners"].clone()).unwrap_or_default();
+        let partners: Vec<usize> =
+            serde_json::from_value(self.json["attributes"]["partners"].clone()).unwrap_or_default();
         partners.into_iter().map(|partner| (partner, self.number("share"))).collect()
     }
 
@@ -86,7 +95,11 @@ fn every_operation() {
         for tuning in &tunings() {
             let outputs = run(Case { json, bench: Bench::default() }, tuning);
             let name = json["name"].as_str().unwrap();
-            assert_eq!(outputs.len(), json["outputs"].as_object().unwrap().len(), "{name}: a stored tensor was left out");
+            assert_eq!(
+                outputs.len(),
+                json["outputs"].as_object().unwrap().len(),
+                "{name}: a stored tensor was left out"
+            );
             for (output, gpu, twin) in outputs {
                 let torch = &file.tensors[&format!("{name}.{output}")];
                 let value = Array::from_f32(&twin.value.shape, &torch.data);
@@ -105,14 +118,16 @@ fn run(mut case: Case<'_>, tuning: &Tuning) -> Outputs {
         "add" => {
             let inputs = [case.image("a"), case.image("b")];
             let y = case.record(Add::default(), &inputs);
-            let (dy, twin) = (case.grad_output(), add::forward(&case.input("a"), &case.input("b"), Activation::None));
+            let (dy, twin) =
+                (case.grad_output(), add::forward(&case.input("a"), &case.input("b"), Activation::None));
             let ran = case.bench.run(y, &dy, &Freeze::none(), tuning);
             let dy = Value::exact(&dy);
             outputs(&ran, twin, [("da", "a", dy.clone()), ("db", "b", dy)])
         }
         "max_pool2d" => {
             let x = case.image("x");
-            let [kernel, stride, padding] = ["kernel", "stride", "padding"].map(|name| case.number(name) as usize);
+            let [kernel, stride, padding] =
+                ["kernel", "stride", "padding"].map(|name| case.number(name) as usize);
             let y = case.record(MaxPool2d { kernel, stride, padding }, &[x]);
             let (x, dy) = (case.input("x"), case.grad_output());
             let twin = max_pool2d::forward(&x, [kernel; 2], stride, [padding; 4]);
@@ -124,32 +139,50 @@ fn run(mut case: Case<'_>, tuning: &Tuning) -> Outputs {
             let y = case.record(GlobalAvgPool, &[x]);
             let (x, dy) = (case.input("x"), case.grad_output());
             let dx = global_avg_pool::backward(&dy, x.dims());
-            outputs(&case.bench.run(y, &dy, &Freeze::none(), tuning), global_avg_pool::forward(&x), [("dx", "x", dx)])
+            outputs(
+                &case.bench.run(y, &dy, &Freeze::none(), tuning),
+                global_avg_pool::forward(&x),
+                [("dx", "x", dx)],
+            )
         }
         "linear" => {
             let inputs = [case.image("x"), case.parameter("w", matrix), case.parameter("b", vector)];
             let y = case.record(Linear, &inputs);
             let ([x, w, b], dy) = (["x", "w", "b"].map(|key| case.input(key)), case.grad_output());
             let dw = linear::backward_weight(&x, &dy);
-            let gradients = [("dx", "x", linear::backward_input(&dy, &w)), ("dw", "w", dw), ("db", "b", linear::backward_bias(&dy))];
-            outputs(&case.bench.run(y, &dy, &Freeze::none(), tuning), linear::forward(&x, &w, Some(&b)), gradients)
+            let gradients = [
+                ("dx", "x", linear::backward_input(&dy, &w)),
+                ("dw", "w", dw),
+                ("db", "b", linear::backward_bias(&dy)),
+            ];
+            outputs(
+                &case.bench.run(y, &dy, &Freeze::none(), tuning),
+                linear::forward(&x, &w, Some(&b)),
+                gradients,
+            )
         }
         "cross_entropy" => {
             let smoothing = case.number("label_smoothing");
-            let weights: Vec<f64> = serde_json::from_value(case.json["attributes"]["weights"].clone()).unwrap_or_default();
+            let weights: Vec<f64> =
+                serde_json::from_value(case.json["attributes"]["weights"].clone()).unwrap_or_default();
             let class_weights = weights.iter().map(|&weight| weight as f32).collect();
             let op = CrossEntropy { label_smoothing: smoothing as f32, class_weights };
             let mixes = case.mixes();
             let settings = Settings { smoothing, weights: &weights, mixes: &mixes };
             loss(&mut case, op, tuning, |x, labels| {
-                (cross_entropy::forward_with(x, labels, &settings), cross_entropy::backward_with(x, labels, &settings))
+                (
+                    cross_entropy::forward_with(x, labels, &settings),
+                    cross_entropy::backward_with(x, labels, &settings),
+                )
             })
         }
         "mixup" => mixup(&case, tuning),
         "multi_margin" => {
             let margin = case.number("margin");
             let op = MultiMargin { margin: margin as f32 };
-            loss(&mut case, op, tuning, |x, labels| (multi_margin::forward(x, labels, margin), multi_margin::backward(x, labels, margin)))
+            loss(&mut case, op, tuning, |x, labels| {
+                (multi_margin::forward(x, labels, margin), multi_margin::backward(x, labels, margin))
+            })
         }
         other => panic!("{other}: the file has an op that this test does not know"),
     }
@@ -157,7 +190,8 @@ fn run(mut case: Case<'_>, tuning: &Tuning) -> Outputs {
 
 /// y, and the gradients under the file's and the parameter's name.
 fn outputs<const N: usize>(ran: &Ran, y: Value, gradients: [(&'static str, &str, Value); N]) -> Outputs {
-    let gradients = gradients.map(|(output, parameter, twin)| (output, ran.gradients[parameter].clone(), twin));
+    let gradients =
+        gradients.map(|(output, parameter, twin)| (output, ran.gradients[parameter].clone(), twin));
     std::iter::once(("y", ran.output.clone(), y)).chain(gradients).collect()
 }
 
@@ -184,7 +218,8 @@ fn convolution(case: &mut Case<'_>, tuning: &Tuning) -> Outputs {
 fn batch_norm(case: &mut Case<'_>, tuning: &Tuning) -> Outputs {
     let training = case.json["attributes"]["training"].as_bool().unwrap();
     let [eps, momentum] = ["eps", "momentum"].map(|name| case.number(name) as f32);
-    let [x, gamma, beta, mean, var] = ["x", "gamma", "beta", "running_mean", "running_var"].map(|key| case.input(key));
+    let [x, gamma, beta, mean, var] =
+        ["x", "gamma", "beta", "running_mean", "running_var"].map(|key| case.input(key));
     let dy = case.grad_output();
     let inputs = [
         case.image("x"),
@@ -208,14 +243,26 @@ fn batch_norm(case: &mut Case<'_>, tuning: &Tuning) -> Outputs {
         (running.clone(), running.clone(), batch_norm::backward_running(&x, &parameters, &running, &dy))
     };
     let twin = batch_norm::forward(&x, &parameters, &used, None, Activation::None);
-    let mut outputs =
-        outputs(&ran, twin, [("dx", "x", gradients.dx), ("dgamma", "gamma", gradients.dgamma), ("dbeta", "beta", gradients.dbeta)]);
+    let mut outputs = outputs(
+        &ran,
+        twin,
+        [
+            ("dx", "x", gradients.dx),
+            ("dgamma", "gamma", gradients.dgamma),
+            ("dbeta", "beta", gradients.dbeta),
+        ],
+    );
     outputs.push(("running_mean_after", ran.state["running_mean"].clone(), after.mean));
     outputs.push(("running_var_after", ran.state["running_var"].clone(), after.var));
     outputs
 }
 
-fn activation(case: &mut Case<'_>, activation: ops::Activation, twin: Activation, tuning: &Tuning) -> Outputs {
+fn activation(
+    case: &mut Case<'_>,
+    activation: ops::Activation,
+    twin: Activation,
+    tuning: &Tuning,
+) -> Outputs {
     let input = case.image("x");
     let y = case.record(Relu { activation }, &[input]);
     let (x, dy) = (case.input("x"), case.grad_output());
@@ -229,10 +276,16 @@ fn mixup(case: &Case<'_>, tuning: &Tuning) -> Outputs {
     vec![("y", common::mixed(&x, &mixes, tuning), mixup::forward(&x, &mixes))]
 }
 
-fn loss(case: &mut Case<'_>, op: impl ops::Op, tuning: &Tuning, twin: impl Fn(&Array, &[u32]) -> (Value, Value)) -> Outputs {
+fn loss(
+    case: &mut Case<'_>,
+    op: impl ops::Op,
+    tuning: &Tuning,
+    twin: impl Fn(&Array, &[u32]) -> (Value, Value),
+) -> Outputs {
     let labels = case.json["attributes"]["labels"].as_array().unwrap().iter();
     // −100 is PyTorch's label of a row that does not count.
-    let labels: Vec<u32> = labels.map(|label| u32::try_from(label.as_i64().unwrap()).unwrap_or(IGNORED)).collect();
+    let labels: Vec<u32> =
+        labels.map(|label| u32::try_from(label.as_i64().unwrap()).unwrap_or(IGNORED)).collect();
     let mixes = case.mixes();
     let mut inputs = vec![case.image("x"), case.bench.labels(&labels)];
     if !mixes.is_empty() {

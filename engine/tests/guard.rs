@@ -11,9 +11,11 @@ fn open(options: GpuOptions) -> Arc<Gpu> {
     Arc::new(Gpu::with(&options).expect("an adapter"))
 }
 
-static CHECKED: LazyLock<Arc<Gpu>> = LazyLock::new(|| open(GpuOptions { checked: true, ..GpuOptions::from_env().expect("settings") }));
+static CHECKED: LazyLock<Arc<Gpu>> =
+    LazyLock::new(|| open(GpuOptions { checked: true, ..GpuOptions::from_env().expect("settings") }));
 
-static PLAIN: LazyLock<Arc<Gpu>> = LazyLock::new(|| open(GpuOptions { checked: false, ..GpuOptions::from_env().expect("settings") }));
+static PLAIN: LazyLock<Arc<Gpu>> =
+    LazyLock::new(|| open(GpuOptions { checked: false, ..GpuOptions::from_env().expect("settings") }));
 
 /// relu, then the average over 3×3 pixels, of one image with 8 channels of ones: all between is in the
 /// pool. `wrong` sets fields of the kernel of that name. The turns declared are those of the right
@@ -33,7 +35,9 @@ fn run(gpu: &Arc<Gpu>, tuning: &Tuning, wrong: Option<(&str, &[&str], u32)>) -> 
             _ => dispatch.turns,
         };
         for (known, now) in &mut dispatch.params {
-            if let Some((_, _, value)) = wrong.filter(|(kernel, fields, _)| *kernel == name && fields.contains(known)) {
+            if let Some((_, _, value)) =
+                wrong.filter(|(kernel, fields, _)| *kernel == name && fields.contains(known))
+            {
                 *now = Scalar::U32(value);
                 changed += 1;
             }

@@ -9,10 +9,15 @@ mod common;
 
 use common::norm::{EPS, Norm};
 use common::{Bench, GPU, Ran, depthwise, filter, matrix, padding, tunings, vector};
-use frostline_engine::ops::{Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Relu};
+use frostline_engine::ops::{
+    Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Relu,
+};
 use frostline_engine::{BatchNormMode, Freeze, LossScale, Storage, TensorId, Tuning};
 use frostline_twin::cases::{ConvCase, WindowCase};
-use frostline_twin::{Array, Value, activation, batch_norm, cases, compare, conv2d, depthwise_conv2d, global_avg_pool, linear, max_pool2d};
+use frostline_twin::{
+    Array, Value, activation, batch_norm, cases, compare, conv2d, depthwise_conv2d, global_avg_pool, linear,
+    max_pool2d,
+};
 use half::f16;
 use rand_chacha::ChaCha8Rng;
 
@@ -58,12 +63,22 @@ fn check_image(what: &str, ran: &Ran, y: &Value, name: &str, dx: &Value, roundin
 /// A weight is any f32: its copy is rounded, and so is the result. Its gradient does not depend on it.
 #[test]
 fn convolutions() {
-    let case =
-        |n, c: [usize; 2], size, k: usize, stride, padding| ConvCase { n, c_in: c[0], c_out: c[1], size, kernel: [k, k], stride, padding };
-    for (seed, case) in
-        [case(2, [8, 12], [7, 9], 3, 1, [1; 4]), case(2, [5, 6], [8, 7], 3, 2, [0, 0, 1, 1]), case(3, [6, 5], [5, 4], 1, 1, [0; 4])]
-            .into_iter()
-            .enumerate()
+    let case = |n, c: [usize; 2], size, k: usize, stride, padding| ConvCase {
+        n,
+        c_in: c[0],
+        c_out: c[1],
+        size,
+        kernel: [k, k],
+        stride,
+        padding,
+    };
+    for (seed, case) in [
+        case(2, [8, 12], [7, 9], 3, 1, [1; 4]),
+        case(2, [5, 6], [8, 7], 3, 2, [0, 0, 1, 1]),
+        case(3, [6, 5], [5, 4], 1, 1, [0; 4]),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let mut rng = cases::rng(seed as u64);
         let (x, dy) = (halves(&mut rng, &case.x_shape()), halves(&mut rng, &case.y_shape()));
@@ -97,7 +112,14 @@ fn depthwise_convolution() {
     for tuning in &half_tunings() {
         let ran = bench.run(y, &dy, &Freeze::none(), tuning);
         let dx = depthwise_conv2d::backward_input(&dy, &w, x.dims(), case.stride, case.padding);
-        check_image("depthwise", &ran, &depthwise_conv2d::forward(&x, &w, case.stride, case.padding), "x", &dx, 2);
+        check_image(
+            "depthwise",
+            &ran,
+            &depthwise_conv2d::forward(&x, &w, case.stride, case.padding),
+            "x",
+            &dx,
+            2,
+        );
         let dw = depthwise_conv2d::backward_weight(&x, &dy, w.dims(), case.stride, case.padding);
         check("depthwise: gradient of w", &ran.gradients["w"], &dw, 0);
     }
@@ -109,11 +131,19 @@ fn linear_layer() {
     let (x, dy) = (halves(&mut rng, &[5, 9]), halves(&mut rng, &[5, 7]));
     let (w, b) = (cases::uniform(&mut rng, &[7, 9], -1.0..1.0), cases::uniform(&mut rng, &[7], -1.0..1.0));
     let mut bench = Bench::default();
-    let inputs = [bench.image("x", &x), bench.parameter("w", matrix(&w), &w), bench.parameter("b", vector(&b), &b)];
+    let inputs =
+        [bench.image("x", &x), bench.parameter("w", matrix(&w), &w), bench.parameter("b", vector(&b), &b)];
     let y = bench.graph.record(Linear, "fc", &inputs).unwrap();
     for tuning in &half_tunings() {
         let ran = bench.run(y, &dy, &Freeze::none(), tuning);
-        check_image("linear", &ran, &linear::forward(&x, &w, Some(&b)), "x", &linear::backward_input(&dy, &w), 2);
+        check_image(
+            "linear",
+            &ran,
+            &linear::forward(&x, &w, Some(&b)),
+            "x",
+            &linear::backward_input(&dy, &w),
+            2,
+        );
         check("linear: gradient of w", &ran.gradients["w"], &linear::backward_weight(&x, &dy), 0);
         check("linear: gradient of b", &ran.gradients["b"], &linear::backward_bias(&dy), 0);
     }
@@ -137,7 +167,8 @@ fn batch_norms() {
             let what = format!("batch_norm {mode:?} {:?}", tuning.class);
             let ran = bench.run(y, &dy, &freeze, tuning);
             let twin = activation::Activation::Relu;
-            let statistics = if mode == BatchNormMode::Batch { batch_norm::statistics(&x) } else { norm.running() };
+            let statistics =
+                if mode == BatchNormMode::Batch { batch_norm::statistics(&x) } else { norm.running() };
             let forward = batch_norm::forward(&x, &norm.parameters(), &statistics, None, twin);
             let dz = twin.backward(&dy, &ran.output_array(&x.shape)).value;
             let gradients = match mode {
@@ -173,7 +204,14 @@ fn pools_and_branches() {
         let y = bench.graph.record(GlobalAvgPool, "pool", &[input]).unwrap();
         let dy = halves(&mut rng, &[2, 5]);
         let ran = bench.run(y, &dy, &Freeze::none(), tuning);
-        check_image("average", &ran, &global_avg_pool::forward(&x), "x", &global_avg_pool::backward(&dy, x.dims()), 1);
+        check_image(
+            "average",
+            &ran,
+            &global_avg_pool::forward(&x),
+            "x",
+            &global_avg_pool::backward(&dy, x.dims()),
+            1,
+        );
 
         let mut bench = Bench::default();
         let input = bench.image("x", &x);
@@ -190,7 +228,10 @@ fn pools_and_branches() {
 
 fn loss(bench: &mut Bench, logits: TensorId, labels: &[u32]) -> TensorId {
     let labels = bench.labels(labels);
-    bench.graph.record(CrossEntropy { label_smoothing: 0.1, ..Default::default() }, "loss", &[logits, labels]).unwrap()
+    bench
+        .graph
+        .record(CrossEntropy { label_smoothing: 0.1, ..Default::default() }, "loss", &[logits, labels])
+        .unwrap()
 }
 
 /// The loss scale goes in and out without a trace, and logits and their gradient are not rounded.
@@ -205,7 +246,10 @@ fn logits_and_loss_keep_every_bit() {
     for half in half_tunings().iter().filter(|tuning| tuning.class == GPU.tuning().class).map(run) {
         assert_eq!((&single.output, &single.gradients), (&half.output, &half.gradients));
     }
-    assert!(single.gradients["logits"].iter().any(|value| f16::from_f32(*value).to_f32() != *value), "f16 would show");
+    assert!(
+        single.gradients["logits"].iter().any(|value| f16::from_f32(*value).to_f32() != *value),
+        "f16 would show"
+    );
 }
 
 /// A gradient of 10⁻⁸ is below f16: it is lost without a loss scale and right with one.

@@ -9,7 +9,8 @@ use frostline_twin::{Array, cases, linear};
 
 fn bench(x: &Array, w: &Array, b: &Array) -> (Bench, TensorId) {
     let mut bench = Bench::default();
-    let inputs = [bench.image("x", x), bench.parameter("w", matrix(w), w), bench.parameter("b", vector(b), b)];
+    let inputs =
+        [bench.image("x", x), bench.parameter("w", matrix(w), w), bench.parameter("b", vector(b), b)];
     let y = bench.graph.record(Linear, "fc", &inputs).unwrap();
     (bench, y)
 }
@@ -39,8 +40,10 @@ fn shapes() {
 #[test]
 fn a_frozen_input_dispatches_nothing_and_changes_nothing() {
     let mut rng = cases::rng(41);
-    let [x, w, b, dy] = [&[3, 5][..], &[10, 5], &[10], &[3, 10]].map(|shape| cases::uniform(&mut rng, shape, -1.0..1.0));
+    let [x, w, b, dy] =
+        [&[3, 5][..], &[10, 5], &[10], &[3, 10]].map(|shape| cases::uniform(&mut rng, shape, -1.0..1.0));
     let (bench, y) = bench(&x, &w, &b);
-    let kernels: [(&str, &[&str]); 3] = [("x", &["conv2d.backward_input"]), ("w", &["conv2d.backward_weight"]), ("b", &["partials.rows"])];
+    let kernels: [(&str, &[&str]); 3] =
+        [("x", &["conv2d.backward_input"]), ("w", &["conv2d.backward_weight"]), ("b", &["partials.rows"])];
     bench.check_subsets(y, &dy, &Freeze::none(), GPU.tuning(), &kernels);
 }

@@ -29,15 +29,27 @@ fn array(name: &str, shape: &[usize], low: f32) -> Array {
 }
 
 /// Compares the elements `sample` of `gpu` with the sums of `terms`.
-fn check<I: Iterator<Item = f64>>(what: &str, gpu: &[f32], sample: impl Iterator<Item = usize>, terms: impl Fn(usize) -> I) {
+fn check<I: Iterator<Item = f64>>(
+    what: &str,
+    gpu: &[f32],
+    sample: impl Iterator<Item = usize>,
+    terms: impl Fn(usize) -> I,
+) {
     check_by(what, BOUND, gpu, sample, terms);
 }
 
-fn check_by<I: Iterator<Item = f64>>(what: &str, bound: f64, gpu: &[f32], sample: impl Iterator<Item = usize>, terms: impl Fn(usize) -> I) {
+fn check_by<I: Iterator<Item = f64>>(
+    what: &str,
+    bound: f64,
+    gpu: &[f32],
+    sample: impl Iterator<Item = usize>,
+    terms: impl Fn(usize) -> I,
+) {
     let sample: Vec<usize> = sample.collect();
     let mut expected = Value::zeros(&[sample.len()]);
     for (place, &i) in sample.iter().enumerate() {
-        let (value, size) = terms(i).fold((0.0, 0.0), |(value, size), term| (value + term, size + term.abs()));
+        let (value, size) =
+            terms(i).fold((0.0, 0.0), |(value, size), term| (value + term, size + term.abs()));
         (expected.value.data[place], expected.terms.data[place]) = (value, size);
     }
     let gpu: Vec<f32> = sample.iter().map(|&i| gpu[i]).collect();
@@ -56,11 +68,17 @@ fn check_linear(rows: usize, c_in: usize, c_out: usize) {
         let [x, w] = [array("x", &[rows, c_in], low), array("w", &[c_out, c_in], low)];
         let [b, dy] = [array("b", &[c_out], low), array("dy", &[rows, c_out], low)];
         let mut bench = Bench::default();
-        let inputs = [bench.image("x", &x), bench.parameter("w", matrix(&w), &w), bench.parameter("b", vector(&b), &b)];
+        let inputs = [
+            bench.image("x", &x),
+            bench.parameter("w", matrix(&w), &w),
+            bench.parameter("b", vector(&b), &b),
+        ];
         let y = bench.graph.record(Linear, "fc", &inputs).unwrap();
         for tuning in &tunings() {
             let ran = bench.run(y, &dy, &Freeze::none(), tuning);
-            let what = |which: &str| format!("{which} of linear {rows}x{c_in} -> {c_out}, {signs}, {:?}", tuning.class);
+            let what = |which: &str| {
+                format!("{which} of linear {rows}x{c_in} -> {c_out}, {signs}, {:?}", tuning.class)
+            };
             check_by(&what("y"), bound(c_in, low), &ran.output, spread(rows * c_out, 500), |i| {
                 let (n, o) = (i / c_out, i % c_out);
                 let products = (0..c_in).map(move |k| (n * c_in + k, o * c_in + k));
@@ -77,7 +95,9 @@ fn check_linear(rows: usize, c_in: usize, c_out: usize) {
                 let products = (0..rows).map(move |n| (n * c_out + o, n * c_in + k));
                 products.map(|(from_dy, from_x)| dy.data[from_dy] * x.data[from_x])
             });
-            check(&what("db"), &ran.gradients["b"], 0..c_out, |o| (0..rows).map(move |n| n * c_out + o).map(|i| dy.data[i]));
+            check(&what("db"), &ran.gradients["b"], 0..c_out, |o| {
+                (0..rows).map(move |n| n * c_out + o).map(|i| dy.data[i])
+            });
         }
     }
 }
@@ -109,7 +129,12 @@ fn linear_over_many_rows() {
 }
 
 /// The terms of dw[co, ci, kh, kw], where the pixels of x under the tap are inside.
-fn terms_of_dw<'a>(case: ConvCase, x: &'a Array, dy: &'a Array, [co, ci, kh, kw]: [usize; 4]) -> impl Iterator<Item = f64> + 'a {
+fn terms_of_dw<'a>(
+    case: ConvCase,
+    x: &'a Array,
+    dy: &'a Array,
+    [co, ci, kh, kw]: [usize; 4],
+) -> impl Iterator<Item = f64> + 'a {
     let ([_, c_in, h, w], [n, c_out, h_out, w_out]) = (case.x_shape(), dy.dims());
     let [top, left, ..] = case.padding;
     let rows = (0..n * h_out).map(move |row| (row / h_out, row % h_out));
@@ -157,32 +182,37 @@ fn record(bench: &mut Bench, case: ConvCase, is_depthwise: bool, inputs: &[Tenso
 /// `layer1.0.conv3` of ResNet-50 at 224 with batch 24.
 #[test]
 fn a_1x1_convolution_over_many_pixels() {
-    let case = ConvCase { n: 24, c_in: 64, c_out: 256, size: [56, 56], kernel: [1, 1], stride: 1, padding: [0; 4] };
+    let case =
+        ConvCase { n: 24, c_in: 64, c_out: 256, size: [56, 56], kernel: [1, 1], stride: 1, padding: [0; 4] };
     check_weight(case, false, 64);
 }
 
 #[test]
 fn a_3x3_convolution_over_many_pixels() {
-    let case = ConvCase { n: 32, c_in: 8, c_out: 8, size: [112, 112], kernel: [3, 3], stride: 2, padding: [1; 4] };
+    let case =
+        ConvCase { n: 32, c_in: 8, c_out: 8, size: [112, 112], kernel: [3, 3], stride: 2, padding: [1; 4] };
     check_weight(case, false, 60);
 }
 
 /// From 32 channels on it is Winograd's algorithm, on adapters that use it.
 #[test]
 fn a_3x3_convolution_of_many_channels_over_many_pixels() {
-    let case = ConvCase { n: 22, c_in: 32, c_out: 32, size: [112, 112], kernel: [3, 3], stride: 1, padding: [1; 4] };
+    let case =
+        ConvCase { n: 22, c_in: 32, c_out: 32, size: [112, 112], kernel: [3, 3], stride: 1, padding: [1; 4] };
     check_weight(case, false, 60);
 }
 
 /// The first layer of a ResNet at 224 with batch 32.
 #[test]
 fn a_stem_over_many_pixels() {
-    let case = ConvCase { n: 32, c_in: 3, c_out: 64, size: [224, 224], kernel: [7, 7], stride: 2, padding: [3; 4] };
+    let case =
+        ConvCase { n: 32, c_in: 3, c_out: 64, size: [224, 224], kernel: [7, 7], stride: 2, padding: [3; 4] };
     check_weight(case, false, 60);
 }
 
 #[test]
 fn a_depthwise_convolution_over_many_pixels() {
-    let case = ConvCase { n: 96, c_in: 4, c_out: 4, size: [224, 224], kernel: [3, 3], stride: 1, padding: [1; 4] };
+    let case =
+        ConvCase { n: 96, c_in: 4, c_out: 4, size: [224, 224], kernel: [3, 3], stride: 1, padding: [1; 4] };
     check_weight(case, true, 12);
 }

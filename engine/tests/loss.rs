@@ -41,7 +41,11 @@ fn check(logits: &Array, labels: &[u32], smoothing: f32) {
 fn check_ran(what: &str, ran: &Ran, (logits, labels): (&Array, &[u32]), loss: &Value, gradient: &Value) {
     compare::assert_close(what, &ran.output[..1], loss);
     ran.check_gradient(what, "logits", gradient);
-    assert_eq!(ran.output[1..3], [hits(logits, labels), labels.iter().filter(|&&label| label != IGNORED).count() as f32], "{what}");
+    assert_eq!(
+        ran.output[1..3],
+        [hits(logits, labels), labels.iter().filter(|&&label| label != IGNORED).count() as f32],
+        "{what}"
+    );
 }
 
 /// Labelled rows whose largest logit is at the label.
@@ -54,7 +58,9 @@ fn hits(logits: &Array, labels: &[u32]) -> f32 {
 #[test]
 fn random_logits() {
     let mut rng = cases::rng(60);
-    for (rows, classes, smoothing) in [(1, 2, 0.0), (5, 9, 0.0), (4, 7, 0.1), (70, 10, 0.1), (3, 5, 0.9), (2, 1000, 0.1)] {
+    for (rows, classes, smoothing) in
+        [(1, 2, 0.0), (5, 9, 0.0), (4, 7, 0.1), (70, 10, 0.1), (3, 5, 0.9), (2, 1000, 0.1)]
+    {
         let logits = cases::uniform(&mut rng, &[rows, classes], -4.0..4.0);
         check(&logits, &cases::labels(&mut rng, rows, classes), smoothing);
         check(&logits, &cases::labels_with_ignored(&mut rng, rows, classes), smoothing);
@@ -119,7 +125,9 @@ fn many_equal_rows() {
 #[test]
 fn an_offset_of_the_logits_changes_nothing() {
     let mut rng = cases::rng(68);
-    for (offset, step) in [(1e4, 1.0 / 1024.0), (1e6, 1.0 / 16.0), (-1e6, 1.0 / 16.0), (1e8, 8.0), (-1e8, 8.0)] {
+    for (offset, step) in
+        [(1e4, 1.0 / 1024.0), (1e6, 1.0 / 16.0), (-1e6, 1.0 / 16.0), (1e8, 8.0), (-1e8, 8.0)]
+    {
         let mut logits = cases::uniform(&mut rng, &[5, 9], -1.0..1.0);
         let spread = f64::max(1.0, 2.0 * step);
         logits.data.iter_mut().for_each(|z| *z = (*z * spread / step).round() * step);
@@ -129,7 +137,13 @@ fn an_offset_of_the_logits_changes_nothing() {
         for smoothing in [0.0, 0.1f32] {
             let loss = softmax_cross_entropy::forward(&logits, &labels, f64::from(smoothing));
             let gradient = softmax_cross_entropy::backward(&logits, &labels, f64::from(smoothing));
-            check_ran(&format!("offset {offset:e}"), &run(&far, &labels, smoothing), (&logits, &labels), &loss, &gradient);
+            check_ran(
+                &format!("offset {offset:e}"),
+                &run(&far, &labels, smoothing),
+                (&logits, &labels),
+                &loss,
+                &gradient,
+            );
         }
     }
 }
@@ -138,7 +152,10 @@ fn an_offset_of_the_logits_changes_nothing() {
 /// part of the target. It is as if the class were not there.
 #[test]
 fn impossible_classes() {
-    let full = Array::new(&[2, 5], vec![1.0, f64::NEG_INFINITY, 0.5, -2.0, 0.25, -1.0, f64::NEG_INFINITY, 3.0, 0.5, 2.0]);
+    let full = Array::new(
+        &[2, 5],
+        vec![1.0, f64::NEG_INFINITY, 0.5, -2.0, 0.25, -1.0, f64::NEG_INFINITY, 3.0, 0.5, 2.0],
+    );
     let short = Array::new(&[2, 4], vec![1.0, 0.5, -2.0, 0.25, -1.0, 3.0, 0.5, 2.0]);
     let ran = run(&full, &[0, 3], 0.0);
     compare::assert_close("loss", &ran.output[..1], &softmax_cross_entropy::forward(&short, &[0, 2], 0.0));
@@ -157,7 +174,11 @@ fn huge_logits() {
     for smoothing in [0.0, 0.1f32] {
         let ran = run(&logits, &[4], smoothing);
         let equal = Array::zeros(&[1, 9]);
-        compare::assert_close("equal", &ran.output[..1], &softmax_cross_entropy::forward(&equal, &[4], f64::from(smoothing)));
+        compare::assert_close(
+            "equal",
+            &ran.output[..1],
+            &softmax_cross_entropy::forward(&equal, &[4], f64::from(smoothing)),
+        );
     }
     logits.data[2] = 3e38;
     logits.data[3] = -3e38;
@@ -210,12 +231,16 @@ fn random_mixes(rng: &mut ChaCha8Rng, rows: usize) -> Vec<(usize, f64)> {
 #[test]
 fn class_weights_and_mixed_labels() {
     let mut rng = cases::rng(64);
-    for (rows, classes, smoothing) in [(1, 2, 0.0), (5, 9, 0.0), (4, 7, 0.1), (70, 10, 0.1), (3, 5, 0.9), (2, 1000, 0.1)] {
+    for (rows, classes, smoothing) in
+        [(1, 2, 0.0), (5, 9, 0.0), (4, 7, 0.1), (70, 10, 0.1), (3, 5, 0.9), (2, 1000, 0.1)]
+    {
         let logits = cases::uniform(&mut rng, &[rows, classes], -4.0..4.0);
         let class_weights: Vec<f32> = (0..classes).map(|_| rng.random_range(0.1..4.0)).collect();
         let weights: Vec<f64> = class_weights.iter().map(|&weight| f64::from(weight)).collect();
         let mixes = random_mixes(&mut rng, rows);
-        for labels in [cases::labels(&mut rng, rows, classes), cases::labels_with_ignored(&mut rng, rows, classes)] {
+        for labels in
+            [cases::labels(&mut rng, rows, classes), cases::labels_with_ignored(&mut rng, rows, classes)]
+        {
             for (weights, mixes) in [(&weights[..], &mixes[..0]), (&[], &mixes[..]), (&weights, &mixes)] {
                 let class_weights = class_weights.iter().copied().take(weights.len()).collect();
                 let op = CrossEntropy { label_smoothing: smoothing, class_weights };
@@ -223,8 +248,16 @@ fn class_weights_and_mixed_labels() {
                 for tuning in &tunings() {
                     let what = format!("{rows}x{classes}, labels {labels:?}, {settings:?}, {tuning:?}");
                     let ran = run_mixed(op.clone(), &logits, &labels, mixes, tuning);
-                    compare::assert_close(&what, &ran.output[..1], &softmax_cross_entropy::forward_with(&logits, &labels, &settings));
-                    ran.check_gradient(&what, "logits", &softmax_cross_entropy::backward_with(&logits, &labels, &settings));
+                    compare::assert_close(
+                        &what,
+                        &ran.output[..1],
+                        &softmax_cross_entropy::forward_with(&logits, &labels, &settings),
+                    );
+                    ran.check_gradient(
+                        &what,
+                        "logits",
+                        &softmax_cross_entropy::backward_with(&logits, &labels, &settings),
+                    );
                 }
             }
         }
@@ -254,12 +287,22 @@ fn hits_of_mixed_rows_count_by_share() {
     let labels = [0, 1, IGNORED, IGNORED];
     let mixes = [(1, 0.75), (0, 0.75), (3, 0.75), (1, 0.75)];
     let weights = vec![1.0, 2.0, 4.0];
-    let ran = run_mixed(CrossEntropy { class_weights: weights, ..Default::default() }, &logits, &labels, &mixes, GPU.tuning());
+    let ran = run_mixed(
+        CrossEntropy { class_weights: weights, ..Default::default() },
+        &logits,
+        &labels,
+        &mixes,
+        GPU.tuning(),
+    );
     assert_eq!(ran.output[1..3], [0.75 + 0.25 + 0.25, 3.0]);
     // 0.75·1 + 0.25·2, 0.75·2 + 0.25·1, 0.25·2
     assert_eq!(ran.output[3], 1.25 + 1.75 + 0.5);
     // A class that weighs nothing: it is labelled, and counts for the hits alone.
-    let ran = run_op(CrossEntropy { class_weights: vec![0.0, 2.0, 0.0], ..Default::default() }, &logits, &[0, 0, 2, 2]);
+    let ran = run_op(
+        CrossEntropy { class_weights: vec![0.0, 2.0, 0.0], ..Default::default() },
+        &logits,
+        &[0, 0, 2, 2],
+    );
     assert_eq!(ran.output, [0.0, 3.0, 4.0, 0.0]);
     assert_eq!(ran.gradients["logits"], [0.0; 12]);
 }
@@ -289,7 +332,11 @@ fn mixed_images() {
         let mixes = random_mixes(&mut rng, shape[0]);
         for tuning in &tunings() {
             let y = common::mixed(&x, &mixes, tuning);
-            compare::assert_close(&format!("mixup of {shape:?} by {mixes:?}, {tuning:?}"), &y, &mixup::forward(&x, &mixes));
+            compare::assert_close(
+                &format!("mixup of {shape:?} by {mixes:?}, {tuning:?}"),
+                &y,
+                &mixup::forward(&x, &mixes),
+            );
         }
         let own: Vec<_> = (0..shape[0]).map(|row| (shape[0] - 1 - row, 1.0)).collect();
         assert_eq!(common::mixed(&x, &own, GPU.tuning()), x.to_f32(), "all of its own");
@@ -305,8 +352,13 @@ fn mixes_that_cannot_be_are_refused() {
     assert!(text.contains("mixup") && text.contains("one mix each"), "{text}");
     let mixes = graph.mixes(3);
     let y = graph.mixup(x, mixes).unwrap();
-    let session =
-        Session::new(&GPU, Plan::inference(&graph, y, GPU.tuning()).unwrap(), &Params::new(&GPU, &graph, 0).unwrap(), None).unwrap();
+    let session = Session::new(
+        &GPU,
+        Plan::inference(&graph, y, GPU.tuning()).unwrap(),
+        &Params::new(&GPU, &graph, 0).unwrap(),
+        None,
+    )
+    .unwrap();
     let mix = |partner, share| Mix { partner, share };
     let text = |mixes: &[Mix]| session.write_mixes(mixes).unwrap_err().to_string();
     assert!(text(&[mix(0, 0.5); 2]).contains("one for each of 3 images"));
@@ -316,8 +368,13 @@ fn mixes_that_cannot_be_are_refused() {
     let mut plain = Graph::new();
     let x = plain.input(1, 2, 2, 1);
     let y = plain.max_pool2d(x, "pool", 1, 1, 0).unwrap();
-    let session =
-        Session::new(&GPU, Plan::inference(&plain, y, GPU.tuning()).unwrap(), &Params::new(&GPU, &plain, 0).unwrap(), None).unwrap();
+    let session = Session::new(
+        &GPU,
+        Plan::inference(&plain, y, GPU.tuning()).unwrap(),
+        &Params::new(&GPU, &plain, 0).unwrap(),
+        None,
+    )
+    .unwrap();
     assert!(session.write_mixes(&[mix(0, 0.5)]).unwrap_err().to_string().contains("does not mix"));
 }
 
@@ -338,7 +395,11 @@ fn margins() {
     let mut rng = cases::rng(63);
     for (rows, classes, margin) in [(1, 2, 1.0), (5, 9, 1.0), (4, 7, 0.25), (70, 10, 2.5), (2, 1000, 1.0)] {
         let logits = cases::distinct(&mut rng, &[rows, classes], 0.03);
-        for labels in [cases::labels(&mut rng, rows, classes), cases::labels_with_ignored(&mut rng, rows, classes), vec![IGNORED; rows]] {
+        for labels in [
+            cases::labels(&mut rng, rows, classes),
+            cases::labels_with_ignored(&mut rng, rows, classes),
+            vec![IGNORED; rows],
+        ] {
             let what = format!("multi_margin of {:?}, labels {labels:?}, margin {margin}", logits.shape);
             let ran = run_op(MultiMargin { margin }, &logits, &labels);
             let loss = multi_margin::forward(&logits, &labels, f64::from(margin));

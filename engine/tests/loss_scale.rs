@@ -3,7 +3,9 @@
 mod common;
 
 use common::{GPU, tunings};
-use frostline_engine::{Error, Freeze, Graph, LossScale, LossScaleState, Optim, Optimizer, Params, Plan, Rule};
+use frostline_engine::{
+    Error, Freeze, Graph, LossScale, LossScaleState, Optim, Optimizer, Params, Plan, Rule,
+};
 use frostline_engine::{Session, Storage, Tuning};
 use frostline_twin::adamw::AdamW;
 use frostline_twin::{Array, compare, filler};
@@ -98,7 +100,10 @@ fn steps_whose_gradients_overflow_are_not_taken() {
             while expected.good_steps < 3 {
                 let before = run.state();
                 run.step(0.1);
-                assert!(run.session.read_summary().unwrap().loss.is_finite(), "gradients overflow, the loss does not");
+                assert!(
+                    run.session.read_summary().unwrap().loss.is_finite(),
+                    "gradients overflow, the loss does not"
+                );
                 if run.is_finite() {
                     expected.good_steps += 1;
                     assert!(before.0.iter().zip(run.state().0).all(|(old, new)| *old != new), "{optim:?}");
@@ -211,7 +216,9 @@ fn adamw_counts_the_steps_that_were_taken() {
     let optim = Optim::adamw(0.1);
     let Rule::AdamW { beta1, beta2, eps } = optim.rule else { unreachable!() };
     for tuning in half(LossScale::fixed(1024)) {
-        for (begun, skipped) in [(0, 0), (1, 1), (2, 1), (5, 0), (7, 0), (60, 3), (498, 0), (500, 0), (3000, 7), (900_000, 0)] {
+        for (begun, skipped) in
+            [(0, 0), (1, 1), (2, 1), (5, 0), (7, 0), (60, 3), (498, 0), (500, 0), (3000, 7), (900_000, 0)]
+        {
             let mut run = Run::new(&optim, &tuning);
             run.optimizer.go_on_from(begun, Some(state(1024, 0, skipped)));
             let before = run.state();
@@ -220,9 +227,16 @@ fn adamw_counts_the_steps_that_were_taken() {
             let (taken, gradients, after) = (begun + 1 - u64::from(skipped), run.gradients(), run.state());
             for (i, name) in NAMES.iter().enumerate() {
                 let array = |values: &[f32]| Array::from_f32(&[values.len()], values);
-                let adamw = AdamW { learning_rate: 0.1f32.into(), beta1, beta2, eps: eps.into(), weight_decay: 0.01f32.into() };
+                let adamw = AdamW {
+                    learning_rate: 0.1f32.into(),
+                    beta1,
+                    beta2,
+                    eps: eps.into(),
+                    weight_decay: 0.01f32.into(),
+                };
                 let zeros = Array::zeros(&[gradients[i].len()]);
-                let expected = adamw.step(taken as _, &array(&before.0[i]), &array(&gradients[i]), &zeros, &zeros);
+                let expected =
+                    adamw.step(taken as _, &array(&before.0[i]), &array(&gradients[i]), &zeros, &zeros);
                 // 1 − βᵗ itself is off by some roundings, those of the driver's exp among them.
                 let what = format!("{name}, step {begun} with {skipped} skipped");
                 compare::assert_close_by(&what, &after.0[i], &expected.weight, 4.0 * compare::FACTOR);
@@ -268,7 +282,8 @@ fn settings_that_cannot_work_are_refused() {
     let (x, labels) = (graph.input(1, 1, 1, 4), graph.labels(1));
     let logits = graph.linear(x, "fc", 3).unwrap();
     let loss = graph.cross_entropy(logits, labels, 0.0).unwrap();
-    for loss_scale in [LossScale::fixed(0), LossScale::fixed(1000), LossScale::fixed(1 << 25), growing(8, 0)] {
+    for loss_scale in [LossScale::fixed(0), LossScale::fixed(1000), LossScale::fixed(1 << 25), growing(8, 0)]
+    {
         let tuning = Tuning::portable().with_storage(Storage::F16 { loss_scale });
         let error = Plan::training(&graph, loss, &Freeze::none(), &Optim::sgd(0.1), &tuning).unwrap_err();
         assert!(matches!(&error, Error::Setting { name, .. } if name.contains("loss scale")), "{error}");

@@ -44,7 +44,15 @@ fn run(bytes: &[u8], [n, h, w, c]: [usize; 4], tuning: &Tuning) -> Vec<f32> {
 }
 
 /// Images whose bytes fill no whole word, too; the last have more workgroups than a row of the grid.
-const SHAPES: [[usize; 4]; 7] = [[1, 1, 1, 1], [1, 1, 1, 3], [2, 5, 7, 1], [3, 5, 9, 3], [1, 16, 16, 2], [2, 13, 11, 4], [3, 900, 901, 1]];
+const SHAPES: [[usize; 4]; 7] = [
+    [1, 1, 1, 1],
+    [1, 1, 1, 3],
+    [2, 5, 7, 1],
+    [3, 5, 9, 3],
+    [1, 16, 16, 2],
+    [2, 13, 11, 4],
+    [3, 900, 901, 1],
+];
 
 #[test]
 fn every_byte_becomes_torchvisions_value_to_the_bit() {
@@ -71,7 +79,10 @@ fn padding_is_zero() {
             session.write_pixels(&bytes(5 * c)).unwrap();
             session.poison();
             session.run().unwrap();
-            assert!(session.read_output().unwrap().iter().all(|value| value.is_finite()), "{c} channels, {tuning:?}");
+            assert!(
+                session.read_output().unwrap().iter().all(|value| value.is_finite()),
+                "{c} channels, {tuning:?}"
+            );
         }
     }
 }
@@ -107,7 +118,9 @@ fn augmentation_takes_bytes_for_floats() {
     let bytes = bytes(n * h * w * c);
     let (mean, std) = (MEAN[..c].to_vec(), STD[..c].to_vec());
     let augment = Augment { size: [h, w], mean, std, interpolation: Interpolation::Bilinear, fill: 0.5 };
-    let storages = [Storage::F32, Storage::f16()].into_iter().filter(|storage| *storage == Storage::F32 || GPU.has_f16());
+    let storages = [Storage::F32, Storage::f16()]
+        .into_iter()
+        .filter(|storage| *storage == Storage::F32 || GPU.has_f16());
     for storage in storages {
         for tuning in tunings().iter().map(|tuning| tuning.with_storage(storage)) {
             let outputs = [true, false].map(|as_bytes| {
@@ -124,7 +137,9 @@ fn augmentation_takes_bytes_for_floats() {
                 let mut session = session(&graph, y, &tuning);
                 match as_bytes {
                     true => session.write_pixels(&bytes).unwrap(),
-                    false => session.write_input(&bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect::<Vec<_>>()).unwrap(),
+                    false => session
+                        .write_input(&bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect::<Vec<_>>())
+                        .unwrap(),
                 }
                 session.write_transforms(&transforms).unwrap();
                 session.run().unwrap();

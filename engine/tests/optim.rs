@@ -59,9 +59,15 @@ impl Run {
 
     fn state(&self) -> State {
         let array = |shape: Vec<usize>, values: Vec<f32>| Array::from_f32(&shape, &values);
-        let weights = self.params.to_host().unwrap().into_iter().map(|(name, shape, values)| (name, array(shape, values)));
+        let weights = self
+            .params
+            .to_host()
+            .unwrap()
+            .into_iter()
+            .map(|(name, shape, values)| (name, array(shape, values)));
         let moments = self.optimizer.to_host().unwrap().into_iter();
-        let moments = moments.map(|(slot, name, shape, values)| ((slot.to_owned(), name), array(shape, values)));
+        let moments =
+            moments.map(|(slot, name, shape, values)| ((slot.to_owned(), name), array(shape, values)));
         State { weights: weights.collect(), moments: moments.collect() }
     }
 
@@ -81,19 +87,35 @@ impl Run {
                 let rate = lr * group.as_ref().map_or(1.0, |group| group.rate);
                 let decay = group.map_or(self.optim.weight_decay, |group| group.weight_decay);
                 let gradient = Array::from_f32(&weight.shape, &self.session.read_gradient(name).unwrap());
-                let moment = |state: &State, slot: &str| state.moments[&(slot.to_owned(), name.clone())].clone();
+                let moment =
+                    |state: &State, slot: &str| state.moments[&(slot.to_owned(), name.clone())].clone();
                 let check = |what: &str, got: &Array, expected: &frostline_twin::Value| {
-                    compare::assert_close(&format!("{:?} step {step} {name} {what}", self.optim.rule), &got.to_f32(), expected);
+                    compare::assert_close(
+                        &format!("{:?} step {step} {name} {what}", self.optim.rule),
+                        &got.to_f32(),
+                        expected,
+                    );
                 };
                 match self.optim.rule {
                     Rule::Sgd { momentum, nesterov } => {
-                        let sgd = Sgd { learning_rate: rate.into(), momentum: momentum.into(), weight_decay: decay.into(), nesterov };
+                        let sgd = Sgd {
+                            learning_rate: rate.into(),
+                            momentum: momentum.into(),
+                            weight_decay: decay.into(),
+                            nesterov,
+                        };
                         let expected = sgd.step(weight, &gradient, &moment(&before, "momentum_buffer"));
                         check("weight", &after.weights[name], &expected.weight);
                         check("velocity", &moment(&after, "momentum_buffer"), &expected.velocity);
                     }
                     Rule::AdamW { beta1, beta2, eps } => {
-                        let adamw = AdamW { learning_rate: rate.into(), beta1, beta2, eps: eps.into(), weight_decay: decay.into() };
+                        let adamw = AdamW {
+                            learning_rate: rate.into(),
+                            beta1,
+                            beta2,
+                            eps: eps.into(),
+                            weight_decay: decay.into(),
+                        };
                         let (mean, square) = (moment(&before, "exp_avg"), moment(&before, "exp_avg_sq"));
                         let expected = adamw.step(step, weight, &gradient, &mean, &square);
                         check("weight", &after.weights[name], &expected.weight);
@@ -188,8 +210,9 @@ fn gradients_of_a_training_plan() {
     let weights = run.state().weights;
     run.step(0.1);
     let x = Array::from_f32(&[ROWS, FEATURES], &filler::fill("input", ROWS * FEATURES, -2.0, 2.0));
-    let forward =
-        |x: &Array, layer: &str| linear::forward(x, &weights[&format!("{layer}.weight")], Some(&weights[&format!("{layer}.bias")]));
+    let forward = |x: &Array, layer: &str| {
+        linear::forward(x, &weights[&format!("{layer}.weight")], Some(&weights[&format!("{layer}.bias")]))
+    };
     let hidden = forward(&x, "a");
     let logits = forward(&hidden.value, "b");
     let dlogits = softmax_cross_entropy::backward(&logits.value, &filler::labels(ROWS, 3), 0.0);

@@ -28,7 +28,8 @@ fn training(optim: &Optim) -> Result<Plan, Error> {
 fn optimisers() {
     let adamw = |beta1, beta2, eps| Optim { rule: Rule::AdamW { beta1, beta2, eps }, ..Optim::adamw(0.1) };
     let sgd = |momentum, nesterov| Optim { rule: Rule::Sgd { momentum, nesterov }, ..Optim::sgd(0.1) };
-    let group = |rate, weight_decay| Group { members: vec!["fc".to_owned()], rate, weight_decay, frozen: false };
+    let group =
+        |rate, weight_decay| Group { members: vec!["fc".to_owned()], rate, weight_decay, frozen: false };
     for bad in [-1.0, f32::NAN, f32::INFINITY] {
         for (optim, name) in [
             (adamw(0.9, 0.999, bad), "eps"),
@@ -40,7 +41,11 @@ fn optimisers() {
             (Optim::sgd(0.1).group(group(bad, 0.0)), "factor on the learning rate"),
             (Optim::sgd(0.1).group(group(1.0, bad)), "weight decay"),
         ] {
-            assert!(text(training(&optim)).starts_with(&format!("{name} = {bad}")), "{}", text(training(&optim)));
+            assert!(
+                text(training(&optim)).starts_with(&format!("{name} = {bad}")),
+                "{}",
+                text(training(&optim))
+            );
         }
     }
     assert!(text(training(&adamw(0.9, 1.0, 1e-8))).starts_with("beta2 = 1: "));
@@ -81,12 +86,17 @@ fn losses() {
         let smooth = |graph: &mut Graph, [z, labels]: [TensorId; 2]| graph.cross_entropy(z, labels, bad);
         assert!(refused(&smooth).contains(&format!("label smoothing {bad}")));
         let weighted = |graph: &mut Graph, inputs: [TensorId; 2]| {
-            graph.record(CrossEntropy { class_weights: vec![1.0, -bad.abs(), 1.0], ..Default::default() }, "loss", &inputs)
+            graph.record(
+                CrossEntropy { class_weights: vec![1.0, -bad.abs(), 1.0], ..Default::default() },
+                "loss",
+                &inputs,
+            )
         };
         assert!(refused(&weighted).contains("class 1 weighs"));
     }
     for margin in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-        let svm = |graph: &mut Graph, inputs: [TensorId; 2]| graph.record(MultiMargin { margin }, "loss", &inputs);
+        let svm =
+            |graph: &mut Graph, inputs: [TensorId; 2]| graph.record(MultiMargin { margin }, "loss", &inputs);
         assert!(refused(&svm).contains(&format!("margin {margin}")));
     }
 }
@@ -108,7 +118,8 @@ fn windows() {
     }
     let mut graph = Graph::new();
     let x = graph.input(2, 8, 8, 3);
-    let mut pool = |kernel, stride, padding| text(graph.record(MaxPool2d { kernel, stride, padding }, "pool", &[x]));
+    let mut pool =
+        |kernel, stride, padding| text(graph.record(MaxPool2d { kernel, stride, padding }, "pool", &[x]));
     assert!(pool(3, 0, 1).contains("max_pool2d pool: stride 0"));
     assert!(pool(0, 1, 0).contains("max_pool2d pool: kernel 0x0"));
     assert!(pool(3, 1, 2).contains("padding is at most half"));
@@ -122,7 +133,12 @@ fn empty_inputs() {
         let mut graph = Graph::new();
         let x = graph.input(n, h, w, c);
         let text = text(graph.relu(x, "relu"));
-        assert!(text.contains("`input`") && text.contains(&format!("({n}, {c}, {h}, {w})")) && text.contains("1 or more"), "{text}");
+        assert!(
+            text.contains("`input`")
+                && text.contains(&format!("({n}, {c}, {h}, {w})"))
+                && text.contains("1 or more"),
+            "{text}"
+        );
     }
 }
 
@@ -169,7 +185,10 @@ fn requests() {
     planned(Odd { size4: 0usize.wrapping_sub(3), turns: 0 }).unwrap();
     for size4 in [1 << 32, usize::MAX / 2] {
         let text = text(planned(Odd { size4, turns: 0 }));
-        assert!(text.contains("layer: copy.forward") && text.contains(&format!("size4 would be {size4}")), "{text}");
+        assert!(
+            text.contains("layer: copy.forward") && text.contains(&format!("size4 would be {size4}")),
+            "{text}"
+        );
     }
     let text = text(planned(Odd { size4: 1, turns: 65_001 }));
     assert!(text.contains("layer: copy.forward") && text.contains("65001 loop turns"), "{text}");
@@ -184,7 +203,8 @@ fn odd_values_never_panic() {
     let mut planned = 0;
     for _ in 0..6000 {
         // Mostly small, so that some graphs get far.
-        let mut size = || if rng.random_bool(0.8) { rng.random_range(1..9) } else { *SIZES.choose(&mut rng).unwrap() };
+        let mut size =
+            || if rng.random_bool(0.8) { rng.random_range(1..9) } else { *SIZES.choose(&mut rng).unwrap() };
         let mut graph = Graph::new();
         let (n, h, w, c) = (size(), size(), size(), size());
         let x = graph.input(n, h, w, c);
@@ -204,7 +224,11 @@ fn odd_values_never_panic() {
                 _ => x,
             };
             let x = if numbers[8].is_multiple_of(2) { graph.batch_norm(x, "bn", float.abs())? } else { x };
-            let x = if numbers[9].is_multiple_of(2) { graph.max_pool2d(x, "pool", numbers[10], numbers[11], numbers[12] % 3)? } else { x };
+            let x = if numbers[9].is_multiple_of(2) {
+                graph.max_pool2d(x, "pool", numbers[10], numbers[11], numbers[12] % 3)?
+            } else {
+                x
+            };
             let x = graph.relu(x, "relu")?;
             let x = graph.global_avg_pool(x, "average")?;
             let logits = graph.linear(x, "fc", numbers[13])?;
@@ -217,7 +241,8 @@ fn odd_values_never_panic() {
         };
         let Ok((logits, loss)) = build() else { continue };
         for tuning in &tunings {
-            planned += usize::from(Plan::training(&graph, loss, &Freeze::none(), &Optim::sgd(0.1), tuning).is_ok());
+            planned +=
+                usize::from(Plan::training(&graph, loss, &Freeze::none(), &Optim::sgd(0.1), tuning).is_ok());
             let _ = Plan::inference(&graph, logits, tuning);
             let _ = Plan::input_gradient(&graph, logits, tuning);
         }

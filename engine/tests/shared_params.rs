@@ -61,7 +61,8 @@ fn inference_sees_what_training_moved() {
     for tuning in &tunings() {
         let (graph, ..) = network();
         let params = Params::new(&GPU, &graph, 3).unwrap();
-        let (mut trained, mut known) = (training(tuning, &params, &Freeze::none()), inference(tuning, &params));
+        let (mut trained, mut known) =
+            (training(tuning, &params, &Freeze::none()), inference(tuning, &params));
         let mut seen = vec![logits(&mut known)];
         for _ in 0..2 {
             step(&mut trained);
@@ -72,7 +73,12 @@ fn inference_sees_what_training_moved() {
             // Through another handle on the same values.
             params.clone().set(name, &values).unwrap();
             seen.push(logits(&mut known));
-            assert_eq!(seen.last(), Some(&logits(&mut inference(tuning, &params))), "{name}, {:?}", tuning.class);
+            assert_eq!(
+                seen.last(),
+                Some(&logits(&mut inference(tuning, &params))),
+                "{name}, {:?}",
+                tuning.class
+            );
         }
         assert!(seen.windows(2).all(|pair| pair[0] != pair[1]), "nothing moved");
     }
@@ -82,7 +88,10 @@ fn inference_sees_what_training_moved() {
 /// The weights are those of sessions made anew for every step.
 #[test]
 fn sessions_that_take_turns() {
-    let freezes = [Freeze::names(["conv1.weight", "bn1.weight", "bn1.bias"]), Freeze::names(["conv2.weight", "bn2.weight", "bn2.bias"])];
+    let freezes = [
+        Freeze::names(["conv1.weight", "bn1.weight", "bn1.bias"]),
+        Freeze::names(["conv2.weight", "bn2.weight", "bn2.bias"]),
+    ];
     for tuning in &tunings() {
         let (graph, ..) = network();
         let [kept, anew] = [(); 2].map(|()| Params::new(&GPU, &graph, 3).unwrap());
@@ -91,7 +100,12 @@ fn sessions_that_take_turns() {
             for (session, freeze) in sessions.iter_mut().zip(&freezes) {
                 step(session);
                 step(&mut training(tuning, &anew, freeze));
-                assert_eq!(kept.to_host().unwrap(), anew.to_host().unwrap(), "turn {turn}, {:?}", tuning.class);
+                assert_eq!(
+                    kept.to_host().unwrap(),
+                    anew.to_host().unwrap(),
+                    "turn {turn}, {:?}",
+                    tuning.class
+                );
             }
         }
     }

@@ -16,7 +16,12 @@ fn convolution() -> (Graph, frostline_engine::TensorId, Conv) {
 }
 
 fn machine(class: Class) -> Machine {
-    Machine { adapter: "an adapter".to_owned(), driver: "a driver".to_owned(), driver_info: "1.2".to_owned(), class }
+    Machine {
+        adapter: "an adapter".to_owned(),
+        driver: "a driver".to_owned(),
+        driver_info: "1.2".to_owned(),
+        class,
+    }
 }
 
 /// For the class of the convolution above, the last of the candidates: far from the table's choice.
@@ -61,7 +66,9 @@ fn a_file_for_something_else_is_refused_with_the_reason() {
             text.replacen(from, to, 1)
         })
     };
-    for (from, to) in [("an adapter", "another"), ("a driver", "another"), ("1.2", "1.3"), ("\"size\": 8", "\"size\": 16")] {
+    for (from, to) in
+        [("an adapter", "another"), ("a driver", "another"), ("1.2", "1.3"), ("\"size\": 8", "\"size\": 16")]
+    {
         assert!(replaced(from, to).contains("measured on"), "{from}");
     }
     assert!(replaced("\"version\": 1", "\"version\": 2").contains("version 2"));
@@ -75,12 +82,16 @@ fn a_file_for_something_else_is_refused_with_the_reason() {
     // A tile of no pixels would be divided by.
     let (_, _, conv) = convolution();
     let (mut none, machine) = (Measured::default(), machine(Class::Portable));
-    let Algorithm::Direct(tile) = Tuning::portable().candidates(&Conv { c_in: 4, ..conv })[0] else { panic!("few channels") };
+    let Algorithm::Direct(tile) = Tuning::portable().candidates(&Conv { c_in: 4, ..conv })[0] else {
+        panic!("few channels")
+    };
     none.insert(&conv, Algorithm::Direct(frostline_engine::tuning::Tile { pw: 0, ..tile }));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none.json");
     none.save(&path, &machine).unwrap();
-    assert!(Measured::load(&path, &machine, &Tuning::portable()).unwrap_err().to_string().contains("candidates"));
+    assert!(
+        Measured::load(&path, &machine, &Tuning::portable()).unwrap_err().to_string().contains("candidates")
+    );
 }
 
 #[test]
@@ -91,7 +102,11 @@ fn a_broken_file_is_an_error_and_no_panic() {
     for text in ["[]", "{}", "null", "{\"version\": 1}", "\u{0}", "{\"version\": [[[["] {
         refusal(|_| text.to_owned());
     }
-    let missing = Measured::load(Path::new("no such folder/choices.json"), &machine(Class::Portable), &Tuning::portable());
+    let missing = Measured::load(
+        Path::new("no such folder/choices.json"),
+        &machine(Class::Portable),
+        &Tuning::portable(),
+    );
     assert!(missing.unwrap_err().to_string().contains("no such folder"));
 }
 
@@ -106,7 +121,10 @@ fn a_device_uses_measured_choices_if_it_is_asked_to_and_says_so() {
     let options = GpuOptions { measured: CacheFile::At(path), ..plain };
     let tuned = Gpu::with(&options).unwrap();
     let (graph, y, conv) = convolution();
-    assert_eq!((tuned.tuning().conv(&conv), tuned.tuning().table(&conv)), (algorithm, gpu.tuning().conv(&conv)));
+    assert_eq!(
+        (tuned.tuning().conv(&conv), tuned.tuning().table(&conv)),
+        (algorithm, gpu.tuning().conv(&conv))
+    );
     assert!(tuned.describe().contains("; measured choices: 1"), "{}", tuned.describe());
     assert!(!gpu.describe().contains("measured"), "{}", gpu.describe());
     let kernels = |gpu: &Gpu| -> Vec<_> {
@@ -116,7 +134,10 @@ fn a_device_uses_measured_choices_if_it_is_asked_to_and_says_so() {
     assert_ne!(kernels(&tuned), kernels(&gpu));
     let other = GpuOptions { kernels: Kernels::Fitting, ..options };
     if gpu.tuning().class != Gpu::with(&GpuOptions::default()).unwrap().tuning().class {
-        assert!(Gpu::with(&other).unwrap_err().to_string().contains("measured on"), "choices of another class");
+        assert!(
+            Gpu::with(&other).unwrap_err().to_string().contains("measured on"),
+            "choices of another class"
+        );
     }
 }
 

@@ -22,8 +22,19 @@ fn case(n: usize, [c_in, c_out]: [usize; 2], size: [usize; 2], padding: [usize; 
 fn forced(tuning: &Tuning, case: ConvCase, filtering: Filtering) -> Tuning {
     let [h_out, w_out] = [0, 1].map(|i| case.size[i] + case.padding[i] + case.padding[i + 2] - 2);
     let mut measured = Measured::default();
-    for (pass, width) in [(Pass::Forward, w_out), (Pass::BackwardInput, case.size[1]), (Pass::BackwardWeight, w_out)] {
-        let conv = Conv { pass, kh: 3, kw: 3, stride: 1, c_in: case.c_in, c_out: case.c_out, width, rows: case.n * h_out };
+    for (pass, width) in
+        [(Pass::Forward, w_out), (Pass::BackwardInput, case.size[1]), (Pass::BackwardWeight, w_out)]
+    {
+        let conv = Conv {
+            pass,
+            kh: 3,
+            kw: 3,
+            stride: 1,
+            c_in: case.c_in,
+            c_out: case.c_out,
+            width,
+            rows: case.n * h_out,
+        };
         measured.insert(&conv, Algorithm::Winograd(filtering));
     }
     Tuning { measured: Some(Arc::new(measured)), ..tuning.clone() }
@@ -36,7 +47,10 @@ fn check(case: ConvCase, m: u32) {
     let dy = cases::uniform(&mut rng, &case.y_shape(), -1.0..1.0);
     let mut bench = Bench::default();
     let inputs = [bench.image("x", &x), bench.parameter("w", filter(&w), &w)];
-    let y = bench.graph.record(Conv2d { stride: 1, padding: padding(case.padding), ..Default::default() }, "conv", &inputs).unwrap();
+    let y = bench
+        .graph
+        .record(Conv2d { stride: 1, padding: padding(case.padding), ..Default::default() }, "conv", &inputs)
+        .unwrap();
     for tuning in tunings() {
         let (tm, p, q) = if matches!(tuning.class, Class::Subgroup { .. }) { (16, 2, 2) } else { (8, 1, 1) };
         let ran = bench.run(y, &dy, &Freeze::none(), &forced(&tuning, case, Filtering { m, tm, p, q }));
@@ -45,8 +59,16 @@ fn check(case: ConvCase, m: u32) {
             assert!(ran.count(&format!("winograd.{kernel}")) > 0, "{what}: no {kernel}");
         }
         ran.check_output(&what, &by_tile(conv2d::forward(&x, &w, 1, case.padding), m as usize));
-        ran.check_gradient(&what, "x", &by_tile(conv2d::backward_input(&dy, &w, x.dims(), 1, case.padding), m as usize));
-        ran.check_gradient(&what, "w", &by_tile(conv2d::backward_weight(&x, &dy, w.dims(), 1, case.padding), 3));
+        ran.check_gradient(
+            &what,
+            "x",
+            &by_tile(conv2d::backward_input(&dy, &w, x.dims(), 1, case.padding), m as usize),
+        );
+        ran.check_gradient(
+            &what,
+            "w",
+            &by_tile(conv2d::backward_weight(&x, &dy, w.dims(), 1, case.padding), 3),
+        );
     }
 }
 

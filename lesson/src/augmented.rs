@@ -24,7 +24,13 @@ pub fn plainly(images: &ImageSet) -> Augment {
 ///
 /// # Errors
 /// What the engine says of transforms that cannot be carried out; there is no image `i`.
-pub fn augmented(gpu: &Arc<Gpu>, images: &ImageSet, i: usize, transforms: &[Transform], augment: Augment) -> Result<ImageSet> {
+pub fn augmented(
+    gpu: &Arc<Gpu>,
+    images: &ImageSet,
+    i: usize,
+    transforms: &[Transform],
+    augment: Augment,
+) -> Result<ImageSet> {
     let (n, channels, [height, width]) = (transforms.len(), images.channels, augment.size);
     let mut bytes = vec![];
     images.gather(&vec![i; n], &mut bytes)?;
@@ -41,9 +47,18 @@ pub fn augmented(gpu: &Arc<Gpu>, images: &ImageSet, i: usize, transforms: &[Tran
 
     // From (N, C, H, W) to (N, H, W, C).
     let (planes, pixels) = (session.read_output()?, height * width);
-    let places = (0..n).flat_map(|n| (0..pixels).flat_map(move |k| (0..channels).map(move |c| (n * channels + c) * pixels + k)));
+    let places = (0..n).flat_map(|n| {
+        (0..pixels).flat_map(move |k| (0..channels).map(move |c| (n * channels + c) * pixels + k))
+    });
     let images_made = places.map(|at| (255.0 * planes[at]).round().clamp(0.0, 255.0) as u8).collect();
-    Ok(ImageSet { height, width, channels, images: images_made, labels: vec![images.labels[i]; n], classes: images.classes.clone() })
+    Ok(ImageSet {
+        height,
+        width,
+        channels,
+        images: images_made,
+        labels: vec![images.labels[i]; n],
+        classes: images.classes.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -54,8 +69,16 @@ mod tests {
     fn an_image_comes_back_as_it_went_in_or_turned() {
         let gpu = Arc::new(Gpu::new().unwrap());
         let bytes: Vec<u8> = (0..2 * 3 * 4 * 3).map(|i| (i * 3) as u8).collect();
-        let set = ImageSet { height: 3, width: 4, channels: 3, images: bytes, labels: vec![0, 1], classes: vec!["a".into(), "b".into()] };
-        let transforms = [Transform::identity(3, 4), Transform { flip_vertical: true, ..Transform::identity(3, 4) }];
+        let set = ImageSet {
+            height: 3,
+            width: 4,
+            channels: 3,
+            images: bytes,
+            labels: vec![0, 1],
+            classes: vec!["a".into(), "b".into()],
+        };
+        let transforms =
+            [Transform::identity(3, 4), Transform { flip_vertical: true, ..Transform::identity(3, 4) }];
         let made = augmented(&gpu, &set, 1, &transforms, plainly(&set)).unwrap();
         assert_eq!(made.image(0), set.image(1));
         let upside_down: Vec<u8> = set.image(1).chunks(12).rev().flatten().copied().collect();

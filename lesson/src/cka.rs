@@ -29,10 +29,15 @@ impl Gram {
         let (n, width) = (features.labels.len(), features.width);
         let mut mean = vec![0f64; width];
         for i in 0..n {
-            mean.iter_mut().zip(features.row(i)).for_each(|(mean, value)| *mean += f64::from(*value) / n as f64);
+            mean.iter_mut()
+                .zip(features.row(i))
+                .for_each(|(mean, value)| *mean += f64::from(*value) / n as f64);
         }
-        let centred: Vec<Vec<f64>> =
-            (0..n).map(|i| features.row(i).iter().zip(&mean).map(|(value, mean)| f64::from(*value) - mean).collect()).collect();
+        let centred: Vec<Vec<f64>> = (0..n)
+            .map(|i| {
+                features.row(i).iter().zip(&mean).map(|(value, mean)| f64::from(*value) - mean).collect()
+            })
+            .collect();
         let mut values = vec![0f64; n * n];
         for (i, j) in (0..n).flat_map(|i| (0..i).map(move |j| (i, j))) {
             values[i * n + j] = dot(&centred[i], &centred[j]);
@@ -51,7 +56,12 @@ impl Gram {
             learner.walk(set, stages, |map| values[map.stage].extend(map.values))?;
         }
         let labels: Vec<u32> = sets.iter().flat_map(|set| set.labels.clone()).collect();
-        let features = |values: Vec<f32>| Features { width: values.len() / labels.len(), values, labels: labels.clone(), classes: vec![] };
+        let features = |values: Vec<f32>| Features {
+            width: values.len() / labels.len(),
+            values,
+            labels: labels.clone(),
+            classes: vec![],
+        };
         Ok(values.into_iter().map(|values| Self::of(&features(values))).collect())
     }
 
@@ -100,7 +110,10 @@ mod tests {
 
     /// 200 rows of `width` independent normal numbers.
     fn random(width: usize, seed: u64) -> Features {
-        features(width, StandardNormal.sample_iter(ChaCha8Rng::seed_from_u64(seed)).take(200 * width).collect())
+        features(
+            width,
+            StandardNormal.sample_iter(ChaCha8Rng::seed_from_u64(seed)).take(200 * width).collect(),
+        )
     }
 
     fn cka(a: &Features, b: &Features) -> f64 {
@@ -112,7 +125,9 @@ mod tests {
         let x = random(2, 1);
         assert!((cka(&x, &x) - 1.0).abs() < 1e-12);
         let (sin, cos) = 0.7f32.sin_cos();
-        let turn = |row: &[f32]| [3.0 * (cos * row[0] - sin * row[1]) + 5.0, 3.0 * (sin * row[0] + cos * row[1]) - 1.0];
+        let turn = |row: &[f32]| {
+            [3.0 * (cos * row[0] - sin * row[1]) + 5.0, 3.0 * (sin * row[0] + cos * row[1]) - 1.0]
+        };
         let turned = features(2, x.values.chunks(2).flat_map(turn).collect());
         assert!((cka(&x, &turned) - 1.0).abs() < 1e-5, "{}", cka(&x, &turned));
         // Stretching one direction alone is another matter.

@@ -35,7 +35,12 @@ impl Depth {
     }
 
     /// A curve of mean and deviation of what `values` gives for each stage.
-    pub fn curve(&self, name: impl Into<String>, color: usize, values: impl Fn(&String) -> Vec<f64>) -> Curve {
+    pub fn curve(
+        &self,
+        name: impl Into<String>,
+        color: usize,
+        values: impl Fn(&String) -> Vec<f64>,
+    ) -> Curve {
         let point = |(place, stage): (&usize, &String)| {
             Spread::of(&values(stage)).map(|spread| (*place as f64, spread.mean, spread.deviation))
         };
@@ -44,6 +49,13 @@ impl Depth {
 
     /// A panel of such curves.
     pub fn panel(&self, title: impl Into<String>, y: &str, range: (f64, f64), curves: Vec<Curve>) -> Panel {
-        Panel { title: title.into(), x: format!("stage of {} (0: stem)", self.network), y: y.to_owned(), log_x: false, range, curves }
+        Panel {
+            title: title.into(),
+            x: format!("stage of {} (0: stem)", self.network),
+            y: y.to_owned(),
+            log_x: false,
+            range,
+            curves,
+        }
     }
 }

@@ -25,7 +25,9 @@ impl Peaks {
     /// Those `count` of the images `among` that excite `channel` most, the best first.
     pub fn best(&self, channel: usize, among: &[usize], count: usize) -> Vec<usize> {
         let mut order = among.to_vec();
-        order.sort_by(|&a, &b| self.images[b][channel].0.total_cmp(&self.images[a][channel].0).then(a.cmp(&b)));
+        order.sort_by(|&a, &b| {
+            self.images[b][channel].0.total_cmp(&self.images[a][channel].0).then(a.cmp(&b))
+        });
         order.truncate(count);
         order
     }
@@ -35,15 +37,21 @@ impl Peaks {
     pub fn standing_out(&self, count: usize, few: usize) -> Vec<usize> {
         let all: Vec<usize> = (0..self.images.len()).collect();
         let mean = |images: &[usize], channel: usize| {
-            images.iter().map(|&i| f64::from(self.images[i][channel].0)).sum::<f64>() / images.len().max(1) as f64
+            images.iter().map(|&i| f64::from(self.images[i][channel].0)).sum::<f64>()
+                / images.len().max(1) as f64
         };
         let score = |channel: usize| {
             let middle = mean(&all, channel);
             let squares = all.iter().map(|&i| (f64::from(self.images[i][channel].0) - middle).powi(2));
             let deviation = (squares.sum::<f64>() / all.len().max(1) as f64).sqrt();
-            if deviation > 0.0 { (mean(&self.best(channel, &all, few), channel) - middle) / deviation } else { 0.0 }
+            if deviation > 0.0 {
+                (mean(&self.best(channel, &all, few), channel) - middle) / deviation
+            } else {
+                0.0
+            }
         };
-        let mut scored: Vec<(f64, usize)> = (0..self.channels()).map(|channel| (score(channel), channel)).collect();
+        let mut scored: Vec<(f64, usize)> =
+            (0..self.channels()).map(|channel| (score(channel), channel)).collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         scored.into_iter().take(count).map(|(_, channel)| channel).collect()
     }
@@ -63,7 +71,10 @@ impl Peaks {
 
 /// Purity of images taken at random: the chance that two of the images `among` have the same label.
 pub fn chance_of_same(labels: &[u32], among: &[usize]) -> f64 {
-    let pairs = among.iter().enumerate().flat_map(|(at, a)| among[..at].iter().map(move |b| labels[*a] == labels[*b]));
+    let pairs = among
+        .iter()
+        .enumerate()
+        .flat_map(|(at, a)| among[..at].iter().map(move |b| labels[*a] == labels[*b]));
     let (same, all) = pairs.fold((0usize, 0usize), |(same, all), pair| (same + usize::from(pair), all + 1));
     same as f64 / all.max(1) as f64
 }
@@ -80,7 +91,8 @@ pub fn weight_of_pixels(gradient: &[f32], channels: usize) -> Vec<f32> {
 pub fn frame(weights: &[f32], width: usize) -> [Range<usize>; 2] {
     let height = weights.len() / width.max(1);
     let columns = (0..width).map(|x| (0..height).map(|y| f64::from(weights[y * width + x])).sum()).collect();
-    let rows = weights.chunks_exact(width.max(1)).map(|row| row.iter().map(|w| f64::from(*w)).sum()).collect();
+    let rows =
+        weights.chunks_exact(width.max(1)).map(|row| row.iter().map(|w| f64::from(*w)).sum()).collect();
     [columns, rows].map(middle)
 }
 
@@ -102,7 +114,8 @@ fn middle(sums: Vec<f64>) -> Range<usize> {
 
 /// The part of `image` in the box `[columns, rows]`.
 pub fn crop(image: &RgbImage, [columns, rows]: &[Range<usize>; 2]) -> RgbImage {
-    crop_imm(image, columns.start as u32, rows.start as u32, columns.len() as u32, rows.len() as u32).to_image()
+    crop_imm(image, columns.start as u32, rows.start as u32, columns.len() as u32, rows.len() as u32)
+        .to_image()
 }
 
 #[cfg(test)]

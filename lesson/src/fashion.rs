@@ -23,7 +23,8 @@ pub const FASHION_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
 /// [`Error::Flags`], which says where to get the files, if they are not there; [`Error::Loader`] if
 /// they are broken.
 pub fn fashion(folder: &Path, part: &str, classes: &[usize]) -> Result<ImageSet> {
-    let [images, labels] = ["images-idx3", "labels-idx1"].map(|kind| folder.join(format!("{part}-{kind}-ubyte.gz")));
+    let [images, labels] =
+        ["images-idx3", "labels-idx1"].map(|kind| folder.join(format!("{part}-{kind}-ubyte.gz")));
     if let Some(missing) = [&images, &labels].into_iter().find(|path| !path.exists()) {
         return Err(Error::Flags(format!(
             "{}: there is no such file. Install Debian's package dataset-fashion-mnist (apt install dataset-fashion-mnist), or unpack \

@@ -20,7 +20,11 @@ impl FreezeDepth {
     /// All depths of the track's network, from the head down to the image.
     pub fn all(track: &Track) -> Vec<Self> {
         let body = track.body();
-        let mut depths = vec![Self { from: "fc".to_owned(), below: Some("avgpool".to_owned()), label: "head only".to_owned() }];
+        let mut depths = vec![Self {
+            from: "fc".to_owned(),
+            below: Some("avgpool".to_owned()),
+            label: "head only".to_owned(),
+        }];
         for (place, from) in body.iter().enumerate().rev() {
             let below = place.checked_sub(1).map(|below| body[below].clone());
             let label = if below.is_some() { format!("{from} on") } else { "everything".to_owned() };
@@ -45,7 +49,13 @@ pub fn ledger(learner: &mut Learner, depths: &[FreezeDepth], options: &FitOption
         let count = |count: u64| Cell::Number(count as f64, 0);
         let macs = |macs: u64| Cell::Number(macs as f64 / 1e6, 1);
         let kept = Cell::Number(step.kept_bytes as f64 / 1024.0, 0);
-        let cells = [count(step.step.dispatches), macs(step.step.macs), kept, count(short.step.dispatches), macs(short.step.macs)];
+        let cells = [
+            count(step.step.dispatches),
+            macs(step.step.macs),
+            kept,
+            count(short.step.dispatches),
+            macs(short.step.macs),
+        ];
         table.row(&depth.label, cells);
     }
     Ok(table)

@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::inside;
 use crate::study::{Lab, Trial};
 use crate::track::{Start, Task, in_colour, photo_body, photos};
+use frostline_engine::Optim;
 use frostline_loader::{ImageSet, stratified_split, stratified_subset};
 use frostline_models::Model;
-use frostline_engine::Optim;
 use frostline_trainer::{Features, Learner, ProbeOptions};
 use std::path::Path;
 use std::rc::Rc;
@@ -78,7 +78,10 @@ pub fn purity(trial: &mut Trial<'_>) -> Result<()> {
     let (set, Depth { stages, .. }) = (photos(trial.lab, body.input())?, &depths()?[0]);
     let half = stratified_subset(&set.label_indices(), set.len() / 2, set.classes.len(), trial.setting.seed)?;
     for (stage, peaks) in stages.iter().zip(inside::peaks(&mut body, &set, stages)?) {
-        trial.number(format!("pairs of one kind after {stage}, %"), 100.0 * peaks.purity(&set.labels, &half, BEST))?;
+        trial.number(
+            format!("pairs of one kind after {stage}, %"),
+            100.0 * peaks.purity(&set.labels, &half, BEST),
+        )?;
     }
     Ok(())
 }

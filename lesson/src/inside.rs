@@ -40,16 +40,27 @@ pub fn peaks(learner: &mut Learner, set: &ImageSet, stages: &[String]) -> Result
 /// # Panics
 /// If there is no image `photo`, as indexing does.
 pub fn draw(folder: &Path, learner: &mut Learner, set: &ImageSet, depth: &Depth, photo: usize) -> Result<()> {
-    let show = |file: &str, title: String, note: &str, side: u32, rows: Vec<Row>, scale: Option<[&str; 2]>| {
-        let scale = scale.map(|ends| ends.map(str::to_owned));
-        grid::draw(&folder.join(file), &Grid { title, note: note.to_owned(), side, rows, scale }).map(|_| ())
-    };
+    let show =
+        |file: &str, title: String, note: &str, side: u32, rows: Vec<Row>, scale: Option<[&str; 2]>| {
+            let scale = scale.map(|ends| ends.map(str::to_owned));
+            grid::draw(&folder.join(file), &Grid { title, note: note.to_owned(), side, rows, scale })
+                .map(|_| ())
+        };
     let note = "Grey is weight 0; each filter has its own scale.";
-    show("filters.png", format!("Filters of the first convolution of {}", depth.network), note, 64, filters(learner)?, None)?;
+    show(
+        "filters.png",
+        format!("Filters of the first convolution of {}", depth.network),
+        note,
+        64,
+        filters(learner)?,
+        None,
+    )?;
 
     let peaks = peaks(learner, set, &depth.stages)?;
-    let mut rows = vec![Row { label: "the photo".to_owned(), tiles: vec![Tile::new("", picture(set, photo))] }];
-    learner.walk(&set.subset(&[photo])?, &depth.stages, |map| rows.push(maps(&depth.stages[map.stage], map)))?;
+    let mut rows =
+        vec![Row { label: "the photo".to_owned(), tiles: vec![Tile::new("", picture(set, photo))] }];
+    learner
+        .walk(&set.subset(&[photo])?, &depth.stages, |map| rows.push(maps(&depth.stages[map.stage], map)))?;
     let note = "The eight channels of every stage with the highest peaks, each map on its own scale.";
     let title = format!("What the stages of {} make of a photo", depth.network);
     show("activations.png", title, note, 84, rows, Some(["0 and below", "peak of the map"]))?;
@@ -81,7 +92,8 @@ pub fn draw(folder: &Path, learner: &mut Learner, set: &ImageSet, depth: &Depth,
 /// If the device does not give the weights.
 fn filters(learner: &Learner) -> Result<Vec<Row>> {
     let first = learner.params().tensors().next().map(|(name, shape)| (name.to_owned(), shape.torch()));
-    let Some((name, [_, channels, height, width])) = first.and_then(|(name, shape)| Some((name, <[usize; 4]>::try_from(shape).ok()?)))
+    let Some((name, [_, channels, height, width])) =
+        first.and_then(|(name, shape)| Some((name, <[usize; 4]>::try_from(shape).ok()?)))
     else {
         return Ok(vec![]);
     };
@@ -96,10 +108,18 @@ fn filters(learner: &Learner) -> Result<Vec<Row>> {
             Rgb(if channels == 3 { [byte(0), byte(1), byte(2)] } else { [byte(0); 3] })
         })
     };
-    let tiles: Vec<Tile> = weights.chunks_exact(channels * height * width).map(|weights| Tile::new("", filter(weights))).collect();
+    let tiles: Vec<Tile> = weights
+        .chunks_exact(channels * height * width)
+        .map(|weights| Tile::new("", filter(weights)))
+        .collect();
     let label = format!("{}\n{name}\n{height}×{width}", learner.model().name());
     let rows = tiles.chunks(COLUMNS).enumerate();
-    Ok(rows.map(|(i, tiles)| Row { label: if i == 0 { label.clone() } else { String::new() }, tiles: tiles.to_vec() }).collect())
+    Ok(rows
+        .map(|(i, tiles)| Row {
+            label: if i == 0 { label.clone() } else { String::new() },
+            tiles: tiles.to_vec(),
+        })
+        .collect())
 }
 
 /// The maps of the channels with the highest peaks.
@@ -109,9 +129,15 @@ fn maps(stage: &str, map: Map<'_>) -> Row {
     peaks.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.channel.cmp(&b.1.channel)));
     let tile = |&(peak, unit): &(f32, Unit)| {
         let values: Vec<f32> = map.channel(unit.channel).collect();
-        Tile::new(format!("channel {}", unit.channel), heat(&values, width, [0.0, peak.max(f32::MIN_POSITIVE)]))
+        Tile::new(
+            format!("channel {}", unit.channel),
+            heat(&values, width, [0.0, peak.max(f32::MIN_POSITIVE)]),
+        )
     };
-    Row { label: format!("{stage}\n{channels} channels\n{height}×{width}"), tiles: peaks.iter().take(COLUMNS).map(tile).collect() }
+    Row {
+        label: format!("{stage}\n{channels} channels\n{height}×{width}"),
+        tiles: peaks.iter().take(COLUMNS).map(tile).collect(),
+    }
 }
 
 /// The `channels` channels of `stage` whose best images stand out most: a row a channel, of each of its `best`
@@ -120,25 +146,43 @@ fn maps(stage: &str, map: Map<'_>) -> Row {
 ///
 /// # Errors
 /// As [`Learner::input_gradients`].
-fn patches(learner: &mut Learner, set: &ImageSet, stage: &str, peaks: &Peaks, [channels, best]: [usize; 2]) -> Result<Vec<Row>> {
+fn patches(
+    learner: &mut Learner,
+    set: &ImageSet,
+    stage: &str,
+    peaks: &Peaks,
+    [channels, best]: [usize; 2],
+) -> Result<Vec<Row>> {
     let all: Vec<usize> = (0..set.len()).collect();
     let chosen = peaks.standing_out(2 * channels, best);
     let of = |&channel: &usize| -> Vec<(usize, Unit)> {
-        peaks.best(channel, &all, best).into_iter().map(|image| (image, peaks.images[image][channel].1)).collect()
+        peaks
+            .best(channel, &all, best)
+            .into_iter()
+            .map(|image| (image, peaks.images[image][channel].1))
+            .collect()
     };
     let units: Vec<(usize, Unit)> = chosen.iter().flat_map(of).collect();
     let gradients = learner.input_gradients(set, stage, &units)?;
     let mut rows: Vec<Row> = vec![];
     for (units, gradients) in units.chunks(best.max(1)).zip(gradients.chunks(best.max(1))) {
-        if rows.len() == channels || gradients.iter().any(|gradient| gradient.iter().all(|&value| value == 0.0)) {
+        if rows.len() == channels
+            || gradients.iter().any(|gradient| gradient.iter().all(|&value| value == 0.0))
+        {
             continue;
         }
         let mut tiles = vec![];
         for ((image, _), gradient) in units.iter().zip(gradients) {
             let weights = weight_of_pixels(gradient, set.channels);
             let part = frame(&weights, set.width);
-            tiles.push(Tile::new(&set.classes[set.labels[*image] as usize], crop(&picture(set, *image), &part)));
-            tiles.push(Tile::new("its pixels", crop(&heat(&weights, set.width, [0.0, brightest(&weights, set.width, &part)]), &part)));
+            tiles.push(Tile::new(
+                &set.classes[set.labels[*image] as usize],
+                crop(&picture(set, *image), &part),
+            ));
+            tiles.push(Tile::new(
+                "its pixels",
+                crop(&heat(&weights, set.width, [0.0, brightest(&weights, set.width, &part)]), &part),
+            ));
         }
         rows.push(Row { label: format!("{stage}\nchannel {}", units[0].1.channel), tiles });
     }
@@ -148,7 +192,8 @@ fn patches(learner: &mut Learner, set: &ImageSet, stage: &str, peaks: &Peaks, [c
 /// What one value of a hundred in the box `[columns, rows]` is above: a single bright pixel would leave
 /// the rest in the dark.
 fn brightest(values: &[f32], width: usize, [columns, rows]: &[Range<usize>; 2]) -> f32 {
-    let mut sorted: Vec<f32> = rows.clone().flat_map(|y| &values[y * width..][columns.clone()]).copied().collect();
+    let mut sorted: Vec<f32> =
+        rows.clone().flat_map(|y| &values[y * width..][columns.clone()]).copied().collect();
     sorted.sort_by(f32::total_cmp);
     sorted.get(sorted.len() * 99 / 100).copied().unwrap_or(0.0).max(f32::MIN_POSITIVE)
 }

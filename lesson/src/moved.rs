@@ -51,8 +51,15 @@ impl Source for Moved {
 }
 
 /// The image whose pixel (y, x) is the old one at (y + down, x + right), after the mirror.
-fn moved(old: &[u8], [height, width, channels]: [usize; 3], mirror: bool, [down, right]: [isize; 2]) -> Vec<u8> {
-    let inside = |place: usize, offset: isize, size: usize| place.checked_add_signed(offset).filter(|place| *place < size);
+fn moved(
+    old: &[u8],
+    [height, width, channels]: [usize; 3],
+    mirror: bool,
+    [down, right]: [isize; 2],
+) -> Vec<u8> {
+    let inside = |place: usize, offset: isize, size: usize| {
+        place.checked_add_signed(offset).filter(|place| *place < size)
+    };
     let mut new = vec![0; old.len()];
     for (at, pixel) in new.chunks_exact_mut(channels).enumerate() {
         if let (Some(y), Some(x)) = (inside(at / width, down, height), inside(at % width, right, width)) {
@@ -80,7 +87,14 @@ mod tests {
     #[test]
     fn a_batch_is_drawn_from_its_place_in_the_run_alone() {
         let images = (0..4 * 25).collect();
-        let set = ImageSet { height: 5, width: 5, channels: 1, images, labels: vec![0; 4], classes: vec!["one".to_owned()] };
+        let set = ImageSet {
+            height: 5,
+            width: 5,
+            channels: 1,
+            images,
+            labels: vec![0; 4],
+            classes: vec!["one".to_owned()],
+        };
         let source = Moved { images: set.clone(), shift: 2 };
         let batch = |state| {
             let mut out = Batch::default();

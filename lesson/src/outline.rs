@@ -116,7 +116,12 @@ struct Line<E: Args> {
 
 impl Outline {
     /// Chapter `number` in the first version of its experiment, with `defaults` and those of `--quick`.
-    pub const fn new(number: usize, title: &'static str, claim: &'static str, [defaults, quick]: [Settings; 2]) -> Self {
+    pub const fn new(
+        number: usize,
+        title: &'static str,
+        claim: &'static str,
+        [defaults, quick]: [Settings; 2],
+    ) -> Self {
         Self { number, version: 1, title, claim, defaults, quick }
     }
 
@@ -124,10 +129,14 @@ impl Outline {
     ///
     /// # Errors
     /// What clap says; also `--help`.
-    pub fn read<E: Args>(&self, words: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> Result<(Flags, E), clap::Error> {
+    pub fn read<E: Args>(
+        &self,
+        words: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    ) -> Result<(Flags, E), clap::Error> {
         let number = self.number;
         let about = format!("Chapter {number}: {}", self.title);
-        let mut command = Line::<E>::command().about(about.clone()).long_about(format!("{about}\n\n{}", self.claim));
+        let mut command =
+            Line::<E>::command().about(about.clone()).long_about(format!("{about}\n\n{}", self.claim));
         for (name, value) in self.defaults.texts(number) {
             command = command.mut_arg(name, |arg| arg.required(false).default_value(value));
         }
@@ -174,7 +183,8 @@ impl Flags {
     /// AdamW at their rate.
     pub fn probe_options(&self, loss: ProbeLoss, images: usize, seed: u64) -> ProbeOptions {
         let batch = self.batch.min(images);
-        let steps = self.epochs.map_or(self.steps, |epochs| epochs.saturating_mul((images / batch.max(1)) as u64));
+        let steps =
+            self.epochs.map_or(self.steps, |epochs| epochs.saturating_mul((images / batch.max(1)) as u64));
         let optim = Optim { lr: self.lr, ..ProbeOptions::default().optim };
         ProbeOptions { steps, batch: Some(batch), loss, optim, seed, ..ProbeOptions::default() }
     }
@@ -253,10 +263,15 @@ mod tests {
     #[test]
     fn defaults_are_the_chapters_and_help_shows_them() {
         let flags = read("").unwrap();
-        assert_eq!((flags.images, flags.seeds, flags.steps, flags.batch, flags.lr), (vec![20, 50], 5, 150, 32, 0.02));
+        assert_eq!(
+            (flags.images, flags.seeds, flags.steps, flags.batch, flags.lr),
+            (vec![20, 50], 5, 150, 32, 0.02)
+        );
         assert_eq!(flags.out, PathBuf::from("out/ch4"));
         let help = read("--help").unwrap_err().to_string();
-        for text in ["a claim", "[default: 20,50]", "[default: 0.02]", "[default: out/ch4]", "[default: resnet10]"] {
+        for text in
+            ["a claim", "[default: 20,50]", "[default: 0.02]", "[default: out/ch4]", "[default: resnet10]"]
+        {
             assert!(help.contains(text), "{text} is not in\n{help}");
         }
     }
@@ -264,7 +279,10 @@ mod tests {
     #[test]
     fn quick_changes_what_was_not_given() {
         let flags = read("--quick --seeds 3 --images 7").unwrap();
-        assert_eq!((flags.images, flags.seeds, flags.steps, flags.batch, flags.lr), (vec![7], 3, 40, 16, 0.01));
+        assert_eq!(
+            (flags.images, flags.seeds, flags.steps, flags.batch, flags.lr),
+            (vec![7], 3, 40, 16, 0.01)
+        );
     }
 
     #[test]

@@ -34,7 +34,10 @@ pub fn pca(features: &Features) -> Map {
         vector.iter().map(|u| u * value.sqrt() * far.signum()).collect()
     };
     let [x, y] = [places(&axes[0]), places(&axes[1])];
-    Map { points: x.into_iter().zip(y).collect(), shares: [axes[0].0, axes[1].0].map(|value| value / total.max(f64::MIN_POSITIVE)) }
+    Map {
+        points: x.into_iter().zip(y).collect(),
+        shares: [axes[0].0, axes[1].0].map(|value| value / total.max(f64::MIN_POSITIVE)),
+    }
 }
 
 /// The class of the row of `train` that is nearest to each row of `test`, by Euclidean distance.
@@ -50,14 +53,17 @@ pub fn nearest(train: &Features, test: &Features) -> Vec<u32> {
 /// A map of `features`, called `name`, each in units of its deviation as a head sees it.
 pub fn scatter(name: &str, features: &Features) -> Scatter {
     let map = pca(&Standardization::of(features, 1e-5).apply(features));
-    let axis = |i: usize| format!("component {}, {:.0}% of the variance (deviations)", i + 1, 100.0 * map.shares[i]);
-    let points = map.points.iter().zip(&features.labels).map(|(&(x, y), &class)| (x, y, class as usize)).collect();
+    let axis =
+        |i: usize| format!("component {}, {:.0}% of the variance (deviations)", i + 1, 100.0 * map.shares[i]);
+    let points =
+        map.points.iter().zip(&features.labels).map(|(&(x, y), &class)| (x, y, class as usize)).collect();
     Scatter { title: name.to_owned(), x: axis(0), y: axis(1), classes: features.classes.clone(), points }
 }
 
 fn centred(features: &Features) -> Vec<Vec<f64>> {
     let count = features.labels.len();
-    let mut rows: Vec<Vec<f64>> = (0..count).map(|i| features.row(i).iter().map(|&value| f64::from(value)).collect()).collect();
+    let mut rows: Vec<Vec<f64>> =
+        (0..count).map(|i| features.row(i).iter().map(|&value| f64::from(value)).collect()).collect();
     for j in 0..features.width {
         let mean = rows.iter().map(|row| row[j]).sum::<f64>() / count as f64;
         rows.iter_mut().for_each(|row| row[j] -= mean);
@@ -102,7 +108,8 @@ mod tests {
     fn cross() -> Features {
         let (a, b) = ([0.5f32, 0.5, 0.5, 0.5], [0.5f32, -0.5, 0.5, -0.5]);
         let places = [(6.0f32, 0.0), (-2.0, 1.0), (-2.0, -1.0), (-2.0, 0.0)];
-        let values = places.iter().flat_map(|&(s, t)| (0..4).map(move |j| 7.0 + s * a[j] + t * b[j])).collect();
+        let values =
+            places.iter().flat_map(|&(s, t)| (0..4).map(move |j| 7.0 + s * a[j] + t * b[j])).collect();
         Features { width: 4, values, labels: vec![0, 1, 1, 0], classes: vec!["a".to_owned(), "b".to_owned()] }
     }
 
@@ -110,11 +117,17 @@ mod tests {
     fn a_plane_in_space_is_found() {
         let map = pca(&cross());
         for (point, expected) in map.points.iter().zip([(6.0, 0.0), (-2.0, 1.0), (-2.0, -1.0), (-2.0, 0.0)]) {
-            assert!((point.0 - expected.0).abs() < 1e-6 && (point.1.abs() - f64::abs(expected.1)).abs() < 1e-6, "{map:?}");
+            assert!(
+                (point.0 - expected.0).abs() < 1e-6 && (point.1.abs() - f64::abs(expected.1)).abs() < 1e-6,
+                "{map:?}"
+            );
         }
         // Which of the two tied places is positive is the eigenvector's choice; they are opposite.
         assert!((map.points[1].1 + map.points[2].1).abs() < 1e-6, "{map:?}");
-        assert!((map.shares[0] - 48.0 / 50.0).abs() < 1e-9 && (map.shares[1] - 2.0 / 50.0).abs() < 1e-9, "{map:?}");
+        assert!(
+            (map.shares[0] - 48.0 / 50.0).abs() < 1e-9 && (map.shares[1] - 2.0 / 50.0).abs() < 1e-9,
+            "{map:?}"
+        );
     }
 
     #[test]

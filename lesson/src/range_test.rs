@@ -13,7 +13,11 @@ pub fn range_test(curve: &LrCurve) -> Panel {
     let steps: Vec<RangeStep> = curve
         .points
         .iter()
-        .map(|point| RangeStep { rate: point.lr.into(), loss: point.loss.into(), smoothed: point.smoothed.into() })
+        .map(|point| RangeStep {
+            rate: point.lr.into(),
+            loss: point.loss.into(),
+            smoothed: point.smoothed.into(),
+        })
         .collect();
     let named = curve.suggestions().into_iter().flat_map(|found| found.named());
     let marks: Vec<(&str, f64)> = named.map(|(name, rate)| (name, rate.into())).collect();

@@ -10,7 +10,8 @@ use std::path::Path;
 /// # Errors
 /// If the file cannot be written.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let fail = |error: &dyn std::fmt::Display| Error::Output { path: path.to_owned(), reason: error.to_string() };
+    let fail =
+        |error: &dyn std::fmt::Display| Error::Output { path: path.to_owned(), reason: error.to_string() };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| fail(&error))?;
     }

@@ -10,7 +10,9 @@ pub fn shifted(images: &ImageSet, pixels: usize) -> ImageSet {
     for i in 0..images.len() {
         let image = images.image(i);
         let (dx, dy) = [(1, 0), (-1, 0), (0, 1), (0, -1)][i % 4];
-        let from = |at: usize, direction: isize, side: usize| at.checked_add_signed(-direction * pixels as isize).filter(|&at| at < side);
+        let from = |at: usize, direction: isize, side: usize| {
+            at.checked_add_signed(-direction * pixels as isize).filter(|&at| at < side)
+        };
         for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
             let place = from(y, dy, height).zip(from(x, dx, width)).map(|(y, x)| (y * width + x) * channels);
             moved.extend((0..channels).map(|c| place.map_or(0, |place| image[place + c])));
@@ -26,7 +28,14 @@ mod tests {
     #[test]
     fn four_images_go_four_ways() {
         let image: Vec<u8> = (1..=9).collect();
-        let set = ImageSet { height: 3, width: 3, channels: 1, images: image.repeat(4), labels: vec![0; 4], classes: vec!["a".to_owned()] };
+        let set = ImageSet {
+            height: 3,
+            width: 3,
+            channels: 1,
+            images: image.repeat(4),
+            labels: vec![0; 4],
+            classes: vec!["a".to_owned()],
+        };
         let moved = shifted(&set, 1);
         assert_eq!(moved.image(0), [0, 1, 2, 0, 4, 5, 0, 7, 8]);
         assert_eq!(moved.image(1), [2, 3, 0, 5, 6, 0, 8, 9, 0]);

@@ -12,7 +12,8 @@ use std::path::Path;
 /// # Errors
 /// As [`profile::picture`]; if a file cannot be written.
 pub fn draw_step(lab: &Lab, below: &str, size: usize, path: &Path) -> Result<()> {
-    let picture = profile::picture(lab.gpu()?, &Model::new(&lab.flags.model)?, below, (lab.flags.batch, size), 3)?;
+    let picture =
+        profile::picture(lab.gpu()?, &Model::new(&lab.flags.model)?, below, (lab.flags.batch, size), 3)?;
     timeline::draw(path, &picture)?;
     Ok(())
 }

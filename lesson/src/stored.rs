@@ -30,7 +30,8 @@ pub fn measure(trial: &mut Trial<'_>, mut learner: Learner) -> Result<()> {
         learner.save_delta(base, &path)?;
         trial.number(name, std::fs::metadata(&path).map_err(fail)?.len() as f64)?;
     }
-    let (test, mut loaded) = (task.some_tests(COMPARED)?, Learner::load_delta(trial.lab.gpu()?, base, &path)?);
+    let (test, mut loaded) =
+        (task.some_tests(COMPARED)?, Learner::load_delta(trial.lab.gpu()?, base, &path)?);
     let [before, after] = [learner.logits(&test)?, loaded.logits(&test)?];
     let same = before.iter().zip(&after).filter(|(a, b)| a.to_bits() == b.to_bits()).count();
     trial.number(SAME, 100.0 * same as f64 / before.len() as f64)

@@ -14,7 +14,9 @@ use crate::outline::Flags;
 use crate::study::Lab;
 use frostline_engine::Gpu;
 use frostline_loader::safetensors::{self, SafeFile};
-use frostline_loader::{ImageFolder, ImageSet, OnCorrupt, Preprocessing, resize, stratified_split, stratified_subset};
+use frostline_loader::{
+    ImageFolder, ImageSet, OnCorrupt, Preprocessing, resize, stratified_split, stratified_subset,
+};
 use frostline_models::{LoadOptions, Model};
 use frostline_study::digest;
 use frostline_trainer::{Features, Learner};
@@ -160,7 +162,12 @@ impl Task {
     /// None that a whole task could cause.
     pub fn some_tests(&self, n: usize) -> Result<ImageSet> {
         let test = self.test();
-        Ok(test.subset(&stratified_subset(&test.label_indices(), n.min(test.len()), test.classes.len(), 0)?)?)
+        Ok(test.subset(&stratified_subset(
+            &test.label_indices(),
+            n.min(test.len()),
+            test.classes.len(),
+            0,
+        )?)?)
     }
 
     /// The first and the second half of the classes, as tasks of their own; none if there are fewer
@@ -170,15 +177,19 @@ impl Task {
     /// None that a whole task could cause.
     pub fn halves(&self) -> Result<Vec<Task>> {
         let classes: Vec<usize> = (0..self.pool.classes.len()).collect();
-        let halves = if classes.len() < 4 { [&[][..], &[]] } else { classes.split_at(classes.len() / 2).into() };
+        let halves =
+            if classes.len() < 4 { [&[][..], &[]] } else { classes.split_at(classes.len() / 2).into() };
         let half = |half: &[usize]| {
             let names: Vec<&str> = half.iter().map(|&class| self.pool.classes[class].as_str()).collect();
             let tests = match &self.tests {
                 Tests::Fixed(test) => Tests::Fixed(test.of_classes(half)?),
                 Tests::Rest => Tests::Rest,
             };
-            let validation =
-                if self.validation.is_empty() { self.validation.clone() } else { self.validation.of_classes(half)? };
+            let validation = if self.validation.is_empty() {
+                self.validation.clone()
+            } else {
+                self.validation.of_classes(half)?
+            };
             Ok(Task { name: names.join(" or "), pool: self.pool.of_classes(half)?, validation, tests })
         };
         halves.into_iter().filter(|classes| !classes.is_empty()).map(half).collect()
@@ -191,10 +202,18 @@ impl Task {
 
     /// Identifies the images and how they are divided.
     pub fn identity(&self) -> String {
-        let sets = [Some(&self.pool), Some(&self.validation), if let Tests::Fixed(test) = &self.tests { Some(test) } else { None }];
-        let labels: Vec<Vec<u8>> =
-            sets.iter().flatten().map(|set| set.labels.iter().flat_map(|label| label.to_le_bytes()).collect()).collect();
-        let parts = sets.iter().flatten().zip(&labels).flat_map(|(set, labels)| [&set.images[..], &labels[..]]);
+        let sets = [
+            Some(&self.pool),
+            Some(&self.validation),
+            if let Tests::Fixed(test) = &self.tests { Some(test) } else { None },
+        ];
+        let labels: Vec<Vec<u8>> = sets
+            .iter()
+            .flatten()
+            .map(|set| set.labels.iter().flat_map(|label| label.to_le_bytes()).collect())
+            .collect();
+        let parts =
+            sets.iter().flatten().zip(&labels).flat_map(|(set, labels)| [&set.images[..], &labels[..]]);
         digest(parts)
     }
 }
@@ -206,7 +225,11 @@ impl Track {
     /// [`Error::Flags`] for a network without weights; what reading files gives.
     pub fn open(flags: &Flags, assets: &Assets) -> Result<Self> {
         let task = |name: &str, set: &str| -> Result<Task> {
-            Task::tested_on(name, &assets.sheet(&format!("{set}_train"))?, assets.sheet(&format!("{set}_test"))?)
+            Task::tested_on(
+                name,
+                &assets.sheet(&format!("{set}_train"))?,
+                assets.sheet(&format!("{set}_test"))?,
+            )
         };
         let model = Model::new(&flags.model)?;
         let own = flags.model == "resnet10";
@@ -230,7 +253,8 @@ impl Track {
         } else {
             let input = photo_input();
             let colour = |sheet: &str| in_colour(&assets.sheet(sheet)?, PHOTO_SIDE);
-            let different = Some(Task::tested_on("digits", &colour("digits_train")?, colour("digits_test")?)?);
+            let different =
+                Some(Task::tested_on("digits", &colour("digits_train")?, colour("digits_test")?)?);
             let similar = Task::tested_on_the_rest("photos", assets.photos(&input)?)?;
             Self { model, input, weights, similar, different, source: None }
         };
@@ -256,7 +280,9 @@ impl Track {
     /// # Errors
     /// [`Error::Flags`] if the track has none.
     pub fn different(&self) -> Result<&Task> {
-        self.different.as_ref().ok_or_else(|| Error::Flags("this network has no task that is unlike what it knows".to_owned()))
+        self.different
+            .as_ref()
+            .ok_or_else(|| Error::Flags("this network has no task that is unlike what it knows".to_owned()))
     }
 
     /// A learner for `task`.
@@ -264,7 +290,8 @@ impl Track {
     /// # Errors
     /// If the weights do not fit the network.
     pub fn learner(&self, gpu: &Arc<Gpu>, task: &Task, start: Start, seed: u64) -> Result<Learner> {
-        let mut learner = Learner::new(gpu, self.model.clone().classes(task.pool.classes.len()), self.input.crop, seed)?;
+        let mut learner =
+            Learner::new(gpu, self.model.clone().classes(task.pool.classes.len()), self.input.crop, seed)?;
         learner.preprocessing(self.input.clone())?;
         if start == Start::Pretrained {
             learner.load(&self.weights.tensors, &LoadOptions::skip_head())?;
@@ -300,7 +327,8 @@ impl Track {
 
     /// Identifies the network and its weights.
     pub fn identity(&self) -> String {
-        let mut parts: Vec<Vec<u8>> = vec![self.model.name().as_bytes().to_vec(), format!("{:?}", self.input).into_bytes()];
+        let mut parts: Vec<Vec<u8>> =
+            vec![self.model.name().as_bytes().to_vec(), format!("{:?}", self.input).into_bytes()];
         for (name, tensor) in &self.weights.tensors {
             parts.push(name.as_bytes().to_vec());
             parts.push(tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect());
@@ -325,8 +353,12 @@ pub fn photo_body(lab: &Lab, side: usize, start: Start, seed: u64) -> Result<Lea
     let (flags, gpu) = (&lab.flags, lab.gpu()?);
     let embedded = || lab.assets.weights("efficientnet_lite0");
     let (name, weights, options) = match (&flags.weights, flags.model.as_str()) {
-        (Some(file), name) if name != "resnet10" && name != PHOTO_NETWORK => (name, safetensors::read(file)?, LoadOptions::skip_head()),
-        (None, name) if !["resnet10", PHOTO_NETWORK, "efficientnet_lite0"].contains(&name) => return Err(no_weights(name)),
+        (Some(file), name) if name != "resnet10" && name != PHOTO_NETWORK => {
+            (name, safetensors::read(file)?, LoadOptions::skip_head())
+        }
+        (None, name) if !["resnet10", PHOTO_NETWORK, "efficientnet_lite0"].contains(&name) => {
+            return Err(no_weights(name));
+        }
         _ => ("efficientnet_lite0", embedded()?, LoadOptions::strict()),
     };
     let mut learner = Learner::new(gpu, Model::new(name)?.without_head(), side, seed)?;
@@ -378,8 +410,20 @@ fn own_images(folder: &Path, input: &Preprocessing) -> Result<Task> {
 pub fn in_colour(images: &ImageSet, side: usize) -> Result<ImageSet> {
     let mut large = vec![];
     for i in 0..images.len() {
-        let grey = resize::resize_interleaved(images.image(i), images.channels, (images.width, images.height), (side, side))?;
+        let grey = resize::resize_interleaved(
+            images.image(i),
+            images.channels,
+            (images.width, images.height),
+            (side, side),
+        )?;
         large.extend(grey.iter().flat_map(|&value| [value; 3]));
     }
-    Ok(ImageSet { height: side, width: side, channels: 3, images: large, labels: images.labels.clone(), classes: images.classes.clone() })
+    Ok(ImageSet {
+        height: side,
+        width: side,
+        channels: 3,
+        images: large,
+        labels: images.labels.clone(),
+        classes: images.classes.clone(),
+    })
 }

@@ -10,7 +10,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 const SETTINGS: Settings = Settings { images: &[12, 16], seeds: 2, steps: 3, batch: 8, lr: 0.02 };
-const OUTLINE: Outline = Outline { number: 7, version: 1, title: "a title", claim: "a claim", defaults: SETTINGS, quick: SETTINGS };
+const OUTLINE: Outline = Outline {
+    number: 7,
+    version: 1,
+    title: "a title",
+    claim: "a claim",
+    defaults: SETTINGS,
+    quick: SETTINGS,
+};
 
 fn explorer(flags: &str, port: u16) -> Result<Explorer, Error> {
     let words = std::iter::once("ch7").chain(flags.split_whitespace());
@@ -30,7 +37,8 @@ impl Served {
     fn start(flags: &str) -> Self {
         let explorer = explorer(&format!("--json {flags}"), 0).unwrap();
         let (url, (over, until)) = (explorer.url(), oneshot::channel::<()>());
-        let thread = std::thread::spawn(move || explorer.serve(async { until.await.unwrap_or_default() }).unwrap());
+        let thread =
+            std::thread::spawn(move || explorer.serve(async { until.await.unwrap_or_default() }).unwrap());
         Self { url, over, thread }
     }
 
@@ -42,7 +50,8 @@ impl Served {
     /// Status and answer.
     fn post(&self, path: &str, kind: &str, body: &str) -> (u16, Value) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut answer = agent.post(format!("{}{path}", self.url)).header("content-type", kind).send(body).unwrap();
+        let mut answer =
+            agent.post(format!("{}{path}", self.url)).header("content-type", kind).send(body).unwrap();
         (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
     }
 
@@ -121,7 +130,10 @@ fn a_run_is_told_from_its_plan_to_its_accuracy() {
     let statuses: Vec<_> = told.iter().map(|run| run["status"].as_str().unwrap()).collect();
     assert_eq!(statuses[..2], ["waiting", "running"]);
     let planned = told.iter().position(|run| !run["cost"].is_null()).unwrap();
-    assert!(told[planned]["losses"].as_array().unwrap().is_empty(), "the cost is known before the first step");
+    assert!(
+        told[planned]["losses"].as_array().unwrap().is_empty(),
+        "the cost is known before the first step"
+    );
     let run = told.last().unwrap();
     assert_eq!((run["losses"].as_array().unwrap().len(), run["step"].as_u64()), (3, Some(3)));
     assert!(run["losses"][0]["loss"].as_f64().unwrap() > 0.0);
@@ -156,9 +168,13 @@ fn a_change_stops_the_run_under_way_and_a_second_page_sees_all() {
     let mut other = served.events();
     let (name, state) = other.next();
     assert_eq!(name, "state");
-    let statuses: Vec<_> = state["runs"].as_array().unwrap().iter().map(|run| run["status"].as_str().unwrap()).collect();
+    let statuses: Vec<_> =
+        state["runs"].as_array().unwrap().iter().map(|run| run["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["cancelled", "running"]);
-    assert!(!state["runs"][1]["losses"].as_array().unwrap().is_empty(), "a second page gets what the first has seen");
+    assert!(
+        !state["runs"][1]["losses"].as_array().unwrap().is_empty(),
+        "a second page gets what the first has seen"
+    );
 
     assert_eq!(served.post("/cancel", "application/json", "{}"), (200, json!({ "cancelled": second })));
     other.until(second, "cancelled");
@@ -203,20 +219,38 @@ fn wrong_wishes_are_answered_with_a_sentence() {
         (400, json, "[]", ""),
         (400, json, r#"{"trainable":["fc"],"domain":"similar","images":8}"#, "lr"),
         (400, json, r#"{"trainable":["fc"],"domain":"similar","images":8,"lr":0.1,"colour":1}"#, "colour"),
-        (400, json, r#"{"trainable":["layer9"],"domain":"similar","images":8,"lr":0.1}"#, "there are: stem+layer1, layer2"),
+        (
+            400,
+            json,
+            r#"{"trainable":["layer9"],"domain":"similar","images":8,"lr":0.1}"#,
+            "there are: stem+layer1, layer2",
+        ),
         (400, json, r#"{"trainable":[],"domain":"similar","images":8,"lr":0.1}"#, "at least one layer group"),
         (400, json, r#"{"trainable":["fc"],"domain":"else","images":8,"lr":0.1}"#, "similar, different"),
         (400, json, r#"{"trainable":["fc"],"domain":"different","images":8,"lr":0.1}"#, "10 are the fewest"),
-        (400, json, r#"{"trainable":["fc"],"domain":"similar","images":100000,"lr":0.1}"#, "clothes has 1500"),
+        (
+            400,
+            json,
+            r#"{"trainable":["fc"],"domain":"similar","images":100000,"lr":0.1}"#,
+            "clothes has 1500",
+        ),
         (400, json, r#"{"trainable":["fc"],"domain":"similar","images":8,"lr":-1}"#, "above 0"),
-        (415, "text/plain", r#"{"trainable":["fc"],"domain":"similar","images":8,"lr":0.1}"#, "application/json"),
+        (
+            415,
+            "text/plain",
+            r#"{"trainable":["fc"],"domain":"similar","images":8,"lr":0.1}"#,
+            "application/json",
+        ),
     ];
     for (status, kind, body, words) in cases {
         let (got, answer) = served.post("/run", kind, body);
         let error = answer["error"].as_str().unwrap();
         assert!(got == status && !error.is_empty() && error.contains(words), "{body}: {got} {answer}");
     }
-    assert_eq!(served.post("/run", json, r#"{"trainable":[],"domain":"similar","images":8,"lr":0.1}"#).1["field"], "trainable");
+    assert_eq!(
+        served.post("/run", json, r#"{"trainable":[],"domain":"similar","images":8,"lr":0.1}"#).1["field"],
+        "trainable"
+    );
     assert_eq!(served.post("/run", json, &" ".repeat(5000)).0, 413);
     assert_eq!(served.post("/cancel", "text/plain", "{}").0, 415);
     assert_eq!(served.post("/elsewhere", json, "{}").0, 404);
@@ -227,15 +261,21 @@ fn wrong_wishes_are_answered_with_a_sentence() {
 #[test]
 fn only_this_machine_is_answered() {
     let served = Served::start("");
-    for (host, status) in [("127.0.0.1:1", 200), ("localhost", 200), ("[::1]:7878", 200), ("evil.example:7878", 403), ("", 403)] {
+    for (host, status) in
+        [("127.0.0.1:1", 200), ("localhost", 200), ("[::1]:7878", 200), ("evil.example:7878", 403), ("", 403)]
+    {
         let answer = served.raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
         assert_eq!(answer.contains("<title>"), status == 200, "{host}");
     }
     assert!(served.url.starts_with("http://127.0.0.1:"));
     for file in ["style.css", "explorer.js", "charts.js"] {
-        let answer = served.raw(&format!("GET /{file} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.to_lowercase().contains("content-security-policy"), "{answer}");
+        let answer =
+            served.raw(&format!("GET /{file} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.to_lowercase().contains("content-security-policy"),
+            "{answer}"
+        );
     }
     // A line that is no HTTP ends a connection, not the explorer.
     served.raw("nonsense\r\n\r\n");

@@ -5,8 +5,14 @@ use frostline_loader::{ImageSet, safetensors};
 use std::path::Path;
 
 const SETTINGS: Settings = Settings { images: &[30], seeds: 1, steps: 1, batch: 8, lr: 0.02 };
-const OUTLINE: Outline =
-    Outline { number: 0, version: 1, title: "a title", claim: "a claim", defaults: SETTINGS, quick: SETTINGS };
+const OUTLINE: Outline = Outline {
+    number: 0,
+    version: 1,
+    title: "a title",
+    claim: "a claim",
+    defaults: SETTINGS,
+    quick: SETTINGS,
+};
 /// The stages whose means over the map the golden file has.
 const STAGES: [&str; 5] = ["stem", "layer1", "layer2", "layer3", "layer4"];
 

@@ -24,7 +24,10 @@ use crate::Error;
 /// frostline_loader::atomic::write_atomically(&path, |file| file.write_all(b"[0.7, 0.4]")).unwrap();
 /// assert_eq!(std::fs::read(&path).unwrap(), b"[0.7, 0.4]");
 /// ```
-pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Error> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -78,7 +81,10 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
     }
 
     #[test]
@@ -110,7 +116,8 @@ mod tests {
     fn a_panic_half_way_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
-        let result = std::panic::catch_unwind(|| write_atomically(&path, |_| panic!("expected by this test")));
+        let result =
+            std::panic::catch_unwind(|| write_atomically(&path, |_| panic!("expected by this test")));
         assert!(result.is_err());
         assert!(names(folder.path()).is_empty());
     }

@@ -114,7 +114,10 @@ pub fn eval_batches(len: usize, batch: usize) -> Result<impl ExactSizeIterator<I
     }
     Ok((0..len.div_ceil(batch)).map(move |number| {
         let begin = number * batch;
-        EvalBatch { indices: (begin..begin + batch).map(|i| i.min(len - 1)).collect(), count: batch.min(len - begin) }
+        EvalBatch {
+            indices: (begin..begin + batch).map(|i| i.min(len - 1)).collect(),
+            count: batch.min(len - begin),
+        }
     }))
 }
 

@@ -97,9 +97,14 @@ impl Checkpoint {
 
     fn from_file(file: SafeFile, path: &Path) -> Result<Self, Error> {
         let metadata = &file.metadata;
-        let version = metadata.get(VERSION_KEY).ok_or_else(|| Error::NotACheckpoint { path: path.to_owned() })?;
+        let version =
+            metadata.get(VERSION_KEY).ok_or_else(|| Error::NotACheckpoint { path: path.to_owned() })?;
         if version.parse() != Ok(FORMAT_VERSION) {
-            return Err(Error::CheckpointVersion { path: path.to_owned(), found: clip(version), supported: FORMAT_VERSION });
+            return Err(Error::CheckpointVersion {
+                path: path.to_owned(),
+                found: clip(version),
+                supported: FORMAT_VERSION,
+            });
         }
         let mut weights = StateDict::new();
         let mut optimizer = StateDict::new();
@@ -127,7 +132,11 @@ impl Checkpoint {
 
     /// What no well-meant checkpoint breaks; asked both before saving and after loading.
     fn check(&self, path: &Path) -> Result<(), Error> {
-        let wrong = |field: &str, reason: String| Error::CheckpointField { path: path.to_owned(), field: field.to_owned(), reason };
+        let wrong = |field: &str, reason: String| Error::CheckpointField {
+            path: path.to_owned(),
+            field: field.to_owned(),
+            reason,
+        };
         self.preprocessing.check().map_err(|error| wrong("preprocessing", error.to_string()))?;
         if let Some(name) = self.weights.keys().find(|n| n.starts_with(OPTIMIZER_PREFIX)) {
             return Err(Error::ReservedName {
@@ -172,7 +181,11 @@ fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data always has a JSON form")
 }
 
-fn from_json<T: DeserializeOwned>(metadata: &BTreeMap<String, String>, field: &str, path: &Path) -> Result<T, Error> {
+fn from_json<T: DeserializeOwned>(
+    metadata: &BTreeMap<String, String>,
+    field: &str,
+    path: &Path,
+) -> Result<T, Error> {
     let wrong = |reason| Error::CheckpointField { path: path.to_owned(), field: field.to_owned(), reason };
     let text = metadata.get(&key(field)).ok_or_else(|| wrong("is missing from the metadata".to_owned()))?;
     serde_json::from_str(text).map_err(|error| wrong(clip(error)))

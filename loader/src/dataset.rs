@@ -128,7 +128,8 @@ impl ImageSet {
     /// [`Error::Sheet`] if picture and text do not fit together; [`Error::CorruptImage`] and
     /// [`Error::ImageTooLarge`] if the picture is unusable.
     pub fn from_sheet(png_bytes: &[u8], json_bytes: &[u8]) -> Result<Self, Error> {
-        let sidecar: Sidecar = serde_json::from_slice(json_bytes).map_err(|error| wrong(format!("the JSON text: {}", clip(error))))?;
+        let sidecar: Sidecar = serde_json::from_slice(json_bytes)
+            .map_err(|error| wrong(format!("the JSON text: {}", clip(error))))?;
         let sheet = decode_dynamic(png_bytes, Path::new("image sheet"), Limits::default())?;
         let (sheet_width, sheet_height) = (sheet.width() as usize, sheet.height() as usize);
         let (channels, pixels) = match sheet {
@@ -182,7 +183,9 @@ impl ImageSet {
         let rows = self.len().div_ceil(cols);
         let limits = Limits::default();
         let (sheet_width, sheet_height) = (cols * self.width, rows * self.height);
-        if sheet_width.max(sheet_height) > limits.max_side as usize || (sheet_width * sheet_height) as u64 > limits.max_pixels {
+        if sheet_width.max(sheet_height) > limits.max_side as usize
+            || (sheet_width * sheet_height) as u64 > limits.max_pixels
+        {
             return Err(wrong(format!(
                 "a sheet of {sheet_width}x{sheet_height} is too large to be read back; choose another number of columns or fewer images"
             )));
@@ -199,7 +202,13 @@ impl ImageSet {
         png::PngEncoder::new_with_quality(&mut bytes, png::CompressionType::Best, png::FilterType::Adaptive)
             .write_image(&pixels, sheet_width as u32, sheet_height as u32, color)
             .map_err(|error| wrong(clip(error)))?;
-        let sidecar = Sidecar { height: self.height, width: self.width, cols, classes: self.classes.clone(), labels: self.labels.clone() };
+        let sidecar = Sidecar {
+            height: self.height,
+            width: self.width,
+            cols,
+            classes: self.classes.clone(),
+            labels: self.labels.clone(),
+        };
         let json = serde_json::to_string(&sidecar).map_err(|error| wrong(clip(error)))?;
         Ok((bytes.into_inner(), json))
     }
@@ -228,10 +237,16 @@ impl Sidecar {
         let (height, width, columns) = (self.height, self.width, self.cols);
         let rows = sheet_height.checked_div(height).unwrap_or(0);
         if columns.checked_mul(width) != Some(sheet_width) || rows * height != sheet_height {
-            return Err(wrong(format!("the picture is {sheet_width}x{sheet_height}, not {columns} columns of {width}x{height} images")));
+            return Err(wrong(format!(
+                "the picture is {sheet_width}x{sheet_height}, not {columns} columns of {width}x{height} images"
+            )));
         }
         if self.labels.len() > rows * columns {
-            return Err(wrong(format!("{} labels, but the picture has places for {} images", self.labels.len(), rows * columns)));
+            return Err(wrong(format!(
+                "{} labels, but the picture has places for {} images",
+                self.labels.len(),
+                rows * columns
+            )));
         }
         let classes = self.classes.len();
         match self.labels.iter().position(|&label| label as usize >= classes) {

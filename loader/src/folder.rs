@@ -62,7 +62,10 @@ impl ImageFolder {
         let set = Self::list(dir.as_ref(), None, on_corrupt)?;
         let path = set.root.clone();
         match set.classes.as_slice() {
-            [only] if set.paths.is_empty() && set.skipped.iter().any(|skipped| skipped.kind == FileKind::Folder) => {
+            [only]
+                if set.paths.is_empty()
+                    && set.skipped.iter().any(|skipped| skipped.kind == FileKind::Folder) =>
+            {
                 return Err(Error::OneFolderDown { inner: path.join(only), path });
             }
             [only] => return Err(Error::OneClass { path, class: only.clone() }),
@@ -80,7 +83,11 @@ impl ImageFolder {
     /// # Errors
     /// [`Error::UnknownClass`] for a class folder that is none of `classes`; [`Error::NoSuchFolder`],
     /// [`Error::NoClassFolders`], [`Error::NoImages`], [`Error::Io`].
-    pub fn open_with(dir: impl AsRef<Path>, classes: &[String], on_corrupt: OnCorrupt) -> Result<Self, Error> {
+    pub fn open_with(
+        dir: impl AsRef<Path>,
+        classes: &[String],
+        on_corrupt: OnCorrupt,
+    ) -> Result<Self, Error> {
         let set = Self::list(dir.as_ref(), Some(classes), on_corrupt)?;
         set.check_not_empty()?;
         Ok(set)
@@ -90,7 +97,8 @@ impl ImageFolder {
         if !root.is_dir() {
             return Err(Error::NoSuchFolder { path: root.to_owned() });
         }
-        let (folders, beside): (Vec<PathBuf>, Vec<PathBuf>) = visible_entries(root)?.into_iter().partition(|entry| entry.is_dir());
+        let (folders, beside): (Vec<PathBuf>, Vec<PathBuf>) =
+            visible_entries(root)?.into_iter().partition(|entry| entry.is_dir());
         if folders.is_empty() {
             return Err(Error::NoClassFolders { path: root.to_owned() });
         }
@@ -107,11 +115,16 @@ impl ImageFolder {
         };
         for (folder, name) in folders.iter().zip(&names) {
             let Some(label) = classes.iter().position(|class| class == name) else {
-                return Err(Error::UnknownClass { path: folder.clone(), class: name.clone(), known: classes.join(", ") });
+                return Err(Error::UnknownClass {
+                    path: folder.clone(),
+                    class: name.clone(),
+                    known: classes.join(", "),
+                });
             };
             set.list_class(folder, label)?;
         }
-        set.warnings = by_kind(root, set.skipped.iter()).iter().map(|skipped| format!("skipped {skipped}")).collect();
+        set.warnings =
+            by_kind(root, set.skipped.iter()).iter().map(|skipped| format!("skipped {skipped}")).collect();
         Ok(set)
     }
 

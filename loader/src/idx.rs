@@ -36,7 +36,10 @@ pub fn read(images: impl AsRef<Path>, labels: impl AsRef<Path>, classes: &[&str]
         return Err(wrong(format!("{labelled} labels, but {} has {count} images", images.display())));
     }
     if let Some(number) = numbers.iter().find(|number| usize::from(**number) >= classes.len()) {
-        return Err(wrong(format!("label {number}, but there are {} classes (labels start at 0)", classes.len())));
+        return Err(wrong(format!(
+            "label {number}, but there are {} classes (labels start at 0)",
+            classes.len()
+        )));
     }
     Ok(ImageSet {
         height,

@@ -91,7 +91,8 @@ pub(crate) const MAX_FILE: u64 = 256 << 20;
 pub(crate) fn decode_dynamic(bytes: &[u8], label: &Path, limits: Limits) -> Result<DynamicImage, Error> {
     let corrupt = |reason| Error::CorruptImage { path: label.to_owned(), reason };
     let bytes = webp::checked(bytes).map_err(corrupt)?;
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Error::io(label, "read"))?;
+    let mut reader =
+        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Error::io(label, "read"))?;
     let Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP) = reader.format() else {
         return Err(Error::UnknownImageFormat { path: label.to_owned() });
     };

@@ -108,7 +108,10 @@ fn by_content(first: &[u8], path: &Path) -> Option<FileKind> {
         });
     }
     let starts = |signature: &[u8]| first.starts_with(signature);
-    if starts(b"\x89PNG\r\n\x1a\n") || starts(b"\xff\xd8\xff") || (starts(b"RIFF") && first.get(8..12) == Some(b"WEBP")) {
+    if starts(b"\x89PNG\r\n\x1a\n")
+        || starts(b"\xff\xd8\xff")
+        || (starts(b"RIFF") && first.get(8..12) == Some(b"WEBP"))
+    {
         Some(FileKind::Photo)
     } else if starts(b"II*\0") || starts(b"MM\0*") {
         // Most raw formats are TIFF inside.
@@ -131,7 +134,10 @@ fn by_name(path: &Path) -> FileKind {
         (FileKind::OtherImage, &["gif", "bmp", "tif", "tiff", "svg", "jxl", "jp2", "psd", "ico"]),
         (FileKind::Video, &["mp4", "mov", "m4v", "avi", "mkv", "webm", "mts"]),
     ];
-    known.into_iter().find(|(_, extensions)| has_extension(path, extensions)).map_or(FileKind::Other, |(kind, _)| kind)
+    known
+        .into_iter()
+        .find(|(_, extensions)| has_extension(path, extensions))
+        .map_or(FileKind::Other, |(kind, _)| kind)
 }
 
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {

@@ -201,10 +201,14 @@ mod tests {
         let send = Mutex::new(send);
         let prefetch = Prefetch::new(2, 4, move |key| send.lock().unwrap().send(key).unwrap());
         prefetch.expect(10..1000);
-        let mut loaded: Vec<usize> = (0..4).map(|_| receive.recv_timeout(Duration::from_secs(20)).unwrap()).collect();
+        let mut loaded: Vec<usize> =
+            (0..4).map(|_| receive.recv_timeout(Duration::from_secs(20)).unwrap()).collect();
         loaded.sort_unstable();
         assert_eq!(loaded, [10, 11, 12, 13]);
-        assert!(receive.recv_timeout(Duration::from_millis(50)).is_err(), "four are held, so nobody loads a fifth");
+        assert!(
+            receive.recv_timeout(Duration::from_millis(50)).is_err(),
+            "four are held, so nobody loads a fifth"
+        );
         // What was loaded and is expected again is not loaded again.
         prefetch.take(10);
         prefetch.expect(11..1000);

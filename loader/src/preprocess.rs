@@ -47,7 +47,12 @@ impl Preprocessing {
 
     /// What EfficientNet-Lite expects: the shorter side equal to the crop, (255·x - 127) / 128.
     pub fn efficientnet_lite(crop: usize) -> Self {
-        Self { resize: Some(crop), mean: vec![127.0 / 255.0; 3], std: vec![128.0 / 255.0; 3], ..Self::imagenet(crop) }
+        Self {
+            resize: Some(crop),
+            mean: vec![127.0 / 255.0; 3],
+            std: vec![128.0 / 255.0; 3],
+            ..Self::imagenet(crop)
+        }
     }
 
     /// Fails if these settings cannot be carried out; they may come from a file.
@@ -104,7 +109,8 @@ impl Preprocessing {
         let corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)];
         let mut views: Vec<Vec<u8>> = corners.iter().map(|&corner| self.cut(&data, size.0, corner)).collect();
         views.push(center_crop_interleaved(&data, self.channels, size, (self.crop, self.crop))?);
-        let mirrored: Vec<Vec<u8>> = views.iter().map(|view| mirror(view, self.crop, self.channels)).collect();
+        let mirrored: Vec<Vec<u8>> =
+            views.iter().map(|view| mirror(view, self.crop, self.channels)).collect();
         views.extend(mirrored);
         Ok(views)
     }
@@ -142,7 +148,11 @@ fn mirror(pixels: &[u8], width: usize, channels: usize) -> Vec<u8> {
 /// Fails unless there is one finite mean and one positive deviation a channel.
 pub(crate) fn check_normalization(channels: usize, mean: &[f32], std: &[f32]) -> Result<(), Error> {
     if mean.len() != channels || std.len() != channels {
-        return Err(wrong(format!("{channels} channels need as many means and deviations, got {} and {}", mean.len(), std.len())));
+        return Err(wrong(format!(
+            "{channels} channels need as many means and deviations, got {} and {}",
+            mean.len(),
+            std.len()
+        )));
     }
     if let Some(mean) = mean.iter().find(|mean| !mean.is_finite()) {
         return Err(wrong(format!("a mean of {mean}")));
@@ -161,8 +171,11 @@ pub(crate) fn check_normalization(channels: usize, mean: &[f32], std: &[f32]) ->
 pub fn normalize(bytes: &[u8], channels: usize, mean: &[f32], std: &[f32]) -> Result<Vec<f32>, Error> {
     check_normalization(channels, mean, std)?;
     // A byte has 256 values: look the result up instead of dividing twice a pixel.
-    let tables: Vec<[f32; 256]> =
-        mean.iter().zip(std).map(|(mean, std)| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)).collect();
+    let tables: Vec<[f32; 256]> = mean
+        .iter()
+        .zip(std)
+        .map(|(mean, std)| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std))
+        .collect();
     Ok(bytes.iter().zip(tables.iter().cycle()).map(|(&byte, table)| table[usize::from(byte)]).collect())
 }
 

@@ -56,7 +56,9 @@ fn timm(config: &Value) -> Result<Preprocessing, String> {
     }
     let sides = config.get("input_size").and_then(Value::as_array).map(Vec::as_slice);
     let (channels, crop) = match sides {
-        Some([channels, height, width]) if height == width => (natural(channels, "input_size")?, natural(width, "input_size")?),
+        Some([channels, height, width]) if height == width => {
+            (natural(channels, "input_size")?, natural(width, "input_size")?)
+        }
         _ => return Err("input_size is not [channels, side, side] of a square image".to_owned()),
     };
     let share = config.get("crop_pct").and_then(Value::as_f64).unwrap_or(1.0);
@@ -103,11 +105,18 @@ fn checked(preprocessing: Preprocessing) -> Result<Preprocessing, String> {
 
 /// The shorter side of which a crop of `side` pixels is this share.
 fn resized(side: usize, share: f64) -> Result<usize, String> {
-    if share > 0.0 && share <= 1.0 { Ok((side as f64 / share) as usize) } else { Err(format!("crop_pct {share}; it lies in 0..=1")) }
+    if share > 0.0 && share <= 1.0 {
+        Ok((side as f64 / share) as usize)
+    } else {
+        Err(format!("crop_pct {share}; it lies in 0..=1"))
+    }
 }
 
 fn natural(value: &Value, name: &str) -> Result<usize, String> {
-    value.as_u64().and_then(|value| usize::try_from(value).ok()).ok_or_else(|| format!("{name} is no whole number"))
+    value
+        .as_u64()
+        .and_then(|value| usize::try_from(value).ok())
+        .ok_or_else(|| format!("{name} is no whole number"))
 }
 
 fn numbers(config: &Value, name: &str) -> Result<Vec<f32>, String> {
@@ -134,7 +143,10 @@ mod tests {
 
     fn read(json: &str) -> Result<Preset, String> {
         let mut preset = Preset::default();
-        preset.read(json.as_bytes(), Path::new("config.json")).map(|()| preset).map_err(|error| error.to_string())
+        preset
+            .read(json.as_bytes(), Path::new("config.json"))
+            .map(|()| preset)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -143,14 +155,18 @@ mod tests {
             r#"{"architecture": "resnet18", "num_classes": 1000, "pretrained_cfg": {"input_size": [3, 224, 224], "interpolation": "bilinear",
                 "crop_pct": 0.875, "crop_mode": "center", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}"#,
         );
-        assert_eq!(preset.unwrap(), Preset { preprocessing: Some(Preprocessing::imagenet(224)), classes: None });
+        assert_eq!(
+            preset.unwrap(),
+            Preset { preprocessing: Some(Preprocessing::imagenet(224)), classes: None }
+        );
     }
 
     /// `floor(224 / 0.95)` is 235, not 236.
     #[test]
     fn timms_resized_side_is_rounded_down() {
-        let preset =
-            read(r#"{"input_size": [3, 224, 224], "crop_pct": 0.95, "interpolation": "bicubic", "mean": [0, 0, 0], "std": [1, 1, 1]}"#);
+        let preset = read(
+            r#"{"input_size": [3, 224, 224], "crop_pct": 0.95, "interpolation": "bicubic", "mean": [0, 0, 0], "std": [1, 1, 1]}"#,
+        );
         let preprocessing = preset.unwrap().preprocessing.unwrap();
         assert_eq!((preprocessing.resize, preprocessing.interpolation), (Some(235), Interpolation::Bicubic));
     }
@@ -162,9 +178,18 @@ mod tests {
                 "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": 224}"#,
         )
         .unwrap();
-        preset.read(br#"{"model_type": "resnet", "id2label": {"1": "dog", "0": "cat"}}"#, Path::new("config.json")).unwrap();
-        let expected = Preprocessing { interpolation: Interpolation::Bicubic, ..Preprocessing::imagenet(224) };
-        assert_eq!(preset, Preset { preprocessing: Some(expected), classes: Some(vec!["cat".to_owned(), "dog".to_owned()]) });
+        preset
+            .read(
+                br#"{"model_type": "resnet", "id2label": {"1": "dog", "0": "cat"}}"#,
+                Path::new("config.json"),
+            )
+            .unwrap();
+        let expected =
+            Preprocessing { interpolation: Interpolation::Bicubic, ..Preprocessing::imagenet(224) };
+        assert_eq!(
+            preset,
+            Preset { preprocessing: Some(expected), classes: Some(vec!["cat".to_owned(), "dog".to_owned()]) }
+        );
         let clip = read(
             r#"{"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "image_mean": [0, 0, 0], "image_std": [1, 1, 1],
                 "do_normalize": false}"#,
@@ -190,7 +215,10 @@ mod tests {
             (format!(r#"{{"input_size": [3, 224, 224], "interpolation": "lanczos", {fields}}}"#), "lanczos"),
             (r#"{"input_size": [3, 224, 224], "mean": [0, 0], "std": [1, 1]}"#.to_owned(), "channels"),
             (r#"{"size": 384, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}"#.to_owned(), "squeezes"),
-            (r#"{"size": 224, "resample": 1, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}"#.to_owned(), "resample 1"),
+            (
+                r#"{"size": 224, "resample": 1, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}"#.to_owned(),
+                "resample 1",
+            ),
             (r#"{"size": 1e99, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}"#.to_owned(), "size"),
         ] {
             let error = read(&json).unwrap_err();

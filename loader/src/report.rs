@@ -69,7 +69,8 @@ impl FolderReport {
     /// The report on a folder, or on two of which the second is for validation. `root` is what the
     /// names in it leave out. Files of equal length are read to compare them.
     pub fn new(root: &Path, train: &ImageFolder, validation: Option<&ImageFolder>) -> Self {
-        let count = |folder: &ImageFolder, class| folder.labels.iter().filter(|&&label| label == class).count();
+        let count =
+            |folder: &ImageFolder, class| folder.labels.iter().filter(|&&label| label == class).count();
         let class = |(class, name): (usize, &String)| ClassCount {
             name: name.clone(),
             train: count(train, class),
@@ -99,7 +100,9 @@ impl FolderReport {
                 _ => {}
             }
             if self.has_validation && *validation == 0 {
-                warnings.push(format!("class {name} has no photo to validate with, so how well it is recognised stays unknown"));
+                warnings.push(format!(
+                    "class {name} has no photo to validate with, so how well it is recognised stays unknown"
+                ));
             }
         }
         let mut about = |concerned: Vec<&Duplicates>, what: &str| {
@@ -109,8 +112,12 @@ impl FolderReport {
         };
         let (leaks, others): (Vec<&Duplicates>, Vec<&Duplicates>) =
             self.duplicates.iter().partition(|group| group.across_train_and_validation);
-        about(leaks, "both to train on and to validate with, which makes the accuracy look better than it is");
-        let (contradictions, copies): (Vec<&Duplicates>, Vec<&Duplicates>) = others.into_iter().partition(|group| group.across_classes);
+        about(
+            leaks,
+            "both to train on and to validate with, which makes the accuracy look better than it is",
+        );
+        let (contradictions, copies): (Vec<&Duplicates>, Vec<&Duplicates>) =
+            others.into_iter().partition(|group| group.across_classes);
         about(contradictions, "in more than one class");
         if !self.has_validation {
             about(copies, "there more than once; a split may train on one copy and validate with the other");
@@ -189,7 +196,9 @@ fn duplicates(root: &Path, train: &ImageFolder, validation: Option<&ImageFolder>
     groups.iter_mut().for_each(|group| group.sort_unstable());
     groups.sort_unstable();
     let describe = |group: Vec<usize>| {
-        let differ = |differ: fn(&Photo<'_>, &Photo<'_>) -> bool| group.windows(2).any(|pair| differ(&all[pair[0]], &all[pair[1]]));
+        let differ = |differ: fn(&Photo<'_>, &Photo<'_>) -> bool| {
+            group.windows(2).any(|pair| differ(&all[pair[0]], &all[pair[1]]))
+        };
         Duplicates {
             across_train_and_validation: differ(|a, b| a.validates != b.validates),
             across_classes: differ(|a, b| a.label != b.label),

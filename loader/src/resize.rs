@@ -67,7 +67,12 @@ pub fn resize_bilinear(image: &RgbImage8, width: usize, height: usize) -> Result
 ///
 /// # Errors
 /// As [`resize_bilinear`].
-pub fn resize_interleaved(data: &[u8], channels: usize, from: (usize, usize), to: (usize, usize)) -> Result<Vec<u8>, Error> {
+pub fn resize_interleaved(
+    data: &[u8],
+    channels: usize,
+    from: (usize, usize),
+    to: (usize, usize),
+) -> Result<Vec<u8>, Error> {
     resize_by(Interpolation::Bilinear, data, channels, from, to)
 }
 
@@ -75,7 +80,13 @@ pub fn resize_interleaved(data: &[u8], channels: usize, from: (usize, usize), to
 ///
 /// # Errors
 /// As [`resize_bilinear`].
-pub fn resize_by(filter: Interpolation, data: &[u8], channels: usize, from: (usize, usize), to: (usize, usize)) -> Result<Vec<u8>, Error> {
+pub fn resize_by(
+    filter: Interpolation,
+    data: &[u8],
+    channels: usize,
+    from: (usize, usize),
+    to: (usize, usize),
+) -> Result<Vec<u8>, Error> {
     check_pixels(data, channels, from.0, from.1)?;
     let max_pixels = Limits::default().max_pixels;
     if from.0 == 0 || from.1 == 0 || to.0 == 0 || to.1 == 0 || too_many_pixels(to) {
@@ -125,7 +136,12 @@ pub(crate) fn shorter_side_size(width: usize, height: usize, size: usize) -> (us
 }
 
 /// [`center_crop`] for any number of channels.
-pub(crate) fn center_crop_interleaved(data: &[u8], channels: usize, from: (usize, usize), to: (usize, usize)) -> Result<Vec<u8>, Error> {
+pub(crate) fn center_crop_interleaved(
+    data: &[u8],
+    channels: usize,
+    from: (usize, usize),
+    to: (usize, usize),
+) -> Result<Vec<u8>, Error> {
     check_pixels(data, channels, from.0, from.1)?;
     if too_many_pixels(to) {
         return Err(Error::ResizeSize { from, to, max_pixels: Limits::default().max_pixels });

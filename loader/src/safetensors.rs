@@ -124,7 +124,12 @@ pub fn parse_with(bytes: &[u8], label: &Path, options: ReadOptions) -> Result<Sa
     read_from(bytes, bytes.len() as u64, label, options)
 }
 
-fn read_from(mut source: impl Read, length: u64, path: &Path, options: ReadOptions) -> Result<SafeFile, Error> {
+fn read_from(
+    mut source: impl Read,
+    length: u64,
+    path: &Path,
+    options: ReadOptions,
+) -> Result<SafeFile, Error> {
     let header = header::read(&mut source, length, path)?;
     let mut tensors = StateDict::with_capacity(header.entries.len());
     let mut dtypes = BTreeMap::new();
@@ -146,7 +151,9 @@ fn read_values(source: &mut impl Read, entry: &Entry, length: u64, path: &Path) 
     let mut buffer = [0u8; 16 * 1024];
     let mut left = (entry.end - entry.begin) as usize;
     let mut values = Vec::new();
-    values.try_reserve_exact(left / entry.dtype.size()).map_err(|_| Error::io(path, "load")(std::io::ErrorKind::OutOfMemory.into()))?;
+    values
+        .try_reserve_exact(left / entry.dtype.size())
+        .map_err(|_| Error::io(path, "load")(std::io::ErrorKind::OutOfMemory.into()))?;
     while left > 0 {
         let piece = &mut buffer[..left.min(16 * 1024)];
         source.read_exact(piece).map_err(|error| ended_early(error, length, path))?;
@@ -173,9 +180,11 @@ fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
 /// The length was right when the file was opened, so an early end means that it shrank since.
 fn ended_early(error: std::io::Error, length: u64, path: &Path) -> Error {
     match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => {
-            Error::Truncated { path: path.to_owned(), needed: length, actual: std::fs::metadata(path).map_or(0, |status| status.len()) }
-        }
+        std::io::ErrorKind::UnexpectedEof => Error::Truncated {
+            path: path.to_owned(),
+            needed: length,
+            actual: std::fs::metadata(path).map_or(0, |status| status.len()),
+        },
         _ => Error::io(path, "read")(error),
     }
 }
@@ -184,9 +193,13 @@ fn ended_early(error: std::io::Error, length: u64, path: &Path) -> Error {
 fn check_finite(name: &str, shape: &[usize], data: &[f32], path: &Path) -> Result<(), Error> {
     match data.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
-        Some(index) => {
-            Err(Error::NonFinite { path: path.to_owned(), tensor: name.to_owned(), shape: shape.to_vec(), index, value: data[index] })
-        }
+        Some(index) => Err(Error::NonFinite {
+            path: path.to_owned(),
+            tensor: name.to_owned(),
+            shape: shape.to_vec(),
+            index,
+            value: data[index],
+        }),
     }
 }
 

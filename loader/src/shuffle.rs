@@ -98,7 +98,9 @@ mod tests {
         let draw = |mut rng: ChaCha8Rng| uniform(-2.0, 3.0, &mut rng);
         let first = draw(item_generator(1, 2, 3));
         assert_eq!(first, draw(item_generator(1, 2, 3)));
-        for other in [item_generator(1, 2, 4), item_generator(1, 3, 3), item_generator(2, 2, 3), generator(1, 2)] {
+        for other in
+            [item_generator(1, 2, 4), item_generator(1, 3, 3), item_generator(2, 2, 3), generator(1, 2)]
+        {
             assert_ne!(draw(other), first);
         }
         assert_ne!(draw(item_generator(1, 2, 0)), draw(generator(1, 2)));

@@ -55,7 +55,11 @@ pub fn stratified_subset(labels: &[usize], n: usize, classes: usize, seed: u64) 
     }
     let by_class = shuffled_classes(labels, seed);
     let longest = by_class.iter().map(Vec::len).max().unwrap_or(0);
-    Ok((0..longest).flat_map(|round| by_class.iter().filter_map(move |images| images.get(round))).take(n).copied().collect())
+    Ok((0..longest)
+        .flat_map(|round| by_class.iter().filter_map(move |images| images.get(round)))
+        .take(n)
+        .copied()
+        .collect())
 }
 
 /// The images of each class that occurs, in ascending order of classes, shuffled. Each class draws
@@ -133,6 +137,9 @@ mod tests {
     fn impossible_subsets_are_refused() {
         let text = stratified_subset(&[0, 1], 3, 2, 0).unwrap_err().to_string();
         assert!(text.contains('3') && text.contains('2'), "{text}");
-        assert!(matches!(stratified_subset(&[0, 2], 1, 2, 0), Err(Error::LabelOutOfRange { index: 1, label: 2, classes: 2 })));
+        assert!(matches!(
+            stratified_subset(&[0, 2], 1, 2, 0),
+            Err(Error::LabelOutOfRange { index: 1, label: 2, classes: 2 })
+        ));
     }
 }

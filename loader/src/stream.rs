@@ -75,7 +75,11 @@ impl ImageStream {
     ///
     /// # Errors
     /// [`Error::Preprocessing`] for settings that cannot be carried out.
-    pub fn new(folder: &ImageFolder, preprocessing: &Preprocessing, options: StreamOptions) -> Result<Self, Error> {
+    pub fn new(
+        folder: &ImageFolder,
+        preprocessing: &Preprocessing,
+        options: StreamOptions,
+    ) -> Result<Self, Error> {
         preprocessing.check()?;
         let decoder = Arc::new(Decoder {
             paths: folder.paths.clone(),
@@ -160,7 +164,14 @@ impl ImageStream {
         self.check_indices(indices)?;
         let files = indices.iter().map(|&i| self.files[i]).collect();
         let labels = indices.iter().map(|&i| self.labels[i]).collect();
-        Ok(Self::over(Arc::clone(&self.decoder), files, labels, self.classes.clone(), self.on_corrupt, self.options))
+        Ok(Self::over(
+            Arc::clone(&self.decoder),
+            files,
+            labels,
+            self.classes.clone(),
+            self.on_corrupt,
+            self.options,
+        ))
     }
 
     /// Decodes every image once, and leaves out those that cannot be decoded, whose errors it returns:
@@ -265,7 +276,9 @@ impl Decoder {
         let decode = || image::decode(path).and_then(|image| self.preprocessing.pixels(&image));
         // A bug in a decoder should cost one photo and not the run.
         let pixels: Pixels = catch_unwind(AssertUnwindSafe(decode))
-            .unwrap_or_else(|_| Err(Error::CorruptImage { path: path.clone(), reason: "its decoder panicked".to_owned() }))?
+            .unwrap_or_else(|_| {
+                Err(Error::CorruptImage { path: path.clone(), reason: "its decoder panicked".to_owned() })
+            })?
             .into();
         let mut cache = self.lock();
         if cache.bytes + pixels.len() <= cache_bytes && !cache.pixels.contains_key(&file) {

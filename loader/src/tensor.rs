@@ -32,7 +32,12 @@ impl HostTensor {
         if expected == self.data.len() as u64 {
             return Ok(());
         }
-        Err(Error::ElementCount { tensor: name.to_owned(), shape: self.shape.clone(), expected, actual: self.data.len() })
+        Err(Error::ElementCount {
+            tensor: name.to_owned(),
+            shape: self.shape.clone(),
+            expected,
+            actual: self.data.len(),
+        })
     }
 }
 

@@ -51,8 +51,9 @@ impl TrainingFolder {
 
 /// The folders to train on and to validate with, if `root` has them.
 fn parts(root: &Path) -> Option<(PathBuf, Option<PathBuf>)> {
-    let folders =
-        |path: &Path| -> Vec<PathBuf> { visible_entries(path).unwrap_or_default().into_iter().filter(|entry| entry.is_dir()).collect() };
+    let folders = |path: &Path| -> Vec<PathBuf> {
+        visible_entries(path).unwrap_or_default().into_iter().filter(|entry| entry.is_dir()).collect()
+    };
     let inside = folders(root);
     let called = |known: &str| inside.iter().find(|folder| name(folder).eq_ignore_ascii_case(known)).cloned();
     let train = TRAIN.into_iter().find_map(called).filter(|train| !folders(train).is_empty())?;

@@ -15,7 +15,9 @@ const FRAME_HEAD: usize = 16;
 /// # Errors
 /// With a reason, for a chunk that is longer than the file and for a frame larger than the canvas.
 pub(crate) fn checked(bytes: &[u8]) -> Result<&[u8], String> {
-    let Some(([b'R', b'I', b'F', b'F', size @ .., b'W', b'E', b'B', b'P'], _)) = bytes.split_first_chunk::<12>() else {
+    let Some(([b'R', b'I', b'F', b'F', size @ .., b'W', b'E', b'B', b'P'], _)) =
+        bytes.split_first_chunk::<12>()
+    else {
         return Ok(bytes);
     };
     let file = &bytes[..bytes.len().min(number(size).saturating_add(HEAD))];
@@ -44,7 +46,11 @@ fn chunks(mut bytes: &[u8]) -> impl Iterator<Item = Result<Chunk<'_>, String>> {
         let size = number(size);
         let Some(content) = rest.get(..size) else {
             bytes = &[];
-            return Some(Err(format!("its chunk {} should have {size} bytes, and {} are left", name.escape_ascii(), rest.len())));
+            return Some(Err(format!(
+                "its chunk {} should have {size} bytes, and {} are left",
+                name.escape_ascii(),
+                rest.len()
+            )));
         };
         bytes = rest.get(size + size % 2..).unwrap_or_default();
         Some(Ok((name, content)))
@@ -57,7 +63,9 @@ fn sides_of_canvas(content: &[u8]) -> Option<[usize; 2]> {
 
 /// A lossy frame says its sides behind its tag and start code (RFC 6386, section 9.1).
 fn check_frame((name, content): Chunk<'_>, canvas: Option<[usize; 2]>) -> Result<(), String> {
-    let (b"VP8 ", Some([width, height]), Some(sides)) = (name, canvas, content.get(6..10)) else { return Ok(()) };
+    let (b"VP8 ", Some([width, height]), Some(sides)) = (name, canvas, content.get(6..10)) else {
+        return Ok(());
+    };
     let [w, h] = [&sides[..2], &sides[2..]].map(|side| number(side) & 0x3fff);
     if w > width || h > height {
         return Err(format!("a frame of {w}x{h} does not fit into its canvas of {width}x{height}"));

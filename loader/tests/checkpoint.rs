@@ -30,7 +30,9 @@ fn checkpoint() -> Checkpoint {
 }
 
 /// Saves a good checkpoint with changed metadata or tensors, and loads it.
-fn load_changed(change: impl FnOnce(&mut BTreeMap<String, String>, &mut StateDict)) -> Result<Checkpoint, Error> {
+fn load_changed(
+    change: impl FnOnce(&mut BTreeMap<String, String>, &mut StateDict),
+) -> Result<Checkpoint, Error> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
     checkpoint().save(&path).unwrap();

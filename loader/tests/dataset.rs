@@ -75,7 +75,8 @@ fn gather_gives_the_order_asked_for_and_normalize_torchvisions_numbers() {
     let mut bytes = vec![99; 7];
     set.gather(&[4, 0, 4], &mut bytes).unwrap();
     assert_eq!(bytes, [set.image(4), set.image(0), set.image(4)].concat());
-    let expected = bytes.iter().enumerate().map(|(i, &byte)| (f32::from(byte) / 255.0 - mean[i % 3]) / std[i % 3]);
+    let expected =
+        bytes.iter().enumerate().map(|(i, &byte)| (f32::from(byte) / 255.0 - mean[i % 3]) / std[i % 3]);
     assert!(normalize(&bytes, 3, &mean, &std).unwrap().into_iter().eq(expected));
     assert_eq!(set.gather_labels(&[4, 0, 4]).unwrap(), [1, 0, 1]);
 }

@@ -20,7 +20,11 @@ fn names(folder: &ImageFolder) -> Vec<&str> {
 }
 
 fn skipped(folder: &ImageFolder) -> Vec<(&str, FileKind)> {
-    folder.skipped.iter().map(|skipped| (skipped.path.file_name().unwrap().to_str().unwrap(), skipped.kind)).collect()
+    folder
+        .skipped
+        .iter()
+        .map(|skipped| (skipped.path.file_name().unwrap().to_str().unwrap(), skipped.kind))
+        .collect()
 }
 
 #[test]
@@ -48,9 +52,16 @@ fn hidden_files_are_ignored_and_strange_ones_counted() {
     let folder = open(root.path()).unwrap();
     assert_eq!(folder.classes, ["a", "b"]);
     assert_eq!(folder.len(), 2);
-    assert_eq!(skipped(&folder), [("top.png", FileKind::Loose), ("inner", FileKind::Folder), ("notes.txt", FileKind::Other)]);
+    assert_eq!(
+        skipped(&folder),
+        [("top.png", FileKind::Loose), ("inner", FileKind::Folder), ("notes.txt", FileKind::Other)]
+    );
     let [inner, top, notes] = folder.warnings.as_slice() else { panic!("{:?}", folder.warnings) };
-    assert!(inner.contains("b/inner") && top.contains("top.png") && notes.contains("b/notes.txt"), "{:?}", folder.warnings);
+    assert!(
+        inner.contains("b/inner") && top.contains("top.png") && notes.contains("b/notes.txt"),
+        "{:?}",
+        folder.warnings
+    );
 }
 
 #[test]
@@ -99,7 +110,8 @@ fn the_classes_of_a_model_give_the_labels() {
     photo(&root.path().join("dog/a.png"));
     photo(&root.path().join("cat/a.png"));
     let classes = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-    let folder = ImageFolder::open_with(root.path(), &classes(&["dog", "bird", "cat"]), OnCorrupt::Fail).unwrap();
+    let folder =
+        ImageFolder::open_with(root.path(), &classes(&["dog", "bird", "cat"]), OnCorrupt::Fail).unwrap();
     assert_eq!((folder.labels, folder.classes.len()), (vec![2, 0], 3));
     let error = ImageFolder::open_with(root.path(), &classes(&["Dog", "cat"]), OnCorrupt::Fail).unwrap_err();
     assert!(matches!(&error, Error::UnknownClass { class, .. } if class == "dog"), "{error}");
@@ -109,7 +121,10 @@ fn the_classes_of_a_model_give_the_labels() {
     let mut folder = ImageFolder::open_with(root.path(), &classes(&["cat", "dog"]), OnCorrupt::Fail).unwrap();
     assert_eq!(folder.load_all(&Preprocessing::imagenet(8)).unwrap().labels, [0]);
     fs::remove_file(root.path().join("cat/a.png")).unwrap();
-    assert!(matches!(ImageFolder::open_with(root.path(), &classes(&["cat"]), OnCorrupt::Fail), Err(Error::NoImages { .. })));
+    assert!(matches!(
+        ImageFolder::open_with(root.path(), &classes(&["cat"]), OnCorrupt::Fail),
+        Err(Error::NoImages { .. })
+    ));
 }
 
 #[test]
@@ -146,7 +161,13 @@ fn links_in_a_circle_do_not_hang() {
     assert_eq!(folder.classes, ["a", "b"]);
     assert_eq!(folder.len(), 2);
     let link = FileKind::BrokenLink;
-    let expected = [("self", link), ("a", FileKind::Folder), ("broken.png", link), ("round.png", link), ("up", FileKind::Folder)];
+    let expected = [
+        ("self", link),
+        ("a", FileKind::Folder),
+        ("broken.png", link),
+        ("round.png", link),
+        ("up", FileKind::Folder),
+    ];
     assert_eq!(skipped(&folder), expected);
 }
 

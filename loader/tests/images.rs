@@ -22,7 +22,8 @@ fn quarters(image: &RgbImage8) -> [[u8; 3]; 4] {
 fn assert_quarters(name: &str, expected: [[u8; 3]; 4], tolerance: u8) {
     let image = image::decode(golden(name)).unwrap();
     let actual = quarters(&image);
-    let near = actual.as_flattened().iter().zip(expected.as_flattened()).all(|(a, b)| a.abs_diff(*b) <= tolerance);
+    let near =
+        actual.as_flattened().iter().zip(expected.as_flattened()).all(|(a, b)| a.abs_diff(*b) <= tolerance);
     assert!(near, "{name}: {actual:?}, expected {expected:?} within {tolerance}");
 }
 
@@ -86,7 +87,8 @@ fn every_orientation_comes_out_upright() {
         let sides = if turned { (stored.height, stored.width) } else { (stored.width, stored.height) };
         assert_eq!((image.width, image.height), sides, "orientation {orientation}");
         let actual = quarters(&image);
-        let near = actual.as_flattened().iter().zip(expected.as_flattened()).all(|(a, b)| a.abs_diff(*b) <= 5);
+        let near =
+            actual.as_flattened().iter().zip(expected.as_flattened()).all(|(a, b)| a.abs_diff(*b) <= 5);
         assert!(near, "orientation {orientation}: {actual:?}, expected {expected:?}");
     }
 }
@@ -130,13 +132,16 @@ fn an_enormous_image_is_refused_by_its_header() {
 
 /// The checksum of PNG chunks (PNG specification, annex D).
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |c, _| (c >> 1) ^ (0xedb8_8320 * (c & 1))))
+    !bytes
+        .iter()
+        .fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |c, _| (c >> 1) ^ (0xedb8_8320 * (c & 1))))
 }
 
 #[test]
 fn limits_are_counted_in_pixels_and_sides() {
     let bytes = std::fs::read(golden("noise.png")).unwrap();
-    let decode = |max_pixels, max_side| image::decode_with(&bytes, Path::new("x"), Limits { max_pixels, max_side });
+    let decode =
+        |max_pixels, max_side| image::decode_with(&bytes, Path::new("x"), Limits { max_pixels, max_side });
     assert!(decode(37 * 23, 37).is_ok());
     assert!(matches!(decode(37 * 23 - 1, 37), Err(Error::ImageTooLarge { .. })));
     assert!(matches!(decode(37 * 23, 36), Err(Error::ImageTooLarge { .. })));
@@ -216,7 +221,10 @@ fn a_webp_that_claims_more_than_it_has_is_refused_before_memory_is_taken() {
 
     let refused = |bytes: &[u8], reason: &str| {
         let error = decode(bytes).unwrap_err();
-        assert!(matches!(&error, Error::CorruptImage { reason: text, .. } if text.contains(reason)), "{error}");
+        assert!(
+            matches!(&error, Error::CorruptImage { reason: text, .. } if text.contains(reason)),
+            "{error}"
+        );
     };
     refused(&extended(sides, u32::MAX - 1), "chunk EXIF should have 4294967294 bytes, and 26 are left");
     refused(&extended([sides[0], sides[1] - 1], 26), "does not fit into its canvas");

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use frostline_loader::resize::{Interpolation, center_crop, resize_bilinear, resize_by, resize_interleaved, resize_shorter_side};
+use frostline_loader::resize::{
+    Interpolation, center_crop, resize_bilinear, resize_by, resize_interleaved, resize_shorter_side,
+};
 use frostline_loader::{Error, Preprocessing, RgbImage8, image};
 use serde::Deserialize;
 
@@ -39,7 +41,8 @@ fn equal_to_pillow_and_torchvision() {
             "shorter_side" => resize_shorter_side(&source, case.size),
             "bicubic" => {
                 let (from, to) = ((source.width, source.height), (case.width, case.height));
-                resize_by(Interpolation::Bicubic, &source.data, 3, from, to).and_then(|data| RgbImage8::new(to.0, to.1, data))
+                resize_by(Interpolation::Bicubic, &source.data, 3, from, to)
+                    .and_then(|data| RgbImage8::new(to.0, to.1, data))
             }
             "center_crop" => center_crop(&source, case.width, case.height),
             other => panic!("unknown operation {other}"),
@@ -67,7 +70,8 @@ fn ten_crop_takes_the_corners_the_middle_and_their_mirrors() {
     let image = RgbImage8::new(3, 2, (0..18).collect()).unwrap();
     let whole = Preprocessing { resize: None, ..Preprocessing::imagenet(2) };
     let views = whole.ten_crop(&image).unwrap();
-    let (left, right) = ([0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14], [3, 4, 5, 6, 7, 8, 12, 13, 14, 15, 16, 17]);
+    let (left, right) =
+        ([0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14], [3, 4, 5, 6, 7, 8, 12, 13, 14, 15, 16, 17]);
     assert_eq!(views.len(), 10);
     assert_eq!(views[..4], [left, right, left, right]);
     assert_eq!(views[4], whole.pixels(&image).unwrap());
@@ -109,7 +113,13 @@ fn normalisation_has_torchs_bits() {
 
 #[test]
 fn grey_has_pillows_bits() {
-    let preprocessing = Preprocessing { resize: None, channels: 1, mean: vec![0.0], std: vec![1.0], ..Preprocessing::imagenet(37) };
+    let preprocessing = Preprocessing {
+        resize: None,
+        channels: 1,
+        mean: vec![0.0],
+        std: vec![1.0],
+        ..Preprocessing::imagenet(37)
+    };
     let pixels = preprocessing.pixels(&load("noise.png")).unwrap();
     // 37 wide and 23 high: seven black rows above, seven below.
     let expected = std::fs::read(golden("grey.bin")).unwrap();

@@ -108,7 +108,8 @@ fn we_read_what_the_reference_implementation_writes() {
     let f16s: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
     let bf16s: Vec<u8> = [1e30f32].iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect();
     let count = 7i64.to_le_bytes();
-    let view = |dtype, shape: &[usize], data| reference::TensorView::new(dtype, shape.to_vec(), data).unwrap();
+    let view =
+        |dtype, shape: &[usize], data| reference::TensorView::new(dtype, shape.to_vec(), data).unwrap();
     let tensors = [
         ("half", view(reference::Dtype::F16, &[2], &f16s)),
         ("brain", view(reference::Dtype::BF16, &[1, 1], &bf16s)),
@@ -188,7 +189,8 @@ fn a_header_that_is_no_json_is_refused() {
 
 #[test]
 fn headers_meant_to_fill_memory_are_refused() {
-    let many: Vec<String> = (0..70_000).map(|i| format!(r#""{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#)).collect();
+    let many: Vec<String> =
+        (0..70_000).map(|i| format!(r#""{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#)).collect();
     let error = failure(&file(&format!("{{{}}}", many.join(",")), &[]));
     assert!(error.to_string().contains("65536 tensors"), "{error}");
 
@@ -225,7 +227,9 @@ fn overlaps_and_holes_are_refused() {
 
 #[test]
 fn a_shape_that_does_not_fit_its_bytes_is_refused() {
-    for shape in ["[2]", "[0]", "[]", "[18446744073709551615,18446744073709551615]", "[18446744073709551615,2,0]"] {
+    for shape in
+        ["[2]", "[0]", "[]", "[18446744073709551615,18446744073709551615]", "[18446744073709551615,2,0]"]
+    {
         let header = format!(r#"{{"w":{{"dtype":"F16","shape":{shape},"data_offsets":[0,6]}}}}"#);
         let error = failure(&file(&header, &[0; 6]));
         assert!(matches!(error, Error::TensorSize { actual: 6, .. }), "{error}");
@@ -263,7 +267,10 @@ fn nan_and_infinity_are_refused_unless_asked_for() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let bytes = file(f32_header, &f32s([0.0, bad, bad]));
         let error = failure(&bytes);
-        assert!(matches!(&error, Error::NonFinite { tensor, index: 1, .. } if tensor == "fc.bias"), "{error}");
+        assert!(
+            matches!(&error, Error::NonFinite { tensor, index: 1, .. } if tensor == "fc.bias"),
+            "{error}"
+        );
         let options = ReadOptions { allow_non_finite: true };
         let kept = parse_with(&bytes, Path::new("x"), options).unwrap();
         assert_eq!(kept.tensors["fc.bias"].data[1].to_bits(), bad.to_bits());

@@ -8,8 +8,15 @@ use frostline_loader::{Error, ImageFolder, ImageStream, OnCorrupt, Preprocessing
 /// 3 classes of 7 images each, of many formats and sizes.
 fn folder(root: &Path) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let images =
-        ["noise.png", "wide.png", "decode_rgb.jpg", "decode_rgb.webp", "decode_exif6.jpg", "decode_cmyk.jpg", "decode_grey_alpha.png"];
+    let images = [
+        "noise.png",
+        "wide.png",
+        "decode_rgb.jpg",
+        "decode_rgb.webp",
+        "decode_exif6.jpg",
+        "decode_cmyk.jpg",
+        "decode_grey_alpha.png",
+    ];
     for class in ["a", "b", "c"] {
         fs::create_dir_all(root.join(class)).unwrap();
         for image in images {
@@ -29,15 +36,17 @@ fn all_options() -> Vec<StreamOptions> {
     all
 }
 
-const BATCHES: [&[usize]; 7] = [&[0], &[20, 3, 3, 7], &[5, 5, 5], &[], &[1, 2, 3, 4, 5, 6, 7, 8, 9], &[3], &[19, 20, 20, 20]];
+const BATCHES: [&[usize]; 7] =
+    [&[0], &[20, 3, 3, 7], &[5, 5, 5], &[], &[1, 2, 3, 4, 5, 6, 7, 8, 9], &[3], &[19, 20, 20, 20]];
 
 #[test]
 fn a_stream_gives_the_bits_of_the_set_in_memory() {
     let root = tempfile::tempdir().unwrap();
     folder(root.path());
-    for preprocessing in
-        [Preprocessing::imagenet(20), Preprocessing { channels: 1, mean: vec![0.5], std: vec![0.25], ..Preprocessing::imagenet(9) }]
-    {
+    for preprocessing in [
+        Preprocessing::imagenet(20),
+        Preprocessing { channels: 1, mean: vec![0.5], std: vec![0.25], ..Preprocessing::imagenet(9) },
+    ] {
         let mut folder = ImageFolder::open(root.path(), OnCorrupt::Fail).unwrap();
         let set = folder.load_all(&preprocessing).unwrap();
         for options in all_options() {
@@ -66,8 +75,12 @@ fn what_fits_into_the_cache_is_decoded_once() {
     folder(root.path());
     let folder = ImageFolder::open(root.path(), OnCorrupt::Fail).unwrap();
     let decoded = |cache_bytes| {
-        let mut stream =
-            ImageStream::new(&folder, &Preprocessing::imagenet(8), StreamOptions { workers: 2, ahead: 4, cache_bytes }).unwrap();
+        let mut stream = ImageStream::new(
+            &folder,
+            &Preprocessing::imagenet(8),
+            StreamOptions { workers: 2, ahead: 4, cache_bytes },
+        )
+        .unwrap();
         let everything: Vec<usize> = (0..21).collect();
         let mut out = vec![];
         assert_eq!(stream.check(|_| {}).unwrap().len(), 0);
@@ -114,9 +127,16 @@ fn images_that_cannot_be_decoded_are_left_out_before_training_or_named_in_it() {
     fs::write(&damaged, &bytes[..bytes.len() / 2]).unwrap();
     let stream = |on_corrupt| {
         let folder = ImageFolder::open(root.path(), on_corrupt).unwrap();
-        ImageStream::new(&folder, &Preprocessing::imagenet(8), StreamOptions { workers: 2, ahead: 3, cache_bytes: 0 }).unwrap()
+        ImageStream::new(
+            &folder,
+            &Preprocessing::imagenet(8),
+            StreamOptions { workers: 2, ahead: 3, cache_bytes: 0 },
+        )
+        .unwrap()
     };
-    let named = |error: Error| assert!(matches!(&error, Error::CorruptImage { path, .. } if *path == damaged), "{error}");
+    let named = |error: Error| {
+        assert!(matches!(&error, Error::CorruptImage { path, .. } if *path == damaged), "{error}")
+    };
 
     let mut skipping = stream(OnCorrupt::SkipWithWarning);
     let everything: Vec<usize> = (0..21).collect();

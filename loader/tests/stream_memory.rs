@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use frostline_loader::{Batches, ImageFolder, ImageStream, OnCorrupt, Preprocessing, StreamOptions, eval_batches};
+use frostline_loader::{
+    Batches, ImageFolder, ImageStream, OnCorrupt, Preprocessing, StreamOptions, eval_batches,
+};
 use image::{ExtendedColorType, save_buffer};
 
 const IMAGES: usize = 10_000;
@@ -11,7 +13,9 @@ const SIDE: usize = 64;
 
 /// Every image is another one, and known without decoding it.
 fn pixel(image: usize, at: usize) -> u8 {
-    (image.wrapping_mul(0x9e37_79b9) >> 16) as u8 ^ (at / 48) as u8 ^ ((image >> 8) as u8).wrapping_mul((at % 3) as u8)
+    (image.wrapping_mul(0x9e37_79b9) >> 16) as u8
+        ^ (at / 48) as u8
+        ^ ((image >> 8) as u8).wrapping_mul((at % 3) as u8)
 }
 
 fn write_images(root: &Path) {
@@ -51,7 +55,9 @@ fn ten_thousand_images_stream_through_bounded_memory() {
     let stream = ImageStream::new(&folder, &preprocessing, options).unwrap();
 
     // The number of an image is in its name; an epoch in random order, then all in their own.
-    let number = |i: usize| -> usize { stream.path(i).unwrap().file_stem().unwrap().to_str().unwrap().parse().unwrap() };
+    let number = |i: usize| -> usize {
+        stream.path(i).unwrap().file_stem().unwrap().to_str().unwrap().parse().unwrap()
+    };
     let mut out = vec![];
     let mut seen = vec![false; IMAGES];
     let mut check = |indices: &[usize], upcoming: &[usize]| {

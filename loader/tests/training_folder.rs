@@ -26,7 +26,8 @@ fn skipped(report: &FolderReport, kind: FileKind) -> &[String] {
 #[test]
 fn class_folders_are_left_to_be_split() {
     let root = tempfile::tempdir().unwrap();
-    for (number, name) in ["cat/IMG 1.JPG", "cat/b.Png", "犬/ä.jpeg", "犬/c.WEBP"].into_iter().enumerate() {
+    for (number, name) in ["cat/IMG 1.JPG", "cat/b.Png", "犬/ä.jpeg", "犬/c.WEBP"].into_iter().enumerate()
+    {
         photo(root.path().join(name), number as u8);
     }
     let folder = open(root.path()).unwrap();
@@ -39,7 +40,8 @@ fn class_folders_are_left_to_be_split() {
 
 #[test]
 fn train_and_val_are_found_whatever_their_case() {
-    for (train, val) in [("train", "val"), ("Train", "Valid"), ("TRAINING", "validation"), ("train", "Test")] {
+    for (train, val) in [("train", "val"), ("Train", "Valid"), ("TRAINING", "validation"), ("train", "Test")]
+    {
         let root = tempfile::tempdir().unwrap();
         for (number, name) in ["cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png"].into_iter().enumerate() {
             photo(root.path().join(train).join(name), number as u8);
@@ -47,9 +49,15 @@ fn train_and_val_are_found_whatever_their_case() {
         photo(root.path().join(val).join("dog/5.png"), 5);
         let folder = open(root.path()).unwrap();
         let validation = folder.validation.unwrap();
-        assert_eq!((folder.train.len(), validation.len(), validation.labels.as_slice()), (4, 1, [1].as_slice()));
+        assert_eq!(
+            (folder.train.len(), validation.len(), validation.labels.as_slice()),
+            (4, 1, [1].as_slice())
+        );
         let text = folder.report.to_string();
-        assert!(text.contains("4 photos to train on, 1 to validate with") && text.contains("2 + 1"), "{text}");
+        assert!(
+            text.contains("4 photos to train on, 1 to validate with") && text.contains("2 + 1"),
+            "{text}"
+        );
         let [warning] = folder.report.warnings.as_slice() else { panic!("{text}") };
         assert!(warning.contains("cat") && warning.contains("stays unknown"), "{warning}");
     }
@@ -58,7 +66,9 @@ fn train_and_val_are_found_whatever_their_case() {
 #[test]
 fn val_counts_before_test_and_train_alone_is_enough() {
     let root = tempfile::tempdir().unwrap();
-    for (number, name) in ["train/cat/1.png", "train/dog/2.png", "test/cat/3.png", "val/dog/4.png"].into_iter().enumerate() {
+    for (number, name) in
+        ["train/cat/1.png", "train/dog/2.png", "test/cat/3.png", "val/dog/4.png"].into_iter().enumerate()
+    {
         photo(root.path().join(name), number as u8);
     }
     assert_eq!(open(root.path()).unwrap().validation.unwrap().labels, [1]);
@@ -71,7 +81,8 @@ fn val_counts_before_test_and_train_alone_is_enough() {
 #[test]
 fn photos_of_trains_are_a_class() {
     let root = tempfile::tempdir().unwrap();
-    for (number, name) in ["train/1.png", "train/2.png", "plane/3.png", "test/4.png"].into_iter().enumerate() {
+    for (number, name) in ["train/1.png", "train/2.png", "plane/3.png", "test/4.png"].into_iter().enumerate()
+    {
         photo(root.path().join(name), number as u8);
     }
     assert_eq!(open(root.path()).unwrap().train.classes, ["plane", "test", "train"]);
@@ -92,7 +103,10 @@ fn a_class_to_validate_that_is_not_trained_is_named() {
 fn what_is_not_used_is_told_by_kind_and_with_advice() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    for (number, name) in ["cat/1.jpg", "cat/2.jpg", "dog/3.jpg", "dog/4.jpg", ".trash/5.jpg", "cat/.6.jpg"].into_iter().enumerate() {
+    for (number, name) in ["cat/1.jpg", "cat/2.jpg", "dog/3.jpg", "dog/4.jpg", ".trash/5.jpg", "cat/.6.jpg"]
+        .into_iter()
+        .enumerate()
+    {
         photo(root.join(name), number as u8);
     }
     let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
@@ -107,14 +121,22 @@ fn what_is_not_used_is_told_by_kind_and_with_advice() {
     assert_eq!(classes.iter().map(|class| class.train).collect::<Vec<_>>(), [2, 2]);
 
     let report = open(root).unwrap().report;
-    assert_eq!(skipped(&report, FileKind::Heic), ["cat/IMG_1.HEIC", "cat/IMG_2.heic", "dog/IMG_3.jpg", "dog/IMG_4.HEIC"]);
+    assert_eq!(
+        skipped(&report, FileKind::Heic),
+        ["cat/IMG_1.HEIC", "cat/IMG_2.heic", "dog/IMG_3.jpg", "dog/IMG_4.HEIC"]
+    );
     assert_eq!(skipped(&report, FileKind::Avif), ["dog/a.avif"]);
     assert_eq!(skipped(&report, FileKind::Video), ["dog/IMG_3.MOV"]);
     assert_eq!(skipped(&report, FileKind::Other), ["dog/notes.txt"]);
     assert_eq!(skipped(&report, FileKind::Folder), ["dog/more"]);
     let text = report.to_string();
     let heic = text.lines().find(|line| line.contains("HEIC")).unwrap();
-    assert!(heic.starts_with("skipped: 4 HEIC photos: cat/IMG_1.HEIC, cat/IMG_2.heic, dog/IMG_3.jpg and 1 more; convert"), "{heic}");
+    assert!(
+        heic.starts_with(
+            "skipped: 4 HEIC photos: cat/IMG_1.HEIC, cat/IMG_2.heic, dog/IMG_3.jpg and 1 more; convert"
+        ),
+        "{heic}"
+    );
     assert!(!text.contains("trash") && !text.contains(".6.jpg"), "{text}");
 
     let json = serde_json::to_value(&report).unwrap();
@@ -150,19 +172,33 @@ fn what_cannot_be_read_is_passed_over_and_told() {
 #[test]
 fn copies_across_train_and_val_are_warned_about() {
     let root = tempfile::tempdir().unwrap();
-    let names = ["train/cat/1.png", "train/cat/2.png", "train/dog/3.png", "train/dog/4.png", "val/cat/5.png", "val/dog/6.png"];
+    let names = [
+        "train/cat/1.png",
+        "train/cat/2.png",
+        "train/dog/3.png",
+        "train/dog/4.png",
+        "val/cat/5.png",
+        "val/dog/6.png",
+    ];
     for (number, name) in names.into_iter().enumerate() {
         photo(root.path().join(name), number as u8);
     }
     assert_eq!(open(root.path()).unwrap().report.duplicates, []);
-    fs::copy(root.path().join("train/cat/2.png"), root.path().join("val/cat/same under another name.png")).unwrap();
+    fs::copy(root.path().join("train/cat/2.png"), root.path().join("val/cat/same under another name.png"))
+        .unwrap();
     fs::copy(root.path().join("train/cat/1.png"), root.path().join("train/cat/copy.png")).unwrap();
     fs::copy(root.path().join("train/dog/3.png"), root.path().join("train/cat/cat or dog.png")).unwrap();
     let report = open(root.path()).unwrap().report;
     let found: Vec<_> = report
         .duplicates
         .iter()
-        .map(|group| (group.files.iter().map(String::as_str).collect::<Vec<_>>(), group.across_train_and_validation, group.across_classes))
+        .map(|group| {
+            (
+                group.files.iter().map(String::as_str).collect::<Vec<_>>(),
+                group.across_train_and_validation,
+                group.across_classes,
+            )
+        })
         .collect();
     let expected = [
         (vec!["train/cat/1.png", "train/cat/copy.png"], false, false),
@@ -172,7 +208,10 @@ fn copies_across_train_and_val_are_warned_about() {
     assert_eq!(found, expected);
     // A copy to train on twice does no harm where the split is given.
     let [leak, contradiction] = report.warnings.as_slice() else { panic!("{report}") };
-    assert!(leak.starts_with("1 photo both to train on and to validate with") && leak.contains("train/cat/2.png"), "{leak}");
+    assert!(
+        leak.starts_with("1 photo both to train on and to validate with") && leak.contains("train/cat/2.png"),
+        "{leak}"
+    );
     assert!(contradiction.contains("more than one class"), "{contradiction}");
 }
 
@@ -185,7 +224,10 @@ fn copies_before_a_split_are_warned_about() {
     fs::copy(root.path().join("cat/1.png"), root.path().join("cat/1 (1).png")).unwrap();
     let report = open(root.path()).unwrap().report;
     let [warning] = report.warnings.as_slice() else { panic!("{report}") };
-    assert!(warning.contains("a split may train on one copy") && warning.contains("cat/1 (1).png, cat/1.png"), "{warning}");
+    assert!(
+        warning.contains("a split may train on one copy") && warning.contains("cat/1 (1).png, cat/1.png"),
+        "{warning}"
+    );
 }
 
 #[test]
@@ -196,7 +238,10 @@ fn a_class_of_one_photo_is_told_what_will_happen() {
     }
     let report = open(root.path()).unwrap().report;
     let [warning] = report.warnings.as_slice() else { panic!("{report}") };
-    assert!(warning.contains("class dog has 1 photo") && warning.contains("none is left to validate with"), "{warning}");
+    assert!(
+        warning.contains("class dog has 1 photo") && warning.contains("none is left to validate with"),
+        "{warning}"
+    );
 }
 
 #[test]

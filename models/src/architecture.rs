@@ -25,10 +25,9 @@ pub(crate) fn guess_from(shapes: &BTreeMap<String, Vec<usize>>) -> Option<Model>
         (Model::new("efficientnet_lite0").ok()?, "_conv_stem.weight", "_fc.weight")
     } else {
         let kind = (block(shapes), blocks(shapes), stem(dimension("conv1.weight", 3)?));
-        let model = NAMES
-            .iter()
-            .filter_map(|name| Model::new(name).ok())
-            .find(|model| model.resnet().is_some_and(|known| kind == (known.block, known.blocks.to_vec(), known.stem)))?;
+        let model = NAMES.iter().filter_map(|name| Model::new(name).ok()).find(|model| {
+            model.resnet().is_some_and(|known| kind == (known.block, known.blocks.to_vec(), known.stem))
+        })?;
         (model.width(dimension("conv1.weight", 0)?), "conv1.weight", "fc.weight")
     };
     let model = model.in_channels(dimension(stem, 1)?);

@@ -21,9 +21,14 @@ pub fn convert(state: &StateDict, to: Dialect) -> Result<StateDict> {
     let mut converted = StateDict::with_capacity(state.len());
     for (theirs, tensor) in state {
         let name = to.from_model(&from.to_model(theirs));
-        let name = name.ok_or_else(|| wrong(to, format!("it has no name for {}; leave that tensor out", quoted(theirs))))?;
+        let name = name.ok_or_else(|| {
+            wrong(to, format!("it has no name for {}; leave that tensor out", quoted(theirs)))
+        })?;
         if converted.insert(name.clone(), tensor.clone()).is_some() {
-            return Err(wrong(to, format!("two tensors would be {}; the file holds the same weights twice", quoted(&name))));
+            return Err(wrong(
+                to,
+                format!("two tensors would be {}; the file holds the same weights twice", quoted(&name)),
+            ));
         }
     }
     Ok(converted)
@@ -32,14 +37,22 @@ pub fn convert(state: &StateDict, to: Dialect) -> Result<StateDict> {
 /// Fails unless the dialects share this network.
 fn check_network(state: &StateDict, from: Dialect, to: Dialect) -> Result<()> {
     let Some(model) = guess(state) else {
-        return Err(wrong(to, format!("they look like no network this program knows ({from} names); `frostline inspect` lists them")));
+        return Err(wrong(
+            to,
+            format!(
+                "they look like no network this program knows ({from} names); `frostline inspect` lists them"
+            ),
+        ));
     };
     match model.resnet() {
-        None => Err(wrong(to, format!("{model} is no ResNet, and only ResNets have names in several dialects"))),
-        // Its first convolution is 7×7, with a max-pool after it, whatever its configuration says.
-        Some(resnet) if to == Dialect::HuggingFace && resnet.stem != Stem::Photo => {
-            Err(wrong(to, format!("{model} has a 3×3 stem without max-pool, which Hugging Face's ResNet does not have")))
+        None => {
+            Err(wrong(to, format!("{model} is no ResNet, and only ResNets have names in several dialects")))
         }
+        // Its first convolution is 7×7, with a max-pool after it, whatever its configuration says.
+        Some(resnet) if to == Dialect::HuggingFace && resnet.stem != Stem::Photo => Err(wrong(
+            to,
+            format!("{model} has a 3×3 stem without max-pool, which Hugging Face's ResNet does not have"),
+        )),
         Some(_) if to == Dialect::EfficientNet => Err(wrong(to, format!("{model} is no EfficientNet"))),
         Some(_) => Ok(()),
     }
@@ -87,9 +100,11 @@ mod tests {
     #[test]
     fn wrappers_come_off() {
         let ours = state(&Model::new("resnet10").unwrap().width(4));
-        let wrapped: StateDict = ours.iter().map(|(name, tensor)| (format!("module.{name}"), tensor.clone())).collect();
+        let wrapped: StateDict =
+            ours.iter().map(|(name, tensor)| (format!("module.{name}"), tensor.clone())).collect();
         assert_eq!(convert(&wrapped, Dialect::Torchvision).unwrap(), ours);
-        let twice: StateDict = ours.iter().chain(&wrapped).map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        let twice: StateDict =
+            ours.iter().chain(&wrapped).map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         let error = convert(&twice, Dialect::Torchvision).unwrap_err().to_string();
         assert!(error.contains("conv1.weight") && error.contains("twice"), "{error}");
     }
@@ -100,8 +115,11 @@ mod tests {
         let lite = state(&Model::new("efficientnet_lite0").unwrap());
         let mut odd = state(&Model::new("resnet18").unwrap().width(4));
         odd.insert("layer1.0.attention.q.weight".to_owned(), HostTensor { shape: vec![1], data: vec![0.0] });
-        let strange = StateDict::from_iter([("weight".to_owned(), HostTensor { shape: vec![1], data: vec![0.0] })]);
-        for (state, word) in [(small, "3×3 stem"), (lite, "is no ResNet"), (odd, "attention"), (strange, "no network")] {
+        let strange =
+            StateDict::from_iter([("weight".to_owned(), HostTensor { shape: vec![1], data: vec![0.0] })]);
+        for (state, word) in
+            [(small, "3×3 stem"), (lite, "is no ResNet"), (odd, "attention"), (strange, "no network")]
+        {
             let error = convert(&state, Dialect::HuggingFace).unwrap_err().to_string();
             assert!(error.contains(word) && error.contains("Hugging Face"), "{error}");
         }

@@ -76,7 +76,9 @@ fn from_hugging_face(name: &str) -> Option<String> {
     // Hugging Face counts stages and convolutions from 0, torchvision from 1.
     let from_one = |number: &str| number.parse::<u16>().ok().map(|number| u32::from(number) + 1);
     let (scope, convolution, norm, module, leaf) = match parts[..] {
-        ["embedder", "embedder", module, leaf] => (String::new(), "conv1".to_owned(), "bn1".to_owned(), module, leaf),
+        ["embedder", "embedder", module, leaf] => {
+            (String::new(), "conv1".to_owned(), "bn1".to_owned(), module, leaf)
+        }
         ["encoder", "stages", stage, "layers", block, "layer", number, module, leaf] => {
             let (stage, number) = (from_one(stage)?, from_one(number)?);
             (format!("layer{stage}.{block}."), format!("conv{number}"), format!("bn{number}"), module, leaf)
@@ -109,7 +111,9 @@ fn to_hugging_face(name: &str) -> Option<String> {
             format!("resnet.encoder.stages.{}.layers.{block}.shortcut.{module}.{leaf}", stage(group)?)
         }
         [group, block, layer, leaf] => {
-            let (number, module) = kinds.iter().find_map(|(prefix, module)| Some((from_zero(layer.strip_prefix(prefix)?)?, module)))?;
+            let (number, module) = kinds
+                .iter()
+                .find_map(|(prefix, module)| Some((from_zero(layer.strip_prefix(prefix)?)?, module)))?;
             format!("resnet.encoder.stages.{}.layers.{block}.layer.{number}.{module}.{leaf}", stage(group)?)
         }
         _ => return None,
@@ -132,7 +136,12 @@ mod tests {
 
     #[test]
     fn wrappers_are_taken_off_in_any_order_and_number() {
-        for name in ["fc.weight", "module.fc.weight", "_orig_mod.module.fc.weight", "module._orig_mod.module.fc.weight"] {
+        for name in [
+            "fc.weight",
+            "module.fc.weight",
+            "_orig_mod.module.fc.weight",
+            "module._orig_mod.module.fc.weight",
+        ] {
             assert_eq!(Dialect::Torchvision.to_model(name), "fc.weight");
         }
         // A word inside a name is no wrapper.
@@ -146,14 +155,23 @@ mod tests {
             ("embedder.embedder.normalization.running_var", "bn1.running_var"),
             ("resnet.encoder.stages.3.layers.2.layer.1.convolution.weight", "layer4.2.conv2.weight"),
             ("resnet.encoder.stages.0.layers.0.layer.2.normalization.bias", "layer1.0.bn3.bias"),
-            ("module.resnet.encoder.stages.1.layers.0.shortcut.convolution.weight", "layer2.0.downsample.0.weight"),
-            ("encoder.stages.1.layers.0.shortcut.normalization.running_mean", "layer2.0.downsample.1.running_mean"),
+            (
+                "module.resnet.encoder.stages.1.layers.0.shortcut.convolution.weight",
+                "layer2.0.downsample.0.weight",
+            ),
+            (
+                "encoder.stages.1.layers.0.shortcut.normalization.running_mean",
+                "layer2.0.downsample.1.running_mean",
+            ),
             ("classifier.1.bias", "fc.bias"),
         ];
         for (theirs, ours) in pairs {
             assert_eq!(Dialect::HuggingFace.to_model(theirs), ours);
             let back = Dialect::HuggingFace.from_model(ours).unwrap();
-            assert_eq!(back.trim_start_matches("resnet."), theirs.trim_start_matches("module.").trim_start_matches("resnet."));
+            assert_eq!(
+                back.trim_start_matches("resnet."),
+                theirs.trim_start_matches("module.").trim_start_matches("resnet.")
+            );
         }
         assert_eq!(Dialect::detect(pairs.map(|(theirs, _)| theirs)), Dialect::HuggingFace);
         assert_eq!(Dialect::detect(pairs.map(|(_, ours)| ours)), Dialect::Torchvision);
@@ -170,7 +188,14 @@ mod tests {
         ] {
             assert_eq!(Dialect::HuggingFace.to_model(name), name);
         }
-        for name in ["", "fc", "layer0.0.conv1.weight", "layerx.0.conv1.weight", "layer1.0.conv0.weight", "layer1.0.downsample.2.weight"] {
+        for name in [
+            "",
+            "fc",
+            "layer0.0.conv1.weight",
+            "layerx.0.conv1.weight",
+            "layer1.0.conv0.weight",
+            "layer1.0.downsample.2.weight",
+        ] {
             assert_eq!(Dialect::HuggingFace.from_model(name), None);
         }
     }

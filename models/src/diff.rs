@@ -49,7 +49,12 @@ impl fmt::Display for Diff {
         ];
         let counts = counts.iter().filter(|(_, count)| *count > 0);
         let counts: Vec<String> = counts.map(|(what, count)| format!("{what}: {count}")).collect();
-        write!(f, "the weights ({} names) do not fit the model, and nothing was loaded; tensors {}", self.dialect, counts.join(", "))?;
+        write!(
+            f,
+            "the weights ({} names) do not fit the model, and nothing was loaded; tensors {}",
+            self.dialect,
+            counts.join(", ")
+        )?;
         for wrong in &self.wrong_shape {
             write!(
                 f,

@@ -39,7 +39,8 @@ const RUNS: [Run; 7] = [
 
 /// Every block's run and its own stride, in order.
 fn blocks() -> impl Iterator<Item = (&'static Run, usize)> {
-    let strides = |run: &'static Run| (0..run.repeats).map(move |i| (run, if i == 0 { run.stride } else { 1 }));
+    let strides =
+        |run: &'static Run| (0..run.repeats).map(move |i| (run, if i == 0 { run.stride } else { 1 }));
     RUNS.iter().flat_map(strides)
 }
 

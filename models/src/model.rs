@@ -102,7 +102,9 @@ impl Model {
         let small = |blocks| Body::ResNet(ResNet::new(Block::Basic, blocks, 16, Stem::Small));
         let (body, in_channels, classes, default_size) = match name {
             "resnet10" => (small(&[1, 1, 1, 1]), 1, 10, 28),
-            "resnet10_photo" => (Body::ResNet(ResNet::new(Block::Basic, &[1, 1, 1, 1], 32, Stem::Photo)), 3, 10, 96),
+            "resnet10_photo" => {
+                (Body::ResNet(ResNet::new(Block::Basic, &[1, 1, 1, 1], 32, Stem::Photo)), 3, 10, 96)
+            }
             "resnet20" => (small(&[3, 3, 3]), 3, 10, 32),
             "resnet18" => photo(Block::Basic, &[2, 2, 2, 2]),
             "resnet34" => photo(Block::Basic, &[3, 4, 6, 3]),
@@ -114,7 +116,14 @@ impl Model {
                 return Err(Error::UnknownModel { name: name.to_owned(), known: NAMES.join(", ") });
             }
         };
-        Ok(Self { name: name.to_owned(), body, in_channels, classes: Some(classes), default_size, refused: None })
+        Ok(Self {
+            name: name.to_owned(),
+            body,
+            in_channels,
+            classes: Some(classes),
+            default_size,
+            refused: None,
+        })
     }
 
     /// Sets the number of classes, and puts a head on if there was none.
@@ -257,7 +266,12 @@ impl Model {
         self.record_head(graph, features, stages)
     }
 
-    fn record_head(&self, graph: &mut Graph, features: TensorId, mut stages: IndexMap<String, TensorId>) -> Result<Recorded> {
+    fn record_head(
+        &self,
+        graph: &mut Graph,
+        features: TensorId,
+        mut stages: IndexMap<String, TensorId>,
+    ) -> Result<Recorded> {
         let mut logits = None;
         if let Some(classes) = self.classes {
             let output = graph.linear(features, self.head_group(), classes)?;
@@ -296,7 +310,8 @@ impl Model {
 
     /// Refuses settings that cannot be built.
     fn check(&self) -> Result<()> {
-        let wrong = |setting, value, reason| Err(Error::Setting { model: self.name.clone(), setting, value, reason });
+        let wrong =
+            |setting, value, reason| Err(Error::Setting { model: self.name.clone(), setting, value, reason });
         if let Some((setting, value)) = self.refused {
             return wrong(setting, value, "only ResNets have this setting; leave it out");
         }
@@ -314,7 +329,14 @@ impl Model {
         Ok(())
     }
 
-    fn check_input(&self, graph: &Graph, x: TensorId, place: &str, expected: usize, advice: &str) -> Result<()> {
+    fn check_input(
+        &self,
+        graph: &Graph,
+        x: TensorId,
+        place: &str,
+        expected: usize,
+        advice: &str,
+    ) -> Result<()> {
         match graph.shape(x) {
             Shape::Image { c, .. } if c == expected => Ok(()),
             other => Err(Error::Input {

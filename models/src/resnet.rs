@@ -91,7 +91,14 @@ impl ResNet {
         }
     }
 
-    fn record_block(&self, graph: &mut Graph, name: &str, stage: usize, stride: usize, x: TensorId) -> Result<TensorId> {
+    fn record_block(
+        &self,
+        graph: &mut Graph,
+        name: &str,
+        stage: usize,
+        stride: usize,
+        x: TensorId,
+    ) -> Result<TensorId> {
         let (width, c_out) = (self.scaled(stage), self.c_out(stage));
         // (channels, kernel, stride) of each convolution.
         let convolutions = match self.block {
@@ -112,7 +119,8 @@ impl ResNet {
         // torchvision lists `downsample` last.
         let mut shortcut = x;
         if stride != 1 || graph.shape(x).channels() != c_out {
-            shortcut = graph.conv2d(x, &format!("{name}.downsample.0"), c_out, 1, stride, Padding::default())?;
+            shortcut =
+                graph.conv2d(x, &format!("{name}.downsample.0"), c_out, 1, stride, Padding::default())?;
             shortcut = graph.batch_norm(shortcut, &format!("{name}.downsample.1"), EPS)?;
         }
         let sum = graph.add(y, shortcut, &format!("{name}.add"))?;

@@ -61,7 +61,8 @@ impl LoadOptions {
     }
 
     fn skips(&self, name: &str) -> bool {
-        (self.skip_head && HEADS.iter().any(|head| in_group(name, head))) || self.skip.iter().any(|group| in_group(name, group))
+        (self.skip_head && HEADS.iter().any(|head| in_group(name, head)))
+            || self.skip.iter().any(|group| in_group(name, group))
     }
 }
 
@@ -85,7 +86,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "loaded {} tensors ({} names)", self.loaded.len(), self.dialect)?;
         let extra: Vec<String> = self.extra.iter().map(|name| quoted(name)).collect();
-        for (what, names) in [("skipped", &self.skipped), ("missing from the file", &self.missing), ("not in the model", &extra)] {
+        for (what, names) in [
+            ("skipped", &self.skipped),
+            ("missing from the file", &self.missing),
+            ("not in the model", &extra),
+        ] {
             if !names.is_empty() {
                 write!(f, "; {what}: {}", names.join(", "))?;
             }
@@ -121,7 +126,8 @@ pub fn compare(model: &Model, state: &StateDict, options: &LoadOptions) -> Resul
     let x = graph.input(1, side, side, model.input_channels());
     model.record(&mut graph, x)?;
     let layouts = [Layout::parameters(&graph), Layout::statistics(&graph)];
-    let tensors = layouts.iter().flat_map(Layout::iter).map(|(name, slice)| (name.to_owned(), slice.shape.torch()));
+    let tensors =
+        layouts.iter().flat_map(Layout::iter).map(|(name, slice)| (name.to_owned(), slice.shape.torch()));
     matched(&tensors.collect(), state, options).map(|(report, _)| report)
 }
 
@@ -129,7 +135,11 @@ pub fn compare(model: &Model, state: &StateDict, options: &LoadOptions) -> Resul
 type Given<'a> = IndexMap<String, (&'a str, &'a HostTensor)>;
 
 /// Holds the tensors of `state` against the names and shapes of `model`.
-fn matched<'a>(model: &IndexMap<String, Vec<usize>>, state: &'a StateDict, options: &LoadOptions) -> Result<(Report, Given<'a>)> {
+fn matched<'a>(
+    model: &IndexMap<String, Vec<usize>>,
+    state: &'a StateDict,
+    options: &LoadOptions,
+) -> Result<(Report, Given<'a>)> {
     let dialect = Dialect::detect(state.keys().map(String::as_str));
     let mut ambiguous = vec![];
     let mut given = Given::with_capacity(state.len());
@@ -169,8 +179,10 @@ fn matched<'a>(model: &IndexMap<String, Vec<usize>>, state: &'a StateDict, optio
 
     let strict = options.strict && !(report.missing.is_empty() && report.extra.is_empty());
     if strict || !wrong_shape.is_empty() || !ambiguous.is_empty() {
-        let missing: Vec<_> = report.missing.into_iter().map(|name| (name.clone(), model[&name].clone())).collect();
-        let extra: Vec<_> = report.extra.into_iter().map(|name| (name.clone(), state[&name].shape.clone())).collect();
+        let missing: Vec<_> =
+            report.missing.into_iter().map(|name| (name.clone(), model[&name].clone())).collect();
+        let extra: Vec<_> =
+            report.extra.into_iter().map(|name| (name.clone(), state[&name].shape.clone())).collect();
         let mut diff = Diff { dialect, missing, extra, wrong_shape, ambiguous, advice: String::new() };
         diff.advice = advice(&diff, model, &given);
         return Err(Error::Mismatch(Box::new(diff)));
@@ -212,7 +224,11 @@ fn fits(tensor: &HostTensor, shape: &[usize]) -> bool {
 }
 
 /// A group to skip that nobody has is a misspelt one.
-fn check_groups(options: &LoadOptions, model: &IndexMap<String, Vec<usize>>, given: &Given<'_>) -> Result<()> {
+fn check_groups(
+    options: &LoadOptions,
+    model: &IndexMap<String, Vec<usize>>,
+    given: &Given<'_>,
+) -> Result<()> {
     let exists = |group: &str| model.keys().chain(given.keys()).any(|name| in_group(name, group));
     match options.skip.iter().find(|group| !exists(group)) {
         None => Ok(()),
@@ -228,27 +244,45 @@ fn check_groups(options: &LoadOptions, model: &IndexMap<String, Vec<usize>>, giv
 /// What to do about `diff`.
 fn advice(diff: &Diff, model: &IndexMap<String, Vec<usize>>, given: &Given<'_>) -> String {
     let ours = guess_from(&model.iter().map(|(name, shape)| (name.clone(), shape.clone())).collect());
-    let theirs = guess_from(&given.iter().map(|(name, (_, tensor))| (name.clone(), tensor.shape.clone())).collect());
+    let theirs =
+        guess_from(&given.iter().map(|(name, (_, tensor))| (name.clone(), tensor.shape.clone())).collect());
     if let (Some(ours), Some(theirs)) = (&ours, &theirs)
         && (ours.name(), ours.resnet().map(|r| r.width)) != (theirs.name(), theirs.resnet().map(|r| r.width))
     {
-        return format!("The file looks like {theirs}, the model is {ours}: build the model that the file is for, or take other weights.");
+        return format!(
+            "The file looks like {theirs}, the model is {ours}: build the model that the file is for, or take other weights."
+        );
     }
     let in_head = |name: &str| HEADS.iter().any(|head| in_group(name, head));
     let only_missing = diff.wrong_shape.is_empty() && diff.ambiguous.is_empty();
-    let head_alone =
-        diff.wrong_shape.iter().map(|wrong| &wrong.name).chain(diff.missing.iter().map(|(name, _)| name)).all(|name| in_head(name));
-    if let (true, true, true, Some(ours)) = (head_alone, diff.ambiguous.is_empty(), diff.extra.is_empty(), &ours) {
+    let head_alone = diff
+        .wrong_shape
+        .iter()
+        .map(|wrong| &wrong.name)
+        .chain(diff.missing.iter().map(|(name, _)| name))
+        .all(|name| in_head(name));
+    if let (true, true, true, Some(ours)) =
+        (head_alone, diff.ambiguous.is_empty(), diff.extra.is_empty(), &ours)
+    {
         let classes = theirs.and_then(|theirs| theirs.class_count());
-        let keep = classes.map_or(String::new(), |classes| format!(", or keep the file's by `.classes({classes})`"));
+        let keep =
+            classes.map_or(String::new(), |classes| format!(", or keep the file's by `.classes({classes})`"));
         let wanted = ours.class_count().unwrap_or(0);
-        return format!("Only the classifier differs: load with `LoadOptions::skip_head()` to start a new one of {wanted} classes{keep}.");
+        return format!(
+            "Only the classifier differs: load with `LoadOptions::skip_head()` to start a new one of {wanted} classes{keep}."
+        );
     }
-    if let Some(wrong) = diff.wrong_shape.iter().find(|wrong| wrong.name == "conv1.weight" || wrong.name == "_conv_stem.weight")
+    if let Some(wrong) = diff
+        .wrong_shape
+        .iter()
+        .find(|wrong| wrong.name == "conv1.weight" || wrong.name == "_conv_stem.weight")
         && let (&[_, _, ..], &[_, channels, ..]) = (&wrong.model[..], &wrong.file[..])
         && wrong.model[1] != channels
     {
-        return format!("The file is for images of {channels} channels, the model for {}: use `.in_channels({channels})`.", wrong.model[1]);
+        return format!(
+            "The file is for images of {channels} channels, the model for {}: use `.in_channels({channels})`.",
+            wrong.model[1]
+        );
     }
     if only_missing {
         return "If that is meant to be, load with `LoadOptions::strict().lenient()`, or `.skip(\"…\")` the groups concerned; \

@@ -8,13 +8,16 @@
 //! chooses from it, as `resnet50:32:224` (name, batch, size), and `FROSTLINE_TUNING` the class of kernels.
 
 use frostline_engine::tuning::{Class, Maker};
-use frostline_engine::{BatchNormMode, Freeze, Gpu, Graph, Padding, Params, Plan, Result, Session, Shape, TensorId, Tuning};
+use frostline_engine::{
+    BatchNormMode, Freeze, Gpu, Graph, Padding, Params, Plan, Result, Session, Shape, TensorId, Tuning,
+};
 use frostline_models::Model;
 use frostline_twin::filler::{self, Block};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-static GPU: LazyLock<Arc<Gpu>> = LazyLock::new(|| Arc::new(Gpu::new().expect("an adapter (see README: `make setup`)")));
+static GPU: LazyLock<Arc<Gpu>> =
+    LazyLock::new(|| Arc::new(Gpu::new().expect("an adapter (see README: `make setup`)")));
 
 /// ‖of the batch − of the halves‖ / ‖of the batch‖, for every parameter. The order of summation differs,
 /// and a rounding turns a ReLU here and there.
@@ -33,7 +36,13 @@ type Gradients = BTreeMap<String, Vec<f32>>;
 type Record<'a> = &'a dyn Fn(&mut Graph, TensorId) -> TensorId;
 
 /// A batch of `n` of `images`, of which each is `[side, side, channels]`, and its gradients.
-fn gradients(record: Record, [side, channels]: [usize; 2], n: usize, images: &[f32], dy: &[f32]) -> Gradients {
+fn gradients(
+    record: Record,
+    [side, channels]: [usize; 2],
+    n: usize,
+    images: &[f32],
+    dy: &[f32],
+) -> Gradients {
     let mut graph = Graph::new();
     let x = graph.input(n, side, side, channels);
     let output = record(&mut graph, x);
@@ -148,7 +157,9 @@ fn every_network_at_its_size() {
                resnet34:32:224 resnet101:32:224 resnet152:32:224";
     let chosen = std::env::var("FROSTLINE_HALVES").unwrap_or_else(|_| all.to_owned());
     for case in chosen.split_whitespace() {
-        let [name, batch, side] = *case.split(':').collect::<Vec<_>>() else { panic!("not name:batch:size: {case}") };
+        let [name, batch, side] = *case.split(':').collect::<Vec<_>>() else {
+            panic!("not name:batch:size: {case}")
+        };
         check_network(name, batch.parse().expect("a batch"), side.parse().expect("a size"));
     }
 }

@@ -45,7 +45,11 @@ fn resnets_have_torchvisions_tensors_in_its_order() {
         let counters = tensors.iter().filter(|(name, _)| name.ends_with("running_mean")).count();
         assert_eq!((tensors.len() + counters, tensors.len()), (entries, without_counters), "{name}");
         let is_parameter = |name: &str| !name.contains(".running_");
-        let count: usize = tensors.iter().filter(|(name, _)| is_parameter(name)).map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        let count: usize = tensors
+            .iter()
+            .filter(|(name, _)| is_parameter(name))
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum();
         assert_eq!(count, parameters, "{name}");
         let line = |(name, shape): &(String, Vec<usize>)| {
             let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
@@ -54,7 +58,8 @@ fn resnets_have_torchvisions_tensors_in_its_order() {
         let lines: String = tensors.iter().map(line).collect();
         assert_eq!(name_hash(&lines), digest, "{name}:\n{lines}");
         // The engine's order of parameters, which freezing below a layer relies on, is the same.
-        let in_order: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).filter(|name| is_parameter(name)).collect();
+        let in_order: Vec<&str> =
+            tensors.iter().map(|(name, _)| name.as_str()).filter(|name| is_parameter(name)).collect();
         assert_eq!(graph.parameter_names(), in_order, "{name}");
     }
 }
@@ -67,7 +72,8 @@ fn shipped_weights_have_the_networks_tensors_in_its_order() {
     ] {
         let path = format!("{}/../assets/{file}.safetensors", env!("CARGO_MANIFEST_DIR"));
         let weights = frostline_loader::safetensors::read(path).unwrap().tensors;
-        let expected: Vec<(String, Vec<usize>)> = weights.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
+        let expected: Vec<(String, Vec<usize>)> =
+            weights.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
         assert_eq!(tensors(&recorded(&model, 64).0), expected, "{file}");
         assert_eq!(guess(&weights), Some(model), "{file}");
     }
@@ -77,10 +83,16 @@ fn shipped_weights_have_the_networks_tensors_in_its_order() {
 fn small_resnets_have_the_parameters_their_papers_count() {
     // resnet10: what assets/README.md counts. resnet20: 0.27 M in He et al., whose shortcuts have
     // no parameters; 1×1 convolutions with batch norm add 16·32 + 64 + 32·64 + 128 = 2,752.
-    for (model, parameters) in [(Model::new("resnet10").unwrap().classes(6), 308_022), (Model::new("resnet20").unwrap(), 269_722 + 2_752)] {
+    for (model, parameters) in [
+        (Model::new("resnet10").unwrap().classes(6), 308_022),
+        (Model::new("resnet20").unwrap(), 269_722 + 2_752),
+    ] {
         let (graph, _) = recorded(&model, model.default_size());
-        let count: usize =
-            tensors(&graph).iter().filter(|(name, _)| !name.contains(".running_")).map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        let count: usize = tensors(&graph)
+            .iter()
+            .filter(|(name, _)| !name.contains(".running_"))
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum();
         assert_eq!(count, parameters, "{model}");
     }
 }
@@ -92,19 +104,45 @@ fn stages_shrink_as_they_should() {
         (
             "resnet50",
             224,
-            vec![("stem", 56, 64), ("layer1", 56, 256), ("layer2", 28, 512), ("layer3", 14, 1024), ("layer4", 7, 2048), (POOLED, 1, 2048)],
+            vec![
+                ("stem", 56, 64),
+                ("layer1", 56, 256),
+                ("layer2", 28, 512),
+                ("layer3", 14, 1024),
+                ("layer4", 7, 2048),
+                (POOLED, 1, 2048),
+            ],
         ),
         (
             "resnet10",
             28,
-            vec![("stem", 28, 16), ("layer1", 28, 16), ("layer2", 14, 32), ("layer3", 7, 64), ("layer4", 4, 128), (POOLED, 1, 128)],
+            vec![
+                ("stem", 28, 16),
+                ("layer1", 28, 16),
+                ("layer2", 14, 32),
+                ("layer3", 7, 64),
+                ("layer4", 4, 128),
+                (POOLED, 1, 128),
+            ],
         ),
-        ("resnet20", 32, vec![("stem", 32, 16), ("layer1", 32, 16), ("layer2", 16, 32), ("layer3", 8, 64), (POOLED, 1, 64)]),
+        (
+            "resnet20",
+            32,
+            vec![
+                ("stem", 32, 16),
+                ("layer1", 32, 16),
+                ("layer2", 16, 32),
+                ("layer3", 8, 64),
+                (POOLED, 1, 64),
+            ],
+        ),
     ];
     for (name, size, stages) in expected {
         let (graph, recorded) = recorded(&Model::new(name).unwrap(), size);
-        let got: Vec<(&str, Shape)> = recorded.stages.iter().map(|(name, &id)| (name.as_str(), graph.shape(id))).collect();
-        let mut wanted: Vec<(&str, Shape)> = stages.into_iter().map(|(name, side, c)| (name, image(1, side, c))).collect();
+        let got: Vec<(&str, Shape)> =
+            recorded.stages.iter().map(|(name, &id)| (name.as_str(), graph.shape(id))).collect();
+        let mut wanted: Vec<(&str, Shape)> =
+            stages.into_iter().map(|(name, side, c)| (name, image(1, side, c))).collect();
         wanted.push(("fc", graph.shape(recorded.logits.unwrap())));
         assert_eq!(got, wanted, "{name}");
     }
@@ -179,7 +217,10 @@ fn weights_tell_their_network() {
 fn errors_say_what_would_be_right() {
     let text = |error: Error| error.to_string();
     let error = text(Model::new("resnet19").unwrap_err());
-    assert!(error.contains("\"resnet19\"") && error.contains("resnet18") && error.contains("efficientnet_lite0"), "{error}");
+    assert!(
+        error.contains("\"resnet19\"") && error.contains("resnet18") && error.contains("efficientnet_lite0"),
+        "{error}"
+    );
 
     let mut graph = Graph::new();
     let grey = graph.input(2, 32, 32, 1);
@@ -200,9 +241,15 @@ fn errors_say_what_would_be_right() {
     }
 
     let error = text(resnet18().record_from(&mut graph, "layer5", grey).unwrap_err());
-    assert_eq!(error, "resnet18 has no stage \"layer5\" here; there are: stem, layer1, layer2, layer3, layer4, avgpool");
+    assert_eq!(
+        error,
+        "resnet18 has no stage \"layer5\" here; there are: stem, layer1, layer2, layer3, layer4, avgpool"
+    );
     let error = text(resnet18().record_from(&mut graph, "layer2", grey).unwrap_err());
-    assert!(error.contains("what comes after layer2 takes images of 128 channels, got (2, 1, 32, 32)"), "{error}");
+    assert!(
+        error.contains("what comes after layer2 takes images of 128 channels, got (2, 1, 32, 32)"),
+        "{error}"
+    );
     let headless = resnet18().without_head();
     assert!(headless.record_from(&mut graph, POOLED, grey).is_err(), "nothing comes after the features");
     assert!(headless.members("fc").is_err());

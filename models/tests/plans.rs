@@ -30,7 +30,11 @@ fn check(name: &str, batch: usize, (graph, loss): &(Graph, TensorId), tuning: &T
     for Dispatch { variant, layer, grid, turns, .. } in plan.dispatches() {
         let of = || format!("{name}, batch {batch}, {what}: {} of {layer}", variant.kernel.name());
         assert!(*turns <= MOST_TURNS, "{}: {turns} loop turns", of());
-        assert!(grid.iter().all(|&groups| (1..=MOST_WORKGROUPS).contains(&groups)), "{}: {grid:?} workgroups", of());
+        assert!(
+            grid.iter().all(|&groups| (1..=MOST_WORKGROUPS).contains(&groups)),
+            "{}: {grid:?} workgroups",
+            of()
+        );
     }
 }
 

@@ -61,7 +61,17 @@ fn what_is_saved_can_be_loaded_and_is_in_torchvisions_order() {
     let saved = state_dict::save(&params).unwrap();
     assert_same(&saved, &state);
     let names: Vec<&str> = saved.keys().map(String::as_str).collect();
-    assert_eq!(names[..6], ["conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var", "layer1.0.conv1.weight"]);
+    assert_eq!(
+        names[..6],
+        [
+            "conv1.weight",
+            "bn1.weight",
+            "bn1.bias",
+            "bn1.running_mean",
+            "bn1.running_var",
+            "layer1.0.conv1.weight"
+        ]
+    );
     assert_eq!(names[names.len() - 3..], ["layer4.0.downsample.1.running_var", "fc.weight", "fc.bias"]);
 }
 
@@ -86,7 +96,9 @@ fn hugging_face(name: &str) -> String {
         return format!("classifier.1.{leaf}");
     }
     let name = match name.strip_prefix("layer") {
-        None => format!("resnet.embedder.embedder.{name}").replace(".conv1.", ".convolution.").replace(".bn1.", ".normalization."),
+        None => format!("resnet.embedder.embedder.{name}")
+            .replace(".conv1.", ".convolution.")
+            .replace(".bn1.", ".normalization."),
         Some(rest) => {
             let (stage, rest) = rest.split_once('.').unwrap();
             let (block, rest) = rest.split_once('.').unwrap();
@@ -94,7 +106,9 @@ fn hugging_face(name: &str) -> String {
             format!("resnet.encoder.stages.{stage}.layers.{block}.{rest}")
         }
     };
-    let mut name = name.replace(".downsample.0.", ".shortcut.convolution.").replace(".downsample.1.", ".shortcut.normalization.");
+    let mut name = name
+        .replace(".downsample.0.", ".shortcut.convolution.")
+        .replace(".downsample.1.", ".shortcut.normalization.");
     for number in 1..=3 {
         name = name.replace(&format!(".conv{number}."), &format!(".layer.{}.convolution.", number - 1));
         name = name.replace(&format!(".bn{number}."), &format!(".layer.{}.normalization.", number - 1));
@@ -104,7 +118,10 @@ fn hugging_face(name: &str) -> String {
 
 #[test]
 fn hugging_face_weights_load_into_basic_blocks_and_bottlenecks() {
-    assert_eq!(hugging_face("layer4.2.bn3.running_var"), "resnet.encoder.stages.3.layers.2.layer.2.normalization.running_var");
+    assert_eq!(
+        hugging_face("layer4.2.bn3.running_var"),
+        "resnet.encoder.stages.3.layers.2.layer.2.normalization.running_var"
+    );
     for model in [small(5), Model::new("resnet50").unwrap().width(4).classes(3)] {
         let params = params(&model);
         let plain = numbers(&params);
@@ -195,11 +212,15 @@ fn missing_and_extra_can_be_allowed_but_shapes_cannot() {
     // As many values as the shape says are not a matter of course: both fields are public.
     state["conv1.weight"].data.pop();
     let error = mismatch(&params, &state, &LoadOptions::strict().lenient());
-    assert!(error.contains("conv1.weight: the model has (4, 1, 3, 3), the file (4, 1, 3, 3) with 35 values"), "{error}");
+    assert!(
+        error.contains("conv1.weight: the model has (4, 1, 3, 3), the file (4, 1, 3, 3) with 35 values"),
+        "{error}"
+    );
 
     let options = LoadOptions::strict().lenient().skip("conv1");
     assert_eq!(state_dict::load(&params, &state, &options).unwrap().skipped, ["conv1.weight"]);
-    let error = state_dict::load(&params, &state, &LoadOptions::strict().skip("layr1")).unwrap_err().to_string();
+    let error =
+        state_dict::load(&params, &state, &LoadOptions::strict().skip("layr1")).unwrap_err().to_string();
     assert!(error.contains("\"layr1\"") && error.contains("layer1, layer2"), "{error}");
 }
 
@@ -209,7 +230,12 @@ fn errors_name_the_network_the_file_is_for() {
     let other = |model: Model| numbers(&self::params(&model));
     let resnet20 = other(Model::new("resnet20").unwrap().in_channels(1).width(4).classes(5));
     let error = mismatch(&params, &resnet20, &LoadOptions::strict());
-    assert!(error.contains("The file looks like resnet20 (width 4, 1 channel, 5 classes), the model is resnet10 (width 4,"), "{error}");
+    assert!(
+        error.contains(
+            "The file looks like resnet20 (width 4, 1 channel, 5 classes), the model is resnet10 (width 4,"
+        ),
+        "{error}"
+    );
     let error = mismatch(&params, &other(small(5).width(8)), &LoadOptions::strict());
     assert!(error.contains("looks like resnet10 (width 8, 1 channel, 5 classes)"), "{error}");
     let error = mismatch(&params, &other(small(5).in_channels(3)), &LoadOptions::strict());
@@ -240,9 +266,23 @@ fn comparing_needs_no_device_and_says_what_loading_does() {
 fn damaged_names_are_answered() {
     let model = small(3);
     let sound = numbers(&params(&model));
-    let huggingface = frostline_models::convert(&sound, Dialect::HuggingFace).unwrap_or_else(|_| sound.clone());
-    let pieces =
-        ["", ".", "..", "module.", "_orig_mod.", "layer9.", "18446744073709551616", "-1", "\u{0}", "é\u{301}", "running_mean", "\n", "🦀"];
+    let huggingface =
+        frostline_models::convert(&sound, Dialect::HuggingFace).unwrap_or_else(|_| sound.clone());
+    let pieces = [
+        "",
+        ".",
+        "..",
+        "module.",
+        "_orig_mod.",
+        "layer9.",
+        "18446744073709551616",
+        "-1",
+        "\u{0}",
+        "é\u{301}",
+        "running_mean",
+        "\n",
+        "🦀",
+    ];
     let mut state = 1u64;
     let mut draw = |below: usize| {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -251,7 +291,8 @@ fn damaged_names_are_answered() {
     let (mut loaded, mut refused) = (0, 0);
     for case in 0..2000 {
         let from = if case % 2 == 0 { &sound } else { &huggingface };
-        let mut names: Vec<(String, HostTensor)> = from.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        let mut names: Vec<(String, HostTensor)> =
+            from.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         for _ in 0..draw(4) {
             let at = draw(names.len());
             let other = names[draw(names.len())].0.clone();

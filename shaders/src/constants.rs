@@ -7,7 +7,9 @@ use std::collections::HashMap;
 pub(crate) fn evaluate(text: &str) -> HashMap<&str, u32> {
     let mut values = HashMap::new();
     for line in text.lines() {
-        let Some((left, right)) = line.strip_prefix("const ").and_then(|rest| rest.split_once('=')) else { continue };
+        let Some((left, right)) = line.strip_prefix("const ").and_then(|rest| rest.split_once('=')) else {
+            continue;
+        };
         let name = left.split(':').next().unwrap_or(left).trim();
         let expression = right.split(';').next().unwrap_or(right);
         if let Some(value) = expression_value(expression, &values) {

@@ -12,7 +12,8 @@
 
 use crate::Error;
 
-const DECLARED: &str = "var<private> turns_taken: u32; @group(1) @binding(0) var<storage, read_write> most_turns: atomic<u32>;";
+const DECLARED: &str =
+    "var<private> turns_taken: u32; @group(1) @binding(0) var<storage, read_write> most_turns: atomic<u32>;";
 const TURN: &str = " turns_taken += 1u;";
 const MOST: &str = "atomicMax(&most_turns, turns_taken);";
 
@@ -101,9 +102,15 @@ mod tests {
     fn every_loop_counts_and_every_way_out_tells_the_count() {
         let counted = count_turns(TEXT).unwrap();
         assert_eq!(counted.matches(TURN).count(), 2, "{counted}");
-        assert!(counted.contains("i++) { turns_taken += 1u; s += i; } // for ever {\n  return s;"), "{counted}");
+        assert!(
+            counted.contains("i++) { turns_taken += 1u; s += i; } // for ever {\n  return s;"),
+            "{counted}"
+        );
         assert!(counted.contains("> 1u { { atomicMax(&most_turns, turns_taken); return; } }"), "{counted}");
-        assert!(counted.contains("{ turns_taken += 1u; break; }\natomicMax(&most_turns, turns_taken); }"), "{counted}");
+        assert!(
+            counted.contains("{ turns_taken += 1u; break; }\natomicMax(&most_turns, turns_taken); }"),
+            "{counted}"
+        );
         assert_eq!(counted.lines().count(), TEXT.lines().count() + 1, "lines stay where they are");
     }
 

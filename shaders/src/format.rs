@@ -35,7 +35,8 @@ pub enum Format {
 /// Rewrites `text` so that each binding of `formats` has its format.
 pub(crate) fn rewrite(text: &str, formats: &[(&str, Format)]) -> String {
     let lines = text.lines().map(|line| {
-        let (code, comment) = line.split_once("//").map_or((line, None), |(code, comment)| (code, Some(comment)));
+        let (code, comment) =
+            line.split_once("//").map_or((line, None), |(code, comment)| (code, Some(comment)));
         let mut code = code.to_owned();
         for &(name, format) in formats.iter().filter(|(_, format)| *format != Format::Single) {
             code = declaration(&code, name, format).unwrap_or_else(|| uses(&code, name, format));
@@ -44,7 +45,11 @@ pub(crate) fn rewrite(text: &str, formats: &[(&str, Format)]) -> String {
     });
     let text = lines.collect::<Vec<_>>().join("\n");
     // An `enable` stands before everything else, and on a line of its own it would move the others.
-    if formats.iter().any(|(_, format)| *format == Format::Half) { format!("enable f16; {text}") } else { text }
+    if formats.iter().any(|(_, format)| *format == Format::Half) {
+        format!("enable f16; {text}")
+    } else {
+        text
+    }
 }
 
 fn declaration(code: &str, name: &str, format: Format) -> Option<String> {
@@ -121,8 +126,7 @@ fn matching(text: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const TEXT: &str =
-        "@group(0) @binding(1) var<storage, read> x: array<vec4f>;  // (N)\n    if i < n { y[i] = dx[i] + x[x[i].y]; } // y[i] stays";
+    const TEXT: &str = "@group(0) @binding(1) var<storage, read> x: array<vec4f>;  // (N)\n    if i < n { y[i] = dx[i] + x[x[i].y]; } // y[i] stays";
 
     #[test]
     fn reads_and_writes_of_textures_become_loads_and_stores() {

@@ -73,14 +73,19 @@ pub enum Error {
 
 /// The text of `shaders/<path>` as it lies on disk.
 pub fn raw(path: &str) -> Result<&'static str, Error> {
-    FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text).ok_or_else(|| Error::NoFile(path.to_owned()))
+    FILES
+        .iter()
+        .find(|(name, _)| *name == path)
+        .map(|(_, text)| *text)
+        .ok_or_else(|| Error::NoFile(path.to_owned()))
 }
 
 /// Every kernel, as its file without `.wgsl` and its entry point: `("conv2d", "forward")`.
 pub fn kernels() -> impl Iterator<Item = (&'static str, &'static str)> {
     let entry = |line: &'static str| line.strip_prefix("fn ")?.split_once('(').map(|(name, _)| name);
     FILES.iter().filter(|(path, _)| !path.starts_with("shared/")).flat_map(move |(path, text)| {
-        let attributes = text.lines().zip(text.lines().skip(1)).filter(|(line, _)| line.starts_with("@compute"));
+        let attributes =
+            text.lines().zip(text.lines().skip(1)).filter(|(line, _)| line.starts_with("@compute"));
         attributes.filter_map(move |(_, next)| Some((path.strip_suffix(".wgsl")?, entry(next)?)))
     })
 }
@@ -88,12 +93,19 @@ pub fn kernels() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// `path` with `{share}` and the names of constants replaced by what they stand for.
 fn fill_in(path: &str, share: Share, constants: &std::collections::HashMap<&str, u32>) -> String {
     let path = path.replace("{share}", share.word());
-    constants.iter().fold(path, |path, (name, value)| path.replace(&format!("{{{name}}}"), &value.to_string()))
+    constants
+        .iter()
+        .fold(path, |path, (name, value)| path.replace(&format!("{{{name}}}"), &value.to_string()))
 }
 
 /// The text of `shaders/<file>.wgsl` as the driver sees it: constants set, snippets appended, the
 /// bindings of `formats` rewritten, marked loops written out.
-pub fn source(file: &str, constants: &[(&str, u32)], share: Share, formats: &[(&str, Format)]) -> Result<String, Error> {
+pub fn source(
+    file: &str,
+    constants: &[(&str, u32)],
+    share: Share,
+    formats: &[(&str, Format)],
+) -> Result<String, Error> {
     let text = raw(&format!("{file}.wgsl"))?;
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for &(name, value) in constants {
@@ -112,7 +124,11 @@ pub fn source(file: &str, constants: &[(&str, u32)], share: Share, formats: &[(&
     if formats.iter().any(|(_, format)| *format == Format::Texture) {
         text = text + "\n" + raw("shared/texel.wgsl")?;
     }
-    let enables: String = text.lines().filter_map(|line| line.strip_prefix("//!enable ")).map(|name| format!("enable {name}; ")).collect();
+    let enables: String = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!enable "))
+        .map(|name| format!("enable {name}; "))
+        .collect();
     Ok(enables + &unroll::unroll(&text))
 }
 

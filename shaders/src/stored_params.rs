@@ -35,7 +35,13 @@ mod tests {
         let text = "@group(0) @binding(0) var<uniform> p: Params;\nfn help() {}\n@compute @workgroup_size(1)\nfn a(\n id: u32) {\n  x();\n}\n@compute\nfn b() {}\n";
         let rewritten = stored_params(text);
         assert_eq!(rewritten.lines().count(), text.lines().count());
-        assert!(rewritten.contains("@binding(0) var<storage, read> stored: Params; var<private> p: Params;\nfn help() {}"));
-        assert!(rewritten.contains(" id: u32) { p = stored;\n  x();") && rewritten.contains("fn b() { p = stored;}"), "{rewritten}");
+        assert!(rewritten.contains(
+            "@binding(0) var<storage, read> stored: Params; var<private> p: Params;\nfn help() {}"
+        ));
+        assert!(
+            rewritten.contains(" id: u32) { p = stored;\n  x();")
+                && rewritten.contains("fn b() { p = stored;}"),
+            "{rewritten}"
+        );
     }
 }

@@ -35,7 +35,8 @@ fn expand(lines: &[&str], constants: &HashMap<&str, u32>) -> Vec<String> {
         let end = at + closing_brace(&lines[at..]);
         let body = expand(&lines[at + 1..end], constants);
         let body = body.iter().map(|line| without_comment(line)).collect::<Vec<_>>().join(" ");
-        let copies: Vec<String> = range.map(|i| format!("{{ {} }}", replace_word(&body, name, &format!("{i}u")))).collect();
+        let copies: Vec<String> =
+            range.map(|i| format!("{{ {} }}", replace_word(&body, name, &format!("{i}u")))).collect();
         out.push(copies.join(" "));
         out.extend(std::iter::repeat_n(String::new(), end - at));
         at = end + 1;

@@ -8,24 +8,34 @@ fn validate(file: &str, constants: &[(&str, u32)], share: Share) -> naga::Module
     validate_with(file, constants, share, &[])
 }
 
-fn validate_with(file: &str, constants: &[(&str, u32)], share: Share, formats: &[(&str, Format)]) -> naga::Module {
+fn validate_with(
+    file: &str,
+    constants: &[(&str, u32)],
+    share: Share,
+    formats: &[(&str, Format)],
+) -> naga::Module {
     let text = source(file, constants, share, formats).expect("the source");
     let stored = stored_params(&text);
-    assert!(!stored.contains("var<uniform>"), "{file} has uniforms that Mesa's software driver would build it anew for");
+    assert!(
+        !stored.contains("var<uniform>"),
+        "{file} has uniforms that Mesa's software driver would build it anew for"
+    );
     validate_text(&stored, &format!("{file} {constants:?} {share:?} with stored parameters"), share);
     validate_text(&text, &format!("{file} {constants:?} {share:?}"), share)
 }
 
 fn validate_text(text: &str, what: &str, share: Share) -> naga::Module {
-    let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(text)));
+    let module = naga::front::wgsl::parse_str(text)
+        .unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(text)));
     let mut capabilities = Capabilities::empty();
     if share == Share::Subgroup {
         capabilities |= Capabilities::SUBGROUP;
     }
     // Only such a text may need 16-bit floats, or matrices held by a subgroup.
-    for (enable, capability) in
-        [("enable f16;", Capabilities::SHADER_FLOAT16), ("enable wgpu_cooperative_matrix;", Capabilities::COOPERATIVE_MATRIX)]
-    {
+    for (enable, capability) in [
+        ("enable f16;", Capabilities::SHADER_FLOAT16),
+        ("enable wgpu_cooperative_matrix;", Capabilities::COOPERATIVE_MATRIX),
+    ] {
         if text.lines().next().is_some_and(|line| line.contains(enable)) {
             capabilities |= capability;
         }
@@ -39,7 +49,10 @@ fn validate_text(text: &str, what: &str, share: Share) -> naga::Module {
 }
 
 fn kernel_files() -> impl Iterator<Item = &'static str> {
-    FILES.iter().filter_map(|(path, _)| path.strip_suffix(".wgsl")).filter(|path| !path.starts_with("shared/"))
+    FILES
+        .iter()
+        .filter_map(|(path, _)| path.strip_suffix(".wgsl"))
+        .filter(|path| !path.starts_with("shared/"))
 }
 
 #[test]
@@ -77,11 +90,20 @@ fn portable_shaders_need_no_capability() {
 fn conv2d_is_valid_for_every_tile_and_kernel() {
     for (kw, stride) in [(1, 1), (1, 2), (3, 1), (3, 2), (5, 1), (5, 3), (7, 2)] {
         for (tm, pw, u) in [(4, 2, 1), (8, 4, 2), (16, 7, 2), (32, 7, 1)] {
-            for (share, s, wg) in [(Share::Subgroup, 8, 8), (Share::Subgroup, 4, 4), (Share::Portable, 1, 64)] {
+            for (share, s, wg) in [(Share::Subgroup, 8, 8), (Share::Subgroup, 4, 4), (Share::Portable, 1, 64)]
+            {
                 let overlap = u32::saturating_sub(kw, stride);
                 let u = if overlap == 0 { 1 } else { u };
-                let constants =
-                    [("S", s), ("WG", wg), ("TM", tm), ("PW", pw), ("U", u), ("KW", kw), ("STRIDE", stride), ("OVERLAP", overlap)];
+                let constants = [
+                    ("S", s),
+                    ("WG", wg),
+                    ("TM", tm),
+                    ("PW", pw),
+                    ("U", u),
+                    ("KW", kw),
+                    ("STRIDE", stride),
+                    ("OVERLAP", overlap),
+                ];
                 validate("conv2d", &constants, share);
             }
         }
@@ -91,8 +113,11 @@ fn conv2d_is_valid_for_every_tile_and_kernel() {
 #[test]
 fn conv2d_is_valid_for_images_of_few_channels() {
     for (kw, stride, overlap) in [(3, 1, 2), (7, 2, 5)] {
-        for (ci, (share, s, wg)) in [(1, (Share::Subgroup, 8, 8)), (3, (Share::Subgroup, 8, 8)), (3, (Share::Portable, 1, 64))] {
-            let constants = [("S", s), ("WG", wg), ("KW", kw), ("STRIDE", stride), ("OVERLAP", overlap), ("CI", ci)];
+        for (ci, (share, s, wg)) in
+            [(1, (Share::Subgroup, 8, 8)), (3, (Share::Subgroup, 8, 8)), (3, (Share::Portable, 1, 64))]
+        {
+            let constants =
+                [("S", s), ("WG", wg), ("KW", kw), ("STRIDE", stride), ("OVERLAP", overlap), ("CI", ci)];
             validate("conv2d", &constants, share);
         }
     }
@@ -100,17 +125,23 @@ fn conv2d_is_valid_for_images_of_few_channels() {
 
 #[test]
 fn conv2d_tiled_is_valid_for_every_tile() {
-    let registers = [[128, 16, 16, 8, 4], [64, 16, 8, 4, 4], [32, 32, 32, 4, 4], [64, 64, 16, 8, 4], [128, 64, 16, 8, 8]];
+    let registers =
+        [[128, 16, 16, 8, 4], [64, 16, 8, 4, 4], [32, 32, 32, 4, 4], [64, 64, 16, 8, 4], [128, 64, 16, 8, 8]];
     for [bm, bn, bk, rm, rn] in registers {
         for buffers in [1, 2] {
-            let constants = [("BM", bm), ("BN", bn), ("BK", bk), ("RM", rm), ("RN", rn), ("BUFFERS", buffers)];
+            let constants =
+                [("BM", bm), ("BN", bn), ("BK", bk), ("RM", rm), ("RN", rn), ("BUFFERS", buffers)];
             validate("conv2d_tiled", &constants, Share::Portable);
         }
     }
-    for [fragment, s, bm, bn, bk, rm, rn] in
-        [[4, 1, 32, 32, 8, 8, 8], [8, 32, 64, 64, 16, 32, 32], [16, 32, 128, 64, 32, 64, 32], [16, 64, 64, 64, 16, 32, 32]]
-    {
-        let constants = [("FRAGMENT", fragment), ("S", s), ("BM", bm), ("BN", bn), ("BK", bk), ("RM", rm), ("RN", rn)];
+    for [fragment, s, bm, bn, bk, rm, rn] in [
+        [4, 1, 32, 32, 8, 8, 8],
+        [8, 32, 64, 64, 16, 32, 32],
+        [16, 32, 128, 64, 32, 64, 32],
+        [16, 64, 64, 64, 16, 32, 32],
+    ] {
+        let constants =
+            [("FRAGMENT", fragment), ("S", s), ("BM", bm), ("BN", bn), ("BK", bk), ("RM", rm), ("RN", rn)];
         validate("conv2d_tiled", &constants, Share::Portable);
         validate_formats("conv2d_tiled", &constants, Share::Portable);
     }
@@ -121,7 +152,11 @@ fn winograd_is_valid_for_every_tile() {
     for (m, tm, p, q) in [(2, 8, 2, 1), (2, 32, 4, 2), (4, 4, 1, 1), (4, 16, 7, 1), (4, 32, 4, 2)] {
         for (share, s, wg) in [(Share::Subgroup, 8, 8), (Share::Subgroup, 4, 4), (Share::Portable, 1, 64)] {
             for flip in 0..2 {
-                validate("winograd", &[("M", m), ("S", s), ("WG", wg), ("TM", tm), ("B", p * wg), ("Q", q), ("FLIP", flip)], share);
+                validate(
+                    "winograd",
+                    &[("M", m), ("S", s), ("WG", wg), ("TM", tm), ("B", p * wg), ("Q", q), ("FLIP", flip)],
+                    share,
+                );
             }
         }
     }
@@ -130,7 +165,8 @@ fn winograd_is_valid_for_every_tile() {
 /// Bindings of a file that can have another format: arrays of vec4f that are only read or only written.
 fn arrays(file: &str) -> Vec<&'static str> {
     let text = raw(&format!("{file}.wgsl")).expect("the file");
-    let both = ["running_mean", "running_var", "parameter", "momentum_buffer", "exp_avg", "exp_avg_sq", "history"];
+    let both =
+        ["running_mean", "running_var", "parameter", "momentum_buffer", "exp_avg", "exp_avg_sq", "history"];
     let names = text.lines().filter(|line| line.contains(": array<vec4f>;")).filter_map(|line| {
         let name = line.split_once("> ")?.1.split_once(':')?.0;
         (!both.contains(&name)).then_some(name)
@@ -140,7 +176,9 @@ fn arrays(file: &str) -> Vec<&'static str> {
 
 /// Validates `file` with its arrays as textures, as halves, and with both by turns.
 fn validate_formats(file: &str, constants: &[(&str, u32)], share: Share) {
-    for pattern in [[Format::Texture, Format::Texture], [Format::Half, Format::Half], [Format::Half, Format::Texture]] {
+    for pattern in
+        [[Format::Texture, Format::Texture], [Format::Half, Format::Half], [Format::Half, Format::Texture]]
+    {
         let names = arrays(file);
         let formats: Vec<_> = names.iter().copied().zip(pattern.into_iter().cycle()).collect();
         validate_with(file, constants, share, &formats);
@@ -177,7 +215,11 @@ fn every_flag_is_valid() {
         validate("add", &[("ACT", act)], Share::Portable);
         validate("relu", &[("ACT", act.max(1)), ("BITS", act % 2)], Share::Portable);
         for mask in 0..4 {
-            validate("batch_norm", &[("ACT", act), ("MASK", mask), ("WEIGHT", act % 2), ("BIAS", mask % 2)], Share::Portable);
+            validate(
+                "batch_norm",
+                &[("ACT", act), ("MASK", mask), ("WEIGHT", act % 2), ("BIAS", mask % 2)],
+                Share::Portable,
+            );
         }
     }
 }

@@ -17,10 +17,15 @@ fn loops(block: &Block) -> usize {
 }
 
 fn parse(text: &str, what: &str) -> naga::Module {
-    let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(text)));
-    let wanted = [("enable f16;", Capabilities::SHADER_FLOAT16), ("enable wgpu_cooperative_matrix;", Capabilities::COOPERATIVE_MATRIX)];
+    let module = naga::front::wgsl::parse_str(text)
+        .unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(text)));
+    let wanted = [
+        ("enable f16;", Capabilities::SHADER_FLOAT16),
+        ("enable wgpu_cooperative_matrix;", Capabilities::COOPERATIVE_MATRIX),
+    ];
     let first = text.lines().next().unwrap_or_default();
-    let capabilities = wanted.iter().filter(|(enable, _)| first.contains(enable)).map(|(_, capability)| *capability);
+    let capabilities =
+        wanted.iter().filter(|(enable, _)| first.contains(enable)).map(|(_, capability)| *capability);
     Validator::new(ValidationFlags::all(), capabilities.fold(Capabilities::SUBGROUP, |all, one| all | one))
         .subgroup_operations(SubgroupOperationSet::all())
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
@@ -31,8 +36,11 @@ fn parse(text: &str, what: &str) -> naga::Module {
 
 #[test]
 fn every_loop_of_every_kernel_is_counted() {
-    let tiled: [&[(&str, u32)]; 3] =
-        [&[], &[("BUFFERS", 1)], &[("FRAGMENT", 8), ("S", 32), ("BM", 64), ("BN", 64), ("BK", 16), ("RM", 32), ("RN", 32)]];
+    let tiled: [&[(&str, u32)]; 3] = [
+        &[],
+        &[("BUFFERS", 1)],
+        &[("FRAGMENT", 8), ("S", 32), ("BM", 64), ("BN", 64), ("BK", 16), ("RM", 32), ("RN", 32)],
+    ];
     for (path, _) in FILES.iter().filter(|(path, _)| !path.starts_with("shared/")) {
         let file = path.strip_suffix(".wgsl").expect("a WGSL file");
         for share in [Share::Portable, Share::Subgroup] {
@@ -45,12 +53,18 @@ fn every_loop_of_every_kernel_is_counted() {
                     let after = parse(&counted, &what);
                     let all = |module: &naga::Module| -> usize {
                         let functions = module.functions.iter().map(|(_, function)| &function.body);
-                        functions.chain(module.entry_points.iter().map(|entry| &entry.function.body)).map(loops).sum()
+                        functions
+                            .chain(module.entry_points.iter().map(|entry| &entry.function.body))
+                            .map(loops)
+                            .sum()
                     };
                     assert_eq!(all(&before), all(&after), "{what}: a loop came or went");
                     assert_eq!(counted.matches("turns_taken += 1u").count(), all(&before), "{what}");
                     let entries = before.entry_points.len();
-                    assert!(counted.matches("atomicMax(").count() >= entries, "{what}: an entry point keeps its count");
+                    assert!(
+                        counted.matches("atomicMax(").count() >= entries,
+                        "{what}: an entry point keeps its count"
+                    );
                 }
             }
         }

@@ -259,7 +259,8 @@ impl Runs {
 /// # Errors
 /// A [`Fault`] for a claim that cannot be judged as it is written, such as one without a margin.
 pub fn put_to_the_test(claims: &[Claim], runs: &Runs, rehearsal: bool) -> Result<Vec<Finding>, Fault> {
-    let measured: Vec<Result<Question, Missing>> = claims.iter().map(|claim| measure(claim, runs, rehearsal)).collect();
+    let measured: Vec<Result<Question, Missing>> =
+        claims.iter().map(|claim| measure(claim, runs, rehearsal)).collect();
     let questions: Vec<Question> = measured.iter().filter_map(|found| found.clone().ok()).collect();
     let mut judged = judge(&questions, &Options::default())?.into_iter();
     let findings = claims.iter().zip(measured).map(|(claim, measured)| {
@@ -291,10 +292,16 @@ fn measure(claim: &Claim, runs: &Runs, rehearsal: bool) -> Result<Question, Miss
     }
     // Pairs share their seed, and so their images.
     let seeds = shared_seeds(claim, runs);
-    let of = |runs: &[&Run], seed: u64| runs.iter().find(|run| run.setting.seed == seed).map(|run| (*run).clone());
+    let of =
+        |runs: &[&Run], seed: u64| runs.iter().find(|run| run.setting.seed == seed).map(|run| (*run).clone());
     let rows: Option<Vec<Vec<(f64, Value)>>> = seeds
         .iter()
-        .map(|&seed| terms.iter().map(|(term, runs)| Some((term.factor, value(&of(runs, seed)?, &term.measure)?))).collect())
+        .map(|&seed| {
+            terms
+                .iter()
+                .map(|(term, runs)| Some((term.factor, value(&of(runs, seed)?, &term.measure)?)))
+                .collect()
+        })
         .collect();
     let rows = rows.filter(|rows| !rows.is_empty()).ok_or(Missing::Runs)?;
     Ok(Question { kind: claim.kind, margin: claim.margin, paired: paired(&rows) })
@@ -327,7 +334,9 @@ fn value(run: &Run, measure: &Measure) -> Option<Value> {
 /// Image by image where all terms answer the same test, else seed by seed.
 fn paired(rows: &[Vec<(f64, Value)>]) -> Paired {
     let set = |row: &[(f64, Value)]| {
-        let mut sets = row.iter().map(|(_, value)| if let Value::Answers(answers) = value { Some(&answers.set) } else { None });
+        let mut sets = row
+            .iter()
+            .map(|(_, value)| if let Value::Answers(answers) = value { Some(&answers.set) } else { None });
         let first = sets.next()??;
         sets.all(|set| set == Some(first)).then(|| first.clone())
     };
@@ -361,7 +370,9 @@ fn finding(claim: &Claim, runs: &Runs, missing: Option<Missing>, judgement: Opti
     let side = |term: &Term| {
         let cell = runs.choose(&term.side)?;
         // Of the seeds that are compared: where a side has more runs, its mean would be of other seeds.
-        let compared = Runs { runs: runs.all().iter().filter(|run| seeds.contains(&run.setting.seed)).cloned().collect() };
+        let compared = Runs {
+            runs: runs.all().iter().filter(|run| seeds.contains(&run.setting.seed)).cloned().collect(),
+        };
         let values = match &term.measure {
             Measure::Accuracy(test) => compared.accuracies(cell, test),
             Measure::Number(name) => compared.numbers(cell, name),
@@ -442,12 +453,15 @@ mod tests {
         let start = 7 * seed as usize;
         let predictions: Vec<u32> = (0..200).map(|i| u32::from((i + start) % 200 >= right)).collect();
         let answers = Answers::new("two hundred", &[0; 200], &predictions);
-        let answers = BTreeMap::from([("test".to_owned(), answers.clone()), ("validation".to_owned(), answers)]);
+        let answers =
+            BTreeMap::from([("test".to_owned(), answers.clone()), ("validation".to_owned(), answers)]);
         Run { answers, ..samples::run(condition, seed, 50) }
     }
 
     fn runs(of: &[(&str, [usize; 5])]) -> Runs {
-        let runs = of.iter().flat_map(|(name, right)| right.iter().zip(0..).map(|(&right, seed)| run(name, seed, right)));
+        let runs = of
+            .iter()
+            .flat_map(|(name, right)| right.iter().zip(0..).map(|(&right, seed)| run(name, seed, right)));
         Runs { runs: runs.collect() }
     }
 
@@ -462,8 +476,8 @@ mod tests {
     #[test]
     fn a_large_difference_is_supported_and_its_opposite_contradicted() {
         let runs = runs(&[("full", [150, 152, 148, 151, 149]), ("scratch", [100, 103, 98, 101, 99])]);
-        let [right, wrong] =
-            [("full", "scratch"), ("scratch", "full")].map(|(a, b)| Claim::better("a claim", cell(a), cell(b)));
+        let [right, wrong] = [("full", "scratch"), ("scratch", "full")]
+            .map(|(a, b)| Claim::better("a claim", cell(a), cell(b)));
         assert_eq!(verdicts(std::slice::from_ref(&right), &runs), ["supported"]);
         assert_eq!(verdicts(&[wrong], &runs), ["contradicted"]);
         let found = &put_to_the_test(&[right], &runs, false).unwrap()[0];
@@ -488,11 +502,18 @@ mod tests {
         let only = runs(&[("full", [150; 5])]);
         assert_eq!(verdicts(std::slice::from_ref(&claim), &only), ["not measured"]);
         let mut short = runs(&[("full", [150; 5]), ("scratch", [100; 5])]);
-        assert_eq!(put_to_the_test(std::slice::from_ref(&claim), &short, true).unwrap()[0].verdict, "a rehearsal");
+        assert_eq!(
+            put_to_the_test(std::slice::from_ref(&claim), &short, true).unwrap()[0].verdict,
+            "a rehearsal"
+        );
         short.runs[7].losses = (0..60).map(|i| 3.0 - f64::from(i) / 30.0).collect();
         let found = put_to_the_test(std::slice::from_ref(&claim), &short, false).unwrap();
         assert_eq!(found[0].verdict, "too short to tell");
-        assert!(found[0].evidence.contains("not converged: clothes, 50 images, scratch, seed 2"), "{}", found[0].evidence);
+        assert!(
+            found[0].evidence.contains("not converged: clothes, 50 images, scratch, seed 2"),
+            "{}",
+            found[0].evidence
+        );
         short.runs.retain(|run| run.setting.seed < 2);
         assert_eq!(verdicts(&[claim], &short), ["inconclusive"]);
     }
@@ -518,19 +539,32 @@ mod tests {
     fn numbers_are_compared_seed_by_seed_and_sums_may_have_more_terms() {
         let mut runs = runs(&[("a", [120; 5]), ("b", [120; 5])]);
         for run in &mut runs.runs {
-            let (seed, shift) = (run.setting.seed as f64, if run.setting.condition == "a" { 0.5 } else { 0.0 });
-            run.numbers = BTreeMap::from([("first".into(), 0.9 + 0.01 * seed), ("last".into(), 0.1 + shift + 0.02 * seed)]);
+            let (seed, shift) =
+                (run.setting.seed as f64, if run.setting.condition == "a" { 0.5 } else { 0.0 });
+            run.numbers = BTreeMap::from([
+                ("first".into(), 0.9 + 0.01 * seed),
+                ("last".into(), 0.1 + shift + 0.02 * seed),
+            ]);
         }
         let claim = Claim::better("a is higher", cell("a"), cell("b")).of_number("last", "of 1", 0.05);
         let found = &put_to_the_test(&[claim], &runs, false).unwrap()[0];
-        assert_eq!((found.verdict.as_str(), found.mean.map(|mean| (mean * 1e6).round())), ("supported", Some(500_000.0)));
+        assert_eq!(
+            (found.verdict.as_str(), found.mean.map(|mean| (mean * 1e6).round())),
+            ("supported", Some(500_000.0))
+        );
         let term = |factor, condition, name: &str| Term {
             factor,
             side: cell(condition).into(),
             measure: Measure::Number(name.to_owned()),
         };
-        let fall = vec![term(1.0, "b", "first"), term(-1.0, "b", "last"), term(-1.0, "a", "first"), term(1.0, "a", "last")];
-        let claim = Claim::better("b falls more", cell("a"), cell("b")).of_number("", "of 1", 0.05).terms(fall);
+        let fall = vec![
+            term(1.0, "b", "first"),
+            term(-1.0, "b", "last"),
+            term(-1.0, "a", "first"),
+            term(1.0, "a", "last"),
+        ];
+        let claim =
+            Claim::better("b falls more", cell("a"), cell("b")).of_number("", "of 1", 0.05).terms(fall);
         assert_eq!(verdicts(&[claim], &runs), ["supported"]);
     }
 

@@ -127,13 +127,16 @@ mod tests {
 
     #[test]
     fn a_run_converges_when_its_loss_is_flat_and_it_has_seen_its_images_five_times() {
-        let flat = |n: usize| (0..n).map(|i| 1.5 * (-8.0 * i as f64 / n as f64).exp() + 0.3).collect::<Vec<_>>();
+        let flat =
+            |n: usize| (0..n).map(|i| 1.5 * (-8.0 * i as f64 / n as f64).exp() + 0.3).collect::<Vec<_>>();
         assert!(run("full", 0, 50).with_losses(flat(60)).converged());
         let mut early = run("full", 0, 50).with_losses(flat(60));
         early.setting.images = 2000; // 150 steps of 32 are 2.4 passes
         assert!(!early.converged());
         // Falling at a steady pace to the end.
-        assert!(!run("full", 0, 50).with_losses((0..60).map(|i| 2.0 - i as f64 / 40.0).collect()).converged());
+        assert!(
+            !run("full", 0, 50).with_losses((0..60).map(|i| 2.0 - i as f64 / 40.0).collect()).converged()
+        );
         assert!(!run("full", 0, 50).with_losses(falling(60, 0.1)).converged());
         assert!(!run("full", 0, 50).with_losses(vec![2.0, 1.0]).converged());
         assert!(run("full", 0, 50).with_losses(vec![]).converged());

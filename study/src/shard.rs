@@ -26,7 +26,8 @@ impl FromStr for Shard {
 
     /// Reads `2/5`: the second of five parts.
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        let parts =
+            text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
         match parts {
             Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
             _ => Err("expected a part and the number of parts, such as 2/5; the first is 1/5".to_owned()),

@@ -28,7 +28,9 @@ pub enum Error {
         reason: std::io::Error,
     },
     /// A line is not a run.
-    #[error("{path}, line {line}: {reason}. Nothing was changed; correct or delete that line, or use another file")]
+    #[error(
+        "{path}, line {line}: {reason}. Nothing was changed; correct or delete that line, or use another file"
+    )]
     Line {
         /// The file.
         path: PathBuf,
@@ -38,7 +40,9 @@ pub enum Error {
         reason: String,
     },
     /// A line is of another version of this program.
-    #[error("{path}, line {line}: a run in format {found}; this program reads format {FORMAT}. Use the program that wrote it")]
+    #[error(
+        "{path}, line {line}: a run in format {found}; this program reads format {FORMAT}. Use the program that wrote it"
+    )]
     Format {
         /// The file.
         path: PathBuf,
@@ -89,7 +93,9 @@ impl Store {
         let path = path.into();
         let file = match OpenOptions::new().read(true).write(true).open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Self { path, runs: vec![] }, None)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok((Self { path, runs: vec![] }, None));
+            }
             // A file that may only be read can be reported on.
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 let runs = read(&path)?;
@@ -146,7 +152,9 @@ impl Store {
         let mut new: Vec<Run> = vec![];
         for run in runs {
             match self.find(&run.setting).or(new.iter().find(|known| known.setting == run.setting)) {
-                Some(known) if known.answers == run.answers && known.numbers == run.numbers => merged.known += 1,
+                Some(known) if known.answers == run.answers && known.numbers == run.numbers => {
+                    merged.known += 1
+                }
                 Some(_) => merged.different += 1,
                 None => new.push(run),
             }
@@ -157,7 +165,11 @@ impl Store {
     }
 
     fn append_all(&mut self, runs: Vec<Run>) -> Result<(), Error> {
-        write_at_end(&self.path, lines(&runs).as_bytes()).map_err(|reason| Error::Io { verb: "write", path: self.path.clone(), reason })?;
+        write_at_end(&self.path, lines(&runs).as_bytes()).map_err(|reason| Error::Io {
+            verb: "write",
+            path: self.path.clone(),
+            reason,
+        })?;
         self.runs.extend(runs);
         Ok(())
     }
@@ -263,7 +275,11 @@ fn set_aside_a_cut_line(mut file: &File, path: &Path) -> std::io::Result<Option<
     other.sync_all()?;
     file.set_len(whole as u64)?;
     file.sync_all()?;
-    let words = format!("the last line of {} is cut off, as by a crash; it is now in {}", path.display(), aside.display());
+    let words = format!(
+        "the last line of {} is cut off, as by a crash; it is now in {}",
+        path.display(),
+        aside.display()
+    );
     Ok(Some(words))
 }
 

@@ -11,7 +11,8 @@ pub const BATCH: usize = 2;
 /// The adapter of this machine, opened once a process so that kernels compile once.
 pub fn gpu() -> Arc<Gpu> {
     static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
-    GPU.get_or_init(|| Arc::new(Gpu::new().expect("an adapter; `make setup` installs a software one"))).clone()
+    GPU.get_or_init(|| Arc::new(Gpu::new().expect("an adapter; `make setup` installs a software one")))
+        .clone()
 }
 
 /// A ResNet of two blocks on 8×8 images, one with an identity shortcut and one with `downsample`;
@@ -56,7 +57,8 @@ pub fn varied_params(gpu: &Arc<Gpu>, graph: &Graph) -> Params {
         .map(|(name, shape)| (name.to_owned(), shape.count()))
         .collect();
     for (name, count) in vectors {
-        let (low, high) = if name.ends_with("weight") || name.ends_with("var") { (0.5, 1.5) } else { (-0.3, 0.3) };
+        let (low, high) =
+            if name.ends_with("weight") || name.ends_with("var") { (0.5, 1.5) } else { (-0.3, 0.3) };
         params.set(&name, &filler::fill(&name, count, low, high)).unwrap();
     }
     params

@@ -125,13 +125,23 @@ impl Augment {
     /// # Errors
     /// [`Error::Setting`].
     pub fn check(&self) -> Result<()> {
-        let refuse = |name, value: &dyn std::fmt::Debug, reason| Err(Error::Setting { name, value: format!("{value:?}"), reason });
+        let refuse = |name, value: &dyn std::fmt::Debug, reason| {
+            Err(Error::Setting { name, value: format!("{value:?}"), reason })
+        };
         if let Some(ResizedCrop { scale, ratio }) = &self.crop {
             if !(0.0 < scale[0] && scale[0] <= scale[1] && scale[1] <= 1.0) {
-                return refuse("resized crop, scale", scale, "expected parts of the area, above 0 and up to 1, the smaller first");
+                return refuse(
+                    "resized crop, scale",
+                    scale,
+                    "expected parts of the area, above 0 and up to 1, the smaller first",
+                );
             }
             if !(0.0 < ratio[0] && ratio[0] <= ratio[1] && ratio[1].is_finite()) {
-                return refuse("resized crop, ratio", ratio, "expected two ratios of width to height above 0, the smaller first");
+                return refuse(
+                    "resized crop, ratio",
+                    ratio,
+                    "expected two ratios of width to height above 0, the smaller first",
+                );
             }
         }
         let ColorJitter { brightness, contrast, saturation, hue } = self.jitter;
@@ -179,7 +189,12 @@ impl Augment {
     }
 
     /// One image's: `order` of the changes of colour, all other numbers from `uniform(low, high)`.
-    fn transform(&self, [height, width]: [usize; 2], order: [usize; 4], uniform: &mut impl FnMut(f64, f64) -> f64) -> Transform {
+    fn transform(
+        &self,
+        [height, width]: [usize; 2],
+        order: [usize; 4],
+        uniform: &mut impl FnMut(f64, f64) -> f64,
+    ) -> Transform {
         let mut transform = Transform::identity(height, width);
         if let Some(crop) = &self.crop {
             transform.window = crop.window([height, width], uniform);
@@ -201,8 +216,12 @@ impl Augment {
             (saturation, Jitter::Saturation(factors[2])),
             (hue, Jitter::Hue(turns)),
         ];
-        transform.jitter =
-            order.into_iter().map(|kind| all[kind]).filter(|(strength, _)| *strength > 0.0).map(|(_, jitter)| jitter).collect();
+        transform.jitter = order
+            .into_iter()
+            .map(|kind| all[kind])
+            .filter(|(strength, _)| *strength > 0.0)
+            .map(|(_, jitter)| jitter)
+            .collect();
         transform
     }
 }
@@ -336,7 +355,13 @@ mod tests {
         for (augment, name) in [
             (Augment::none().resized_crop([0.5, 1.5]), "scale"),
             (Augment::none().resized_crop([0.0, 1.0]), "scale"),
-            (Augment { crop: Some(ResizedCrop { scale: [0.5, 1.0], ratio: [2.0, 1.0] }), ..Augment::none() }, "ratio"),
+            (
+                Augment {
+                    crop: Some(ResizedCrop { scale: [0.5, 1.0], ratio: [2.0, 1.0] }),
+                    ..Augment::none()
+                },
+                "ratio",
+            ),
             (Augment::none().horizontal_flip(1.1), "horizontal flip"),
             (Augment::none().vertical_flip(-0.1), "vertical flip"),
             (Augment::none().rotation(f64::NAN), "rotation"),

@@ -85,7 +85,12 @@ impl Learner {
 
     /// Takes in a validation of `run`. The best weights so far are kept, if the options want that;
     /// says whether they are these.
-    pub(crate) fn watch(&mut self, run: &mut Run, evaluation: &Evaluation, options: &FitOptions<'_>) -> Result<bool> {
+    pub(crate) fn watch(
+        &mut self,
+        run: &mut Run,
+        evaluation: &Evaluation,
+        options: &FitOptions<'_>,
+    ) -> Result<bool> {
         let kept = run.watch.see(run.step, evaluation) && options.keeps_best();
         if let (true, Some(best)) = (kept, run.watch.best) {
             self.best = Some((best, self.snapshot()?));
@@ -116,7 +121,8 @@ impl Learner {
             // What was saved before the first step, for the run to beat, is of no run yet.
             None if best.step == 0 => Ok(Some((best, Snapshot::of(&self.params, checkpoint.weights)?))),
             found => {
-                let held = found.map_or("no run's".to_owned(), |found| format!("those of step {}", found.step));
+                let held =
+                    found.map_or("no run's".to_owned(), |found| format!("those of step {}", found.step));
                 let reason = format!(
                     "the best weights of this run are those of step {}, but the file holds {held}. Give the file that \
                      the run wrote its best to, or another place for better ones and start a new run",

@@ -62,8 +62,11 @@ impl LossScale {
 }
 
 const EXTRA: &str = "trainer";
-const MODES: [(BatchNormMode, &str); 3] =
-    [(BatchNormMode::FollowFreeze, "follow_freeze"), (BatchNormMode::Batch, "batch"), (BatchNormMode::Running, "running")];
+const MODES: [(BatchNormMode, &str); 3] = [
+    (BatchNormMode::FollowFreeze, "follow_freeze"),
+    (BatchNormMode::Batch, "batch"),
+    (BatchNormMode::Running, "running"),
+];
 
 impl Learner {
     /// Writes weights, moments, what is frozen and where the run stands to `path`. An older file is
@@ -123,7 +126,8 @@ impl Learner {
             .ok_or_else(|| wrong(format!("unknown batch norm mode {:?}", extra.batch_norm)))?;
 
         let named = checkpoint.classes.len();
-        let model = model(&checkpoint.architecture, &checkpoint.weights, named, extra.first_stride).map_err(wrong)?;
+        let model =
+            model(&checkpoint.architecture, &checkpoint.weights, named, extra.first_stride).map_err(wrong)?;
         let mut learner = Self::new(gpu, model, checkpoint.preprocessing.crop, checkpoint.seed)?;
         learner.preprocessing(checkpoint.preprocessing)?;
         state_dict::load(&learner.params, &checkpoint.weights, &LoadOptions::strict())?;
@@ -143,7 +147,10 @@ impl Learner {
 
 /// What a learner put beside the weights.
 fn extra(checkpoint: &Checkpoint) -> Result<Extra, String> {
-    let text = checkpoint.extra.get(EXTRA).ok_or("this checkpoint was not written by a learner; load its weights instead")?;
+    let text = checkpoint
+        .extra
+        .get(EXTRA)
+        .ok_or("this checkpoint was not written by a learner; load its weights instead")?;
     serde_json::from_str(text).map_err(|error| format!("the learner's state cannot be read: {error}"))
 }
 
@@ -154,7 +161,12 @@ pub(crate) fn run_of(checkpoint: &Checkpoint, path: &Path) -> Result<Option<Run>
 }
 
 /// The model `name` with the sizes that its weights have.
-pub(crate) fn model(name: &str, weights: &StateDict, named: usize, first_stride: Option<usize>) -> Result<Model, String> {
+pub(crate) fn model(
+    name: &str,
+    weights: &StateDict,
+    named: usize,
+    first_stride: Option<usize>,
+) -> Result<Model, String> {
     let model = guess(weights)
         .filter(|model| model.name() == name)
         .ok_or_else(|| format!("its weights are not those of a {name:?}, which it says it holds"))?;

@@ -16,7 +16,8 @@ pub fn balanced_class_weights(labels: &[u32], classes: usize) -> Result<Vec<f32>
     for (index, &label) in labels.iter().enumerate() {
         *counts.get_mut(label as usize).ok_or(Error::Label { index, label, classes })? += 1;
     }
-    let weight = |count: u64| if count == 0 { 0.0 } else { labels.len() as f64 / (classes as f64 * count as f64) };
+    let weight =
+        |count: u64| if count == 0 { 0.0 } else { labels.len() as f64 / (classes as f64 * count as f64) };
     Ok(counts.into_iter().map(|count| weight(count) as f32).collect())
 }
 
@@ -33,7 +34,10 @@ mod tests {
         let total: f32 = labels.iter().map(|&label| weights[label as usize]).sum();
         assert_eq!(total, 9.0, "the images weigh one on average");
         assert_eq!(balanced_class_weights(&[1, 1], 3).unwrap(), [0.0, 1.0 / 3.0, 0.0]);
-        assert!(matches!(balanced_class_weights(&[0, 4], 3), Err(Error::Label { index: 1, label: 4, classes: 3 })));
+        assert!(matches!(
+            balanced_class_weights(&[0, 4], 3),
+            Err(Error::Label { index: 1, label: 4, classes: 3 })
+        ));
         assert!(matches!(balanced_class_weights(&[], 3), Err(Error::NoImages { .. })));
     }
 }

@@ -63,7 +63,10 @@ impl Learner {
         };
         let (shared, changed): (StateDict, StateDict) =
             state_dict::save(&self.params)?.into_iter().partition(|(name, tensor)| same(name, tensor));
-        let report = DeltaReport { shared: shared.keys().cloned().collect(), changed: changed.keys().cloned().collect() };
+        let report = DeltaReport {
+            shared: shared.keys().cloned().collect(),
+            changed: changed.keys().cloned().collect(),
+        };
         let description = Description {
             architecture: self.model.name().to_owned(),
             first_stride: self.model.first_stride(),
@@ -73,7 +76,8 @@ impl Learner {
             shared: report.shared.clone(),
         };
         let description = serde_json::to_string(&description).expect("plain data always has a JSON form");
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned()), (KEY.to_owned(), description)]);
+        let metadata =
+            BTreeMap::from([("format".to_owned(), "pt".to_owned()), (KEY.to_owned(), description)]);
         safetensors::write(path, &changed, &metadata, Dtype::F32)?;
         Ok(report)
     }
@@ -88,25 +92,34 @@ impl Learner {
         let path = path.as_ref();
         let wrong = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
         let file = safetensors::read(path)?;
-        let text = file.metadata.get(KEY).ok_or_else(|| wrong("this is no delta; `save_delta` writes one".to_owned()))?;
-        let description: Description =
-            serde_json::from_str(text).map_err(|error| wrong(format!("its description cannot be read: {error}")))?;
+        let text = file
+            .metadata
+            .get(KEY)
+            .ok_or_else(|| wrong("this is no delta; `save_delta` writes one".to_owned()))?;
+        let description: Description = serde_json::from_str(text)
+            .map_err(|error| wrong(format!("its description cannot be read: {error}")))?;
         let base = in_own_names(base);
         let mut weights = StateDict::new();
         for name in &description.shared {
-            let tensor =
-                *base.get(name).ok_or_else(|| wrong(format!("it was made on a base with a tensor {name:?}, which this base lacks")))?;
+            let tensor = *base.get(name).ok_or_else(|| {
+                wrong(format!("it was made on a base with a tensor {name:?}, which this base lacks"))
+            })?;
             weights.insert(name.clone(), tensor.clone());
         }
         if hash(weights.iter()) != description.base {
-            return Err(wrong("it was made on another base: the tensors that it shares have other values in this one".to_owned()));
+            return Err(wrong(
+                "it was made on another base: the tensors that it shares have other values in this one"
+                    .to_owned(),
+            ));
         }
         if let Some(twice) = file.tensors.keys().find(|name| weights.contains_key(*name)) {
             return Err(wrong(format!("it holds {twice:?}, which it says is the base's")));
         }
         weights.extend(file.tensors);
 
-        let model = model(&description.architecture, &weights, description.classes.len(), description.first_stride).map_err(wrong)?;
+        let model =
+            model(&description.architecture, &weights, description.classes.len(), description.first_stride)
+                .map_err(wrong)?;
         let mut learner = Self::new(gpu, model, description.preprocessing.crop, 0)?;
         learner.preprocessing(description.preprocessing)?;
         learner.load(&weights, &LoadOptions::strict())?;

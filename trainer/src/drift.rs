@@ -40,7 +40,11 @@ pub struct LayerDrift {
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = if self.layers.len() == 1 { "" } else { "s" };
-        write!(f, "the running statistics of {} frozen batch norm{s} are not what they were: ", self.layers.len())?;
+        write!(
+            f,
+            "the running statistics of {} frozen batch norm{s} are not what they were: ",
+            self.layers.len()
+        )?;
         for (at, LayerDrift { layer, max_change }) in self.layers.iter().take(NAMED).enumerate() {
             let comma = if at == 0 { "" } else { ", " };
             match max_change {
@@ -106,7 +110,9 @@ impl Learner {
         }
         let now = statistics(&self.params.statistics_to_host()?);
         let mut layers = vec![];
-        for (layer, Kept { hash: recorded, values }) in self.watch.0.iter().filter(|(layer, _)| held.contains(layer)) {
+        for (layer, Kept { hash: recorded, values }) in
+            self.watch.0.iter().filter(|(layer, _)| held.contains(layer))
+        {
             let Some(now) = now.get(layer) else { continue };
             if hash(now) != *recorded {
                 let max_change = values.as_ref().map(|values| max_change(values, now));
@@ -142,7 +148,9 @@ impl Learner {
     /// run on them.
     fn held_norms(&self) -> Vec<String> {
         let norms = self.outline.nodes().iter().filter(|node| node.op.name() == "batch_norm");
-        let frozen = |layer: &str| ["weight", "bias"].iter().all(|what| self.freeze.is_frozen(&format!("{layer}.{what}")));
+        let frozen = |layer: &str| {
+            ["weight", "bias"].iter().all(|what| self.freeze.is_frozen(&format!("{layer}.{what}")))
+        };
         let all = self.freeze.batch_norm == BatchNormMode::Running;
         norms.map(|node| node.layer.clone()).filter(|layer| all || frozen(layer)).collect()
     }
@@ -190,7 +198,12 @@ mod tests {
     fn the_warning_names_a_few_layers_and_counts_the_rest() {
         let layer = |at: usize| LayerDrift { layer: format!("layer1.{at}.bn1"), max_change: Some(at as f32) };
         let text = Drift { layers: (0..6).map(layer).collect() }.to_string();
-        for part in ["6 frozen batch norms", "`layer1.3.bn1` changed by up to 3.000e0", "and 2 more, by up to 5.000e0", "FollowFreeze"] {
+        for part in [
+            "6 frozen batch norms",
+            "`layer1.3.bn1` changed by up to 3.000e0",
+            "and 2 more, by up to 5.000e0",
+            "FollowFreeze",
+        ] {
             assert!(text.contains(part), "{text}");
         }
         assert!(!text.contains("layer1.4"), "{text}");

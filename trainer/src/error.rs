@@ -57,7 +57,9 @@ pub enum Error {
     )]
     NotSaved { step: u64, tensor: String, checkpoint: Option<PathBuf> },
     /// The data does not fill one batch, and training drops batches that are not full.
-    #[error("a batch of {batch} cannot be filled from {images} training images: choose a batch of at most {images}")]
+    #[error(
+        "a batch of {batch} cannot be filled from {images} training images: choose a batch of at most {images}"
+    )]
     BatchTooLarge { batch: usize, images: usize },
     /// Images of another size than the learner was made for.
     #[error(
@@ -71,13 +73,17 @@ pub enum Error {
         got: [usize; 3],
     },
     /// Other classes than the model's last layer has.
-    #[error("the data has {data} classes, but the model's last layer has {model}: give the model a new last layer of {data}")]
+    #[error(
+        "the data has {data} classes, but the model's last layer has {model}: give the model a new last layer of {data}"
+    )]
     Classes { data: usize, model: usize },
     /// A label that names no class.
     #[error("image {index} has label {label}, but there are {classes} classes (labels start at 0)")]
     Label { index: usize, label: u32, classes: usize },
     /// A model that only computes features.
-    #[error("`{model}` has no last layer that tells classes apart: give it classes, or train a linear probe on its features")]
+    #[error(
+        "`{model}` has no last layer that tells classes apart: give it classes, or train a linear probe on its features"
+    )]
     NoClasses { model: String },
     /// Nothing to look at.
     #[error("there are no images to {purpose}")]
@@ -113,7 +119,9 @@ pub enum Error {
     )]
     StochasticCache { what: String },
     /// Outputs of stages that would change while they are trained on.
-    #[error("the outputs of `{stage}` cannot stand for the images: {reason}. Freeze all up to `{stage}`, or train on the images")]
+    #[error(
+        "the outputs of `{stage}` cannot stand for the images: {reason}. Freeze all up to `{stage}`, or train on the images"
+    )]
     NotFrozen { stage: String, reason: String },
     /// Outputs of other weights than the learner has now.
     #[error(
@@ -121,7 +129,9 @@ pub enum Error {
     )]
     StaleActivations { stage: String },
     /// Features that do not fit together.
-    #[error("the training features have {train} values each and the others {other}: take both at the same stage and grid")]
+    #[error(
+        "the training features have {train} values each and the others {other}: take both at the same stage and grid"
+    )]
     FeatureWidth { train: usize, other: usize },
 }
 
@@ -152,9 +162,16 @@ mod tests {
 
     #[test]
     fn what_the_device_says_is_an_engine_error_also_from_behind_a_model() {
-        let memory = frostline_engine::Error::OutOfMemory { bytes: 84_736, purpose: "a read-back".to_owned(), in_use: None };
+        let memory = frostline_engine::Error::OutOfMemory {
+            bytes: 84_736,
+            purpose: "a read-back".to_owned(),
+            in_use: None,
+        };
         let error = Error::from(frostline_models::Error::from(memory));
-        assert!(matches!(error, Error::Engine(frostline_engine::Error::OutOfMemory { bytes: 84_736, .. })), "{error:?}");
+        assert!(
+            matches!(error, Error::Engine(frostline_engine::Error::OutOfMemory { bytes: 84_736, .. })),
+            "{error:?}"
+        );
         let other = frostline_models::Model::new("resnet").unwrap_err();
         assert!(matches!(Error::from(other), Error::Models(_)));
     }

@@ -82,7 +82,8 @@ impl Learner {
     pub fn predict(&mut self, source: &dyn Source) -> Result<Vec<Prediction>> {
         let logits = self.infer(source, Cut::Logits)?;
         let rows = logits.chunks_exact(logits.len() / source.labels().len());
-        let prediction = |logits: &[f32]| Prediction { class: largest(logits), probabilities: softmax(logits) };
+        let prediction =
+            |logits: &[f32]| Prediction { class: largest(logits), probabilities: softmax(logits) };
         Ok(rows.map(prediction).collect())
     }
 }

@@ -91,11 +91,18 @@ impl LrCurve {
     /// the steps and the last five points are left out.
     pub fn suggestions(&self) -> Option<LrSuggestions> {
         let first = (self.steps / 10) as usize;
-        let points = self.points.get(first..self.points.len().checked_sub(5)?).filter(|points| points.len() > 1)?;
+        let points =
+            self.points.get(first..self.points.len().checked_sub(5)?).filter(|points| points.len() > 1)?;
         let lowest = (0..points.len()).min_by(|&a, &b| points[a].smoothed.total_cmp(&points[b].smoothed))?;
-        let slope = |i: usize| (points[i + 1].smoothed - points[i].smoothed) / (points[i + 1].lr.ln() - points[i].lr.ln());
+        let slope = |i: usize| {
+            (points[i + 1].smoothed - points[i].smoothed) / (points[i + 1].lr.ln() - points[i].lr.ln())
+        };
         let steepest = (0..points.len() - 1).min_by(|&a, &b| slope(a).total_cmp(&slope(b)))?;
-        Some(LrSuggestions { valley: points[valley(points)].lr, steep: points[steepest].lr, minimum: points[lowest].lr / 10.0 })
+        Some(LrSuggestions {
+            valley: points[valley(points)].lr,
+            steep: points[steepest].lr,
+            minimum: points[lowest].lr / 10.0,
+        })
     }
 }
 
@@ -120,15 +127,32 @@ impl Learner {
     /// # Errors
     /// [`Error::Setting`] for rates that do not rise from above 0, or less than 2 steps; otherwise
     /// as [`Learner::fit`]. A loss that is not finite is the end of the test and no error.
-    pub fn find_lr(&mut self, source: &dyn Source, options: &FitOptions<'_>, range: LrRange) -> Result<LrCurve> {
+    pub fn find_lr(
+        &mut self,
+        source: &dyn Source,
+        options: &FitOptions<'_>,
+        range: LrRange,
+    ) -> Result<LrCurve> {
         range.check()?;
         let schedule = Schedule::exponential(f64::from(range.start) / f64::from(range.end));
         let length = Length::Steps(range.steps);
         // Every loss is read at once, to stop in time.
         let options = FitOptions { length, schedule, read_every: 1, ..options.clone() };
-        let options = FitOptions { validation: None, checkpoint: None, patience: None, best: None, better_than: None, ..options };
+        let options = FitOptions {
+            validation: None,
+            checkpoint: None,
+            patience: None,
+            best: None,
+            better_than: None,
+            ..options
+        };
         let before = self.snapshot()?;
-        let kept = (mem::replace(&mut self.moments, Moments::None), self.run.take(), self.classes.clone(), self.best.take());
+        let kept = (
+            mem::replace(&mut self.moments, Moments::None),
+            self.run.take(),
+            self.classes.clone(),
+            self.best.take(),
+        );
         let mut curve = LrCurve { steps: range.steps, ..LrCurve::default() };
         let result = self.fit(source, &options.lr(range.end), |progress| {
             progress.read.iter().for_each(|record| curve.push(record.lr, record.loss));

@@ -49,7 +49,13 @@ impl Run {
             Length::Epochs(epochs) => epochs.saturating_mul(batches.per_epoch() as u64),
         };
         let settings = settings(source, options, steps);
-        Ok(Self { step: 0, steps, batches: batches.state(), settings, watch: Watch::new(options.better_than) })
+        Ok(Self {
+            step: 0,
+            steps,
+            batches: batches.state(),
+            settings,
+            watch: Watch::new(options.better_than),
+        })
     }
 }
 
@@ -70,9 +76,20 @@ fn settings(source: &dyn Source, options: &FitOptions<'_>, steps: u64) -> BTreeM
         ("class weights", format!("{:?}", options.class_weights)),
         ("mixup", options.mixup.map_or("none".to_owned(), |alpha| format!("alpha {alpha}"))),
         ("storage", format!("{:?}", options.storage)),
-        ("augmentation", options.augment.as_ref().map_or("none".to_owned(), |augment| format!("{augment:?}"))),
-        ("early stopping", options.patience.map_or("none".to_owned(), |patience| format!("after {patience} validations"))),
-        ("validation", validation.map_or("none".to_owned(), |(source, every)| format!("every {every} steps, {}", identity(source)))),
+        (
+            "augmentation",
+            options.augment.as_ref().map_or("none".to_owned(), |augment| format!("{augment:?}")),
+        ),
+        (
+            "early stopping",
+            options.patience.map_or("none".to_owned(), |patience| format!("after {patience} validations")),
+        ),
+        (
+            "validation",
+            validation.map_or("none".to_owned(), |(source, every)| {
+                format!("every {every} steps, {}", identity(source))
+            }),
+        ),
         ("data", identity(source)),
     ];
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -82,7 +99,9 @@ fn settings(source: &dyn Source, options: &FitOptions<'_>, steps: u64) -> BTreeM
 fn identity(source: &dyn Source) -> String {
     let labels = source.labels();
     let bytes = labels.iter().flat_map(|label| label.to_le_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
     format!("{} images, labels {hash:016x}", labels.len())
 }
 
@@ -194,7 +213,11 @@ impl Learner {
         for (setting, saved) in &run.settings {
             let given = given.get(setting).map_or("", String::as_str);
             if given != saved {
-                return Err(Error::OtherRun { setting: setting.clone(), saved: saved.clone(), given: given.to_owned() });
+                return Err(Error::OtherRun {
+                    setting: setting.clone(),
+                    saved: saved.clone(),
+                    given: given.to_owned(),
+                });
             }
         }
         self.drive(source, options, run, on_step)
@@ -225,7 +248,8 @@ impl Learner {
             caching = start.elapsed();
         }
         let source = cached.as_ref().map_or(source, |outputs| outputs as &dyn Source);
-        let watched = watched.map(|source| cached_watched.as_ref().map_or(source, |outputs| outputs as &dyn Source));
+        let watched =
+            watched.map(|source| cached_watched.as_ref().map_or(source, |outputs| outputs as &dyn Source));
         let images = source.labels().len();
         let plan = self.plan_after(source.activations().map(Activations::stage), options)?;
         let mut optimizer = self.moments.optimizer(&self.gpu, &plan, &options.optim)?;
@@ -236,12 +260,20 @@ impl Learner {
         // Until the run is stopped in good order there is none to continue.
         self.run = None;
 
-        let fill = |indices: &[usize], state, out: &mut Batch| Ok(source.gather(indices, Some(state), out)?);
+        let fill =
+            |indices: &[usize], state, out: &mut Batch| Ok(source.gather(indices, Some(state), out)?);
         let [height, width, _] = source.shape();
-        let transforms = |indices: &[usize], state| Some(options.augment.as_ref()?.draw(state, indices, [height, width]));
+        let transforms =
+            |indices: &[usize], state| Some(options.augment.as_ref()?.draw(state, indices, [height, width]));
         let mixes = |state| options.mixup.map(|alpha| mixup::draw(alpha, state, options.batch)).transpose();
         let expect = |indices: &[usize]| source.expect(indices);
-        let rows = Rows { labels: source.labels(), fill: &fill, expect: &expect, transforms: &transforms, mixes: &mixes };
+        let rows = Rows {
+            labels: source.labels(),
+            fill: &fill,
+            expect: &expect,
+            transforms: &transforms,
+            mixes: &mixes,
+        };
         let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, options.batch)?;
         training.checkpoint = self.last_checkpoint.clone();
         let mut history = History::default();

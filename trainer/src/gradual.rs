@@ -73,7 +73,9 @@ impl Learner {
     ) -> Result<Vec<Phase>> {
         let steps = match options.length {
             Length::Steps(steps) => steps,
-            Length::Epochs(epochs) => epochs.saturating_mul((source.labels().len() / options.batch.max(1)) as u64),
+            Length::Epochs(epochs) => {
+                epochs.saturating_mul((source.labels().len() / options.batch.max(1)) as u64)
+            }
         };
         self.check_phases(stages, steps)?;
         let count = stages.len() as u64;
@@ -83,7 +85,8 @@ impl Learner {
             let phase = place as u64;
             let length = Length::Steps(steps * (phase + 1) / count - steps * phase / count);
             // Another order of the images in every phase, as in the epochs of one fit.
-            let options = FitOptions { length, better_than: best, ..options.clone() }.seed(options.seed.wrapping_add(phase));
+            let options = FitOptions { length, better_than: best, ..options.clone() }
+                .seed(options.seed.wrapping_add(phase));
             let mut stopped = false;
             let watched = |progress: &Progress<'_>| {
                 let flow = on_step(from, progress);
@@ -124,14 +127,25 @@ impl Learner {
         let mut places = vec![];
         for &stage in stages {
             let place = known.iter().position(|name| name == stage);
-            places.push(place.ok_or_else(|| Error::UnknownGroup { name: stage.to_owned(), known: known.join(", ") })?);
+            places.push(
+                place
+                    .ok_or_else(|| Error::UnknownGroup { name: stage.to_owned(), known: known.join(", ") })?,
+            );
         }
         let wrong = |name, value, reason| Err(Error::Setting { name, value, reason });
         if places.is_empty() || places.windows(2).any(|pair| pair[0] <= pair[1]) {
-            return wrong("stages", stages.join(", "), "name at least one, the head first, and each below the one before");
+            return wrong(
+                "stages",
+                stages.join(", "),
+                "name at least one, the head first, and each below the one before",
+            );
         }
         if steps < stages.len() as u64 {
-            return wrong("steps", steps.to_string(), "each phase needs one at least: train longer, or in fewer phases");
+            return wrong(
+                "steps",
+                steps.to_string(),
+                "each phase needs one at least: train longer, or in fewer phases",
+            );
         }
         Ok(())
     }

@@ -16,7 +16,13 @@ pub(crate) struct Inference {
 
 impl Inference {
     /// Puts `output` of `graph`, recorded for batches of `batch`, on the device.
-    pub fn new(gpu: &Arc<Gpu>, graph: &Graph, output: TensorId, params: &Params, batch: usize) -> Result<Self> {
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        graph: &Graph,
+        output: TensorId,
+        params: &Params,
+        batch: usize,
+    ) -> Result<Self> {
         let plan = Plan::inference(graph, output, gpu.tuning())?;
         let session = Session::new(gpu, plan, params, None)?;
         Ok(Self { session, batch })

@@ -49,7 +49,9 @@ impl Map<'_> {
     pub fn peaks(&self) -> impl Iterator<Item = (f32, Unit)> {
         let [_, width, channels] = self.shape;
         (0..channels).map(move |channel| {
-            let better = |best: (usize, f32), (at, value): (usize, f32)| if value > best.1 { (at, value) } else { best };
+            let better = |best: (usize, f32), (at, value): (usize, f32)| {
+                if value > best.1 { (at, value) } else { best }
+            };
             let (at, value) = self.channel(channel).enumerate().fold((0, f32::NEG_INFINITY), better);
             (value, Unit { channel, y: at / width, x: at % width })
         })
@@ -63,7 +65,12 @@ impl Learner {
     ///
     /// # Errors
     /// As [`Learner::activations`]; for a stage that does not come after the one before it.
-    pub fn walk(&mut self, source: &dyn Source, stages: &[impl AsRef<str>], mut see: impl FnMut(Map<'_>)) -> Result<()> {
+    pub fn walk(
+        &mut self,
+        source: &dyn Source,
+        stages: &[impl AsRef<str>],
+        mut see: impl FnMut(Map<'_>),
+    ) -> Result<()> {
         let mut reached: Option<Activations> = None;
         for (stage, name) in stages.iter().enumerate() {
             let outputs = match &reached {
@@ -71,7 +78,8 @@ impl Learner {
                 Some(outputs) => self.activations(outputs, name.as_ref())?,
             };
             let shape = outputs.shape();
-            (0..outputs.len()).for_each(|image| see(Map { stage, image, shape, values: outputs.image(image) }));
+            (0..outputs.len())
+                .for_each(|image| see(Map { stage, image, shape, values: outputs.image(image) }));
             reached = Some(outputs);
         }
         Ok(())
@@ -81,7 +89,11 @@ impl Learner {
     ///
     /// # Errors
     /// As [`Learner::walk`].
-    pub fn features_by_depth(&mut self, source: &dyn Source, stages: &[impl AsRef<str>]) -> Result<Vec<Features>> {
+    pub fn features_by_depth(
+        &mut self,
+        source: &dyn Source,
+        stages: &[impl AsRef<str>],
+    ) -> Result<Vec<Features>> {
         let mut values: Vec<Vec<f32>> = vec![vec![]; stages.len()];
         self.walk(source, stages, |map| values[map.stage].extend(map.means()))?;
         Ok(values.into_iter().map(|values| Features::new(source, values)).collect())
@@ -94,10 +106,17 @@ impl Learner {
     ///
     /// # Errors
     /// As [`Learner::features`]; [`Error::Setting`] for a unit that the stage does not have.
-    pub fn input_gradients(&mut self, source: &dyn Source, stage: &str, units: &[(usize, Unit)]) -> Result<Vec<Vec<f32>>> {
+    pub fn input_gradients(
+        &mut self,
+        source: &dyn Source,
+        stage: &str,
+        units: &[(usize, Unit)],
+    ) -> Result<Vec<Vec<f32>>> {
         self.check_shape(source.shape())?;
         let [c, h, w] = self.stage_shape(stage)?;
-        if let Some((_, unit)) = units.iter().find(|(_, unit)| unit.channel >= c || unit.y >= h || unit.x >= w) {
+        if let Some((_, unit)) =
+            units.iter().find(|(_, unit)| unit.channel >= c || unit.y >= h || unit.x >= w)
+        {
             let reason = "the stage's output has fewer channels, rows or columns";
             return Err(Error::Setting { name: "unit", value: format!("{unit:?}"), reason });
         }

@@ -351,7 +351,9 @@ impl Learner {
         let values = inference.run(len, |indices, out| {
             source.gather(indices, None, out)?;
             let next = indices.last().map_or(0, |last| last + 1);
-            source.expect(&upcoming((next..len).step_by(step).map(|first| (first..len.min(first + step)).collect())));
+            source.expect(&upcoming(
+                (next..len).step_by(step).map(|first| (first..len.min(first + step)).collect()),
+            ));
             Ok(())
         })?;
         self.inference = Some((span, batch, inference));
@@ -454,7 +456,13 @@ fn default_preprocessing(model: &Model, size: usize) -> Preprocessing {
         3 => Preprocessing::imagenet(size),
         channels => {
             let half = vec![0.5; channels];
-            Preprocessing { resize: Some(size), channels, mean: half.clone(), std: half, ..Preprocessing::imagenet(size) }
+            Preprocessing {
+                resize: Some(size),
+                channels,
+                mean: half.clone(),
+                std: half,
+                ..Preprocessing::imagenet(size)
+            }
         }
     }
 }

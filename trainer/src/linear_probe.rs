@@ -131,7 +131,12 @@ pub struct Probe {
 /// [`Error::NoImages`] if there are none; [`Error::FeatureWidth`], [`Error::Classes`] or
 /// [`Error::Label`] if features and labels do not fit together; [`Error::BatchTooLarge`];
 /// [`Error::Diverged`]; [`Error::Engine`].
-pub fn linear_probe(gpu: &Arc<Gpu>, train: &Features, test: &Features, options: &ProbeOptions) -> Result<Probe> {
+pub fn linear_probe(
+    gpu: &Arc<Gpu>,
+    train: &Features,
+    test: &Features,
+    options: &ProbeOptions,
+) -> Result<Probe> {
     check(train, test)?;
     let images = train.labels.len();
     let batch = options.batch.unwrap_or(images);
@@ -159,7 +164,13 @@ pub fn linear_probe(gpu: &Arc<Gpu>, train: &Features, test: &Features, options: 
         gather(&train, indices, out.floats());
         Ok(())
     };
-    let rows = Rows { labels: &train.labels, fill: &fill, expect: &|_| {}, transforms: &|_, _| None, mixes: &|_| Ok(None) };
+    let rows = Rows {
+        labels: &train.labels,
+        fill: &fill,
+        expect: &|_| {},
+        transforms: &|_, _| None,
+        mixes: &|_| Ok(None),
+    };
     let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, batch)?;
     let mut records = vec![];
     for step in 0..options.steps {
@@ -203,7 +214,8 @@ impl Probe {
         let rows = || self.weight.data.chunks_exact(mean.len());
         let divided = |row: &[f32]| -> Vec<f32> { row.iter().zip(deviation).map(|(w, d)| w / d).collect() };
         let weight: Vec<f32> = rows().flat_map(divided).collect();
-        let shift = |row: &[f32]| -> f64 { row.iter().zip(mean).map(|(w, m)| f64::from(*w) * f64::from(*m)).sum() };
+        let shift =
+            |row: &[f32]| -> f64 { row.iter().zip(mean).map(|(w, m)| f64::from(*w) * f64::from(*m)).sum() };
         let shifts = weight.chunks_exact(mean.len()).map(shift);
         let bias = self.bias.data.iter().zip(shifts).map(|(b, s)| (f64::from(*b) - s) as f32);
         (weight.clone(), bias.collect())

@@ -102,7 +102,9 @@ pub(crate) fn cross_entropy(logits: &[f32], label: u32) -> f64 {
 /// is NaN, or the largest is infinite.
 pub(crate) fn largest(values: &[f32]) -> u32 {
     let mut best = 0;
-    if values.iter().any(|value| value.is_nan()) || !values.iter().copied().fold(f32::NEG_INFINITY, f32::max).is_finite() {
+    if values.iter().any(|value| value.is_nan())
+        || !values.iter().copied().fold(f32::NEG_INFINITY, f32::max).is_finite()
+    {
         return NO_CLASS;
     }
     for (place, value) in values.iter().enumerate() {
@@ -141,9 +143,12 @@ mod tests {
     /// Newcombe (1998), table I, method 3: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
     #[test]
     fn wilsons_interval_is_that_of_the_literature() {
-        for (part, whole, low, high) in
-            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
-        {
+        for (part, whole, low, high) in [
+            (81, 263, 0.2553, 0.3662),
+            (15, 148, 0.0624, 0.1605),
+            (0, 20, 0.0, 0.1611),
+            (1, 29, 0.0061, 0.1718),
+        ] {
             let [a, b] = wilson(part, whole).unwrap();
             assert!((a - low).abs() < 5e-5 && (b - high).abs() < 5e-5, "{part} of {whole}: {a} {b}");
         }

@@ -14,7 +14,11 @@ use crate::error::{Error, Result};
 
 /// The distribution of the shares.
 fn shares(alpha: f32) -> Result<Beta<f64>> {
-    let refused = || Error::Setting { name: "mixup, alpha", value: alpha.to_string(), reason: "expected a number above 0, up to 1000" };
+    let refused = || Error::Setting {
+        name: "mixup, alpha",
+        value: alpha.to_string(),
+        reason: "expected a number above 0, up to 1000",
+    };
     if !(alpha > 0.0 && alpha <= 1000.0) {
         return Err(refused());
     }
@@ -60,12 +64,16 @@ mod tests {
     #[test]
     fn shares_are_spread_as_alpha_says() {
         for alpha in [0.2, 1.0, 8.0] {
-            let shares: Vec<f64> = (0..4000).map(|i| f64::from(draw(alpha, at(0, i), 1).unwrap()[0].share)).collect();
+            let shares: Vec<f64> =
+                (0..4000).map(|i| f64::from(draw(alpha, at(0, i), 1).unwrap()[0].share)).collect();
             let mean = shares.iter().sum::<f64>() / 4000.0;
             let variance = shares.iter().map(|share| (share - mean).powi(2)).sum::<f64>() / 4000.0;
             let expected = 1.0 / (4.0 * (2.0 * f64::from(alpha) + 1.0));
             assert!((mean - 0.5).abs() < 0.03, "alpha {alpha}: mean {mean}");
-            assert!((variance / expected - 1.0).abs() < 0.1, "alpha {alpha}: variance {variance}, not {expected}");
+            assert!(
+                (variance / expected - 1.0).abs() < 0.1,
+                "alpha {alpha}: variance {variance}, not {expected}"
+            );
             assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
         }
     }

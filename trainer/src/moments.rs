@@ -46,7 +46,8 @@ impl Moments {
             }
             Self::Host { state, steps, loss_scale } => {
                 let key = |slot: &str, name: &str| format!("{slot}.{name}");
-                let known = |name: &str| optim.slots().iter().all(|slot| state.contains_key(&key(slot, name)));
+                let known =
+                    |name: &str| optim.slots().iter().all(|slot| state.contains_key(&key(slot, name)));
                 let same_rule = plan.trainable_names().any(known);
                 if same_rule && !(thaw_matters && thawed(&known)) {
                     new.go_on_from(*steps, *loss_scale);

@@ -242,7 +242,11 @@ impl<'a> FitOptions<'a> {
         }
         if self.keeps_best() && self.validation.is_none() {
             let value = self.best.as_ref().map_or("on".to_owned(), |path| path.display().to_string());
-            return Err(Error::Setting { name: "best weights", value, reason: "only a validation tells which are best: set `validate`" });
+            return Err(Error::Setting {
+                name: "best weights",
+                value,
+                reason: "only a validation tells which are best: set `validate`",
+            });
         }
         match every.into_iter().find(|(_, steps)| *steps == 0) {
             None => Ok(()),

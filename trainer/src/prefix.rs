@@ -79,7 +79,8 @@ impl Activations {
         out.clear();
         out.reserve(indices.len() * each);
         for &index in indices {
-            let row = self.values.get(index.saturating_mul(each)..index.saturating_add(1).saturating_mul(each));
+            let row =
+                self.values.get(index.saturating_mul(each)..index.saturating_add(1).saturating_mul(each));
             out.extend(row.ok_or(LoaderError::IndexOutOfRange { index, len })?);
         }
         Ok(())
@@ -130,11 +131,21 @@ impl Learner {
         let pixels = height * width;
         let mut values = Vec::with_capacity(planes.len());
         for image in planes.chunks_exact(channels * pixels) {
-            values.extend((0..pixels).flat_map(|pixel| (0..channels).map(move |channel| image[channel * pixels + pixel])));
+            values.extend(
+                (0..pixels)
+                    .flat_map(|pixel| (0..channels).map(move |channel| image[channel * pixels + pixel])),
+            );
         }
         let fingerprint = self.fingerprint(stage)?;
         let (labels, classes) = (source.labels().to_vec(), source.classes().to_vec());
-        Ok(Activations { stage: stage.to_owned(), shape: [height, width, channels], values, labels, classes, fingerprint })
+        Ok(Activations {
+            stage: stage.to_owned(),
+            shape: [height, width, channels],
+            values,
+            labels,
+            classes,
+            fingerprint,
+        })
     }
 
     /// The plan that [`Learner::fit`] would run with these options on [`Activations`] of `stage`,
@@ -149,7 +160,9 @@ impl Learner {
     /// The last stage up to which everything is frozen and keeps its running statistics.
     pub fn frozen_stage(&self) -> Option<String> {
         let mut frozen = None;
-        for stage in self.model.stages().into_iter().filter(|_| self.freeze.batch_norm != BatchNormMode::Batch) {
+        for stage in
+            self.model.stages().into_iter().filter(|_| self.freeze.batch_norm != BatchNormMode::Batch)
+        {
             match self.members(&stage) {
                 Ok(names) if names.iter().all(|name| self.freeze.is_frozen(name)) => frozen = Some(stage),
                 _ => break,
@@ -157,14 +170,17 @@ impl Learner {
         }
         // Above the last stage of the body comes the mean, which has nothing to train.
         let body = self.model.stages().len() - usize::from(self.model.class_count().is_some());
-        let last = frozen.as_ref().and_then(|stage| self.model.stages().iter().position(|known| known == stage));
+        let last =
+            frozen.as_ref().and_then(|stage| self.model.stages().iter().position(|known| known == stage));
         if last.is_some_and(|last| last + 1 >= body) { Some(POOLED.to_owned()) } else { frozen }
     }
 
     /// What the frozen stages make of `source`, if there are any above those it has passed.
     pub(crate) fn cache(&mut self, source: &dyn Source, batch: usize) -> Result<Option<Activations>> {
         let passed = source.activations().map(Activations::stage);
-        let Some(stage) = self.frozen_stage().filter(|stage| Some(stage.as_str()) != passed) else { return Ok(None) };
+        let Some(stage) = self.frozen_stage().filter(|stage| Some(stage.as_str()) != passed) else {
+            return Ok(None);
+        };
         // With the batch of training the kernels are those of training, to the bit.
         let usual = std::mem::replace(&mut self.evaluation_batch, batch);
         let outputs = self.activations(source, &stage);
@@ -193,7 +209,9 @@ impl Learner {
     pub(crate) fn check_images(&self, source: &dyn Source) -> Result<()> {
         let Some(outputs) = source.activations() else { return self.check_shape(source.shape()) };
         let [channels, height, width] = self.stage_shape(&outputs.stage)?;
-        if outputs.shape != [height, width, channels] || outputs.fingerprint != self.fingerprint(&outputs.stage)? {
+        if outputs.shape != [height, width, channels]
+            || outputs.fingerprint != self.fingerprint(&outputs.stage)?
+        {
             return Err(Error::StaleActivations { stage: outputs.stage.clone() });
         }
         Ok(())
@@ -204,10 +222,13 @@ impl Learner {
         let Some(Activations { stage, .. }) = source.activations() else { return Ok(()) };
         let wrong = |reason: String| Err(Error::NotFrozen { stage: stage.clone(), reason });
         if self.freeze.batch_norm == BatchNormMode::Batch {
-            return wrong("batch norms keep to the batch's statistics, and move their running ones".to_owned());
+            return wrong(
+                "batch norms keep to the batch's statistics, and move their running ones".to_owned(),
+            );
         }
         let groups = self.groups_through(stage)?;
-        let trains = |name: &&str| !self.freeze.is_frozen(name) && groups.iter().any(|group| in_group(name, group));
+        let trains =
+            |name: &&str| !self.freeze.is_frozen(name) && groups.iter().any(|group| in_group(name, group));
         match self.outline.parameter_names().into_iter().find(trains) {
             Some(name) => wrong(format!("`{name}` trains")),
             None => Ok(()),
@@ -235,7 +256,9 @@ impl Learner {
         let groups = self.groups_through(stage)?;
         let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a, by words
         let mut add = |values: &[f32]| {
-            values.iter().for_each(|value| hash = (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0000_0100_0000_01b3));
+            values.iter().for_each(|value| {
+                hash = (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0000_0100_0000_01b3)
+            });
         };
         let Preprocessing { mean, std, .. } = &self.preprocessing;
         add(mean);

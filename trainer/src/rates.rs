@@ -87,7 +87,12 @@ impl Learner {
         let mut groups = vec![];
         for (place, stage) in self.model.stages().iter().enumerate() {
             let members = self.model.members(stage)?;
-            groups.push(Group { members, rate: factor(place) as f32, weight_decay: optim.weight_decay, frozen: false });
+            groups.push(Group {
+                members,
+                rate: factor(place) as f32,
+                weight_decay: optim.weight_decay,
+                frozen: false,
+            });
         }
         // A parameter belongs to the last group that names it.
         groups.append(&mut optim.groups);

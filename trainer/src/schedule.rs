@@ -113,7 +113,10 @@ mod tests {
         let steps = expected.len() as u64;
         for (step, expected) in expected.iter().enumerate() {
             let factor = f64::from(schedule.factor(step as u64, steps));
-            assert!((factor - expected).abs() < 1e-6, "{schedule:?} step {step}: {factor}, expected {expected}");
+            assert!(
+                (factor - expected).abs() < 1e-6,
+                "{schedule:?} step {step}: {factor}, expected {expected}"
+            );
         }
     }
 
@@ -159,7 +162,12 @@ mod tests {
 
     #[test]
     fn every_factor_of_every_length_is_within_bounds() {
-        for curve in [Curve::Constant, Curve::Cosine, Curve::OneCycle { rise: 0.3 }, Curve::Exponential { start: 1e-8 }] {
+        for curve in [
+            Curve::Constant,
+            Curve::Cosine,
+            Curve::OneCycle { rise: 0.3 },
+            Curve::Exponential { start: 1e-8 },
+        ] {
             for warm_up in [0, 1, 7] {
                 for steps in [1, 2, 3, 5, 40] {
                     let schedule = Schedule { curve, warm_up };

@@ -19,8 +19,13 @@ impl Snapshot {
     pub(crate) fn of(params: &Params, mut weights: StateDict) -> Result<Self> {
         let known = weights.keys().cloned().collect::<Vec<_>>().join(", ");
         let tensors = params.tensors().map(|(name, shape)| {
-            let unknown =
-                || Error::Engine(frostline_engine::Error::Unknown { what: "weight", name: name.to_owned(), known: known.clone() });
+            let unknown = || {
+                Error::Engine(frostline_engine::Error::Unknown {
+                    what: "weight",
+                    name: name.to_owned(),
+                    known: known.clone(),
+                })
+            };
             let tensor = weights.swap_remove(name).ok_or_else(unknown)?;
             Ok((name.to_owned(), shape.torch(), tensor.data))
         });

@@ -75,7 +75,12 @@ pub trait Source {
     ///
     /// # Errors
     /// For an index that there is not.
-    fn gather(&self, indices: &[usize], state: Option<BatchState>, out: &mut Batch) -> Result<(), LoaderError>;
+    fn gather(
+        &self,
+        indices: &[usize],
+        state: Option<BatchState>,
+        out: &mut Batch,
+    ) -> Result<(), LoaderError>;
 
     /// Is told after every batch which images will be wanted next, in their order, so that it can get
     /// them ready while the device computes. It need not, and what it was told may turn out wrong: a
@@ -104,7 +109,12 @@ pub(crate) fn upcoming(batches: impl Iterator<Item = Vec<usize>>) -> Vec<usize> 
 
 /// The values of these images as a network sees them, normalised on the host: where values of single
 /// pixels are asked for.
-pub(crate) fn normalized(source: &dyn Source, indices: &[usize], mean: &[f32], std: &[f32]) -> TrainerResult<Vec<f32>> {
+pub(crate) fn normalized(
+    source: &dyn Source,
+    indices: &[usize],
+    mean: &[f32],
+    std: &[f32],
+) -> TrainerResult<Vec<f32>> {
     let mut batch = Batch::default();
     source.gather(indices, None, &mut batch)?;
     Ok(match batch {

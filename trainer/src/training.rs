@@ -106,7 +106,18 @@ impl<'a> Training<'a> {
     ) -> Result<Self> {
         let scaling = Scaling { state: optimizer.loss_scale()?, ..Scaling::default() };
         let (unread, input) = (vec![], Batch::default());
-        Ok(Self { session, optimizer, batches, rows, checkpoint: None, batch, unread, input, given: None, scaling })
+        Ok(Self {
+            session,
+            optimizer,
+            batches,
+            rows,
+            checkpoint: None,
+            batch,
+            unread,
+            input,
+            given: None,
+            scaling,
+        })
     }
 
     /// Steps that were not taken because gradients overflowed f16, as far as losses were read.
@@ -181,7 +192,12 @@ impl<'a> Training<'a> {
         }
         match self.scaling {
             Scaling { state: Some(state), stuck, .. } if stuck >= MOST_STUCK => {
-                Err(Error::GradientOverflow { step: last, skipped: stuck, scale: state.scale, checkpoint: self.checkpoint.clone() })
+                Err(Error::GradientOverflow {
+                    step: last,
+                    skipped: stuck,
+                    scale: state.scale,
+                    checkpoint: self.checkpoint.clone(),
+                })
             }
             _ => Ok(records),
         }

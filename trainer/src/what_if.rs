@@ -87,7 +87,10 @@ mod tests {
         assert_eq!(table[3], Depth::of("layer3".to_owned(), below.ledger()));
         for pair in table.windows(2) {
             assert!(pair[1].macs < pair[0].macs && pair[1].kept_bytes < pair[0].kept_bytes, "{pair:?}");
-            assert!(pair[1].dispatches < pair[0].dispatches && pair[1].gradient_bytes < pair[0].gradient_bytes, "{pair:?}");
+            assert!(
+                pair[1].dispatches < pair[0].dispatches && pair[1].gradient_bytes < pair[0].gradient_bytes,
+                "{pair:?}"
+            );
         }
     }
 }

@@ -43,8 +43,14 @@ impl Bench {
         let model = Model::new(&self.model)?;
         let size = self.size.map_or(model.default_size(), usize::from);
         let storage = if self.f16 { Storage::f16() } else { Storage::F32 };
-        let workload = Workload { name: self.model.clone(), model, batch: usize::from(self.batch), size, storage };
-        output.say(format_args!("{}, {} × {size} × {size} on {}", workload.model, self.batch, gpu.describe()))?;
+        let workload =
+            Workload { name: self.model.clone(), model, batch: usize::from(self.batch), size, storage };
+        output.say(format_args!(
+            "{}, {} × {size} × {size} on {}",
+            workload.model,
+            self.batch,
+            gpu.describe()
+        ))?;
         output.say(format_args!(
             "{:<10} {:>9} {:>10} {:>12} {:>12} {:>9} {:>6}",
             "step", "images/s", "ms", "resident ms", "first ms", "GFLOP/s", "steps"
@@ -59,7 +65,16 @@ impl Bench {
         }
         for step in steps {
             let row = measure(&gpu, &workload, step, self.seconds, self.kernels)?;
-            let StepSpeed { step, images_per_second, milliseconds, resident_milliseconds, first_milliseconds, gflops, samples, .. } = &row;
+            let StepSpeed {
+                step,
+                images_per_second,
+                milliseconds,
+                resident_milliseconds,
+                first_milliseconds,
+                gflops,
+                samples,
+                ..
+            } = &row;
             output.say(format_args!(
                 "{step:<10} {images_per_second:>9.1} {milliseconds:>10.2} {resident_milliseconds:>12.3} {first_milliseconds:>12.0} \
                  {gflops:>9.1} {samples:>6}"
@@ -79,11 +94,17 @@ impl Bench {
 fn table(kernels: &[KernelTime]) -> String {
     let sums = by_kernel(kernels);
     let total: f64 = sums.iter().map(|sum| sum.milliseconds).sum();
-    let mut text = format!("  {:<34} {:>5} {:>10} {:>6} {:>9} {:>8}", "kernel", "count", "ms", "share", "GFLOP/s", "GB/s");
+    let mut text = format!(
+        "  {:<34} {:>5} {:>10} {:>6} {:>9} {:>8}",
+        "kernel", "count", "ms", "share", "GFLOP/s", "GB/s"
+    );
     for sum in sums {
-        let (share, gflops, gigabytes) = (100.0 * sum.milliseconds / total.max(1e-9), sum.gflops(), sum.gigabytes());
+        let (share, gflops, gigabytes) =
+            (100.0 * sum.milliseconds / total.max(1e-9), sum.gflops(), sum.gigabytes());
         let KernelSum { kernel, count, milliseconds, .. } = sum;
-        text += &format!("\n  {kernel:<34} {count:>5} {milliseconds:>10.3} {share:>5.1}% {gflops:>9.1} {gigabytes:>8.1}");
+        text += &format!(
+            "\n  {kernel:<34} {count:>5} {milliseconds:>10.3} {share:>5.1}% {gflops:>9.1} {gigabytes:>8.1}"
+        );
     }
     format!("{text}\n  {:<34} {:>5} {total:>10.3}", "all", kernels.len())
 }

@@ -48,7 +48,8 @@ enum Numbers {
 }
 
 /// What a checkpoint says that is worth keeping with bare weights.
-const KEPT: [&str; 4] = ["frostline.architecture", "frostline.classes", "frostline.preprocessing", FIRST_STRIDE];
+const KEPT: [&str; 4] =
+    ["frostline.architecture", "frostline.classes", "frostline.preprocessing", FIRST_STRIDE];
 
 impl Convert {
     /// Converts, without a checkpoint's optimiser and place in its run.
@@ -67,7 +68,11 @@ impl Convert {
         let dtype = self.dtype.map_or(stored(&weights.file), Numbers::dtype);
         let tensors = convert(&weights.file.tensors, to)?;
         safetensors::write(&self.out, &tensors, &metadata(&weights.file), dtype)?;
-        output.say(format_args!("{}: {} tensors in {dtype}, {to} names", self.out.display(), tensors.len()))?;
+        output.say(format_args!(
+            "{}: {} tensors in {dtype}, {to} names",
+            self.out.display(),
+            tensors.len()
+        ))?;
         output.json(&json!({ "file": self.out, "tensors": tensors.len(), "dtype": dtype.name(), "names": to.to_string() }))
     }
 }

@@ -63,7 +63,8 @@ impl Doctor {
     }
 
     fn look(&self, adapter: &Adapter, options: &GpuOptions, warnings: &mut Vec<String>) -> Found {
-        let mut found = Found { adapter: adapter.report(), kernels: None, reason: None, self_test: None, error: None };
+        let mut found =
+            Found { adapter: adapter.report(), kernels: None, reason: None, self_test: None, error: None };
         match adapter.open(options) {
             Ok(gpu) => {
                 let gpu = Arc::new(gpu);
@@ -82,7 +83,8 @@ fn text(found: &Found) -> String {
     let adapter = &found.adapter;
     let bytes = |count: u64| BinaryBytes(count).to_string();
     let features = |wanted: bool| {
-        let names: Vec<&str> = adapter.features.iter().filter(|(_, has)| *has == wanted).map(|(name, _)| *name).collect();
+        let names: Vec<&str> =
+            adapter.features.iter().filter(|(_, has)| *has == wanted).map(|(name, _)| *name).collect();
         if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
     };
     let lanes = match adapter.subgroup_sizes {
@@ -93,8 +95,16 @@ fn text(found: &Found) -> String {
     let mut lines = vec![
         adapter.index.map_or(adapter.name.clone(), |index| format!("{index}: {}", adapter.name)),
         format!("  {}, {}, driver {}", adapter.kind, adapter.backend, adapter.driver),
-        format!("  buffers up to {}, of which a kernel is given {}", bytes(adapter.buffer_bytes), bytes(adapter.binding_bytes)),
-        format!("  workgroups of {} threads with {}; {lanes}", adapter.workgroup_threads, bytes(adapter.workgroup_bytes.into())),
+        format!(
+            "  buffers up to {}, of which a kernel is given {}",
+            bytes(adapter.buffer_bytes),
+            bytes(adapter.binding_bytes)
+        ),
+        format!(
+            "  workgroups of {} threads with {}; {lanes}",
+            adapter.workgroup_threads,
+            bytes(adapter.workgroup_bytes.into())
+        ),
         format!("  has {}; has not: {}", features(true), features(false)),
     ];
     if let (Some(kernels), Some(reason)) = (found.kernels, &found.reason) {
@@ -110,17 +120,28 @@ fn text(found: &Found) -> String {
 /// A line an op and class of kernels, with the worst of its checks.
 fn self_test_text(test: &SelfTest) -> String {
     let widest = test.checks.iter().map(|check| check.op.chars().count()).max().unwrap_or(0);
-    let mut lines = vec![format!("  {:widest$}  {:<11} {:>13} {:>13}", "self-test", "kernels", "largest error", "of tolerance")];
+    let mut lines = vec![format!(
+        "  {:widest$}  {:<11} {:>13} {:>13}",
+        "self-test", "kernels", "largest error", "of tolerance"
+    )];
     let same = |a: &Check, b: &Check| (&a.op, a.kernels) == (&b.op, b.kernels);
     for checks in test.checks.chunk_by(same) {
         let largest = |of: fn(&Check) -> Option<f64>| checks.iter().filter_map(of).fold(0.0, f64::max);
         let (error, ratio) = (largest(|check| check.largest_error), largest(|check| check.of_tolerance));
         let failed: Vec<String> = checks.iter().filter(|check| !check.passed).map(why).collect();
-        let verdict = if failed.is_empty() { "passed".to_owned() } else { format!("FAILED: {}", failed.join("; ")) };
-        lines.push(format!("  {:widest$}  {:<11} {error:>13.1e} {ratio:>13.2}  {verdict}", checks[0].op, checks[0].kernels));
+        let verdict =
+            if failed.is_empty() { "passed".to_owned() } else { format!("FAILED: {}", failed.join("; ")) };
+        lines.push(format!(
+            "  {:widest$}  {:<11} {error:>13.1e} {ratio:>13.2}  {verdict}",
+            checks[0].op, checks[0].kernels
+        ));
     }
     let passed = test.checks.iter().filter(|check| check.passed).count();
-    lines.push(format!("  {passed} of {} arrays are within the tolerance; {} kernels ran", test.checks.len(), test.ran.len()));
+    lines.push(format!(
+        "  {passed} of {} arrays are within the tolerance; {} kernels ran",
+        test.checks.len(),
+        test.ran.len()
+    ));
     let left = test.not_run();
     if !left.is_empty() {
         lines.push(format!("  not run, as no op here uses them: {}", left.join(", ")));

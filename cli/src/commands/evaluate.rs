@@ -28,7 +28,8 @@ impl Evaluate {
     pub fn run(&self, output: &Output) -> Result<()> {
         let mut opened = model::open(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));
-        let (photos, warnings) = Photos::of_classes(&self.dir, &opened.classes, opened.learner.input().clone())?;
+        let (photos, warnings) =
+            Photos::of_classes(&self.dir, &opened.classes, opened.learner.input().clone())?;
         for warning in warnings {
             eprintln!("warning: {warning}");
         }
@@ -39,7 +40,9 @@ impl Evaluate {
             let rows = readable.iter().flat_map(|&i| &logits[i * classes..][..classes]).copied();
             let labels: Vec<u32> = readable.iter().map(|&i| photos.labels()[i]).collect();
             let evaluation = Evaluation::of(&rows.collect::<Vec<f32>>(), &labels, classes);
-            for (_, &photo) in evaluation.predictions.iter().zip(&readable).filter(|(class, _)| **class == NO_CLASS) {
+            for (_, &photo) in
+                evaluation.predictions.iter().zip(&readable).filter(|(class, _)| **class == NO_CLASS)
+            {
                 eprintln!("warning: {}: {NOT_A_NUMBER}; it counts as wrong", photos.paths()[photo].display());
             }
             output.say(text(&evaluation, &opened.classes))?;
@@ -58,16 +61,29 @@ fn counts(evaluation: &Evaluation) -> Vec<(u64, u64)> {
 fn text(evaluation: &Evaluation, classes: &[String]) -> String {
     let counts = counts(evaluation);
     let (photos, right) = counts.iter().fold((0, 0), |(n, r), (photos, right)| (n + photos, r + right));
-    let mut text = format!("accuracy {} of {photos} photos; loss {:.4}\n", share(right, photos), evaluation.loss);
+    let mut text =
+        format!("accuracy {} of {photos} photos; loss {:.4}\n", share(right, photos), evaluation.loss);
     let widest = classes.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("class".len());
-    text += &format!("\n{:widest$} {:>7} {:>6}  accuracy (95 % interval)   taken for\n", "class", "photos", "right");
-    for (class, (name, (photos, right))) in classes.iter().zip(&counts).enumerate().filter(|(_, (_, (photos, _)))| *photos > 0) {
+    text += &format!(
+        "\n{:widest$} {:>7} {:>6}  accuracy (95 % interval)   taken for\n",
+        "class", "photos", "right"
+    );
+    for (class, (name, (photos, right))) in
+        classes.iter().zip(&counts).enumerate().filter(|(_, (_, (photos, _)))| *photos > 0)
+    {
         let mistakes = evaluation.confusion.row(class).iter().enumerate();
-        let mut mistakes: Vec<(usize, u64)> =
-            mistakes.map(|(taken, &count)| (taken, count)).filter(|&(taken, n)| taken != class && n > 0).collect();
+        let mut mistakes: Vec<(usize, u64)> = mistakes
+            .map(|(taken, &count)| (taken, count))
+            .filter(|&(taken, n)| taken != class && n > 0)
+            .collect();
         mistakes.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-        let mistakes: Vec<String> = mistakes.iter().map(|&(taken, count)| format!("{} {count}", classes[taken])).collect();
-        text += &format!("{name:widest$} {photos:>7} {right:>6}  {:<25}  {}\n", share(*right, *photos), mistakes.join(", "));
+        let mistakes: Vec<String> =
+            mistakes.iter().map(|&(taken, count)| format!("{} {count}", classes[taken])).collect();
+        text += &format!(
+            "{name:widest$} {photos:>7} {right:>6}  {:<25}  {}\n",
+            share(*right, *photos),
+            mistakes.join(", ")
+        );
     }
     text.trim_end().to_owned()
 }
@@ -75,7 +91,9 @@ fn text(evaluation: &Evaluation, classes: &[String]) -> String {
 /// A share with its 95 % interval, such as `90.0 % (74.4 to 96.5)`.
 pub(crate) fn share(part: u64, whole: u64) -> String {
     match wilson(part, whole) {
-        Some([low, high]) => format!("{:.1} % ({:.1} to {:.1})", 100.0 * part as f64 / whole as f64, 100.0 * low, 100.0 * high),
+        Some([low, high]) => {
+            format!("{:.1} % ({:.1} to {:.1})", 100.0 * part as f64 / whole as f64, 100.0 * low, 100.0 * high)
+        }
         None => "-".to_owned(),
     }
 }
@@ -106,9 +124,16 @@ mod tests {
     fn what_is_not_a_number_counts_as_wrong() {
         let evaluation = Evaluation::of(&[1., 0., f32::NAN, 0., 0., 1.], &[0, 0, 1], 2);
         let classes = ["cat", "dog"].map(str::to_owned);
-        assert!(text(&evaluation, &classes).starts_with("accuracy 66.7 % "), "{}", text(&evaluation, &classes));
+        assert!(
+            text(&evaluation, &classes).starts_with("accuracy 66.7 % "),
+            "{}",
+            text(&evaluation, &classes)
+        );
         let value = value(&evaluation, &classes);
-        assert_eq!((&value["photos"], &value["right"], &value["not_a_number"]), (&json!(3), &json!(2), &json!(1)));
+        assert_eq!(
+            (&value["photos"], &value["right"], &value["not_a_number"]),
+            (&json!(3), &json!(2), &json!(1))
+        );
     }
 
     #[test]
@@ -121,6 +146,9 @@ mod tests {
         assert!(text.starts_with("accuracy 40.0 % (11.8 to 76.9) of 5 photos"), "{text}");
         assert!(!text.contains("elephant  "), "a class without photos has no row: {text}");
         let value = value(&evaluation, &classes);
-        assert_eq!((&value["right"], &value["confusion"][0][1], &value["classes"][2]["interval"]), (&json!(2), &json!(2), &Value::Null));
+        assert_eq!(
+            (&value["right"], &value["confusion"][0][1], &value["classes"][2]["interval"]),
+            (&json!(2), &json!(2), &Value::Null)
+        );
     }
 }

@@ -67,8 +67,15 @@ impl Features {
             ("stage".to_owned(), self.stage.clone()),
         ]);
         safetensors::write(&self.out, &tensors, &metadata, Dtype::F32)?;
-        output.say(format_args!("{}: features {} of {}", self.out.display(), shape_text(&shape), self.stage))?;
-        output.json(&json!({ "file": self.out, "shape": shape, "stage": self.stage, "classes": photos.classes() }))?;
+        output.say(format_args!(
+            "{}: features {} of {}",
+            self.out.display(),
+            shape_text(&shape),
+            self.stage
+        ))?;
+        output.json(
+            &json!({ "file": self.out, "shape": shape, "stage": self.stage, "classes": photos.classes() }),
+        )?;
         photos.tell_unreadable()
     }
 }

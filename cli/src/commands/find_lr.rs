@@ -14,7 +14,9 @@ use crate::{Error, Output, Result, gpu};
 
 /// The flags.
 #[derive(Args, Debug)]
-#[command(after_help = "The rate rises at every step until the loss explodes; weights are put back afterwards.")]
+#[command(
+    after_help = "The rate rises at every step until the loss explodes; weights are put back afterwards."
+)]
 pub struct FindLr {
     /// Folder with one folder of photos per class, or with `train` and `val` of that kind
     dir: PathBuf,
@@ -42,7 +44,8 @@ impl FindLr {
     pub fn run(self, output: &Output) -> Result<()> {
         let gpu = gpu::open()?;
         let dir = std::path::absolute(&self.dir).map_err(Error::CurrentFolder)?;
-        let Job { recipe, chosen, data, mut learner, .. } = Job::begin(&gpu, Recipe { dir, ..self.recipe }, output)?;
+        let Job { recipe, chosen, data, mut learner, .. } =
+            Job::begin(&gpu, Recipe { dir, ..self.recipe }, output)?;
         let range = LrRange { start: self.start, end: self.end, steps: self.steps };
         let (curve, suggested) = find_lr(&recipe, &mut learner, &data, &chosen, range)?;
         draw(&self.out, &curve)?;
@@ -55,13 +58,23 @@ impl FindLr {
                  `frostline train` takes the lower of the first and the last: --lr {lr:.1e}",
                 found.valley, found.steep, found.minimum
             ),
-            _ => format!("\nthe loss exploded after {} steps, too early to suggest a rate: try a lower --end", curve.points.len()),
+            _ => format!(
+                "\nthe loss exploded after {} steps, too early to suggest a rate: try a lower --end",
+                curve.points.len()
+            ),
         };
         output.say(text)?;
         output.say(format_args!("the curve is in {}", self.out.display()))?;
-        let points: Vec<_> = curve.points.iter().map(|p| json!({ "lr": p.lr, "loss": p.loss, "smoothed": p.smoothed })).collect();
-        let found = suggestions.map(|found| json!({ "valley": found.valley, "steep": found.steep, "minimum": found.minimum }));
-        output.json(&json!({ "suggested": suggested, "suggestions": found, "points": points, "picture": self.out }))
+        let points: Vec<_> = curve
+            .points
+            .iter()
+            .map(|p| json!({ "lr": p.lr, "loss": p.loss, "smoothed": p.smoothed }))
+            .collect();
+        let found = suggestions
+            .map(|found| json!({ "valley": found.valley, "steep": found.steep, "minimum": found.minimum }));
+        output.json(
+            &json!({ "suggested": suggested, "suggestions": found, "points": points, "picture": self.out }),
+        )
     }
 }
 
@@ -69,7 +82,11 @@ fn draw(path: &Path, curve: &frostline_trainer::LrCurve) -> Result<()> {
     let steps: Vec<RangeStep> = curve
         .points
         .iter()
-        .map(|point| RangeStep { rate: point.lr.into(), loss: point.loss.into(), smoothed: point.smoothed.into() })
+        .map(|point| RangeStep {
+            rate: point.lr.into(),
+            loss: point.loss.into(),
+            smoothed: point.smoothed.into(),
+        })
         .collect();
     let named = curve.suggestions().into_iter().flat_map(|found| found.named());
     let marks: Vec<(&str, f64)> = named.map(|(name, rate)| (name, rate.into())).collect();

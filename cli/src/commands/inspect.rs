@@ -63,7 +63,8 @@ impl Inspect {
             false => of_run(Path::new(&self.file)).unwrap_or_else(|| PathBuf::from(&self.file)),
         };
         let file = safetensors::read_with(&path, ReadOptions { allow_non_finite: true })?;
-        let bytes = std::fs::metadata(&path).map_err(|source| Error::Read { path: path.clone(), source })?.len();
+        let bytes =
+            std::fs::metadata(&path).map_err(|source| Error::Read { path: path.clone(), source })?.len();
         let found = found(path, bytes, file);
         output.say(text(&found))?;
         output.json(&found)
@@ -72,7 +73,8 @@ impl Inspect {
 
 fn found(path: PathBuf, bytes: u64, file: SafeFile) -> Found {
     let SafeFile { tensors, metadata, dtypes } = file;
-    let (optimizer, weights): (StateDict, StateDict) = tensors.into_iter().partition(|(name, _)| name.starts_with(OPTIMIZER));
+    let (optimizer, weights): (StateDict, StateDict) =
+        tensors.into_iter().partition(|(name, _)| name.starts_with(OPTIMIZER));
     let row = |(name, tensor): (&String, &HostTensor)| {
         let count = |test: fn(f32) -> bool| tensor.data.iter().filter(|value| test(**value)).count();
         let finite = || tensor.data.iter().copied().filter(|value| value.is_finite());
@@ -103,16 +105,26 @@ fn found(path: PathBuf, bytes: u64, file: SafeFile) -> Found {
 fn text(found: &Found) -> String {
     let weights = found.tensors.len() - found.optimizer_tensors;
     let mut lines = vec![
-        format!("{}: {} in {weights} tensors of {} values", found.file.display(), BinaryBytes(found.bytes), found.values),
+        format!(
+            "{}: {} in {weights} tensors of {} values",
+            found.file.display(),
+            BinaryBytes(found.bytes),
+            found.values
+        ),
         format!("network: {}", found.network.as_deref().unwrap_or("none that this program knows")),
         format!("names: {}", found.dialect),
     ];
     if found.optimizer_tensors > 0 {
         lines.push(format!("optimizer: {} tensors", found.optimizer_tensors));
     }
-    let finite = if found.not_finite == 0 { "all of them".to_owned() } else { format!("all but {}", found.not_finite) };
+    let finite = if found.not_finite == 0 {
+        "all of them".to_owned()
+    } else {
+        format!("all but {}", found.not_finite)
+    };
     lines.push(format!("finite values: {finite}"));
-    lines.extend(found.metadata.iter().map(|(key, value)| format!("{}: {}", key.escape_debug(), clip(value))));
+    lines
+        .extend(found.metadata.iter().map(|(key, value)| format!("{}: {}", key.escape_debug(), clip(value))));
     // Names come out of a file: escaped, they write nothing to a terminal but text.
     let names: Vec<String> = found.tensors.iter().map(|row| row.name.escape_debug().to_string()).collect();
     let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);

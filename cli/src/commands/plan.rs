@@ -85,10 +85,12 @@ impl Plan {
         };
         let optim = Optim::sgd(0.01).momentum(0.9);
         let plan = frostline_engine::Plan::training(&graph, loss, &freeze, &optim, &tuning)?;
-        let depths = what_if(&model, &graph, loss, &optim, &tuning, |freeze| arguments.freeze_norms(&graph, freeze))?;
+        let depths =
+            what_if(&model, &graph, loss, &optim, &tuning, |freeze| arguments.freeze_norms(&graph, freeze))?;
         let title = format!("{model}, {batch} × {size} × {size}, {}", describe(arguments));
         output.say(format_args!("{title}\n\n{plan}\n\n{}", table(&depths)))?;
-        let mut value = json!({ "model": model.name(), "size": size, "batch": batch, "freeze": describe(arguments) });
+        let mut value =
+            json!({ "model": model.name(), "size": size, "batch": batch, "freeze": describe(arguments) });
         merge(&mut value, json!(plan.ledger()));
         if let Some(unfrozen) = plan.unfrozen_ledger() {
             let mut unfrozen = json!(unfrozen);
@@ -117,9 +119,12 @@ fn table(depths: &[Depth]) -> String {
     )];
     for (i, depth) in depths.iter().enumerate() {
         let stage = if i == 0 { "nothing".to_owned() } else { format!("below {}", depth.freeze_below) };
-        let [kept, pool, gradients, all] = [depth.kept_bytes, depth.pool_bytes, depth.gradient_bytes, depth.total_bytes].map(bytes);
+        let [kept, pool, gradients, all] =
+            [depth.kept_bytes, depth.pool_bytes, depth.gradient_bytes, depth.total_bytes].map(bytes);
         let (dispatches, macs) = (depth.dispatches, depth.macs / 1_000_000);
-        lines.push(format!("{stage:<18} {dispatches:>10} {macs:>12} {kept:>12} {pool:>12} {gradients:>12} {all:>12}"));
+        lines.push(format!(
+            "{stage:<18} {dispatches:>10} {macs:>12} {kept:>12} {pool:>12} {gradients:>12} {all:>12}"
+        ));
     }
     lines.join("\n")
 }

@@ -56,28 +56,38 @@ impl Predict {
                 continue;
             }
             let best = best(&probabilities, &opened.classes, usize::from(self.top));
-            let text: Vec<String> = best.iter().map(|(class, probability)| format!("{class} {:.1}%", 100.0 * probability)).collect();
+            let text: Vec<String> = best
+                .iter()
+                .map(|(class, probability)| format!("{class} {:.1}%", 100.0 * probability))
+                .collect();
             output.say(format_args!("{}: {}", path.display(), text.join(", ")))?;
-            let best: Vec<Value> = best.iter().map(|(class, p)| json!({ "class": class, "probability": p })).collect();
+            let best: Vec<Value> =
+                best.iter().map(|(class, p)| json!({ "class": class, "probability": p })).collect();
             rows.push(json!({ "image": path, "predictions": best }));
         }
         drop(unreadable);
         output.json(&rows)?;
         photos.tell_unreadable()?;
-        if not_numbers > 0 { Err(Error::NotNumbers { not_numbers, photos: photos.paths().len() }) } else { Ok(()) }
+        if not_numbers > 0 {
+            Err(Error::NotNumbers { not_numbers, photos: photos.paths().len() })
+        } else {
+            Ok(())
+        }
     }
 }
 
 /// The mean probability of each class over the views of one photo.
 fn mean(views: &[Prediction]) -> Vec<f64> {
     let classes = views.first().map_or(0, |view| view.probabilities.len());
-    let of = |class: usize| views.iter().map(|view| view.probabilities[class]).sum::<f64>() / views.len() as f64;
+    let of =
+        |class: usize| views.iter().map(|view| view.probabilities[class]).sum::<f64>() / views.len() as f64;
     (0..classes).map(of).collect()
 }
 
 /// The `count` most probable classes; of equals, the first in the model's order.
 fn best<'a>(probabilities: &[f64], classes: &'a [String], count: usize) -> Vec<(&'a str, f64)> {
-    let mut ranked: Vec<(&str, f64)> = classes.iter().map(String::as_str).zip(probabilities.iter().copied()).collect();
+    let mut ranked: Vec<(&str, f64)> =
+        classes.iter().map(String::as_str).zip(probabilities.iter().copied()).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
     ranked.truncate(count);
     ranked

@@ -83,5 +83,9 @@ fn tell(report: &Report) -> String {
         let accuracy = share(class.right, class.validation as u64);
         text += &format!("  {:<width$}  {accuracy} of {}\n", class.name, class.validation);
     }
-    text + &format!("\nmodel and figures in {}; try `frostline predict {} PHOTO…`", report.run, quoted(&report.run))
+    text + &format!(
+        "\nmodel and figures in {}; try `frostline predict {} PHOTO…`",
+        report.run,
+        quoted(&report.run)
+    )
 }

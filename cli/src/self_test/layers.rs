@@ -3,13 +3,15 @@
 use super::bench::{depthwise, filter, matrix, vector};
 use super::{Case, Tester};
 use frostline_engine::ops::{
-    Activation, Add, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin, Op, Relu,
+    Activation, Add, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin,
+    Op, Relu,
 };
 use frostline_engine::{Freeze, Padding, Result};
 use frostline_twin::activation::Activation as Twin;
 use frostline_twin::cases::{self, ConvCase, WindowCase};
 use frostline_twin::{
-    Array, Value, add, conv2d, depthwise_conv2d, global_avg_pool, linear, max_pool2d, multi_margin, softmax_cross_entropy,
+    Array, Value, add, conv2d, depthwise_conv2d, global_avg_pool, linear, max_pool2d, multi_margin,
+    softmax_cross_entropy,
 };
 
 /// In the order of a network.
@@ -46,9 +48,16 @@ pub const CASES: &[Case] = &[
     }),
 ];
 
-fn convolution(t: &mut Tester<'_>, [n, c_in, c_out]: [usize; 3], size: [usize; 2], k: usize, stride: usize) -> Result<()> {
+fn convolution(
+    t: &mut Tester<'_>,
+    [n, c_in, c_out]: [usize; 3],
+    size: [usize; 2],
+    k: usize,
+    stride: usize,
+) -> Result<()> {
     let case = ConvCase { n, c_in, c_out, size, kernel: [k; 2], stride, padding: [k / 2; 4] };
-    let [x, w, dy] = [case.x_shape(), case.w_shape(), case.y_shape()].map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
+    let [x, w, dy] = [case.x_shape(), case.w_shape(), case.y_shape()]
+        .map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
     let mut bench = t.bench();
     let inputs = [bench.image("x", &x)?, bench.parameter("w", filter(&w), &w)?];
     let op = Conv2d { stride, padding: Padding::all(k / 2), ..Default::default() };
@@ -72,7 +81,8 @@ fn by_tile(mut value: Value, m: usize) -> Value {
     let terms = value.terms.clone();
     for (i, largest) in value.terms.data.iter_mut().enumerate() {
         let (image, row, column) = (i / (h * w), i / w % h / m * m, i % w / m * m);
-        let tile = (row..(row + m).min(h)).flat_map(|row| (column..(column + m).min(w)).map(move |column| (row, column)));
+        let tile = (row..(row + m).min(h))
+            .flat_map(|row| (column..(column + m).min(w)).map(move |column| (row, column)));
         *largest = tile.map(|(row, column)| terms.data[(image * h + row) * w + column]).fold(0.0, f64::max);
     }
     value
@@ -80,9 +90,11 @@ fn by_tile(mut value: Value, m: usize) -> Value {
 
 fn biased_convolution(t: &mut Tester<'_>) -> Result<()> {
     let [x, dy] = [[2, 5, 4, 7], [2, 6, 4, 7]].map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
-    let (w, b) = (cases::uniform(&mut t.rng, &[6, 5, 1, 1], -1.0..1.0), cases::uniform(&mut t.rng, &[6], -1.0..1.0));
+    let (w, b) =
+        (cases::uniform(&mut t.rng, &[6, 5, 1, 1], -1.0..1.0), cases::uniform(&mut t.rng, &[6], -1.0..1.0));
     let mut bench = t.bench();
-    let inputs = [bench.image("x", &x)?, bench.parameter("w", filter(&w), &w)?, bench.parameter("b", vector(&b), &b)?];
+    let inputs =
+        [bench.image("x", &x)?, bench.parameter("w", filter(&w), &w)?, bench.parameter("b", vector(&b), &b)?];
     let y = bench.graph.record(Conv2d { stride: 1, bias: true, ..Default::default() }, "conv", &inputs)?;
     let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
     t.ran(&ran.kernels);
@@ -105,7 +117,8 @@ fn pixels(array: &Array) -> Array {
 
 fn depthwise_convolution(t: &mut Tester<'_>, size: [usize; 2], k: usize, stride: usize) -> Result<()> {
     let case = WindowCase { n: 2, c: 6, size, kernel: [k; 2], stride, padding: [k / 2; 4] };
-    let [x, w, dy] = [case.x_shape(), case.w_shape(), case.y_shape()].map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
+    let [x, w, dy] = [case.x_shape(), case.w_shape(), case.y_shape()]
+        .map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
     let mut bench = t.bench();
     let inputs = [bench.image("x", &x)?, bench.parameter("w", depthwise(&w), &w)?];
     let op = DepthwiseConv2d { stride, padding: Padding::all(k / 2), ..Default::default() };
@@ -113,8 +126,16 @@ fn depthwise_convolution(t: &mut Tester<'_>, size: [usize; 2], k: usize, stride:
     let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
     t.ran(&ran.kernels);
     t.check("output", &ran.output, &depthwise_conv2d::forward(&x, &w, stride, case.padding));
-    t.check("gradient of x", ran.gradient("x"), &depthwise_conv2d::backward_input(&dy, &w, x.dims(), stride, case.padding));
-    t.check("gradient of w", ran.gradient("w"), &depthwise_conv2d::backward_weight(&x, &dy, w.dims(), stride, case.padding));
+    t.check(
+        "gradient of x",
+        ran.gradient("x"),
+        &depthwise_conv2d::backward_input(&dy, &w, x.dims(), stride, case.padding),
+    );
+    t.check(
+        "gradient of w",
+        ran.gradient("w"),
+        &depthwise_conv2d::backward_weight(&x, &dy, w.dims(), stride, case.padding),
+    );
     Ok(())
 }
 
@@ -122,7 +143,8 @@ fn linear_layer(t: &mut Tester<'_>, [rows, c_in, c_out]: [usize; 3]) -> Result<(
     let shapes = [&[rows, c_in][..], &[c_out, c_in], &[c_out], &[rows, c_out]];
     let [x, w, b, dy] = shapes.map(|shape| cases::uniform(&mut t.rng, shape, -1.0..1.0));
     let mut bench = t.bench();
-    let inputs = [bench.image("x", &x)?, bench.parameter("w", matrix(&w), &w)?, bench.parameter("b", vector(&b), &b)?];
+    let inputs =
+        [bench.image("x", &x)?, bench.parameter("w", matrix(&w), &w)?, bench.parameter("b", vector(&b), &b)?];
     let y = bench.graph.record(Linear, "fc", &inputs)?;
     let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
     t.ran(&ran.kernels);
@@ -135,7 +157,8 @@ fn linear_layer(t: &mut Tester<'_>, [rows, c_in, c_out]: [usize; 3]) -> Result<(
 
 fn activation(t: &mut Tester<'_>, activation: Activation, twin: Twin) -> Result<()> {
     let shape = [3, 3, 5, 7];
-    let (x, dy) = (cases::uniform(&mut t.rng, &shape, -4.0..10.0), cases::uniform(&mut t.rng, &shape, -1.0..1.0));
+    let (x, dy) =
+        (cases::uniform(&mut t.rng, &shape, -4.0..10.0), cases::uniform(&mut t.rng, &shape, -1.0..1.0));
     let mut bench = t.bench();
     let input = bench.image("x", &x)?;
     let y = bench.graph.record(Relu { activation }, "act", &[input])?;
@@ -218,7 +241,12 @@ fn softmax_loss(t: &mut Tester<'_>, rows: usize) -> Result<()> {
     })
 }
 
-fn loss(t: &mut Tester<'_>, rows: usize, op: impl Op, twin: impl Fn(&Array, &[u32]) -> (Value, Value)) -> Result<()> {
+fn loss(
+    t: &mut Tester<'_>,
+    rows: usize,
+    op: impl Op,
+    twin: impl Fn(&Array, &[u32]) -> (Value, Value),
+) -> Result<()> {
     // No two logits are alike: a margin's gradient jumps where they are.
     let classes = 10;
     let logits = cases::distinct(&mut t.rng, &[rows, classes], 2.1 / rows as f32);

@@ -5,7 +5,9 @@ use super::{Case, Tester};
 use frostline_engine::ops::{Activation, BatchNorm, Conv2d, Relu, Stats};
 use frostline_engine::{BatchNormMode, Freeze, Padding, Result, TensorId};
 use frostline_twin::activation::Activation as Twin;
-use frostline_twin::batch_norm::{Parameters, Statistics, backward_batch, backward_running, forward, statistics, update_running};
+use frostline_twin::batch_norm::{
+    Parameters, Statistics, backward_batch, backward_running, forward, statistics, update_running,
+};
 use frostline_twin::{Array, Value, cases, conv2d, exact};
 use rand_chacha::ChaCha8Rng;
 
@@ -55,7 +57,8 @@ impl Norm {
 
 fn normalise(t: &mut Tester<'_>, stats: Stats) -> Result<()> {
     let shape = [3, 6, 19, 23];
-    let (x, dy) = (cases::uniform(&mut t.rng, &shape, -2.0..3.0), cases::uniform(&mut t.rng, &shape, -1.0..1.0));
+    let (x, dy) =
+        (cases::uniform(&mut t.rng, &shape, -2.0..3.0), cases::uniform(&mut t.rng, &shape, -1.0..1.0));
     let norm = Norm::random(&mut t.rng, shape[1]);
     let mut bench = t.bench();
     let input = bench.image("x", &x)?;
@@ -70,7 +73,8 @@ fn normalise(t: &mut Tester<'_>, stats: Stats) -> Result<()> {
     let (used, after) = match stats {
         Stats::Batch => {
             let batch = statistics(&x);
-            let after = update_running(&norm.running(), &batch, shape[0] * shape[2] * shape[3], f64::from(MOMENTUM));
+            let after =
+                update_running(&norm.running(), &batch, shape[0] * shape[2] * shape[3], f64::from(MOMENTUM));
             (batch, after)
         }
         Stats::Running => (norm.running(), norm.running()),
@@ -98,9 +102,17 @@ fn folded(t: &mut Tester<'_>) -> Result<()> {
     let norm = Norm::random(&mut t.rng, 6);
     let mut bench = t.bench();
     let inputs = [bench.image("x", &x)?, bench.parameter("w", filter(&w), &w)?];
-    let conv = bench.graph.record(Conv2d { stride: 1, padding: Padding::all(1), ..Default::default() }, "conv", &inputs)?;
+    let conv = bench.graph.record(
+        Conv2d { stride: 1, padding: Padding::all(1), ..Default::default() },
+        "conv",
+        &inputs,
+    )?;
     let [weight, bias, mean, var] = norm.record(&mut bench)?;
-    let normalised = bench.graph.record(BatchNorm { eps: EPS, ..Default::default() }, "bn", &[conv, weight, bias, mean, var])?;
+    let normalised = bench.graph.record(
+        BatchNorm { eps: EPS, ..Default::default() },
+        "bn",
+        &[conv, weight, bias, mean, var],
+    )?;
     let y = bench.graph.record(Relu { activation: Activation::Relu }, "act", &[normalised])?;
     let ran = bench.run(y, &dy, &Freeze::names(["bn.weight", "bn.bias"]), t.tuning)?;
     t.ran(&ran.kernels);

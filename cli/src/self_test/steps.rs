@@ -17,7 +17,9 @@ pub const CASES: &[Case] = &[
     ("mixup", mixing),
     ("sgd with momentum", |t| step(t, &Optim::sgd(RATE).momentum(0.9).weight_decay(0.01), Storage::F32)),
     ("adamw", |t| step(t, &Optim::adamw(RATE), Storage::F32)),
-    ("adamw with a loss scale", |t| if t.gpu.has_f16() { step(t, &Optim::adamw(RATE), Storage::f16()) } else { Ok(()) }),
+    ("adamw with a loss scale", |t| {
+        if t.gpu.has_f16() { step(t, &Optim::adamw(RATE), Storage::f16()) } else { Ok(()) }
+    }),
 ];
 
 /// Every byte, in images whose bytes fill no whole word.
@@ -49,14 +51,25 @@ fn normalization(t: &mut Tester<'_>, c: usize) -> Result<()> {
 fn augmentation(t: &mut Tester<'_>) -> Result<()> {
     let [n, c, h, w] = [2, 3, 17, 19];
     let x = cases::uniform(&mut t.rng, &[n, c, h, w], 0.0..1.0);
-    let augment = Augment { size: [11, 13], mean: vec![0.4; c], std: vec![0.3; c], interpolation: Interpolation::Bilinear, fill: 0.2 };
+    let augment = Augment {
+        size: [11, 13],
+        mean: vec![0.4; c],
+        std: vec![0.3; c],
+        interpolation: Interpolation::Bilinear,
+        fill: 0.2,
+    };
     let changed = Transform {
         window: Window { top: 2, left: 3, height: 14, width: 15 },
         flip_horizontal: true,
         flip_vertical: false,
         angle: 20.0,
         shift: [1.5, -0.5],
-        jitter: vec![Jitter::Brightness(1.2), Jitter::Contrast(0.8), Jitter::Saturation(1.3), Jitter::Hue(0.1)],
+        jitter: vec![
+            Jitter::Brightness(1.2),
+            Jitter::Contrast(0.8),
+            Jitter::Saturation(1.3),
+            Jitter::Hue(0.1),
+        ],
     };
     let transforms = [changed, Transform::identity(h, w)];
 
@@ -165,7 +178,8 @@ fn step(t: &mut Tester<'_>, optim: &Optim, storage: Storage) -> Result<()> {
         let (rate, decay) = (f64::from(RATE), f64::from(optim.weight_decay));
         let expected: Vec<(&str, Value)> = match optim.rule {
             Rule::Sgd { momentum, nesterov } => {
-                let sgd = Sgd { learning_rate: rate, momentum: momentum.into(), weight_decay: decay, nesterov };
+                let sgd =
+                    Sgd { learning_rate: rate, momentum: momentum.into(), weight_decay: decay, nesterov };
                 let stepped = sgd.step(&weight, &gradient, &at("momentum_buffer"));
                 vec![(WEIGHT, stepped.weight), ("momentum_buffer", stepped.velocity)]
             }
@@ -192,7 +206,14 @@ fn key(slot: &str, name: &str) -> (String, String) {
 
 /// Parameters and moments by slot and name.
 fn state(params: &Params, optimizer: &Optimizer) -> Result<BTreeMap<(String, String), Array>> {
-    let weights = params.to_host()?.into_iter().map(|(name, shape, values)| (key(WEIGHT, &name), Array::from_f32(&shape, &values)));
+    let weights = params
+        .to_host()?
+        .into_iter()
+        .map(|(name, shape, values)| (key(WEIGHT, &name), Array::from_f32(&shape, &values)));
     let moments = optimizer.to_host()?.into_iter();
-    Ok(weights.chain(moments.map(|(slot, name, shape, values)| (key(slot, &name), Array::from_f32(&shape, &values)))).collect())
+    Ok(weights
+        .chain(
+            moments.map(|(slot, name, shape, values)| (key(slot, &name), Array::from_f32(&shape, &values))),
+        )
+        .collect())
 }

@@ -69,10 +69,25 @@ fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
     vec![
         ("network", learner.model().to_string()),
         ("weights before", chosen.weights.clone()),
-        ("input", format!("{resize}centre {0}×{0}; mean {1:?}, deviation {2:?}", input.crop, input.mean, input.std)),
-        ("first", if recipe.no_probe { "random head" } else { "linear probe (LP-FT) where weights were pretrained" }.to_owned()),
+        (
+            "input",
+            format!("{resize}centre {0}×{0}; mean {1:?}, deviation {2:?}", input.crop, input.mean, input.std),
+        ),
+        (
+            "first",
+            if recipe.no_probe {
+                "random head"
+            } else {
+                "linear probe (LP-FT) where weights were pretrained"
+            }
+            .to_owned(),
+        ),
         ("trains from", chosen.freeze_below.clone() + if recipe.gradual { ", gradually" } else { "" }),
-        ("batch norm", if chosen.bn == Bn::Running { "running statistics, kept" } else { "the batch's where it trains" }.to_owned()),
+        (
+            "batch norm",
+            if chosen.bn == Bn::Running { "running statistics, kept" } else { "the batch's where it trains" }
+                .to_owned(),
+        ),
         ("optimiser", "SGD, momentum 0.9".to_owned()),
         ("rate", rate),
         ("batch, epochs", format!("{}, {}", chosen.batch, chosen.epochs)),

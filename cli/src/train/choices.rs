@@ -63,7 +63,11 @@ impl fmt::Display for Choice {
 }
 
 /// `value` if it was asked for, else what `choose` says with its reason.
-fn asked_or<T: ToString>(what: &'static str, asked: Option<T>, choose: impl FnOnce() -> Result<(T, String)>) -> Result<(T, Choice)> {
+fn asked_or<T: ToString>(
+    what: &'static str,
+    asked: Option<T>,
+    choose: impl FnOnce() -> Result<(T, String)>,
+) -> Result<(T, Choice)> {
     let (value, why) = match asked {
         Some(value) => (value, "as asked".to_owned()),
         None => choose()?,
@@ -76,14 +80,22 @@ fn asked_or<T: ToString>(what: &'static str, asked: Option<T>, choose: impl FnOn
 ///
 /// # Errors
 /// For a stage that there is not.
-pub fn choose(recipe: &Recipe, learner: &mut Learner, data: &Data, weights: &str, pretrained: bool) -> Result<(Chosen, Vec<Choice>)> {
+pub fn choose(
+    recipe: &Recipe,
+    learner: &mut Learner,
+    data: &Data,
+    weights: &str,
+    pretrained: bool,
+) -> Result<(Chosen, Vec<Choice>)> {
     let images = data.train.len();
-    let (freeze_below, freeze) = asked_or("trains", recipe.freeze_below.clone(), || Ok(freeze_plan(learner, images, pretrained)))?;
+    let (freeze_below, freeze) =
+        asked_or("trains", recipe.freeze_below.clone(), || Ok(freeze_plan(learner, images, pretrained)))?;
     learner.freeze_below(&freeze_below)?;
     let bn = recipe.bn.unwrap_or(if pretrained { Bn::Running } else { Bn::Batch });
     learner.batch_norm(bn.into());
     let (augment, augment_choice) = asked_or("augment", recipe.augment, || Ok(augmentation(learner)))?;
-    let mut chosen = Chosen { batch: 1, epochs: 1, freeze_below, bn, augment, lr: 1.0, weights: weights.to_owned() };
+    let mut chosen =
+        Chosen { batch: 1, epochs: 1, freeze_below, bn, augment, lr: 1.0, weights: weights.to_owned() };
     let asked = recipe.batch.map(|batch| batch as usize);
     if let Some(batch) = asked.filter(|batch| *batch > images) {
         return Err(Error::LargeBatch { batch, images });
@@ -140,7 +152,10 @@ fn augmentation(learner: &Learner) -> (Augmentation, String) {
         let why = "the processor is the adapter: this way the frozen stages run once per image";
         (Augmentation::None, why.to_owned())
     } else {
-        (Augmentation::Light, "crops, mirror images and colours a little off are more to learn from".to_owned())
+        (
+            Augmentation::Light,
+            "crops, mirror images and colours a little off are more to learn from".to_owned(),
+        )
     }
 }
 
@@ -150,16 +165,25 @@ fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Re
     let wanted = [32, 16, 8, 4, 2].into_iter().find(|batch| images >= 4 * batch).unwrap_or(1);
     let mut batch = wanted;
     loop {
-        let plan = learner.training_plan(&options(recipe, &Chosen { batch, ..chosen.clone() }, learner, &data.train)?)?;
+        let plan = learner.training_plan(&options(
+            recipe,
+            &Chosen { batch, ..chosen.clone() },
+            learner,
+            &data.train,
+        )?)?;
         let ledger = plan.ledger();
-        let bytes = ledger.pool_bytes + ledger.parameter_bytes + ledger.gradient_bytes + ledger.optimizer_bytes;
+        let bytes =
+            ledger.pool_bytes + ledger.parameter_bytes + ledger.gradient_bytes + ledger.optimizer_bytes;
         let fits = bytes <= MEMORY && plan.largest_buffer() <= learner.gpu().largest_binding();
         let mib = bytes as f64 / f64::from(1 << 20);
         if fits || batch == 1 {
             let why = if batch == wanted {
                 format!("{images} images; a step takes {mib:.0} MiB")
             } else {
-                format!("a step takes {mib:.0} MiB; more would not fit into {} MiB or into what the adapter binds", MEMORY >> 20)
+                format!(
+                    "a step takes {mib:.0} MiB; more would not fit into {} MiB or into what the adapter binds",
+                    MEMORY >> 20
+                )
             };
             return Ok((batch, why));
         }
@@ -172,7 +196,13 @@ fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Re
 ///
 /// # Errors
 /// As [`Learner::find_lr`].
-pub fn find_lr(recipe: &Recipe, learner: &mut Learner, data: &Data, chosen: &Chosen, range: LrRange) -> Result<(LrCurve, Option<f32>)> {
+pub fn find_lr(
+    recipe: &Recipe,
+    learner: &mut Learner,
+    data: &Data,
+    chosen: &Chosen,
+    range: LrRange,
+) -> Result<(LrCurve, Option<f32>)> {
     // As they are, photos need to pass the frozen stages only once.
     let plain = FitOptions { augment: None, mixup: None, ..options(recipe, chosen, learner, &data.train)? };
     let curve = learner.find_lr(&data.train, &cached(plain, &data.train), range)?;

@@ -2,7 +2,10 @@
 //! disk and are decoded ahead of the device, so that a folder may be larger than memory.
 
 use frostline_charts::bar;
-use frostline_loader::{FolderReport, ImageFolder, ImageStream, OnCorrupt, Preprocessing, StreamOptions, TrainingFolder, stratified_split};
+use frostline_loader::{
+    FolderReport, ImageFolder, ImageStream, OnCorrupt, Preprocessing, StreamOptions, TrainingFolder,
+    stratified_split,
+};
 
 use crate::error::{Error, Result};
 use crate::train::recipe::Recipe;
@@ -28,10 +31,13 @@ impl Data {
     /// # Errors
     /// What listing and reading give; [`Error::NoValidation`] if no photo can be kept for validation.
     pub fn open(recipe: &Recipe, input: &Preprocessing) -> Result<Self> {
-        let TrainingFolder { train, validation, mut report } = TrainingFolder::open(&recipe.dir, OnCorrupt::SkipWithWarning)?;
+        let TrainingFolder { train, validation, mut report } =
+            TrainingFolder::open(&recipe.dir, OnCorrupt::SkipWithWarning)?;
         let photos = open(&train, input, &mut report)?;
         let (train, validation, split) = match validation {
-            Some(validation) => (photos, open(&validation, input, &mut report)?, "in folders of their own".to_owned()),
+            Some(validation) => {
+                (photos, open(&validation, input, &mut report)?, "in folders of their own".to_owned())
+            }
             None => {
                 let split = stratified_split(&photos.label_indices(), recipe.val_fraction, recipe.seed)?;
                 let text = format!("{:.0}% of each class, seed {}", 100.0 * recipe.val_fraction, recipe.seed);
@@ -44,8 +50,9 @@ impl Data {
         let sizes = counts(&train);
         let (least, most) = (sizes.iter().min().unwrap_or(&0), sizes.iter().max().unwrap_or(&0));
         if !recipe.class_weights && *most >= IMBALANCED * (*least).max(1) {
-            let hint =
-                format!("the largest class has {most} photos to train on, the smallest {least}: --class-weights makes them count alike");
+            let hint = format!(
+                "the largest class has {most} photos to train on, the smallest {least}: --class-weights makes them count alike"
+            );
             report.warnings.push(hint);
         }
         Ok(Self { train, validation, split, report })

@@ -37,15 +37,19 @@ impl RunFolder {
             Some(out) => Self { path: out.to_owned() },
             None => {
                 let name = data.file_name().map_or("photos".into(), |name| name.to_string_lossy());
-                let numbered = |number: u32| if number == 1 { name.to_string() } else { format!("{name}-{number}") };
+                let numbered =
+                    |number: u32| if number == 1 { name.to_string() } else { format!("{name}-{number}") };
                 let mut folders = (1..).map(|number| Self { path: Path::new("runs").join(numbered(number)) });
-                folders.find(|folder| !folder.settings().exists()).unwrap_or_else(|| Self { path: "runs".into() })
+                folders
+                    .find(|folder| !folder.settings().exists())
+                    .unwrap_or_else(|| Self { path: "runs".into() })
             }
         };
         if folder.settings().exists() {
             return Err(Error::RunExists { path: folder.path });
         }
-        std::fs::create_dir_all(&folder.path).map_err(|source| Error::Write { path: folder.path.clone(), source })?;
+        std::fs::create_dir_all(&folder.path)
+            .map_err(|source| Error::Write { path: folder.path.clone(), source })?;
         Ok(folder)
     }
 
@@ -67,7 +71,8 @@ impl RunFolder {
     /// If it cannot be written.
     pub fn save(&self, run: &Run) -> Result<()> {
         let path = self.settings();
-        let text = serde_json::to_vec_pretty(run).map_err(|error| Error::Write { path: path.clone(), source: error.into() })?;
+        let text = serde_json::to_vec_pretty(run)
+            .map_err(|error| Error::Write { path: path.clone(), source: error.into() })?;
         self.write("run.json", &text)
     }
 

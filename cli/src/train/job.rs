@@ -9,7 +9,8 @@ use frostline_engine::{Gpu, Optim};
 use frostline_loader::ImageStream;
 use frostline_models::POOLED;
 use frostline_trainer::{
-    Best, Evaluation, FitOptions, Learner, LrRange, Phase, ProbeOptions, Progress, Schedule, balanced_class_weights, linear_probe,
+    Best, Evaluation, FitOptions, Learner, LrRange, Phase, ProbeOptions, Progress, Schedule,
+    balanced_class_weights, linear_probe,
 };
 use indicatif::ProgressBar;
 
@@ -64,7 +65,9 @@ impl Job {
         if start.pretrained() && !job.recipe.no_probe {
             let probe = job.probe()?;
             let percent = 100.0 * probe.accuracy;
-            output.say(format_args!("head       a linear probe on frozen features: {percent:.1}% of the validation photos"))?;
+            output.say(format_args!(
+                "head       a linear probe on frozen features: {percent:.1}% of the validation photos"
+            ))?;
             job.probe = Some(probe);
         }
         Ok(job)
@@ -86,7 +89,11 @@ impl Job {
         let train = self.learner.features(&self.data.train, POOLED, 1)?;
         let validation = self.learner.features(&self.data.validation, POOLED, 1)?;
         let images = self.data.train.len();
-        let options = ProbeOptions { seed: self.recipe.seed, batch: Some(images.min(PROBE_ROWS)), ..ProbeOptions::default() };
+        let options = ProbeOptions {
+            seed: self.recipe.seed,
+            batch: Some(images.min(PROBE_ROWS)),
+            ..ProbeOptions::default()
+        };
         let probe = linear_probe(self.learner.gpu(), &train, &validation, &options)?;
         self.learner.set_head(&probe)?;
         Ok(probe.test)
@@ -103,10 +110,14 @@ impl Job {
                 let optim = self.learner.slice(Optim::sgd(1.0), slice)?;
                 (optim.lr, "the head's, as asked; lower stages have lower ones".to_owned())
             }
-            (None, None) => match find_lr(&self.recipe, &mut self.learner, &self.data, &self.chosen, LrRange::default())?.1 {
-                Some(lr) => (lr, "the range test's suggestion".to_owned()),
-                None => (CAUTIOUS, "the range test suggests none: a cautious one".to_owned()),
-            },
+            (None, None) => {
+                match find_lr(&self.recipe, &mut self.learner, &self.data, &self.chosen, LrRange::default())?
+                    .1
+                {
+                    Some(lr) => (lr, "the range test's suggestion".to_owned()),
+                    None => (CAUTIOUS, "the range test suggests none: a cautious one".to_owned()),
+                }
+            }
         };
         self.chosen.lr = lr;
         let choice = Choice { what: "rate", value: format!("{lr:.1e}"), why };
@@ -120,7 +131,10 @@ impl Job {
     /// # Errors
     /// As [`Learner::training_plan`].
     pub fn plan(&self) -> Result<String> {
-        Ok(self.learner.training_plan(&options(&self.recipe, &self.chosen, &self.learner, &self.data.train)?)?.to_string())
+        Ok(self
+            .learner
+            .training_plan(&options(&self.recipe, &self.chosen, &self.learner, &self.data.train)?)?
+            .to_string())
     }
 
     /// Trains to the end of the run, or until Ctrl-C. The best weights are in the folder afterwards.
@@ -157,7 +171,8 @@ impl Job {
     /// unfreezing all from the head down to it.
     fn phases(&self) -> Vec<String> {
         let lowest = &self.chosen.freeze_below;
-        let mut stages: Vec<String> = self.learner.model().stages().into_iter().skip_while(|stage| stage != lowest).collect();
+        let mut stages: Vec<String> =
+            self.learner.model().stages().into_iter().skip_while(|stage| stage != lowest).collect();
         stages.reverse();
         if self.recipe.gradual { stages } else { vec![lowest.clone()] }
     }
@@ -167,7 +182,12 @@ impl Job {
 ///
 /// # Errors
 /// For rates that cannot be.
-pub fn options(recipe: &Recipe, chosen: &Chosen, learner: &Learner, photos: &ImageStream) -> Result<FitOptions<'static>> {
+pub fn options(
+    recipe: &Recipe,
+    chosen: &Chosen,
+    learner: &Learner,
+    photos: &ImageStream,
+) -> Result<FitOptions<'static>> {
     let mut optim = Optim::sgd(chosen.lr).momentum(0.9);
     if let Some(slice) = recipe.slice {
         optim = learner.slice(optim, slice)?;
@@ -211,10 +231,25 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(folder: &'a RunFolder, interrupt: &'a Interrupt, resumed: bool, stages: &'a [String], steps: u64) -> Result<Self> {
+    fn new(
+        folder: &'a RunFolder,
+        interrupt: &'a Interrupt,
+        resumed: bool,
+        stages: &'a [String],
+        steps: u64,
+    ) -> Result<Self> {
         let known = if resumed { u64::MAX } else { 0 };
         let metrics = Metrics::open(folder.file("metrics.jsonl"), known)?;
-        Ok(Self { folder, interrupt, metrics, bar: bar("training", steps), stages, steps, failed: None, interrupted: None })
+        Ok(Self {
+            folder,
+            interrupt,
+            metrics,
+            bar: bar("training", steps),
+            stages,
+            steps,
+            failed: None,
+            interrupted: None,
+        })
     }
 
     fn step(&mut self, from: &str, progress: &Progress<'_>) -> ControlFlow<()> {
@@ -237,7 +272,8 @@ impl<'a> Watch<'a> {
             self.metrics = Metrics::open(self.folder.file("metrics.jsonl"), step - 1)?;
         }
         let (before, phase) = (self.before(from), self.phase(from));
-        self.metrics.extend(progress.read.iter().map(|record| Line::step(before + record.step, phase, record)))?;
+        self.metrics
+            .extend(progress.read.iter().map(|record| Line::step(before + record.step, phase, record)))?;
         let Some(evaluation) = progress.evaluation else { return Ok(()) };
         self.bar.set_message(format!("{:.1}%", 100.0 * evaluation.accuracy));
         self.metrics.extend([Line::evaluation(step, evaluation)])
@@ -259,14 +295,17 @@ impl<'a> Watch<'a> {
             return Err(error);
         }
         // A run that was stopped between two readings has steps that it was not told of.
-        let noted = self.metrics.lines().iter().filter(|line| line.loss.is_some()).map(|line| line.step).max();
+        let noted =
+            self.metrics.lines().iter().filter(|line| line.loss.is_some()).map(|line| line.step).max();
         if let Some(Phase { from, history }) = phases.last() {
             let (before, phase) = (self.before(from), self.phase(from));
             let rest = history.records.iter().filter(|record| Some(before + record.step) > noted);
             self.metrics.extend(rest.map(|record| Line::step(before + record.step, phase, record)))?;
         }
         match self.interrupted {
-            Some(step) if step < self.steps => Err(Error::Interrupted { run: self.folder.path().to_owned(), step, steps: self.steps }),
+            Some(step) if step < self.steps => {
+                Err(Error::Interrupted { run: self.folder.path().to_owned(), step, steps: self.steps })
+            }
             _ => Ok(()),
         }
     }

@@ -45,7 +45,12 @@ impl Line {
 
     /// Of an evaluation after `step` steps.
     pub fn evaluation(step: u64, evaluation: &Evaluation) -> Self {
-        Self { step, val_loss: Some(evaluation.loss), val_accuracy: Some(evaluation.accuracy), ..Self::default() }
+        Self {
+            step,
+            val_loss: Some(evaluation.loss),
+            val_accuracy: Some(evaluation.accuracy),
+            ..Self::default()
+        }
     }
 }
 
@@ -79,7 +84,11 @@ impl Metrics {
         let before = self.lines.len();
         self.lines.extend(lines);
         let text: String = self.lines[before..].iter().map(text_of).collect();
-        let mut file = OpenOptions::new().create(true).append(true).open(&self.path).map_err(|error| self.failed(error))?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.path)
+            .map_err(|error| self.failed(error))?;
         file.write_all(text.as_bytes()).map_err(|error| self.failed(error))
     }
 
@@ -91,7 +100,8 @@ impl Metrics {
     /// The best evaluation so far: its step, loss and accuracy. By accuracy; of equals that with the
     /// lowest loss.
     pub fn best(&self) -> Option<(u64, f64, f64)> {
-        let evaluations = self.lines.iter().filter_map(|line| Some((line.step, line.val_loss?, line.val_accuracy?)));
+        let evaluations =
+            self.lines.iter().filter_map(|line| Some((line.step, line.val_loss?, line.val_accuracy?)));
         evaluations.reduce(|best, other| if (other.2, -other.1) > (best.2, -best.1) { other } else { best })
     }
 

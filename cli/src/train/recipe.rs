@@ -150,7 +150,9 @@ impl Display for Augmentation {
 impl Augmentation {
     /// The changes; colours of grey images change in brightness and contrast alone.
     pub fn of(self, channels: usize) -> Option<Augment> {
-        let colours = |augment: Augment, by: f64| augment.color_jitter(by, by, if channels == 3 { by } else { 0.0 }, 0.0);
+        let colours = |augment: Augment, by: f64| {
+            augment.color_jitter(by, by, if channels == 3 { by } else { 0.0 }, 0.0)
+        };
         let mirrored = Augment::none().horizontal_flip(0.5).bilinear();
         match self {
             Self::None => None,

@@ -97,7 +97,8 @@ pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Resul
 }
 
 fn by_class(names: &[String], data: &Data, evaluation: &Evaluation) -> Vec<ClassReport> {
-    let (train, validation, accuracies) = (counts(&data.train), counts(&data.validation), evaluation.per_class());
+    let (train, validation, accuracies) =
+        (counts(&data.train), counts(&data.validation), evaluation.per_class());
     let class = |(i, name): (usize, &String)| ClassReport {
         name: name.clone(),
         train: train[i],
@@ -122,7 +123,11 @@ fn curves(lines: &[Line], report: &Report) -> Vec<Panel> {
     ];
     let percent = |share: f64| 100.0 * share;
     let accuracies = [
-        of("training batches, smoothed", 1, smoothed(lines, |line| line.accuracy.map(|share| percent(f64::from(share))))),
+        of(
+            "training batches, smoothed",
+            1,
+            smoothed(lines, |line| line.accuracy.map(|share| percent(f64::from(share)))),
+        ),
         of("validation", 0, evaluated(&|line| line.val_accuracy.map(percent))),
     ];
     let best = format!("best {:.1}% after step {}", 100.0 * report.accuracy, report.step);
@@ -156,7 +161,8 @@ fn smoothed(lines: &[Line], value: impl Fn(&Line) -> Option<f64>) -> Vec<(f64, f
 fn mistakes(data: &Data, learner: &Learner, predictions: &[Prediction]) -> Result<Grid> {
     let (labels, names) = (data.validation.labels(), data.validation.classes());
     let of_label = |i: usize| predictions[i].probabilities[labels[i] as usize];
-    let wrong = predictions.iter().zip(labels).filter(|(prediction, label)| prediction.class != **label).count();
+    let wrong =
+        predictions.iter().zip(labels).filter(|(prediction, label)| prediction.class != **label).count();
     let mut order: Vec<usize> = (0..labels.len()).collect();
     order.sort_by(|&a, &b| of_label(a).total_cmp(&of_label(b)));
     order.truncate(MISTAKES.min(wrong.max(COLUMNS)));
@@ -166,7 +172,12 @@ fn mistakes(data: &Data, learner: &Learner, predictions: &[Prediction]) -> Resul
         let label = match truth == predicted {
             true => format!("{}, right, {:.0}%", short(&names[truth]), 100.0 * of_label(i)),
             false => {
-                format!("{} → {} {:.0}%", short(&names[truth]), short(&names[predicted]), 100.0 * predictions[i].probabilities[predicted])
+                format!(
+                    "{} → {} {:.0}%",
+                    short(&names[truth]),
+                    short(&names[predicted]),
+                    100.0 * predictions[i].probabilities[predicted]
+                )
             }
         };
         let pixels = learner.input().pixels(&decode(data.validation.path(i).unwrap_or(Path::new("")))?)?;
@@ -176,7 +187,10 @@ fn mistakes(data: &Data, learner: &Learner, predictions: &[Prediction]) -> Resul
         title: format!("Worst of the validation photos: {wrong} of {} are wrong", labels.len()),
         note: "true class → prediction with its probability; the least probable truth first".to_owned(),
         side: 184,
-        rows: tiles.chunks(COLUMNS).map(|tiles| Row { label: String::new(), tiles: tiles.to_vec() }).collect(),
+        rows: tiles
+            .chunks(COLUMNS)
+            .map(|tiles| Row { label: String::new(), tiles: tiles.to_vec() })
+            .collect(),
         scale: None,
     })
 }

@@ -32,19 +32,26 @@ impl Start {
     pub fn find(recipe: &Recipe) -> Result<Self> {
         let model = recipe.model.as_deref();
         match recipe.weights.as_deref() {
-            None => match EMBEDDED.iter().find(|embedded| model.is_none_or(|model| model == embedded.model)) {
-                Some(embedded) => Self::of(Weights::open(embedded.name)?, recipe),
-                None => {
-                    let model = Model::new(model.unwrap_or_default())?;
-                    let built_in = EMBEDDED.each_ref().map(|embedded| embedded.model).join(" and ");
-                    let advice = "give a safetensors file or hf:owner/name, or `--weights none` to train from scratch";
-                    let words = format!("--model {} needs --weights: only {built_in} are built in; {advice}", model.name());
-                    Err(Error::Flags(words))
+            None => {
+                match EMBEDDED.iter().find(|embedded| model.is_none_or(|model| model == embedded.model)) {
+                    Some(embedded) => Self::of(Weights::open(embedded.name)?, recipe),
+                    None => {
+                        let model = Model::new(model.unwrap_or_default())?;
+                        let built_in = EMBEDDED.each_ref().map(|embedded| embedded.model).join(" and ");
+                        let advice = "give a safetensors file or hf:owner/name, or `--weights none` to train from scratch";
+                        let words = format!(
+                            "--model {} needs --weights: only {built_in} are built in; {advice}",
+                            model.name()
+                        );
+                        Err(Error::Flags(words))
+                    }
                 }
-            },
+            }
             Some("none") => {
                 let Some(model) = model else {
-                    return Err(Error::Flags("--weights none needs --model, such as `--model resnet18`".to_owned()));
+                    return Err(Error::Flags(
+                        "--weights none needs --model, such as `--model resnet18`".to_owned(),
+                    ));
                 };
                 let model = Model::new(model)?;
                 let input = input(&model, recipe.size, None);
@@ -58,7 +65,10 @@ impl Start {
         let model = weights.model()?;
         let Weights { name, file, preset, .. } = weights;
         if let Some(asked) = recipe.model.as_deref().filter(|asked| *asked != model.name()) {
-            return Err(Error::Flags(format!("--weights {name} are those of {}, but --model is {asked}: leave --model out", model.name())));
+            return Err(Error::Flags(format!(
+                "--weights {name} are those of {}, but --model is {asked}: leave --model out",
+                model.name()
+            )));
         }
         let input = input(&model, recipe.size, preset.preprocessing);
         Ok(Self { model, input, name, tensors: Some(file.tensors) })
@@ -74,7 +84,8 @@ impl Start {
     /// # Errors
     /// If the weights do not fit the network, or the device has no room.
     pub fn learner(&self, gpu: &Arc<Gpu>, classes: &[String], seed: u64) -> Result<Learner> {
-        let mut learner = Learner::new(gpu, self.model.clone().classes(classes.len()), self.input.crop, seed)?;
+        let mut learner =
+            Learner::new(gpu, self.model.clone().classes(classes.len()), self.input.crop, seed)?;
         learner.preprocessing(self.input.clone())?;
         if let Some(tensors) = &self.tensors {
             learner.load(tensors, &LoadOptions::skip_head())?;

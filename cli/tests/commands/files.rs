@@ -11,20 +11,36 @@ use tempfile::tempdir;
 use crate::support::{TRAINED, frostline};
 
 fn weights(file: &SafeFile) -> StateDict {
-    file.tensors.iter().filter(|(name, _)| !name.starts_with("optimizer.")).map(|(name, tensor)| (name.clone(), tensor.clone())).collect()
+    file.tensors
+        .iter()
+        .filter(|(name, _)| !name.starts_with("optimizer."))
+        .map(|(name, tensor)| (name.clone(), tensor.clone()))
+        .collect()
 }
 
 #[test]
 fn inspect_tells_what_a_checkpoint_is() {
     let found = frostline(["inspect", &TRAINED.model(), "--json"]).json();
-    assert_eq!((found["dialect"].as_str(), found["not_finite"].as_u64()), (Some("torchvision or timm"), Some(0)));
+    assert_eq!(
+        (found["dialect"].as_str(), found["not_finite"].as_u64()),
+        (Some("torchvision or timm"), Some(0))
+    );
     assert!(found["network"].as_str().unwrap().starts_with("resnet18"), "{}", found["network"]);
     assert_eq!(found["bytes"].as_u64().unwrap(), fs::metadata(TRAINED.model()).unwrap().len());
-    assert!(found["optimizer_tensors"].as_u64().unwrap() > 0 && found["metadata"]["frostline.classes"].is_string());
-    let first = found["tensors"].as_array().unwrap().iter().find(|row| row["name"] == "conv1.weight").unwrap();
+    assert!(
+        found["optimizer_tensors"].as_u64().unwrap() > 0
+            && found["metadata"]["frostline.classes"].is_string()
+    );
+    let first =
+        found["tensors"].as_array().unwrap().iter().find(|row| row["name"] == "conv1.weight").unwrap();
     assert_eq!((&first["dtype"], &first["shape"]), (&Value::from("F32"), &serde_json::json!([4, 3, 7, 7])));
     let text = frostline(["inspect", &TRAINED.model()]).text();
-    assert!(text.contains("conv1.weight") && text.contains("(4, 3, 7, 7)") && text.contains("finite values: all of them"), "{text}");
+    assert!(
+        text.contains("conv1.weight")
+            && text.contains("(4, 3, 7, 7)")
+            && text.contains("finite values: all of them"),
+        "{text}"
+    );
 }
 
 /// The library refuses to write such a file, so the bytes are put there by hand.
@@ -32,7 +48,10 @@ fn inspect_tells_what_a_checkpoint_is() {
 fn inspect_counts_what_is_not_finite() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("diverged.safetensors");
-    let tensors = StateDict::from_iter([("fc.weight".to_owned(), HostTensor { shape: vec![2, 2], data: vec![1.0, 2.0, -3.0, 4.0] })]);
+    let tensors = StateDict::from_iter([(
+        "fc.weight".to_owned(),
+        HostTensor { shape: vec![2, 2], data: vec![1.0, 2.0, -3.0, 4.0] },
+    )]);
     safetensors::write(&path, &tensors, &BTreeMap::new(), Dtype::F32).unwrap();
     let mut bytes = fs::read(&path).unwrap();
     let end = bytes.len();
@@ -41,7 +60,10 @@ fn inspect_counts_what_is_not_finite() {
     fs::write(&path, bytes).unwrap();
     let found = frostline(["inspect", path.to_str().unwrap(), "--json"]).json();
     let row = &found["tensors"][0];
-    assert_eq!((&row["nan"], &row["infinite"], &row["smallest"], &row["largest"]), (&1.into(), &1.into(), &1.0.into(), &2.0.into()));
+    assert_eq!(
+        (&row["nan"], &row["infinite"], &row["smallest"], &row["largest"]),
+        (&1.into(), &1.into(), &1.0.into(), &2.0.into())
+    );
     let text = frostline(["inspect", path.to_str().unwrap()]).text();
     assert!(text.contains("1 NaN  1 infinite") && text.contains("all but 2"), "{text}");
     assert!(text.contains("network: none"), "{text}");
@@ -52,7 +74,10 @@ fn inspect_counts_what_is_not_finite() {
 fn inspect_writes_no_control_characters_of_a_file() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("odd.safetensors");
-    let tensors = StateDict::from_iter([("\u{1b}[31mred\u{7}".to_owned(), HostTensor { shape: vec![1], data: vec![1.0] })]);
+    let tensors = StateDict::from_iter([(
+        "\u{1b}[31mred\u{7}".to_owned(),
+        HostTensor { shape: vec![1], data: vec![1.0] },
+    )]);
     let metadata = BTreeMap::from([("no\u{1b}te".to_owned(), "a\u{1b}]0;title\u{7}b".to_owned())]);
     safetensors::write(&path, &tensors, &metadata, Dtype::F32).unwrap();
     let text = frostline(["inspect", path.to_str().unwrap()]).text();
@@ -72,17 +97,29 @@ fn inspect_refuses_what_is_no_safetensors_file() {
 #[test]
 fn convert_there_and_back_keeps_every_bit() {
     let folder = tempdir().unwrap();
-    let [theirs, ours] = ["hf.safetensors", "tv.safetensors"].map(|name| folder.path().join(name).display().to_string());
+    let [theirs, ours] =
+        ["hf.safetensors", "tv.safetensors"].map(|name| folder.path().join(name).display().to_string());
     let text = frostline(["convert", &TRAINED.model(), &theirs, "--to", "huggingface"]).text();
     assert!(text.contains("Hugging Face names") && text.contains("F32"), "{text}");
     let file = safetensors::read(&theirs).unwrap();
-    assert!(file.tensors.keys().all(|name| name.starts_with("resnet.") || name.starts_with("classifier.1.")), "{:?}", file.tensors.keys());
-    assert!(file.metadata.contains_key("frostline.classes") && !file.metadata.contains_key("frostline.step"), "{:?}", file.metadata);
+    assert!(
+        file.tensors.keys().all(|name| name.starts_with("resnet.") || name.starts_with("classifier.1.")),
+        "{:?}",
+        file.tensors.keys()
+    );
+    assert!(
+        file.metadata.contains_key("frostline.classes") && !file.metadata.contains_key("frostline.step"),
+        "{:?}",
+        file.metadata
+    );
     assert_eq!(frostline(["inspect", &theirs, "--json"]).json()["dialect"], "Hugging Face");
 
     let written = frostline(["convert", &theirs, &ours, "--to", "torchvision", "--json"]).json();
     assert_eq!((&written["names"], &written["dtype"]), (&"torchvision or timm".into(), &"F32".into()));
-    assert_eq!(weights(&safetensors::read(&ours).unwrap()), weights(&safetensors::read(TRAINED.model()).unwrap()));
+    assert_eq!(
+        weights(&safetensors::read(&ours).unwrap()),
+        weights(&safetensors::read(TRAINED.model()).unwrap())
+    );
 }
 
 /// A model under other names predicts the same numbers, with the same preprocessing and classes.
@@ -92,7 +129,8 @@ fn a_converted_model_predicts_the_same() {
     let theirs = folder.path().join("hf.safetensors").display().to_string();
     frostline(["convert", &TRAINED.model(), &theirs, "--to", "huggingface"]).text();
     let photo = format!("{}/blue/4.png", TRAINED.photos());
-    let [before, after] = [&TRAINED.model(), &theirs].map(|model| frostline(["predict", model, &photo, "--json"]).json());
+    let [before, after] =
+        [&TRAINED.model(), &theirs].map(|model| frostline(["predict", model, &photo, "--json"]).json());
     assert_eq!(before, after);
 }
 
@@ -102,11 +140,18 @@ fn convert_halves_numbers() {
     for (dtype, digits) in [("f16", 11), ("bf16", 8)] {
         let out = folder.path().join(dtype).display().to_string();
         frostline(["convert", &TRAINED.model(), &out, "--dtype", dtype]).text();
-        let (before, after) = (weights(&safetensors::read(TRAINED.model()).unwrap()), safetensors::read(&out).unwrap());
-        assert!(after.dtypes.values().all(|stored| stored.name() == dtype.to_uppercase()), "{:?}", after.dtypes);
-        let pairs = before.iter().flat_map(|(name, tensor)| tensor.data.iter().zip(&after.tensors[name].data));
+        let (before, after) =
+            (weights(&safetensors::read(TRAINED.model()).unwrap()), safetensors::read(&out).unwrap());
+        assert!(
+            after.dtypes.values().all(|stored| stored.name() == dtype.to_uppercase()),
+            "{:?}",
+            after.dtypes
+        );
+        let pairs =
+            before.iter().flat_map(|(name, tensor)| tensor.data.iter().zip(&after.tensors[name].data));
         // Below the smallest normal f16, 2^-14, the last digit stays the same size.
-        let wrong = pairs.clone().find(|(a, b)| (*a - *b).abs() > a.abs().max(2f32.powi(-14)) * 2f32.powi(-digits));
+        let wrong =
+            pairs.clone().find(|(a, b)| (*a - *b).abs() > a.abs().max(2f32.powi(-14)) * 2f32.powi(-digits));
         assert_eq!(wrong, None, "{dtype}");
         assert!(pairs.clone().any(|(a, b)| a != b), "{dtype} rounds");
     }
@@ -130,10 +175,12 @@ fn convert_replaces_nothing_unasked_and_never_its_input() {
 fn convert_says_why_not() {
     let folder = tempdir().unwrap();
     let strange = folder.path().join("strange.safetensors");
-    let tensors = StateDict::from_iter([("weight".to_owned(), HostTensor { shape: vec![1], data: vec![70_000.0] })]);
+    let tensors =
+        StateDict::from_iter([("weight".to_owned(), HostTensor { shape: vec![1], data: vec![70_000.0] })]);
     safetensors::write(&strange, &tensors, &BTreeMap::new(), Dtype::F32).unwrap();
     let (strange, out) = (strange.to_str().unwrap(), folder.path().join("out.safetensors"));
-    frostline(["convert", strange, out.to_str().unwrap(), "--to", "huggingface"]).error(&["Hugging Face", "no network"]);
+    frostline(["convert", strange, out.to_str().unwrap(), "--to", "huggingface"])
+        .error(&["Hugging Face", "no network"]);
     frostline(["convert", strange, out.to_str().unwrap(), "--dtype", "f16"]).error(&["weight", "70000"]);
     assert!(!out.exists());
 }
@@ -145,13 +192,15 @@ fn a_converted_model_keeps_the_stride_of_its_stem() {
     use frostline_models::Model;
     use frostline_trainer::Learner;
     let folder = tempdir().unwrap();
-    let [checkpoint, out] = ["checkpoint.safetensors", "out.safetensors"].map(|name| folder.path().join(name).display().to_string());
+    let [checkpoint, out] = ["checkpoint.safetensors", "out.safetensors"]
+        .map(|name| folder.path().join(name).display().to_string());
     let gpu = std::sync::Arc::new(frostline_engine::Gpu::new().unwrap());
     let usual = Model::new("resnet10").unwrap().width(4).in_channels(3).classes(2);
     let stride = usual.first_stride().unwrap() + 1;
     Learner::new(&gpu, usual.stem_stride(stride), 32, 0).unwrap().save(&checkpoint).unwrap();
     frostline(["convert", &checkpoint, &out]).text();
     let photo = format!("{}/red/0.png", TRAINED.photos());
-    let [before, after] = [&checkpoint, &out].map(|model| frostline(["predict", model, &photo, "--json"]).json());
+    let [before, after] =
+        [&checkpoint, &out].map(|model| frostline(["predict", model, &photo, "--json"]).json());
     assert_eq!(before, after);
 }

@@ -73,7 +73,9 @@ const OFFLINE: &[(&str, &str)] = &[("HF_HUB_OFFLINE", "1")];
 fn the_cache_is_enough() {
     let (home, _) = cache();
     let photo = format!("{}/red/0.png", TRAINED.photos());
-    let row = with_home(home.path(), &["predict", "hf:tiny/colours", &photo, "--json", "--top", "1"], OFFLINE).json();
+    let row =
+        with_home(home.path(), &["predict", "hf:tiny/colours", &photo, "--json", "--top", "1"], OFFLINE)
+            .json();
     assert_eq!(row[0]["predictions"][0]["class"], "rouge", "names are the repository's: {row}");
     let found = with_home(home.path(), &["inspect", "hf:tiny/colours@main", "--json"], OFFLINE).json();
     assert!(found["network"].as_str().unwrap().starts_with("resnet18"), "{found}");
@@ -95,7 +97,10 @@ fn preprocessing_comes_with_the_weights() {
     assert_eq!(preset, hub);
     assert_ne!(plain[0]["predictions"][0]["probability"], preset[0]["predictions"][0]["probability"]);
     // And it is what the file says.
-    let expected = Preprocessing { interpolation: frostline_loader::Interpolation::Bicubic, ..Preprocessing::imagenet(32) };
+    let expected = Preprocessing {
+        interpolation: frostline_loader::Interpolation::Bicubic,
+        ..Preprocessing::imagenet(32)
+    };
     assert_eq!(expected.resize, Some(36));
     fs::write(folder.path().join("config.json"), CONFIG.replace("bicubic", "lanczos")).unwrap();
     frostline(["predict", folder.path().to_str().unwrap(), &photo]).error(&["config.json", "lanczos"]);
@@ -108,7 +113,11 @@ fn without_network_the_error_says_which_file_to_put_where() {
     let url = "/timm/resnet18.tv_in1k/resolve/main/model.safetensors";
     // Nobody listens on port 1.
     for variables in [OFFLINE, &[("HF_ENDPOINT", "http://127.0.0.1:1")]] {
-        with_home(home.path(), &["inspect", "hf:timm/resnet18.tv_in1k"], variables).error(&[&cached, url, "config.json"]);
+        with_home(home.path(), &["inspect", "hf:timm/resnet18.tv_in1k"], variables).error(&[
+            &cached,
+            url,
+            "config.json",
+        ]);
     }
 }
 
@@ -128,7 +137,8 @@ fn a_damaged_file_in_the_cache_is_found_out() {
     let end = bytes.len() - 1;
     bytes[end] ^= 1;
     fs::write(&blob, bytes).unwrap();
-    with_home(home.path(), &["inspect", "hf:tiny/colours"], OFFLINE).error(&["SHA-256", blob.to_str().unwrap()]);
+    with_home(home.path(), &["inspect", "hf:tiny/colours"], OFFLINE)
+        .error(&["SHA-256", blob.to_str().unwrap()]);
 }
 
 /// A hub with one repository on this machine; counts what it is asked for.
@@ -169,7 +179,9 @@ impl Server {
                     "/tiny/colours/resolve/main/model.safetensors" => (weights.as_slice(), etag.as_str()),
                     "/tiny/colours/resolve/main/config.json" => (CONFIG.as_bytes(), "config"),
                     _ => {
-                        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                        let _ = stream.write_all(
+                            b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                        );
                         continue;
                     }
                 };

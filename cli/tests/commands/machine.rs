@@ -4,9 +4,13 @@ use crate::support::{frostline, frostline_with};
 
 #[test]
 fn plan_tells_what_every_depth_costs() {
-    let arguments = ["plan", "--model", "resnet18", "--batch", "2", "--size", "64", "--freeze-below", "layer4"];
+    let arguments =
+        ["plan", "--model", "resnet18", "--batch", "2", "--size", "64", "--freeze-below", "layer4"];
     let text = frostline(arguments).text();
-    assert!(text.contains("what if frozen") && text.contains("below layer4") && text.contains("conv2d"), "{text}");
+    assert!(
+        text.contains("what if frozen") && text.contains("below layer4") && text.contains("conv2d"),
+        "{text}"
+    );
     let value = frostline(arguments.into_iter().chain(["--json"])).json();
     let rows = value["what_if"].as_array().unwrap();
     let number = |row: usize, key: &str| rows[row][key].as_u64().unwrap();
@@ -35,12 +39,16 @@ fn doctor_tells_every_adapter() {
     let adapters = found.as_array().unwrap();
     assert!(!adapters.is_empty());
     for adapter in adapters {
-        assert!(adapter["kernels"].is_string() && adapter["reason"].is_string() && adapter["error"].is_null(), "{adapter}");
+        assert!(
+            adapter["kernels"].is_string() && adapter["reason"].is_string() && adapter["error"].is_null(),
+            "{adapter}"
+        );
         assert!(adapter["binding_bytes"].as_u64().unwrap() >= 128 << 20, "WebGPU's smallest: {adapter}");
     }
     let text = frostline(["doctor", "--no-self-test"]).text();
     assert!(text.contains("kernels: ") && text.contains("because"), "{text}");
-    let portable = frostline_with(["doctor", "--no-self-test", "--json"], &[("FROSTLINE_TUNING", "portable")]).json();
+    let portable =
+        frostline_with(["doctor", "--no-self-test", "--json"], &[("FROSTLINE_TUNING", "portable")]).json();
     assert_eq!(
         (portable[0]["kernels"].as_str(), portable[0]["reason"].as_str()),
         (Some("portable"), Some("Portable kernels were asked for"))
@@ -57,7 +65,8 @@ fn an_adapter_is_chosen_by_its_index_or_an_error_lists_them() {
     }
     frostline_with(["bench"], &[("FROSTLINE_ADAPTER", "99")]).error(&["`99`", "0: ", name]);
     // The flag comes before the variable.
-    let chosen = frostline_with(["doctor", "--no-self-test", "--adapter", "0"], &[("FROSTLINE_ADAPTER", "99")]).text();
+    let chosen =
+        frostline_with(["doctor", "--no-self-test", "--adapter", "0"], &[("FROSTLINE_ADAPTER", "99")]).text();
     assert!(chosen.starts_with(&format!("0: {name}")), "{chosen}");
 }
 
@@ -77,7 +86,8 @@ fn bench_measures_every_kind_of_step() {
     let names: Vec<&str> = steps.iter().map(|row| row["step"].as_str().unwrap()).collect();
     assert_eq!(names, ["infer", "full", "layer4", "head", "features"]);
     for row in steps {
-        let (rate, time) = (row["images_per_second"].as_f64().unwrap(), row["milliseconds"].as_f64().unwrap());
+        let (rate, time) =
+            (row["images_per_second"].as_f64().unwrap(), row["milliseconds"].as_f64().unwrap());
         assert!(time > 0.0 && (rate * time / 2000.0 - 1.0).abs() < 1e-9 && row["samples"] == 3, "{row}");
     }
     frostline(["bench", "--model", "vgg16"]).error(&["vgg16"]);

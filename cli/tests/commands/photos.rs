@@ -20,10 +20,21 @@ fn predict_knows_every_photo_of_a_folder() {
     let rows = rows.as_array().unwrap();
     assert_eq!(rows.len(), CLASSES.len() * PHOTOS);
     for row in rows {
-        let colour = Path::new(row["image"].as_str().unwrap()).parent().unwrap().file_name().unwrap().to_str().unwrap();
+        let colour = Path::new(row["image"].as_str().unwrap())
+            .parent()
+            .unwrap()
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap();
         let (class, probability) = top(row);
         assert_eq!(class, colour);
-        let all: f64 = row["predictions"].as_array().unwrap().iter().map(|one| one["probability"].as_f64().unwrap()).sum();
+        let all: f64 = row["predictions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["probability"].as_f64().unwrap())
+            .sum();
         assert!(probability > 1.0 / 3.0 && (all - 1.0).abs() < 1e-6, "{row}");
     }
 }
@@ -63,7 +74,10 @@ fn predict_goes_on_after_a_photo_that_cannot_be_read() {
     ran.error(&["broken.png", "absent.jpg", "2 of 3 photos"]);
     let ran = frostline(["predict", &TRAINED.model(), "--json"].into_iter().chain(paths));
     let rows: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert!(rows[0]["error"].is_string() && rows[2]["error"].is_string() && top(&rows[1]).0 == "blue", "{rows}");
+    assert!(
+        rows[0]["error"].is_string() && rows[2]["error"].is_string() && top(&rows[1]).0 == "blue",
+        "{rows}"
+    );
     ran.error(&["broken.png"]);
 }
 
@@ -84,12 +98,18 @@ fn an_output_that_is_not_a_number_is_of_no_class() {
     ran.error(&[&photo, "not a number", "1 of 1 photos"]);
     let ran = frostline(["predict", huge, &photo, "--json"]);
     let rows: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert!(rows[0]["error"].as_str().unwrap().contains("not a number") && rows[0]["predictions"].is_null(), "{rows}");
+    assert!(
+        rows[0]["error"].as_str().unwrap().contains("not a number") && rows[0]["predictions"].is_null(),
+        "{rows}"
+    );
     let ran = frostline(["evaluate", huge, &TRAINED.photos(), "--json"]);
     assert_eq!(ran.stderr.matches("counts as wrong").count(), CLASSES.len() * PHOTOS, "{}", ran.stderr);
     let value = ran.json();
     let photos = CLASSES.len() * PHOTOS;
-    assert_eq!((&value["right"], &value["photos"], &value["not_a_number"]), (&0.into(), &photos.into(), &photos.into()));
+    assert_eq!(
+        (&value["right"], &value["photos"], &value["not_a_number"]),
+        (&0.into(), &photos.into(), &photos.into())
+    );
 }
 
 #[test]
@@ -107,7 +127,8 @@ fn what_is_no_model_or_no_photo_is_named() {
     let empty = folder.path().to_str().unwrap();
     frostline(["predict", &TRAINED.model(), empty]).error(&[empty, "no photos"]);
     frostline(["predict", empty, &TRAINED.photos()]).error(&[empty, "no model here"]);
-    frostline(["predict", "absent.safetensors", &TRAINED.photos()]).error(&["absent.safetensors", "no model here"]);
+    frostline(["predict", "absent.safetensors", &TRAINED.photos()])
+        .error(&["absent.safetensors", "no model here"]);
     let text = folder.path().join("notes.safetensors");
     fs::write(&text, "not weights").unwrap();
     frostline(["predict", text.to_str().unwrap(), &TRAINED.photos()]).error(&["notes.safetensors"]);
@@ -117,12 +138,18 @@ fn what_is_no_model_or_no_photo_is_named() {
 fn evaluate_counts_by_class() {
     let found = frostline(["evaluate", &TRAINED.model(), &TRAINED.photos(), "--json"]).json();
     let n = (CLASSES.len() * PHOTOS) as u64;
-    assert_eq!((found["photos"].as_u64(), found["right"].as_u64(), found["accuracy"].as_f64()), (Some(n), Some(n), Some(1.0)));
+    assert_eq!(
+        (found["photos"].as_u64(), found["right"].as_u64(), found["accuracy"].as_f64()),
+        (Some(n), Some(n), Some(1.0))
+    );
     assert_eq!(found["interval"][1], 1.0);
     let low = found["interval"][0].as_f64().unwrap();
     assert!((low - 0.8241).abs() < 1e-4, "Wilson's interval of 18 of 18 begins at 82.4 %: {low}");
     for (class, name) in CLASSES.iter().enumerate() {
-        assert_eq!((found["classes"][class]["class"].as_str(), &found["confusion"][class][class]), (Some(*name), &Value::from(PHOTOS)));
+        assert_eq!(
+            (found["classes"][class]["class"].as_str(), &found["confusion"][class][class]),
+            (Some(*name), &Value::from(PHOTOS))
+        );
     }
     assert!(found["loss"].as_f64().unwrap() < 1.0986, "better than chance");
     let text = frostline(["evaluate", &TRAINED.model(), &TRAINED.photos()]).text();

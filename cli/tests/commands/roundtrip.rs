@@ -39,13 +39,15 @@ fn a_trained_network_has_pytorchs_logits() {
     let output = model.record(&mut graph, x).unwrap().output();
     let params = Params::new(&gpu, &graph, 0).unwrap();
     state_dict::load(&params, &weights.tensors, &LoadOptions::strict()).unwrap();
-    let mut session = Session::new(&gpu, Plan::inference(&graph, output, gpu.tuning()).unwrap(), &params, None).unwrap();
+    let mut session =
+        Session::new(&gpu, Plan::inference(&graph, output, gpu.tuning()).unwrap(), &params, None).unwrap();
     session.write_input(&interleaved(&filler::fill("input", n * c * h * w, -2.0, 2.0))).unwrap();
     session.run().unwrap();
     let (logits, exact) = (session.read_output().unwrap(), &expected.tensors["logits"].data);
     assert_eq!(logits.len(), exact.len());
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
-    let error = norm(&mut logits.iter().zip(exact).map(|(a, b)| f64::from(a - b))) / norm(&mut exact.iter().map(|&value| f64::from(value)));
+    let error = norm(&mut logits.iter().zip(exact).map(|(a, b)| f64::from(a - b)))
+        / norm(&mut exact.iter().map(|&value| f64::from(value)));
     println!("off by {error:.1e} of the norm");
     assert!(error < TOLERANCE, "off by {error:e} of the norm: {logits:?} {exact:?}");
 }
@@ -63,7 +65,10 @@ fn convert_writes_names_that_torchvision_takes_and_the_trained_bits() {
     let folder = tempdir().unwrap();
     let out = folder.path().join("weights.safetensors");
     frostline(["convert", &TRAINED.model(), out.to_str().unwrap(), "--to", "torchvision"]).text();
-    let (written, accepted) = (safetensors::read(&out).unwrap(), safetensors::read(golden("roundtrip_weights.safetensors")).unwrap());
+    let (written, accepted) = (
+        safetensors::read(&out).unwrap(),
+        safetensors::read(golden("roundtrip_weights.safetensors")).unwrap(),
+    );
     assert_eq!(shapes(&written), shapes(&accepted));
     assert_eq!(written.dtypes, accepted.dtypes);
     let checkpoint = safetensors::read(TRAINED.model()).unwrap();

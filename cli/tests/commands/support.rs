@@ -53,14 +53,20 @@ pub fn frostline<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Ran
 }
 
 /// The same, with environment variables.
-pub fn frostline_with<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, variables: &[(&str, &str)]) -> Ran {
+pub fn frostline_with<S: AsRef<OsStr>>(
+    arguments: impl IntoIterator<Item = S>,
+    variables: &[(&str, &str)],
+) -> Ran {
     let output = command(arguments, variables).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// The binary, not yet started; without settings of whoever runs the tests.
-pub fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, variables: &[(&str, &str)]) -> Command {
+pub fn command<S: AsRef<OsStr>>(
+    arguments: impl IntoIterator<Item = S>,
+    variables: &[(&str, &str)],
+) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
     for name in ["HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE"] {
         command.env_remove(name);

@@ -16,7 +16,9 @@ fn commands() -> Vec<String> {
 #[test]
 fn every_command_has_a_help_that_explains_every_flag() {
     let commands = commands();
-    for expected in ["predict", "evaluate", "features", "plan", "inspect", "convert", "doctor", "bench", "completions"] {
+    for expected in
+        ["predict", "evaluate", "features", "plan", "inspect", "convert", "doctor", "bench", "completions"]
+    {
         assert!(commands.iter().any(|name| name == expected), "{expected} is not in {commands:?}");
     }
     for name in commands.iter().filter(|name| *name != "help") {
@@ -24,18 +26,29 @@ fn every_command_has_a_help_that_explains_every_flag() {
         assert!(help.contains("Usage: frostline"), "{help}");
         // A flag without a text would have nothing behind it on its line, nor on the next.
         let lines: Vec<&str> = help.lines().map(str::trim).collect();
-        for (i, line) in
-            lines.iter().enumerate().filter(|(_, line)| (line.starts_with('-') && !line.starts_with("- ")) || line.starts_with('<'))
+        for (i, line) in lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| (line.starts_with('-') && !line.starts_with("- ")) || line.starts_with('<'))
         {
             let next = lines.get(i + 1).copied().unwrap_or_default();
-            assert!(line.contains("  ") || (!next.is_empty() && !next.starts_with('-')), "{name}: {line:?} is not explained");
+            assert!(
+                line.contains("  ") || (!next.is_empty() && !next.starts_with('-')),
+                "{name}: {line:?} is not explained"
+            );
         }
     }
 }
 
 #[test]
 fn a_wrong_command_line_is_exit_code_2() {
-    for arguments in [&[][..], &["fly"], &["predict"], &["inspect", "--wings", "x"], &["convert", "a", "b", "--to", "keras"]] {
+    for arguments in [
+        &[][..],
+        &["fly"],
+        &["predict"],
+        &["inspect", "--wings", "x"],
+        &["convert", "a", "b", "--to", "keras"],
+    ] {
         let ran = frostline(arguments);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}");
         assert!(ran.stderr.contains("Usage") || ran.stderr.contains("--help"), "{}", ran.stderr);
@@ -54,10 +67,14 @@ fn completions_know_the_commands() {
 /// `| head`: the reader has seen enough and closes the pipe.
 #[test]
 fn a_closed_pipe_is_no_error() {
-    for arguments in
-        [&["inspect", &TRAINED.model()][..], &["completions", "zsh"], &["plan", "--model", "resnet50"], &["doctor", "--no-self-test"]]
-    {
-        let mut child = command(arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for arguments in [
+        &["inspect", &TRAINED.model()][..],
+        &["completions", "zsh"],
+        &["plan", "--model", "resnet50"],
+        &["doctor", "--no-self-test"],
+    ] {
+        let mut child =
+            command(arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let mut stderr = String::new();
         child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();

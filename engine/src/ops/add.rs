@@ -38,7 +38,11 @@ impl Op for Add {
 
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
         if inputs[0] != inputs[1] {
-            return Err(Error::shape("add", layer, format!("the two branches differ: {} and {}", inputs[0], inputs[1])));
+            return Err(Error::shape(
+                "add",
+                layer,
+                format!("the two branches differ: {} and {}", inputs[0], inputs[1]),
+            ));
         }
         image("add", layer, inputs[0])?;
         Ok(inputs[0])

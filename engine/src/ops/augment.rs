@@ -115,7 +115,9 @@ impl Transform {
     /// nothing.
     fn check(&self, [height, width]: [usize; 2]) -> std::result::Result<(), String> {
         let Window { top, left, height: rows, width: columns } = self.window;
-        let fits = |start: usize, length: usize, whole: usize| length > 0 && start <= whole && length <= whole - start;
+        let fits = |start: usize, length: usize, whole: usize| {
+            length > 0 && start <= whole && length <= whole - start
+        };
         if !fits(top, rows, height) || !fits(left, columns, width) {
             return Err(format!("{:?}, which is not within the image", self.window));
         }
@@ -127,7 +129,9 @@ impl Transform {
         kinds.dedup();
         let sound = |jitter: &Jitter| match *jitter {
             Jitter::Hue(turns) => turns.abs() <= 0.5,
-            Jitter::Brightness(factor) | Jitter::Contrast(factor) | Jitter::Saturation(factor) => (0.0..1e6).contains(&factor),
+            Jitter::Brightness(factor) | Jitter::Contrast(factor) | Jitter::Saturation(factor) => {
+                (0.0..1e6).contains(&factor)
+            }
         };
         if kinds.len() != self.jitter.len() || !self.jitter.iter().all(sound) {
             return Err(format!("{:?}: each kind once, factors from 0, hues from -0.5 to 0.5", self.jitter));
@@ -177,14 +181,15 @@ pub(crate) fn transforms_shape(n: usize) -> Shape {
 /// `transforms`, one for each of the `images`, as the kernel reads them.
 pub(crate) fn pack(transforms: &[Transform], images: Shape) -> Result<Vec<f32>> {
     let [n, h, w, _] = image("augment", "transforms", images)?;
-    let wrong = |expected: String, got: String| Error::Data { tensor: "transforms".to_owned(), expected, got };
+    let wrong =
+        |expected: String, got: String| Error::Data { tensor: "transforms".to_owned(), expected, got };
     if transforms.len() != n {
         return Err(wrong(format!("one for each of {n} images"), transforms.len().to_string()));
     }
     for (i, transform) in transforms.iter().enumerate() {
-        transform
-            .check([h, w])
-            .map_err(|got| wrong(format!("what can be done to images of {h}x{w} pixels"), format!("for image {i} {got}")))?;
+        transform.check([h, w]).map_err(|got| {
+            wrong(format!("what can be done to images of {h}x{w} pixels"), format!("for image {i} {got}"))
+        })?;
     }
     Ok(transforms.iter().flat_map(Transform::packed).collect())
 }
@@ -212,14 +217,22 @@ impl Op for Augment {
             return wrong(format!("expects grey or RGB images, got {} with {c} channels", inputs[0]));
         }
         if inputs[1] != transforms_shape(n) {
-            return wrong(format!("images {} need one transform each, {}, got {}", inputs[0], transforms_shape(n), inputs[1]));
+            return wrong(format!(
+                "images {} need one transform each, {}, got {}",
+                inputs[0],
+                transforms_shape(n),
+                inputs[1]
+            ));
         }
         let [h, w] = self.size;
         if h == 0 || w == 0 || h.max(w) > 1 << 20 {
             return wrong(format!("cannot make images of {h}x{w} pixels"));
         }
         if !is_sound(c, &self.mean, &self.std) {
-            return wrong(format!("{c} channels need as many means and positive deviations, got {:?} and {:?}", self.mean, self.std));
+            return wrong(format!(
+                "{c} channels need as many means and positive deviations, got {:?} and {:?}",
+                self.mean, self.std
+            ));
         }
         if !(0.0..=1.0).contains(&self.fill) {
             return wrong(format!("fill {} is not in 0..=1", self.fill));
@@ -259,7 +272,8 @@ impl Op for Augment {
                 .float("fill", self.fill);
             let names = [("mean_0", "std_0"), ("mean_1", "std_1"), ("mean_2", "std_2")];
             for (i, (mean, std)) in names.into_iter().enumerate() {
-                request = request.float(mean, channel(&self.mean, i, 0.0)).float(std, channel(&self.std, i, 1.0));
+                request =
+                    request.float(mean, channel(&self.mean, i, 0.0)).float(std, channel(&self.std, i, 1.0));
             }
             request
         };

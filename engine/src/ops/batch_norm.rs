@@ -86,7 +86,8 @@ impl Chunks {
     /// A request for `kernel` on `shape`, with an invocation for 4 channels.
     fn request(self, kernel: Kernel, shape: Shape) -> Request {
         let (rows, c4) = (shape.rows(), channel_blocks(shape));
-        let params = [("rows", rows), ("c4", c4), ("rows_per_chunk", self.rows_per_chunk), ("chunks", self.chunks)];
+        let params =
+            [("rows", rows), ("c4", c4), ("rows_per_chunk", self.rows_per_chunk), ("chunks", self.chunks)];
         Request::new(kernel, grid(c4, 64)).params(&params)
     }
 
@@ -129,7 +130,14 @@ pub(crate) fn running_constant(f: &mut Forward<'_, '_>, norm: &BatchNorm, first:
     f.constant("affine", two_vectors(shape), |f, affine| running(f, shape, first, eps, stats, affine))
 }
 
-fn running(f: &mut Forward<'_, '_>, shape: Shape, first: usize, eps: f32, stats: BufferId, affine: BufferId) -> Request {
+fn running(
+    f: &mut Forward<'_, '_>,
+    shape: Shape,
+    first: usize,
+    eps: f32,
+    stats: BufferId,
+    affine: BufferId,
+) -> Request {
     let bindings = [
         ("weight", f.input(first)),
         ("bias", f.input(first + 1)),
@@ -151,7 +159,13 @@ pub(crate) fn backward_scaled(b: &mut Backward<'_, '_>, dy: BufferId, activation
     dx
 }
 
-fn backward_running_into(b: &mut Backward<'_, '_>, dy: BufferId, activation: Activation, x: BufferId, dx: BufferId) {
+fn backward_running_into(
+    b: &mut Backward<'_, '_>,
+    dy: BufferId,
+    activation: Activation,
+    x: BufferId,
+    dx: BufferId,
+) {
     let (mask, y, bits) = mask_of(b, activation, x != NOTHING);
     let affine = b.saved("affine").unwrap_or(NOTHING);
     let bindings = [("x", x), ("affine", affine), ("y", y), ("mask", bits), ("dy", dy), ("out", dx)];
@@ -176,8 +190,10 @@ fn mask_of(b: &mut Backward<'_, '_>, activation: Activation, from_x: bool) -> (u
 
 /// The error for an input with one value per channel.
 fn single_value(layer: &str, shape: Shape) -> Error {
-    let advice = "use a larger batch or larger images, freeze this batch norm, or train with BatchNormMode::Running";
-    let reason = format!("input {shape} has one value per channel, and statistics of a batch need more: {advice}");
+    let advice =
+        "use a larger batch or larger images, freeze this batch norm, or train with BatchNormMode::Running";
+    let reason =
+        format!("input {shape} has one value per channel, and statistics of a batch need more: {advice}");
     Error::shape("batch_norm", layer, reason)
 }
 
@@ -188,7 +204,8 @@ impl BatchNorm {
     }
 
     fn apply(&self, shape: Shape) -> Request {
-        per_row_block(FORWARD, shape).constants(&[("ACT", self.activation.code()), ("RESIDUAL", self.residual as u32)])
+        per_row_block(FORWARD, shape)
+            .constants(&[("ACT", self.activation.code()), ("RESIDUAL", self.residual as u32)])
     }
 }
 
@@ -206,10 +223,18 @@ impl Op for BatchNorm {
             }
         }
         if !(0.0..f32::INFINITY).contains(&self.eps) {
-            return Err(Error::shape("batch_norm", layer, format!("eps {} must be a number of at least 0", self.eps)));
+            return Err(Error::shape(
+                "batch_norm",
+                layer,
+                format!("eps {} must be a number of at least 0", self.eps),
+            ));
         }
         if !(0.0..=1.0).contains(&self.momentum) {
-            return Err(Error::shape("batch_norm", layer, format!("momentum {} must lie in 0..=1", self.momentum)));
+            return Err(Error::shape(
+                "batch_norm",
+                layer,
+                format!("momentum {} must lie in 0..=1", self.momentum),
+            ));
         }
         Ok(inputs[0])
     }
@@ -271,7 +296,8 @@ impl Op for BatchNorm {
 
     fn recompute(&self, b: &mut Backward<'_, '_>) {
         let affine = b.saved("affine").unwrap_or(NOTHING);
-        let bindings = [("x", b.kept_input(0)), ("affine", affine), ("residual", NOTHING), ("out", b.output())];
+        let bindings =
+            [("x", b.kept_input(0)), ("affine", affine), ("residual", NOTHING), ("out", b.output())];
         b.dispatch(self.apply(b.output_shape()).bind(&bindings));
     }
 
@@ -302,21 +328,40 @@ impl Op for BatchNorm {
             let x = if reads_x { x } else { dz };
             let chunks = Chunks::new(shape, b.tuning());
             let partial = b.scratch("partial gradient sums", two_vectors(shape) * chunks.chunks as u64);
-            let bindings = [("x", x), ("stats", stats), ("affine", affine), ("y", y), ("mask", bits), ("dy", dz), ("partial_out", partial)];
+            let bindings = [
+                ("x", x),
+                ("stats", stats),
+                ("affine", affine),
+                ("y", y),
+                ("mask", bits),
+                ("dy", dz),
+                ("partial_out", partial),
+            ];
             b.dispatch(chunks.reduce(BACKWARD_REDUCE, shape).constants(&constants).bind(&bindings));
             let (mut dweight, mut dbias) = (NOTHING, NOTHING);
             b.grad(1, |_, buffer, _| dweight = buffer);
             b.grad(2, |_, buffer, _| dbias = buffer);
-            let bindings = [("partial_in", partial), ("sums_out", sums), ("dweight", dweight), ("dbias", dbias)];
-            let request =
-                chunks.finish(BACKWARD_FINISH, shape).constants(&[("WEIGHT", wants[1] as u32), ("BIAS", wants[2] as u32)]).bind(&bindings);
+            let bindings =
+                [("partial_in", partial), ("sums_out", sums), ("dweight", dweight), ("dbias", dbias)];
+            let request = chunks
+                .finish(BACKWARD_FINISH, shape)
+                .constants(&[("WEIGHT", wants[1] as u32), ("BIAS", wants[2] as u32)])
+                .bind(&bindings);
             b.dispatch(request);
         }
         let stats_mode = self.stats;
         b.accumulate(0, |b, dx| match stats_mode {
             Stats::Batch => {
-                let bindings =
-                    [("x", x), ("stats", stats), ("affine", affine), ("y", y), ("mask", bits), ("dy", dz), ("sums", sums), ("out", dx)];
+                let bindings = [
+                    ("x", x),
+                    ("stats", stats),
+                    ("affine", affine),
+                    ("y", y),
+                    ("mask", bits),
+                    ("dy", dz),
+                    ("sums", sums),
+                    ("out", dx),
+                ];
                 b.dispatch(per_row_block(BACKWARD_INPUT, shape).constants(&constants).bind(&bindings));
             }
             Stats::Running => backward_running_into(b, dz, activation, NOTHING, dx),

@@ -42,10 +42,17 @@ impl Padding {
     }
 
     /// The output size for an image of `h` × `w`, or none if the kernel does not fit.
-    pub(crate) fn output(&self, h: usize, w: usize, kernel: (usize, usize), stride: usize) -> Option<(usize, usize)> {
+    pub(crate) fn output(
+        &self,
+        h: usize,
+        w: usize,
+        kernel: (usize, usize),
+        stride: usize,
+    ) -> Option<(usize, usize)> {
         let rows = h.saturating_add(self.top).saturating_add(self.bottom);
         let columns = w.saturating_add(self.left).saturating_add(self.right);
-        (rows >= kernel.0 && columns >= kernel.1).then(|| ((rows - kernel.0) / stride + 1, (columns - kernel.1) / stride + 1))
+        (rows >= kernel.0 && columns >= kernel.1)
+            .then(|| ((rows - kernel.0) / stride + 1, (columns - kernel.1) / stride + 1))
     }
 }
 
@@ -87,7 +94,9 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     pub(crate) fn new(x: Shape, w: Shape, y: Shape, stride: usize, padding: Padding) -> Self {
-        let (Shape::Image { n, h, w: w_in, c: c_in }, Shape::Image { h: h_out, w: w_out, c: c_out, .. }) = (x, y) else {
+        let (Shape::Image { n, h, w: w_in, c: c_in }, Shape::Image { h: h_out, w: w_out, c: c_out, .. }) =
+            (x, y)
+        else {
             unreachable!("the shape check let images through only")
         };
         let (kh, kw) = match w {
@@ -126,7 +135,16 @@ impl Sizes {
             right: columns.wrapping_sub(right),
         };
         let &Self { h_in, w_in, c_in, h_out, w_out, c_out, .. } = self;
-        Self { h_in: h_out, w_in: w_out, c_in: c_out, h_out: h_in, w_out: w_in, c_out: c_in, padding, ..*self }
+        Self {
+            h_in: h_out,
+            w_in: w_out,
+            c_in: c_out,
+            h_out: h_in,
+            w_out: w_in,
+            c_out: c_in,
+            padding,
+            ..*self
+        }
     }
 
     /// What the tuning table is asked about.
@@ -235,7 +253,13 @@ pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, epilogue: Epilogue)
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one.
-pub(crate) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferId, dx: BufferId, earlier: Option<BufferId>) {
+pub(crate) fn backward_input(
+    b: &mut Backward<'_, '_>,
+    sizes: Sizes,
+    dy: BufferId,
+    dx: BufferId,
+    earlier: Option<BufferId>,
+) {
     match b.tuning().conv(&sizes.conv(Pass::BackwardInput)) {
         Algorithm::Direct(tile) => direct::backward_input(b, sizes, tile, dy, dx, earlier),
         Algorithm::Tiled(tiles) => tiled::backward_input(b, sizes, tiles, dy, dx, earlier),
@@ -279,10 +303,15 @@ impl Op for Conv2d {
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
         let [n, .., c] = image("conv2d", layer, inputs[0])?;
         let Shape::Filter { kh, kw, c_in, c_out } = inputs[1] else {
-            return Err(Error::shape("conv2d", layer, format!("weight {} is not a filter (C_out, C_in, KH, KW)", inputs[1])));
+            return Err(Error::shape(
+                "conv2d",
+                layer,
+                format!("weight {} is not a filter (C_out, C_in, KH, KW)", inputs[1]),
+            ));
         };
         if c != c_in {
-            let reason = format!("weight {} expects {c_in} input channels, got {c} (input {})", inputs[1], inputs[0]);
+            let reason =
+                format!("weight {} expects {c_in} input channels, got {c} (input {})", inputs[1], inputs[0]);
             return Err(Error::shape("conv2d", layer, reason));
         }
         let (h, w) = windows("conv2d", layer, inputs[0], (kh, kw), self.stride, self.padding)?;
@@ -312,7 +341,11 @@ impl Op for Conv2d {
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let sizes = self.sizes(b.shape(0), b.shape(1), b.output_shape());
         let branch = self.residual && b.wants(self.residual_input());
-        let dz = if self.norm.is_none() || branch { Some(relu::gradient_before(b, self.activation)) } else { None };
+        let dz = if self.norm.is_none() || branch {
+            Some(relu::gradient_before(b, self.activation))
+        } else {
+            None
+        };
         if let (true, Some(dz)) = (branch, dz) {
             b.pass(self.residual_input(), dz);
         }
@@ -343,10 +376,15 @@ mod tests {
 
     #[test]
     fn ranges_cover_the_depth_once_and_none_is_long() {
-        for (depth, terms, step, count) in [(1, 4, 4, 1), (1_152, 4, 4, 1), (6_272, 4, 4, 25), (1_153, 4, 8, 5), (9, 4_900, 1, 9)] {
+        for (depth, terms, step, count) in
+            [(1, 4, 4, 1), (1_152, 4, 4, 1), (6_272, 4, 4, 25), (1_153, 4, 8, 5), (9, 4_900, 1, 9)]
+        {
             let ranges = ranges(depth, terms, step);
             assert_eq!(ranges.len(), count, "{ranges:?}");
-            assert!(count == 1 || ranges.iter().all(|range| range.len() == 1 || range.len() * terms <= LINK), "{ranges:?}");
+            assert!(
+                count == 1 || ranges.iter().all(|range| range.len() == 1 || range.len() * terms <= LINK),
+                "{ranges:?}"
+            );
             assert!(ranges.iter().all(|range| range.start % step == 0), "{ranges:?}");
             assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start), "{ranges:?}");
             assert_eq!((ranges[0].start, ranges[ranges.len() - 1].end), (0, depth), "{ranges:?}");

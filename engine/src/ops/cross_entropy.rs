@@ -34,7 +34,8 @@ impl CrossEntropy {
     /// A dispatch of one of the kernels that see logits and labels.
     fn request(&self, kernel: Kernel, logits: Shape, items: usize, mixed: bool) -> Request {
         let weighted = !self.class_weights.is_empty();
-        let mean = self.class_weights.iter().map(|&weight| f64::from(weight)).sum::<f64>() / logits.channels() as f64;
+        let mean = self.class_weights.iter().map(|&weight| f64::from(weight)).sum::<f64>()
+            / logits.channels() as f64;
         request(kernel, logits, items)
             .constants(&[("WEIGHTED", weighted.into()), ("MIXED", mixed.into())])
             .float("smoothing", self.label_smoothing)
@@ -45,9 +46,14 @@ impl CrossEntropy {
         let (weights, classes) = (&self.class_weights, logits.channels());
         let wrong = |reason| Err(Error::shape("cross_entropy", layer, reason));
         if !weights.is_empty() && weights.len() != classes {
-            return wrong(format!("logits {logits} of {classes} classes need as many class weights, got {}", weights.len()));
+            return wrong(format!(
+                "logits {logits} of {classes} classes need as many class weights, got {}",
+                weights.len()
+            ));
         }
-        if let Some((class, weight)) = weights.iter().enumerate().find(|(_, weight)| !(0.0..f32::INFINITY).contains(*weight)) {
+        if let Some((class, weight)) =
+            weights.iter().enumerate().find(|(_, weight)| !(0.0..f32::INFINITY).contains(*weight))
+        {
             return wrong(format!("class {class} weighs {weight}; a weight is 0 or a positive number"));
         }
         if !weights.is_empty() && weights.iter().all(|weight| *weight == 0.0) {
@@ -59,7 +65,11 @@ impl CrossEntropy {
 
 /// A request with what the kernels of every loss need to know of `logits`.
 pub(crate) fn request(kernel: Kernel, logits: Shape, items: usize) -> Request {
-    Request::new(kernel, grid(items, 64)).params(&[("rows", logits.rows()), ("classes", logits.channels()), ("c4", channel_blocks(logits))])
+    Request::new(kernel, grid(items, 64)).params(&[
+        ("rows", logits.rows()),
+        ("classes", logits.channels()),
+        ("c4", channel_blocks(logits)),
+    ])
 }
 
 /// The shape of a loss's output, or an error of `op` unless there is a label for each row of logits,
@@ -89,7 +99,8 @@ pub(crate) fn summarise(f: &mut Forward<'_, '_>, rows: BufferId) {
     while count > span * lanes {
         let sums = count.div_ceil(span);
         let partial = f.scratch("partial losses", 16 * sums as u64);
-        let request = Request::new(SUM, grid(sums, 64)).constants(&[("SPAN", span as u32)]).params(&[("rows", count)]);
+        let request =
+            Request::new(SUM, grid(sums, 64)).constants(&[("SPAN", span as u32)]).params(&[("rows", count)]);
         f.dispatch(request.bind(&[("rows_in", rows), ("rows_out", partial)]).turns(turns(span)));
         (rows, count) = (partial, sums);
     }
@@ -110,14 +121,22 @@ impl Op for CrossEntropy {
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
         let shape = summary_shape("cross_entropy", layer, inputs)?;
         if !(0.0..=1.0).contains(&self.label_smoothing) {
-            return Err(Error::shape("cross_entropy", layer, format!("label smoothing {} is not in 0..=1", self.label_smoothing)));
+            return Err(Error::shape(
+                "cross_entropy",
+                layer,
+                format!("label smoothing {} is not in 0..=1", self.label_smoothing),
+            ));
         }
         self.check_weights(layer, inputs[0])?;
         if let (Some(&mixes), Shape::Image { n, .. }) = (inputs.get(2), inputs[0])
             && mixes != mixup::mixes_shape(n)
         {
             let expected = mixup::mixes_shape(n);
-            return Err(Error::shape("cross_entropy", layer, format!("logits {} need one mix each, {expected}, got {mixes}", inputs[0])));
+            return Err(Error::shape(
+                "cross_entropy",
+                layer,
+                format!("logits {} need one mix each, {expected}, got {mixes}", inputs[0]),
+            ));
         }
         Ok(shape)
     }
@@ -135,10 +154,16 @@ impl Op for CrossEntropy {
         let rows = f.scratch("rows", 16 * logits.rows() as u64);
         let norms = f.save("norms", 8 * logits.rows().next_multiple_of(2) as u64);
         let mixes = if f.inputs() > 2 { f.input(2) } else { NOTHING };
-        let weights = if self.class_weights.is_empty() { NOTHING } else { f.values("class weights", &self.class_weights) };
-        let bindings = [("logits", f.input(0)), ("labels", f.input(1)), ("class_weights", weights), ("mixes", mixes)];
+        let weights = if self.class_weights.is_empty() {
+            NOTHING
+        } else {
+            f.values("class weights", &self.class_weights)
+        };
+        let bindings =
+            [("logits", f.input(0)), ("labels", f.input(1)), ("class_weights", weights), ("mixes", mixes)];
         let c4 = channel_blocks(logits);
-        let request = self.request(FORWARD, logits, logits.rows(), mixes != NOTHING).turns(2 * c4 + c4.div_ceil(BLOCK));
+        let request =
+            self.request(FORWARD, logits, logits.rows(), mixes != NOTHING).turns(2 * c4 + c4.div_ceil(BLOCK));
         f.dispatch(request.bind(&bindings).bind(&[("norms_out", norms), ("rows_out", rows)]));
         summarise(f, rows);
     }
@@ -152,7 +177,8 @@ impl Op for CrossEntropy {
         b.accumulate(0, |b, dlogits| {
             let (z, labels) = (b.kept_input(0), b.input(1));
             let bindings = [("logits", z), ("labels", labels), ("class_weights", weights), ("mixes", mixes)];
-            let request = self.request(BACKWARD, logits, logits.rows() * channel_blocks(logits), mixes != NOTHING);
+            let request =
+                self.request(BACKWARD, logits, logits.rows() * channel_blocks(logits), mixes != NOTHING);
             let rest = [("norms", norms), ("summary", summary), ("dlogits", dlogits)];
             b.dispatch(request.bind(&bindings).bind(&rest).scaled(scaler));
         });

@@ -33,12 +33,23 @@ pub struct DepthwiseConv2d {
 
 impl DepthwiseConv2d {
     fn request(&self, kernel: Kernel, [x, w, y]: [Shape; 3], items: usize) -> Request {
-        let (Shape::Image { h, w: w_in, .. }, Shape::Image { h: h_out, w: w_out, .. }, Shape::Depthwise { kh, kw, .. }) = (x, y, w) else {
+        let (
+            Shape::Image { h, w: w_in, .. },
+            Shape::Image { h: h_out, w: w_out, .. },
+            Shape::Depthwise { kh, kw, .. },
+        ) = (x, y, w)
+        else {
             unreachable!("the shape check let images and filters through only")
         };
         Request::new(kernel, grid(items, 64))
             .constants(&[("KW", kw as u32), ("STRIDE", self.stride as u32), ("PW", PIXELS as u32)])
-            .params(&[("h_in", h), ("w_in", w_in), ("h_out", h_out), ("w_out", w_out), ("c4", channel_blocks(y))])
+            .params(&[
+                ("h_in", h),
+                ("w_in", w_in),
+                ("h_out", h_out),
+                ("w_out", w_out),
+                ("c4", channel_blocks(y)),
+            ])
             .params(&[("kh", kh), ("top", self.padding.top), ("left", self.padding.left), ("items", items)])
             .macs(y.count() * kh * kw)
     }
@@ -56,7 +67,10 @@ impl Op for DepthwiseConv2d {
             return wrong(format!("weight {} is not a depthwise filter (C, 1, KH, KW)", inputs[1]));
         };
         if c != channels {
-            return wrong(format!("weight {} expects {channels} channels, got {c} (input {})", inputs[1], inputs[0]));
+            return wrong(format!(
+                "weight {} expects {channels} channels, got {c} (input {})",
+                inputs[1], inputs[0]
+            ));
         }
         let (h, w) = windows("depthwise_conv2d", layer, inputs[0], (kh, kw), self.stride, self.padding)?;
         Ok(Shape::Image { n, h, w, c })
@@ -77,10 +91,14 @@ impl Op for DepthwiseConv2d {
         let strips_per_row = w.div_ceil(PIXELS);
         let affine = self.norm.as_ref().map(|norm| batch_norm::running_constant(f, norm, 2));
         let shapes = [f.shape(0), f.shape(1), y];
-        let bindings = [("x", f.input(0)), ("w", f.weight(1)), ("affine", affine.unwrap_or(NOTHING)), ("y", f.output())];
+        let bindings =
+            [("x", f.input(0)), ("w", f.weight(1)), ("affine", affine.unwrap_or(NOTHING)), ("y", f.output())];
         let request = self
             .request(FORWARD, shapes, n * h * strips_per_row * channel_blocks(y))
-            .params(&[("affine", if affine.is_some() { 2 } else { 0 }), ("act", self.activation.code() as usize)])
+            .params(&[
+                ("affine", if affine.is_some() { 2 } else { 0 }),
+                ("act", self.activation.code() as usize),
+            ])
             .params(&[("strips_per_row", strips_per_row)])
             .bind(&bindings)
             .turns(kh);

@@ -18,10 +18,17 @@ impl Op for Linear {
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
         let [n, h, w, c] = image("linear", layer, inputs[0])?;
         let Shape::Matrix { c_in, c_out } = inputs[1] else {
-            return Err(Error::shape("linear", layer, format!("weight {} is not a matrix (C_out, C_in)", inputs[1])));
+            return Err(Error::shape(
+                "linear",
+                layer,
+                format!("weight {} is not a matrix (C_out, C_in)", inputs[1]),
+            ));
         };
         if (h, w) != (1, 1) || c != c_in {
-            let reason = format!("weight {} expects {c_in} features, got {} (pool to 1×1 first)", inputs[1], inputs[0]);
+            let reason = format!(
+                "weight {} expects {c_in} features, got {} (pool to 1×1 first)",
+                inputs[1], inputs[0]
+            );
             return Err(Error::shape("linear", layer, reason));
         }
         Ok(Shape::Image { n, h, w, c: c_out })

@@ -27,8 +27,19 @@ impl MaxPool2d {
             unreachable!("the shape check let images through only")
         };
         Request::new(kernel, grid(items, 64))
-            .params(&[("h_in", h), ("w_in", w), ("h_out", h_out), ("w_out", w_out), ("c4", channel_blocks(y))])
-            .params(&[("kernel", self.kernel), ("stride", self.stride), ("padding", self.padding), ("items", items)])
+            .params(&[
+                ("h_in", h),
+                ("w_in", w),
+                ("h_out", h_out),
+                ("w_out", w_out),
+                ("c4", channel_blocks(y)),
+            ])
+            .params(&[
+                ("kernel", self.kernel),
+                ("stride", self.stride),
+                ("padding", self.padding),
+                ("items", items),
+            ])
     }
 }
 
@@ -40,9 +51,11 @@ impl Op for MaxPool2d {
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
         let [n, .., c] = image("max_pool2d", layer, inputs[0])?;
         let kernel = (self.kernel, self.kernel);
-        let (h, w) = windows("max_pool2d", layer, inputs[0], kernel, self.stride, Padding::all(self.padding))?;
+        let (h, w) =
+            windows("max_pool2d", layer, inputs[0], kernel, self.stride, Padding::all(self.padding))?;
         if self.kernel > 15 || 2 * self.padding > self.kernel {
-            let reason = format!("{self:?}: a window has 15x15 pixels at most, and padding is at most half of it");
+            let reason =
+                format!("{self:?}: a window has 15x15 pixels at most, and padding is at most half of it");
             return Err(Error::shape("max_pool2d", layer, reason));
         }
         Ok(Shape::Image { n, h, w, c })
@@ -67,7 +80,8 @@ impl Op for MaxPool2d {
         b.accumulate(0, |b, dx| {
             // Windows over a pixel, in one direction.
             let over = self.kernel.div_ceil(self.stride);
-            let request = self.request(BACKWARD, x, y, x.rows() * channel_blocks(x)).turns(over + over * over);
+            let request =
+                self.request(BACKWARD, x, y, x.rows() * channel_blocks(x)).turns(over + over * over);
             b.dispatch(request.bind(&[("dy", dy), ("argmax", argmax), ("dx", dx)]));
         });
     }

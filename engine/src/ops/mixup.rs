@@ -31,14 +31,18 @@ pub(crate) fn mixes_shape(n: usize) -> Shape {
 
 /// `mixes`, one for each of `n` images, as the kernels read them (they check nothing).
 pub(crate) fn pack(mixes: &[Mix], n: usize) -> Result<Vec<f32>> {
-    let wrong = |expected: String, got: String| Err(Error::Data { tensor: "mixes".to_owned(), expected, got });
+    let wrong =
+        |expected: String, got: String| Err(Error::Data { tensor: "mixes".to_owned(), expected, got });
     if mixes.len() != n {
         return wrong(format!("one for each of {n} images"), mixes.len().to_string());
     }
     if let Some((i, Mix { partner, share })) =
         mixes.iter().enumerate().find(|(_, mix)| mix.partner >= n || !(0.0..=1.0).contains(&mix.share))
     {
-        return wrong(format!("partners 0 to {} and shares 0 to 1", n - 1), format!("partner {partner}, share {share} for image {i}"));
+        return wrong(
+            format!("partners 0 to {} and shares 0 to 1", n - 1),
+            format!("partner {partner}, share {share} for image {i}"),
+        );
     }
     Ok(mixes.iter().flat_map(|mix| [mix.partner as f32, mix.share, 0.0, 0.0]).collect())
 }
@@ -52,7 +56,11 @@ impl Op for Mixup {
         let [n, ..] = image("mixup", layer, inputs[0])?;
         // A partner's place travels as a float.
         if inputs[1] != mixes_shape(n) || n > 1 << 24 {
-            return Err(Error::shape("mixup", layer, format!("images {} need one mix each, got {}", inputs[0], inputs[1])));
+            return Err(Error::shape(
+                "mixup",
+                layer,
+                format!("images {} need one mix each, got {}", inputs[0], inputs[1]),
+            ));
         }
         Ok(inputs[0])
     }
@@ -70,7 +78,11 @@ impl Op for Mixup {
         let image = channel_blocks(shape) * shape.rows() / shape.torch()[0].max(1);
         let items = channel_blocks(shape) * shape.rows();
         let bindings = [("x", f.input(0)), ("mixes", f.input(1)), ("y", f.output())];
-        f.dispatch(Request::new(FORWARD, grid(items, 64)).bind(&bindings).params(&[("items", items), ("image", image)]));
+        f.dispatch(
+            Request::new(FORWARD, grid(items, 64))
+                .bind(&bindings)
+                .params(&[("items", items), ("image", image)]),
+        );
     }
 
     /// Never called: nothing that comes out of it wants a gradient.

@@ -26,7 +26,11 @@ impl Op for MultiMargin {
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
         let shape = summary_shape("multi_margin", layer, inputs)?;
         if !(self.margin > 0.0 && self.margin.is_finite()) {
-            return Err(Error::shape("multi_margin", layer, format!("margin {} is not a positive number", self.margin)));
+            return Err(Error::shape(
+                "multi_margin",
+                layer,
+                format!("margin {} is not a positive number", self.margin),
+            ));
         }
         Ok(shape)
     }
@@ -52,7 +56,12 @@ impl Op for MultiMargin {
         let (logits, summary) = (b.shape(0), b.output());
         let (margin, scaler) = (self.margin, b.loss_scaler());
         b.accumulate(0, |b, dlogits| {
-            let bindings = [("logits", b.kept_input(0)), ("labels", b.input(1)), ("summary", summary), ("dlogits", dlogits)];
+            let bindings = [
+                ("logits", b.kept_input(0)),
+                ("labels", b.input(1)),
+                ("summary", summary),
+                ("dlogits", dlogits),
+            ];
             let request = request(BACKWARD, logits, logits.rows()).turns(2 * channel_blocks(logits));
             b.dispatch(request.bind(&bindings).float("margin", margin).scaled(scaler));
         });

@@ -25,14 +25,18 @@ impl Normalize {
     /// The result for every channel and byte, (C, 256).
     fn table(&self) -> Vec<f32> {
         let channels = self.mean.iter().zip(&self.std);
-        channels.flat_map(|(mean, std)| (0..256).map(move |byte| (byte as f32 / 255.0 - mean) / std)).collect()
+        channels
+            .flat_map(|(mean, std)| (0..256).map(move |byte| (byte as f32 / 255.0 - mean) / std))
+            .collect()
     }
 }
 
 /// Whether each of `channels` has a finite mean and a positive deviation.
 pub(super) fn is_sound(channels: usize, mean: &[f32], std: &[f32]) -> bool {
     let positive = |std: &f32| std.is_normal() && *std > 0.0;
-    [mean.len(), std.len()] == [channels; 2] && mean.iter().all(|mean| mean.is_finite()) && std.iter().all(positive)
+    [mean.len(), std.len()] == [channels; 2]
+        && mean.iter().all(|mean| mean.is_finite())
+        && std.iter().all(positive)
 }
 
 impl Op for Normalize {

@@ -70,7 +70,9 @@ mod tests {
 
     #[test]
     fn a_tree_has_few_levels_of_at_most_64_branches() {
-        for (splits, levels) in [(1, 0), (2, 1), (64, 1), (65, 2), (1_568, 2), (4_096, 2), (4_097, 3), (100_003, 3)] {
+        for (splits, levels) in
+            [(1, 0), (2, 1), (64, 1), (65, 2), (1_568, 2), (4_096, 2), (4_097, 3), (100_003, 3)]
+        {
             let mut left = splits;
             let mut taken = 0;
             while left > 1 {

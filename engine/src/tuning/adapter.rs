@@ -8,7 +8,10 @@ use std::time::Duration;
 use wgpu::{Backend, DeviceType};
 
 /// The features that kernels use on `adapter`, and whether experimental ones are among them.
-pub(crate) fn features(adapter: &wgpu::Adapter, kernels: Kernels) -> (wgpu::Features, wgpu::ExperimentalFeatures) {
+pub(crate) fn features(
+    adapter: &wgpu::Adapter,
+    kernels: Kernels,
+) -> (wgpu::Features, wgpu::ExperimentalFeatures) {
     let wanted = wgpu::Features::SUBGROUP
         | wgpu::Features::SHADER_F16
         | wgpu::Features::PIPELINE_CACHE
@@ -27,25 +30,37 @@ pub(crate) fn features(adapter: &wgpu::Adapter, kernels: Kernels) -> (wgpu::Feat
 /// that was asked for, or of the one that fits.
 pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kernels) -> Result<Tuning> {
     let info = adapter.get_info();
-    let one_size = info.subgroup_min_size == info.subgroup_max_size && (4..=32).contains(&info.subgroup_min_size);
+    let one_size =
+        info.subgroup_min_size == info.subgroup_max_size && (4..=32).contains(&info.subgroup_min_size);
     let subgroups = device.features().contains(wgpu::Features::SUBGROUP) && one_size;
     let hardware = is_hardware(&info);
-    let fragments = fragments(adapter).filter(|_| device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
+    let fragments = fragments(adapter)
+        .filter(|_| device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
     let fits = |tiles| fits(tiles, &device.limits());
     // Tables pass over what is too large here, as long as the smallest tile of each fits.
     let fits_gpu = Tiles::all().filter(|tiles| tiles.workgroup_bytes() <= 16_384).all(fits);
-    let fits_fragments = |fragments: Fragments| Tiles::all_for_fragments().all(|tiles| fits(tiles.in_fragments(fragments)));
+    let fits_fragments =
+        |fragments: Fragments| Tiles::all_for_fragments().all(|tiles| fits(tiles.in_fragments(fragments)));
     let fits_all = fits_gpu && fragments.is_none_or(fits_fragments);
-    let cannot = |value: &str, reason| Err(Error::Setting { name: "kernels", value: value.to_owned(), reason });
+    let cannot =
+        |value: &str, reason| Err(Error::Setting { name: "kernels", value: value.to_owned(), reason });
     let tuning = match kernels {
-        Kernels::Cooperative if fragments.is_none() => return cannot("cooperative", "this adapter multiplies no matrices that we use"),
-        Kernels::Cooperative | Kernels::Gpu if !fits_all => return cannot("gpu", "this adapter's workgroups are too small"),
-        Kernels::Subgroup if !subgroups => return cannot("subgroup", "this adapter has no subgroups of one size of 4 to 32"),
+        Kernels::Cooperative if fragments.is_none() => {
+            return cannot("cooperative", "this adapter multiplies no matrices that we use");
+        }
+        Kernels::Cooperative | Kernels::Gpu if !fits_all => {
+            return cannot("gpu", "this adapter's workgroups are too small");
+        }
+        Kernels::Subgroup if !subgroups => {
+            return cannot("subgroup", "this adapter has no subgroups of one size of 4 to 32");
+        }
         Kernels::Cooperative => Tuning { fragments, ..Tuning::gpu() },
         Kernels::Gpu => Tuning::gpu(),
         Kernels::Subgroup => Tuning::subgroup(info.subgroup_min_size),
         Kernels::Portable => Tuning::portable(),
-        Kernels::Fitting if info.device_type == DeviceType::Cpu && subgroups => Tuning::subgroup(info.subgroup_min_size),
+        Kernels::Fitting if info.device_type == DeviceType::Cpu && subgroups => {
+            Tuning::subgroup(info.subgroup_min_size)
+        }
         Kernels::Fitting if hardware && fits_all => Tuning::gpu(),
         Kernels::Fitting => Tuning::portable(),
     };
@@ -67,8 +82,12 @@ pub(crate) fn reason(info: &wgpu::AdapterInfo, kernels: Kernels, class: Class) -
     match class {
         Class::Subgroup { size } => format!("a software adapter whose subgroups all have {size} lanes"),
         Class::Gpu => "a GPU whose workgroups hold every tile".to_owned(),
-        Class::Portable if is_hardware(info) => "a GPU whose workgroups are too small for the kernels of GPUs".to_owned(),
-        Class::Portable => "a software adapter, or an unknown one, without subgroups of one size of 4 to 32".to_owned(),
+        Class::Portable if is_hardware(info) => {
+            "a GPU whose workgroups are too small for the kernels of GPUs".to_owned()
+        }
+        Class::Portable => {
+            "a software adapter, or an unknown one, without subgroups of one size of 4 to 32".to_owned()
+        }
     }
 }
 
@@ -120,7 +139,8 @@ fn fragments(adapter: &wgpu::Adapter) -> Option<Fragments> {
     };
     let all = adapter.cooperative_matrix_properties();
     let has = |size, operands| {
-        let is = |kind: &wgpu::CooperativeMatrixProperties| [kind.m_size, kind.n_size, kind.k_size] == [size; 3];
+        let is =
+            |kind: &wgpu::CooperativeMatrixProperties| [kind.m_size, kind.n_size, kind.k_size] == [size; 3];
         all.iter().any(|kind| is(kind) && kind.ab_type == operands && kind.cr_type == F32)
     };
     let half = adapter.features().contains(wgpu::Features::SHADER_F16);

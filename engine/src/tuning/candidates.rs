@@ -25,7 +25,9 @@ impl Tuning {
         if self.class == Class::Gpu {
             others.extend(self.tilings().map(Algorithm::Tiled));
         }
-        let strangeness = |other: &Algorithm| choices.iter().map(|choice| distance(*choice, *other)).fold(f32::INFINITY, f32::min);
+        let strangeness = |other: &Algorithm| {
+            choices.iter().map(|choice| distance(*choice, *other)).fold(f32::INFINITY, f32::min)
+        };
         others.sort_by(|a, b| strangeness(a).total_cmp(&strangeness(b)));
         let mut candidates: Vec<Algorithm> = vec![];
         for algorithm in choices.iter().copied().chain(others) {
@@ -83,7 +85,9 @@ impl Tuning {
             Pass::Forward | Pass::BackwardInput => (&[1, 2, 4, 7], [own.q; 3]),
         };
         let shapes = move |m| {
-            CHANNELS.into_iter().flat_map(move |tm| tiles.iter().flat_map(move |&p| blocks.map(move |q| Filtering { m, tm, p, q })))
+            CHANNELS.into_iter().flat_map(move |tm| {
+                tiles.iter().flat_map(move |&p| blocks.map(move |q| Filtering { m, tm, p, q }))
+            })
         };
         [2, 4].into_iter().flat_map(shapes).filter(move |filtering| {
             let held = match pass {
@@ -98,12 +102,18 @@ impl Tuning {
     /// two slices that take turns, as far as they fit into this adapter's workgroups; and in fragments,
     /// where they are multiplied.
     fn tilings(&self) -> impl Iterator<Item = Tiles> {
-        let depths = |tiles: Tiles| [8, 16, 32].into_iter().flat_map(move |bk| [1, 2].map(|buffers| Tiles { bk, buffers, ..tiles }));
+        let depths = |tiles: Tiles| {
+            [8, 16, 32].into_iter().flat_map(move |bk| [1, 2].map(|buffers| Tiles { bk, buffers, ..tiles }))
+        };
         let largest = self.workgroup_bytes;
-        let registers = Tiles::measured().flat_map(depths).filter(move |tiles| tiles.workgroup_bytes() <= largest);
+        let registers =
+            Tiles::measured().flat_map(depths).filter(move |tiles| tiles.workgroup_bytes() <= largest);
         let fragments = self.fragments.filter(|fragments| fragments.hold(self.storage));
-        registers
-            .chain(fragments.into_iter().flat_map(|fragments| Tiles::all_for_fragments().map(move |tiles| tiles.in_fragments(fragments))))
+        registers.chain(
+            fragments.into_iter().flat_map(|fragments| {
+                Tiles::all_for_fragments().map(move |tiles| tiles.in_fragments(fragments))
+            }),
+        )
     }
 }
 
@@ -115,13 +125,22 @@ fn result_channels(conv: &Conv) -> u32 {
 
 /// How often a number of one has to be doubled or halved to come to the other.
 fn distance(a: Algorithm, b: Algorithm) -> f32 {
-    let doublings = |pairs: &[(u32, u32)]| pairs.iter().map(|&(a, b)| (a as f32 / b as f32).log2().abs()).sum();
+    let doublings =
+        |pairs: &[(u32, u32)]| pairs.iter().map(|&(a, b)| (a as f32 / b as f32).log2().abs()).sum();
     match (a, b) {
         (Algorithm::Direct(a), Algorithm::Direct(b)) => doublings(&[(a.tm, b.tm), (a.pw, b.pw), (a.u, b.u)]),
-        (Algorithm::Winograd(a), Algorithm::Winograd(b)) => doublings(&[(a.m, b.m), (a.tm, b.tm), (a.p, b.p), (a.q, b.q)]),
-        (Algorithm::Tiled(a), Algorithm::Tiled(b)) => {
-            doublings(&[(a.bm, b.bm), (a.bn, b.bn), (a.bk, b.bk), (a.rm, b.rm), (a.rn, b.rn), (a.buffers, b.buffers), (a.lanes, b.lanes)])
+        (Algorithm::Winograd(a), Algorithm::Winograd(b)) => {
+            doublings(&[(a.m, b.m), (a.tm, b.tm), (a.p, b.p), (a.q, b.q)])
         }
+        (Algorithm::Tiled(a), Algorithm::Tiled(b)) => doublings(&[
+            (a.bm, b.bm),
+            (a.bn, b.bn),
+            (a.bk, b.bk),
+            (a.rm, b.rm),
+            (a.rn, b.rn),
+            (a.buffers, b.buffers),
+            (a.lanes, b.lanes),
+        ]),
         _ => f32::INFINITY,
     }
 }
@@ -148,7 +167,13 @@ mod tests {
 
     fn convolutions() -> Vec<Conv> {
         let passes = [Pass::Forward, Pass::BackwardInput, Pass::BackwardWeight];
-        let shapes = [(7, 2, 3, 64, 112), (3, 1, 64, 64, 56), (3, 2, 64, 128, 28), (1, 1, 64, 256, 25_088), (3, 1, 3, 5, 1)];
+        let shapes = [
+            (7, 2, 3, 64, 112),
+            (3, 1, 64, 64, 56),
+            (3, 2, 64, 128, 28),
+            (1, 1, 64, 256, 25_088),
+            (3, 1, 3, 5, 1),
+        ];
         let conv = |pass, (kernel, stride, c_in, c_out, width)| {
             let rows = if kernel == 1 { 1 } else { 8 * width };
             Conv { pass, kh: kernel, kw: kernel, stride, c_in, c_out, width, rows }
@@ -162,7 +187,10 @@ mod tests {
             for conv in convolutions() {
                 let candidates = tuning.candidates(&conv);
                 assert_eq!(candidates[0], tuning.table(&conv), "{conv:?}");
-                assert!(candidates.len() > 2 || conv.c_in == 3 && conv.width == 1, "{conv:?}: {candidates:?}");
+                assert!(
+                    candidates.len() > 2 || conv.c_in == 3 && conv.width == 1,
+                    "{conv:?}: {candidates:?}"
+                );
                 let distinct: std::collections::HashSet<_> = candidates.iter().collect();
                 assert_eq!(distinct.len(), candidates.len(), "{conv:?}");
             }
@@ -173,7 +201,9 @@ mod tests {
     fn neighbours_come_before_strangers() {
         let conv = convolutions()[6];
         let candidates = Tuning::subgroup(8).candidates(&conv);
-        let Algorithm::Direct(own) = candidates[0] else { panic!("3×3 with a stride of 2: {:?}", candidates[0]) };
+        let Algorithm::Direct(own) = candidates[0] else {
+            panic!("3×3 with a stride of 2: {:?}", candidates[0])
+        };
         let far = |algorithm: &Algorithm| distance(Algorithm::Direct(own), *algorithm);
         assert!(candidates.windows(2).all(|pair| far(&pair[0]) <= far(&pair[1])), "{candidates:?}");
     }

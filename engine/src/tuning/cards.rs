@@ -182,10 +182,18 @@ const AMD: Rows = &[
 const SHALLOW: Rows = &[
     (16, &[(tiles(64, 16, 4, 4).deep(8), 0)]),
     (32, &[(tiles(64, 32, 8, 4).deep(8), 100), (tiles(32, 32, 4, 4).deep(8), 0)]),
-    (u32::MAX, &[(tiles(64, 64, 8, 4).deep(8), 100), (tiles(32, 64, 4, 4).deep(8), 100), (tiles(32, 32, 4, 4).deep(8), 0)]),
+    (
+        u32::MAX,
+        &[
+            (tiles(64, 64, 8, 4).deep(8), 100),
+            (tiles(32, 64, 4, 4).deep(8), 100),
+            (tiles(32, 32, 4, 4).deep(8), 0),
+        ],
+    ),
 ];
 
-const SMALL: Rows = &[(16, &[(tiles(64, 16, 4, 4).deep(8), 0)]), (u32::MAX, &[(tiles(32, 32, 4, 4).deep(8), 0)])];
+const SMALL: Rows =
+    &[(16, &[(tiles(64, 16, 4, 4).deep(8), 0)]), (u32::MAX, &[(tiles(32, 32, 4, 4).deep(8), 0)])];
 
 #[cfg(test)]
 mod tests {
@@ -195,11 +203,20 @@ mod tests {
     #[test]
     fn cards_are_known_by_name_and_the_rest_by_maker() {
         let card = |name, vendor, kind| Card::named(name, vendor, kind);
-        assert_eq!(card("NVIDIA H100 80GB HBM3", 0x10de, DiscreteGpu), Card { maker: Maker::Nvidia, cores: 132 });
+        assert_eq!(
+            card("NVIDIA H100 80GB HBM3", 0x10de, DiscreteGpu),
+            Card { maker: Maker::Nvidia, cores: 132 }
+        );
         assert_eq!(card("NVIDIA GeForce RTX 5070 Ti", 0x10de, DiscreteGpu).cores, 70);
         assert_eq!(card("NVIDIA GeForce RTX 5070", 0x10de, DiscreteGpu).cores, 48);
-        assert_eq!(card("AMD Radeon RX 7900 XTX (RADV NAVI31)", 0x1002, DiscreteGpu), Card { maker: Maker::Amd, cores: 96 });
-        assert_eq!(card("Intel(R) Iris(R) Xe Graphics", 0x8086, IntegratedGpu), Card { maker: Maker::Intel, cores: 32 });
+        assert_eq!(
+            card("AMD Radeon RX 7900 XTX (RADV NAVI31)", 0x1002, DiscreteGpu),
+            Card { maker: Maker::Amd, cores: 96 }
+        );
+        assert_eq!(
+            card("Intel(R) Iris(R) Xe Graphics", 0x8086, IntegratedGpu),
+            Card { maker: Maker::Intel, cores: 32 }
+        );
         assert_eq!(card("Apple M3", 0, IntegratedGpu).maker, Maker::Apple);
         assert_eq!(card("a card of 2031", 0x10de, DiscreteGpu).fill(), 128);
     }

@@ -25,13 +25,21 @@ pub struct Machine {
 impl Machine {
     /// The adapter that `info` tells of, with kernels of `class`.
     pub fn new(info: &wgpu::AdapterInfo, class: Class) -> Self {
-        Self { adapter: info.name.clone(), driver: info.driver.clone(), driver_info: info.driver_info.clone(), class }
+        Self {
+            adapter: info.name.clone(),
+            driver: info.driver.clone(),
+            driver_info: info.driver_info.clone(),
+            class,
+        }
     }
 
     /// The file that `place` stands for.
     pub fn file(&self, place: &CacheFile) -> Result<PathBuf> {
         let name = cache::file_name(&format!("tuning {} {:?}", self.adapter, self.class)) + ".json";
-        let nowhere = || Error::CacheFile { path: PathBuf::from(&name), reason: "there is no cache directory to keep it in".to_owned() };
+        let nowhere = || Error::CacheFile {
+            path: PathBuf::from(&name),
+            reason: "there is no cache directory to keep it in".to_owned(),
+        };
         place.path(&name).ok_or_else(nowhere)
     }
 }
@@ -66,15 +74,22 @@ impl Measured {
     pub fn load(path: &Path, machine: &Machine, tuning: &Tuning) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()))?;
         // The version first: another one may have another form.
-        let version = serde_json::from_str::<serde_json::Value>(&text).map_err(|error| wrong(path, error.to_string()))?;
+        let version = serde_json::from_str::<serde_json::Value>(&text)
+            .map_err(|error| wrong(path, error.to_string()))?;
         let (version, frostline) = (&version["version"], version["frostline"].as_str().unwrap_or("?"));
         if *version != VERSION || frostline != env!("CARGO_PKG_VERSION") {
-            let reason = format!("it is of version {version} for frostline {frostline}; this is frostline {}", env!("CARGO_PKG_VERSION"));
+            let reason = format!(
+                "it is of version {version} for frostline {frostline}; this is frostline {}",
+                env!("CARGO_PKG_VERSION")
+            );
             return Err(wrong(path, reason));
         }
         let file: File = serde_json::from_str(&text).map_err(|error| wrong(path, error.to_string()))?;
         if file.machine != *machine {
-            return Err(wrong(path, format!("it was measured on {:?}, and this is {machine:?}", file.machine)));
+            return Err(wrong(
+                path,
+                format!("it was measured on {:?}, and this is {machine:?}", file.machine),
+            ));
         }
         let mut measured = Measured::default();
         for Choice { conv, algorithm } in file.choices {
@@ -96,6 +111,7 @@ fn is_plausible(conv: &Conv) -> bool {
 }
 
 fn wrong(path: &Path, reason: String) -> Error {
-    let reason = format!("{reason}. Without FROSTLINE_TUNING=tuned it is not needed; `make tune` writes a new one");
+    let reason =
+        format!("{reason}. Without FROSTLINE_TUNING=tuned it is not needed; `make tune` writes a new one");
     Error::CacheFile { path: PathBuf::from(path), reason }
 }

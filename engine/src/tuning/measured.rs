@@ -78,15 +78,27 @@ mod tests {
             let conv = Conv { pass: Pass::Forward, kh: 1, kw: 1, stride: 1, c_in: 8, c_out: 8, width, rows };
             let smallest = conv.smallest();
             assert_eq!(smallest.class(), conv.class(), "{conv:?}");
-            let smaller =
-                if rows == 1 { Conv { width: smallest.width - 1, ..smallest } } else { Conv { rows: smallest.rows - 1, ..smallest } };
+            let smaller = if rows == 1 {
+                Conv { width: smallest.width - 1, ..smallest }
+            } else {
+                Conv { rows: smallest.rows - 1, ..smallest }
+            };
             assert_ne!(smaller.class(), conv.class(), "{conv:?}");
         }
     }
 
     #[test]
     fn a_choice_holds_for_its_class_and_no_other() {
-        let conv = Conv { pass: Pass::Forward, kh: 3, kw: 3, stride: 1, c_in: 64, c_out: 64, width: 56, rows: 8 * 56 };
+        let conv = Conv {
+            pass: Pass::Forward,
+            kh: 3,
+            kw: 3,
+            stride: 1,
+            c_in: 64,
+            c_out: 64,
+            width: 56,
+            rows: 8 * 56,
+        };
         let mut tuning = Tuning::subgroup(8);
         let chosen = Algorithm::Direct(Tile { tm: 4, pw: 2, u: 1 });
         assert_ne!(tuning.conv(&conv), chosen);
@@ -96,10 +108,15 @@ mod tests {
         assert_eq!(tuning.conv(&conv), chosen);
         assert_eq!(tuning.conv(&Conv { rows: 7 * 56, ..conv }), chosen, "7 and 8 images are one class");
         let table = Tuning::subgroup(8);
-        for other in [Conv { rows: 4 * 56, ..conv }, Conv { width: 28, ..conv }, Conv { c_out: 128, ..conv }] {
+        for other in [Conv { rows: 4 * 56, ..conv }, Conv { width: 28, ..conv }, Conv { c_out: 128, ..conv }]
+        {
             assert_eq!(tuning.conv(&other), table.conv(&other));
         }
         let half = Storage::f16();
-        assert_eq!(tuning.with_storage(half).conv(&conv), table.with_storage(half).conv(&conv), "it was measured with f32");
+        assert_eq!(
+            tuning.with_storage(half).conv(&conv),
+            table.with_storage(half).conv(&conv),
+            "it was measured with f32"
+        );
     }
 }

@@ -85,7 +85,8 @@ impl Tiles {
     /// there is none.
     pub(super) fn pick(table: Rows, product: Product, fill: usize, fits: impl Fn(&Tiles) -> bool) -> Self {
         let Product { m, n, parts, depth } = product;
-        let (_, rows) = table.iter().find(|(columns, _)| n <= *columns as usize).unwrap_or(&table[table.len() - 1]);
+        let (_, rows) =
+            table.iter().find(|(columns, _)| n <= *columns as usize).unwrap_or(&table[table.len() - 1]);
         let suits = |(tiles, percent): &&(Tiles, u32)| {
             let low = tiles.bm as usize <= m.next_power_of_two();
             // The smallest tile is for what is too shallow to be split.
@@ -140,7 +141,16 @@ impl Tiles {
     /// The constants of `conv2d_tiled.wgsl` and their values.
     pub fn constants(&self) -> [(&'static str, u32); 8] {
         let &Self { bm, bn, bk, rm, rn, buffers, fragment, lanes } = self;
-        [("BM", bm), ("BN", bn), ("BK", bk), ("RM", rm), ("RN", rn), ("BUFFERS", buffers), ("FRAGMENT", fragment), ("S", lanes)]
+        [
+            ("BM", bm),
+            ("BN", bn),
+            ("BK", bk),
+            ("RM", rm),
+            ("RN", rn),
+            ("BUFFERS", buffers),
+            ("FRAGMENT", fragment),
+            ("S", lanes),
+        ]
     }
 
     /// In how many splits, side by side, to add up a depth of `k` of an m × n matrix that is computed in
@@ -182,7 +192,8 @@ mod tests {
 
     fn with_fragments() -> impl Iterator<Item = Tiles> {
         let fragments = [(8, 32), (16, 32), (16, 64)].map(|(size, lanes)| Fragments { size, lanes });
-        Tiles::all_for_fragments().flat_map(move |tiles| fragments.map(|fragments| tiles.in_fragments(fragments)))
+        Tiles::all_for_fragments()
+            .flat_map(move |tiles| fragments.map(|fragments| tiles.in_fragments(fragments)))
     }
 
     #[test]
@@ -201,7 +212,11 @@ mod tests {
     fn four_subgroups_share_the_fragments_of_a_tile() {
         for tiles in with_fragments() {
             assert_eq!(tiles.workers(), 4, "{tiles:?}");
-            assert_eq!(tiles.fragment * tiles.rn / 4 % tiles.lanes, 0, "{tiles:?}: lanes store unequal parts of a strip");
+            assert_eq!(
+                tiles.fragment * tiles.rn / 4 % tiles.lanes,
+                0,
+                "{tiles:?}: lanes store unequal parts of a strip"
+            );
         }
     }
 }

@@ -15,7 +15,9 @@ pub mod norm;
 
 use frostline_engine::graph::Init;
 use frostline_engine::ops::{MaxPool2d, Mix};
-use frostline_engine::{Error, Freeze, Gpu, GpuOptions, Graph, Padding, Params, Plan, Session, Shape, TensorId, Tuning};
+use frostline_engine::{
+    Error, Freeze, Gpu, GpuOptions, Graph, Padding, Params, Plan, Session, Shape, TensorId, Tuning,
+};
 use frostline_twin::{Array, Value, compare};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -25,7 +27,9 @@ use std::sync::{Arc, LazyLock};
 pub static GPU: LazyLock<Arc<Gpu>> = LazyLock::new(|| {
     let options = GpuOptions::from_env().expect("settings that make sense");
     let gpu = Gpu::with(&GpuOptions { guard: true, ..options });
-    Arc::new(gpu.unwrap_or_else(|error| panic!("these tests need an adapter, a software one will do: {error}")))
+    Arc::new(
+        gpu.unwrap_or_else(|error| panic!("these tests need an adapter, a software one will do: {error}")),
+    )
 });
 
 /// The tunings that convolutions are tested with: the one for any adapter, and this adapter's.
@@ -73,7 +77,8 @@ pub fn vector(array: &Array) -> Shape {
 pub fn chained(twin: impl Fn(&Array, &Array) -> Value, a: &Value, b: &Array) -> Value {
     let magnitude = Array { data: b.data.iter().map(|value| value.abs()).collect(), ..b.clone() };
     let (product, carried) = (twin(&a.value, b), twin(&a.terms, &magnitude));
-    let terms = product.terms.data.iter().zip(&carried.value.data).map(|(own, carried)| own + carried).collect();
+    let terms =
+        product.terms.data.iter().zip(&carried.value.data).map(|(own, carried)| own + carried).collect();
     Value { terms: Array { data: terms, ..product.terms }, ..product }
 }
 
@@ -89,7 +94,8 @@ pub fn by_tile(mut value: Value, m: usize) -> Value {
     let terms = value.terms.clone();
     for (i, largest) in value.terms.data.iter_mut().enumerate() {
         let (image, row, column) = (i / (h * w), i / w % h / m * m, i % w / m * m);
-        let tile = (row..(row + m).min(h)).flat_map(|row| (column..(column + m).min(w)).map(move |column| (row, column)));
+        let tile = (row..(row + m).min(h))
+            .flat_map(|row| (column..(column + m).min(w)).map(move |column| (row, column)));
         *largest = tile.map(|(row, column)| terms.data[(image * h + row) * w + column]).fold(0.0, f64::max);
     }
     value
@@ -205,7 +211,9 @@ impl Bench {
     pub fn run(&self, output: TensorId, dy: &Array, freeze: &Freeze, tuning: &Tuning) -> Ran {
         let mut graph = self.graph.clone();
         let output = match graph.shape(output) {
-            Shape::Image { .. } => graph.record(IDENTITY, "out of the pool", &[output]).expect("a 1×1 window fits"),
+            Shape::Image { .. } => {
+                graph.record(IDENTITY, "out of the pool", &[output]).expect("a 1×1 window fits")
+            }
             _ => output,
         };
         let plan = Plan::gradient(&graph, output, freeze, tuning).expect("a plan");
@@ -226,7 +234,12 @@ impl Bench {
         Ran {
             output: session.read_output().expect("an output"),
             gradients: trainable.into_iter().map(gradient).collect(),
-            state: params.to_host().expect("values").into_iter().map(|(name, _, values)| (name, values)).collect(),
+            state: params
+                .to_host()
+                .expect("values")
+                .into_iter()
+                .map(|(name, _, values)| (name, values))
+                .collect(),
             kernels,
         }
     }
@@ -234,23 +247,40 @@ impl Bench {
     /// Runs with every proper subset of `inputs` frozen besides `freeze`. A gradient that is still
     /// wanted must not change by a bit; one that is not wanted must have no kernel. `inputs` holds
     /// each parameter with the backward kernels that only it needs.
-    pub fn check_subsets(&self, output: TensorId, dy: &Array, freeze: &Freeze, tuning: &Tuning, inputs: &[(&str, &[&str])]) {
+    pub fn check_subsets(
+        &self,
+        output: TensorId,
+        dy: &Array,
+        freeze: &Freeze,
+        tuning: &Tuning,
+        inputs: &[(&str, &[&str])],
+    ) {
         let full = self.run(output, dy, freeze, tuning);
         assert_eq!(full.gradients.len(), inputs.len(), "every input trains: {:?}", full.gradients.keys());
         for subset in 1..(1 << inputs.len()) - 1 {
-            let (frozen, open): (Vec<_>, Vec<_>) = inputs.iter().enumerate().partition(|(i, _)| subset >> i & 1 == 1);
+            let (frozen, open): (Vec<_>, Vec<_>) =
+                inputs.iter().enumerate().partition(|(i, _)| subset >> i & 1 == 1);
             let names = frozen.iter().map(|(_, (name, _))| *name).chain(freeze.frozen_names());
             let mut part = Freeze::names(names);
             part.batch_norm = freeze.batch_norm;
             let ran = self.run(output, dy, &part, tuning);
             assert_eq!(ran.output, full.output, "{part:?} changed the output");
             for (_, (name, kernels)) in &open {
-                assert_eq!(ran.gradients[*name], full.gradients[*name], "{part:?} changed the gradient of {name}");
-                assert!(kernels.iter().all(|kernel| ran.count(kernel) > 0), "{part:?}: {kernels:?} did not run");
+                assert_eq!(
+                    ran.gradients[*name], full.gradients[*name],
+                    "{part:?} changed the gradient of {name}"
+                );
+                assert!(
+                    kernels.iter().all(|kernel| ran.count(kernel) > 0),
+                    "{part:?}: {kernels:?} did not run"
+                );
             }
             for (_, (name, kernels)) in &frozen {
                 assert!(!ran.gradients.contains_key(*name), "{name} is frozen and has a gradient");
-                assert!(kernels.iter().all(|kernel| ran.count(kernel) == 0), "{name} is frozen, yet one of {kernels:?} ran");
+                assert!(
+                    kernels.iter().all(|kernel| ran.count(kernel) == 0),
+                    "{name} is frozen, yet one of {kernels:?} ran"
+                );
             }
         }
     }
@@ -277,7 +307,10 @@ impl Ran {
     pub fn count(&self, kernel: &str) -> usize {
         let (file, entry) = kernel.split_once('.').expect("a kernel's name is file.entry");
         let is_form = |form: &str| form.is_empty() || form.starts_with('_');
-        let ran = self.kernels.iter().filter_map(|name| name.strip_suffix(entry)?.strip_suffix('.')?.strip_prefix(file));
+        let ran = self
+            .kernels
+            .iter()
+            .filter_map(|name| name.strip_suffix(entry)?.strip_suffix('.')?.strip_prefix(file));
         ran.filter(|form| is_form(form)).count()
     }
 }

@@ -56,7 +56,8 @@ impl Norm {
         let rstd = self.running().rstd(f64::from(EPS));
         Value::build(&x.value.shape, |i| {
             let c = i / (h * w) % c;
-            exact(self.gamma.data[c]) * ((x.at([i]) - exact(self.mean.data[c])) * rstd.at([c])) + exact(self.beta.data[c])
+            exact(self.gamma.data[c]) * ((x.at([i]) - exact(self.mean.data[c])) * rstd.at([c]))
+                + exact(self.beta.data[c])
         })
     }
 

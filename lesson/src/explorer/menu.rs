@@ -88,7 +88,9 @@ impl Menu {
         for domain in &domains {
             if let Some(n) = images.iter().find(|n| !(domain.classes..=domain.most).contains(n)) {
                 let Domain { task, classes, most, .. } = domain;
-                return Err(Error::Flags(format!("--images {n}: {task} has {most} training images, and {classes} are the fewest")));
+                return Err(Error::Flags(format!(
+                    "--images {n}: {task} has {most} training images, and {classes} are the fewest"
+                )));
             }
         }
         let mut rates = RATES.to_vec();
@@ -151,8 +153,20 @@ fn scenarios(groups: &[String], images: &[usize]) -> Vec<Scenario> {
         advice: advice.to_owned(),
     };
     vec![
-        scenario("small + similar", "similar", small, 1, "The features fit, and few images would spoil them: train the head alone."),
-        scenario("large + similar", "similar", large, all, "There are images enough to train everything without overfitting."),
+        scenario(
+            "small + similar",
+            "similar",
+            small,
+            1,
+            "The features fit, and few images would spoil them: train the head alone.",
+        ),
+        scenario(
+            "large + similar",
+            "similar",
+            large,
+            all,
+            "There are images enough to train everything without overfitting.",
+        ),
         scenario(
             "small + different",
             "different",
@@ -160,7 +174,13 @@ fn scenarios(groups: &[String], images: &[usize]) -> Vec<Scenario> {
             3,
             "The late features do not fit: keep the early ones, train from the middle on.",
         ),
-        scenario("large + different", "different", large, all, "Train everything; the pretrained weights are only a good start."),
+        scenario(
+            "large + different",
+            "different",
+            large,
+            all,
+            "Train everything; the pretrained weights are only a good start.",
+        ),
     ]
 }
 
@@ -175,7 +195,8 @@ impl Menu {
             most,
             chance: 100.0 / classes as f64,
         };
-        let groups = groups(["stem", "layer1", "layer2", "layer3", "layer4", "fc"].map(str::to_owned).to_vec());
+        let groups =
+            groups(["stem", "layer1", "layer2", "layer3", "layer4", "fc"].map(str::to_owned).to_vec());
         Self {
             adapter: "none".to_owned(),
             model: "resnet10".to_owned(),

@@ -24,8 +24,8 @@ pub use trainer::{GroupCost, RunCost, StepCost};
 use crate::error::{Error, Result};
 use crate::outline::Flags;
 use crate::track::Track;
-use frostline_engine::Gpu;
 use board::Board;
+use frostline_engine::Gpu;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -70,7 +70,8 @@ impl Explorer {
     pub fn serve(self, until: impl Future<Output = ()>) -> Result<Vec<Record>> {
         let Self { listener, menu, mut trainer, .. } = self;
         let board = Arc::new(Board::default());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::server)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::server)?;
         std::thread::scope(|scope| {
             let training = scope.spawn(|| trainer.work(&board));
             let served = runtime.block_on(async {
@@ -78,7 +79,8 @@ impl Explorer {
                 server::serve(listener, menu, board.clone(), until).await
             });
             board.close();
-            let trained = training.join().map_err(|_| Error::Server("the training thread broke down".to_owned()));
+            let trained =
+                training.join().map_err(|_| Error::Server("the training thread broke down".to_owned()));
             served.and(trained)
         })?;
         // The streams of pages that still look end with the runtime.

@@ -115,7 +115,13 @@ impl Request {
     /// One that every menu of ResNets takes.
     #[cfg(test)]
     pub(super) fn example() -> Self {
-        Self { trainable: vec!["layer4".into(), "fc".into()], domain: "similar".into(), images: 20, lr: 0.02, seed: 0 }
+        Self {
+            trainable: vec!["layer4".into(), "fc".into()],
+            domain: "similar".into(),
+            images: 20,
+            lr: 0.02,
+            seed: 0,
+        }
     }
 }
 
@@ -125,7 +131,8 @@ mod tests {
 
     #[test]
     fn groups_are_put_in_order_and_counted_once() {
-        let wish = Request { trainable: vec!["fc".into(), "layer2".into(), "fc".into()], ..Request::example() };
+        let wish =
+            Request { trainable: vec!["fc".into(), "layer2".into(), "fc".into()], ..Request::example() };
         assert_eq!(wish.check(&Menu::example()).unwrap().trainable, ["layer2", "fc"]);
     }
 

@@ -42,7 +42,8 @@ pub(super) async fn serve(
     board: Arc<Board>,
     until: impl Future<Output = ()>,
 ) -> Result<()> {
-    let file = |kind: &'static str, text: &'static str| get(async move || ([(header::CONTENT_TYPE, kind)], text));
+    let file =
+        |kind: &'static str, text: &'static str| get(async move || ([(header::CONTENT_TYPE, kind)], text));
     let app = Router::new()
         .route("/", file("text/html; charset=utf-8", PAGE))
         .route("/style.css", file("text/css; charset=utf-8", STYLE))
@@ -53,7 +54,9 @@ pub(super) async fn serve(
         .route("/run", post(run))
         .route("/cancel", post(cancel))
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing here; the page is at /"))
-        .method_not_allowed_fallback(async || Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address is not asked in that way"))
+        .method_not_allowed_fallback(async || {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address is not asked in that way")
+        })
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(middleware::from_fn(guard))
         .with_state(Shared { menu, board });
@@ -103,9 +106,13 @@ impl IntoResponse for Refusal {
 /// lead here (DNS rebinding), but it cannot have another name stand in the header.
 async fn guard(request: HttpRequest, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+        .map_or(host, |(name, _)| name);
     if !["127.0.0.1", "localhost", "[::1]"].contains(&name) {
-        return Refusal::new(StatusCode::FORBIDDEN, "the explorer answers only at 127.0.0.1 and localhost").into_response();
+        return Refusal::new(StatusCode::FORBIDDEN, "the explorer answers only at 127.0.0.1 and localhost")
+            .into_response();
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -118,7 +125,10 @@ async fn guard(request: HttpRequest, next: Next) -> Response {
     response
 }
 
-async fn run(State(shared): State<Shared>, wish: Result<Json<Request>, JsonRejection>) -> Result<Json<Value>, Refusal> {
+async fn run(
+    State(shared): State<Shared>,
+    wish: Result<Json<Request>, JsonRejection>,
+) -> Result<Json<Value>, Refusal> {
     let Json(wish) = wish?;
     let wish = wish.check(&shared.menu)?;
     let task = shared.menu.domain(&wish.domain).map_or(String::new(), |domain| domain.task.clone());
@@ -130,7 +140,10 @@ async fn run(State(shared): State<Shared>, wish: Result<Json<Request>, JsonRejec
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-async fn cancel(State(shared): State<Shared>, body: Result<Json<Nothing>, JsonRejection>) -> Result<Json<Value>, Refusal> {
+async fn cancel(
+    State(shared): State<Shared>,
+    body: Result<Json<Nothing>, JsonRejection>,
+) -> Result<Json<Value>, Refusal> {
     let Json(Nothing {}) = body?;
     Ok(Json(json!({ "cancelled": shared.board.cancel() })))
 }

@@ -2,9 +2,9 @@
 
 use super::board::{Record, Status};
 use super::trainer::RunCost;
-use frostline_study::MARGIN;
 use frostline_charts::figure::{Curve, Panel};
 use frostline_charts::{Cell, Spread, Table};
+use frostline_study::MARGIN;
 
 /// Runs on the same task, images and rate, of which different parts train.
 #[derive(Clone, Debug)]
@@ -33,7 +33,11 @@ pub fn compare(records: &[Record]) -> Vec<Comparison> {
         let (Some(accuracy), Some(cost)) = (record.accuracy, &record.cost) else { continue };
         let request = &record.request;
         let name = format!("{}, {} images, rate {}", record.task, request.images, request.lr);
-        let comparison = place(&mut found, |known| known.name == name, || Comparison { name: name.clone(), mixes: vec![] });
+        let comparison = place(
+            &mut found,
+            |known| known.name == name,
+            || Comparison { name: name.clone(), mixes: vec![] },
+        );
         let mix = place(
             &mut comparison.mixes,
             |known| known.trainable == request.trainable,
@@ -129,13 +133,17 @@ pub fn table(comparisons: &[Comparison]) -> Table {
 /// Accuracy against cost, a curve for each comparison.
 pub fn panel(comparisons: &[Comparison]) -> Panel {
     let point = |mix: &Mix| (mix.gmacs(), mix.accuracy().mean, mix.accuracy().deviation);
-    let curves = comparisons.iter().enumerate().map(|(color, all)| Curve::new(&all.name, color, all.mixes.iter().map(point)));
+    let curves = comparisons
+        .iter()
+        .enumerate()
+        .map(|(color, all)| Curve::new(&all.name, color, all.mixes.iter().map(point)));
     let ends = comparisons
         .iter()
         .flat_map(|all| &all.mixes)
         .map(Mix::accuracy)
         .map(|Spread { mean, deviation, .. }| (mean - deviation, mean + deviation));
-    let (low, high) = ends.fold((100.0, 0.0), |(low, high), end| (f64::min(low, end.0), f64::max(high, end.1)));
+    let (low, high) =
+        ends.fold((100.0, 0.0), |(low, high), end| (f64::min(low, end.0), f64::max(high, end.1)));
     Panel {
         title: "accuracy against cost: from the head alone to everything".to_owned(),
         x: "cost of a run, 10⁹ multiply-accumulates".to_owned(),
@@ -158,7 +166,9 @@ mod tests {
     fn record(depth: usize, seed: u64, accuracy: f64) -> Record {
         let step = StepCost { kernels: 10 * depth as u64, macs: 1000 * depth as u64, kept_bytes: 0 };
         let unfrozen = StepCost { kernels: 50, macs: 5000, kept_bytes: 0 };
-        let groups = GROUPS.map(|name| GroupCost { name: name.to_owned(), kernels: 0, skipped: 0, kept_bytes: 0 }).to_vec();
+        let groups = GROUPS
+            .map(|name| GroupCost { name: name.to_owned(), kernels: 0, skipped: 0, kept_bytes: 0 })
+            .to_vec();
         let trainable = GROUPS[5 - depth..].iter().map(|&name| name.to_owned()).collect();
         Record {
             id: seed,

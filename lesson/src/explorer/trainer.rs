@@ -85,7 +85,10 @@ impl RunCost {
         let mine = plan.ledger();
         let unfrozen = plan.unfrozen_ledger().unwrap_or(mine);
         let sum = |ledger: &Ledger, members: &[String]| {
-            let layers = ledger.layers.iter().filter(|(layer, _)| members.iter().any(|member| in_group(layer, member)));
+            let layers = ledger
+                .layers
+                .iter()
+                .filter(|(layer, _)| members.iter().any(|member| in_group(layer, member)));
             layers.fold((0, 0), |(kernels, kept), (_, layer)| {
                 (kernels + layer.forward.dispatches + layer.backward.dispatches, kept + layer.kept_bytes)
             })
@@ -94,7 +97,13 @@ impl RunCost {
             let ((kernels, kept_bytes), (full, _)) = (sum(mine, members), sum(unfrozen, members));
             GroupCost { name: name.clone(), kernels, skipped: full.saturating_sub(kernels), kept_bytes }
         };
-        Self { steps, batch, step: mine.into(), unfrozen: unfrozen.into(), groups: groups.iter().map(group).collect() }
+        Self {
+            steps,
+            batch,
+            step: mine.into(),
+            unfrozen: unfrozen.into(),
+            groups: groups.iter().map(group).collect(),
+        }
     }
 }
 
@@ -114,7 +123,8 @@ pub(super) struct Trainer {
 impl Trainer {
     pub fn new(gpu: Arc<Gpu>, track: Track, flags: Flags, menu: &Menu) -> Result<Self> {
         let members = |name: &String| -> Result<_> {
-            let stages: Result<Vec<_>, _> = Menu::stages(name).map(|stage| track.model().members(stage)).collect();
+            let stages: Result<Vec<_>, _> =
+                Menu::stages(name).map(|stage| track.model().members(stage)).collect();
             Ok((name.clone(), stages?.concat()))
         };
         let groups = menu.groups.iter().map(members).collect::<Result<_>>()?;
@@ -158,7 +168,9 @@ impl Trainer {
             self.learner(task, request)?.fit(&train, &one, |_| ControlFlow::Continue(()))?;
             self.warm.insert((request.domain.clone(), request.trainable.clone(), options.batch));
         }
-        let options = options.validate(watched, (steps / EVALUATIONS).max(1)).read_every((steps / BUNCHES).clamp(1, SOON));
+        let options = options
+            .validate(watched, (steps / EVALUATIONS).max(1))
+            .read_every((steps / BUNCHES).clamp(1, SOON));
         learner.fit(&train, &options, |progress| tell(board, id, progress))?;
         if !board.is_running(id) {
             return Ok(None);
@@ -169,7 +181,8 @@ impl Trainer {
     /// A pretrained learner for `task`, frozen as `request` has it.
     fn learner(&self, task: &Task, request: &Request) -> Result<Learner> {
         let mut learner = self.track.learner(&self.gpu, task, Start::Pretrained, request.seed)?;
-        for group in self.groups.iter().map(|(name, _)| name).filter(|name| !request.trainable.contains(name)) {
+        for group in self.groups.iter().map(|(name, _)| name).filter(|name| !request.trainable.contains(name))
+        {
             Menu::stages(group).try_for_each(|stage| learner.freeze(stage)).map_err(Error::from)?;
         }
         Ok(learner)
@@ -191,15 +204,21 @@ fn tell(board: &Board, id: u64, progress: &Progress<'_>) -> ControlFlow<()> {
                 record.losses = halved(&record.losses);
             }
         }
-        let point =
-            |found: &frostline_trainer::Evaluation| Point { step: progress.step, seconds, accuracy: found.accuracy, loss: found.loss };
+        let point = |found: &frostline_trainer::Evaluation| Point {
+            step: progress.step,
+            seconds,
+            accuracy: found.accuracy,
+            loss: found.loss,
+        };
         record.validation.extend(progress.evaluation.map(point));
     })
 }
 
 /// Each two neighbours as one, at the place of the second.
 fn halved(losses: &[Loss]) -> Vec<Loss> {
-    let mean = |pair: &[Loss]| Some(Loss { loss: pair.iter().map(|one| one.loss).sum::<f64>() / pair.len() as f64, ..*pair.last()? });
+    let mean = |pair: &[Loss]| {
+        Some(Loss { loss: pair.iter().map(|one| one.loss).sum::<f64>() / pair.len() as f64, ..*pair.last()? })
+    };
     losses.chunks(2).filter_map(mean).collect()
 }
 
@@ -209,7 +228,8 @@ mod tests {
 
     #[test]
     fn a_curve_that_is_halved_keeps_its_end_and_its_mean() {
-        let losses: Vec<Loss> = [4.0, 2.0, 1.0, 3.0, 5.0].iter().zip(1..).map(|(&loss, step)| Loss { step, loss }).collect();
+        let losses: Vec<Loss> =
+            [4.0, 2.0, 1.0, 3.0, 5.0].iter().zip(1..).map(|(&loss, step)| Loss { step, loss }).collect();
         let expected = [(2, 3.0), (4, 2.0), (5, 5.0)].map(|(step, loss)| Loss { step, loss });
         assert_eq!(halved(&losses), expected);
     }

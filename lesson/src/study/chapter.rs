@@ -63,7 +63,11 @@ impl<E: Args> Chapter<E> {
     pub fn study(&self, flags: Flags, own: &E) -> Result<()> {
         let lab = Lab::new(flags);
         let flags = &lab.flags;
-        let say = |words: String| if !flags.json { println!("{words}") };
+        let say = |words: String| {
+            if !flags.json {
+                println!("{words}")
+            }
+        };
         let mut plan = Plan::new(&lab, &self.outline);
         (self.plan)(&mut plan, own)?;
         // The short form asks for fewer runs, and claims less.
@@ -90,7 +94,11 @@ impl<E: Args> Chapter<E> {
         let (runs, missing) = Runs::of(plan.settings(), |setting| store.find(setting).cloned());
         let all = plan.settings().len();
         if missing > 0 {
-            say(format!("{} of {all} runs are finished; the others are not in {}.", all - missing, flags.out.display()));
+            say(format!(
+                "{} of {all} runs are finished; the others are not in {}.",
+                all - missing,
+                flags.out.display()
+            ));
         }
         if missing > 0 && !only_reports {
             say("This part is done. Join the parts with --merge FILE…; --report-only reports on what there is.".to_owned());
@@ -100,7 +108,8 @@ impl<E: Args> Chapter<E> {
             return Err(nothing_to_report(all, &store));
         }
         let rehearsal = self.outline.is_rehearsal(flags);
-        let findings = put_to_the_test(&claims, &runs, rehearsal).map_err(|fault| Error::Claim(fault.to_string()))?;
+        let findings =
+            put_to_the_test(&claims, &runs, rehearsal).map_err(|fault| Error::Claim(fault.to_string()))?;
         let mut report = Report::new(&plan, &self.outline, runs, missing, findings, rehearsal);
         report.accuracies("test");
         (self.report)(&mut report, own)?;
@@ -177,13 +186,18 @@ fn merge(flags: &Flags, plan: &Plan<'_>, store: &mut Store, say: &impl Fn(String
         let path = path.display();
         let others = runs.iter().filter(|run| !plan.settings().contains(&run.setting)).count();
         let merged = store.merge(runs)?;
-        say(format!("{path}: {} runs added, {} were here before", merged.added, merged.known + merged.different));
+        say(format!(
+            "{path}: {} runs added, {} were here before",
+            merged.added,
+            merged.known + merged.different
+        ));
         if others > 0 {
             let words = "of its runs have other settings than these flags; they are kept, not reported";
             say(format!("{path}: {others} {words}"));
         }
         if merged.different > 0 {
-            let words = "settings have other answers here, as from another adapter; the runs that were here stay";
+            let words =
+                "settings have other answers here, as from another adapter; the runs that were here stay";
             eprintln!("warning: {path}: {} {words}", merged.different);
         }
     }
@@ -220,7 +234,9 @@ fn nothing_to_report(wanted: usize, store: &Store) -> Error {
     let mut words = format!("nothing to report: none of the {wanted} runs is in {}", store.path().display());
     if !store.runs().is_empty() {
         let others = store.runs().len();
-        words += &format!(". Its {others} runs have other settings: other flags, data, weights or another version");
+        words += &format!(
+            ". Its {others} runs have other settings: other flags, data, weights or another version"
+        );
     }
     Error::Flags(words + ". Without --report-only and --merge the chapter does its runs")
 }

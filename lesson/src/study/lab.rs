@@ -131,13 +131,19 @@ impl Lab {
     ///
     /// # Errors
     /// What `compute` says.
-    pub fn features_by_depth(&self, name: &str, at: usize, compute: impl FnOnce() -> Result<Vec<Features>>) -> Result<Rc<Features>> {
+    pub fn features_by_depth(
+        &self,
+        name: &str,
+        at: usize,
+        compute: impl FnOnce() -> Result<Vec<Features>>,
+    ) -> Result<Rc<Features>> {
         let key = |at: usize| format!("{name} {at}");
         let found = self.features.borrow().get(&key(at)).cloned();
         if let Some(found) = found {
             return Ok(found);
         }
-        let all = self.sharing(compute)?.into_iter().enumerate().map(|(at, features)| (key(at), Rc::new(features)));
+        let all =
+            self.sharing(compute)?.into_iter().enumerate().map(|(at, features)| (key(at), Rc::new(features)));
         self.features.borrow_mut().extend(all);
         self.features(&key(at), || Err(Error::Flags(format!("{name} has no stage {at}"))))
     }

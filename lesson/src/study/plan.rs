@@ -141,7 +141,8 @@ impl<'a> Plan<'a> {
             return Err(Error::Flags(words));
         }
         if images < classes {
-            let words = format!("{wanted}: {name} has {classes} classes, and each needs an image to learn from");
+            let words =
+                format!("{wanted}: {name} has {classes} classes, and each needs an image to learn from");
             return Err(Error::Flags(words));
         }
         Ok(())
@@ -153,7 +154,9 @@ impl<'a> Plan<'a> {
     /// As [`Plan::add_at`].
     pub fn add_rates(&mut self, task: &str, condition: &str, images: usize, factors: &[f32]) -> Result<()> {
         let lr = self.flags().lr;
-        factors.iter().try_for_each(|factor| self.add_at(task, self.at(condition, *factor), images, lr * factor))
+        factors
+            .iter()
+            .try_for_each(|factor| self.add_at(task, self.at(condition, *factor), images, lr * factor))
     }
 
     /// What `condition` is called at `factor` times the flags' rate: `full at 0.03`.
@@ -163,7 +166,9 @@ impl<'a> Plan<'a> {
 
     /// That of the cells of [`Plan::add_rates`] that is best on validation images.
     pub fn best(&self, task: &str, condition: &str, images: usize, factors: &[f32]) -> Side {
-        Side::Best(factors.iter().map(|&factor| Cell::new(task, self.at(condition, factor), images)).collect())
+        Side::Best(
+            factors.iter().map(|&factor| Cell::new(task, self.at(condition, factor), images)).collect(),
+        )
     }
 
     /// All runs, cell by cell.
@@ -173,8 +178,12 @@ impl<'a> Plan<'a> {
 
     /// The numbers of images of `task` so far, from few to many.
     pub fn sizes(&self, task: &str) -> Vec<usize> {
-        let mut sizes: Vec<usize> =
-            self.settings.iter().filter(|setting| setting.task == task).map(|setting| setting.images).collect();
+        let mut sizes: Vec<usize> = self
+            .settings
+            .iter()
+            .filter(|setting| setting.task == task)
+            .map(|setting| setting.images)
+            .collect();
         sizes.sort_unstable();
         sizes.dedup();
         sizes

@@ -39,7 +39,14 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(plan: &Plan<'a>, outline: &'a Outline, runs: Runs, missing: usize, findings: Vec<Finding>, rehearsal: bool) -> Self {
+    pub(super) fn new(
+        plan: &Plan<'a>,
+        outline: &'a Outline,
+        runs: Runs,
+        missing: usize,
+        findings: Vec<Finding>,
+        rehearsal: bool,
+    ) -> Self {
         Self {
             lab: plan.lab,
             runs,
@@ -77,7 +84,11 @@ impl<'a> Report<'a> {
     /// have not converged.
     pub fn accuracy(&self, cell: &Cell, test: &str) -> Entry {
         let Some(spread) = Spread::of(&self.runs.accuracies(cell, test)) else { return Entry::Empty };
-        if self.runs.cell(cell).iter().all(|run| run.converged()) { Entry::Spread(spread) } else { format!("{spread}*").into() }
+        if self.runs.cell(cell).iter().all(|run| run.converged()) {
+            Entry::Spread(spread)
+        } else {
+            format!("{spread}*").into()
+        }
     }
 
     /// A number that runs keep, mean and deviation over seeds, for a table.
@@ -164,7 +175,8 @@ impl<'a> Report<'a> {
         for cell in &self.cells {
             let Some(cost) = self.runs.cell(cell).first().map(|run| run.cost) else { continue };
             let (macs, kept) = (cost.macs as f64 / 1e6, cost.kept_bytes as f64 / 1024.0);
-            let cost = [Entry::Number(macs, 1), Entry::Number(cost.dispatches as f64, 0), Entry::Number(kept, 0)];
+            let cost =
+                [Entry::Number(macs, 1), Entry::Number(cost.dispatches as f64, 0), Entry::Number(kept, 0)];
             table.row(cell.to_string(), std::iter::once(self.accuracy(cell, "test")).chain(cost));
             seconds.row(cell.to_string(), [self.seconds(cell)]);
         }
@@ -266,10 +278,21 @@ impl<'a> Report<'a> {
     }
 
     /// A panel of the accuracies of `conditions` on `n` images of `task` in several `tests`, each at its x.
-    pub fn by_test(&self, title: &str, x: &str, (task, n): (&str, usize), conditions: &[&str], tests: &[(f64, &str)]) -> Panel {
+    pub fn by_test(
+        &self,
+        title: &str,
+        x: &str,
+        (task, n): (&str, usize),
+        conditions: &[&str],
+        tests: &[(f64, &str)],
+    ) -> Panel {
         let curve = |(color, condition): (usize, &&str)| {
             let cell = Cell::new(task, *condition, n);
-            Curve::of_spreads(*condition, color, tests.iter().map(|(x, test)| (*x, self.runs.accuracies(&cell, test))))
+            Curve::of_spreads(
+                *condition,
+                color,
+                tests.iter().map(|(x, test)| (*x, self.runs.accuracies(&cell, test))),
+            )
         };
         let curves = conditions.iter().enumerate().map(curve).collect();
         percents(format!("{task}, {n} images, {title}"), x, "accuracy, %", false, curves)
@@ -304,13 +327,17 @@ impl<'a> Report<'a> {
         }
         let chart = Forest {
             title: format!("Chapter {}: what the runs say", self.outline.number),
-            note: "mean difference with its interval, from which the verdict can be read; grey: the margin".to_owned(),
+            note: "mean difference with its interval, from which the verdict can be read; grey: the margin"
+                .to_owned(),
             axis: "difference, points".to_owned(),
             margin: MARGIN,
             digits: 1,
             rows,
         };
-        forest::draw(&self.figure("verdicts.png", "The claims: mean differences with their intervals."), &chart)?;
+        forest::draw(
+            &self.figure("verdicts.png", "The claims: mean differences with their intervals."),
+            &chart,
+        )?;
         Ok(())
     }
 
@@ -345,7 +372,13 @@ impl<'a> Report<'a> {
     }
 
     /// A curve of the accuracies in `test`: mean and deviation of each cell, by its x.
-    pub fn curve(&self, name: &str, color: usize, cells: impl IntoIterator<Item = (f64, Cell)>, test: &str) -> Curve {
+    pub fn curve(
+        &self,
+        name: &str,
+        color: usize,
+        cells: impl IntoIterator<Item = (f64, Cell)>,
+        test: &str,
+    ) -> Curve {
         let points = cells.into_iter().map(|(x, cell)| (x, self.runs.accuracies(&cell, test)));
         Curve::of_spreads(name, color, points)
     }
@@ -355,7 +388,8 @@ impl<'a> Report<'a> {
         let mut found: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         for run in self.runs.cell(cell) {
             for (name, value) in &run.numbers {
-                let step = name.strip_prefix(VALIDATION_AFTER).and_then(|rest| rest.split(' ').next()?.parse().ok());
+                let step =
+                    name.strip_prefix(VALIDATION_AFTER).and_then(|rest| rest.split(' ').next()?.parse().ok());
                 step.into_iter().for_each(|step| found.entry(step).or_default().push(*value));
             }
         }
@@ -373,7 +407,12 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     /// What `draw` says.
-    pub fn picture(&mut self, file: &str, caption: &str, draw: impl FnOnce(&Lab, &Path) -> Result<()>) -> Result<()> {
+    pub fn picture(
+        &mut self,
+        file: &str,
+        caption: &str,
+        draw: impl FnOnce(&Lab, &Path) -> Result<()>,
+    ) -> Result<()> {
         let path = self.lab.flags.out.join(file);
         if !self.lab.flags.report_only {
             match self.lab.gpu() {
@@ -397,7 +436,11 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     /// What `draw` says.
-    pub fn pictures(&mut self, figures: &[(&str, &str)], draw: impl FnOnce(&Lab, &Path) -> Result<()>) -> Result<()> {
+    pub fn pictures(
+        &mut self,
+        figures: &[(&str, &str)],
+        draw: impl FnOnce(&Lab, &Path) -> Result<()>,
+    ) -> Result<()> {
         if !self.lab.flags.report_only {
             draw(self.lab, &self.lab.flags.out)?;
         }
@@ -422,8 +465,11 @@ impl<'a> Report<'a> {
         adapters.sort_unstable();
         adapters.dedup();
         let run = |run: &Run| {
-            let accuracy: Map<String, Value> =
-                run.answers.iter().map(|(name, answers)| (name.clone(), round(100.0 * answers.accuracy()).into())).collect();
+            let accuracy: Map<String, Value> = run
+                .answers
+                .iter()
+                .map(|(name, answers)| (name.clone(), round(100.0 * answers.accuracy()).into()))
+                .collect();
             json!({
                 "setting": setting(&run.setting), "accuracy": accuracy, "converged": run.converged(), "diverged": run.diverged,
             })
@@ -456,7 +502,9 @@ impl<'a> Report<'a> {
             println!("\nQuiz: {}\n  {}", text("question"), text("answer"));
         }
         if self.runs.all().iter().any(|run| !run.converged()) {
-            println!("\n* Not converged: too few passes, or a loss that still falls. Nothing is concluded from such runs.");
+            println!(
+                "\n* Not converged: too few passes, or a loss that still falls. Nothing is concluded from such runs."
+            );
         }
         println!("\nFigures and numbers are in {}.", flags.out.display());
         Ok(())

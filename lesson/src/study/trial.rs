@@ -8,7 +8,9 @@ use crate::track::{Draw, Start, Task, Track};
 use frostline_loader::{ImageSet, stratified_subset};
 use frostline_study::{Answers, Cost, Run, Setting, bunches, digest};
 use frostline_trainer::linear_probe;
-use frostline_trainer::{self as trainer, Features, FitOptions, History, Learner, Length, ProbeOptions, Progress, Source};
+use frostline_trainer::{
+    self as trainer, Features, FitOptions, History, Learner, Length, ProbeOptions, Progress, Source,
+};
 use indicatif::ProgressBar;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -63,7 +65,11 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// What the experiment says.
-    pub(super) fn rehearse(lab: &'a Lab, setting: &'a Setting, experiment: fn(&mut Trial<'_>) -> Result<()>) -> Result<f64> {
+    pub(super) fn rehearse(
+        lab: &'a Lab,
+        setting: &'a Setting,
+        experiment: fn(&mut Trial<'_>) -> Result<()>,
+    ) -> Result<f64> {
         let mut trial = Self::new(lab, setting, ProgressBar::hidden(), true)?;
         let (start, shared) = (Instant::now(), lab.shared_seconds());
         experiment(&mut trial)?;
@@ -112,7 +118,11 @@ impl<'a> Trial<'a> {
         }
         let some = |set: &ImageSet| -> Result<ImageSet> {
             let n = set.len().min(REHEARSED_TESTS.max(set.classes.len()));
-            Ok(if n == 0 { set.clone() } else { set.subset(&stratified_subset(&set.label_indices(), n, set.classes.len(), 0)?)? })
+            Ok(if n == 0 {
+                set.clone()
+            } else {
+                set.subset(&stratified_subset(&set.label_indices(), n, set.classes.len(), 0)?)?
+            })
         };
         Ok(Draw { train: draw.train, validation: some(&draw.validation)?, test: some(&draw.test)? })
     }
@@ -143,7 +153,12 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// As [`Learner::fit`]; a loss that overflows is no error, but marks the run as diverged.
-    pub fn fit(&mut self, learner: &mut Learner, train: &dyn Source, options: &FitOptions<'_>) -> Result<History> {
+    pub fn fit(
+        &mut self,
+        learner: &mut Learner,
+        train: &dyn Source,
+        options: &FitOptions<'_>,
+    ) -> Result<History> {
         self.run.cost = cost(learner, options)?;
         self.training(options, 1, |options, watch| learner.fit(train, options, |progress| watch(progress)))
     }
@@ -153,7 +168,13 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// As [`Trial::fit`].
-    pub fn fit_watched(&mut self, learner: &mut Learner, draw: &Draw, options: FitOptions<'_>, early: &str) -> Result<()> {
+    pub fn fit_watched(
+        &mut self,
+        learner: &mut Learner,
+        draw: &Draw,
+        options: FitOptions<'_>,
+        early: &str,
+    ) -> Result<()> {
         if draw.validation.is_empty() {
             return self.fit(learner, &draw.train, &options).map(|_| ());
         }
@@ -191,15 +212,20 @@ impl<'a> Trial<'a> {
         &mut self,
         options: &FitOptions<'_>,
         least: u64,
-        mut fit: impl FnMut(&FitOptions<'_>, &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>) -> trainer::Result<History>,
+        mut fit: impl FnMut(
+            &FitOptions<'_>,
+            &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
+        ) -> trainer::Result<History>,
     ) -> Result<History> {
         if self.rehearsal {
             let steps = if let Length::Steps(steps) = options.length { steps } else { self.setting.steps };
             if let Some((images, every)) = options.validation {
-                self.watched += images.labels().len() * usize::try_from(steps / every.max(1)).unwrap_or_default();
+                self.watched +=
+                    images.labels().len() * usize::try_from(steps / every.max(1)).unwrap_or_default();
             }
             let mut short = |steps: u64| {
-                let options = FitOptions { length: Length::Steps(steps), validation: None, ..options.clone() };
+                let options =
+                    FitOptions { length: Length::Steps(steps), validation: None, ..options.clone() };
                 match fit(&options, &mut |_| ControlFlow::Continue(())) {
                     Err(trainer::Error::Diverged { .. }) => Ok(History::default()),
                     other => other,
@@ -269,7 +295,12 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// As [`linear_probe`].
-    pub fn probe(&mut self, train: &Features, tests: &[(&str, &Features)], options: &ProbeOptions) -> Result<trainer::Probe> {
+    pub fn probe(
+        &mut self,
+        train: &Features,
+        tests: &[(&str, &Features)],
+        options: &ProbeOptions,
+    ) -> Result<trainer::Probe> {
         let mut all = Features { values: vec![], labels: vec![], ..train.subset(&[]) };
         for (_, test) in tests {
             all.values.extend(&test.values);
@@ -293,7 +324,14 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// As [`Learner::features`] and [`linear_probe`].
-    pub fn head(&mut self, learner: &mut Learner, draw: &Draw, stage: &str, grid: usize, options: &ProbeOptions) -> Result<trainer::Probe> {
+    pub fn head(
+        &mut self,
+        learner: &mut Learner,
+        draw: &Draw,
+        stage: &str,
+        grid: usize,
+        options: &ProbeOptions,
+    ) -> Result<trainer::Probe> {
         if stage == POOLED {
             // What a step costs that runs the frozen body as well.
             learner.freeze_below("fc")?;
@@ -311,7 +349,11 @@ impl<'a> Trial<'a> {
     /// Keeps predictions for the images of the test `name` whose classes are `labels`.
     pub fn keep(&mut self, name: &str, labels: &[u32], predictions: &[u32]) {
         // Where each seed is tested on what it did not draw, its images are those of no other seed or size.
-        let own = if self.own_tests { format!("{} {}", self.setting.images, self.setting.seed) } else { String::new() };
+        let own = if self.own_tests {
+            format!("{} {}", self.setting.images, self.setting.seed)
+        } else {
+            String::new()
+        };
         let bytes: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
         let set = digest([self.setting.inputs.as_bytes(), own.as_bytes(), &bytes]);
         self.run.answers.insert(name.to_owned(), Answers::new(set, labels, predictions));

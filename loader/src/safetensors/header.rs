@@ -47,20 +47,28 @@ pub(super) fn read(source: &mut impl Read, length: u64, path: &Path) -> Result<H
     source.read_exact(&mut prefix).map_err(|error| ended_early(error, length, path))?;
     let header_length = u64::from_le_bytes(prefix);
     if header_length > MAX_HEADER {
-        return Err(Error::HeaderTooLarge { path: path.to_owned(), header: header_length, limit: MAX_HEADER });
+        return Err(Error::HeaderTooLarge {
+            path: path.to_owned(),
+            header: header_length,
+            limit: MAX_HEADER,
+        });
     }
     let data_length = length.checked_sub(8 + header_length).ok_or_else(|| truncated(8 + header_length))?;
 
     let mut json = vec![0; header_length as usize];
     source.read_exact(&mut json).map_err(|error| ended_early(error, length, path))?;
-    let raw: RawHeader = serde_json::from_slice(&json).map_err(|error| Error::Header { path: path.to_owned(), reason: clip(error) })?;
+    let raw: RawHeader = serde_json::from_slice(&json)
+        .map_err(|error| Error::Header { path: path.to_owned(), reason: clip(error) })?;
 
     let mut names = HashSet::new();
     if let Some((name, _)) = raw.tensors.iter().find(|(name, _)| !names.insert(name)) {
         return Err(Error::DuplicateTensor { path: path.to_owned(), tensor: name.clone() });
     }
-    let mut entries =
-        raw.tensors.into_iter().map(|(name, tensor)| check_entry(name, tensor, data_length, path)).collect::<Result<Vec<_>, _>>()?;
+    let mut entries = raw
+        .tensors
+        .into_iter()
+        .map(|(name, tensor)| check_entry(name, tensor, data_length, path))
+        .collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(|entry| (entry.begin, entry.end));
     check_contiguous(&entries, data_length, path)?;
     Ok(Header { entries, metadata: raw.metadata })
@@ -85,7 +93,14 @@ fn check_entry(name: String, tensor: RawTensor, available: u64, path: &Path) -> 
     }
     let expected = elements.saturating_mul(dtype.size() as u64);
     if expected != end - begin {
-        return Err(Error::TensorSize { path, tensor: name, dtype, shape: tensor.shape.0, expected, actual: end - begin });
+        return Err(Error::TensorSize {
+            path,
+            tensor: name,
+            dtype,
+            shape: tensor.shape.0,
+            expected,
+            actual: end - begin,
+        });
     }
     Ok(Entry { name, dtype, shape: tensor.shape.0, begin, end })
 }
@@ -96,7 +111,12 @@ fn check_contiguous(entries: &[Entry], available: u64, path: &Path) -> Result<()
     let mut expected = 0;
     for entry in entries {
         if entry.begin != expected {
-            return Err(Error::TensorOverlap { path: path.to_owned(), tensor: entry.name.clone(), begin: entry.begin, expected });
+            return Err(Error::TensorOverlap {
+                path: path.to_owned(),
+                tensor: entry.name.clone(),
+                begin: entry.begin,
+                expected,
+            });
         }
         expected = entry.end;
     }
@@ -146,7 +166,10 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 continue;
             }
             if name.len() > MAX_NAME {
-                return Err(M::Error::custom(format_args!("a tensor name of {} bytes (at most {MAX_NAME} are allowed)", name.len())));
+                return Err(M::Error::custom(format_args!(
+                    "a tensor name of {} bytes (at most {MAX_NAME} are allowed)",
+                    name.len()
+                )));
             }
             if header.tensors.len() == MAX_TENSORS {
                 return Err(M::Error::custom(format_args!("more than {MAX_TENSORS} tensors")));

@@ -22,7 +22,12 @@ use crate::{Error, HostTensor, StateDict};
 /// [`Error::ReservedName`] or [`Error::UnsupportedDtype`] before anything is written, so that no
 /// file can be saved which [`super::read`] would refuse; [`Error::Io`] while writing. What was at
 /// `path` before is then untouched.
-pub fn write(path: impl AsRef<Path>, tensors: &StateDict, metadata: &BTreeMap<String, String>, dtype: Dtype) -> Result<(), Error> {
+pub fn write(
+    path: impl AsRef<Path>,
+    tensors: &StateDict,
+    metadata: &BTreeMap<String, String>,
+    dtype: Dtype,
+) -> Result<(), Error> {
     let path = path.as_ref();
     let mut entries = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
@@ -77,14 +82,22 @@ fn check(path: &Path, name: &str, tensor: &HostTensor, stored: Dtype) -> Result<
         Dtype::Bf16 => |value| half::bf16::from_f32(value).to_f32(),
         Dtype::I64 if is_counter(name, tensor.data.len() as u64) => |value| value,
         Dtype::I64 => {
-            return Err(Error::UnsupportedDtype { path: path.to_owned(), tensor: name.to_owned(), dtype: stored.name().to_owned() });
+            return Err(Error::UnsupportedDtype {
+                path: path.to_owned(),
+                tensor: name.to_owned(),
+                dtype: stored.name().to_owned(),
+            });
         }
     };
     match tensor.data.iter().position(|&v| round(v).is_infinite()) {
         None => Ok(()),
-        Some(index) => {
-            Err(Error::TooLargeForHalf { path: path.to_owned(), tensor: name.to_owned(), index, value: tensor.data[index], dtype: stored })
-        }
+        Some(index) => Err(Error::TooLargeForHalf {
+            path: path.to_owned(),
+            tensor: name.to_owned(),
+            index,
+            value: tensor.data[index],
+            dtype: stored,
+        }),
     }
 }
 

@@ -10,9 +10,13 @@ fn resnet10_classifies_the_clothes_that_it_has_seen() {
     let weights = safetensors::read(file("assets/resnet10_fashion.safetensors")).unwrap();
     let number = |key: &str| weights.metadata[key].parse::<f32>().unwrap();
     let (mean, std) = (number("mean"), number("std"));
-    let read = |extension: &str| std::fs::read(file(&format!("assets/fashion_source_test.{extension}"))).unwrap();
+    let read =
+        |extension: &str| std::fs::read(file(&format!("assets/fashion_source_test.{extension}"))).unwrap();
     let set = ImageSet::from_sheet(&read("png"), &read("json")).unwrap();
-    assert_eq!((set.len(), serde_json::to_string(&set.classes).unwrap()), (600, weights.metadata["classes"].replace("\", \"", "\",\"")));
+    assert_eq!(
+        (set.len(), serde_json::to_string(&set.classes).unwrap()),
+        (600, weights.metadata["classes"].replace("\", \"", "\",\""))
+    );
 
     let model = guess(&weights.tensors).expect("resnet10");
     const BATCH: usize = 100;
@@ -34,8 +38,10 @@ fn resnet10_classifies_the_clothes_that_it_has_seen() {
         session.run().unwrap();
         let logits = session.read_output().unwrap();
         let best = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-        let hits =
-            logits.chunks_exact(set.classes.len()).zip(&set.labels[first..]).filter(|(row, label)| best(row) == Some(**label as usize));
+        let hits = logits
+            .chunks_exact(set.classes.len())
+            .zip(&set.labels[first..])
+            .filter(|(row, label)| best(row) == Some(**label as usize));
         correct += hits.count();
     }
     println!("{correct} of 600 right");

@@ -28,7 +28,14 @@ fn assert_output(name: &str, got: &[f32], file: &SafeFile, key: &str) {
 }
 
 /// Every stage's mean of absolute values: tells where a wrong network first goes wrong.
-fn assert_stages(graph: &Graph, recorded: &Recorded, params: &Params, images: &[f32], file: &SafeFile, prefix: &str) {
+fn assert_stages(
+    graph: &Graph,
+    recorded: &Recorded,
+    params: &Params,
+    images: &[f32],
+    file: &SafeFile,
+    prefix: &str,
+) {
     let mut compared = 0;
     for (stage, &output) in &recorded.stages {
         let key = match stage.as_str() {

@@ -7,7 +7,8 @@ use frostline_twin::filler::{self, Block};
 use std::sync::{Arc, LazyLock};
 
 /// One device for all tests of this binary, so that each kernel is compiled once.
-pub static GPU: LazyLock<Arc<Gpu>> = LazyLock::new(|| Arc::new(Gpu::new().expect("an adapter (see README: `make setup`)")));
+pub static GPU: LazyLock<Arc<Gpu>> =
+    LazyLock::new(|| Arc::new(Gpu::new().expect("an adapter (see README: `make setup`)")));
 
 /// A file of the repository.
 pub fn file(path: &str) -> String {
@@ -43,7 +44,8 @@ pub fn input(n: usize, side: usize) -> Vec<f32> {
 /// (N, C, pixels) to (N, pixels, C).
 pub fn nhwc(values: &[f32], n: usize, c: usize) -> Vec<f32> {
     let pixels = values.len() / (n * c);
-    let image = |i: usize| (0..pixels).flat_map(move |p| (0..c).map(move |ch| values[(i * c + ch) * pixels + p]));
+    let image =
+        |i: usize| (0..pixels).flat_map(move |p| (0..c).map(move |ch| values[(i * c + ch) * pixels + p]));
     (0..n).flat_map(image).collect()
 }
 

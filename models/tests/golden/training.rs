@@ -98,7 +98,8 @@ impl Case {
                 self.check_gradients(&session, &trainable);
             }
         }
-        let losses: Vec<f32> = session.read_history(STEPS as u64, STEPS).unwrap().iter().map(|s| s.loss).collect();
+        let losses: Vec<f32> =
+            session.read_history(STEPS as u64, STEPS).unwrap().iter().map(|s| s.loss).collect();
         self.check_losses(&losses);
         self.check_state(&before, &state_dict::save(&params).unwrap(), &trainable);
     }
@@ -108,7 +109,8 @@ impl Case {
         assert_eq!(losses.len(), exact.len());
         assert_eq!(self.values("loss")[0], exact[0]);
         // As far as PyTorch's f32 strays from its f64 in any of the ten, so may ours.
-        let worst_of_torch = exact.iter().zip(torch).map(|(exact, torch)| (exact - torch).abs()).fold(0.0, f32::max);
+        let worst_of_torch =
+            exact.iter().zip(torch).map(|(exact, torch)| (exact - torch).abs()).fold(0.0, f32::max);
         for (step, ((&loss, &exact), &torch)) in losses.iter().zip(exact).zip(torch).enumerate() {
             println!("loss {step}: off by {:+.1e}, PyTorch in f32 by {:+.1e}", loss - exact, torch - exact);
             // The second term is for 1 - p, which is all that is left once the batch is learnt.
@@ -122,15 +124,23 @@ impl Case {
             let gradient = session.read_gradient(name).unwrap();
             let error = self.gradient_error(name, &gradient);
             let torch = f64::from(self.values(&format!("grad.{name}.f32_error"))[0]);
-            println!("grad {name}: off by {error:.1e} of its norm, {:.1} times PyTorch in f32", error / torch);
-            assert!(error < TIMES_TORCH * torch, "gradient of {name}: off by {error:e} of its norm, PyTorch in f32 by {torch:e}");
+            println!(
+                "grad {name}: off by {error:.1e} of its norm, {:.1} times PyTorch in f32",
+                error / torch
+            );
+            assert!(
+                error < TIMES_TORCH * torch,
+                "gradient of {name}: off by {error:e} of its norm, PyTorch in f32 by {torch:e}"
+            );
         }
     }
 
     /// The largest of the gradient's errors that the golden shows, relative to the gradient's norm.
     fn gradient_error(&self, name: &str, gradient: &[f32]) -> f64 {
         let count = gradient.len() as f64;
-        let &[exact_norm, exact_sum, exact_dot] = self.values(&format!("grad.{name}.summary")) else { panic!("{name}: three numbers") };
+        let &[exact_norm, exact_sum, exact_dot] = self.values(&format!("grad.{name}.summary")) else {
+            panic!("{name}: three numbers")
+        };
         let exact_norm = f64::from(exact_norm);
         let shown = match self.file.tensors.get(&format!("grad.{name}")) {
             Some(whole) => distance(gradient, &whole.data) / exact_norm,
@@ -146,7 +156,8 @@ impl Case {
         let sum: f64 = gradient.iter().map(|&g| f64::from(g)).sum();
         let dot: f64 = gradient.iter().zip(&probe).map(|(&g, &p)| f64::from(g) * f64::from(p)).sum();
         // Both cancel; by Cauchy-Schwarz an error e of the gradient moves them by up to ‖e‖·√count.
-        let whole = [(sum - f64::from(exact_sum)), (dot - f64::from(exact_dot))].map(|e| e.abs() / (exact_norm * count.sqrt()));
+        let whole = [(sum - f64::from(exact_sum)), (dot - f64::from(exact_dot))]
+            .map(|e| e.abs() / (exact_norm * count.sqrt()));
         [shown, (norm(gradient) / exact_norm - 1.0).abs(), whole[0], whole[1]].into_iter().fold(0.0, f64::max)
     }
 
@@ -160,7 +171,12 @@ impl Case {
                 _ => trainable.contains(name),
             };
             let same = tensor.data.iter().zip(&before[name].data).all(|(a, b)| a.to_bits() == b.to_bits());
-            assert_eq!(same, !moves, "{name}: {}", if moves { "did not move" } else { "is frozen and moved" });
+            assert_eq!(
+                same,
+                !moves,
+                "{name}: {}",
+                if moves { "did not move" } else { "is frozen and moved" }
+            );
         }
         for layer in ["bn1", "layer4.1.bn2"] {
             for statistic in ["running_mean", "running_var"] {
@@ -168,7 +184,10 @@ impl Case {
                 let error = relative(&after[&name].data, self.values(&format!("after.{name}")));
                 println!("{name} after {STEPS} steps: off by {error:.1e} of its norm");
                 // A mean is small beside what it is the mean of.
-                assert!(error < f64::from(TOLERANCE + 3.0 * STRAY), "{name} after {STEPS} steps: off by {error:e} of its norm");
+                assert!(
+                    error < f64::from(TOLERANCE + 3.0 * STRAY),
+                    "{name} after {STEPS} steps: off by {error:e} of its norm"
+                );
             }
         }
     }

@@ -83,12 +83,23 @@ pub fn make() -> Result<(), Error> {
     let at = |target, name: &str| folder(target).join(name);
     for (name, dtype) in [("f32", Dtype::F32), ("f16", Dtype::F16), ("bf16", Dtype::Bf16)] {
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::write(at(Target::Safetensors, &format!("{name}.safetensors")), &weights, &metadata, dtype)?;
+        safetensors::write(
+            at(Target::Safetensors, &format!("{name}.safetensors")),
+            &weights,
+            &metadata,
+            dtype,
+        )?;
     }
     let nothing = BTreeMap::new();
-    safetensors::write(at(Target::Safetensors, "empty.safetensors"), &StateDict::new(), &nothing, Dtype::F32)?;
+    safetensors::write(
+        at(Target::Safetensors, "empty.safetensors"),
+        &StateDict::new(),
+        &nothing,
+        Dtype::F32,
+    )?;
     let counter = br#"{"bn1.num_batches_tracked":{"dtype":"I64","shape":[],"data_offsets":[8,16]},"a":{"dtype":"BF16","shape":[2,2],"data_offsets":[0,8]}}    "#;
-    let mixed = [&(counter.len() as u64).to_le_bytes(), counter.as_slice(), &[0x3f; 8], &77u64.to_le_bytes()].concat();
+    let mixed = [&(counter.len() as u64).to_le_bytes(), counter.as_slice(), &[0x3f; 8], &77u64.to_le_bytes()]
+        .concat();
     write(&at(Target::Safetensors, "mixed.safetensors"), &mixed)?;
 
     let checkpoint = checkpoint(weights);
@@ -98,8 +109,16 @@ pub fn make() -> Result<(), Error> {
     Checkpoint { optimizer: StateDict::new(), extra: BTreeMap::new(), ..checkpoint.clone() }
         .save(at(Target::Checkpoint, "plain.safetensors"))?;
     let delta = r#"{"architecture":"resnet10","first_stride":1,"classes":["cat","dog"],"preprocessing":{"resize":null,"crop":8,"channels":1,"mean":[0.5],"std":[0.5]},"shared":["conv1.weight"],"base":"00ff"}"#;
-    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned()), ("frostline.delta".to_owned(), delta.to_owned())]);
-    safetensors::write(at(Target::Safetensors, "delta.safetensors"), &checkpoint.weights, &metadata, Dtype::F32)?;
+    let metadata = BTreeMap::from([
+        ("format".to_owned(), "pt".to_owned()),
+        ("frostline.delta".to_owned(), delta.to_owned()),
+    ]);
+    safetensors::write(
+        at(Target::Safetensors, "delta.safetensors"),
+        &checkpoint.weights,
+        &metadata,
+        Dtype::F32,
+    )?;
 
     Ok(())
 }

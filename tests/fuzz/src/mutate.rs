@@ -6,7 +6,20 @@ use frostline_loader::shuffle::below;
 use rand_chacha::ChaCha8Rng;
 
 /// What a mutation writes over numbers: the edges of arithmetic.
-const EDGES: [u64; 12] = [0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff, 1 << 62, 0x7fff_ffff_ffff_ffff, u64::MAX];
+const EDGES: [u64; 12] = [
+    0,
+    1,
+    0x7f,
+    0x80,
+    0xff,
+    0x7fff,
+    0xffff,
+    0x7fff_ffff,
+    0xffff_ffff,
+    1 << 62,
+    0x7fff_ffff_ffff_ffff,
+    u64::MAX,
+];
 /// A file does not grow beyond this, so that a million cases take minutes.
 const LONGEST: usize = 64 << 10;
 
@@ -96,7 +109,8 @@ fn insert_word(bytes: &mut Vec<u8>, at: usize, words: &[&str], rng: &mut ChaCha8
 fn replace_number(bytes: &mut Vec<u8>, at: usize, rng: &mut ChaCha8Rng) {
     let Some(begin) = (at..bytes.len()).find(|&i| bytes[i].is_ascii_digit()) else { return };
     let end = (begin..bytes.len()).find(|&i| !bytes[i].is_ascii_digit()).unwrap_or(bytes.len());
-    let old = std::str::from_utf8(&bytes[begin..end]).ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let old =
+        std::str::from_utf8(&bytes[begin..end]).ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let new = match below(6, rng) {
         0 => old.wrapping_add(1),
         1 => old.wrapping_sub(1),
@@ -116,12 +130,15 @@ fn replace_token(json: &mut Vec<u8>, words: &[&str], donor: &[u8], rng: &mut Cha
         return;
     }
     let place = places[below(places.len() as u64, rng) as usize].clone();
-    let any = |tokens: &[Range<usize>], rng: &mut ChaCha8Rng| tokens[below(tokens.len() as u64, rng) as usize].clone();
+    let any = |tokens: &[Range<usize>], rng: &mut ChaCha8Rng| {
+        tokens[below(tokens.len() as u64, rng) as usize].clone()
+    };
     let new = match below(4, rng) {
         0 => json[any(&places, rng)].to_vec(),
         1 => words[below(words.len() as u64, rng) as usize].as_bytes().to_vec(),
         _ => {
-            let alike: Vec<Range<usize>> = others.iter().filter(|other| donor[other.start] == json[place.start]).cloned().collect();
+            let alike: Vec<Range<usize>> =
+                others.iter().filter(|other| donor[other.start] == json[place.start]).cloned().collect();
             donor[any(if alike.is_empty() { &others } else { &alike }, rng)].to_vec()
         }
     };
@@ -163,7 +180,9 @@ pub fn damage_safetensors(bytes: &mut Vec<u8>, words: &[&str], donor: &[u8], rng
         let length = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
         (8 + length as usize <= bytes.len()).then_some(length as usize)
     };
-    let (Some(length), Some(donor_length)) = (header(bytes), header(donor)) else { return damage(bytes, words, donor, rng) };
+    let (Some(length), Some(donor_length)) = (header(bytes), header(donor)) else {
+        return damage(bytes, words, donor, rng);
+    };
     let mut json = bytes[8..8 + length].to_vec();
     let mut data = bytes[8 + length..].to_vec();
     let donor_json = &donor[8..8 + donor_length];
@@ -182,7 +201,9 @@ pub fn damage_safetensors(bytes: &mut Vec<u8>, words: &[&str], donor: &[u8], rng
 /// damaged chunk would be looked at.
 pub fn mend_png(bytes: &mut [u8]) {
     let mut at = 8;
-    while let Some(length) = bytes.get(at..at + 4).map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]) as usize) {
+    while let Some(length) =
+        bytes.get(at..at + 4).map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]) as usize)
+    {
         let end = at + 8 + length;
         if end + 4 > bytes.len() {
             return;
@@ -195,7 +216,9 @@ pub fn mend_png(bytes: &mut [u8]) {
 
 /// The checksum of PNG chunks (PNG specification, annex D).
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |c, _| (c >> 1) ^ (0xedb8_8320 * (c & 1))))
+    !bytes
+        .iter()
+        .fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |c, _| (c >> 1) ^ (0xedb8_8320 * (c & 1))))
 }
 
 #[cfg(test)]
@@ -225,7 +248,8 @@ mod tests {
     #[test]
     fn tokens_are_what_can_be_exchanged() {
         let json = br#"{"a \" b":[1,23],"c":4,"cut"#;
-        let found: Vec<&str> = tokens(json).into_iter().map(|token| std::str::from_utf8(&json[token]).unwrap()).collect();
+        let found: Vec<&str> =
+            tokens(json).into_iter().map(|token| std::str::from_utf8(&json[token]).unwrap()).collect();
         assert_eq!(found, [r#""a \" b""#, "[1,23]", "1", "23", r#""c""#, "4"]);
         let mut json = json.to_vec();
         for case in 0..1000 {

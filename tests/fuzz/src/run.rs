@@ -68,7 +68,13 @@ pub fn case(target: Target, corpus: &[Sample], seed: u64, number: u64) -> Vec<u8
 }
 
 /// Runs cases of `target`. `seen` is told after every case how many are done.
-pub fn run(target: Target, corpus: &[Sample], cases: Cases, limits: Limits, seen: impl FnMut(u64)) -> Outcome {
+pub fn run(
+    target: Target,
+    corpus: &[Sample],
+    cases: Cases,
+    limits: Limits,
+    seen: impl FnMut(u64),
+) -> Outcome {
     let command = format!("{} --seed {} --cases 1 --first", target.name(), cases.seed);
     let on_hang = move |number| {
         eprintln!("a case takes longer than {} s; again: {command} {number}", limits.seconds);
@@ -85,7 +91,14 @@ pub fn replay(target: Target, files: &[Sample], limits: Limits) -> Outcome {
         process::abort();
     };
     let cases = Cases { seed: 0, first: 0, count: files.len() as u64 };
-    drive(cases, limits, |number| files[number as usize].bytes.clone(), |bytes| target.read(bytes), on_hang, |_| {})
+    drive(
+        cases,
+        limits,
+        |number| files[number as usize].bytes.clone(),
+        |bytes| target.read(bytes),
+        on_hang,
+        |_| {},
+    )
 }
 
 fn drive(
@@ -118,7 +131,10 @@ fn drive(
             Ok(Verdict::Refused(kind)) => *outcome.refused.entry(kind).or_default() += 1,
             Ok(Verdict::Broken(what)) => fail(what),
             Err(panic) => {
-                let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+                let text = panic
+                    .downcast_ref::<String>()
+                    .cloned()
+                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
                 fail(format!("panic: {}", text.unwrap_or_default()));
             }
         }
@@ -139,9 +155,17 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cases, accepted, peak_bytes, largest_file, slowest_seconds, seconds, failures, .. } = self;
-        writeln!(f, "{cases} cases in {seconds:.0} s: {accepted} accepted, {} refused, {} failures", self.refusals(), failures.len())?;
+        writeln!(
+            f,
+            "{cases} cases in {seconds:.0} s: {accepted} accepted, {} refused, {} failures",
+            self.refusals(),
+            failures.len()
+        )?;
         let mib = *peak_bytes as f64 / f64::from(1 << 20);
-        write!(f, "at most {mib:.1} MiB besides the file, {slowest_seconds:.3} s a case; largest file {largest_file} bytes")?;
+        write!(
+            f,
+            "at most {mib:.1} MiB besides the file, {slowest_seconds:.3} s a case; largest file {largest_file} bytes"
+        )?;
         self.refused.iter().try_for_each(|(kind, count)| write!(f, "\n  {count:>9}  {kind}"))?;
         failures.iter().take(20).try_for_each(|(number, what)| write!(f, "\ncase {number}: {what}"))
     }
@@ -161,7 +185,14 @@ mod tests {
     /// Case n is a file of n bytes.
     fn read_as(read: impl Fn(&[u8]) -> Verdict) -> Outcome {
         let limits = Limits { seconds: 10.0, allocation: 1 << 20 };
-        drive(Cases { seed: 0, first: 0, count: 10 }, limits, |number| vec![0; number as usize], read, |_| {}, |_| {})
+        drive(
+            Cases { seed: 0, first: 0, count: 10 },
+            limits,
+            |number| vec![0; number as usize],
+            read,
+            |_| {},
+            |_| {},
+        )
     }
 
     #[test]
@@ -189,7 +220,10 @@ mod tests {
 
     #[test]
     fn contradictions_are_failures() {
-        let outcome = read_as(|bytes| if bytes.is_empty() { Verdict::Broken("word".to_owned()) } else { Verdict::Accepted });
+        let outcome =
+            read_as(
+                |bytes| if bytes.is_empty() { Verdict::Broken("word".to_owned()) } else { Verdict::Accepted },
+            );
         assert_eq!(outcome.failures, [(0, "word".to_owned())]);
     }
 
@@ -205,7 +239,14 @@ mod tests {
             Verdict::Accepted
         };
         let on_hang = move |number| send.send(number).unwrap();
-        let outcome = drive(Cases { seed: 0, first: 0, count: 6 }, limits, |number| vec![0; number as usize], hang, on_hang, |_| {});
+        let outcome = drive(
+            Cases { seed: 0, first: 0, count: 6 },
+            limits,
+            |number| vec![0; number as usize],
+            hang,
+            on_hang,
+            |_| {},
+        );
         assert_eq!(outcome.accepted, 6);
     }
 }

@@ -67,8 +67,8 @@ const JSON: [&str; 26] = [
     " ",
 ];
 const CHUNKS: [&str; 20] = [
-    "IHDR", "PLTE", "IDAT", "IEND", "tRNS", "eXIf", "iCCP", "acTL", "fcTL", "fdAT", "RIFF", "WEBP", "VP8 ", "VP8L", "VP8X", "ANMF", "ALPH",
-    "EXIF", "Exif\0\0", "JFIF\0",
+    "IHDR", "PLTE", "IDAT", "IEND", "tRNS", "eXIf", "iCCP", "acTL", "fcTL", "fdAT", "RIFF", "WEBP", "VP8 ",
+    "VP8L", "VP8X", "ANMF", "ALPH", "EXIF", "Exif\0\0", "JFIF\0",
 ];
 
 impl Target {
@@ -87,7 +87,9 @@ impl Target {
         let (mut bytes, donor) = (any().clone(), any());
         let mended = below(4, rng) > 0;
         match self {
-            Self::Safetensors | Self::Checkpoint if mended => damage_safetensors(&mut bytes, &JSON, donor, rng),
+            Self::Safetensors | Self::Checkpoint if mended => {
+                damage_safetensors(&mut bytes, &JSON, donor, rng)
+            }
             Self::Safetensors | Self::Checkpoint => damage(&mut bytes, &JSON, donor, rng),
             Self::Images => {
                 damage(&mut bytes, &CHUNKS, donor, rng);
@@ -128,7 +130,11 @@ fn safetensors(bytes: &[u8]) -> Verdict {
     }
     let header = bytes.first_chunk().map_or(0, |prefix| u64::from_le_bytes(*prefix) as usize);
     if 8 + header + data != bytes.len() {
-        return Verdict::Broken(format!("{} bytes in tensors, of a file of {} with a header of {header}", data, bytes.len()));
+        return Verdict::Broken(format!(
+            "{} bytes in tensors, of a file of {} with a header of {header}",
+            data,
+            bytes.len()
+        ));
     }
     Verdict::Accepted
 }
@@ -156,10 +162,17 @@ fn images(bytes: &[u8]) -> Verdict {
     };
     let pixels = image.width * image.height;
     if image.data.len() != 3 * pixels || pixels as u64 > LIMITS.max_pixels {
-        return Verdict::Broken(format!("{}x{} pixels in {} bytes", image.width, image.height, image.data.len()));
+        return Verdict::Broken(format!(
+            "{}x{} pixels in {} bytes",
+            image.width,
+            image.height,
+            image.data.len()
+        ));
     }
     match Preprocessing::imagenet(32).pixels(&image) {
-        Ok(pixels) if pixels.len() != 32 * 32 * 3 => Verdict::Broken(format!("{} bytes after preprocessing", pixels.len())),
+        Ok(pixels) if pixels.len() != 32 * 32 * 3 => {
+            Verdict::Broken(format!("{} bytes after preprocessing", pixels.len()))
+        }
         Ok(_) => Verdict::Accepted,
         Err(error) => refused(&error),
     }
@@ -167,12 +180,15 @@ fn images(bytes: &[u8]) -> Verdict {
 
 fn inconsistent(name: &str, tensor: &HostTensor) -> Option<Verdict> {
     let wrong = tensor.shape.iter().product::<usize>() != tensor.data.len();
-    wrong.then(|| Verdict::Broken(format!("tensor {name:?}: shape {:?}, {} values", tensor.shape, tensor.data.len())))
+    wrong.then(|| {
+        Verdict::Broken(format!("tensor {name:?}: shape {:?}, {} values", tensor.shape, tensor.data.len()))
+    })
 }
 
 /// An error must be one that can be shown.
 fn refused(error: &(impl std::error::Error + 'static)) -> Verdict {
-    let kind = format!("{error:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
+    let kind =
+        format!("{error:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
     plain(&error.to_string()).unwrap_or(Verdict::Refused(kind))
 }
 

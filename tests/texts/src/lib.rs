@@ -65,7 +65,8 @@ pub fn texts(tunings: &[(&'static str, Tuning)]) -> Vec<Text> {
     let work = || {
         while let Some((name, tuning)) = tunings.get(next.fetch_add(1, Ordering::Relaxed)) {
             for variant in variants(tuning) {
-                let text = source(variant.kernel.file, &variant.constants, variant.share, &variant.formats).expect("a text");
+                let text = source(variant.kernel.file, &variant.constants, variant.share, &variant.formats)
+                    .expect("a text");
                 let mut texts = texts.lock().expect("no panic while adding");
                 if matches!(tuning.class, Class::Subgroup { .. } | Class::Portable) {
                     add(&mut texts, name, &variant, stored_params(&text), true);
@@ -92,14 +93,16 @@ fn variants(tuning: &Tuning) -> HashSet<Variant> {
             }
         }
     });
-    let tiled: Vec<Variant> = seen.iter().filter(|variant| variant.kernel.file == "conv2d_tiled").cloned().collect();
+    let tiled: Vec<Variant> =
+        seen.iter().filter(|variant| variant.kernel.file == "conv2d_tiled").cloned().collect();
     seen.extend(tiled.iter().flat_map(|variant| in_every_tile(variant, tuning)));
     seen
 }
 
 /// `variant` with every tile of the table: which of them a plan picks depends on how large its images are.
 fn in_every_tile(variant: &Variant, tuning: &Tuning) -> impl Iterator<Item = Variant> {
-    let fragments = tuning.fragments.filter(|fragments| variant.constants.contains(&("FRAGMENT", fragments.size)));
+    let fragments =
+        tuning.fragments.filter(|fragments| variant.constants.contains(&("FRAGMENT", fragments.size)));
     let tiles: Vec<Tiles> = match fragments {
         Some(fragments) => Tiles::all_for_fragments().map(|tiles| tiles.in_fragments(fragments)).collect(),
         None => Tiles::all().collect(),
@@ -107,7 +110,13 @@ fn in_every_tile(variant: &Variant, tuning: &Tuning) -> impl Iterator<Item = Var
     tiles.into_iter().map(|tiles| Variant { constants: tiles.constants().to_vec(), ..variant.clone() })
 }
 
-fn add(texts: &mut BTreeMap<String, Text>, tuning: &'static str, variant: &Variant, text: String, stored_params: bool) {
+fn add(
+    texts: &mut BTreeMap<String, Text>,
+    tuning: &'static str,
+    variant: &Variant,
+    text: String,
+    stored_params: bool,
+) {
     let first = text.lines().next().unwrap_or_default();
     let new = Text {
         name: format!("{} {:?} {:?}", variant.kernel.file, variant.constants, variant.formats),

@@ -25,10 +25,15 @@ fn of_model(model: &Model, batch: usize, tuning: &Tuning, visit: &mut impl FnMut
 
     let sgd = Optim::sgd(0.1).momentum(0.9).weight_decay(1e-4);
     let (graph, loss) = plain(model, batch);
-    for (freeze, optim) in freezes(model, &graph).into_iter().zip([sgd.clone(), Optim::adamw(1e-3)].iter().cycle()) {
+    for (freeze, optim) in
+        freezes(model, &graph).into_iter().zip([sgd.clone(), Optim::adamw(1e-3)].iter().cycle())
+    {
         visit(Plan::training(&graph, loss, &freeze, optim, tuning).expect("training"));
     }
-    visit(Plan::training(&graph, loss, &Freeze::none(), &Optim::adamw(1e-3), tuning).expect("training with AdamW"));
+    visit(
+        Plan::training(&graph, loss, &Freeze::none(), &Optim::adamw(1e-3), tuning)
+            .expect("training with AdamW"),
+    );
     for (graph, loss) in [augmented(model, batch), margin(model, batch)] {
         visit(Plan::training(&graph, loss, &Freeze::none(), &sgd, tuning).expect("training"));
     }

@@ -27,8 +27,15 @@ enum Language {
 
 use Language::{Hlsl, Metal, Spirv};
 
-const LANGUAGES: [Language; 7] =
-    [Spirv(1, 3), Spirv(1, 6), Hlsl(hlsl::ShaderModel::V5_1), Hlsl(hlsl::ShaderModel::V6_0), Metal(2, 0), Metal(2, 3), Metal(3, 0)];
+const LANGUAGES: [Language; 7] = [
+    Spirv(1, 3),
+    Spirv(1, 6),
+    Hlsl(hlsl::ShaderModel::V5_1),
+    Hlsl(hlsl::ShaderModel::V6_0),
+    Metal(2, 0),
+    Metal(2, 3),
+    Metal(3, 0),
+];
 
 impl Language {
     /// Whether drivers of this language are given such texts at all.
@@ -55,8 +62,12 @@ impl Language {
     /// How many bytes `module` is in this language, or why it cannot be written.
     fn write(self, module: &naga::Module, info: &ModuleInfo, checked: bool) -> Result<usize, String> {
         let policy = if checked { BoundsCheckPolicy::Restrict } else { BoundsCheckPolicy::Unchecked };
-        let policies =
-            BoundsCheckPolicies { index: policy, buffer: policy, image_load: policy, binding_array: BoundsCheckPolicy::Unchecked };
+        let policies = BoundsCheckPolicies {
+            index: policy,
+            buffer: policy,
+            image_load: policy,
+            binding_array: BoundsCheckPolicy::Unchecked,
+        };
         match self {
             Spirv(major, minor) => {
                 let options = spv::Options {
@@ -68,7 +79,9 @@ impl Language {
                     fake_missing_bindings: true,
                     ..Default::default()
                 };
-                spv::write_vec(module, info, &options, None).map(|words| 4 * words.len()).map_err(|error| error.to_string())
+                spv::write_vec(module, info, &options, None)
+                    .map(|words| 4 * words.len())
+                    .map_err(|error| error.to_string())
             }
             Hlsl(shader_model) => {
                 let options = hlsl::Options {
@@ -99,7 +112,8 @@ impl Language {
                     ..Default::default()
                 };
                 let (written, report) =
-                    msl::write_string(module, info, &options, &msl::PipelineOptions::default()).map_err(|error| error.to_string())?;
+                    msl::write_string(module, info, &options, &msl::PipelineOptions::default())
+                        .map_err(|error| error.to_string())?;
                 for name in report.entry_point_names {
                     name.map_err(|error| error.to_string())?;
                 }
@@ -110,7 +124,8 @@ impl Language {
 }
 
 fn parse(text: &Text) -> Result<(naga::Module, ModuleInfo), String> {
-    let module = naga::front::wgsl::parse_str(&text.text).map_err(|error| error.emit_to_string(&text.text))?;
+    let module =
+        naga::front::wgsl::parse_str(&text.text).map_err(|error| error.emit_to_string(&text.text))?;
     let mut capabilities = Capabilities::empty();
     for (wanted, capability) in [
         (text.subgroups, Capabilities::SUBGROUP),
@@ -139,7 +154,11 @@ fn translate(text: &Text) -> Result<Vec<(Language, bool)>, String> {
             let written = match (outcome, language.refusal(text)) {
                 (Ok(bytes), None) if bytes > 0 => true,
                 (Err(error), Some(refusal)) if error.starts_with(refusal) => false,
-                (outcome, refusal) => return Err(format!("{language:?}, checked {checked}: {outcome:?}, expected refusal: {refusal:?}")),
+                (outcome, refusal) => {
+                    return Err(format!(
+                        "{language:?}, checked {checked}: {outcome:?}, expected refusal: {refusal:?}"
+                    ));
+                }
             };
             outcomes.push((language, written));
         }
@@ -150,7 +169,8 @@ fn translate(text: &Text) -> Result<Vec<(Language, bool)>, String> {
 #[test]
 fn every_text_is_written_in_every_language() {
     let texts = texts(&tunings());
-    let (next, counts, errors) = (AtomicUsize::new(0), Mutex::new([[0; 2]; LANGUAGES.len()]), Mutex::new(vec![]));
+    let (next, counts, errors) =
+        (AtomicUsize::new(0), Mutex::new([[0; 2]; LANGUAGES.len()]), Mutex::new(vec![]));
     let work = || {
         while let Some(text) = texts.get(next.fetch_add(1, Ordering::Relaxed)) {
             match translate(text) {
@@ -161,7 +181,10 @@ fn every_text_is_written_in_every_language() {
                         counts[at][usize::from(written)] += 1;
                     }
                 }
-                Err(error) => errors.lock().expect("no panic while noting").push(format!("{} of {:?}: {error}", text.name, text.tunings)),
+                Err(error) => errors
+                    .lock()
+                    .expect("no panic while noting")
+                    .push(format!("{} of {:?}: {error}", text.name, text.tunings)),
             }
         }
     };
@@ -172,7 +195,9 @@ fn every_text_is_written_in_every_language() {
     });
     let errors = errors.into_inner().expect("all threads ended");
     println!("{} texts", texts.len());
-    for (language, [refused, written]) in LANGUAGES.iter().zip(counts.into_inner().expect("all threads ended")) {
+    for (language, [refused, written]) in
+        LANGUAGES.iter().zip(counts.into_inner().expect("all threads ended"))
+    {
         println!("{language:?}: {written} written, {refused} refused as expected");
     }
     assert!(errors.is_empty(), "{} of {} texts fail:\n{}", errors.len(), texts.len(), errors.join("\n"));

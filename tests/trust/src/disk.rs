@@ -54,8 +54,12 @@ pub fn limited(program: &Path, limits: u64) -> Result<String> {
         let output = with_limit(program, command, folder, blocks)?;
         message = String::from_utf8_lossy(&output.stderr).into_owned();
         let here = |error: &str| format!("{command} with at most {blocks} blocks: {error}");
-        ensure(!output.status.success() && !message.contains("panicked"), || here(&format!("{}, {message}", output.status)))?;
-        ensure(message.contains("run.safetensors: cannot write"), || here(&format!("{message:?} does not name the file")))?;
+        ensure(!output.status.success() && !message.contains("panicked"), || {
+            here(&format!("{}, {message}", output.status))
+        })?;
+        ensure(message.contains("run.safetensors: cannot write"), || {
+            here(&format!("{message:?} does not name the file"))
+        })?;
         is_untouched(folder, &old).map_err(|error| here(&error.to_string()))?;
     }
     ends_as(&gpu, folder, SETTINGS, &expected)?;
@@ -102,7 +106,9 @@ pub fn fill(folder: &Path) -> Result<String> {
     let mut file = File::create(&filler)?;
     let full = loop {
         match file.write_all(&[0; 4096]) {
-            Ok(()) => ensure(file.metadata()?.len() < 1 << 30, || "this file system has more than 1 GiB; give a small one".to_owned())?,
+            Ok(()) => ensure(file.metadata()?.len() < 1 << 30, || {
+                "this file system has more than 1 GiB; give a small one".to_owned()
+            })?,
             Err(error) => break error,
         }
     };
@@ -113,7 +119,9 @@ pub fn fill(folder: &Path) -> Result<String> {
         Err(Error::Loader(error @ LoaderError::Io { .. })) => error.to_string(),
         other => return Err(format!("saving on a full disk gave {other:?}").into()),
     };
-    ensure(message.contains("run.safetensors: cannot write"), || format!("{message:?} does not name the file"))?;
+    ensure(message.contains("run.safetensors: cannot write"), || {
+        format!("{message:?} does not name the file")
+    })?;
     is_untouched(folder, &old)?;
     drop(file);
     std::fs::remove_file(filler)?;
@@ -130,7 +138,10 @@ pub fn fill_in_memory(program: &Path) -> Result<Option<String>> {
     let folder = tempfile::tempdir()?;
     let inside = |script: &str| {
         let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).arg(program).arg(folder.path());
+        command
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .arg(program)
+            .arg(folder.path());
         command.stdin(Stdio::null()).output()
     };
     let mount = "mount -t tmpfs -o size=1m frostline \"$1\"";

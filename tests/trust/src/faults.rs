@@ -64,11 +64,18 @@ impl Subject {
     /// The first promise that does not hold: an error of another kind or none, a panic, a hang, or a
     /// checkpoint that is broken, older than the last that was written, or does not lead to the end of
     /// the uninterrupted run.
-    pub fn inject(&self, fault: Fault, place: Place, stride: usize, mut told: impl FnMut(u64, u64)) -> Result<Report> {
+    pub fn inject(
+        &self,
+        fault: Fault,
+        place: Place,
+        stride: usize,
+        mut told: impl FnMut(u64, u64),
+    ) -> Result<Report> {
         let reached = self.reached.at(place);
         let mut report = Report { reached, ..Report::default() };
         for nth in (1..reached).step_by(stride).chain([reached]) {
-            let here = |error: &dyn std::fmt::Display| format!("{fault:?} at {place:?} {nth} of {reached}: {error}");
+            let here =
+                |error: &dyn std::fmt::Display| format!("{fault:?} at {place:?} {nth} of {reached}: {error}");
             let folder = tempfile::tempdir()?;
             let (error, saved) = self.fail(fault, place, nth, folder.path()).map_err(|error| here(&error))?;
             check(fault, place, &error).map_err(|error| here(&error))?;
@@ -118,7 +125,11 @@ fn check(fault: Fault, place: Place, error: &Error) -> Result<()> {
     let text = error.to_string();
     let says = |part: &str| ensure(text.contains(part), || format!("{text:?} does not say {part:?}"));
     match (fault, place, error) {
-        (Fault::OutOfMemory, Place::Allocation, Error::Engine(EngineError::OutOfMemory { bytes, purpose, in_use })) => {
+        (
+            Fault::OutOfMemory,
+            Place::Allocation,
+            Error::Engine(EngineError::OutOfMemory { bytes, purpose, in_use }),
+        ) => {
             says(&format!("{bytes} bytes were asked for {purpose}"))?;
             says("smaller batch")?;
             in_use.map_or(Ok(()), |bytes| says(&format!("{bytes} bytes in use")))

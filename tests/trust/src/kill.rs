@@ -75,7 +75,9 @@ pub fn kill(program: &Path, runs: u64, seed: u64, mut told: impl FnMut(u64, &Rep
     for run in 0..runs {
         let folder = tempfile::tempdir()?;
         let folder = folder.path();
-        let moment = [Moment::SinceStart, Moment::SinceFirstStep, Moment::WhileSaving, Moment::SinceFirstStep][run as usize % 4];
+        let moment =
+            [Moment::SinceStart, Moment::SinceFirstStep, Moment::WhileSaving, Moment::SinceFirstStep]
+                [run as usize % 4];
         let mut child = start(program, folder)?;
         match moment {
             Moment::SinceStart => std::thread::sleep((opening + training).mul_f64(rng.random())),
@@ -96,7 +98,8 @@ pub fn kill(program: &Path, runs: u64, seed: u64, mut told: impl FnMut(u64, &Rep
             None => report.before_the_first += 1,
             Some(_) => report.resumed += 1,
         }
-        ends_as(&gpu, folder, SETTINGS, &expected).map_err(|error| format!("run {run}, {moment:?}, killed at {step:?}: {error}"))?;
+        ends_as(&gpu, folder, SETTINGS, &expected)
+            .map_err(|error| format!("run {run}, {moment:?}, killed at {step:?}: {error}"))?;
         told(run + 1, &report);
     }
     Ok(report)

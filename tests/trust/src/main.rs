@@ -103,7 +103,10 @@ fn run(command: Command) -> Result<()> {
 
 fn main() -> ExitCode {
     let (start, command) = (Instant::now(), CommandLine::parse().command);
-    let long = matches!(command, Command::Kill { .. } | Command::Faults { .. } | Command::Disk { .. } | Command::Steps { .. });
+    let long = matches!(
+        command,
+        Command::Kill { .. } | Command::Faults { .. } | Command::Disk { .. } | Command::Steps { .. }
+    );
     match run(command) {
         Ok(()) => {
             if long {

@@ -101,7 +101,9 @@ pub fn uninterrupted(gpu: &Arc<Gpu>, settings: Settings) -> Result<Vec<u8>> {
 pub fn saved_step(folder: &Path) -> Result<Option<u64>> {
     let path = checkpoint(folder);
     match path.exists() {
-        true => Ok(Some(Checkpoint::load(&path).map_err(|error| format!("a broken checkpoint: {error}"))?.step)),
+        true => {
+            Ok(Some(Checkpoint::load(&path).map_err(|error| format!("a broken checkpoint: {error}"))?.step))
+        }
         false => Ok(None),
     }
 }

@@ -28,7 +28,11 @@ pub struct Report {
 impl Report {
     /// What the most that the device held grew by, in parts of what it was.
     pub fn device_growth(&self) -> f64 {
-        if self.device_at_first == 0 { 0.0 } else { self.device_later as f64 / self.device_at_first as f64 - 1.0 }
+        if self.device_at_first == 0 {
+            0.0
+        } else {
+            self.device_later as f64 / self.device_at_first as f64 - 1.0
+        }
     }
 
     /// What resident memory grew by, in parts of what it was.

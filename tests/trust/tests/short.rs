@@ -44,5 +44,8 @@ fn a_full_disk_leaves_the_old_checkpoint_and_the_run_goes_on_once_there_is_room(
 #[test]
 fn memory_stays_where_it_was() {
     let report = steady::steady(600).unwrap();
-    assert!(report.steps == 600 && report.resident_at_last > 0 || cfg!(not(target_os = "linux")), "{report:?}");
+    assert!(
+        report.steps == 600 && report.resident_at_last > 0 || cfg!(not(target_os = "linux")),
+        "{report:?}"
+    );
 }

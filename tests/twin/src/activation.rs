@@ -46,7 +46,10 @@ impl Activation {
     /// Nothing is computed, only selected: a kernel has to match exactly where it passes nothing.
     pub fn backward(self, dy: &Array, x_or_y: &Array) -> Value {
         dy.expect_shape("grad_output", &x_or_y.shape);
-        Value::build(&dy.shape, |i| if self.passes(x_or_y.data[i]) { exact(dy.data[i]) } else { Tracked::ZERO })
+        Value::build(
+            &dy.shape,
+            |i| if self.passes(x_or_y.data[i]) { exact(dy.data[i]) } else { Tracked::ZERO },
+        )
     }
 }
 

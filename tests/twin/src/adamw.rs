@@ -46,7 +46,9 @@ impl AdamW {
         let correction1 = exact(1.0 - b1.powf(f64::from(t)));
         let correction2 = exact(1.0 - b2.powf(f64::from(t)));
 
-        let new_mean = Value::build(&weight.shape, |i| exact(b1) * exact(mean.data[i]) + exact(1.0 - b1) * exact(grad.data[i]));
+        let new_mean = Value::build(&weight.shape, |i| {
+            exact(b1) * exact(mean.data[i]) + exact(1.0 - b1) * exact(grad.data[i])
+        });
         let new_square = Value::build(&weight.shape, |i| {
             let g = exact(grad.data[i]);
             exact(b2) * exact(mean_square.data[i]) + exact(1.0 - b2) * g * g
@@ -66,7 +68,8 @@ impl AdamW {
 mod tests {
     use super::*;
 
-    const ADAMW: AdamW = AdamW { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 };
+    const ADAMW: AdamW =
+        AdamW { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 };
 
     /// With both means corrected, the first step is lr·sign(g), however large g is.
     #[test]

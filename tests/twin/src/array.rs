@@ -48,7 +48,10 @@ impl Array {
     /// # Panics
     /// If the array has another number of dimensions.
     pub fn dims<const R: usize>(&self) -> [usize; R] {
-        self.shape.as_slice().try_into().unwrap_or_else(|_| panic!("expected {R} dimensions, got shape {:?}", self.shape))
+        self.shape
+            .as_slice()
+            .try_into()
+            .unwrap_or_else(|_| panic!("expected {R} dimensions, got shape {:?}", self.shape))
     }
 
     /// Panics, naming the array, unless it has exactly this shape.

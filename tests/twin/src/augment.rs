@@ -116,9 +116,11 @@ fn resized_crop(x: &Array, n: usize, [top, left, height, width]: [usize; 4], [h,
     let [_, channels, _, _] = x.dims();
     let pixel = |i: usize, j: usize, c: usize| {
         let rows = taps(i, height, h).into_iter();
-        rows.flat_map(|(row, wy)| taps(j, width, w).into_iter().map(move |(column, wx)| (row, column, wy * wx)))
-            .map(|(row, column, weight)| weight * exact(x[[n, c, top + row, left + column]]))
-            .sum()
+        rows.flat_map(|(row, wy)| {
+            taps(j, width, w).into_iter().map(move |(column, wx)| (row, column, wy * wx))
+        })
+        .map(|(row, column, weight)| weight * exact(x[[n, c, top + row, left + column]]))
+        .sum()
     };
     (0..h).map(|i| (0..w).map(|j| (0..channels).map(|c| pixel(i, j, c)).collect()).collect()).collect()
 }
@@ -171,7 +173,9 @@ fn grey(pixel: &[Tracked]) -> Tracked {
 fn change_colours(image: &mut Image, jitter: Jitter) {
     let count = image.len() * image[0].len();
     let mean = image.iter().flatten().map(|pixel| grey(pixel)).sum::<Tracked>() / exact(count as f64);
-    let blend = |f: f64, value: Tracked, with: Tracked| (exact(f) * value + (exact(1.0) - exact(f)) * with).clamp(0.0, 1.0);
+    let blend = |f: f64, value: Tracked, with: Tracked| {
+        (exact(f) * value + (exact(1.0) - exact(f)) * with).clamp(0.0, 1.0)
+    };
     for pixel in image.iter_mut().flatten() {
         let (colour, own) = (pixel.len() == 3, grey(pixel));
         match jitter {
@@ -189,7 +193,10 @@ fn change_colours(image: &mut Image, jitter: Jitter) {
 fn turned(pixel: &[Tracked], turns: f64) -> Vec<Tracked> {
     let [r, g, b] = [pixel[0], pixel[1], pixel[2]];
     let by = |a: &&Tracked, b: &&Tracked| a.value.total_cmp(&b.value);
-    let (high, low) = (*pixel.iter().max_by(by).expect("three channels"), *pixel.iter().min_by(by).expect("three channels"));
+    let (high, low) = (
+        *pixel.iter().max_by(by).expect("three channels"),
+        *pixel.iter().min_by(by).expect("three channels"),
+    );
     let range = high - low;
     if range.value == 0.0 {
         return pixel.to_vec();

@@ -47,7 +47,13 @@ pub struct Gradients {
 /// [`statistics`] of x; frozen or in evaluation, with running ones.
 ///
 /// Optionally fused with what follows in a residual block: `y = activation(y + residual)`.
-pub fn forward(x: &Array, parameters: &Parameters<'_>, statistics: &Statistics, residual: Option<&Array>, activation: Activation) -> Value {
+pub fn forward(
+    x: &Array,
+    parameters: &Parameters<'_>,
+    statistics: &Statistics,
+    residual: Option<&Array>,
+    activation: Activation,
+) -> Value {
     if let Some(residual) = residual {
         residual.expect_shape("residual", &x.shape);
     }
@@ -105,7 +111,12 @@ pub fn backward_batch(x: &Array, parameters: &Parameters<'_>, dy: &Array) -> Gra
 /// `batch_norm.backward` with running statistics, which are constants to the gradient.
 ///
 /// A fused activation is undone first, as in [`backward_batch`].
-pub fn backward_running(x: &Array, parameters: &Parameters<'_>, running: &Statistics, dy: &Array) -> Gradients {
+pub fn backward_running(
+    x: &Array,
+    parameters: &Parameters<'_>,
+    running: &Statistics,
+    dy: &Array,
+) -> Gradients {
     let rstd = running.rstd(parameters.eps);
     let normalised = normalised(x, running, parameters.eps);
     let (dbeta, dgamma) = backward_parameters(&normalised, dy);
@@ -152,8 +163,10 @@ mod tests {
             let x = cases::uniform(&mut rng, &shape, -2.0..3.0);
             let gamma = cases::uniform(&mut rng, &[shape[1]], 0.5..1.5);
             let beta = cases::uniform(&mut rng, &[shape[1]], -1.0..1.0);
-            let running =
-                Statistics::given(&cases::uniform(&mut rng, &[shape[1]], -1.0..1.0), &cases::uniform(&mut rng, &[shape[1]], 0.5..2.0));
+            let running = Statistics::given(
+                &cases::uniform(&mut rng, &[shape[1]], -1.0..1.0),
+                &cases::uniform(&mut rng, &[shape[1]], 0.5..2.0),
+            );
             let eps = 1e-5;
             let f = |v: &[Array]| {
                 let p = Parameters { gamma: &v[1], beta: &v[2], eps };

@@ -35,12 +35,23 @@ pub struct Worst {
 /// If the lengths differ, or there is nothing to compare: a test of nothing must not pass.
 pub fn worst(name: &str, gpu: &[f32], expected: &Value, factor: f64) -> Worst {
     let (value, terms) = (&expected.value.data, &expected.terms.data);
-    assert_eq!(gpu.len(), value.len(), "{name}: the kernel returned another number of elements than shape {:?} has", expected.value.shape);
+    assert_eq!(
+        gpu.len(),
+        value.len(),
+        "{name}: the kernel returned another number of elements than shape {:?} has",
+        expected.value.shape
+    );
     let all = gpu.iter().enumerate().map(|(index, &gpu)| {
         let bound = factor * EPS32 * terms[index] + TINY;
         let ratio = (f64::from(gpu) - value[index]).abs() / bound;
         let judgeable = gpu.is_finite() && value[index].is_finite() && bound.is_finite();
-        Worst { index, gpu, expected: value[index], bound, ratio: if judgeable { ratio } else { f64::INFINITY } }
+        Worst {
+            index,
+            gpu,
+            expected: value[index],
+            bound,
+            ratio: if judgeable { ratio } else { f64::INFINITY },
+        }
     });
     all.max_by(|a, b| a.ratio.total_cmp(&b.ratio)).unwrap_or_else(|| panic!("{name}: nothing to compare"))
 }

@@ -10,7 +10,13 @@ use crate::{Array, Value, exact};
 type Index = [usize; 4];
 
 /// Visits the indices (x, w, y) of every product, with x NCHW and w OIHW.
-fn for_each_product(x_shape: Index, w_shape: Index, stride: usize, padding: Padding, mut visit: impl FnMut(Index, Index, Index)) {
+fn for_each_product(
+    x_shape: Index,
+    w_shape: Index,
+    stride: usize,
+    padding: Padding,
+    mut visit: impl FnMut(Index, Index, Index),
+) {
     let [n, c_in, h, w] = x_shape;
     let [c_out, _, kernel_h, kernel_w] = w_shape;
     let [h_out, w_out] = output_size([h, w], [kernel_h, kernel_w], stride, padding);
@@ -53,7 +59,13 @@ pub fn forward(x: &Array, w: &Array, stride: usize, padding: Padding) -> Value {
 }
 
 /// `conv2d.forward` with a fused end, as inference and frozen prefixes run it.
-pub fn forward_fused(x: &Array, w: &Array, stride: usize, padding: Padding, epilogue: &Epilogue<'_>) -> Value {
+pub fn forward_fused(
+    x: &Array,
+    w: &Array,
+    stride: usize,
+    padding: Padding,
+    epilogue: &Epilogue<'_>,
+) -> Value {
     epilogue.apply(&forward(x, w, stride, padding))
 }
 
@@ -100,7 +112,15 @@ mod tests {
     /// rounding: eps is 0.5, and the tolerance that of f64 sums.
     #[test]
     fn gradients() {
-        let case = |n, c_in, c_out, size, kernel, stride, padding| ConvCase { n, c_in, c_out, size, kernel, stride, padding };
+        let case = |n, c_in, c_out, size, kernel, stride, padding| ConvCase {
+            n,
+            c_in,
+            c_out,
+            size,
+            kernel,
+            stride,
+            padding,
+        };
         let chosen = [
             case(1, 1, 1, [1, 1], [1, 1], 1, [0; 4]),
             case(1, 3, 2, [1, 1], [3, 3], 2, [1; 4]),

@@ -10,7 +10,13 @@ use crate::{Array, Value, exact};
 type Index = [usize; 4];
 
 /// Visits the indices (x, w, y) of every product, with x NCHW and w (C, 1, kh, kw).
-fn for_each_product(x_shape: Index, w_shape: Index, stride: usize, padding: Padding, mut visit: impl FnMut(Index, Index, Index)) {
+fn for_each_product(
+    x_shape: Index,
+    w_shape: Index,
+    stride: usize,
+    padding: Padding,
+    mut visit: impl FnMut(Index, Index, Index),
+) {
     let [n, c, h, w] = x_shape;
     let [_, _, kernel_h, kernel_w] = w_shape;
     let [h_out, w_out] = output_size([h, w], [kernel_h, kernel_w], stride, padding);
@@ -36,7 +42,11 @@ fn for_each_product(x_shape: Index, w_shape: Index, stride: usize, padding: Padd
 /// # Panics
 /// If the weight is not (C, 1, kh, kw) with the input's C, or the kernel does not fit.
 pub fn output_shape(x: Index, w: Index, stride: usize, padding: Padding) -> Index {
-    assert!(x[1] == w[0] && w[1] == 1, "depthwise weight {w:?} does not fit the input {x:?}: expected ({}, 1, kh, kw)", x[1]);
+    assert!(
+        x[1] == w[0] && w[1] == 1,
+        "depthwise weight {w:?} does not fit the input {x:?}: expected ({}, 1, kh, kw)",
+        x[1]
+    );
     let [h, w_out] = output_size([x[2], x[3]], [w[2], w[3]], stride, padding);
     [x[0], x[1], h, w_out]
 }
@@ -51,7 +61,13 @@ pub fn forward(x: &Array, w: &Array, stride: usize, padding: Padding) -> Value {
 }
 
 /// `depthwise_conv2d.forward` with a fused end.
-pub fn forward_fused(x: &Array, w: &Array, stride: usize, padding: Padding, epilogue: &Epilogue<'_>) -> Value {
+pub fn forward_fused(
+    x: &Array,
+    w: &Array,
+    stride: usize,
+    padding: Padding,
+    epilogue: &Epilogue<'_>,
+) -> Value {
     epilogue.apply(&forward(x, w, stride, padding))
 }
 
@@ -97,7 +113,11 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(forward(&x, &w, stride, padding), conv2d::forward(&x, &full, stride, padding), "{case:?}");
+            assert_eq!(
+                forward(&x, &w, stride, padding),
+                conv2d::forward(&x, &full, stride, padding),
+                "{case:?}"
+            );
         }
     }
 

@@ -58,7 +58,12 @@ mod tests {
         let scale = Array::new(&[2], vec![2.0, -1.0]);
         let shift = Array::new(&[2], vec![0.5, 1.0]);
         let residual = Array::new(&[1, 2, 1, 2], vec![0.25, 3.0, 0.0, 0.0]);
-        let fused = Epilogue { scale: Some(&scale), shift: Some(&shift), residual: Some(&residual), activation: Activation::Relu6 };
+        let fused = Epilogue {
+            scale: Some(&scale),
+            shift: Some(&shift),
+            residual: Some(&residual),
+            activation: Activation::Relu6,
+        };
         let y = fused.apply(&sums);
         assert_eq!(y.value.data, [2.75, 6.0, 0.0, 5.0]);
         assert_eq!(y.terms.data[..2], [2.75, 6.0]);

@@ -9,7 +9,8 @@ const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// FNV-1a, 64 bits, of the name's UTF-8 bytes.
 pub fn name_hash(name: &str) -> u64 {
-    name.bytes().fold(0xCBF2_9CE4_8422_2325, |state, byte| (state ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
+    name.bytes()
+        .fold(0xCBF2_9CE4_8422_2325, |state, byte| (state ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
 }
 
 /// `count` values, uniform over `[low, high)`, in row-major PyTorch order.

@@ -25,7 +25,14 @@ pub fn grad_output(shape: &[usize]) -> Array {
 /// # Panics
 /// If a gradient is wrong or not a number, naming input and element; or if the shapes of inputs
 /// and gradients differ.
-pub fn check(name: &str, f: impl Fn(&[Array]) -> Value, inputs: &[Array], grads: &[Value], eps: f64, tolerance: f64) -> f64 {
+pub fn check(
+    name: &str,
+    f: impl Fn(&[Array]) -> Value,
+    inputs: &[Array],
+    grads: &[Value],
+    eps: f64,
+    tolerance: f64,
+) -> f64 {
     assert_eq!(inputs.len(), grads.len(), "{name}: one gradient per input");
     let weights = grad_output(&f(inputs).value.shape);
     let loss = |inputs: &[Array]| -> f64 {

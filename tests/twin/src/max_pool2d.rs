@@ -44,8 +44,9 @@ pub fn forward(x: &Array, kernel: [usize; 2], stride: usize, padding: Padding) -
                             }
                         }
                     }
-                    let (pixel, tap) =
-                        place.unwrap_or_else(|| panic!("window ({oh}, {ow}) of kernel {kernel:?} is all padding {padding:?}"));
+                    let (pixel, tap) = place.unwrap_or_else(|| {
+                        panic!("window ({oh}, {ow}) of kernel {kernel:?} is all padding {padding:?}")
+                    });
                     pooled.y.set([n, c, oh, ow], exact(largest));
                     pooled.pixel.push(pixel);
                     pooled.tap.push(tap);

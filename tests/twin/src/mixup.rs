@@ -12,7 +12,8 @@ pub fn forward(x: &Array, mixes: &[(usize, f64)]) -> Value {
     let size = x.data.len() / n;
     Value::build(&x.shape, |i| {
         let (partner, share) = mixes[i / size];
-        exact(share) * exact(x.data[i]) + (exact(1.0) - exact(share)) * exact(x.data[partner * size + i % size])
+        exact(share) * exact(x.data[i])
+            + (exact(1.0) - exact(share)) * exact(x.data[partner * size + i % size])
     })
 }
 

@@ -22,7 +22,8 @@ pub fn forward(logits: &Array, labels: &[u32], margin: f64) -> Value {
     let count = count_labelled(logits, labels).max(1);
     let row_loss = |row: usize| -> Tracked {
         let others = (0..classes).filter(|&k| k != labels[row] as usize);
-        let sum: Tracked = others.map(|k| excess(logits, row, k, labels[row], margin).clamp(0.0, f64::INFINITY)).sum();
+        let sum: Tracked =
+            others.map(|k| excess(logits, row, k, labels[row], margin).clamp(0.0, f64::INFINITY)).sum();
         sum / exact(classes as f64)
     };
     Value::build(&[1], |_| {

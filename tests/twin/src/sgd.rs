@@ -38,7 +38,11 @@ impl Sgd {
         let decayed = |i: usize| exact(grad.data[i]) + exact(self.weight_decay) * exact(weight.data[i]);
         let new_velocity = Value::build(&weight.shape, |i| momentum * exact(velocity.data[i]) + decayed(i));
         let new_weight = Value::build(&weight.shape, |i| {
-            let direction = if self.nesterov { decayed(i) + momentum * new_velocity.at([i]) } else { new_velocity.at([i]) };
+            let direction = if self.nesterov {
+                decayed(i) + momentum * new_velocity.at([i])
+            } else {
+                new_velocity.at([i])
+            };
             exact(weight.data[i]) - exact(self.learning_rate) * direction
         });
         Step { weight: new_weight, velocity: new_velocity }

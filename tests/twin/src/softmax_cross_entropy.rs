@@ -42,9 +42,14 @@ impl Settings<'_> {
     fn labels_of(&self, row: usize, labels: &[u32]) -> Vec<(usize, Tracked)> {
         let both = match self.mixes.get(row) {
             None => vec![(labels[row], exact(1.0))],
-            Some(&(partner, share)) => vec![(labels[row], exact(share)), (labels[partner], exact(1.0) - exact(share))],
+            Some(&(partner, share)) => {
+                vec![(labels[row], exact(share)), (labels[partner], exact(1.0) - exact(share))]
+            }
         };
-        both.into_iter().filter(|(label, _)| *label != IGNORED).map(|(label, share)| (label as usize, share)).collect()
+        both.into_iter()
+            .filter(|(label, _)| *label != IGNORED)
+            .map(|(label, share)| (label as usize, share))
+            .collect()
     }
 
     /// u of a row; 0 if it is ignored.
@@ -61,7 +66,8 @@ impl Settings<'_> {
     /// q_k of a row.
     fn target(&self, k: usize, row: usize, labels: &[u32], classes: usize) -> Tracked {
         let of = |(label, share): (usize, Tracked)| {
-            let own = if k == label { exact(1.0 - self.smoothing) * self.weight(label) } else { Tracked::ZERO };
+            let own =
+                if k == label { exact(1.0 - self.smoothing) * self.weight(label) } else { Tracked::ZERO };
             share * (own + exact(self.smoothing / classes as f64) * self.weight(k))
         };
         self.labels_of(row, labels).into_iter().map(of).sum()
@@ -73,7 +79,10 @@ pub(crate) fn count_labelled(logits: &Array, labels: &[u32]) -> usize {
     let [rows, classes] = logits.dims();
     assert_eq!(labels.len(), rows, "one label per row of logits");
     for (row, &label) in labels.iter().enumerate() {
-        assert!(label == IGNORED || (label as usize) < classes, "row {row} has label {label}, but there are {classes} classes");
+        assert!(
+            label == IGNORED || (label as usize) < classes,
+            "row {row} has label {label}, but there are {classes} classes"
+        );
     }
     labels.iter().filter(|&&label| label != IGNORED).count()
 }
@@ -221,7 +230,9 @@ mod tests {
             }
             let weights: Vec<f64> = (1..=classes).map(|k| 0.5 * k as f64).collect();
             let mixes: Vec<_> = (0..rows).map(|row| ((row + 1) % rows, 0.7)).collect();
-            for (weights, mixes) in [(&weights[..0], &mixes[..0]), (&weights, &mixes[..0]), (&weights, &mixes)] {
+            for (weights, mixes) in
+                [(&weights[..0], &mixes[..0]), (&weights, &mixes[..0]), (&weights, &mixes)]
+            {
                 let settings = Settings { smoothing, weights, mixes };
                 let mut dx = backward_with(&logits, &labels, &settings);
                 dx.value.data.iter_mut().for_each(|d| *d *= factor);

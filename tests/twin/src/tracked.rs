@@ -113,7 +113,10 @@ impl Mul for Tracked {
     type Output = Tracked;
     fn mul(self, other: Tracked) -> Tracked {
         let value = self.value * other.value;
-        Tracked { value, terms: value.abs() + self.value.abs() * other.excess() + other.value.abs() * self.excess() }
+        Tracked {
+            value,
+            terms: value.abs() + self.value.abs() * other.excess() + other.value.abs() * self.excess(),
+        }
     }
 }
 
@@ -121,7 +124,10 @@ impl Div for Tracked {
     type Output = Tracked;
     fn div(self, other: Tracked) -> Tracked {
         let value = self.value / other.value;
-        Tracked { value, terms: 2.0 * value.abs() + (self.excess() + value.abs() * other.excess()) / other.value.abs() }
+        Tracked {
+            value,
+            terms: 2.0 * value.abs() + (self.excess() + value.abs() * other.excess()) / other.value.abs(),
+        }
     }
 }
 
@@ -164,7 +170,11 @@ mod tests {
             for (sa, sb) in [(1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)] {
                 let moved = f(exact(a.value + sa * h * a.excess()), exact(b.value + sb * h * b.excess()));
                 let change = (moved.value - result.value).abs() / h;
-                assert!(change <= result.terms * (1.0 + 1e-5), "{name}: moved {change}, terms {}", result.terms);
+                assert!(
+                    change <= result.terms * (1.0 + 1e-5),
+                    "{name}: moved {change}, terms {}",
+                    result.terms
+                );
             }
         }
     }

@@ -45,7 +45,8 @@ fn every_case() {
     for case in cases {
         let name = case["name"].as_str().unwrap();
         let shape: [usize; 4] = counts(&case["shape"]);
-        let x = Array::from_f32(&shape, &filler::fill(&format!("{name}.x"), shape.iter().product(), 0.0, 1.0));
+        let x =
+            Array::from_f32(&shape, &filler::fill(&format!("{name}.x"), shape.iter().product(), 0.0, 1.0));
         let settings = Settings {
             size: counts(&case["size"]),
             bilinear: case["interpolation"] == "bilinear",
@@ -53,7 +54,8 @@ fn every_case() {
             mean: numbers(&case["mean"]),
             std: numbers(&case["std"]),
         };
-        let transforms: Vec<Transform> = case["transforms"].as_array().unwrap().iter().map(transform).collect();
+        let transforms: Vec<Transform> =
+            case["transforms"].as_array().unwrap().iter().map(transform).collect();
         let twin = forward(&x, &transforms, &settings).value;
         let stored = tensors.tensor(&format!("{name}.y")).unwrap();
         assert_eq!(stored.shape(), twin.shape, "{name}");
@@ -61,7 +63,10 @@ fn every_case() {
             let torch = f64::from(f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
             // Stored as f32, and torch.linspace makes the grid of a rotation in f32.
             let bound = 2f64.powi(-24) * twin.abs() + 1e-12;
-            assert!((torch - twin).abs() <= bound, "{name}, element {i}: torchvision {torch:e}, twin {twin:e}");
+            assert!(
+                (torch - twin).abs() <= bound,
+                "{name}, element {i}: torchvision {torch:e}, twin {twin:e}"
+            );
         }
     }
 }

@@ -136,7 +136,8 @@ fn run(case: &Case<'_>) -> Vec<(&'static str, Array)> {
             vec![("y", y), ("da", d.clone()), ("db", d)]
         }
         "max_pool2d" => {
-            let [kernel, stride, padding] = ["kernel", "stride", "padding"].map(|key| case.number(key) as usize);
+            let [kernel, stride, padding] =
+                ["kernel", "stride", "padding"].map(|key| case.number(key) as usize);
             let x = case.input("x");
             let pooled = max_pool2d::forward(&x, [kernel; 2], stride, [padding; 4]);
             let dx = max_pool2d::backward(&dy, &pooled.pixel, x.dims());
@@ -170,7 +171,8 @@ fn run_activation(activation: Activation, x: &Array, dy: &Array) -> Vec<(&'stati
 }
 
 fn run_batch_norm(case: &Case<'_>, dy: &Array) -> Vec<(&'static str, Value)> {
-    let [x, gamma, beta, mean, var] = ["x", "gamma", "beta", "running_mean", "running_var"].map(|key| case.input(key));
+    let [x, gamma, beta, mean, var] =
+        ["x", "gamma", "beta", "running_mean", "running_var"].map(|key| case.input(key));
     let parameters = Parameters { gamma: &gamma, beta: &beta, eps: case.number("eps") };
     let running = Statistics::given(&mean, &var);
     let training = case.0["attributes"]["training"].as_bool().unwrap();
@@ -202,13 +204,15 @@ fn labels(case: &Case<'_>) -> Vec<u32> {
 
 /// Partner and share of every row, of a case that mixes them.
 fn mixes(case: &Case<'_>) -> Vec<(usize, f64)> {
-    let partners: Vec<usize> = serde_json::from_value(case.0["attributes"]["partners"].clone()).unwrap_or_default();
+    let partners: Vec<usize> =
+        serde_json::from_value(case.0["attributes"]["partners"].clone()).unwrap_or_default();
     partners.into_iter().map(|partner| (partner, case.number("share"))).collect()
 }
 
 fn run_cross_entropy(case: &Case<'_>, dy: &Array) -> Vec<(&'static str, Value)> {
     let (x, labels, mixes) = (case.input("x"), labels(case), mixes(case));
-    let weights: Vec<f64> = serde_json::from_value(case.0["attributes"]["weights"].clone()).unwrap_or_default();
+    let weights: Vec<f64> =
+        serde_json::from_value(case.0["attributes"]["weights"].clone()).unwrap_or_default();
     let settings = Settings { smoothing: case.number("label_smoothing"), weights: &weights, mixes: &mixes };
     let dx = softmax_cross_entropy::backward_with(&x, &labels, &settings);
     let scaled = Value::build(&x.shape, |i| exact(dy.data[0]) * dx.at([i]));

@@ -17,14 +17,20 @@ fn augmenting_by_nothing_is_training_without() {
         assert!((plain - augmented).abs() < 1e-3 * plain.abs(), "{plain} and {augmented}");
     }
     let moved = run(options(6).augment(Augment::none().translate(0.3)));
-    assert!((moved[0] - plain[0]).abs() > 1e-3, "a shift of the images changes the loss: {} and {}", moved[0], plain[0]);
+    assert!(
+        (moved[0] - plain[0]).abs() > 1e-3,
+        "a shift of the images changes the loss: {} and {}",
+        moved[0],
+        plain[0]
+    );
 }
 
 #[test]
 fn an_augmented_run_repeats_bit_for_bit_and_another_seed_is_another_run() {
     let set = images(18);
     let run = |seed| {
-        let augment = Augment::none().resized_crop([0.5, 1.0]).vertical_flip(0.5).color_jitter(0.5, 0.5, 0.0, 0.0);
+        let augment =
+            Augment::none().resized_crop([0.5, 1.0]).vertical_flip(0.5).color_jitter(0.5, 0.5, 0.0, 0.0);
         let mut learner = learner(1);
         let losses = learner.fit(&set, &options(7).seed(seed).augment(augment), go_on).unwrap().losses();
         (losses, bits(&learner))
@@ -47,7 +53,8 @@ fn evaluation_is_not_augmented() {
         (history.losses()[0], history.evaluations[0].1.predictions.clone())
     };
     let (plain, whole) = evaluate(options(1));
-    let (turned, same) = evaluate(options(1).augment(Augment::none().vertical_flip(1.0).color_jitter(0.9, 0.0, 0.0, 0.0)));
+    let (turned, same) =
+        evaluate(options(1).augment(Augment::none().vertical_flip(1.0).color_jitter(0.9, 0.0, 0.0, 0.0)));
     assert_eq!(whole, same);
     assert_ne!(plain, turned, "training did see other images");
 }

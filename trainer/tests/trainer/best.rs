@@ -167,7 +167,11 @@ fn a_best_file_may_be_ahead_of_the_checkpoint_but_not_behind() {
             Some(contents) => std::fs::write(&path, contents).unwrap(),
             None => std::fs::remove_file(&path).unwrap(),
         }
-        let text = Learner::resume(gpu(), &early).unwrap().continue_fit(&set, &options, go_on).unwrap_err().to_string();
+        let text = Learner::resume(gpu(), &early)
+            .unwrap()
+            .continue_fit(&set, &options, go_on)
+            .unwrap_err()
+            .to_string();
         assert!(text.contains(path.to_str().unwrap()), "{text}");
         text
     };
@@ -228,8 +232,10 @@ fn phases_keep_the_best_of_all() {
     let path = folder.path().join("best");
     let mut learner = learner(1);
     let options = rising(&set, &path).lr(100.0).schedule(Schedule::exponential(1e-4));
-    let phases = learner.fit_gradually(&set, &options, &["fc", "layer4"], |_, _| ControlFlow::Continue(())).unwrap();
-    let accuracy = |phase: usize| phases[phase].history.evaluations.iter().map(|(_, e)| e.accuracy).fold(0.0, f64::max);
+    let phases =
+        learner.fit_gradually(&set, &options, &["fc", "layer4"], |_, _| ControlFlow::Continue(())).unwrap();
+    let accuracy =
+        |phase: usize| phases[phase].history.evaluations.iter().map(|(_, e)| e.accuracy).fold(0.0, f64::max);
     let best = phases[1].history.best.unwrap();
     assert_eq!(best.accuracy, accuracy(0).max(accuracy(1)), "{best:?}");
     assert_eq!(Learner::resume(gpu(), &path).unwrap().evaluate(&set).unwrap().loss, best.loss);

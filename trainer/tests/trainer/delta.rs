@@ -43,7 +43,10 @@ fn base_and_delta_are_the_learner_bit_for_bit() {
 
     let mut loaded = Learner::load_delta(gpu(), &base, &path).unwrap();
     assert_eq!(bits(&loaded), bits(&tuned));
-    assert_eq!((loaded.classes(), loaded.input(), loaded.model()), (tuned.classes(), tuned.input(), tuned.model()));
+    assert_eq!(
+        (loaded.classes(), loaded.input(), loaded.model()),
+        (tuned.classes(), tuned.input(), tuned.model())
+    );
     let logits = |learner: &mut Learner| learner.features(&images(9), "fc", 1).unwrap();
     assert_eq!(logits(&mut loaded), logits(&mut tuned));
 }

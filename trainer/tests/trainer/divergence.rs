@@ -35,7 +35,9 @@ fn a_loss_that_is_not_finite_stops_the_run_and_leaves_weights_and_file() {
     for part in ["step 1", "layer2.0.conv2", "run.safetensors"] {
         assert!(text.contains(part), "{text}");
     }
-    let weights = |bits: Vec<(String, Vec<u32>)>| -> Vec<_> { bits.into_iter().filter(|(name, _)| !name.contains("running")).collect() };
+    let weights = |bits: Vec<(String, Vec<u32>)>| -> Vec<_> {
+        bits.into_iter().filter(|(name, _)| !name.contains("running")).collect()
+    };
     assert_eq!(weights(bits(&learner)), weights(before), "the guard let a step through");
     assert_eq!(std::fs::read(&path).unwrap(), good);
     assert!(matches!(learner.continue_fit(&set, &options, go_on), Err(Error::NoRun)));
@@ -89,7 +91,8 @@ fn a_rate_that_is_too_high_stops_the_run_and_the_checkpoint_before_it_goes_on() 
     learner.fit(&set, &options(4).checkpoint(&path, 4), go_on).unwrap();
     let (good, before) = (std::fs::read(&path).unwrap(), bits(&learner));
     // A checkpoint is due at step 8 only; the weights are beyond all measure long before.
-    let error = learner.fit(&set, &options(8).lr(1e30).read_every(3).checkpoint(&path, 8), go_on).unwrap_err();
+    let error =
+        learner.fit(&set, &options(8).lr(1e30).read_every(3).checkpoint(&path, 8), go_on).unwrap_err();
     let Error::Diverged { step, layer, checkpoint, .. } = &error else {
         panic!("{error}");
     };
@@ -140,7 +143,8 @@ fn a_fixed_loss_scale_that_never_fits_ends_the_run() {
     let storage = Storage::F16 { loss_scale: LossScale::fixed(1 << 24) };
     let options = options(60).storage(storage).read_every(10);
     let error = learner.fit(&images(18), &options, go_on).unwrap_err();
-    let Error::GradientOverflow { step: 30, skipped: 30, scale: 16_777_216, checkpoint: None } = &error else {
+    let Error::GradientOverflow { step: 30, skipped: 30, scale: 16_777_216, checkpoint: None } = &error
+    else {
         panic!("{error:?}");
     };
     assert!(error.to_string().contains("loss scale of 16777216"), "{error}");

@@ -78,7 +78,11 @@ fn the_alarm_survives_a_checkpoint_and_an_edited_checkpoint_rings_it() {
     edited.save(&path).unwrap();
     let mut resumed = Learner::resume(gpu(), &path).unwrap();
     let drift = resumed.evaluate(&set).unwrap().drift.unwrap();
-    assert_eq!(drift.layers, [LayerDrift { layer: "layer1.0.bn1".to_owned(), max_change: None }], "layer2 trains");
+    assert_eq!(
+        drift.layers,
+        [LayerDrift { layer: "layer1.0.bn1".to_owned(), max_change: None }],
+        "layer2 trains"
+    );
     assert!(drift.to_string().contains("differs from what the checkpoint recorded"), "{drift}");
     // It goes on ringing: neither another fit nor another checkpoint makes the new values the right ones.
     resumed.fit(&set, &options(2).checkpoint(&path, 2), go_on).unwrap();

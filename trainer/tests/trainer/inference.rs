@@ -111,7 +111,12 @@ impl Source for Shifted {
     fn labels(&self) -> &[u32] {
         &self.0.labels
     }
-    fn gather(&self, indices: &[usize], state: Option<BatchState>, out: &mut Batch) -> Result<(), frostline_loader::Error> {
+    fn gather(
+        &self,
+        indices: &[usize],
+        state: Option<BatchState>,
+        out: &mut Batch,
+    ) -> Result<(), frostline_loader::Error> {
         Source::gather(&self.0, indices, state, out)?;
         if let Some(state) = state {
             out.bytes().rotate_left(state.position % 3);

@@ -19,14 +19,17 @@ fn a_walk_shows_what_each_stage_alone_gives() {
         })
         .unwrap();
     let pooled = learner.features_by_depth(&set, &stages).unwrap();
-    let alike = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-4 * b.abs().max(1.0));
+    let alike = |a: &[f32], b: &[f32]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-4 * b.abs().max(1.0))
+    };
     for (stage, name) in stages.iter().enumerate() {
         let whole = learner.features(&set, name, sides[stage]).unwrap();
         let means = learner.features(&set, name, 1).unwrap();
         for image in 0..5 {
             let (_, _, values) = seen.iter().find(|(s, i, _)| (*s, *i) == (stage, image)).unwrap();
             let channels = values.len() / (sides[stage] * sides[stage]);
-            let planes: Vec<f32> = (0..channels).flat_map(|c| values.iter().skip(c).step_by(channels).copied()).collect();
+            let planes: Vec<f32> =
+                (0..channels).flat_map(|c| values.iter().skip(c).step_by(channels).copied()).collect();
             assert!(alike(&planes, whole.row(image)), "{name}, image {image}");
             assert!(alike(pooled[stage].row(image), means.row(image)), "{name}, image {image}");
         }
@@ -34,7 +37,12 @@ fn a_walk_shows_what_each_stage_alone_gives() {
     assert_eq!(seen.len(), 15, "three stages of five images");
     for (stage, image, value, Unit { channel, y, x }) in peaks {
         let values = &seen[stage * 5 + image].2;
-        let values: Vec<f32> = values.iter().skip(channel).step_by(values.len() / (sides[stage] * sides[stage])).copied().collect();
+        let values: Vec<f32> = values
+            .iter()
+            .skip(channel)
+            .step_by(values.len() / (sides[stage] * sides[stage]))
+            .copied()
+            .collect();
         assert_eq!(value, values[y * sides[stage] + x]);
         assert!(values.iter().all(|other| *other <= value));
     }
@@ -48,7 +56,11 @@ fn a_pixel_out_of_a_units_reach_has_no_gradient() {
     learner.evaluation_batch(2);
     // The brightest place of an image opens its ReLU.
     let mut peaks = vec![];
-    learner.walk(&set, &["stem"], |map| peaks.push((map.image, map.peaks().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap().1))).unwrap();
+    learner
+        .walk(&set, &["stem"], |map| {
+            peaks.push((map.image, map.peaks().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap().1))
+        })
+        .unwrap();
     let units: Vec<(usize, Unit)> = peaks[..3].to_vec();
     let gradients = learner.input_gradients(&set, "stem", &units).unwrap();
     assert_eq!(gradients.len(), 3);
@@ -59,7 +71,11 @@ fn a_pixel_out_of_a_units_reach_has_no_gradient() {
         }
     }
     learner.evaluation_batch(1);
-    assert_eq!(learner.input_gradients(&set, "stem", &units).unwrap(), gradients, "in another batch the same");
+    assert_eq!(
+        learner.input_gradients(&set, "stem", &units).unwrap(),
+        gradients,
+        "in another batch the same"
+    );
 
     let wrong = learner.input_gradients(&set, "stem", &[(0, Unit { channel: 0, y: 8, x: 0 })]);
     assert!(matches!(wrong, Err(Error::Setting { name: "unit", .. })));

@@ -21,7 +21,10 @@ fn a_share_of_all_or_nothing_is_training_without() {
     }
     assert_eq!(hits, mixed_hits);
     let (losses, hits) = run(options(5).mixup(1.0));
-    assert!(losses.iter().zip(&plain).all(|(mixed, plain)| (mixed - plain).abs() > 1e-3), "{losses:?} {plain:?}");
+    assert!(
+        losses.iter().zip(&plain).all(|(mixed, plain)| (mixed - plain).abs() > 1e-3),
+        "{losses:?} {plain:?}"
+    );
     assert!(hits.iter().any(|hits| (hits * 18.0).fract() > 1e-3), "shares of hits are counted: {hits:?}");
 }
 
@@ -101,6 +104,7 @@ fn balanced_weights_make_classes_count_alike() {
 
 #[test]
 fn weights_of_another_number_of_classes_are_refused() {
-    let error = learner(1).fit(&images(18), &options(1).class_weights(vec![1.0; 4]), go_on).unwrap_err().to_string();
+    let error =
+        learner(1).fit(&images(18), &options(1).class_weights(vec![1.0; 4]), go_on).unwrap_err().to_string();
     assert!(error.contains("3 classes") && error.contains("got 4"), "{error}");
 }

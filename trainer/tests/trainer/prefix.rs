@@ -13,7 +13,8 @@ fn cached_training_gives_the_same_bits() {
         let run = |cache| {
             let mut learner = learner(1);
             learner.freeze_below(stage).unwrap();
-            let history = learner.fit(&set, &options(7).cache_frozen(cache).validate(&test, 3), go_on).unwrap();
+            let history =
+                learner.fit(&set, &options(7).cache_frozen(cache).validate(&test, 3), go_on).unwrap();
             (history.losses(), bits(&learner), history.evaluations)
         };
         let (cached, plain) = (run(true), run(false));
@@ -103,7 +104,12 @@ impl Source for Noisy {
     fn labels(&self) -> &[u32] {
         &self.0.labels
     }
-    fn gather(&self, indices: &[usize], _: Option<frostline_loader::BatchState>, out: &mut Batch) -> Result<(), frostline_loader::Error> {
+    fn gather(
+        &self,
+        indices: &[usize],
+        _: Option<frostline_loader::BatchState>,
+        out: &mut Batch,
+    ) -> Result<(), frostline_loader::Error> {
         self.0.gather(indices, out.bytes())
     }
     fn stochastic(&self) -> Option<&str> {
@@ -127,14 +133,22 @@ fn the_ledger_shows_what_the_cache_saves() {
     let mut learner = learner(1);
     learner.freeze_below("layer3").unwrap();
     let options = options(1);
-    let (whole, cached) = (learner.training_plan(&options).unwrap(), learner.cached_plan("layer2", &options).unwrap());
+    let (whole, cached) =
+        (learner.training_plan(&options).unwrap(), learner.cached_plan("layer2", &options).unwrap());
     assert_eq!(cached.ledger().backward_dispatches, whole.ledger().backward_dispatches);
     assert_eq!(cached.ledger().backward_macs, whole.ledger().backward_macs);
     assert!(cached.ledger().forward_dispatches < whole.ledger().forward_dispatches);
-    assert!(cached.ledger().layers.keys().all(|layer| layer.starts_with("layer3") || layer.starts_with("layer4") || !layer.contains('.')));
+    assert!(
+        cached
+            .ledger()
+            .layers
+            .keys()
+            .all(|layer| layer.starts_with("layer3") || layer.starts_with("layer4") || !layer.contains('.'))
+    );
     assert_eq!(cached.unfrozen_ledger(), whole.unfrozen_ledger());
     let printed = cached.to_string();
-    let row = |layer: &str| printed.lines().find(|line| line.starts_with(layer)).unwrap_or_default().to_owned();
+    let row =
+        |layer: &str| printed.lines().find(|line| line.starts_with(layer)).unwrap_or_default().to_owned();
     assert!(row("layer1.0.conv1").contains("(cached)"), "{printed}");
     assert!(!row("layer3.0.conv1").contains("(cached)"), "{printed}");
 }

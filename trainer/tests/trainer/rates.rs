@@ -15,7 +15,8 @@ fn a_range_test_leaves_no_trace() {
         learner.fit(&set, &settings, go_on).unwrap();
         let before = bits(&learner);
         if test {
-            let curve = learner.find_lr(&set, &settings, LrRange { steps: 30, ..LrRange::default() }).unwrap();
+            let curve =
+                learner.find_lr(&set, &settings, LrRange { steps: 30, ..LrRange::default() }).unwrap();
             assert!(curve.points.len() > 5, "{curve:?}");
             assert_eq!(curve.points[0].lr, 1e-7);
             assert!(curve.points.windows(2).all(|pair| pair[0].lr < pair[1].lr));
@@ -36,7 +37,9 @@ fn an_exploding_loss_ends_a_range_test() {
     assert!(curve.points.len() < 60, "it went on to {:?}", curve.points.last());
     assert!(curve.points.iter().all(|point| point.loss.is_finite()));
     assert!(bits(&learner) == before);
-    for range in [LrRange { start: 0.0, ..range }, LrRange { end: 1e-4, ..range }, LrRange { steps: 1, ..range }] {
+    for range in
+        [LrRange { start: 0.0, ..range }, LrRange { end: 1e-4, ..range }, LrRange { steps: 1, ..range }]
+    {
         assert!(matches!(learner.find_lr(&images(18), &options(1), range), Err(Error::Setting { .. })));
     }
 }
@@ -48,7 +51,10 @@ fn rates(learner: &frostline_trainer::Learner, optim: &Optim) -> Vec<f32> {
 #[track_caller]
 fn near(found: &[f32], expected: &[f32]) {
     let close = |(a, b): (&f32, &f32)| (a / b - 1.0).abs() < 1e-4;
-    assert!(found.len() == expected.len() && found.iter().zip(expected).all(close), "{found:?}, expected {expected:?}");
+    assert!(
+        found.len() == expected.len() && found.iter().zip(expected).all(close),
+        "{found:?}, expected {expected:?}"
+    );
 }
 
 #[test]
@@ -94,7 +100,12 @@ fn a_stage_moves_as_far_as_its_rate_lets_it() {
     let before = learner.snapshot().unwrap();
     learner.fit(&set, &options(2), go_on).unwrap();
     let updates = learner.updates_since(&before).unwrap();
-    assert!(updates.iter().all(|update| (update.relative > 0.0) == ["layer4", "fc"].contains(&update.stage.as_str())), "{updates:?}");
+    assert!(
+        updates
+            .iter()
+            .all(|update| (update.relative > 0.0) == ["layer4", "fc"].contains(&update.stage.as_str())),
+        "{updates:?}"
+    );
 }
 
 #[test]
@@ -112,24 +123,32 @@ fn stages_thaw_one_by_one() {
         .unwrap();
     at_layer4.extend(phases.iter().map(|phase| (phase.from.as_str(), phase.history.records.len())));
     assert_eq!(at_layer4, [("fc", 2), ("layer4", 3), ("layer3", 3)], "8 steps in all");
-    assert_eq!(seen.iter().filter(|(stage, _)| stage == "layer4").map(|(_, step)| *step).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(
+        seen.iter().filter(|(stage, _)| stage == "layer4").map(|(_, step)| *step).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
     let end = bits(&learner);
     for ((name, before), (_, after)) in start.iter().zip(&end) {
         let open = ["layer3.", "layer4.", "fc."].iter().any(|stage| name.starts_with(stage));
         assert_eq!(before != after, open, "{name}");
     }
-    assert!(learner.frozen().all(|name| !name.starts_with("layer3")) && learner.frozen().any(|name| name.starts_with("layer2")));
+    assert!(
+        learner.frozen().all(|name| !name.starts_with("layer3"))
+            && learner.frozen().any(|name| name.starts_with("layer2"))
+    );
 
     for (stages, steps) in [(&["layer4", "fc"][..], 8), (&[][..], 8), (&["fc", "layer4"][..], 1)] {
         let result = learner.fit_gradually(&set, &options(steps), stages, |_, _| ControlFlow::Continue(()));
         assert!(matches!(result, Err(Error::Setting { .. })), "{stages:?}");
     }
-    let result = learner.fit_gradually(&set, &options(8), &["fc", "layer9"], |_, _| ControlFlow::Continue(()));
+    let result =
+        learner.fit_gradually(&set, &options(8), &["fc", "layer9"], |_, _| ControlFlow::Continue(()));
     assert!(matches!(result, Err(Error::UnknownGroup { .. })));
     assert!(bits(&learner) == end, "wrong settings train nothing");
 
     // A stopped phase is the last.
-    let phases = learner.fit_gradually(&set, &options(8), &["fc", "layer4"], |_, _| ControlFlow::Break(())).unwrap();
+    let phases =
+        learner.fit_gradually(&set, &options(8), &["fc", "layer4"], |_, _| ControlFlow::Break(())).unwrap();
     assert_eq!(phases.len(), 1);
     assert!(!phases[0].history.finished);
 }
@@ -146,16 +165,20 @@ fn a_gradual_fit_resumes_in_the_phase_it_was_stopped_in() {
     for (phase, step) in [("layer4", 2), ("fc", 2)] {
         let mut interrupted = learner(1);
         interrupted
-            .fit_gradually(&set, &options, &stages, |stage, progress| match (stage, progress.step) == (phase, step) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+            .fit_gradually(&set, &options, &stages, |stage, progress| {
+                match (stage, progress.step) == (phase, step) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
             })
             .unwrap();
         interrupted.save(&path).unwrap();
         let mut resumed = Learner::resume(gpu(), &path).unwrap();
-        let error = resumed.continue_gradually(&set, &options, &["layer3", "layer2"][..1], |_, _| ControlFlow::Continue(()));
+        let error = resumed
+            .continue_gradually(&set, &options, &["layer3", "layer2"][..1], |_, _| ControlFlow::Continue(()));
         assert!(matches!(error, Err(Error::OtherRun { .. })), "{error:?}");
-        let rest = resumed.continue_gradually(&set, &options, &stages, |_, _| ControlFlow::Continue(())).unwrap();
+        let rest =
+            resumed.continue_gradually(&set, &options, &stages, |_, _| ControlFlow::Continue(())).unwrap();
         assert_eq!(rest[0].from, phase);
         assert!(bits(&resumed) == bits(&whole), "stopped in {phase} at {step}");
     }

@@ -51,7 +51,9 @@ fn resuming_an_augmented_run_is_bit_identical() {
 
 #[test]
 fn resuming_a_mixed_run_with_class_weights_is_bit_identical() {
-    resumed_run_is_the_uninterrupted_one(&options(9).mixup(0.4).class_weights(vec![1.0, 0.5, 2.0]).augment(shifting()));
+    resumed_run_is_the_uninterrupted_one(
+        &options(9).mixup(0.4).class_weights(vec![1.0, 0.5, 2.0]).augment(shifting()),
+    );
 }
 
 /// The scale falls in the first steps and grows at the third good one, before and after the interruption.
@@ -108,7 +110,12 @@ fn the_loss_scale_of_a_file_is_checked() {
 }
 
 fn shifting() -> Augment {
-    Augment::none().resized_crop([0.5, 1.0]).horizontal_flip(0.5).rotation(20.0).bilinear().color_jitter(0.3, 0.3, 0.0, 0.0)
+    Augment::none()
+        .resized_crop([0.5, 1.0])
+        .horizontal_flip(0.5)
+        .rotation(20.0)
+        .bilinear()
+        .color_jitter(0.3, 0.3, 0.0, 0.0)
 }
 
 #[test]

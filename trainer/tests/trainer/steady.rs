@@ -13,7 +13,9 @@ fn a_steady_step_allocates_nothing_compiles_nothing_and_submits_once() {
 
 #[test]
 fn and_so_does_one_that_augments() {
-    is_steady(&options(12).augment(Augment::none().resized_crop([0.5, 1.0]).color_jitter(0.2, 0.2, 0.0, 0.0)));
+    is_steady(
+        &options(12).augment(Augment::none().resized_crop([0.5, 1.0]).color_jitter(0.2, 0.2, 0.0, 0.0)),
+    );
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use frostline_loader::{BatchState, Error as LoaderError, ImageFolder, ImageSet, ImageStream, OnCorrupt, StreamOptions};
+use frostline_loader::{
+    BatchState, Error as LoaderError, ImageFolder, ImageSet, ImageStream, OnCorrupt, StreamOptions,
+};
 use frostline_trainer::{Batch, Source};
 
 use crate::setup::{bits, go_on, images, learner, options};
@@ -30,13 +32,19 @@ fn a_stream_trains_to_the_same_bits_as_a_set_in_memory() {
     let train = |source: &dyn Source, cache: bool| {
         let mut learner = learner(1);
         learner.freeze_below("layer4").unwrap();
-        let history = learner.fit(source, &options(11).validate(source, 5).cache_frozen(cache), go_on).unwrap();
+        let history =
+            learner.fit(source, &options(11).validate(source, 5).cache_frozen(cache), go_on).unwrap();
         (history.losses(), history.evaluations, bits(&learner))
     };
     for cache in [false, true] {
         let expected = train(&set, cache);
         for cache_bytes in [0, 1 << 20] {
-            let stream = ImageStream::new(&folder, &preprocessing, StreamOptions { workers: 2, ahead: 6, cache_bytes }).unwrap();
+            let stream = ImageStream::new(
+                &folder,
+                &preprocessing,
+                StreamOptions { workers: 2, ahead: 6, cache_bytes },
+            )
+            .unwrap();
             assert!(train(&stream, cache) == expected, "cache_frozen {cache}, {cache_bytes} bytes of cache");
         }
     }

@@ -71,7 +71,14 @@ pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tile: Tile, epilogu
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one.
-pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tile: Tile, dy: BufferId, dx: BufferId, earlier: Option<BufferId>) {
+pub(super) fn backward_input(
+    b: &mut Backward<'_, '_>,
+    sizes: Sizes,
+    tile: Tile,
+    dy: BufferId,
+    dx: BufferId,
+    earlier: Option<BufferId>,
+) {
     let (stride, lanes) = (sizes.stride, b.tuning().lanes());
     let strips_per_row = sizes.w_in.div_ceil(stride).div_ceil(tile.pw as usize);
     let grid = [sizes.n * sizes.h_in.div_ceil(stride) * strips_per_row, sizes.c_in, stride * stride];
@@ -85,14 +92,25 @@ pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tile: Tile,
         let request = request(BACKWARD_INPUT, &sizes, (tile, lanes), grid, range, sizes.c_out)
             .constants(&window(taps, stride))
             .params(&[("strips_per_row", strips_per_row), ("residual", residual.is_some() as usize)])
-            .bind(&[("w", b.weight(1)), ("dy", dy), ("residual", residual.unwrap_or(NOTHING)), ("dx", outputs[i])])
+            .bind(&[
+                ("w", b.weight(1)),
+                ("dy", dy),
+                ("residual", residual.unwrap_or(NOTHING)),
+                ("dx", outputs[i]),
+            ])
             .turns(rows * (1 + columns * (1 + range.len())));
         b.dispatch(request);
     }
 }
 
 /// Records dw from `dy` and the kept input.
-pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, tile: Tile, dy: BufferId, dw: BufferId) {
+pub(super) fn backward_weight(
+    b: &mut Backward<'_, '_>,
+    sizes: Sizes,
+    tile: Tile,
+    dy: BufferId,
+    dw: BufferId,
+) {
     let (s, wg) = b.tuning().lanes();
     let lanes = (sizes.kh * sizes.c_in.div_ceil(4)).div_ceil(wg as usize);
     let tiles = sizes.c_out.next_multiple_of(4).div_ceil(tile.tm as usize);

@@ -49,7 +49,14 @@ impl Deep {
         // What one running sum would be too long for is split further, into short ones.
         let parts = if 4 * depth4 > LONGEST_RUN { splits.max((4 * depth4).div_ceil(LINK)) } else { splits };
         let split4 = depth4.div_ceil(parts).next_multiple_of(bk4);
-        Self { bytes, c4, depth4, splits: depth4.div_ceil(split4), split4, chain: std::iter::once(0..depth4).collect() }
+        Self {
+            bytes,
+            c4,
+            depth4,
+            splits: depth4.div_ceil(split4),
+            split4,
+            chain: std::iter::once(0..depth4).collect(),
+        }
     }
 
     /// Bytes of all splits.
@@ -87,11 +94,9 @@ pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tiles: Tiles, epilo
         _ => vec![f.scratch("partial sums", deep.partial_bytes())],
     };
     for (i, range) in deep.chain.iter().enumerate() {
-        let request = request(FORWARD, sizes, tiles, matrix, deep.splits).params(&[("pixels", matrix[0])]).bind(&[
-            ("x", f.input(0)),
-            ("w", f.weight(1)),
-            ("y", outputs[i]),
-        ]);
+        let request = request(FORWARD, sizes, tiles, matrix, deep.splits)
+            .params(&[("pixels", matrix[0])])
+            .bind(&[("x", f.input(0)), ("w", f.weight(1)), ("y", outputs[i])]);
         let own = if deep.splits > 1 { Epilogue::adding(None) } else { epilogue.link(i, &outputs) };
         f.dispatch(own.end(deep.link(request, range, sizes.macs(), tiles)));
     }
@@ -101,7 +106,14 @@ pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tiles: Tiles, epilo
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one.
-pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tiles: Tiles, dy: BufferId, dx: BufferId, earlier: Option<BufferId>) {
+pub(super) fn backward_input(
+    b: &mut Backward<'_, '_>,
+    sizes: Sizes,
+    tiles: Tiles,
+    dy: BufferId,
+    dx: BufferId,
+    earlier: Option<BufferId>,
+) {
     let stride = sizes.stride;
     let phases = stride * stride;
     let matrix = [sizes.n * sizes.h_in.div_ceil(stride) * sizes.w_in.div_ceil(stride), padded(sizes.c_in)];
@@ -119,7 +131,12 @@ pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tiles: Tile
         let request = request(BACKWARD_INPUT, sizes, tiles, matrix, deep.splits * phases)
             .params(&[("pixels", matrix[0]), ("residual", residual.is_some() as usize)])
             .params(&[("size4", (deep.bytes / 16) as usize)])
-            .bind(&[("w", b.weight(1)), ("dy", dy), ("residual", residual.unwrap_or(NOTHING)), ("dx", outputs[i])]);
+            .bind(&[
+                ("w", b.weight(1)),
+                ("dy", dy),
+                ("residual", residual.unwrap_or(NOTHING)),
+                ("dx", outputs[i]),
+            ]);
         b.dispatch(deep.link(request, range, sizes.macs(), tiles));
     }
     if deep.splits > 1 {
@@ -128,7 +145,13 @@ pub(super) fn backward_input(b: &mut Backward<'_, '_>, sizes: Sizes, tiles: Tile
 }
 
 /// Records dw from `dy` and the kept input.
-pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, tiles: Tiles, dy: BufferId, dw: BufferId) {
+pub(super) fn backward_weight(
+    b: &mut Backward<'_, '_>,
+    sizes: Sizes,
+    tiles: Tiles,
+    dy: BufferId,
+    dw: BufferId,
+) {
     let (bk, pixels) = (tiles.bk as usize, sizes.n * sizes.h_out * sizes.w_out);
     let matrix = [sizes.kh * sizes.kw * padded(sizes.c_in), padded(sizes.c_out)];
     let slices = pixels.div_ceil(bk);

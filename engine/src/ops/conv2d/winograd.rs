@@ -79,7 +79,12 @@ impl Tiling {
             .params(&[("h_in", sizes.h_in), ("w_in", sizes.w_in), ("c_in4", self.c_in4)])
             .params(&[("h_out", sizes.h_out), ("w_out", sizes.w_out), ("c_out4", self.c_out4)])
             .params(&[("top", sizes.padding.top), ("left", sizes.padding.left)])
-            .params(&[("tiles_h", self.tiles_h), ("tiles_w", self.tiles_w), ("tiles", self.tiles()), ("blocks", self.blocks())])
+            .params(&[
+                ("tiles_h", self.tiles_h),
+                ("tiles_w", self.tiles_w),
+                ("tiles", self.tiles()),
+                ("blocks", self.blocks()),
+            ])
     }
 
     /// A product over a grid of (`groups`, blocks of TM output channels, places in `splits`). Its
@@ -100,7 +105,8 @@ impl Tiling {
     }
 
     fn transform_input(&self, x: BufferId, v: BufferId) -> Request {
-        self.request(TRANSFORM_INPUT, grid(self.blocks() * self.block() * self.c_in4, WORKGROUP)).bind(&[("x", x), ("v_out", v)])
+        self.request(TRANSFORM_INPUT, grid(self.blocks() * self.block() * self.c_in4, WORKGROUP))
+            .bind(&[("x", x), ("v_out", v)])
     }
 
     fn multiply(&self, v: BufferId, u: BufferId, m: BufferId) -> Request {
@@ -118,7 +124,9 @@ impl Tiling {
 /// Records y = act(conv(x, w) · scale + shift + residual).
 pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, filtering: Filtering, epilogue: Epilogue) {
     let tiling = Tiling::new(sizes, filtering, f.tuning());
-    let u = f.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(false, w, u));
+    let u = f.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| {
+        tiling.transform_filter(false, w, u)
+    });
     let v = f.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
     let m = f.scratch("products", tiling.tile_bytes(tiling.c_out4));
     let (x, y) = (f.input(0), f.output());
@@ -138,7 +146,9 @@ pub(super) fn backward_input(
     earlier: Option<BufferId>,
 ) {
     let tiling = Tiling::new(sizes.turned_round(), filtering, b.tuning());
-    let u = b.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(true, w, u));
+    let u = b.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| {
+        tiling.transform_filter(true, w, u)
+    });
     let v = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_in4));
     let m = b.scratch("products", tiling.tile_bytes(tiling.c_out4));
     b.dispatch(tiling.transform_input(dy, v));
@@ -147,7 +157,13 @@ pub(super) fn backward_input(
 }
 
 /// Records dw from `dy` and the kept input.
-pub(super) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, filtering: Filtering, dy: BufferId, dw: BufferId) {
+pub(super) fn backward_weight(
+    b: &mut Backward<'_, '_>,
+    sizes: Sizes,
+    filtering: Filtering,
+    dy: BufferId,
+    dw: BufferId,
+) {
     let tiling = Tiling::new(sizes, filtering, b.tuning());
     let x = b.kept_input(0);
     let v = b.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));

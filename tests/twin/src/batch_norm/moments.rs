@@ -61,9 +61,14 @@ pub fn update_running(running: &Statistics, batch: &Statistics, m: usize, moment
     assert!(m > 1, "batch norm needs more than one value per channel");
     let unbiased = exact(m as f64) / exact((m - 1) as f64);
     let blend = |old: &Value, new: &Value, factor: Tracked| {
-        Value::build(&old.value.shape, |c| exact(1.0 - momentum) * old.at([c]) + exact(momentum) * new.at([c]) * factor)
+        Value::build(&old.value.shape, |c| {
+            exact(1.0 - momentum) * old.at([c]) + exact(momentum) * new.at([c]) * factor
+        })
     };
-    Statistics { mean: blend(&running.mean, &batch.mean, exact(1.0)), var: blend(&running.var, &batch.var, unbiased) }
+    Statistics {
+        mean: blend(&running.mean, &batch.mean, exact(1.0)),
+        var: blend(&running.var, &batch.var, unbiased),
+    }
 }
 
 #[cfg(test)]

@@ -108,7 +108,12 @@ impl Layer {
         })
     }
 
-    fn per_channel(&self, statistics: StatisticsF32, eps: f32, y: fn(f32, f32, f32, f32, f32) -> f32) -> Vec<f32> {
+    fn per_channel(
+        &self,
+        statistics: StatisticsF32,
+        eps: f32,
+        y: fn(f32, f32, f32, f32, f32) -> f32,
+    ) -> Vec<f32> {
         let mut channels = Channels::of(&self.x);
         let parameters = self.gamma.to_f32().into_iter().zip(self.beta.to_f32());
         for (x, (gamma, beta)) in channels.x.iter_mut().zip(parameters) {

@@ -6,7 +6,14 @@ use frostline_twin::{Array, cases, multi_margin};
 
 /// Loss and gradient in f32; `shift` is what is subtracted from the logits, the maximum if
 /// it is right, and `spread` the q of classes that are not the label.
-fn f32_loss(logits: &Array, labels: &[u32], shift: fn(&[f32]) -> f32, smoothing: f32, spread: f32, divisor: usize) -> (f32, Vec<f32>) {
+fn f32_loss(
+    logits: &Array,
+    labels: &[u32],
+    shift: fn(&[f32]) -> f32,
+    smoothing: f32,
+    spread: f32,
+    divisor: usize,
+) -> (f32, Vec<f32>) {
     let [rows, classes] = logits.dims();
     let x = logits.to_f32();
     let (mut loss, mut dx) = (0f32, vec![0f32; rows * classes]);
@@ -98,8 +105,16 @@ fn weights_and_mixed_labels() {
         let name = |what| format!("{what}, {rows}x{classes}");
         let weights = weights.to_f32();
         accepted(&name("loss"), &[f32_mixed(&logits, &labels, &weights, 0.71875, true)], &expected);
-        refused(&name("loss over all rows"), &[f32_mixed(&logits, &labels, &weights, 0.71875, false)], &expected);
-        refused(&name("loss of other shares"), &[f32_mixed(&logits, &labels, &weights, 0.7187, true)], &expected);
+        refused(
+            &name("loss over all rows"),
+            &[f32_mixed(&logits, &labels, &weights, 0.71875, false)],
+            &expected,
+        );
+        refused(
+            &name("loss of other shares"),
+            &[f32_mixed(&logits, &labels, &weights, 0.7187, true)],
+            &expected,
+        );
     }
 }
 
@@ -110,7 +125,8 @@ fn f32_margin(logits: &Array, labels: &[u32], margin: f32, divisor: usize) -> (f
     let (mut loss, mut dx) = (0f32, vec![0f32; rows * classes]);
     for (row, &label) in labels.iter().enumerate() {
         let label = row * classes + label as usize;
-        let violations = (row * classes..(row + 1) * classes).filter(|&i| i != label && margin - x[label] + x[i] > 0.0);
+        let violations =
+            (row * classes..(row + 1) * classes).filter(|&i| i != label && margin - x[label] + x[i] > 0.0);
         for i in violations.clone() {
             loss += (margin - x[label] + x[i]) / (divisor * rows) as f32;
             dx[i] = 1.0 / (divisor * rows) as f32;
@@ -128,7 +144,8 @@ fn margins() {
         let logits = cases::distinct(&mut rng, &[rows, classes], 0.03);
         let labels = cases::labels(&mut rng, rows, classes);
         let name = |what| format!("{what}, {rows}x{classes}");
-        let (loss, dx) = (multi_margin::forward(&logits, &labels, 1.0), multi_margin::backward(&logits, &labels, 1.0));
+        let (loss, dx) =
+            (multi_margin::forward(&logits, &labels, 1.0), multi_margin::backward(&logits, &labels, 1.0));
         let (f32_loss, f32_dx) = f32_margin(&logits, &labels, 1.0, classes);
         accepted(&name("loss"), &[f32_loss], &loss);
         accepted(&name("gradient"), &f32_dx, &dx);

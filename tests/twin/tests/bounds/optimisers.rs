@@ -33,7 +33,12 @@ fn sgd_f32(lr: f32, mu: f32, decay: f32, nesterov: bool) -> (Vec<f32>, Vec<f32>)
 fn sgd() {
     let [w, g, v, _] = state();
     for nesterov in [false, true] {
-        let sgd = Sgd { learning_rate: f64::from(0.05f32), momentum: f64::from(0.9f32), weight_decay: f64::from(1e-3f32), nesterov };
+        let sgd = Sgd {
+            learning_rate: f64::from(0.05f32),
+            momentum: f64::from(0.9f32),
+            weight_decay: f64::from(1e-3f32),
+            nesterov,
+        };
         let expected = sgd.step(&w, &g, &v);
         let (weights, velocities) = sgd_f32(0.05, 0.9, 1e-3, nesterov);
         accepted("sgd weight", &weights, &expected.weight);
