@@ -3,6 +3,7 @@
 
     python3 tests/reference/compare.py                              docs/results/ch*.runs.jsonl
     python3 tests/reference/compare.py out/ch0/runs.jsonl out/ch4/runs.jsonl
+    python3 tests/reference/compare.py --write                      and puts the table into README.md
 
 Prints a Markdown table of all cells that both have. Runs are paired by seed: both trained on the same images
 and are tested on the same images, so that only first weights, order of batches and rounding differ. PyTorch
@@ -23,6 +24,9 @@ from pathlib import Path
 from statistics import mean, stdev
 
 HERE = Path(__file__).resolve().parent
+README = HERE / "README.md"
+# What --write replaces lies between these lines.
+BEGIN, END = "<!-- compare.py: begin -->\n", "<!-- compare.py: end -->\n"
 RESULTS = HERE.parent.parent / "docs" / "results"
 FIELDS = ["steps", "batch", "lr"]
 
@@ -140,7 +144,7 @@ def table(found):
         parts = [name, chapters, counts, spread(row.ours), theirs]
         parts += [f"{by:+.2f}", f"{error:.2f}" if error else "–", errors]
         lines.append(f"| {' | '.join(parts)} |")
-    return "\n".join(lines + [""] + summary(judged))
+    return "\n".join(lines + [""] + [f"- {line}" for line in summary(judged)])
 
 
 def summary(judged):
@@ -165,12 +169,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("ours", type=Path, nargs="*", help="runs.jsonl of chapters; default: docs/results/")
     parser.add_argument("--theirs", type=Path, default=HERE / "lesson.jsonl", help="default: %(default)s")
+    parser.add_argument("--write", action="store_true", help="also put the table into README.md")
     arguments = parser.parse_args()
     paths = arguments.ours or sorted(RESULTS.glob("ch*.runs.jsonl"))
     found = rows(our_runs(paths), read(arguments.theirs))
     if not found:
         raise SystemExit("no cell that both have: name the runs.jsonl of chapters that have run")
-    print(table(found))
+    text = table(found)
+    print(text)
+    if arguments.write:
+        before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+        after = rest.split(END)[1]
+        README.write_text(f"{before}{BEGIN}{text}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

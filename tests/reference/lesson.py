@@ -9,6 +9,7 @@ batches, optimiser and schedule, on the same training and test images, for the s
 
     python3 tests/reference/lesson.py                    all that is missing in lesson.jsonl, cheapest first
     python3 tests/reference/lesson.py --only "clothes 50"
+    python3 tests/reference/lesson.py --only "clothes 50 layer4" --repeats 16
     python3 tests/reference/lesson.py --list
 
 Each finished run is one line of `lesson.jsonl`; a run that is there is not done again. Needs PyTorch, numpy
@@ -72,15 +73,11 @@ REPEATED = {
     ("digits", 800): [HEAD, LAYER4, EVERYTHING, SCRATCH],
 }
 
-# Runs of a cell and seed: the same images with other first weights in another order. Chapters have one; more
-# on this side tell how far apart two runs on the same images lie by chance.
-REPEATS = {HEAD: 8, LAYER4: 8, EVERYTHING: 2, SCRATCH: 2}
-
-# All that decides a run.
+# All that decides a run. Repeats have the same images, but other first weights in another order.
 Run = namedtuple("Run", ["task", "trains", "images", "seed", "repeat", "steps", "batch", "lr"])
 
 
-def planned():
+def planned(repeats):
     """All runs: one of each cell and seed, then the repeats; those with the least to compute first."""
     cells = []
     for (task, images), kinds in REPEATED.items():
@@ -90,14 +87,10 @@ def planned():
         Run(task, kind, images, seed, repeat, 500 if images >= 1000 else 150, BATCH, lr)
         for task, images, kind, lr in cells
         for seed in range(SEEDS)
-        for repeat in range(REPEATS[kind])
+        for repeat in range(repeats)
     ]
     cost = {HEAD: 0, LAYER4: 1, EVERYTHING: 10, SCRATCH: 10}
-
-    def order(run):
-        return run.repeat > 0, cost[run.trains] * run.steps, run.repeat, run.seed
-
-    return sorted(runs, key=order)
+    return sorted(runs, key=lambda run: (run.repeat, cost[run.trains] * run.steps, run.seed))
 
 
 def conditions(run):
@@ -299,12 +292,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=HERE / "lesson.jsonl", help="default: %(default)s")
     parser.add_argument("--only", default="", help="only runs whose name contains this text")
+    words = "runs of each cell and seed (default: 1, as the chapters have): more tell chance from a mistake"
+    parser.add_argument("--repeats", type=int, default=1, help=words)
     parser.add_argument("--list", action="store_true", help="name the runs that are missing, and do none")
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)
     lesson, done = Lesson(), finished(arguments.out)
-    for run in planned():
+    for run in planned(arguments.repeats):
         name = f"{run.task} {run.images} {run.trains} at {run.lr} seed {run.seed} repeat {run.repeat}"
         if run in done or arguments.only not in name:
             continue
