@@ -4,11 +4,9 @@
 //! generalises better.* Two networks put that to the test:
 //!
 //! - **Clothes**: a ResNet-10 learns four kinds of clothes from scratch, or from weights that know six *other*
-//!   kinds. Pretrained, all below `layer4` is frozen: those layers dispatch no gradient kernel and keep no
-//!   activation.
-//! - **Photos**: six kinds of public-domain photos. A ResNet-10 from scratch, or from weights that were distilled
-//!   from other photos; and a softmax head on the features of an EfficientNet-Lite0, with random weights or
-//!   with those of ImageNet, which no gradient ever changes.
+//!   kinds. Pretrained, all below `layer4` is frozen: it dispatches no gradient kernel and keeps no activation.
+//! - **Photos**: six kinds. A ResNet-10 from scratch, or from weights that were distilled from other photos; and a
+//!   softmax head on the features of an EfficientNet-Lite0 with random weights, or with those of ImageNet.
 //!
 //!     cargo run --release --example ch0_why_transfer -- --help
 
@@ -18,7 +16,6 @@ const SCRATCH: &str = "from scratch";
 const PRETRAINED: &str = "pretrained";
 const RANDOM_FEATURES: &str = "head on random features";
 const FEATURES: &str = "head on ImageNet's features";
-const PHOTOS: &str = "photos";
 const TRAINING: &str = "accuracy on training images, %";
 const EARLY: &str = "validation after a fifth of the steps";
 

@@ -1,10 +1,9 @@
 //! Chapter 1: from general to specific.
 //!
-//! *The first layers see edges and colours, which any picture has; the last ones see the kinds of things that the
-//! network was trained on.* Looked at in pictures, then measured three ways:
+//! *The first layers see edges and colours, which any picture has; the last ones the kinds of things of training.*
 //!
-//! - **Pictures** of EfficientNet-Lite0 with ImageNet weights: its first filters; what every stage makes of a photo;
-//!   the photos that excite a channel most, with the pixels responsible: the gradient of that one activation.
+//! - **Pictures** of EfficientNet-Lite0: its first filters; what every stage makes of a photo; the photos that excite
+//!   a channel most, with the pixels responsible: the gradient of that one activation.
 //! - **Purity**: of the five photos that excite a channel most, how many pairs are of the same kind?
 //! - **Linear probes**: a softmax head on what each stage gives, for photos (like ImageNet) and digits (unlike it).
 //! - **Similarity**: ResNet-10s trained from scratch on disjoint classes, compared stage by stage on the same images
@@ -14,10 +13,9 @@
 
 use clap::Args;
 use frostline::lesson::hierarchy::{compare, compared_images, depths, look, probe, purity};
-use frostline::lesson::inside;
 use frostline::lesson::prelude::*;
+use frostline::lesson::{Depth, inside};
 
-const PHOTOS: &str = "photos";
 const PROBE: &str = "probe after ";
 const PURITY: &str = "the five best photos of a channel";
 const KIND: [&str; 2] = ["pairs of one kind after ", ", %"];
@@ -91,12 +89,9 @@ fn claims(plan: &Plan<'_>, _: &Own) -> Result<Vec<Claim>> {
         Claim::better("digits: the middle beats the end", probe(&digits, middle), probe(&digits, last)),
         Claim::sum("towards the end digits lose more than photos", "points")
             .terms([fall(1.0, digits.as_str()), fall(-1.0, PHOTOS)].concat()),
-        alike("at their ends networks for the same clothes are more alike than for other clothes", OTHERS),
-        alike(
-            "at their ends networks for the same clothes are more alike than for clothes and digits",
-            DIGITS,
-        ),
-        alike("at their ends networks for the same clothes are more alike than untrained ones", UNTRAINED),
+        alike("the ends of networks for the same clothes are more alike than for other clothes", OTHERS),
+        alike("the ends of networks for the same clothes are more alike than for digits", DIGITS),
+        alike("the ends of networks for the same clothes are more alike than untrained ones", UNTRAINED),
     ])
 }
 
@@ -106,7 +101,7 @@ fn report(report: &mut Report<'_>, own: &Own) -> Result<()> {
         let cell = |stage: &String| Cell::new(task, format!("{PROBE}{stage}"), n);
         lite.curve(task, color, |stage| report.runs.accuracies(&cell(stage), "test"))
     });
-    let numbers = |depth: &frostline::lesson::Depth, start: &str, words: [&str; 2]| {
+    let numbers = |depth: &Depth, start: &str, words: [&str; 2]| {
         let cells = report.cells().iter().filter(|cell| cell.condition.starts_with(start)).enumerate();
         let curve = |(color, cell): (usize, &Cell)| {
             depth.curve(&cell.condition, color, |stage| report.runs.numbers(cell, &words.join(stage)))
@@ -115,12 +110,7 @@ fn report(report: &mut Report<'_>, own: &Own) -> Result<()> {
     };
     let panels = [
         lite.panel("linear probes", "test accuracy, %", (0.0, 100.0), probes.collect()),
-        lite.panel(
-            "the photos of a channel",
-            "pairs of one kind, %",
-            (0.0, 60.0),
-            numbers(&lite, PURITY, KIND),
-        ),
+        lite.panel("photos of a channel", "pairs of one kind, %", (0.0, 60.0), numbers(&lite, PURITY, KIND)),
         resnet.panel("two networks: how alike?", "debiased CKA", (-0.1, 1.0), numbers(&resnet, "pair", CKA)),
     ];
     draw(&report.figure("depth.png", "What changes with depth (bars: standard deviation)."), 3, &panels)?;

@@ -20,7 +20,6 @@ use std::rc::Rc;
 const SPACES: [&str; 2] = ["pixels", "features"];
 const HEADS: [&str; 3] = ["softmax", "linear SVM", "nearest photo"];
 const CLOCK: &str = "clock";
-const PHOTOS: &str = "photos";
 /// Pixels a side that the network sees of a photo, and that heads on pixels see.
 const SIDE: usize = 128;
 const PIXEL_SIDE: usize = 32;

@@ -27,7 +27,6 @@ const HEAD_FIRST: &str = "full, head first (LP-FT)";
 const SWEEP: [f32; 6] = [0.05, 0.15, 0.5, 1.5, 5.0, 15.0];
 const CHOICE: [f32; 3] = [0.15, 0.5, 1.5];
 const HEAD_RATE: f32 = 0.1;
-const PHOTOS: &str = "photos";
 const PHOTO_IMAGES: usize = 30;
 const STATISTICS: &str = "statistics only (rate 0)";
 const MOVED: &str = "moved";

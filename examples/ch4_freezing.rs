@@ -19,7 +19,6 @@ const SCRATCH: &str = "everything, from scratch";
 /// Heads on means of a 2 × 2 grid of a stage half way up, and of the last.
 const EARLY: &str = "head on layer2, 2 × 2";
 const LATE: &str = "head on layer4, 2 × 2";
-const PHOTOS: &str = "photos";
 
 fn main() -> std::process::ExitCode {
     let claim = "The number of images and their likeness to what the network knows decide how much of it to \

@@ -1,13 +1,10 @@
 //! Chapter 5: learning rates.
 //!
-//! *Layers should not learn at one speed: early ones know what all images share and should move less.* A
-//! pretrained ResNet learns four other kinds of clothes
-//!
-//! at one rate for all stages; at a tenth of the rate of the stage above (`layer_decay`), or from a hundredth at the
-//! image up to the whole at the head (`slice`); or one stage more at a time, the head first (gradual unfreezing);
-//! each at several base rates. Validation images choose the rate of each way before the ways are compared; the
-//! largest rate, which is too large, is compared by itself. A range test (`Learner::find_lr`) suggests rates as
-//! well: are they as good? The same on digits, which are unlike what the network knows, and on photos.
+//! *Layers should not learn at one speed: early ones know what all images share and should move less.* A network
+//! learns at one rate for all stages; at a tenth of the rate of the stage above (`layer_decay`), or from a hundredth
+//! at the image up to the whole at the head (`slice`); or one stage more at a time (gradual unfreezing). Validation
+//! images choose the base rate of each way; the largest, which is too large, is compared by itself. A range test
+//! (`Learner::find_lr`) suggests rates: are they as good? Also on digits, unlike what the network knows, and photos.
 //!
 //!     cargo run --release --example ch5_learning_rates -- --help
 
@@ -24,7 +21,6 @@ const VALLEY: &str = "one rate, the valley of find_lr";
 const MINIMUM: &str = "one rate, the minimum of find_lr / 10";
 /// Base rates in units of --lr; the last is too large.
 const RATES: [f32; 4] = [0.5, 1.5, 5.0, 15.0];
-const PHOTOS: &str = "photos";
 const PHOTO_IMAGES: usize = 30;
 
 fn main() -> std::process::ExitCode {
@@ -77,7 +73,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     trial.test(&mut learner, &draw)
 }
 
-/// The optimiser of a way to train: stages have factors on the base rate.
+/// Stages have factors on the base rate.
 fn optim(learner: &Learner, way: &str, lr: f32) -> trainer::Result<Optim> {
     match way {
         TENTHS => learner.layer_decay(sgd(lr), 0.1),

@@ -16,7 +16,6 @@ use frostline::lesson::prelude::*;
 
 const HEAD: &str = "head only";
 const EVERYTHING: &str = "everything";
-const PHOTOS: &str = "photos";
 /// What trains on photos, besides the head only and everything.
 const PHOTO_DEPTHS: [&str; 2] = ["layer4 on", "layer3 on"];
 const PHOTO_IMAGES: usize = 90;

@@ -33,6 +33,9 @@ const VALIDATION: f64 = 0.2;
 /// Names of the embedded tasks.
 const EMBEDDED: [&str; 3] = ["clothes", "digits", "photos"];
 
+/// Name of the task of the embedded photos.
+pub const PHOTOS: &str = "photos";
+
 /// Something to learn.
 #[derive(Clone, Debug)]
 pub struct Task {
