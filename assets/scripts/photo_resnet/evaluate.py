@@ -3,11 +3,12 @@
 
     evaluate.py --weights assets/resnet10_photos.safetensors --photos assets/photos --log evaluation.jsonl
 
-Learns the six classes from 30, 60 and 90 of the 147 photos and tests on the others, on several random
-splits: a logistic regression on the features of the distilled and of a random network, then
+Learns the six classes from 30, 60 and 90 of the 147 photos and tests on the others, on several
+random splits: a logistic regression on the features of the distilled and of a random network, then
 fine-tuning of layer4 and fc, of everything, of everything with the batch norms' running statistics,
-and training from scratch (150 steps, batches of 32 photos mirrored at random, cosine). `--teacher` adds the teacher's own features at 128x128. One JSON
-line a row: mean accuracy and standard deviation over the splits in %.
+and training from scratch (150 steps, batches of 32 photos mirrored at random, cosine). `--teacher`
+adds the teacher's own features at 128x128. One JSON line a row: mean accuracy and standard
+deviation over the splits in %.
 """
 
 import argparse
