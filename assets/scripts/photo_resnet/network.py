@@ -29,12 +29,15 @@ class PhotoResNet10(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def features(self, x):
-        """(N, 3, H, W) to (N, 8 w): the mean over the last maps."""
+    def before_layer4(self, x):
+        """(N, 3, H, W) to layer3's output (N, 4 w, H/16, W/16)."""
         x = F.relu(self.bn1(self.conv1(x)))
         x = F.max_pool2d(x, 3, 2, 1)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return x.mean((2, 3))
+        return self.layer3(self.layer2(self.layer1(x)))
+
+    def features(self, x):
+        """(N, 3, H, W) to (N, 8 w): the mean over the last maps."""
+        return self.layer4(self.before_layer4(x)).mean((2, 3))
 
     def forward(self, x):
         return self.fc(self.features(x))
