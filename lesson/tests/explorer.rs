@@ -232,7 +232,7 @@ fn wrong_wishes_are_answered_with_a_sentence() {
             400,
             json,
             r#"{"trainable":["fc"],"domain":"similar","images":100000,"lr":0.1}"#,
-            "clothes has 1500",
+            "clothes has 1200",
         ),
         (400, json, r#"{"trainable":["fc"],"domain":"similar","images":8,"lr":-1}"#, "above 0"),
         (

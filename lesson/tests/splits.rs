@@ -12,7 +12,14 @@ use std::collections::HashMap;
 use std::path::Path;
 
 const SETTINGS: Settings = Settings { images: &[50], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
-const OUTLINE: Outline = Outline { number: 0, version: 1, title: "a title", claim: "a claim", defaults: SETTINGS, quick: SETTINGS };
+const OUTLINE: Outline = Outline {
+    number: 0,
+    version: 1,
+    title: "a title",
+    claim: "a claim",
+    defaults: SETTINGS,
+    quick: SETTINGS,
+};
 
 /// For each seed the places in `sheet` of the images that the largest of `sizes` draws, in the order of the
 /// draw. A smaller number of images is the first part of it, which is checked.
@@ -22,7 +29,8 @@ fn drawn(task: &Task, sheet: &ImageSet, sizes: &[usize]) -> Vec<Vec<usize>> {
         let train = task.draw(n, seed).unwrap().train;
         let place = |i: usize| {
             let place = places[train.image(i)];
-            let [ours, theirs] = [(&train, i), (sheet, place)].map(|(set, i)| &set.classes[set.labels[i] as usize]);
+            let [ours, theirs] =
+                [(&train, i), (sheet, place)].map(|(set, i)| &set.classes[set.labels[i] as usize]);
             assert_eq!(ours, theirs, "{} images, seed {seed}: image {i} has another label in the sheet", n);
             place
         };
@@ -41,8 +49,7 @@ fn the_reference_has_the_images_that_the_chapters_draw() {
     let (flags, NoFlags {}) = OUTLINE.read(["splits"]).unwrap();
     let assets = Assets::default();
     let track = Track::open(&flags, &assets).unwrap();
-    let entry =
-        |task: &Task, sheet: &str, sizes: &[usize]| json!({ "sheet": sheet, "seeds": drawn(task, &assets.sheet(sheet).unwrap(), sizes) });
+    let entry = |task: &Task, sheet: &str, sizes: &[usize]| json!({ "sheet": sheet, "seeds": drawn(task, &assets.sheet(sheet).unwrap(), sizes) });
     let clothes = entry(&track.similar, "fashion_train", &[50, 200, 1000]);
     let digits = entry(track.different().unwrap(), "digits_train", &[50, 500]);
     let now = json!({ "clothes": clothes, "digits": digits });
