@@ -2,7 +2,7 @@
 //! dispatches no gradient kernel and keeps no activation for one.
 //!
 //! The crates in the order that data walks through them; none imports one to its right:
-//! [`loader`] → [`shaders`], [`engine`] → [`models`] → [`trainer`] → [`bench`] → [`lesson`]. What they
+//! [`loader`] → [`shaders`], [`engine`] → [`models`] → [`trainer`] → [`bench`](mod@bench) → [`lesson`]. What they
 //! measured is drawn by [`charts`], which knows none of them.
 
 pub use frostline_bench as bench;

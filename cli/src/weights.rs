@@ -37,7 +37,7 @@ pub struct Weights {
 impl Weights {
     /// Opens `spec`:
     ///
-    /// - `embedded`, `embedded-resnet10`: weights that are built in ([`Embedded`]);
+    /// - `embedded`, `embedded-resnet10`: weights that are built in;
     /// - `hf:owner/name` or `hf:owner/name@revision`: from the hub's cache, or downloaded into it;
     /// - a folder as the hub has it: `model.safetensors`, and `config.json` and
     ///   `preprocessor_config.json` if they are there;
