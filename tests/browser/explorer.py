@@ -257,8 +257,8 @@ def main():
             explorer.stdout.read()
             code = explorer.wait(PATIENCE)
         assert code == 0, f"Ctrl-C ended the explorer with {code}"
-        results = json.loads(Path(scratch, "results.json").read_text())
-        assert len(results["runs"]) == 12 and results["claims"], "Ctrl-C keeps the runs"
+        results = json.loads(Path(scratch, "explorer.json").read_text())
+        assert len(results["runs"]) == 12, "Ctrl-C keeps the runs"
     print(f"passed; screenshots in {folder}")
 
 
