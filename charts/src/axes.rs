@@ -1,4 +1,4 @@
-//! A coordinate system: where values lie in pixels, ticks, and the names of both axes.
+//! A coordinate system: maps values to pixels, and draws ticks and axis names.
 
 use crate::canvas::{At, Canvas, Level, Paint, Side, Style};
 use crate::color::{BLACK, FAINT, GREY};

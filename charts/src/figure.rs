@@ -10,7 +10,7 @@ use crate::output::{self, Files};
 use crate::spread::Spread;
 use std::path::Path;
 
-/// A value at a place, and the interval that it lies in.
+/// A point of a curve: x, y, and the interval of y.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// The place.

@@ -98,8 +98,8 @@ pub fn compared_images(lab: &Lab) -> Result<(ImageSet, [ImageSet; 2])> {
     Ok((source.subset(&split.train)?, [source.subset(&split.validation)?, others]))
 }
 
-/// Trains a ResNet-10 from scratch on each of `tasks`, each from weights of its own, or leaves both untrained, and
-/// compares them: debiased linear CKA on `seen`, as the numbers `CKA after STAGE`.
+/// Compares two ResNet-10s from different random weights. The first trains on `tasks[0]`, the second on `tasks[1]`;
+/// without `trained` neither trains. The measure is debiased linear CKA on `seen`, as the numbers `CKA after STAGE`.
 ///
 /// # Errors
 /// What training gives.

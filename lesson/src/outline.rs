@@ -3,9 +3,8 @@
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
-use frostline_engine::Optim;
 use frostline_study::Shard;
-use frostline_trainer::{FitOptions, Length, ProbeLoss, ProbeOptions};
+use frostline_trainer::{FitOptions, Length};
 use std::path::PathBuf;
 
 use crate::fit::sgd;
@@ -177,16 +176,6 @@ impl Flags {
     pub fn fit_options(&self, images: usize, seed: u64) -> FitOptions<'static> {
         let options = FitOptions { length: self.length(), ..FitOptions::steps(0) };
         options.batch(self.batch.min(images)).optim(sgd(self.lr)).seed(seed)
-    }
-
-    /// A head on features of `images` training images as the flags have it: their length and batch,
-    /// AdamW at their rate.
-    pub fn probe_options(&self, loss: ProbeLoss, images: usize, seed: u64) -> ProbeOptions {
-        let batch = self.batch.min(images);
-        let steps =
-            self.epochs.map_or(self.steps, |epochs| epochs.saturating_mul((images / batch.max(1)) as u64));
-        let optim = Optim { lr: self.lr, ..ProbeOptions::default().optim };
-        ProbeOptions { steps, batch: Some(batch), loss, optim, seed, ..ProbeOptions::default() }
     }
 }
 

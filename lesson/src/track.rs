@@ -173,31 +173,6 @@ impl Task {
         )?)?)
     }
 
-    /// The first and the second half of the classes, as tasks of their own; none if there are fewer
-    /// than four.
-    ///
-    /// # Errors
-    /// None that a whole task could cause.
-    pub fn halves(&self) -> Result<Vec<Task>> {
-        let classes: Vec<usize> = (0..self.pool.classes.len()).collect();
-        let halves =
-            if classes.len() < 4 { [&[][..], &[]] } else { classes.split_at(classes.len() / 2).into() };
-        let half = |half: &[usize]| {
-            let names: Vec<&str> = half.iter().map(|&class| self.pool.classes[class].as_str()).collect();
-            let tests = match &self.tests {
-                Tests::Fixed(test) => Tests::Fixed(test.of_classes(half)?),
-                Tests::Rest => Tests::Rest,
-            };
-            let validation = if self.validation.is_empty() {
-                self.validation.clone()
-            } else {
-                self.validation.of_classes(half)?
-            };
-            Ok(Task { name: names.join(" or "), pool: self.pool.of_classes(half)?, validation, tests })
-        };
-        halves.into_iter().filter(|classes| !classes.is_empty()).map(half).collect()
-    }
-
     /// Accuracy of guessing, in %.
     pub fn chance(&self) -> f64 {
         100.0 / self.pool.classes.len() as f64

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use frostline_loader::ImageSet;
-use frostline_trainer::{Evaluation, Learner, Probe};
+use frostline_trainer::{Evaluation, Learner};
 
 /// Copies weights and running statistics of `from`'s body to `to`, a network of the same kind.
 /// Both keep their heads.
@@ -11,19 +11,7 @@ use frostline_trainer::{Evaluation, Learner, Probe};
 /// If the networks differ.
 pub fn transplant(from: &Learner, to: &Learner) -> Result<()> {
     let head = from.members("fc").unwrap_or_default();
-    copy(from, to, |name| !head.iter().any(|member| member == name))
-}
-
-/// Copies the running statistics of `from`'s batch norms to `to`, and nothing else.
-///
-/// # Errors
-/// If the networks differ.
-pub fn transplant_statistics(from: &Learner, to: &Learner) -> Result<()> {
-    copy(from, to, |name| name.ends_with(".running_mean") || name.ends_with(".running_var"))
-}
-
-fn copy(from: &Learner, to: &Learner, chosen: impl Fn(&str) -> bool) -> Result<()> {
-    for (name, _, values) in from.params().to_host()?.iter().filter(|(name, ..)| chosen(name)) {
+    for (name, _, values) in from.params().to_host()?.iter().filter(|(name, ..)| !head.contains(name)) {
         to.params().set(name, values)?;
     }
     Ok(())
@@ -39,16 +27,6 @@ pub fn new_head(body: &Learner, classes: usize, seed: u64) -> Result<Learner> {
     // As in `photo_body`: some tens of photos shall not be filled up to 64 or 128.
     learner.evaluation_batch(21);
     transplant(body, &learner)?;
-    Ok(learner)
-}
-
-/// A learner with `body`'s weights below the head that `probe` found on its features.
-///
-/// # Errors
-/// If the probe is none of this body's features.
-pub fn probed_head(body: &Learner, probe: &Probe) -> Result<Learner> {
-    let mut learner = new_head(body, probe.bias.data.len(), 0)?;
-    learner.set_head(probe)?;
     Ok(learner)
 }
 

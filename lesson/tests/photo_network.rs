@@ -1,27 +1,19 @@
 //! The embedded ResNet-10 for photos computes what PyTorch computed with its weights.
 
-use frostline_lesson::{Lab, NoFlags, Outline, Settings, Start, Track};
+mod common;
+
+use frostline_lesson::{Lab, Start, Track};
 use frostline_loader::ImageSet;
 use safetensors::SafeTensors;
 use std::path::Path;
 
-const SETTINGS: Settings = Settings { images: &[30], seeds: 1, steps: 1, batch: 8, lr: 0.02 };
-const OUTLINE: Outline = Outline {
-    number: 0,
-    version: 1,
-    title: "a title",
-    claim: "a claim",
-    defaults: SETTINGS,
-    quick: SETTINGS,
-};
 /// The stages whose means over the map the golden file has.
 const STAGES: [&str; 5] = ["stem", "layer1", "layer2", "layer3", "layer4"];
 
 /// `assets/scripts/photo_resnet/export.py` wrote the file: two images, and what PyTorch made of them stage by stage.
 #[test]
 fn every_stage_gives_what_pytorch_gave() {
-    let (flags, NoFlags {}) = OUTLINE.read(["ch0"]).unwrap();
-    let lab = Lab::new(flags);
+    let lab = Lab::new(common::flags());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/scripts/photo_resnet");
     let bytes = std::fs::read(folder.join("golden.safetensors")).unwrap();
     let golden = SafeTensors::deserialize(&bytes).unwrap();

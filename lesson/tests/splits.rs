@@ -5,21 +5,16 @@
 //!
 //!     WRITE_SPLITS=1 cargo test -p frostline-lesson --test splits
 
-use frostline_lesson::{Assets, NoFlags, Outline, Settings, Task, Track};
+mod common;
+
+use frostline_lesson::{Assets, Task, Track};
 use frostline_loader::ImageSet;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::Path;
 
-const SETTINGS: Settings = Settings { images: &[50], seeds: 5, steps: 150, batch: 32, lr: 0.02 };
-const OUTLINE: Outline = Outline {
-    number: 0,
-    version: 1,
-    title: "a title",
-    claim: "a claim",
-    defaults: SETTINGS,
-    quick: SETTINGS,
-};
+/// Seeds of a study.
+const SEEDS: u64 = 5;
 
 /// For each seed the places in `sheet` of the images that the largest of `sizes` draws, in the order of the
 /// draw. A smaller number of images is the first part of it, which is checked.
@@ -41,12 +36,12 @@ fn drawn(task: &Task, sheet: &ImageSet, sizes: &[usize]) -> Vec<Vec<usize>> {
         sizes.iter().for_each(|&n| assert_eq!(draw(n, seed), largest[..n], "{n} images, seed {seed}"));
         largest
     };
-    (0..SETTINGS.seeds).map(all).collect()
+    (0..SEEDS).map(all).collect()
 }
 
 #[test]
 fn the_reference_has_the_images_that_the_chapters_draw() {
-    let (flags, NoFlags {}) = OUTLINE.read(["splits"]).unwrap();
+    let flags = common::flags();
     let assets = Assets::default();
     let track = Track::open(&flags, &assets).unwrap();
     let entry = |task: &Task, sheet: &str, sizes: &[usize]| json!({ "sheet": sheet, "seeds": drawn(task, &assets.sheet(sheet).unwrap(), sizes) });

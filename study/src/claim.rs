@@ -134,12 +134,6 @@ impl Claim {
         Self { unit: unit.to_owned(), margin, ..claim }
     }
 
-    /// With another margin.
-    #[must_use]
-    pub fn margin(self, margin: f64) -> Self {
-        Self { margin, ..self }
-    }
-
     /// With other terms than two sides on one measure.
     #[must_use]
     pub fn terms(self, terms: Vec<Term>) -> Self {
@@ -215,7 +209,7 @@ impl Runs {
 
     /// Those of `cell`, by seed.
     pub fn cell(&self, cell: &Cell) -> Vec<&Run> {
-        let mut runs: Vec<&Run> = self.runs.iter().filter(|run| run.setting.cell() == *cell).collect();
+        let mut runs: Vec<&Run> = self.runs.iter().filter(|run| run.setting.is_of(cell)).collect();
         runs.sort_by_key(|run| run.setting.seed);
         runs
     }
@@ -271,7 +265,7 @@ pub fn put_to_the_test(claims: &[Claim], runs: &Runs, rehearsal: bool) -> Result
 }
 
 /// The differences that a claim is about.
-fn measure(claim: &Claim, runs: &Runs, rehearsal: bool) -> Result<Question, Missing> {
+fn measure<'a>(claim: &Claim, runs: &'a Runs, rehearsal: bool) -> Result<Question, Missing> {
     let mut terms = vec![];
     for term in &claim.terms {
         let cell = runs.choose(&term.side).ok_or(Missing::Runs)?;
@@ -292,15 +286,14 @@ fn measure(claim: &Claim, runs: &Runs, rehearsal: bool) -> Result<Question, Miss
     }
     // Pairs share their seed, and so their images.
     let seeds = shared_seeds(claim, runs);
-    let of =
-        |runs: &[&Run], seed: u64| runs.iter().find(|run| run.setting.seed == seed).map(|run| (*run).clone());
-    let rows: Option<Vec<Vec<(f64, Value)>>> = seeds
+    let rows: Option<Vec<Vec<(f64, Value<'a>)>>> = seeds
         .iter()
         .map(|&seed| {
-            terms
-                .iter()
-                .map(|(term, runs)| Some((term.factor, value(&of(runs, seed)?, &term.measure)?)))
-                .collect()
+            let of = |(term, runs): &(&Term, Vec<&'a Run>)| {
+                let run = runs.iter().copied().find(|run| run.setting.seed == seed)?;
+                Some((term.factor, value(run, &term.measure)?))
+            };
+            terms.iter().map(of).collect()
         })
         .collect();
     let rows = rows.filter(|rows| !rows.is_empty()).ok_or(Missing::Runs)?;
@@ -319,21 +312,31 @@ fn shared_seeds(claim: &Claim, runs: &Runs) -> Vec<u64> {
 }
 
 /// What a run gives for a term: answers, or a number.
-enum Value {
-    Answers(Answers),
+enum Value<'a> {
+    Answers(&'a Answers),
     Number(f64),
 }
 
-fn value(run: &Run, measure: &Measure) -> Option<Value> {
+impl Value<'_> {
+    /// The accuracy in %, or the number.
+    fn mean(&self) -> f64 {
+        match self {
+            Self::Answers(answers) => 100.0 * answers.accuracy(),
+            Self::Number(number) => *number,
+        }
+    }
+}
+
+fn value<'a>(run: &'a Run, measure: &Measure) -> Option<Value<'a>> {
     match measure {
-        Measure::Accuracy(test) => run.answers.get(test).cloned().map(Value::Answers),
+        Measure::Accuracy(test) => run.answers.get(test).map(Value::Answers),
         Measure::Number(name) => run.numbers.get(name).copied().map(Value::Number),
     }
 }
 
 /// Image by image where all terms answer the same test, else seed by seed.
-fn paired(rows: &[Vec<(f64, Value)>]) -> Paired {
-    let set = |row: &[(f64, Value)]| {
+fn paired(rows: &[Vec<(f64, Value<'_>)>]) -> Paired {
+    let set = |row: &[(f64, Value<'_>)]| {
         let mut sets = row
             .iter()
             .map(|(_, value)| if let Value::Answers(answers) = value { Some(&answers.set) } else { None });
@@ -342,16 +345,11 @@ fn paired(rows: &[Vec<(f64, Value)>]) -> Paired {
     };
     let sets: Option<Vec<String>> = rows.iter().map(|row| set(row)).collect();
     let Some(sets) = sets else {
-        let sum = |row: &Vec<(f64, Value)>| {
-            let part = |(factor, value): &(f64, Value)| match value {
-                Value::Answers(answers) => factor * 100.0 * answers.accuracy(),
-                Value::Number(number) => factor * number,
-            };
-            vec![row.iter().map(part).sum()]
-        };
+        let sum =
+            |row: &Vec<(f64, Value<'_>)>| vec![row.iter().map(|(factor, value)| factor * value.mean()).sum()];
         return Paired { rows: rows.iter().map(sum).collect(), images: Images::Own };
     };
-    let by_image = |row: &Vec<(f64, Value)>| {
+    let by_image = |row: &Vec<(f64, Value<'_>)>| {
         let mut sums = vec![];
         for (factor, value) in row {
             let Value::Answers(answers) = value else { continue };
@@ -370,13 +368,9 @@ fn finding(claim: &Claim, runs: &Runs, missing: Option<Missing>, judgement: Opti
     let side = |term: &Term| {
         let cell = runs.choose(&term.side)?;
         // Of the seeds that are compared: where a side has more runs, its mean would be of other seeds.
-        let compared = Runs {
-            runs: runs.all().iter().filter(|run| seeds.contains(&run.setting.seed)).cloned().collect(),
-        };
-        let values = match &term.measure {
-            Measure::Accuracy(test) => compared.accuracies(cell, test),
-            Measure::Number(name) => compared.numbers(cell, name),
-        };
+        let compared = runs.cell(cell).into_iter().filter(|run| seeds.contains(&run.setting.seed));
+        let values: Vec<f64> =
+            compared.filter_map(|run| value(run, &term.measure)).map(|value| value.mean()).collect();
         let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)?;
         let chosen = if matches!(term.side, Side::Best(_)) { ", chosen on validation images" } else { "" };
         let test = match &term.measure {

@@ -24,6 +24,6 @@ pub use answers::{Answers, digest};
 pub use claim::{Claim, Finding, MARGIN, Measure, POINTS, Runs, Side, Term, put_to_the_test, signed};
 pub use judge::Kind;
 pub use run::{BUNCHES, Cost, LEAST_EPOCHS, NATS_LEFT, Run, SHARE_LEFT, bunches};
-pub use setting::{Cell, Setting};
+pub use setting::{Cell, Setting, as_written, serialize_as_written};
 pub use shard::Shard;
 pub use store::{Error, Merged, Store, lines, read};

@@ -1,6 +1,6 @@
 //! What decides a run.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
 /// All that decides what a run gives: on one adapter, two runs of one setting give the same answers.
@@ -23,6 +23,7 @@ pub struct Setting {
     /// Images in a step.
     pub batch: usize,
     /// Highest learning rate.
+    #[serde(serialize_with = "serialize_as_written")]
     pub lr: f32,
     /// Identifies the network's pretrained weights and the task's images.
     pub inputs: String,
@@ -32,6 +33,11 @@ impl Setting {
     /// Passes over the training images.
     pub fn epochs(&self) -> f64 {
         self.steps as f64 * self.batch as f64 / self.images.max(1) as f64
+    }
+
+    /// Whether the run belongs to `cell`.
+    pub fn is_of(&self, cell: &Cell) -> bool {
+        self.images == cell.images && self.condition == cell.condition && self.task == cell.task
     }
 
     /// The cell that the run belongs to.
@@ -44,6 +50,19 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, seed {}", self.cell(), self.seed)
     }
+}
+
+/// 0.02 as 0.02, where JSON's numbers would show what `f32` makes of it: 0.019999999552965164.
+pub fn as_written(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
+}
+
+/// [`as_written`] for serde.
+///
+/// # Errors
+/// What `serializer` says.
+pub fn serialize_as_written<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(as_written(*value))
 }
 
 /// Runs that differ in their seed only: a cell of a study's table.

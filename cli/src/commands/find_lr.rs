@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use frostline_charts::{RangeStep, figure, range_test};
+use frostline_bench::range_test;
+use frostline_charts::figure;
 use frostline_trainer::LrRange;
 use serde_json::json;
 
@@ -79,17 +80,6 @@ impl FindLr {
 }
 
 fn draw(path: &Path, curve: &frostline_trainer::LrCurve) -> Result<()> {
-    let steps: Vec<RangeStep> = curve
-        .points
-        .iter()
-        .map(|point| RangeStep {
-            rate: point.lr.into(),
-            loss: point.loss.into(),
-            smoothed: point.smoothed.into(),
-        })
-        .collect();
-    let named = curve.suggestions().into_iter().flat_map(|found| found.named());
-    let marks: Vec<(&str, f64)> = named.map(|(name, rate)| (name, rate.into())).collect();
-    figure::draw(path, 1, &[range_test(&steps, curve.steps, &marks)])?;
+    figure::draw(path, 1, &[range_test(curve)])?;
     Ok(())
 }

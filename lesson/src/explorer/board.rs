@@ -2,7 +2,6 @@
 
 use super::request::Request;
 use super::trainer::RunCost;
-use crate::fit::Point;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -36,6 +35,19 @@ pub struct Loss {
     /// The last of the steps, counted from 1.
     pub step: u64,
     /// Their mean training loss.
+    pub loss: f64,
+}
+
+/// An evaluation during a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// Steps taken before it.
+    pub step: u64,
+    /// Seconds of training before it, earlier evaluations left out.
+    pub seconds: f64,
+    /// Share that was recognised, 0..=1.
+    pub accuracy: f64,
+    /// Mean loss.
     pub loss: f64,
 }
 

@@ -15,7 +15,7 @@ mod server;
 mod sweet_spot;
 mod trainer;
 
-pub use board::{KEPT_RUNS, Loss, Record, Status};
+pub use board::{KEPT_RUNS, Loss, Point, Record, Status};
 pub use menu::{Domain, Menu, Scenario};
 pub use request::{Problem, Request};
 pub use sweet_spot::{Comparison, Mix, compare, panel, table};

@@ -1,7 +1,7 @@
 //! What a page may ask for, and what is wrong with it if it is wrong.
 
 use super::menu::Menu;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// A wish for a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,16 +14,11 @@ pub struct Request {
     /// Number of training images.
     pub images: usize,
     /// Learning rate.
-    #[serde(serialize_with = "as_written")]
+    #[serde(serialize_with = "frostline_study::serialize_as_written")]
     pub lr: f32,
     /// Which images, in which order, and the head's first weights.
     #[serde(default)]
     pub seed: u64,
-}
-
-/// 0.02 as 0.02, where JSON's numbers would tell what `f32` makes of it: 0.019999999552965164.
-fn as_written<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(value.to_string().parse().unwrap_or_else(|_| f64::from(*value)))
 }
 
 /// What is wrong with a wish.

@@ -1,10 +1,9 @@
 //! The trainer: one thread that owns the GPU and does what the board asks for, one run at a time.
 
-use super::board::{Board, Loss, Record, Status};
+use super::board::{Board, Loss, Point, Record, Status};
 use super::menu::Menu;
 use super::request::Request;
 use crate::error::{Error, Result};
-use crate::fit::Point;
 use crate::outline::Flags;
 use crate::track::{Start, Task, Track};
 use frostline_engine::freeze::in_group;

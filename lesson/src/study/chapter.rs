@@ -17,7 +17,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// A chapter. `E` are flags of its own.
+/// A chapter. `E` holds the flags that only this chapter has.
 pub struct Chapter<E = crate::outline::NoFlags> {
     /// What it is about, and its defaults.
     pub outline: Outline,

@@ -95,11 +95,10 @@ impl<'a> Plan<'a> {
         self.check(task, images)?;
         let condition = condition.into();
         let lr = rounded(lr);
-        let inputs = match self.inputs.get(task) {
-            Some(found) => found.clone(),
-            None => self.lab.inputs(task)?,
-        };
-        self.inputs.insert(task.to_owned(), inputs.clone());
+        if !self.inputs.contains_key(task) {
+            self.inputs.insert(task.to_owned(), self.lab.inputs(task)?);
+        }
+        let inputs = &self.inputs[task];
         let flags = self.flags();
         let batch = flags.batch.min(images);
         let steps = match flags.epochs {
@@ -178,25 +177,29 @@ impl<'a> Plan<'a> {
 
     /// The numbers of images of `task` so far, from few to many.
     pub fn sizes(&self, task: &str) -> Vec<usize> {
-        let mut sizes: Vec<usize> = self
-            .settings
-            .iter()
-            .filter(|setting| setting.task == task)
-            .map(|setting| setting.images)
-            .collect();
-        sizes.sort_unstable();
-        sizes.dedup();
-        sizes
+        sizes(&self.cells(), task)
     }
 
     /// The cells, in the order in which they were added.
     pub fn cells(&self) -> Vec<Cell> {
-        let mut cells: Vec<Cell> = vec![];
-        for cell in self.settings.iter().map(Setting::cell) {
-            if !cells.contains(&cell) {
-                cells.push(cell);
-            }
-        }
-        cells
+        unique(self.settings.iter().map(Setting::cell))
     }
+}
+
+/// Each once, in order.
+pub(super) fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found = vec![];
+    for item in items {
+        if !found.contains(&item) {
+            found.push(item);
+        }
+    }
+    found
+}
+
+/// The numbers of images of `task` among `cells`, from few to many.
+pub(super) fn sizes(cells: &[Cell], task: &str) -> Vec<usize> {
+    let mut sizes = unique(cells.iter().filter(|cell| cell.task == task).map(|cell| cell.images));
+    sizes.sort_unstable();
+    sizes
 }

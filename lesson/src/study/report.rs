@@ -1,7 +1,7 @@
 //! What a chapter reports: tables, figures, verdicts and a quiz, all from finished runs.
 
 use super::lab::Lab;
-use super::plan::Plan;
+use super::plan::{Plan, sizes, unique};
 use super::trial::VALIDATION_AFTER;
 use crate::error::Result;
 use crate::outline::Outline;
@@ -12,7 +12,7 @@ use frostline_charts::figure::{Curve, Panel};
 use frostline_charts::forest::{self, Forest};
 use frostline_charts::heatmap::{self, HeatMap, Place};
 use frostline_charts::{Cell as Entry, Spread, Table};
-use frostline_study::{Cell, Finding, MARGIN, POINTS, Run, Runs, Setting};
+use frostline_study::{Cell, Finding, MARGIN, POINTS, Run, Runs, as_written};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,6 @@ pub struct Report<'a> {
     tables: Vec<Table>,
     figures: Vec<Value>,
     quiz: Option<Value>,
-    extra: Map<String, Value>,
 }
 
 impl<'a> Report<'a> {
@@ -58,7 +57,6 @@ impl<'a> Report<'a> {
             tables: vec![],
             figures: vec![],
             quiz: None,
-            extra: Map::new(),
         }
     }
 
@@ -212,9 +210,7 @@ impl<'a> Report<'a> {
 
     /// The numbers of images of `task`, from few to many.
     pub fn sizes(&self, task: &str) -> Vec<usize> {
-        let mut sizes = unique(self.cells.iter().filter(|cell| cell.task == task).map(|cell| cell.images));
-        sizes.sort_unstable();
-        sizes
+        sizes(&self.cells, task)
     }
 
     /// A panel of the test accuracies of `task` by number of images, a curve for each condition.
@@ -402,8 +398,7 @@ impl<'a> Report<'a> {
         self.lab.flags.out.join(file)
     }
 
-    /// A figure that is computed anew, and not from runs: `draw` gets its path. A report from finished runs
-    /// alone keeps the one that is there, and so does every report where there is no device.
+    /// A figure that is computed anew, and not from runs: `draw` gets its path. See [`Report::pictures`].
     ///
     /// # Errors
     /// What `draw` says.
@@ -413,14 +408,30 @@ impl<'a> Report<'a> {
         caption: &str,
         draw: impl FnOnce(&Lab, &Path) -> Result<()>,
     ) -> Result<()> {
-        let path = self.lab.flags.out.join(file);
+        self.pictures(&[(file, caption)], |lab, folder| draw(lab, &folder.join(file)))
+    }
+
+    /// Figures with their captions that are computed anew, and not from runs: `draw` gets the folder. A report from
+    /// finished runs alone keeps those that are there, and so does every report where there is no device.
+    ///
+    /// # Errors
+    /// What `draw` says.
+    pub fn pictures(
+        &mut self,
+        figures: &[(&str, &str)],
+        draw: impl FnOnce(&Lab, &Path) -> Result<()>,
+    ) -> Result<()> {
+        let folder = &self.lab.flags.out;
         if !self.lab.flags.report_only {
             match self.lab.gpu() {
-                Ok(_) => draw(self.lab, &path)?,
-                Err(error) => eprintln!("warning: {file} is not drawn: {error}"),
+                Ok(_) => draw(self.lab, folder)?,
+                Err(error) => {
+                    let files: Vec<&str> = figures.iter().map(|(file, _)| *file).collect();
+                    eprintln!("warning: not drawn: {}: {error}", files.join(", "));
+                }
             }
         }
-        if path.exists() {
+        for (file, caption) in figures.iter().filter(|(file, _)| folder.join(file).exists()) {
             self.figure(file, caption);
         }
         Ok(())
@@ -432,29 +443,9 @@ impl<'a> Report<'a> {
         words.collect::<Vec<_>>().join("; ")
     }
 
-    /// Several figures with their captions that are computed together, and not from runs: `draw` gets the folder.
-    ///
-    /// # Errors
-    /// What `draw` says.
-    pub fn pictures(
-        &mut self,
-        figures: &[(&str, &str)],
-        draw: impl FnOnce(&Lab, &Path) -> Result<()>,
-    ) -> Result<()> {
-        if !self.lab.flags.report_only {
-            draw(self.lab, &self.lab.flags.out)?;
-        }
-        figures.iter().try_for_each(|(file, caption)| self.picture(file, caption, |_, _| Ok(())))
-    }
-
     /// The quiz question, and its answer from the runs' own numbers.
     pub fn quiz(&mut self, question: impl Into<String>, answer: impl Into<String>) {
         self.quiz = Some(json!({ "question": question.into(), "answer": answer.into() }));
-    }
-
-    /// Keeps `value` in `results.json` under `name`.
-    pub fn keep(&mut self, name: &str, value: Value) {
-        self.extra.insert(name.to_owned(), value);
     }
 
     /// Prints verdicts and quiz, and writes `results.json`. Seconds, which no two runs share, are in its last
@@ -471,7 +462,7 @@ impl<'a> Report<'a> {
                 .map(|(name, answers)| (name.clone(), round(100.0 * answers.accuracy()).into()))
                 .collect();
             json!({
-                "setting": setting(&run.setting), "accuracy": accuracy, "converged": run.converged(), "diverged": run.diverged,
+                "setting": run.setting, "accuracy": accuracy, "converged": run.converged(), "diverged": run.diverged,
             })
         };
         let seconds: Vec<f64> = self.runs.all().iter().map(|run| round(run.seconds)).collect();
@@ -485,7 +476,6 @@ impl<'a> Report<'a> {
             "claims": self.findings, "tables": self.tables, "figures": self.figures, "quiz": self.quiz,
         });
         if let Value::Object(results) = &mut results {
-            results.extend(self.extra.clone());
             results.insert("runs".to_owned(), self.runs.all().iter().map(run).collect());
             results.insert("seconds".to_owned(), json!(seconds));
         }
@@ -511,24 +501,6 @@ impl<'a> Report<'a> {
     }
 }
 
-/// `setting` as it is in a file of runs.
-fn setting(setting: &Setting) -> Value {
-    let mut value = json!(setting);
-    value["lr"] = as_written(setting.lr).into();
-    value
-}
-
-/// Each once, in order.
-fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
-    let mut found = vec![];
-    for item in items {
-        if !found.contains(&item) {
-            found.push(item);
-        }
-    }
-    found
-}
-
 /// A panel of percentages up to 100, from the tens below the lowest on; curves without a point are left out.
 fn percents(title: String, x: &str, y: &str, log_x: bool, mut curves: Vec<Curve>) -> Panel {
     curves.retain(|curve| !curve.points.is_empty());
@@ -540,9 +512,4 @@ fn percents(title: String, x: &str, y: &str, log_x: bool, mut curves: Vec<Curve>
 /// To two decimals.
 fn round(value: f64) -> f64 {
     (100.0 * value).round() / 100.0
-}
-
-/// 0.02 as 0.02, where JSON would show what `f32` makes of it.
-fn as_written(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
 }
