@@ -70,7 +70,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     if [HEAD_FIRST, HEAD].contains(&approach) || task.name == PHOTOS {
         let options = ProbeOptions { optim: sgd(HEAD_RATE), ..trial.probe_options() };
         let probe = trial.head(&mut trial.learner(Start::Pretrained)?, &draw, "avgpool", 1, &options)?;
-        learner.set_head(&probe)?;
+        learner.set_head(&probe.head)?;
     }
     if approach != HEAD {
         trial.fit(&mut learner, &draw.train, &trial.options())?;

@@ -68,7 +68,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     let mut learner = trial.learner(start)?;
     if trial.condition() == HEAD {
         let probe = trial.head(&mut learner, &draw, "avgpool", 1, &trial.probe_options())?;
-        learner.set_head(&probe)?;
+        learner.set_head(&probe.head)?;
     } else {
         if trial.condition() == PARTIAL {
             learner.freeze_below("layer4")?;

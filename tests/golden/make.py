@@ -4,7 +4,8 @@
     python3 tests/golden/make.py [NAME ...]
 
 Without names, all of them: about a minute on two cores. Needs numpy, PyTorch (1.13 made the
-files in the repository) and Pillow; `augment` also torchvision (0.14).
+files in the repository) and Pillow; `augment` also torchvision (0.14),
+`regression` scikit-learn (1.2).
 """
 
 import argparse
@@ -38,7 +39,14 @@ def augmentation():
     return augment.golden()
 
 
-MAKERS = {"ops": ops.golden, "augment": augmentation, "lite0": lite0, "roundtrip": roundtrip.golden}
+def regressions():
+    import regression  # the only one that needs scikit-learn
+
+    return regression.golden()
+
+
+MAKERS = {"ops": ops.golden, "augment": augmentation, "lite0": lite0, "roundtrip": roundtrip.golden,
+          "regression": regressions}
 for stem, network in inference.NETWORKS.items():
     MAKERS[stem] = lambda network=network: inference.resnet_224(network)
 for case in training.CASES:

@@ -133,6 +133,12 @@ pub enum Error {
         "the training features have {train} values each and the others {other}: take both at the same stage and grid"
     )]
     FeatureWidth { train: usize, other: usize },
+    /// Features that are no numbers: the network that made them is damaged, or overflows.
+    #[error(
+        "the features of image {row} are not finite, so no head can be trained on them: the network's weights are \
+         damaged, or its values overflow (16-bit storage?)"
+    )]
+    NotFinite { row: usize },
 }
 
 impl From<frostline_models::Error> for Error {

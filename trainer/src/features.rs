@@ -36,6 +36,18 @@ impl Features {
         Self { width: values.len() / labels.len(), values, labels, classes }
     }
 
+    /// Fails without images, or with a label beyond the classes.
+    pub(crate) fn check_labels(&self, purpose: &'static str) -> Result<()> {
+        let classes = self.classes.len();
+        if self.labels.is_empty() {
+            return Err(Error::NoImages { purpose });
+        }
+        match self.labels.iter().position(|&label| label as usize >= classes) {
+            Some(index) => Err(Error::Label { index, label: self.labels[index], classes }),
+            None => Ok(()),
+        }
+    }
+
     /// The values of image `i`.
     ///
     /// # Panics

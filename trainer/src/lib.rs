@@ -10,7 +10,8 @@
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
 //! | what a task changed of a base that many share | [`Learner::save_delta`], [`Learner::load_delta`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
-//! | a softmax head or a support vector machine on such features | [`linear_probe()`] |
+//! | a softmax head on such features at its optimum, its penalty chosen by cross-validation | [`regression()`], [`cross_validate()`] |
+//! | a softmax head or a support vector machine trained by steps | [`linear_probe()`] |
 //! | the outputs of frozen stages, computed once and trained on | [`FitOptions::cache_frozen`], [`Learner::activations`] |
 //! | a rate to begin with; a rate for each stage | [`Learner::find_lr`]; [`Learner::slice`], [`Learner::layer_decay`] |
 //! | one stage more at a time | [`Learner::fit_gradually`] |
@@ -28,6 +29,7 @@ mod augment;
 mod best;
 mod checkpoint;
 mod class_weights;
+mod cross_validation;
 mod delta;
 mod drift;
 mod error;
@@ -37,6 +39,7 @@ mod find_lr;
 mod fit;
 mod freeze;
 mod gradual;
+mod head;
 mod inference;
 mod inside;
 mod learner;
@@ -47,6 +50,7 @@ mod moments;
 mod options;
 mod prefix;
 mod rates;
+mod regression;
 mod schedule;
 mod snapshot;
 mod source;
@@ -56,6 +60,7 @@ mod what_if;
 pub use augment::{Augment, ColorJitter, ResizedCrop};
 pub use best::Best;
 pub use class_weights::balanced_class_weights;
+pub use cross_validation::{CrossValidation, Strength, cross_validate};
 pub use delta::DeltaReport;
 pub use drift::{Drift, LayerDrift};
 pub use error::{Error, Result};
@@ -64,13 +69,15 @@ pub use features::Features;
 pub use find_lr::{LrCurve, LrPoint, LrRange, LrSuggestions};
 pub use fit::{History, Progress};
 pub use gradual::Phase;
+pub use head::{Head, Standardization};
 pub use inside::{Map, Unit};
 pub use learner::Learner;
-pub use linear_probe::{Probe, ProbeLoss, ProbeOptions, Standardization, linear_probe};
+pub use linear_probe::{Probe, ProbeLoss, ProbeOptions, linear_probe};
 pub use metrics::{Confusion, NO_CLASS, wilson};
 pub use options::{FitOptions, Length};
 pub use prefix::Activations;
 pub use rates::Slice;
+pub use regression::{Fitter, Regression, regression};
 pub use schedule::{Curve, Schedule};
 pub use snapshot::{Snapshot, StageUpdate};
 pub use source::{Batch, Source};

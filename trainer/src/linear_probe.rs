@@ -1,4 +1,6 @@
-//! A linear probe: how much of the classes can be read off features by a straight cut.
+//! A linear probe trained by steps on the device: how much of the classes can be read off features by a
+//! straight cut. It takes the steps that other ways of training are compared at; [`regression`](crate::regression())
+//! finds the optimum.
 
 use std::sync::Arc;
 
@@ -8,8 +10,8 @@ use frostline_loader::{BatchState, Batches, HostTensor};
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluation;
 use crate::features::Features;
+use crate::head::{Head, Standardization};
 use crate::inference::Inference;
-use crate::learner::Learner;
 use crate::schedule::Schedule;
 use crate::source::Batch;
 use crate::training::{Rows, StepRecord, Training};
@@ -67,56 +69,11 @@ impl Default for ProbeOptions {
     }
 }
 
-/// Mean and deviation of every feature over the training images. Features of one stage can differ
-/// in size a thousandfold; a softmax head on raw ones learns the large ones only.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Standardization {
-    /// Of each feature.
-    pub mean: Vec<f32>,
-    /// √(variance + ε) of each feature.
-    pub deviation: Vec<f32>,
-}
-
-impl Standardization {
-    /// Measures `features`.
-    pub fn of(features: &Features, eps: f32) -> Self {
-        let count = features.labels.len().max(1) as f64;
-        let mut mean = vec![0f64; features.width];
-        let mut variance = vec![0f64; features.width];
-        for row in features.values.chunks_exact(features.width) {
-            for (mean, value) in mean.iter_mut().zip(row) {
-                *mean += f64::from(*value) / count;
-            }
-        }
-        for row in features.values.chunks_exact(features.width) {
-            for ((variance, mean), value) in variance.iter_mut().zip(&mean).zip(row) {
-                *variance += (f64::from(*value) - mean).powi(2) / count;
-            }
-        }
-        Self {
-            mean: mean.into_iter().map(|mean| mean as f32).collect(),
-            deviation: variance.into_iter().map(|v| (v + f64::from(eps)).sqrt() as f32).collect(),
-        }
-    }
-
-    /// (features − mean) / deviation.
-    pub fn apply(&self, features: &Features) -> Features {
-        let scale = self.mean.iter().zip(&self.deviation).cycle();
-        let values = features.values.iter().zip(scale);
-        let values = values.map(|(value, (mean, deviation))| (value - mean) / deviation).collect();
-        Features { values, ..features.clone() }
-    }
-}
-
 /// A trained probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
-    /// What features are standardised with.
-    pub standardization: Standardization,
-    /// Of the head on standardised features: (classes, width).
-    pub weight: HostTensor,
-    /// Of the head on standardised features: (classes).
-    pub bias: HostTensor,
+    /// The head.
+    pub head: Head,
     /// The steps.
     pub records: Vec<StepRecord>,
     /// On the features it was trained on.
@@ -197,46 +154,15 @@ pub fn linear_probe(
     };
     let (on_train, on_test) = (evaluate(&train)?, evaluate(&test)?);
     Ok(Probe {
-        weight: HostTensor::new(vec![classes, train.width], params.get("fc.weight")?)?,
-        bias: HostTensor::new(vec![classes], params.get("fc.bias")?)?,
-        standardization,
+        head: Head {
+            standardization,
+            weight: HostTensor::new(vec![classes, train.width], params.get("fc.weight")?)?,
+            bias: HostTensor::new(vec![classes], params.get("fc.bias")?)?,
+        },
         records,
         train: on_train,
         test: on_test,
     })
-}
-
-impl Probe {
-    /// The same head for features that are not standardised, as a model's last layer takes them:
-    /// w / deviation and b − Σ w·mean / deviation.
-    pub fn raw_head(&self) -> (Vec<f32>, Vec<f32>) {
-        let Standardization { mean, deviation } = &self.standardization;
-        let rows = || self.weight.data.chunks_exact(mean.len());
-        let divided = |row: &[f32]| -> Vec<f32> { row.iter().zip(deviation).map(|(w, d)| w / d).collect() };
-        let weight: Vec<f32> = rows().flat_map(divided).collect();
-        let shift =
-            |row: &[f32]| -> f64 { row.iter().zip(mean).map(|(w, m)| f64::from(*w) * f64::from(*m)).sum() };
-        let shifts = weight.chunks_exact(mean.len()).map(shift);
-        let bias = self.bias.data.iter().zip(shifts).map(|(b, s)| (f64::from(*b) - s) as f32);
-        (weight.clone(), bias.collect())
-    }
-}
-
-impl Learner {
-    /// Puts the probe, trained on [`Learner::features`] at the stage before the last layer, in that
-    /// layer's place. To probe first and fine-tune then keeps the first, random gradients of a new
-    /// head out of the body (Kumar et al. 2022, "LP-FT").
-    ///
-    /// # Errors
-    /// [`Error::NoClasses`] without a last layer; [`Error::Engine`] if it has another shape.
-    pub fn set_head(&mut self, probe: &Probe) -> Result<()> {
-        let name = || Error::NoClasses { model: self.model.name().to_owned() };
-        let head = self.model.members("fc").map_err(|_| name())?.remove(0);
-        let (weight, bias) = probe.raw_head();
-        self.params.set(&format!("{head}.weight"), &weight)?;
-        self.params.set(&format!("{head}.bias"), &bias)?;
-        Ok(())
-    }
 }
 
 fn gather(features: &Features, indices: &[usize], out: &mut Vec<f32>) {
@@ -252,13 +178,7 @@ fn check(train: &Features, test: &Features) -> Result<()> {
     if test.classes.len() != classes {
         return Err(Error::Classes { data: test.classes.len(), model: classes });
     }
-    for features in [train, test] {
-        if features.labels.is_empty() {
-            return Err(Error::NoImages { purpose: "train or test a probe on" });
-        }
-        if let Some(index) = features.labels.iter().position(|&l| l as usize >= classes) {
-            return Err(Error::Label { index, label: features.labels[index], classes });
-        }
-    }
+    train.check_labels("train a probe on")?;
+    test.check_labels("test a probe on")?;
     Ok(())
 }

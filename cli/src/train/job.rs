@@ -95,7 +95,7 @@ impl Job {
             ..ProbeOptions::default()
         };
         let probe = linear_probe(self.learner.gpu(), &train, &validation, &options)?;
-        self.learner.set_head(&probe)?;
+        self.learner.set_head(&probe.head)?;
         Ok(probe.test)
     }
 

@@ -13,6 +13,7 @@ mod mixup;
 mod prefix;
 mod probe;
 mod rates;
+mod regression;
 mod reopen;
 mod resume;
 mod setup;

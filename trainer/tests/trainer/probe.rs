@@ -85,7 +85,7 @@ fn a_probe_in_place_of_the_last_layer_predicts_the_same() {
     learner.fit(&set, &options(8), go_on).unwrap();
     let features = learner.features(&set, "avgpool", 1).unwrap();
     let probe = linear_probe(gpu(), &features, &features, &ProbeOptions::default()).unwrap();
-    learner.set_head(&probe).unwrap();
+    learner.set_head(&probe.head).unwrap();
     let evaluation = learner.evaluate(&set).unwrap();
     assert_eq!(evaluation.predictions, probe.test.predictions);
     assert!((evaluation.loss - probe.test.loss).abs() < 1e-3 * probe.test.loss.max(0.1));

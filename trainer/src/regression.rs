@@ -1,0 +1,135 @@
+//! Multinomial logistic regression with an L2 penalty, trained to its optimum.
+//!
+//! Minimises C·Σᵢ −ln softmax(xᵢ·Wᵀ + b)\[yᵢ\] + ½‖W‖², the objective of scikit-learn's
+//! `LogisticRegression`; b is not penalised. The problem is convex and small beside the network that made
+//! the features, so it is solved on the host: no rate, no number of steps and no order of the rows
+//! decides the result.
+
+use frostline_loader::HostTensor;
+
+use crate::error::{Error, Result};
+use crate::evaluate::Evaluation;
+use crate::features::Features;
+use crate::head::{Head, Standardization};
+
+mod lbfgs;
+mod objective;
+
+use objective::Objective;
+
+/// The solver stops where no derivative of the mean objective exceeds this.
+const TOLERANCE: f64 = 1e-5;
+/// Iterations of the solver, at most; scikit-learn's 100 are too few for weak penalties.
+const ITERATIONS: usize = 1000;
+
+/// A head at its optimum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Regression {
+    /// The head, with what its features are standardised with.
+    pub head: Head,
+    /// The inverse strength of the penalty.
+    pub c: f64,
+    /// The largest derivative of the mean objective at the end.
+    pub gradient: f64,
+    /// Iterations that it took.
+    pub iterations: usize,
+    /// Whether the largest derivative is small enough.
+    pub converged: bool,
+}
+
+/// Features standardised once, to be fitted at several strengths.
+pub struct Fitter<'a> {
+    standardization: Standardization,
+    values: Vec<f32>,
+    features: &'a Features,
+    /// Weights, then biases, of the last fit: where the next one starts.
+    theta: Vec<f64>,
+}
+
+impl<'a> Fitter<'a> {
+    /// For heads on `features`.
+    ///
+    /// # Errors
+    /// [`Error::NoImages`] without rows; [`Error::Label`] for a label beyond the classes;
+    /// [`Error::NotFinite`] for features that are not numbers.
+    pub fn new(features: &'a Features) -> Result<Self> {
+        features.check_labels("train a head on")?;
+        let standardization = Standardization::overall(features);
+        let values = standardization.apply(features).values;
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            return Err(Error::NotFinite { row: index / features.width });
+        }
+        let theta = vec![0.0; features.classes.len() * (features.width + 1)];
+        Ok(Self { standardization, values, features, theta })
+    }
+
+    /// The optimum at `c`. Fits of a path start where the fit before them ended; the optimum is the same.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] unless `c` is a finite number above 0.
+    pub fn fit(&mut self, c: f64) -> Result<Regression> {
+        if !(c.is_finite() && c > 0.0) {
+            return Err(Error::Setting {
+                name: "c",
+                value: c.to_string(),
+                reason: "it must be a number above 0",
+            });
+        }
+        let Features { width, labels, classes, .. } = self.features;
+        let penalty = 1.0 / (c * labels.len() as f64);
+        let objective =
+            Objective { values: &self.values, width: *width, labels, classes: classes.len(), penalty };
+        let found = lbfgs::minimise(&objective, &mut self.theta, TOLERANCE, ITERATIONS);
+        let (weight, bias) = self.theta.split_at(classes.len() * width);
+        let floats = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
+        let head = Head {
+            standardization: self.standardization.clone(),
+            weight: HostTensor::new(vec![classes.len(), *width], floats(weight))?,
+            bias: HostTensor::new(vec![classes.len()], floats(bias))?,
+        };
+        Ok(Regression {
+            head,
+            c,
+            gradient: found.gradient,
+            iterations: found.iterations,
+            converged: found.gradient <= TOLERANCE,
+        })
+    }
+}
+
+/// The optimum for `features` at strength `c`.
+///
+/// # Errors
+/// As [`Fitter::new`] and [`Fitter::fit`].
+pub fn regression(features: &Features, c: f64) -> Result<Regression> {
+    Fitter::new(features)?.fit(c)
+}
+
+impl Head {
+    /// What the head makes of `features`.
+    ///
+    /// # Errors
+    /// [`Error::FeatureWidth`], [`Error::Classes`], [`Error::Label`] or [`Error::NoImages`] if features and
+    /// head do not fit together.
+    pub fn evaluate(&self, features: &Features) -> Result<Evaluation> {
+        let logits = self.logits(features)?;
+        Ok(Evaluation::of(&logits, &features.labels, features.classes.len()))
+    }
+
+    /// The logits of every row: (rows, classes).
+    ///
+    /// # Errors
+    /// As [`Head::evaluate`].
+    pub fn logits(&self, features: &Features) -> Result<Vec<f32>> {
+        features.check_labels("test a head on")?;
+        let (classes, width) = (self.bias.data.len(), self.standardization.mean.len());
+        if features.width != width {
+            return Err(Error::FeatureWidth { train: width, other: features.width });
+        }
+        if features.classes.len() != classes {
+            return Err(Error::Classes { data: features.classes.len(), model: classes });
+        }
+        let values = self.standardization.apply(features).values;
+        Ok(objective::logits(&values, width, &self.weight.data, &self.bias.data))
+    }
+}
