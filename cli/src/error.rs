@@ -135,6 +135,19 @@ pub enum Error {
     /// More photos in a step than there are.
     #[error("--batch {batch}: there are {images} photos to train on, which do not fill one batch")]
     LargeBatch { batch: usize, images: usize },
+    /// A batch that batch norms cannot be trained with.
+    #[error(
+        "--batch {batch} is too small for batch norms with the batch's statistics ({reason}). Give a larger --batch, a larger --size, or --bn running"
+    )]
+    SmallBatch { batch: usize, reason: String },
+    /// A warm-up that does not end.
+    #[error(
+        "--warm-up {warm_up}: the run has {steps} steps, so its rate would never be reached; give fewer, or more --epochs"
+    )]
+    LongWarmUp { warm_up: u64, steps: u64 },
+    /// A checkpoint that cannot be gone on from.
+    #[error("{error}\n{advice}")]
+    BrokenCheckpoint { error: Box<Error>, advice: String },
     /// Standard output is gone, or its disk is full.
     #[error("standard output: {0}")]
     Output(std::io::Error),

@@ -20,6 +20,8 @@ mod claims;
 mod ctrl_c;
 #[path = "train/resume.rs"]
 mod resume;
+#[path = "train/settings.rs"]
+mod settings;
 
 const CLASSES: [&str; 3] = ["blue", "green", "red"];
 
@@ -317,7 +319,7 @@ fn wrong_words_are_told_with_what_to_do() {
         (1, "train --resume photos", "run.json"),
         (1, "train photos --weights weights.safetensors --freeze-below layer9", "layer4, fc"),
         (1, "train photos --weights weights.safetensors --batch 99 --lr 0.1", "99"),
-        (1, "train photos --weights weights.safetensors --val-fraction 1", "between 0 and 1"),
+        (2, "train photos --weights weights.safetensors --val-fraction 1", "between 0 and 1"),
         (2, "find-lr", "<DIR>"),
     ] {
         let said = place.bad(code, words);

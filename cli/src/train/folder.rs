@@ -10,7 +10,7 @@ use frostline_trainer::Learner;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::train::choices::Chosen;
 use crate::train::claim::{Claim, Leftovers};
 use crate::train::manifest::Manifest;
@@ -151,6 +151,31 @@ impl RunFolder {
             return Err(Error::ForeignCheckpoint { path: path.to_owned(), run: self.path.clone() });
         }
         Ok(learner)
+    }
+
+    /// The error of a last checkpoint that cannot be read, with what is left of the run.
+    pub fn without_last(&self, error: Error, run: &Run) -> Error {
+        use frostline_trainer::Error::{Checkpoint, Loader};
+        if !matches!(error, Error::Trainer(Checkpoint { .. } | Loader(_))) {
+            return error;
+        }
+        let path = |path: PathBuf| quoted(&path.display().to_string());
+        let (best, last, folder) = (path(self.best()), path(self.last()), path(self.path.clone()));
+        let advice = match frostline_loader::Checkpoint::load(self.best()) {
+            Ok(best_one) if best_one.step > 0 => format!(
+                "The best weights so far, those of step {}, are whole: `frostline predict {folder} PHOTO…` uses them. Go on from there with\n\n    cp {best} {last}\n    frostline train --resume {folder}\n",
+                best_one.step
+            ),
+            Ok(_) => format!(
+                "What is whole is {best}, from before the first step: `frostline predict {folder} PHOTO…` uses it. Begin again, in another folder, with\n\n    {}\n",
+                run.command
+            ),
+            Err(_) => format!(
+                "Nothing else of the run can be read. Begin again, in another folder, with\n\n    {}\n",
+                run.command
+            ),
+        };
+        Error::BrokenCheckpoint { error: Box::new(error), advice }
     }
 
     /// Writes the file `name`, all of it or nothing.

@@ -81,7 +81,8 @@ impl Job {
     /// # Errors
     /// What reading checkpoint and photos gives.
     pub fn resume(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, chosen: Chosen) -> Result<Self> {
-        let mut learner = folder.learner(gpu, &folder.last(), run)?;
+        let mut learner =
+            folder.learner(gpu, &folder.last(), run).map_err(|error| folder.without_last(error, run))?;
         learner.evaluation_batch(chosen.batch);
         let recipe = run.recipe.clone();
         let data = Data::reopen(&recipe, learner.input(), folder.manifest()?, folder.path())?;
