@@ -29,12 +29,36 @@ pub enum Error {
     /// The folder of a new run holds one already.
     #[error("{0} holds a run already: go on with it by `frostline train --resume {0}`, or give another --out", path.display())]
     RunExists { path: PathBuf },
+    /// Another process trains there.
+    #[error("{}: another process trains here now; wait until it ends, or give another --out", path.display())]
+    Running { path: PathBuf },
     /// A folder to resume from that is no run's.
-    #[error("{}: not the folder of a run that can be resumed: run.json: {reason}", path.display())]
+    #[error("{}: not the folder of a run that can be resumed: {reason}", path.display())]
     NotARun { path: PathBuf, reason: String },
+    /// A checkpoint that another run wrote.
+    #[error("{}: another run wrote this file, not the one in {}: put the right one back, or begin a new run", path.display(), run.display())]
+    ForeignCheckpoint { path: PathBuf, run: PathBuf },
+    /// The photos of a run are where they were no longer.
+    #[error(
+        "{}: the photos of this run are not there. If they were moved, say where they are now:\n\n    frostline train --resume {} --data FOLDER\n",
+        data.display(), quoted(&run.display().to_string())
+    )]
+    DataGone { data: PathBuf, run: PathBuf },
+    /// The photos of a run are others now.
+    #[error(
+        "{}: these are not the photos that this run was begun with:{differences}\nPut them back as they were, or begin a new run. If the photos of the run are elsewhere: `frostline train --resume {} --data FOLDER`",
+        data.display(), quoted(&run.display().to_string())
+    )]
+    OtherData { data: PathBuf, run: PathBuf, differences: String },
     /// Ctrl-C while training.
     #[error("stopped after step {step} of {steps}, and saved. Go on with\n\n    frostline train --resume {}\n", quoted(&run.display().to_string()))]
     Interrupted { run: PathBuf, step: u64, steps: u64 },
+    /// Ctrl-C before a step of this process was taken.
+    #[error("stopped before the next step; nothing was changed. Go on with\n\n    frostline train --resume {}\n", quoted(&run.display().to_string()))]
+    Unchanged { run: PathBuf },
+    /// Ctrl-C after the last step.
+    #[error("stopped after the last step: all is saved but the report, which is written by\n\n    frostline train --resume {}\n", quoted(&run.display().to_string()))]
+    NoReport { run: PathBuf },
     /// Ctrl-C before training.
     #[error("stopped before the first step; there is nothing to resume")]
     Nothing,
@@ -111,6 +135,19 @@ pub enum Error {
     /// More photos in a step than there are.
     #[error("--batch {batch}: there are {images} photos to train on, which do not fill one batch")]
     LargeBatch { batch: usize, images: usize },
+    /// A batch that batch norms cannot be trained with.
+    #[error(
+        "--batch {batch} is too small for batch norms with the batch's statistics ({reason}). Give a larger --batch, a larger --size, or --bn running"
+    )]
+    SmallBatch { batch: usize, reason: String },
+    /// A warm-up that does not end.
+    #[error(
+        "--warm-up {warm_up}: the run has {steps} steps, so its rate would never be reached; give fewer, or more --epochs"
+    )]
+    LongWarmUp { warm_up: u64, steps: u64 },
+    /// A checkpoint that cannot be gone on from.
+    #[error("{error}\n{advice}")]
+    BrokenCheckpoint { error: Box<Error>, advice: String },
     /// Standard output is gone, or its disk is full.
     #[error("standard output: {0}")]
     Output(std::io::Error),
@@ -130,7 +167,9 @@ impl Error {
         match self {
             _ if self.is_closed_pipe() => ExitCode::SUCCESS,
             Self::Flags(_) => ExitCode::from(WRONG_FLAGS),
-            Self::Interrupted { .. } | Self::Nothing => ExitCode::from(INTERRUPTED),
+            Self::Interrupted { .. } | Self::Unchanged { .. } | Self::NoReport { .. } | Self::Nothing => {
+                ExitCode::from(INTERRUPTED)
+            }
             _ => ExitCode::FAILURE,
         }
     }

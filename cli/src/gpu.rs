@@ -1,6 +1,7 @@
 //! The device of a command: the adapter that `--adapter` or `FROSTLINE_ADAPTER` chooses, else the best.
 
 use crate::Result;
+use crate::output::warn;
 use frostline_engine::{Gpu, GpuOptions};
 use std::sync::{Arc, OnceLock};
 
@@ -29,7 +30,7 @@ pub fn options() -> Result<GpuOptions> {
 pub fn open() -> Result<Arc<Gpu>> {
     let gpu = Gpu::with(&options()?)?;
     for warning in gpu.warnings() {
-        eprintln!("warning: {warning}");
+        warn(warning);
     }
     Ok(Arc::new(gpu))
 }

@@ -98,7 +98,7 @@ pub fn main() -> ExitCode {
         // A reader who has closed the pipe has seen enough: nothing is wrong.
         Err(error) => {
             if !error.is_closed_pipe() {
-                eprintln!("error: {error}");
+                output::complain(format_args!("error: {error}"));
             }
             error.exit_code()
         }

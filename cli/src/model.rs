@@ -1,5 +1,6 @@
 //! What people mean by MODEL: a run folder, a checkpoint, weights, or `hf:owner/name`.
 
+use crate::output::warn;
 use crate::weights::{Weights, of_run};
 use crate::{Error, Result};
 use frostline_engine::Gpu;
@@ -29,7 +30,7 @@ pub fn open(gpu: &Arc<Gpu>, spec: &str) -> Result<Opened> {
     match Learner::resume(gpu, &checkpoint) {
         Ok(learner) => {
             if let Some(drift) = learner.drift()? {
-                eprintln!("warning: {}: {drift}", checkpoint.display());
+                warn(format_args!("{}: {drift}", checkpoint.display()));
             }
             let classes = learner.classes().to_vec();
             Ok(Opened { learner, classes })

@@ -9,12 +9,19 @@ use std::io::Write;
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     json: bool,
+    /// Whether a closed pipe is an error.
+    needs_a_reader: bool,
 }
 
 impl Output {
     /// JSON alone, or text.
     pub fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, needs_a_reader: true }
+    }
+
+    /// The same for work whose results are files: it goes on where the reader has closed the pipe.
+    pub fn outliving_its_reader(self) -> Self {
+        Self { needs_a_reader: false, ..self }
     }
 
     /// Whether results are JSON.
@@ -27,7 +34,7 @@ impl Output {
     /// # Errors
     /// [`Error::Output`].
     pub fn say(&self, text: impl Display) -> Result<()> {
-        if self.json { Ok(()) } else { line(text) }
+        if self.json { Ok(()) } else { self.line(text) }
     }
 
     /// Prints a result for programs; nothing where results are text.
@@ -39,11 +46,26 @@ impl Output {
             return Ok(());
         }
         let text = serde_json::to_string_pretty(result).map_err(|error| Error::Output(error.into()))?;
-        line(text)
+        self.line(text)
+    }
+
+    /// `println!` would panic where the reader has closed the pipe.
+    fn line(&self, text: impl Display) -> Result<()> {
+        let written = writeln!(std::io::stdout().lock(), "{text}").map_err(Error::Output);
+        written.or_else(
+            |error| {
+                if error.is_closed_pipe() && !self.needs_a_reader { Ok(()) } else { Err(error) }
+            },
+        )
     }
 }
 
-/// `println!` would panic where the reader has closed the pipe.
-fn line(text: impl Display) -> Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}").map_err(Error::Output)
+/// Prints a warning.
+pub(crate) fn warn(text: impl Display) {
+    complain(format_args!("warning: {text}"));
+}
+
+/// Prints to standard error. `eprintln!` would panic where it is closed, and nobody reads the text then.
+pub(crate) fn complain(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -1,5 +1,6 @@
 //! Photos on disk, decoded a batch at a time: memory stays that of one batch, however many there are.
 
+use crate::output::complain;
 use crate::{Error, Result};
 use frostline_loader::{BatchState, Error as LoaderError, ImageFolder, OnCorrupt, Preprocessing, image};
 use frostline_trainer::{Batch, Source};
@@ -114,7 +115,7 @@ impl Photos {
     pub fn tell_unreadable(&self) -> Result<()> {
         let unreadable = self.unreadable();
         for error in unreadable.values() {
-            eprintln!("error: {error}");
+            complain(format_args!("error: {error}"));
         }
         if unreadable.is_empty() {
             Ok(())

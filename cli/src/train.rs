@@ -3,20 +3,22 @@
 //! | what | where |
 //! |---|---|
 //! | what is asked for on the command line | [`recipe`] |
-//! | the photos, split | [`data`] |
+//! | the photos, split; which they are | [`data`], [`manifest`] |
 //! | weights to start from | [`start`] |
 //! | what was not asked for, chosen from the data | [`choices`] |
-//! | the run's folder | [`folder`], [`metrics`] |
+//! | the run's folder, claimed by one process | [`folder`], [`claim`], [`metrics`] |
 //! | a run, begun or resumed, trained and reported | [`job`], [`report`] |
 //! | the model card | [`card`] |
 //! | Ctrl-C | [`interrupt`] |
 
 pub(crate) mod card;
 pub(crate) mod choices;
+pub(crate) mod claim;
 pub(crate) mod data;
 pub(crate) mod folder;
 pub(crate) mod interrupt;
 pub(crate) mod job;
+pub(crate) mod manifest;
 pub(crate) mod metrics;
 pub(crate) mod recipe;
 pub(crate) mod report;

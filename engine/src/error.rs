@@ -35,7 +35,7 @@ pub enum Error {
     },
     /// A plan stores activations as 16-bit floats, and the adapter has none.
     #[error(
-        "adapter `{adapter}` has no 16-bit floats in shaders (the feature SHADER_F16): plan with Storage::F32"
+        "adapter `{adapter}` has no 16-bit floats in shaders (the feature SHADER_F16): store activations as f32"
     )]
     NoHalf {
         /// The adapter's name.

@@ -115,7 +115,12 @@ impl Learner {
     /// place of the run, as when it was killed before its next checkpoint: it will come there again.
     fn read_best(&self, best: Best, path: &Path) -> Result<Option<(Best, Snapshot)>> {
         let checkpoint = Checkpoint::load(path)?;
-        match checkpoint::run_of(&checkpoint, path)?.and_then(|run| run.watch.best) {
+        let (run, identity) = checkpoint::run_of(&checkpoint, path)?;
+        if identity != self.identity {
+            let reason = "another run wrote this file, so its weights are not the best ones of this run";
+            return Err(Error::Checkpoint { path: path.to_owned(), reason: reason.to_owned() });
+        }
+        match run.and_then(|run| run.watch.best) {
             Some(found) if found == best => Ok(Some((best, Snapshot::of(&self.params, checkpoint.weights)?))),
             Some(found) if found.beats(&best) => Ok(None),
             // What was saved before the first step, for the run to beat, is of no run yet.

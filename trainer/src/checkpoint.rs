@@ -34,6 +34,9 @@ struct Extra {
     loss_scale: Option<LossScale>,
     /// The run that can be continued, if there is one.
     run: Option<Run>,
+    /// Whose checkpoint this is ([`Learner::set_identity`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
 }
 
 /// The engine's [`LossScaleState`], as a file holds it.
@@ -91,6 +94,7 @@ impl Learner {
             frozen_statistics: self.frozen_statistics(),
             loss_scale: self.moments.loss_scale()?.map(LossScale::from),
             run: self.run.clone(),
+            identity: self.identity.clone(),
         };
         let extra = serde_json::to_string(&extra).expect("plain data always has a JSON form");
         let checkpoint = Checkpoint {
@@ -140,6 +144,7 @@ impl Learner {
         let loss_scale = extra.loss_scale.map(LossScale::state).transpose().map_err(wrong)?;
         learner.moments = Moments::Host { state: checkpoint.optimizer, steps: checkpoint.step, loss_scale };
         learner.run = extra.run;
+        learner.identity = extra.identity;
         learner.last_checkpoint = Some(path.to_owned());
         Ok(learner)
     }
@@ -154,10 +159,10 @@ fn extra(checkpoint: &Checkpoint) -> Result<Extra, String> {
     serde_json::from_str(text).map_err(|error| format!("the learner's state cannot be read: {error}"))
 }
 
-/// The run that `checkpoint`, read from `path`, stands in.
-pub(crate) fn run_of(checkpoint: &Checkpoint, path: &Path) -> Result<Option<Run>> {
+/// The run that `checkpoint`, read from `path`, stands in, and its identity.
+pub(crate) fn run_of(checkpoint: &Checkpoint, path: &Path) -> Result<(Option<Run>, Option<String>)> {
     let extra = extra(checkpoint).map_err(|reason| Error::Checkpoint { path: path.to_owned(), reason })?;
-    Ok(extra.run)
+    Ok((extra.run, extra.identity))
 }
 
 /// The model `name` with the sizes that its weights have.

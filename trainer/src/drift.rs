@@ -61,8 +61,8 @@ impl fmt::Display for Drift {
         }
         write!(
             f,
-            ". The frozen layers compute something else than before. Train with BatchNormMode::FollowFreeze, which keeps them, or \
-             unfreeze these layers"
+            ". The frozen layers compute something else than before. Go back to the weights from before that change, or \
+             train with batch norms that keep their running statistics where they are frozen"
         )
     }
 }
@@ -202,7 +202,7 @@ mod tests {
             "6 frozen batch norms",
             "`layer1.3.bn1` changed by up to 3.000e0",
             "and 2 more, by up to 5.000e0",
-            "FollowFreeze",
+            "keep their running statistics",
         ] {
             assert!(text.contains(part), "{text}");
         }

@@ -97,11 +97,13 @@ pub enum Error {
     /// A continued run that would not be the same run.
     #[error(
         "this is not the run that was interrupted: its {setting} was {saved}, now it is {given}. Give the same settings \
-         and data, or start a new run with `fit`"
+         and data, or begin a new run"
     )]
     OtherRun { setting: String, saved: String, given: String },
     /// Nothing to continue.
-    #[error("there is no run to continue: start one with `fit`, or resume a checkpoint first")]
+    #[error(
+        "there is no run to continue: a run begins with its first step, and a checkpoint from before it holds none"
+    )]
     NoRun,
     /// No best weights to go back to.
     #[error(

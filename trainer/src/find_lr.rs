@@ -168,7 +168,11 @@ impl Learner {
 }
 
 impl LrRange {
-    fn check(&self) -> Result<()> {
+    /// Fails for what [`Learner::find_lr`] would refuse.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn check(&self) -> Result<()> {
         let wrong = |name, value: String, reason| Err(Error::Setting { name, value, reason });
         if !(self.start > 0.0 && self.start < self.end && self.end.is_finite()) {
             return wrong("rates", format!("{} to {}", self.start, self.end), "they must rise, from above 0");

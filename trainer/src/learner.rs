@@ -8,6 +8,7 @@ use frostline_engine::ops::CrossEntropy;
 use frostline_engine::{BatchNormMode, Error as EngineError, Freeze, Gpu, Graph, Params, Plan, TensorId};
 use frostline_loader::{Preprocessing, StateDict};
 use frostline_models::{LoadOptions, Model, Recorded, Report, state_dict};
+use sha2::{Digest, Sha256};
 
 use crate::best::Best;
 use crate::drift::Watch;
@@ -61,6 +62,8 @@ pub struct Learner {
     pub(crate) freeze: Freeze,
     pub(crate) moments: Moments,
     pub(crate) run: Option<Run>,
+    /// What its checkpoints are marked with.
+    pub(crate) identity: Option<String>,
     /// The statistics that frozen batch norms should have.
     pub(crate) watch: Watch,
     pub(crate) last_checkpoint: Option<PathBuf>,
@@ -112,6 +115,7 @@ impl Learner {
             freeze: Freeze::none(),
             moments: Moments::None,
             run: None,
+            identity: None,
             watch: Watch::default(),
             last_checkpoint: None,
             best: None,
@@ -317,6 +321,31 @@ impl Learner {
         }
         self.classes = names.to_vec();
         Ok(())
+    }
+
+    /// Marks the checkpoints that this learner saves from now on, so that whoever reads one can tell whose
+    /// it is: with a text that is the same for runs of the same settings, data and first weights, and for no
+    /// others, so that runs stay the same bits.
+    pub fn set_identity(&mut self, identity: impl Into<String>) {
+        self.identity = Some(identity.into());
+    }
+
+    /// What its checkpoints are marked with, and the one was that it was resumed from.
+    pub fn identity(&self) -> Option<&str> {
+        self.identity.as_deref()
+    }
+
+    /// SHA-256 of the bits of all weights and running statistics, in hexadecimal.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if they cannot be read.
+    pub fn weights_hash(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        for (name, _, values) in self.params.to_host()? {
+            hash.update(name.as_bytes());
+            values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// How images become inputs.

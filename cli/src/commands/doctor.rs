@@ -1,10 +1,11 @@
 //! `frostline doctor`: the adapters of this machine, what they can do, and whether they compute right;
 //! with `--adapter`, that one alone.
 
+use crate::output::warn;
 use crate::self_test::{Check, SelfTest, class, self_test};
 use crate::{Error, Output, Result, gpu};
 use clap::Args;
-use frostline_engine::{Adapter, AdapterReport, GpuOptions, adapters};
+use frostline_engine::{Adapter, AdapterReport, Gpu, GpuOptions, adapters};
 use indicatif::BinaryBytes;
 use serde::Serialize;
 use std::sync::Arc;
@@ -44,16 +45,25 @@ impl Doctor {
             wanted => vec![Adapter::find(wanted.as_deref())?],
         };
         for (i, adapter) in looked_at.iter().enumerate() {
-            let found = self.look(adapter, &options, &mut warnings);
+            let (mut found, gpu) = look(adapter, &options);
             let gap = if i == 0 { "" } else { "\n" };
+            // Before the self-test, which takes its time, or may be what does not end.
             output.say(format_args!("{gap}{}", text(&found)))?;
+            if let Some(gpu) = gpu {
+                warnings.extend_from_slice(gpu.warnings());
+                if !self.no_self_test {
+                    let test = self_test(&gpu);
+                    output.say(self_test_text(&test))?;
+                    found.self_test = Some(test);
+                }
+            }
             all.push(found);
         }
         output.json(&all)?;
         // Of a GPU that no driver offers; not where there is another.
         if all.iter().all(|found| found.adapter.kind == "Cpu") {
             warnings.dedup();
-            warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            warnings.iter().for_each(warn);
         }
         let tests = || all.iter().filter_map(|found| found.self_test.as_ref());
         let closed = all.iter().filter(|found| found.error.is_some()).count();
@@ -61,21 +71,22 @@ impl Doctor {
         let checks = closed + tests().map(|test| test.checks.len()).sum::<usize>();
         if failed == 0 { Ok(()) } else { Err(Error::SelfTest { failed, checks }) }
     }
+}
 
-    fn look(&self, adapter: &Adapter, options: &GpuOptions, warnings: &mut Vec<String>) -> Found {
-        let mut found =
-            Found { adapter: adapter.report(), kernels: None, reason: None, self_test: None, error: None };
-        match adapter.open(options) {
-            Ok(gpu) => {
-                let gpu = Arc::new(gpu);
-                warnings.extend_from_slice(gpu.warnings());
-                found.kernels = Some(class(gpu.tuning()));
-                found.reason = Some(gpu.tuning_reason().to_owned());
-                found.self_test = (!self.no_self_test).then(|| self_test(&gpu));
-            }
-            Err(error) => found.error = Some(error.to_string()),
+/// What an adapter says of itself, and a device on it.
+fn look(adapter: &Adapter, options: &GpuOptions) -> (Found, Option<Arc<Gpu>>) {
+    let mut found =
+        Found { adapter: adapter.report(), kernels: None, reason: None, self_test: None, error: None };
+    match adapter.open(options) {
+        Ok(gpu) => {
+            found.kernels = Some(class(gpu.tuning()));
+            found.reason = Some(gpu.tuning_reason().to_owned());
+            (found, Some(Arc::new(gpu)))
         }
-        found
+        Err(error) => {
+            found.error = Some(error.to_string());
+            (found, None)
+        }
     }
 }
 
@@ -111,9 +122,6 @@ fn text(found: &Found) -> String {
         lines.push(format!("  kernels: {kernels}, because this is {reason}"));
     }
     lines.extend(found.error.iter().map(|error| format!("  FAILED: {error}")));
-    if let Some(test) = &found.self_test {
-        lines.push(self_test_text(test));
-    }
     lines.join("\n")
 }
 

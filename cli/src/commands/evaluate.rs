@@ -1,7 +1,8 @@
 //! `frostline evaluate`: how good a model is on photos whose classes are known.
 
+use crate::output::{complain, warn};
 use crate::photos::{NOT_A_NUMBER, Photos};
-use crate::{Output, Result, gpu, model};
+use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
 use frostline_trainer::{Evaluation, NO_CLASS, Source, wilson};
 use serde_json::{Value, json};
@@ -23,32 +24,39 @@ impl Evaluate {
     /// Evaluates, and prints accuracy, loss, each class and the confusion matrix.
     ///
     /// # Errors
-    /// For a model or folder that cannot be opened, classes that do not match, and
-    /// [`crate::Error::Unreadable`] at the end if a photo could not be read.
+    /// For a model or folder that cannot be opened and classes that do not match; at the end
+    /// [`Error::Unreadable`] if a photo could not be read, or [`Error::NotNumbers`] if the network's output
+    /// for one was not a number.
     pub fn run(&self, output: &Output) -> Result<()> {
         let mut opened = model::open(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));
         let (photos, warnings) =
             Photos::of_classes(&self.dir, &opened.classes, opened.learner.input().clone())?;
         for warning in warnings {
-            eprintln!("warning: {warning}");
+            warn(warning);
         }
         let logits = opened.learner.logits(&photos)?;
         let readable = photos.readable();
+        let mut not_numbers = 0;
         if !readable.is_empty() {
             let classes = opened.classes.len();
             let rows = readable.iter().flat_map(|&i| &logits[i * classes..][..classes]).copied();
             let labels: Vec<u32> = readable.iter().map(|&i| photos.labels()[i]).collect();
             let evaluation = Evaluation::of(&rows.collect::<Vec<f32>>(), &labels, classes);
-            for (_, &photo) in
-                evaluation.predictions.iter().zip(&readable).filter(|(class, _)| **class == NO_CLASS)
-            {
-                eprintln!("warning: {}: {NOT_A_NUMBER}; it counts as wrong", photos.paths()[photo].display());
+            let bad = evaluation.predictions.iter().zip(&readable).filter(|(class, _)| **class == NO_CLASS);
+            for (_, &photo) in bad {
+                not_numbers += 1;
+                let path = photos.paths()[photo].display();
+                complain(format_args!("error: {path}: {NOT_A_NUMBER}; it counts as wrong"));
             }
             output.say(text(&evaluation, &opened.classes))?;
             output.json(&value(&evaluation, &opened.classes))?;
         }
-        photos.tell_unreadable()
+        photos.tell_unreadable()?;
+        match not_numbers {
+            0 => Ok(()),
+            _ => Err(Error::NotNumbers { not_numbers, photos: readable.len() }),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `frostline features`: what a stage of a model makes of photos, for other programs to learn from.
 
+use crate::output::warn;
 use crate::photos::Photos;
 use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
@@ -47,7 +48,7 @@ impl Features {
         opened.learner.evaluation_batch(usize::from(self.batch));
         let (photos, warnings) = Photos::all_classes(&self.dir, opened.learner.input().clone())?;
         for warning in warnings {
-            eprintln!("warning: {warning}");
+            warn(warning);
         }
         let features = opened.learner.features(&photos, &self.stage, self.grid)?;
         let readable = photos.readable();

@@ -30,7 +30,7 @@ pub struct FindLr {
     #[arg(long, value_name = "RATE", default_value_t = LrRange::default().end, help_heading = "Range")]
     end: f32,
     /// Steps from one to the other
-    #[arg(long, default_value_t = LrRange::default().steps, help_heading = "Range")]
+    #[arg(long, default_value_t = LrRange::default().steps, value_parser = clap::value_parser!(u64).range(FEWEST..=100_000), help_heading = "Range")]
     steps: u64,
     /// Picture of the curve: a PNG, and an SVG beside it
     #[arg(short, long, value_name = "FILE", default_value = "find_lr.png", help_heading = "Range")]
@@ -43,11 +43,18 @@ impl FindLr {
     /// # Errors
     /// For a folder, weights or settings that cannot be used.
     pub fn run(self, output: &Output) -> Result<()> {
+        // Before the photos are read.
+        let range = LrRange { start: self.start, end: self.end, steps: self.steps };
+        range.check().map_err(|_| {
+            let (start, end) = (self.start, self.end);
+            Error::Flags(format!("--start {start} --end {end}: rates must rise, from above 0"))
+        })?;
+        room_for(&self.out)?;
+        let output = &output.outliving_its_reader();
         let gpu = gpu::open()?;
         let dir = std::path::absolute(&self.dir).map_err(Error::CurrentFolder)?;
         let Job { recipe, chosen, data, mut learner, .. } =
             Job::begin(&gpu, Recipe { dir, ..self.recipe }, output)?;
-        let range = LrRange { start: self.start, end: self.end, steps: self.steps };
         let (curve, suggested) = find_lr(&recipe, &mut learner, &data, &chosen, range)?;
         draw(&self.out, &curve)?;
         let suggestions = curve.suggestions();
@@ -76,6 +83,21 @@ impl FindLr {
         output.json(
             &json!({ "suggested": suggested, "suggestions": found, "points": points, "picture": self.out }),
         )
+    }
+}
+
+/// A curve of fewer steps suggests no rate: the first tenth and the last five are left out.
+const FEWEST: u64 = 10;
+
+/// Fails if no file can be written at `path`.
+fn room_for(path: &Path) -> Result<()> {
+    let failed = |source| Error::Write { path: path.to_owned(), source };
+    if path.is_dir() {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder).map_err(failed),
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `frostline predict`: the classes of photos.
 
+use crate::output::complain;
 use crate::photos::{NOT_A_NUMBER, Photos, VIEWS, expand};
 use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
@@ -50,7 +51,7 @@ impl Predict {
             }
             let probabilities = mean(views);
             if probabilities.iter().any(|probability| probability.is_nan()) {
-                eprintln!("error: {}: {NOT_A_NUMBER}", path.display());
+                complain(format_args!("error: {}: {NOT_A_NUMBER}", path.display()));
                 rows.push(json!({ "image": path, "error": NOT_A_NUMBER }));
                 not_numbers += 1;
                 continue;

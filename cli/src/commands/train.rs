@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::commands::share;
 use crate::error::quoted;
+use crate::train::choices::Choice;
 use crate::train::folder::{Run, RunFolder};
 use crate::train::interrupt::Interrupt;
 use crate::train::job::Job;
@@ -32,6 +33,9 @@ pub struct Train {
     /// Go on with the run in this folder, with its own settings
     #[arg(long, value_name = "RUNDIR", conflicts_with_all = ["dir", "out", "Recipe"], help_heading = "Run")]
     resume: Option<PathBuf>,
+    /// With --resume: where the photos of the run are now, if they were moved
+    #[arg(long, value_name = "DIR", requires = "resume", conflicts_with_all = ["dir", "out"], help_heading = "Run")]
+    data: Option<PathBuf>,
 }
 
 impl Train {
@@ -40,38 +44,61 @@ impl Train {
     /// # Errors
     /// For a folder, weights or settings that cannot be used; [`Error::Interrupted`] after Ctrl-C.
     pub fn run(self, output: &Output) -> Result<()> {
+        // What it makes is the run's folder; `| head -1` does not end that.
+        let output = &output.outliving_its_reader();
         let interrupt = Interrupt::watch()?;
+        let (folder, mut run) = self.folder()?;
+        interrupt.preparing(&folder);
+        if let Some(report) = folder.finished()? {
+            output.say("this run is finished; nothing was changed")?;
+            return told(output, &[], &run, &report);
+        }
         let gpu = gpu::open()?;
-        let (folder, mut run) = match self.resume {
-            Some(folder) => RunFolder::open(&folder)?,
-            None => {
-                let dir = std::path::absolute(self.dir.unwrap_or_default()).map_err(Error::CurrentFolder)?;
-                let folder = RunFolder::create(self.out.as_deref(), &dir)?;
-                let words: Vec<String> = std::env::args().skip(1).map(|word| quoted(&word)).collect();
-                let command = format!("frostline {}", words.join(" "));
-                (folder, Run { command, recipe: Recipe { dir, ..self.recipe }, chosen: None })
-            }
-        };
         let resumed = run.chosen.clone().filter(|_| folder.last().exists());
         let mut job = match resumed.clone() {
-            Some(chosen) => Job::resume(&gpu, &folder, run.recipe.clone(), chosen)?,
+            Some(chosen) => Job::resume(&gpu, &folder, &run, chosen)?,
             None => {
                 let mut job = Job::begin(&gpu, run.recipe.clone(), output)?;
                 job.choose_rate(output)?;
-                if interrupt.asked() {
-                    return Err(Error::Nothing);
-                }
                 run.chosen = Some(job.chosen.clone());
-                folder.save(&run)?;
+                run.identity = Some(job.mark()?);
+                folder.save_manifest(&job.data.manifest)?;
                 folder.write("plan.txt", job.plan()?.as_bytes())?;
                 job
             }
         };
+        // A resumed run may have its photos in another place.
+        folder.save(&run)?;
         job.train(&folder, &interrupt, resumed.is_some())?;
+        interrupt.reporting(&folder)?;
         let report = report(&gpu, &folder, &run, &job)?;
-        output.say(tell(&report))?;
-        output.json(&json!({ "choices": job.choices, "chosen": job.chosen, "report": report }))
+        folder.finish(&report)?;
+        told(output, &job.choices, &run, &report)
     }
+
+    /// The folder of the run, claimed, and what is known of the run.
+    fn folder(self) -> Result<(RunFolder, Run)> {
+        if let Some(folder) = self.resume {
+            let (folder, mut run) = RunFolder::open(&folder)?;
+            if let Some(data) = self.data {
+                run.recipe.dir = std::path::absolute(data).map_err(Error::CurrentFolder)?;
+            }
+            return Ok((folder, run));
+        }
+        let dir = std::path::absolute(self.dir.unwrap_or_default()).map_err(Error::CurrentFolder)?;
+        let folder = RunFolder::create(self.out.as_deref(), &dir)?;
+        let words: Vec<String> =
+            std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())).collect();
+        let command = format!("frostline {}", words.join(" "));
+        let recipe = Recipe { dir, ..self.recipe };
+        Ok((folder, Run { command, recipe, chosen: None, identity: None }))
+    }
+}
+
+/// Prints what came of the run.
+fn told(output: &Output, choices: &[Choice], run: &Run, report: &Report) -> Result<()> {
+    output.say(tell(report))?;
+    output.json(&json!({ "choices": choices, "chosen": run.chosen, "report": report }))
 }
 
 fn tell(report: &Report) -> String {

@@ -44,7 +44,7 @@ pub fn card(run: &Run, job: &Job, report: &Report) -> String {
     text
 }
 
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 10] = [
     ("best.safetensors", "the weights to use, with class names and preprocessing"),
     ("last.safetensors", "the run's last checkpoint, to resume from"),
     ("metrics.jsonl", "a line a step and an evaluation"),
@@ -53,6 +53,8 @@ const FILES: [(&str, &str); 8] = [
     ("mistakes.png", "the validation photos that it got most wrong"),
     ("plan.txt", "the kernels of a step, and the ledger of what they cost"),
     ("run.json", "the settings, for `frostline train --resume`"),
+    ("data.json", "the photos: which of them trained, and what is in each, for `--resume` as well"),
+    ("report.json", "the numbers above; a run that has it is finished"),
 ];
 
 fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {

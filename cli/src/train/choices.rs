@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use frostline_trainer::{FitOptions, Learner, LrCurve, LrRange};
+use frostline_engine::Error as EngineError;
+use frostline_trainer::{Error as TrainerError, FitOptions, Learner, LrCurve, LrRange};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -102,6 +103,9 @@ pub fn choose(
     }
     let (batch, batch_choice) = asked_or("batch", asked, || batch(recipe, learner, data, &chosen))?;
     chosen.batch = batch;
+    if let Some(reason) = too_few(recipe, learner, data, &chosen)? {
+        return Err(Error::SmallBatch { batch, reason });
+    }
     // What fits into a step fits into an evaluation.
     learner.evaluation_batch(batch);
     let per_epoch = (images / batch).max(1);
@@ -110,6 +114,10 @@ pub fn choose(
         Ok((epochs, format!("{per_epoch} steps each: about {STEPS} steps, 3 to 30 epochs")))
     })?;
     chosen.epochs = epochs;
+    let steps = per_epoch as u64 * epochs;
+    if recipe.warm_up >= steps {
+        return Err(Error::LongWarmUp { warm_up: recipe.warm_up, steps });
+    }
     let mut choices = vec![freeze, augment_choice, batch_choice, epochs_choice];
     choices[0].value += " on";
     let size = learner.size();
@@ -163,6 +171,10 @@ fn augmentation(learner: &Learner) -> (Augmentation, String) {
 fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Result<(usize, String)> {
     let images = data.train.len();
     let wanted = [32, 16, 8, 4, 2].into_iter().find(|batch| images >= 4 * batch).unwrap_or(1);
+    // Statistics of a batch need more than one value a channel.
+    let of_one = Chosen { batch: 1, ..chosen.clone() };
+    let least = if too_few(recipe, learner, data, &of_one)?.is_some() { 2.min(images) } else { 1 };
+    let wanted = wanted.max(least);
     let mut batch = wanted;
     loop {
         let plan = learner.training_plan(&options(
@@ -176,7 +188,7 @@ fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Re
             ledger.pool_bytes + ledger.parameter_bytes + ledger.gradient_bytes + ledger.optimizer_bytes;
         let fits = bytes <= MEMORY && plan.largest_buffer() <= learner.gpu().largest_binding();
         let mib = bytes as f64 / f64::from(1 << 20);
-        if fits || batch == 1 {
+        if fits || batch == least {
             let why = if batch == wanted {
                 format!("{images} images; a step takes {mib:.0} MiB")
             } else {
@@ -188,6 +200,18 @@ fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Re
             return Ok((batch, why));
         }
         batch /= 2;
+    }
+}
+
+/// Why batch norms that train with the batch's statistics cannot do so with the chosen batch, if they cannot:
+/// of one value a channel, less its mean, nothing is left.
+fn too_few(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Result<Option<String>> {
+    match learner.training_plan(&options(recipe, chosen, learner, &data.train)?) {
+        Err(TrainerError::Engine(EngineError::Shape { op: "batch_norm", layer, reason })) => {
+            Ok(Some(format!("{layer}: {reason}")))
+        }
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(None),
     }
 }
 

@@ -1,6 +1,9 @@
 //! The photos: found, checked, and split into those to train on and those to validate with. They stay on
 //! disk and are decoded ahead of the device, so that a folder may be larger than memory.
 
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
 use frostline_charts::bar;
 use frostline_loader::{
     FolderReport, ImageFolder, ImageStream, OnCorrupt, Preprocessing, StreamOptions, TrainingFolder,
@@ -8,6 +11,7 @@ use frostline_loader::{
 };
 
 use crate::error::{Error, Result};
+use crate::train::manifest::{Manifest, Part, below};
 use crate::train::recipe::Recipe;
 
 /// Classes that differ so many times in size are worth a hint.
@@ -23,6 +27,8 @@ pub struct Data {
     pub split: String,
     /// What is in the folder, and what to beware of.
     pub report: FolderReport,
+    /// Which photos these are.
+    pub manifest: Manifest,
 }
 
 impl Data {
@@ -31,31 +37,75 @@ impl Data {
     /// # Errors
     /// What listing and reading give; [`Error::NoValidation`] if no photo can be kept for validation.
     pub fn open(recipe: &Recipe, input: &Preprocessing) -> Result<Self> {
-        let TrainingFolder { train, validation, mut report } =
-            TrainingFolder::open(&recipe.dir, OnCorrupt::SkipWithWarning)?;
+        let folder = TrainingFolder::open(&recipe.dir, OnCorrupt::SkipWithWarning)?;
+        let listed = paths(&folder);
+        let TrainingFolder { train, validation, mut report } = folder;
         let photos = open(&train, input, &mut report)?;
-        let (train, validation, split) = match validation {
-            Some(validation) => {
-                (photos, open(&validation, input, &mut report)?, "in folders of their own".to_owned())
-            }
+        let apart = validation.map(|folder| open(&folder, input, &mut report)).transpose()?;
+        let split = split_text(recipe, apart.is_some());
+        let (train, validation) = match apart {
+            Some(validation) => (photos, validation),
             None => {
                 let split = stratified_split(&photos.label_indices(), recipe.val_fraction, recipe.seed)?;
-                let text = format!("{:.0}% of each class, seed {}", 100.0 * recipe.val_fraction, recipe.seed);
-                (photos.subset(&split.train)?, photos.subset(&split.validation)?, text)
+                (photos.subset(&split.train)?, photos.subset(&split.validation)?)
             }
         };
-        if validation.is_empty() {
+        let manifest = manifest(recipe, &listed, &train, &validation)?;
+        Self::checked(recipe, Self { train, validation, split, report, manifest })
+    }
+
+    /// Opens the photos of the run in `run` again: those of its `manifest`, for what they were for.
+    ///
+    /// # Errors
+    /// [`Error::DataGone`] if there is no such folder; [`Error::OtherData`] if its photos are others;
+    /// otherwise as [`Data::open`].
+    pub fn reopen(recipe: &Recipe, input: &Preprocessing, manifest: Manifest, run: &Path) -> Result<Self> {
+        let root = &recipe.dir;
+        if !root.is_dir() {
+            return Err(Error::DataGone { data: root.clone(), run: run.to_owned() });
+        }
+        let folder = TrainingFolder::open(root, OnCorrupt::SkipWithWarning)?;
+        let listed = paths(&folder);
+        let listed: Vec<&Path> = listed.iter().map(PathBuf::as_path).collect();
+        if let Some(differences) = manifest.differences(root, &folder.train.classes, &listed)? {
+            return Err(Error::OtherData { data: root.clone(), run: run.to_owned(), differences });
+        }
+        let TrainingFolder { train, validation, mut report } = folder;
+        let photos = open(&train, input, &mut report)?;
+        let apart = validation.map(|folder| open(&folder, input, &mut report)).transpose()?;
+        let split = split_text(recipe, apart.is_some());
+        let part = |part: Part, photos: &ImageStream| {
+            let places: HashMap<String, usize> =
+                (0..photos.len()).filter_map(|i| Some((below(root, photos.path(i)?), i))).collect();
+            let place = |path: &str| {
+                places.get(path).copied().ok_or_else(|| Error::OtherData {
+                    data: root.clone(),
+                    run: run.to_owned(),
+                    differences: format!("\n  1 photo cannot be read any more: {path}"),
+                })
+            };
+            let indices = manifest.part(part).map(place).collect::<Result<Vec<usize>>>()?;
+            Ok::<_, Error>(photos.subset(&indices)?)
+        };
+        let train = part(Part::Train, &photos)?;
+        let validation = part(Part::Validation, apart.as_ref().unwrap_or(&photos))?;
+        Self::checked(recipe, Self { train, validation, split, report, manifest })
+    }
+
+    /// `data`, if there is something to validate with; with a hint where classes differ in size.
+    fn checked(recipe: &Recipe, mut data: Self) -> Result<Self> {
+        if data.validation.is_empty() {
             return Err(Error::NoValidation { path: recipe.dir.clone() });
         }
-        let sizes = counts(&train);
+        let sizes = counts(&data.train);
         let (least, most) = (sizes.iter().min().unwrap_or(&0), sizes.iter().max().unwrap_or(&0));
         if !recipe.class_weights && *most >= IMBALANCED * (*least).max(1) {
             let hint = format!(
                 "the largest class has {most} photos to train on, the smallest {least}: --class-weights makes them count alike"
             );
-            report.warnings.push(hint);
+            data.report.warnings.push(hint);
         }
-        Ok(Self { train, validation, split, report })
+        Ok(data)
     }
 
     /// What a person should know about the folder, a line each.
@@ -72,6 +122,39 @@ pub fn counts(photos: &ImageStream) -> Vec<usize> {
         counts[label as usize] += 1;
     }
     counts
+}
+
+fn split_text(recipe: &Recipe, apart: bool) -> String {
+    match apart {
+        true => "in folders of their own".to_owned(),
+        false => format!("{:.0}% of each class, seed {}", 100.0 * recipe.val_fraction, recipe.seed),
+    }
+}
+
+/// All photos of a folder, readable or not.
+fn paths(folder: &TrainingFolder) -> Vec<PathBuf> {
+    let parts = [Some(&folder.train), folder.validation.as_ref()];
+    parts.into_iter().flatten().flat_map(|part| &part.paths).cloned().collect()
+}
+
+/// Which of the photos `listed` are to train on and to validate with.
+fn manifest(
+    recipe: &Recipe,
+    listed: &[PathBuf],
+    train: &ImageStream,
+    validation: &ImageStream,
+) -> Result<Manifest> {
+    let of = |photos: &ImageStream, part| {
+        let paths = (0..photos.len()).filter_map(|i| photos.path(i).map(Path::to_owned));
+        paths.map(|path| (path, part)).collect::<Vec<_>>()
+    };
+    let mut photos = of(train, Part::Train);
+    photos.extend(of(validation, Part::Validation));
+    let used: HashSet<PathBuf> = photos.iter().map(|(path, _)| path.clone()).collect();
+    let rest = listed.iter().filter(|path| !used.contains(*path));
+    photos.extend(rest.map(|path| (path.clone(), Part::Skipped)));
+    let photos = photos.iter().map(|(path, part)| (path.as_path(), *part));
+    Manifest::new(&recipe.dir, train.classes(), photos)
 }
 
 /// The photos of a folder that can be decoded; the others go into the report.

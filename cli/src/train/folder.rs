@@ -1,18 +1,30 @@
-//! A run's folder: what lies where, and the settings that a resumed run takes from it.
+//! A run's folder: claimed by one process at a time; what is where in it, and the settings that a resumed
+//! run takes from it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use frostline_engine::Gpu;
 use frostline_loader::atomic::write_atomically;
+use frostline_trainer::Learner;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::train::choices::Chosen;
+use crate::train::claim::{Claim, Leftovers};
+use crate::train::manifest::Manifest;
 use crate::train::recipe::Recipe;
+use crate::train::report::Report;
 
-/// The folder of a run.
-#[derive(Clone, Debug)]
+/// The folder of a run, which no other process writes to as long as this value lives. A new run that ends
+/// without a checkpoint takes its folder with it.
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Released when this value is dropped, or by the system when the process ends.
+    _claim: Claim,
+    leftovers: Leftovers,
 }
 
 /// `run.json`: what was asked for, and what was chosen.
@@ -24,44 +36,68 @@ pub struct Run {
     pub recipe: Recipe,
     /// What was chosen; nothing before it was.
     pub chosen: Option<Chosen>,
+    /// What its checkpoints are marked with; nothing before the choices were made.
+    #[serde(default)]
+    pub identity: Option<String>,
 }
 
 impl RunFolder {
-    /// Makes the folder of a new run on the photos in `data`: `out`, or the first of `runs/<name>`,
-    /// `runs/<name>-2` … that holds no run.
+    /// Claims the folder of a new run on the photos in `data`: `out`, or the first of `runs/<name>`,
+    /// `runs/<name>-2` … that holds no run and that no other process trains in.
     ///
     /// # Errors
-    /// [`Error::RunExists`] if `out` holds a run already; [`Error::Write`] if it cannot be made.
+    /// [`Error::RunExists`] if `out` holds a run already, [`Error::Running`] if another process trains there;
+    /// [`Error::Write`] if it cannot be made.
     pub fn create(out: Option<&Path>, data: &Path) -> Result<Self> {
-        let folder = match out {
-            Some(out) => Self { path: out.to_owned() },
-            None => {
-                let name = data.file_name().map_or("photos".into(), |name| name.to_string_lossy());
-                let numbered =
-                    |number: u32| if number == 1 { name.to_string() } else { format!("{name}-{number}") };
-                let mut folders = (1..).map(|number| Self { path: Path::new("runs").join(numbered(number)) });
-                folders
-                    .find(|folder| !folder.settings().exists())
-                    .unwrap_or_else(|| Self { path: "runs".into() })
-            }
-        };
-        if folder.settings().exists() {
-            return Err(Error::RunExists { path: folder.path });
+        if let Some(out) = out {
+            let claim = Claim::new(out)?.ok_or_else(|| Error::Running { path: out.to_owned() })?;
+            return Self::begin(out, claim)?.ok_or_else(|| Error::RunExists { path: out.to_owned() });
         }
-        std::fs::create_dir_all(&folder.path)
-            .map_err(|source| Error::Write { path: folder.path.clone(), source })?;
-        Ok(folder)
+        let name = data.file_name().unwrap_or("photos".as_ref());
+        let mut number = 1;
+        loop {
+            let mut numbered = name.to_owned();
+            if number > 1 {
+                numbered.push(format!("-{number}"));
+            }
+            let path = Path::new("runs").join(numbered);
+            // A folder with a checkpoint is not even claimed: its run may be resumed just now.
+            if !has_checkpoint(&path)
+                && let Some(claim) = Claim::new(&path)?
+                && let Some(folder) = Self::begin(&path, claim)?
+            {
+                return Ok(folder);
+            }
+            number += 1;
+        }
+    }
+
+    /// The claimed folder, emptied of what a run left that ended before its first checkpoint; nothing if it
+    /// holds a checkpoint.
+    fn begin(path: &Path, claim: Claim) -> Result<Option<Self>> {
+        if has_checkpoint(path) {
+            return Ok(None);
+        }
+        let leftovers = Leftovers::of_new(path, &claim);
+        leftovers.remove_files();
+        Ok(Some(Self { path: path.to_owned(), _claim: claim, leftovers }))
     }
 
     /// The folder of a run that was begun.
     ///
     /// # Errors
-    /// [`Error::NotARun`] if there is no readable `run.json` in it.
+    /// [`Error::NotARun`] if there is no readable `run.json` in it; [`Error::Running`] if another process
+    /// trains there.
     pub fn open(path: &Path) -> Result<(Self, Run)> {
-        let folder = Self { path: path.to_owned() };
-        let not = |reason: String| Error::NotARun { path: path.to_owned(), reason };
-        let text = std::fs::read(folder.settings()).map_err(|error| not(error.to_string()))?;
-        let run = serde_json::from_slice(&text).map_err(|error| not(error.to_string()))?;
+        let settings = path.join(SETTINGS);
+        if !settings.is_file() {
+            let reason = format!("it has no {SETTINGS}");
+            return Err(Error::NotARun { path: path.to_owned(), reason });
+        }
+        let claim = Claim::new(path)?.ok_or_else(|| Error::Running { path: path.to_owned() })?;
+        let leftovers = Leftovers::of_begun(path);
+        let folder = Self { path: path.to_owned(), _claim: claim, leftovers };
+        let run = folder.read(SETTINGS)?;
         Ok((folder, run))
     }
 
@@ -70,10 +106,76 @@ impl RunFolder {
     /// # Errors
     /// If it cannot be written.
     pub fn save(&self, run: &Run) -> Result<()> {
-        let path = self.settings();
-        let text = serde_json::to_vec_pretty(run)
-            .map_err(|error| Error::Write { path: path.clone(), source: error.into() })?;
-        self.write("run.json", &text)
+        self.write_json(SETTINGS, run)
+    }
+
+    /// Writes `data.json`: the photos of the run.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save_manifest(&self, manifest: &Manifest) -> Result<()> {
+        self.write_json(MANIFEST, manifest)
+    }
+
+    /// The photos that the run was begun with.
+    ///
+    /// # Errors
+    /// [`Error::NotARun`] if they are not known.
+    pub fn manifest(&self) -> Result<Manifest> {
+        self.read(MANIFEST)
+    }
+
+    /// Writes `report.json`, with which a run is finished.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish(&self, report: &Report) -> Result<()> {
+        self.write_json(REPORT, report)
+    }
+
+    /// The report of a run that is finished.
+    ///
+    /// # Errors
+    /// [`Error::NotARun`] if it is there and cannot be read.
+    pub fn finished(&self) -> Result<Option<Report>> {
+        self.file(REPORT).is_file().then(|| self.read(REPORT)).transpose()
+    }
+
+    /// The learner in the checkpoint `path` of this folder.
+    ///
+    /// # Errors
+    /// [`Error::ForeignCheckpoint`] for one that another run wrote; as [`Learner::resume`].
+    pub fn learner(&self, gpu: &Arc<Gpu>, path: &Path, run: &Run) -> Result<Learner> {
+        let learner = Learner::resume(gpu, path)?;
+        if learner.identity() != run.identity.as_deref() {
+            return Err(Error::ForeignCheckpoint { path: path.to_owned(), run: self.path.clone() });
+        }
+        Ok(learner)
+    }
+
+    /// The error of a last checkpoint that cannot be read, with what is left of the run.
+    pub fn without_last(&self, error: Error, run: &Run) -> Error {
+        use frostline_trainer::Error::{Checkpoint, Loader};
+        if !matches!(error, Error::Trainer(Checkpoint { .. } | Loader(_))) {
+            return error;
+        }
+        let path = |path: PathBuf| quoted(&path.display().to_string());
+        let (best, last, folder) = (path(self.best()), path(self.last()), path(self.path.clone()));
+        let advice = match frostline_loader::Checkpoint::load(self.best()) {
+            Ok(best_one) if best_one.step > 0 => format!(
+                "The best weights so far, those of step {}, are whole: `frostline predict {folder} PHOTO…` uses them. Go on from there with\n\n    cp {best} {last}\n    frostline train --resume {folder}\n",
+                best_one.step
+            ),
+            Ok(_) => format!(
+                "What is whole is {best}, from before the first step: `frostline predict {folder} PHOTO…` uses it. Begin again, in another folder, with\n\n    {}\n",
+                run.command
+            ),
+            Err(_) => format!(
+                "Nothing else of the run can be read. Begin again, in another folder, with\n\n    {}\n",
+                run.command
+            ),
+        };
+        Error::BrokenCheckpoint { error: Box::new(error), advice }
     }
 
     /// Writes the file `name`, all of it or nothing.
@@ -82,6 +184,19 @@ impl RunFolder {
     /// If it cannot be written.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         Ok(write_atomically(&self.file(name), |file| file.write_all(bytes))?)
+    }
+
+    fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_vec_pretty(value)
+            .map_err(|error| Error::Write { path: self.file(name), source: error.into() })?;
+        self.write(name, &text)
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let not =
+            |reason: String| Error::NotARun { path: self.path.clone(), reason: format!("{name}: {reason}") };
+        let text = std::fs::read(self.file(name)).map_err(|error| not(error.to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| not(error.to_string()))
     }
 
     /// The folder.
@@ -96,15 +211,35 @@ impl RunFolder {
 
     /// The newest checkpoint: what a resumed run goes on from.
     pub fn last(&self) -> PathBuf {
-        self.file("last.safetensors")
+        self.file(LAST)
     }
 
     /// The checkpoint that validation liked best.
     pub fn best(&self) -> PathBuf {
-        self.file("best.safetensors")
+        self.file(BEST)
     }
 
-    fn settings(&self) -> PathBuf {
-        self.file("run.json")
+    /// What is to be removed if the run ends before its first checkpoint.
+    pub fn leftovers(&self) -> &Leftovers {
+        &self.leftovers
     }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        self.leftovers.remove();
+    }
+}
+
+const SETTINGS: &str = "run.json";
+const MANIFEST: &str = "data.json";
+const REPORT: &str = "report.json";
+const LAST: &str = "last.safetensors";
+const BEST: &str = "best.safetensors";
+/// What a run writes before its first checkpoint.
+pub(crate) const BEFORE_THE_FIRST: [&str; 4] = [SETTINGS, MANIFEST, "plan.txt", "metrics.jsonl"];
+
+/// Whether a run got so far that something of it can be used.
+pub(crate) fn has_checkpoint(folder: &Path) -> bool {
+    [LAST, BEST].iter().any(|name| folder.join(name).exists())
 }

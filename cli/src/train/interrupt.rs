@@ -1,13 +1,34 @@
-//! Ctrl-C: the first asks the run to save and end, the second ends it at once.
+//! Ctrl-C, or a request to end: before the first step the process ends at once; while it trains, the run
+//! saves and ends, and a second Ctrl-C ends it at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, INTERRUPTED, Result};
+use crate::output::complain;
+use crate::train::claim::Leftovers;
+use crate::train::folder::RunFolder;
 
-/// Whether Ctrl-C was pressed, or the process was asked to end.
+/// Whether Ctrl-C was pressed, and what is lost if the process ends now.
 #[derive(Clone, Debug)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    asked: AtomicBool,
+    phase: Mutex<Phase>,
+}
+
+/// What the run is at.
+#[derive(Debug)]
+enum Phase {
+    /// Before the first step of this process. There is a folder once it is claimed.
+    Preparing(Option<Leftovers>),
+    /// Steps were taken that no file holds yet.
+    Training,
+    /// All is saved but the report.
+    Reporting(Leftovers),
+}
 
 impl Interrupt {
     /// Listens from now on.
@@ -15,20 +36,69 @@ impl Interrupt {
     /// # Errors
     /// [`Error::Signal`] if the system does not let it.
     pub fn watch() -> Result<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
-        let seen = asked.clone();
-        ctrlc::set_handler(move || {
-            if seen.swap(true, Ordering::SeqCst) {
-                std::process::exit(i32::from(INTERRUPTED));
-            }
-            eprintln!("\nsaving, then ending; Ctrl-C again ends at once");
-        })
-        .map_err(Error::Signal)?;
-        Ok(Self(asked))
+        let state =
+            Arc::new(State { asked: AtomicBool::new(false), phase: Mutex::new(Phase::Preparing(None)) });
+        let seen = state.clone();
+        ctrlc::set_handler(move || seen.asked()).map_err(Error::Signal)?;
+        Ok(Self(state))
     }
 
-    /// Whether the run is to end.
+    /// From now on the run has a folder.
+    pub fn preparing(&self, folder: &RunFolder) {
+        *self.0.phase() = Phase::Preparing(Some(folder.leftovers().clone()));
+    }
+
+    /// From now on there are steps to save. What was asked for before has ended the process.
+    pub fn training(&self) {
+        let mut phase = self.0.phase();
+        if !matches!(*phase, Phase::Training) {
+            *phase = Phase::Training;
+        }
+    }
+
+    /// From now on all is saved but the report.
+    ///
+    /// # Errors
+    /// [`Error::NoReport`] if Ctrl-C was pressed while the last step was saved.
+    pub fn reporting(&self, folder: &RunFolder) -> Result<()> {
+        *self.0.phase() = Phase::Reporting(folder.leftovers().clone());
+        if self.asked() { Err(Error::NoReport { run: folder.path().to_owned() }) } else { Ok(()) }
+    }
+
+    /// Whether the run is to save and end.
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What happens on Ctrl-C, on a thread of its own: no part of the run need look for it.
+    fn asked(&self) {
+        let again = self.asked.swap(true, Ordering::SeqCst);
+        let phase = self.phase();
+        let error = match &*phase {
+            Phase::Training if !again => {
+                complain("\nsaving, then ending; Ctrl-C again ends at once, and loses what was not saved");
+                return;
+            }
+            Phase::Training => None,
+            Phase::Preparing(None) => Some(Error::Nothing),
+            Phase::Preparing(Some(leftovers)) if leftovers.is_nothing() => {
+                leftovers.remove();
+                Some(Error::Nothing)
+            }
+            Phase::Preparing(Some(leftovers)) => {
+                Some(Error::Unchanged { run: leftovers.folder().to_owned() })
+            }
+            Phase::Reporting(leftovers) => Some(Error::NoReport { run: leftovers.folder().to_owned() }),
+        };
+        if let Some(error) = error {
+            complain(format_args!("error: {error}"));
+        }
+        std::process::exit(i32::from(INTERRUPTED));
     }
 }

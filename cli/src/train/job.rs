@@ -2,6 +2,7 @@
 //! network first, then fine-tuning from there (Kumar et al. 2022).
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use frostline_charts::bar;
@@ -13,12 +14,14 @@ use frostline_trainer::{
     balanced_class_weights, linear_probe,
 };
 use indicatif::ProgressBar;
+use sha2::{Digest, Sha256};
 
 use crate::Output;
 use crate::error::{Error, Result};
+use crate::output::warn;
 use crate::train::choices::{CACHED, Choice, Chosen, choose, find_lr};
 use crate::train::data::{Data, counts};
-use crate::train::folder::RunFolder;
+use crate::train::folder::{Run, RunFolder};
 use crate::train::interrupt::Interrupt;
 use crate::train::metrics::{Line, Metrics};
 use crate::train::recipe::Recipe;
@@ -55,7 +58,7 @@ impl Job {
         let start = Start::find(&recipe)?;
         let data = Data::open(&recipe, &start.input)?;
         output.say(tell_data(&data))?;
-        data.warnings().for_each(|warning| eprintln!("warning: {warning}"));
+        data.warnings().for_each(warn);
         let mut learner = start.learner(gpu, data.train.classes(), recipe.seed)?;
         output.say(format_args!("model      {}  ({})", learner.model(), start.name))?;
         output.say(format_args!("adapter    {}", gpu.describe()))?;
@@ -77,11 +80,28 @@ impl Job {
     ///
     /// # Errors
     /// What reading checkpoint and photos gives.
-    pub fn resume(gpu: &Arc<Gpu>, folder: &RunFolder, recipe: Recipe, chosen: Chosen) -> Result<Self> {
-        let mut learner = Learner::resume(gpu, folder.last())?;
+    pub fn resume(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, chosen: Chosen) -> Result<Self> {
+        let mut learner =
+            folder.learner(gpu, &folder.last(), run).map_err(|error| folder.without_last(error, run))?;
         learner.evaluation_batch(chosen.batch);
-        let data = Data::open(&recipe, learner.input())?;
+        let recipe = run.recipe.clone();
+        let data = Data::reopen(&recipe, learner.input(), folder.manifest()?, folder.path())?;
         Ok(Self { recipe, chosen, choices: vec![], data, learner, probe: None })
+    }
+
+    /// Marks the checkpoints of the run that begins here, and gives the mark: a hash of the settings, the
+    /// photos and the weights. What spells the same settings otherwise, such as the place of the photos, is
+    /// left out.
+    ///
+    /// # Errors
+    /// If the weights cannot be read.
+    pub fn mark(&mut self) -> Result<String> {
+        let recipe = Recipe { dir: PathBuf::new(), model: None, weights: None, ..self.recipe.clone() };
+        let (manifest, weights) = (&self.data.manifest, self.learner.weights_hash()?);
+        let all = serde_json::json!([recipe, self.chosen, manifest, weights]).to_string();
+        let mark: String = Sha256::digest(all).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        self.learner.set_identity(&mark);
+        Ok(mark)
     }
 
     /// Trains a linear probe on pooled features and puts it in the head's place.
@@ -253,6 +273,7 @@ impl<'a> Watch<'a> {
     }
 
     fn step(&mut self, from: &str, progress: &Progress<'_>) -> ControlFlow<()> {
+        self.interrupt.training();
         let step = self.before(from) + progress.step;
         self.bar.set_position(step);
         if let Err(error) = self.note(from, progress, step) {

@@ -38,7 +38,7 @@ pub struct Recipe {
     #[arg(long, help_heading = "Freezing")]
     pub no_probe: bool,
     /// Highest learning rate; found by a range test by default
-    #[arg(long, value_parser = positive, help_heading = "Rates")]
+    #[arg(long, value_parser = rate, help_heading = "Rates")]
     pub lr: Option<f32>,
     /// Rates from the first stage to the head, such as 1e-5..1e-3; one number is the head's, and a tenth below
     #[arg(long, value_name = "LO..HI", conflicts_with_all = ["lr", "layer_decay"], help_heading = "Rates")]
@@ -62,7 +62,7 @@ pub struct Recipe {
     #[arg(long, value_enum, value_name = "HOW", help_heading = "Training")]
     pub augment: Option<Augmentation>,
     /// Share of every target that is spread over all classes, 0 to below 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Training")]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, help_heading = "Training")]
     pub label_smoothing: f32,
     /// Mix training images and their labels in pairs (mixup, Zhang et al. 2018): shares from Beta(ALPHA, ALPHA), such as 0.2
     #[arg(long, value_name = "ALPHA", value_parser = positive, help_heading = "Training")]
@@ -77,7 +77,7 @@ pub struct Recipe {
     #[arg(long, value_enum, default_value_t = Storage::F32, help_heading = "Training")]
     pub storage: Storage,
     /// Part of every class that is kept for validation, where there is no folder `val`
-    #[arg(long, value_name = "PART", default_value_t = 0.2, help_heading = "Data")]
+    #[arg(long, value_name = "PART", default_value_t = 0.2, value_parser = part, help_heading = "Data")]
     pub val_fraction: f64,
     /// Seed of the split, the head and the order of the images
     #[arg(long, default_value_t = 0, help_heading = "Data")]
@@ -193,8 +193,16 @@ impl FromStr for Rates {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once("..") {
-            Some((lo, hi)) => Ok(Self { lo: Some(positive(lo)?), hi: positive(hi)? }),
-            None => Ok(Self { lo: None, hi: positive(text)? }),
+            Some((lo, hi)) => {
+                let (lo, hi) = (rate(lo)?, rate(hi)?);
+                if lo > hi {
+                    return Err(format!(
+                        "the first rate is that of the first stage and the second that of the head, so the first must not be larger: {hi:e}..{lo:e}"
+                    ));
+                }
+                Ok(Self { lo: Some(lo), hi })
+            }
+            None => Ok(Self { lo: None, hi: rate(text)? }),
         }
     }
 }
@@ -203,6 +211,30 @@ impl From<Rates> for Slice {
     fn from(rates: Rates) -> Self {
         rates.lo.map_or(Self::Head(rates.hi), |lo| Self::Geometric(lo, rates.hi))
     }
+}
+
+/// A learning rate. No network learns at a higher one than this: its weights overflow at once, or, where
+/// little of it trains, end up as good as random.
+const HIGHEST_RATE: f32 = 1000.0;
+
+fn rate(text: &str) -> Result<f32, String> {
+    let rate = positive(text)?;
+    if rate > HIGHEST_RATE {
+        return Err(format!("a rate above {HIGHEST_RATE} trains nothing; 0.0001 to 0.1 is usual"));
+    }
+    Ok(rate)
+}
+
+/// A share that leaves something.
+fn share(text: &str) -> Result<f32, String> {
+    let share = text.trim().parse::<f32>().ok().filter(|share| (0.0..1.0).contains(share));
+    share.ok_or_else(|| format!("{text:?} is no number from 0 to below 1"))
+}
+
+/// A part of which something is there, and something left.
+fn part(text: &str) -> Result<f64, String> {
+    let part = text.trim().parse::<f64>().ok().filter(|part| *part > 0.0 && *part < 1.0);
+    part.ok_or_else(|| format!("{text:?} is no number between 0 and 1"))
 }
 
 fn positive(text: &str) -> Result<f32, String> {
@@ -220,7 +252,7 @@ mod tests {
     fn rates_are_a_range_or_the_heads() {
         assert_eq!(Slice::from("1e-5..1e-3".parse::<Rates>().unwrap()), Slice::Geometric(1e-5, 1e-3));
         assert_eq!(Slice::from("0.01".parse::<Rates>().unwrap()), Slice::Head(0.01));
-        for wrong in ["", "..", "1e-3..", "0..1", "-1", "nan", "1e99"] {
+        for wrong in ["", "..", "1e-3..", "0..1", "-1", "nan", "1e99", "1e30", "1e-3..1e-5"] {
             assert!(wrong.parse::<Rates>().is_err(), "{wrong:?}");
         }
     }

@@ -9,9 +9,10 @@ use frostline_charts::grid::{self, Grid, Row, Tile, picture};
 use frostline_engine::Gpu;
 use frostline_loader::image::decode;
 use frostline_trainer::{Evaluation, Learner, Prediction, wilson};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::output::warn;
 use crate::train::card::card;
 use crate::train::data::{Data, counts};
 use crate::train::folder::{Run, RunFolder};
@@ -25,7 +26,7 @@ const MISTAKES: usize = 20;
 const NAME: usize = 10;
 
 /// How good the best weights are.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The run's folder.
     pub run: String,
@@ -46,7 +47,7 @@ pub struct Report {
 }
 
 /// How good they are at a class.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClassReport {
     /// Its name.
     pub name: String,
@@ -68,12 +69,12 @@ pub struct ClassReport {
 /// What evaluating and writing give.
 pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Result<Report> {
     let metrics = Metrics::open(folder.file("metrics.jsonl"), u64::MAX)?;
-    let mut learner = Learner::resume(gpu, folder.best())?;
+    let mut learner = folder.learner(gpu, &folder.best(), run)?;
     learner.evaluation_batch(job.chosen.batch);
     let photos = &job.data.validation;
     let evaluation = learner.evaluate(photos)?;
     if let Some(drift) = &evaluation.drift {
-        eprintln!("warning: {drift}");
+        warn(drift);
     }
     let predictions = learner.predict(photos)?;
     let names = photos.classes();

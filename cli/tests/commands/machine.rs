@@ -1,6 +1,9 @@
 //! plan, doctor and bench.
 
-use crate::support::{frostline, frostline_with};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::support::{TRAINED, command, frostline, frostline_with};
 
 #[test]
 fn plan_tells_what_every_depth_costs() {
@@ -53,6 +56,30 @@ fn doctor_tells_every_adapter() {
         (portable[0]["kernels"].as_str(), portable[0]["reason"].as_str()),
         (Some("portable"), Some("Portable kernels were asked for"))
     );
+}
+
+/// The self-test takes its time, and it may be what a driver hangs in.
+#[test]
+fn doctor_tells_an_adapter_before_its_self_test() {
+    let mut child = command(["doctor"], &[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let described = lines.find(|line| line.as_ref().unwrap().contains("kernels: "));
+    let ended = child.try_wait().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(described.is_some() && ended.is_none(), "{ended:?}");
+}
+
+/// No software adapter multiplies matrices.
+#[test]
+fn kernels_that_an_adapter_cannot_run_are_told_by_the_variable_that_asks_for_them() {
+    let wanted = [("FROSTLINE_TUNING", "cooperative"), ("FROSTLINE_ADAPTER", "software")];
+    frostline_with(["predict", &TRAINED.model(), &TRAINED.photos()], &wanted).error(&[
+        "FROSTLINE_TUNING",
+        "cooperative",
+        "multiplies no matrices",
+    ]);
+    frostline_with(["doctor"], &[("FROSTLINE_TUNING", "fast")]).error(&["FROSTLINE_TUNING = fast"]);
 }
 
 #[test]

@@ -104,12 +104,13 @@ fn an_output_that_is_not_a_number_is_of_no_class() {
     );
     let ran = frostline(["evaluate", huge, &TRAINED.photos(), "--json"]);
     assert_eq!(ran.stderr.matches("counts as wrong").count(), CLASSES.len() * PHOTOS, "{}", ran.stderr);
-    let value = ran.json();
+    let value: Value = serde_json::from_str(&ran.stdout).unwrap();
     let photos = CLASSES.len() * PHOTOS;
     assert_eq!(
         (&value["right"], &value["photos"], &value["not_a_number"]),
         (&0.into(), &photos.into(), &photos.into())
     );
+    ran.error(&["not a number for 18 of 18 photos"]);
 }
 
 #[test]

@@ -190,8 +190,7 @@ fn mask_of(b: &mut Backward<'_, '_>, activation: Activation, from_x: bool) -> (u
 
 /// The error for an input with one value per channel.
 fn single_value(layer: &str, shape: Shape) -> Error {
-    let advice =
-        "use a larger batch or larger images, freeze this batch norm, or train with BatchNormMode::Running";
+    let advice = "use a larger batch or larger images, freeze this batch norm, or let it keep to its running statistics";
     let reason =
         format!("input {shape} has one value per channel, and statistics of a batch need more: {advice}");
     Error::shape("batch_norm", layer, reason)

@@ -42,17 +42,24 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
     let fits_fragments =
         |fragments: Fragments| Tiles::all_for_fragments().all(|tiles| fits(tiles.in_fragments(fragments)));
     let fits_all = fits_gpu && fragments.is_none_or(fits_fragments);
-    let cannot =
-        |value: &str, reason| Err(Error::Setting { name: "kernels", value: value.to_owned(), reason });
+    let cannot = |reason| {
+        let value = match kernels {
+            Kernels::Cooperative => "cooperative",
+            Kernels::Gpu => "gpu",
+            _ => "subgroup",
+        };
+        // The variable is how most people ask for them.
+        Err(Error::Setting { name: "kernels (FROSTLINE_TUNING)", value: value.to_owned(), reason })
+    };
     let tuning = match kernels {
         Kernels::Cooperative if fragments.is_none() => {
-            return cannot("cooperative", "this adapter multiplies no matrices that we use");
+            return cannot("this adapter multiplies no matrices that we use");
         }
         Kernels::Cooperative | Kernels::Gpu if !fits_all => {
-            return cannot("gpu", "this adapter's workgroups are too small");
+            return cannot("this adapter's workgroups are too small");
         }
         Kernels::Subgroup if !subgroups => {
-            return cannot("subgroup", "this adapter has no subgroups of one size of 4 to 32");
+            return cannot("this adapter has no subgroups of one size of 4 to 32");
         }
         Kernels::Cooperative => Tuning { fragments, ..Tuning::gpu() },
         Kernels::Gpu => Tuning::gpu(),

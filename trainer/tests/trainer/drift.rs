@@ -41,7 +41,7 @@ fn statistics_of_a_frozen_group_that_follow_the_batches_are_told_at_every_evalua
     let expected = moved("bn1.running_var", &before).max(moved("bn1.running_mean", &vec![0.0; before.len()]));
     assert_eq!(change, expected);
     let text = learner.drift().unwrap().unwrap().to_string();
-    for part in ["1 frozen batch norm ", "`bn1`", "FollowFreeze"] {
+    for part in ["1 frozen batch norm ", "`bn1`", "keep their running statistics"] {
         assert!(text.contains(part), "{text}");
     }
 }

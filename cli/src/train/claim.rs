@@ -1,0 +1,205 @@
+//! One process at a time in a run's folder, by a lock on a file in it. The system releases the lock when
+//! the process ends, also by `kill -9`: no lock is left behind that somebody must remove by hand.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use same_file::Handle;
+
+use crate::error::{Error, Result};
+use crate::output::warn;
+use crate::train::folder::{BEFORE_THE_FIRST, has_checkpoint};
+
+/// Name of the locked file. Its contents do not matter.
+const LOCK: &str = ".lock";
+/// Tries to lock a folder that other processes make and remove meanwhile.
+const TRIES: usize = 100;
+
+/// A folder that this process has to itself until the value is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    _lock: File,
+    /// The folders that were made for it, the outermost first.
+    made: Vec<PathBuf>,
+}
+
+impl Claim {
+    /// Makes `folder` if it is not there, and claims it; nothing if another process has it.
+    ///
+    /// # Errors
+    /// [`Error::Write`] if it cannot be made or locked.
+    pub fn new(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(LOCK);
+        let failed = |source| Error::Write { path: path.clone(), source };
+        for _ in 0..TRIES {
+            let made = missing(folder);
+            std::fs::create_dir_all(folder)
+                .map_err(|source| Error::Write { path: folder.to_owned(), source })?;
+            let file =
+                match OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path) {
+                    Ok(file) => file,
+                    // Its run ended and took the folder with it.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    Err(error) => return Err(failed(error)),
+                };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+                    warn(format_args!(
+                        "{}: this file system has no locks; see to it that no other training writes there",
+                        folder.display()
+                    ));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            // Between opening and locking, the file may have been removed by the run that had it.
+            let held = file.try_clone().and_then(Handle::from_file).map_err(failed)?;
+            if Handle::from_path(&path).is_ok_and(|there| there == held) {
+                return Ok(Some(Self { _lock: file, made }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// `folder` and the folders above it that are not there, the outermost first.
+fn missing(folder: &Path) -> Vec<PathBuf> {
+    let above = folder.ancestors().filter(|path| !path.as_os_str().is_empty());
+    let mut missing: Vec<PathBuf> = above.take_while(|path| !path.exists()).map(Path::to_owned).collect();
+    missing.reverse();
+    missing
+}
+
+/// What a run leaves that ends before its first checkpoint, and how to remove it. To be called while the
+/// folder is claimed.
+#[derive(Clone, Debug)]
+pub struct Leftovers {
+    folder: PathBuf,
+    /// The folders that were made for this run.
+    made: Vec<PathBuf>,
+    /// Whether the run was begun by this process.
+    new: bool,
+}
+
+impl Leftovers {
+    /// Of a run that this process begins.
+    pub fn of_new(folder: &Path, claim: &Claim) -> Self {
+        Self { folder: folder.to_owned(), made: claim.made.clone(), new: true }
+    }
+
+    /// Of a run that is gone on with: nothing of it is ever removed but half-written files.
+    pub fn of_begun(folder: &Path) -> Self {
+        let leftovers = Self { folder: folder.to_owned(), made: vec![], new: false };
+        leftovers.remove_temporary();
+        leftovers
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether there is nothing to go on from.
+    pub fn is_nothing(&self) -> bool {
+        self.new && !has_checkpoint(&self.folder)
+    }
+
+    /// Removes the run's files, unless one of them is a checkpoint, and the folders that were made for them.
+    pub fn remove(&self) {
+        if !self.is_nothing() {
+            return;
+        }
+        self.remove_files();
+        let _ = std::fs::remove_file(self.folder.join(LOCK));
+        // The innermost first; one that holds anything else stays.
+        for folder in self.made.iter().rev() {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+
+    /// Removes what a run writes before its first checkpoint.
+    pub fn remove_files(&self) {
+        for name in BEFORE_THE_FIRST {
+            let _ = std::fs::remove_file(self.folder.join(name));
+        }
+        self.remove_temporary();
+    }
+
+    /// Removes files that a killed process was writing: whoever has the claim writes none just now.
+    fn remove_temporary(&self) {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('.') && name.ends_with(".tmp") {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_one_processs_until_it_is_dropped() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("runs/photos");
+        let claim = Claim::new(&folder).unwrap().unwrap();
+        assert_eq!(claim.made, [place.path().join("runs"), folder.clone()]);
+        assert!(Claim::new(&folder).unwrap().is_none());
+        drop(claim);
+        assert_eq!(Claim::new(&folder).unwrap().unwrap().made, Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn what_was_made_goes_and_what_was_there_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("runs/photos");
+        let claim = Claim::new(&folder).unwrap().unwrap();
+        let leftovers = Leftovers::of_new(&folder, &claim);
+        std::fs::write(folder.join("run.json"), "{}").unwrap();
+        std::fs::write(folder.join(".run.json.1.0.tmp"), "{").unwrap();
+        leftovers.remove();
+        assert!(!place.path().join("runs").exists());
+        drop(claim);
+
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("notes.txt"), "mine").unwrap();
+        let claim = Claim::new(&folder).unwrap().unwrap();
+        let leftovers = Leftovers::of_new(&folder, &claim);
+        leftovers.remove();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "the notes alone");
+
+        std::fs::write(folder.join("best.safetensors"), "").unwrap();
+        std::fs::write(folder.join("run.json"), "{}").unwrap();
+        leftovers.remove();
+        assert!(folder.join("run.json").exists(), "a run with a checkpoint stays");
+    }
+
+    /// The lock of a folder that was removed is worth nothing.
+    #[cfg(unix)]
+    #[test]
+    fn many_claim_and_remove_and_never_two_at_once() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("run");
+        let (inside, claims) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let Some(claim) = Claim::new(&folder).unwrap() else { continue };
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two have it");
+                        claims.fetch_add(1, Ordering::SeqCst);
+                        Leftovers { new: true, ..Leftovers::of_new(&folder, &claim) }.remove();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert!(claims.into_inner() > 0);
+    }
+}

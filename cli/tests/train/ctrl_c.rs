@@ -1,0 +1,57 @@
+//! Ctrl-C before the first step, and while it trains.
+
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::claims::{start, wait_until};
+use crate::{Place, SHORT, text};
+
+fn press(child: &Child) {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Photos are read, features computed, a probe and a range test run: at whatever time it comes, the process
+/// ends, and its folder is gone.
+#[test]
+fn before_the_first_step_the_process_ends_at_once_and_leaves_nothing() {
+    let place = Place::new(60);
+    for wait in [0, 100, 400, 1000, 1800] {
+        // Of the size of its network, so that each of these takes its time on a processor.
+        let child = start(&place, "train photos");
+        wait_until("lock", || place.path("runs/photos/.lock").exists());
+        std::thread::sleep(Duration::from_millis(wait));
+        press(&child);
+        let pressed = Instant::now();
+        let output = child.wait_with_output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "after {wait} ms: {said}");
+        assert!(pressed.elapsed() < Duration::from_secs(5), "after {wait} ms: {:?}", pressed.elapsed());
+        assert!(
+            said.contains("before the first step") && !said.contains("saving"),
+            "after {wait} ms: {said}"
+        );
+        assert!(!place.path("runs").exists(), "after {wait} ms");
+    }
+}
+
+#[test]
+fn a_resumed_run_that_is_stopped_before_its_next_step_is_as_it_was() {
+    let place = Place::new(10);
+    place.weights();
+    let words = format!("train photos {SHORT} --epochs 2000 --out run");
+    let mut child = start(&place, &words);
+    wait_until("checkpoint", || place.path("run/last.safetensors").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = crate::bytes(&place.path("run/last.safetensors"));
+    let child = start(&place, "train --resume run");
+    std::thread::sleep(Duration::from_millis(1000));
+    press(&child);
+    let output = child.wait_with_output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("--resume run"), "{said}");
+    if said.contains("nothing was changed") {
+        assert!(crate::bytes(&place.path("run/last.safetensors")) == before);
+    }
+}
