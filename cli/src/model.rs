@@ -26,6 +26,18 @@ pub struct Opened {
 /// What [`Learner::resume`] and [`Weights::open`] say; [`Error::NoHead`] for weights that tell no
 /// classes apart.
 pub fn open(gpu: &Arc<Gpu>, spec: &str) -> Result<Opened> {
+    let opened = open_body(gpu, spec)?;
+    match opened.learner.model().class_count() {
+        Some(_) => Ok(opened),
+        None => Err(Error::NoHead { weights: spec.to_owned() }),
+    }
+}
+
+/// As [`open`], but weights without a last layer will do: for features.
+///
+/// # Errors
+/// What [`Learner::resume`] and [`Weights::open`] say.
+pub fn open_body(gpu: &Arc<Gpu>, spec: &str) -> Result<Opened> {
     let checkpoint = checkpoint(spec);
     match Learner::resume(gpu, &checkpoint) {
         Ok(learner) => {
@@ -57,7 +69,7 @@ fn checkpoint(spec: &str) -> PathBuf {
 
 fn weights(gpu: &Arc<Gpu>, weights: Weights) -> Result<Opened> {
     let model = weights.model()?;
-    let count = model.class_count().ok_or_else(|| Error::NoHead { weights: weights.name.clone() })?;
+    let count = model.class_count();
     let size = weights
         .preset
         .preprocessing
@@ -68,6 +80,6 @@ fn weights(gpu: &Arc<Gpu>, weights: Weights) -> Result<Opened> {
     if let Some(preprocessing) = weights.preset.preprocessing {
         learner.preprocessing(preprocessing)?;
     }
-    let classes = weights.preset.classes.filter(|names| names.len() == count);
+    let classes = weights.preset.classes.filter(|names| Some(names.len()) == count);
     Ok(Opened { classes: classes.unwrap_or_else(|| learner.classes().to_vec()), learner })
 }

@@ -8,6 +8,7 @@
 //! | what was not asked for, chosen from the data | [`choices`] |
 //! | the run's folder, claimed by one process | [`folder`], [`claim`], [`metrics`] |
 //! | a run, begun or resumed, trained and reported | [`job`], [`report`] |
+//! | whether fine-tuning paid | [`settle`] |
 //! | the model card | [`card`] |
 //! | Ctrl-C | [`interrupt`] |
 
@@ -22,4 +23,5 @@ pub(crate) mod manifest;
 pub(crate) mod metrics;
 pub(crate) mod recipe;
 pub(crate) mod report;
+pub(crate) mod settle;
 pub(crate) mod start;

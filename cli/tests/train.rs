@@ -119,7 +119,7 @@ fn a_run_leaves_a_model_and_what_is_known_about_it() {
     assert!(accuracy > 0.6, "colours are easy: {accuracy}");
     let reasons: Vec<&str> =
         told["choices"].as_array().unwrap().iter().map(|choice| choice["what"].as_str().unwrap()).collect();
-    assert_eq!(reasons, ["size", "trains", "augment", "batch", "epochs", "batch norm", "rate"]);
+    assert_eq!(reasons, ["size", "trains", "augment", "batch", "epochs", "batch norm", "head", "rate"]);
     assert_eq!(told["chosen"]["freeze_below"], "layer4", "few photos: the last stage");
 
     let run = place.path("run");
@@ -340,3 +340,21 @@ fn a_range_test_draws_its_curve() {
     assert!(points.windows(2).all(|pair| pair[0]["lr"].as_f64() < pair[1]["lr"].as_f64()));
     image::open(place.path("curve.png")).unwrap();
 }
+
+/// The probe is the optimum of what `--freeze-below fc` trains: no step follows it.
+#[test]
+fn the_head_alone_is_the_probe() {
+    let place = Place::new(10);
+    place.weights();
+    let told = place.good("train photos --weights weights.safetensors --freeze-below fc --out run");
+    assert!(told.contains("the linear probe is its optimum") && told.contains("(the linear probe)"), "{told}");
+    assert!(told.contains("of 24 training photos while they are held out, 5 folds"), "{told}");
+    let metrics = text(&bytes(&place.path("run/metrics.jsonl")));
+    assert_eq!(metrics.lines().count(), 1, "{metrics}");
+    assert_eq!(bytes(&place.path("run/best.safetensors")), bytes(&place.path("run/probe.safetensors")));
+    assert!(place.good("train --resume run").contains("this run is finished"));
+    // Steps that were asked for are taken.
+    let told = place.good("train photos --weights weights.safetensors --freeze-below fc --epochs 2 --out steps");
+    assert!(told.contains("rate "), "{told}");
+}
+

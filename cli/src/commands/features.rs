@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// The flags.
 #[derive(Args, Debug)]
 pub struct Features {
-    /// A run folder or checkpoint of `frostline train`, a file of weights, or hf:owner/name.
+    /// A run folder or checkpoint of `frostline train`, weights with a last layer or without, `embedded`, or hf:owner/name.
     model: String,
     /// A folder with one folder of photos a class.
     dir: PathBuf,
@@ -44,7 +44,7 @@ impl Features {
     /// photo could not be read, which is left out.
     pub fn run(&self, output: &Output) -> Result<()> {
         Error::if_exists(&self.out, self.force)?;
-        let mut opened = model::open(&gpu::open()?, &self.model)?;
+        let mut opened = model::open_body(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));
         let (photos, warnings) = Photos::all_classes(&self.dir, opened.learner.input().clone())?;
         for warning in warnings {

@@ -22,6 +22,9 @@ pub fn card(run: &Run, job: &Job, report: &Report) -> String {
         "**Recognises {accuracy} of {} validation photos**, loss {:.3}; `best.safetensors` is {best}.\n",
         report.images, report.loss
     ));
+    if let Some(settled) = &report.settled {
+        line(format!("{}\n", settled.sentence()));
+    }
     line("    ".to_owned() + &run.command + "\n");
     line("## Classes\n\n| class | trained on | validated with | recognised (95 % interval) |\n|---|---:|---:|---:|".to_owned());
     for class in &report.classes {
@@ -44,8 +47,9 @@ pub fn card(run: &Run, job: &Job, report: &Report) -> String {
     text
 }
 
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     ("best.safetensors", "the weights to use, with class names and preprocessing"),
+    ("probe.safetensors", "the linear probe that fine-tuning began with"),
     ("last.safetensors", "the run's last checkpoint, to resume from"),
     ("metrics.jsonl", "a line a step and an evaluation"),
     ("curves.png", "loss and accuracy by step"),

@@ -94,7 +94,9 @@ pub fn choose(
     learner.freeze_below(&freeze_below)?;
     let bn = recipe.bn.unwrap_or(if pretrained { Bn::Running } else { Bn::Batch });
     learner.batch_norm(bn.into());
-    let (augment, augment_choice) = asked_or("augment", recipe.augment, || Ok(augmentation(learner)))?;
+    let (augment, augment_choice) = asked_or("augment", recipe.augment, || {
+        Ok(augmentation(learner, probe_alone(recipe, &freeze_below, pretrained)))
+    })?;
     let mut chosen =
         Chosen { batch: 1, epochs: 1, freeze_below, bn, augment, lr: 1.0, weights: weights.to_owned() };
     let asked = recipe.batch.map(|batch| batch as usize);
@@ -109,7 +111,11 @@ pub fn choose(
     // What fits into a step fits into an evaluation.
     learner.evaluation_batch(batch);
     let per_epoch = (images / batch).max(1);
+    let probe_alone = augment == Augmentation::None && probe_alone(recipe, &chosen.freeze_below, pretrained);
     let (epochs, epochs_choice) = asked_or("epochs", recipe.epochs, || {
+        if probe_alone {
+            return Ok((0, "the head alone trains, and the linear probe is its optimum".to_owned()));
+        }
         let epochs = (STEPS / per_epoch).clamp(3, 30) as u64;
         Ok((epochs, format!("{per_epoch} steps each: about {STEPS} steps, 3 to 30 epochs")))
     })?;
@@ -131,6 +137,17 @@ pub fn choose(
     let bn_value = if bn == Bn::Running { "running statistics" } else { "statistics of the batch" };
     choices.push(Choice::new("batch norm", bn_value, bn_why));
     Ok((chosen, choices))
+}
+
+/// Whether a linear probe is all that is asked for: only the head trains, and nothing says how by steps.
+fn probe_alone(recipe: &Recipe, freeze_below: &str, pretrained: bool) -> bool {
+    let by_steps = recipe.epochs.is_some()
+        || recipe.lr.is_some()
+        || recipe.slice.is_some()
+        || recipe.mixup.is_some()
+        || recipe.class_weights
+        || recipe.label_smoothing > 0.0;
+    pretrained && !recipe.no_probe && freeze_below == "fc" && !by_steps
 }
 
 /// The grid of chapter 4: few images train the last stages, many train all. Its other side, how like the
@@ -155,8 +172,10 @@ fn freeze_plan(learner: &Learner, images: usize, pretrained: bool) -> (String, S
 
 /// Changed images must pass the frozen stages anew in every epoch: a processor takes minutes for what a
 /// graphics card does in seconds.
-fn augmentation(learner: &Learner) -> (Augmentation, String) {
-    if learner.gpu().is_software() {
+fn augmentation(learner: &Learner, probe_alone: bool) -> (Augmentation, String) {
+    if probe_alone {
+        (Augmentation::None, "the head alone trains: changed photos gained nothing there".to_owned())
+    } else if learner.gpu().is_software() {
         let why = "the processor is the adapter: this way the frozen stages run once per image";
         (Augmentation::None, why.to_owned())
     } else {

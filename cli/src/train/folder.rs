@@ -219,6 +219,11 @@ impl RunFolder {
         self.file(BEST)
     }
 
+    /// The linear probe that fine-tuning began with.
+    pub fn probe(&self) -> PathBuf {
+        self.file(PROBE)
+    }
+
     /// What is to be removed if the run ends before its first checkpoint.
     pub fn leftovers(&self) -> &Leftovers {
         &self.leftovers
@@ -231,6 +236,7 @@ impl Drop for RunFolder {
     }
 }
 
+const PROBE: &str = "probe.safetensors";
 const SETTINGS: &str = "run.json";
 const MANIFEST: &str = "data.json";
 const REPORT: &str = "report.json";

@@ -10,8 +10,8 @@ use frostline_engine::{Gpu, Optim};
 use frostline_loader::ImageStream;
 use frostline_models::POOLED;
 use frostline_trainer::{
-    Best, Evaluation, FitOptions, Learner, LrRange, Phase, ProbeOptions, Progress, Schedule,
-    balanced_class_weights, linear_probe,
+    Best, CrossValidation, Evaluation, FitOptions, Learner, LrRange, Phase, Progress, Schedule,
+    balanced_class_weights, cross_validate,
 };
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
@@ -25,12 +25,13 @@ use crate::train::folder::{Run, RunFolder};
 use crate::train::interrupt::Interrupt;
 use crate::train::metrics::{Line, Metrics};
 use crate::train::recipe::Recipe;
+use crate::train::settle::Settled;
 use crate::train::start::Start;
 
 /// The rate if the range test suggests none.
 const CAUTIOUS: f32 = 1e-3;
-/// Rows of a probe's step: all of them, up to here.
-const PROBE_ROWS: usize = 512;
+/// Epochs after which a run ends that were not the best so far, unless their number was asked for.
+const PATIENCE: u64 = 8;
 
 /// A learner on data, ready to train.
 pub struct Job {
@@ -46,6 +47,8 @@ pub struct Job {
     pub learner: Learner,
     /// How good a linear probe was, if there was one.
     pub probe: Option<Evaluation>,
+    /// How fine-tuning did beside it.
+    pub settled: Option<Settled>,
 }
 
 impl Job {
@@ -64,13 +67,12 @@ impl Job {
         output.say(format_args!("adapter    {}", gpu.describe()))?;
         let (chosen, choices) = choose(&recipe, &mut learner, &data, &start.name, start.pretrained())?;
         choices.iter().try_for_each(|choice| output.say(choice))?;
-        let mut job = Self { recipe, chosen, choices, data, learner, probe: None };
+        let mut job = Self { recipe, chosen, choices, data, learner, probe: None, settled: None };
         if start.pretrained() && !job.recipe.no_probe {
-            let probe = job.probe()?;
-            let percent = 100.0 * probe.accuracy;
-            output.say(format_args!(
-                "head       a linear probe on frozen features: {percent:.1}% of the validation photos"
-            ))?;
+            let (found, probe) = job.probe()?;
+            let choice = tell_probe(&found, &probe);
+            output.say(&choice)?;
+            job.choices.push(choice);
             job.probe = Some(probe);
         }
         Ok(job)
@@ -86,7 +88,7 @@ impl Job {
         learner.evaluation_batch(chosen.batch);
         let recipe = run.recipe.clone();
         let data = Data::reopen(&recipe, learner.input(), folder.manifest()?, folder.path())?;
-        Ok(Self { recipe, chosen, choices: vec![], data, learner, probe: None })
+        Ok(Self { recipe, chosen, choices: vec![], data, learner, probe: None, settled: None })
     }
 
     /// Marks the checkpoints of the run that begins here, and gives the mark: a hash of the settings, the
@@ -105,18 +107,14 @@ impl Job {
     }
 
     /// Trains a linear probe on pooled features and puts it in the head's place.
-    fn probe(&mut self) -> Result<Evaluation> {
+    fn probe(&mut self) -> Result<(CrossValidation, Evaluation)> {
         let train = self.learner.features(&self.data.train, POOLED, 1)?;
         let validation = self.learner.features(&self.data.validation, POOLED, 1)?;
-        let images = self.data.train.len();
-        let options = ProbeOptions {
-            seed: self.recipe.seed,
-            batch: Some(images.min(PROBE_ROWS)),
-            ..ProbeOptions::default()
-        };
-        let probe = linear_probe(self.learner.gpu(), &train, &validation, &options)?;
-        self.learner.set_head(&probe.head)?;
-        Ok(probe.test)
+        let found = cross_validate(&train, self.recipe.seed)?;
+        let head = &found.regression.head;
+        self.learner.set_head(head)?;
+        let evaluation = head.evaluate(&validation)?;
+        Ok((found, evaluation))
     }
 
     /// Sets the rate: the one asked for, or what a range test suggests.
@@ -124,6 +122,9 @@ impl Job {
     /// # Errors
     /// As [`Learner::find_lr`].
     pub fn choose_rate(&mut self, output: &Output) -> Result<()> {
+        if self.chosen.epochs == 0 {
+            return Ok(());
+        }
         let (lr, why) = match (self.recipe.lr, self.recipe.slice) {
             (Some(lr), _) => (lr, "as asked".to_owned()),
             (None, Some(slice)) => {
@@ -169,12 +170,18 @@ impl Job {
             .validate(&self.data.validation, per_epoch)
             .checkpoint(folder.last(), per_epoch)
             .keep_best(folder.best());
-        options.patience = self.recipe.early_stop;
+        // Who asks for so many epochs gets them.
+        let patience = if self.recipe.epochs.is_none() { PATIENCE } else { 0 };
+        options.patience = Some(self.recipe.early_stop.unwrap_or(patience)).filter(|epochs| *epochs > 0);
         let mut watch = Watch::new(folder, interrupt, resumed, &stages, steps)?;
         if let (false, Some(probe)) = (resumed, &self.probe) {
+            self.learner.save(folder.probe())?;
             self.learner.save(folder.best())?;
             options = options.better_than(Best { step: 0, accuracy: probe.accuracy, loss: probe.loss });
             watch.metrics.extend([Line::evaluation(0, probe)])?;
+        }
+        if self.chosen.epochs == 0 {
+            return Ok(self.learner.save(folder.last())?);
         }
         let stages: Vec<&str> = stages.iter().map(String::as_str).collect();
         let source = &self.data.train;
@@ -330,6 +337,22 @@ impl<'a> Watch<'a> {
             _ => Ok(()),
         }
     }
+}
+
+fn tell_probe(found: &CrossValidation, evaluation: &Evaluation) -> Choice {
+    let (c, percent) = (found.regression.c, 100.0 * evaluation.accuracy);
+    let why = match found.chosen() {
+        Some(chosen) => format!(
+            "L2 strength C of {} tried: recognises {} of {} training photos while they are held out, {} folds",
+            found.strengths.len(),
+            chosen.right,
+            found.held_out,
+            found.folds
+        ),
+        None => "too few photos to choose the L2 strength C by cross-validation".to_owned(),
+    };
+    let value = format!("a linear probe with C = {c}: {percent:.1}% of the validation photos");
+    Choice { what: "head", value, why }
 }
 
 fn tell_data(data: &Data) -> String {

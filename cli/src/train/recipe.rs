@@ -70,8 +70,8 @@ pub struct Recipe {
     /// Weigh classes in the loss, so that those of few photos count as much as the others
     #[arg(long, help_heading = "Training")]
     pub class_weights: bool,
-    /// End after so many epochs that were not the best so far
-    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Training")]
+    /// End after so many epochs that were not the best so far, 0 for never; by default 8, or 0 with --epochs
+    #[arg(long, value_name = "EPOCHS", help_heading = "Training")]
     pub early_stop: Option<u64>,
     /// Activations in memory: f16 takes half of it, on adapters that can
     #[arg(long, value_enum, default_value_t = Storage::F32, help_heading = "Training")]

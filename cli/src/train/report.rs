@@ -18,6 +18,7 @@ use crate::train::data::{Data, counts};
 use crate::train::folder::{Run, RunFolder};
 use crate::train::job::Job;
 use crate::train::metrics::{Line, Metrics};
+use crate::train::settle::Settled;
 
 /// Photos in a row of `mistakes.png`, and at most in all of it.
 const COLUMNS: usize = 5;
@@ -44,6 +45,9 @@ pub struct Report {
     pub loss: f64,
     /// Class by class.
     pub classes: Vec<ClassReport>,
+    /// How fine-tuning did beside the linear probe; none without one of them.
+    #[serde(default)]
+    pub settled: Option<Settled>,
 }
 
 /// How good they are at a class.
@@ -78,15 +82,17 @@ pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Resul
     }
     let predictions = learner.predict(photos)?;
     let names = photos.classes();
+    let probe_kept = job.settled.as_ref().is_some_and(|settled| !settled.kept);
     let report = Report {
         run: folder.path().display().to_string(),
         model: folder.best().display().to_string(),
-        step: metrics.best().map_or(0, |(step, ..)| step),
+        step: if probe_kept { 0 } else { metrics.best().map_or(0, |(step, ..)| step) },
         images: photos.len(),
         right: (0..names.len()).map(|class| evaluation.confusion.count(class, class)).sum(),
         accuracy: evaluation.accuracy,
         loss: evaluation.loss,
         classes: by_class(names, &job.data, &evaluation),
+        settled: job.settled.clone(),
     };
     figure::draw(&folder.file("curves.png"), 2, &curves(metrics.lines(), &report))?;
     let title = format!("Validation photos: {:.1}% of {} recognised", 100.0 * report.accuracy, report.images);

@@ -1,10 +1,10 @@
-//! The objective of a regression and its gradient, by blocks of rows: products in 32 bits, sums over blocks
-//! in 64.
+//! The objective of a regression and its gradient, in 64 bits: in 32, rounding hides the last decreases
+//! and a search ends before the optimum. Rows are widened block by block, so features take no more memory.
 
 use super::lbfgs::Function;
 
-/// Rows of a block. A sum over so many 32-bit products is exact enough, and a block stays in the cache.
-const BLOCK: usize = 256;
+/// Rows of a block, which stays in the cache.
+const BLOCK: usize = 128;
 
 /// Mean cross entropy + ½·penalty·‖W‖², a function of W (classes, width) and b (classes).
 pub struct Objective<'a> {
@@ -20,49 +20,52 @@ impl Function for Objective<'_> {
     fn value(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
         let (width, classes) = (self.width, self.classes);
         let rows = self.labels.len() as f64;
-        let floats = |values: &[f64]| -> Vec<f32> { values.iter().map(|value| *value as f32).collect() };
-        let (w, b) = theta.split_at(classes * width);
-        let (weight, bias) = (floats(w), floats(b));
+        let (weight, bias) = theta.split_at(classes * width);
         gradient.fill(0.0);
         let (grad_weight, grad_bias) = gradient.split_at_mut(classes * width);
-        let mut block_gradient = vec![0f32; classes * width];
+        let mut block_gradient = vec![0f64; classes * width];
         let mut loss = 0.0;
         for (values, labels) in self.values.chunks(BLOCK * width).zip(self.labels.chunks(BLOCK)) {
-            let mut logits = logits(values, width, &weight, &bias);
+            let values: Vec<f64> = values.iter().copied().map(f64::from).collect();
+            let mut logits = logits_of(&values, width, weight, bias);
             for (row, label) in logits.chunks_exact_mut(classes).zip(labels) {
                 loss += to_residuals(row, *label as usize);
-                row.iter().zip(grad_bias.iter_mut()).for_each(|(residual, sum)| *sum += f64::from(*residual));
+                row.iter().zip(grad_bias.iter_mut()).for_each(|(residual, sum)| *sum += residual);
             }
             // (classes, rows) · (rows, width)
             let (m, k, n) = (classes, labels.len(), width);
-            product([m, k, n], (&logits, 1, classes), (values, width, 1), &mut block_gradient);
-            block_gradient
-                .iter()
-                .zip(grad_weight.iter_mut())
-                .for_each(|(part, sum)| *sum += f64::from(*part));
+            product([m, k, n], (&logits, 1, classes), (&values, width, 1), &mut block_gradient);
+            block_gradient.iter().zip(grad_weight.iter_mut()).for_each(|(part, sum)| *sum += part);
         }
         grad_bias.iter_mut().for_each(|sum| *sum /= rows);
-        for (sum, w) in grad_weight.iter_mut().zip(w) {
+        for (sum, w) in grad_weight.iter_mut().zip(weight) {
             *sum = *sum / rows + self.penalty * w;
         }
-        loss / rows + 0.5 * self.penalty * w.iter().map(|w| w * w).sum::<f64>()
+        loss / rows + 0.5 * self.penalty * weight.iter().map(|w| w * w).sum::<f64>()
     }
 }
 
 /// Replaces logits by softmax − one-hot, and gives −ln softmax\[label\].
-fn to_residuals(logits: &mut [f32], label: usize) -> f64 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
-    let loss = sum.ln() - f64::from(logits[label] - largest);
-    logits.iter_mut().for_each(|logit| *logit = (f64::from(*logit - largest).exp() / sum) as f32);
+fn to_residuals(logits: &mut [f64], label: usize) -> f64 {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+    let loss = sum.ln() - (logits[label] - largest);
+    logits.iter_mut().for_each(|logit| *logit = (*logit - largest).exp() / sum);
     logits[label] -= 1.0;
     loss
 }
 
 /// x·Wᵀ + b of every row: (rows, classes).
 pub fn logits(values: &[f32], width: usize, weight: &[f32], bias: &[f32]) -> Vec<f32> {
+    let wide = |values: &[f32]| -> Vec<f64> { values.iter().copied().map(f64::from).collect() };
+    let (weight, bias) = (wide(weight), wide(bias));
+    let block = |values: &[f32]| logits_of(&wide(values), width, &weight, &bias);
+    values.chunks(BLOCK * width).flat_map(block).map(|logit| logit as f32).collect()
+}
+
+fn logits_of(values: &[f64], width: usize, weight: &[f64], bias: &[f64]) -> Vec<f64> {
     let (rows, classes) = (values.len() / width, bias.len());
-    let mut logits = vec![0f32; rows * classes];
+    let mut logits = vec![0f64; rows * classes];
     product([rows, width, classes], (values, width, 1), (weight, 1, width), &mut logits);
     for row in logits.chunks_exact_mut(classes) {
         row.iter_mut().zip(bias).for_each(|(logit, bias)| *logit += bias);
@@ -71,17 +74,17 @@ pub fn logits(values: &[f32], width: usize, weight: &[f32], bias: &[f32]) -> Vec
 }
 
 /// A matrix with the distances of its rows and of its columns.
-type Strided<'a> = (&'a [f32], usize, usize);
+type Strided<'a> = (&'a [f64], usize, usize);
 
 /// out = a·b, of m×k and k×n.
-fn product([m, k, n]: [usize; 3], a: Strided<'_>, b: Strided<'_>, out: &mut [f32]) {
+fn product([m, k, n]: [usize; 3], a: Strided<'_>, b: Strided<'_>, out: &mut [f64]) {
     let fits = |(data, row, column): Strided<'_>, rows: usize, columns: usize| {
         (rows - 1) * row + (columns - 1) * column < data.len()
     };
     assert!(fits(a, m, k) && fits(b, k, n) && m * n <= out.len(), "matrices smaller than {m}×{k}×{n}");
     // SAFETY: all indices are within the three slices, as was asserted.
     unsafe {
-        matrixmultiply::sgemm(
+        matrixmultiply::dgemm(
             m,
             k,
             n,
