@@ -13,6 +13,8 @@ use image::{Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "train/budget.rs"]
+mod budget;
 #[path = "train/claims.rs"]
 mod claims;
 #[cfg(unix)]

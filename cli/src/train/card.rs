@@ -44,10 +44,11 @@ pub fn card(run: &Run, job: &Job, report: &Report) -> String {
     text
 }
 
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     ("best.safetensors", "the weights to use, with class names and preprocessing"),
     ("last.safetensors", "the run's last checkpoint, to resume from"),
     ("metrics.jsonl", "a line a step and an evaluation"),
+    ("metrics.csv", "the same as a table"),
     ("curves.png", "loss and accuracy by step"),
     ("confusion.png", "which class was taken for which"),
     ("mistakes.png", "the validation photos that it got most wrong"),
@@ -92,7 +93,7 @@ fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
         ),
         ("optimiser", "SGD, momentum 0.9".to_owned()),
         ("rate", rate),
-        ("batch, epochs", format!("{}, {}", chosen.batch, chosen.epochs)),
+        ("batch, epochs", format!("{}, {}", chosen.batch, chosen.length())),
         ("augmentation", chosen.augment.to_string()),
         ("mixup", recipe.mixup.map_or("none".to_owned(), |alpha| format!("alpha {alpha}"))),
         ("class weights", if recipe.class_weights { "balanced" } else { "none" }.to_owned()),
