@@ -1,6 +1,7 @@
 //! The device of a command: the adapter that `--adapter` or `FROSTLINE_ADAPTER` chooses, else the best.
 
 use crate::Result;
+use crate::logging::timed;
 use crate::output::warn;
 use frostline_engine::{Gpu, GpuOptions};
 use std::sync::{Arc, OnceLock};
@@ -28,7 +29,9 @@ pub fn options() -> Result<GpuOptions> {
 /// # Errors
 /// What [`Gpu::with`] says.
 pub fn open() -> Result<Arc<Gpu>> {
-    let gpu = Gpu::with(&options()?)?;
+    let options = options()?;
+    let gpu = timed("opening the device", || Gpu::with(&options))?;
+    log::info!("{}", gpu.describe());
     for warning in gpu.warnings() {
         warn(warning);
     }

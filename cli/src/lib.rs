@@ -9,9 +9,11 @@ mod embedded;
 mod error;
 pub mod gpu;
 pub mod hub;
+mod logging;
 pub mod model;
 mod output;
 pub mod photos;
+mod predictions;
 pub mod self_test;
 mod train;
 pub mod weights;
@@ -93,6 +95,7 @@ impl CommandLine {
 
 /// Reads the program's own command line, does it, and tells errors.
 pub fn main() -> ExitCode {
+    logging::begin();
     match CommandLine::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         // A reader who has closed the pipe has seen enough: nothing is wrong.

@@ -9,9 +9,11 @@
 //! | the run's folder, claimed by one process | [`folder`], [`claim`], [`metrics`] |
 //! | a run, begun or resumed, trained and reported | [`job`], [`report`] |
 //! | whether fine-tuning paid | [`settle`] |
+//! | a run as long as there is time | [`budget`] |
 //! | the model card | [`card`] |
 //! | Ctrl-C | [`interrupt`] |
 
+pub(crate) mod budget;
 pub(crate) mod card;
 pub(crate) mod choices;
 pub(crate) mod claim;

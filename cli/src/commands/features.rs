@@ -75,7 +75,7 @@ impl Features {
             self.stage
         ))?;
         output.json(
-            &json!({ "file": self.out, "shape": shape, "stage": self.stage, "classes": photos.classes() }),
+            &json!({ "file": self.out.display().to_string(), "shape": shape, "stage": self.stage, "classes": photos.classes() }),
         )?;
         photos.tell_unreadable()
     }

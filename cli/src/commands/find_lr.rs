@@ -81,7 +81,7 @@ impl FindLr {
         let found = suggestions
             .map(|found| json!({ "valley": found.valley, "steep": found.steep, "minimum": found.minimum }));
         output.json(
-            &json!({ "suggested": suggested, "suggestions": found, "points": points, "picture": self.out }),
+            &json!({ "suggested": suggested, "suggestions": found, "points": points, "picture": self.out.display().to_string() }),
         )
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::output::complain;
 use crate::photos::{NOT_A_NUMBER, Photos, VIEWS, expand};
+use crate::predictions::{self, Row};
 use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
+use frostline_loader::atomic::write_atomically;
 use frostline_trainer::Prediction;
-use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// The flags.
@@ -26,48 +27,67 @@ pub struct Predict {
     /// Views at once: fewer need less memory.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
+    /// Write a table as well: a row a photo, with a column for each class.
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    csv: Option<PathBuf>,
+    /// Write a line of JSON a photo as well, with all classes.
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    jsonl: Option<PathBuf>,
+    /// Replace these files if they are there.
+    #[arg(long, help_heading = "Files")]
+    force: bool,
 }
 
 impl Predict {
-    /// Predicts, and prints a line a photo.
+    /// Predicts, prints a line a photo, and writes the files that were asked for.
     ///
     /// # Errors
     /// For a model that cannot be opened; at the end [`Error::Unreadable`] if a photo could not be read, or
     /// [`Error::NotNumbers`] if the network's output for one was not a number.
     pub fn run(&self, output: &Output) -> Result<()> {
+        for file in self.csv.iter().chain(&self.jsonl) {
+            Error::if_exists(file, self.force)?;
+        }
         let paths = expand(&self.images)?;
         let mut opened = model::open(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));
         let views = if self.tta { VIEWS } else { 1 };
         let photos = Photos::unlabelled(paths, opened.learner.input().clone(), views);
-        let predictions = opened.learner.predict(&photos)?;
+        let predicted = opened.learner.predict(&photos)?;
 
+        let classes = &opened.classes;
         let unreadable = photos.unreadable();
         let (mut rows, mut not_numbers) = (vec![], 0);
-        for (i, (path, views)) in photos.paths().iter().zip(predictions.chunks_exact(views)).enumerate() {
-            if let Some(error) = unreadable.get(&i) {
-                rows.push(json!({ "image": path, "error": error.to_string() }));
-                continue;
-            }
+        for (i, (path, views)) in photos.paths().iter().zip(predicted.chunks_exact(views)).enumerate() {
             let probabilities = mean(views);
-            if probabilities.iter().any(|probability| probability.is_nan()) {
-                complain(format_args!("error: {}: {NOT_A_NUMBER}", path.display()));
-                rows.push(json!({ "image": path, "error": NOT_A_NUMBER }));
+            let answer = if let Some(error) = unreadable.get(&i) {
+                Err(error.to_string())
+            } else if probabilities.iter().any(|probability| probability.is_nan()) {
                 not_numbers += 1;
-                continue;
-            }
-            let best = best(&probabilities, &opened.classes, usize::from(self.top));
-            let text: Vec<String> = best
-                .iter()
-                .map(|(class, probability)| format!("{class} {:.1}%", 100.0 * probability))
-                .collect();
-            output.say(format_args!("{}: {}", path.display(), text.join(", ")))?;
-            let best: Vec<Value> =
-                best.iter().map(|(class, p)| json!({ "class": class, "probability": p })).collect();
-            rows.push(json!({ "image": path, "predictions": best }));
+                complain(format_args!("error: {}: {NOT_A_NUMBER}", path.display()));
+                Err(NOT_A_NUMBER.to_owned())
+            } else {
+                Ok(probabilities)
+            };
+            rows.push(Row { image: path.display().to_string(), answer });
         }
         drop(unreadable);
-        output.json(&rows)?;
+        // Before anything is printed: a reader who has seen enough must not cost the files.
+        if let Some(path) = &self.csv {
+            let table = predictions::csv(path, classes, &rows)?;
+            write_atomically(path, |file| file.write_all(&table))?;
+        }
+        if let Some(path) = &self.jsonl {
+            let lines = predictions::json_lines(classes, &rows);
+            write_atomically(path, |file| file.write_all(&lines))?;
+        }
+        let top = usize::from(self.top);
+        for row in rows.iter().filter(|row| row.answer.is_ok()) {
+            let best = row.best(classes, top).into_iter();
+            let text: Vec<String> = best.map(|(class, p)| format!("{class} {:.1}%", 100.0 * p)).collect();
+            output.say(format_args!("{}: {}", row.image, text.join(", ")))?;
+        }
+        output.json(&rows.iter().map(|row| row.json(classes, top)).collect::<Vec<_>>())?;
         photos.tell_unreadable()?;
         if not_numbers > 0 {
             Err(Error::NotNumbers { not_numbers, photos: photos.paths().len() })
@@ -85,15 +105,6 @@ fn mean(views: &[Prediction]) -> Vec<f64> {
     (0..classes).map(of).collect()
 }
 
-/// The `count` most probable classes; of equals, the first in the model's order.
-fn best<'a>(probabilities: &[f64], classes: &'a [String], count: usize) -> Vec<(&'a str, f64)> {
-    let mut ranked: Vec<(&str, f64)> =
-        classes.iter().map(String::as_str).zip(probabilities.iter().copied()).collect();
-    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-    ranked.truncate(count);
-    ranked
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,7 +115,8 @@ mod tests {
         // Each view prefers another class; together they prefer the second.
         let mean = mean(&[view([0.5, 0.4, 0.1]), view([0.1, 0.4, 0.5])]);
         let classes = ["a", "b", "c"].map(str::to_owned);
-        let best = best(&mean, &classes, 2);
+        let row = Row { image: String::new(), answer: Ok(mean) };
+        let best = row.best(&classes, 2);
         assert_eq!(best.iter().map(|(class, _)| *class).collect::<Vec<_>>(), ["b", "a"]);
         assert!((best[0].1 - 0.4).abs() < 1e-12);
     }

@@ -1,12 +1,15 @@
 //! `frostline train`: a classifier from a folder of photos.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Args;
 use serde_json::json;
 
 use crate::commands::share;
 use crate::error::quoted;
+use crate::logging::timed;
+use crate::train::budget;
 use crate::train::choices::Choice;
 use crate::train::folder::{Run, RunFolder};
 use crate::train::interrupt::Interrupt;
@@ -30,8 +33,11 @@ pub struct Train {
     /// Folder for the run; by default the folder `runs/` and the name of DIR
     #[arg(long, value_name = "RUNDIR", help_heading = "Run")]
     out: Option<PathBuf>,
+    /// Minutes that it may take, such as 5 or 0.5: after the linear probe as many steps as fit, no more than without it
+    #[arg(long, value_name = "MINUTES", value_parser = minutes, help_heading = "Training")]
+    minutes: Option<f64>,
     /// Go on with the run in this folder, with its own settings
-    #[arg(long, value_name = "RUNDIR", conflicts_with_all = ["dir", "out", "Recipe"], help_heading = "Run")]
+    #[arg(long, value_name = "RUNDIR", conflicts_with_all = ["dir", "out", "minutes", "Recipe"], help_heading = "Run")]
     resume: Option<PathBuf>,
     /// With --resume: where the photos of the run are now, if they were moved
     #[arg(long, value_name = "DIR", requires = "resume", conflicts_with_all = ["dir", "out"], help_heading = "Run")]
@@ -46,6 +52,7 @@ impl Train {
     pub fn run(self, output: &Output) -> Result<()> {
         // What it makes is the run's folder; `| head -1` does not end that.
         let output = &output.outliving_its_reader();
+        let begun = Instant::now();
         let interrupt = Interrupt::watch()?;
         let (folder, mut run) = self.folder()?;
         interrupt.preparing(&folder);
@@ -59,7 +66,10 @@ impl Train {
             Some(chosen) => Job::resume(&gpu, &folder, &run, chosen)?,
             None => {
                 let mut job = Job::begin(&gpu, run.recipe.clone(), output)?;
-                job.choose_rate(output)?;
+                match run.minutes {
+                    Some(minutes) if job.chosen.epochs > 0 => budget::plan(&mut job, minutes, begun, output)?,
+                    _ => job.choose_rate(output)?,
+                }
                 run.chosen = Some(job.chosen.clone());
                 run.identity = Some(job.mark()?);
                 folder.save_manifest(&job.data.manifest)?;
@@ -75,7 +85,7 @@ impl Train {
         if let Some(settled) = &job.settled {
             output.say(settled.sentence())?;
         }
-        let report = report(&gpu, &folder, &run, &job)?;
+        let report = timed("report", || report(&gpu, &folder, &run, &job))?;
         folder.finish(&report)?;
         told(output, &job.choices, &run, &report)
     }
@@ -95,8 +105,14 @@ impl Train {
             std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())).collect();
         let command = format!("frostline {}", words.join(" "));
         let recipe = Recipe { dir, ..self.recipe };
-        Ok((folder, Run { command, recipe, chosen: None, identity: None }))
+        Ok((folder, Run { command, recipe, chosen: None, minutes: self.minutes, identity: None }))
     }
+}
+
+/// A number of minutes that is one.
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes = text.trim().parse::<f64>().ok().filter(|minutes| *minutes > 0.0 && *minutes <= 1e6);
+    minutes.ok_or_else(|| format!("{text:?} is no number of minutes above 0, such as 5 or 0.5"))
 }
 
 /// Prints what came of the run.

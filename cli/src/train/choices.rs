@@ -26,8 +26,11 @@ pub const CACHED: usize = 2000;
 pub struct Chosen {
     /// Images in a step.
     pub batch: usize,
-    /// Times all images are seen.
+    /// Times all images are seen, unless `steps` says less.
     pub epochs: u64,
+    /// Steps in all, where a time budget sets them.
+    #[serde(default)]
+    pub steps: Option<u64>,
     /// The lowest stage that trains.
     pub freeze_below: String,
     /// What batch norms that train normalise with.
@@ -38,6 +41,18 @@ pub struct Chosen {
     pub lr: f32,
     /// What the weights were before.
     pub weights: String,
+}
+
+impl Chosen {
+    /// Steps of the run on `images` photos.
+    pub fn steps_on(&self, images: usize) -> u64 {
+        self.steps.unwrap_or(self.epochs * (images / self.batch).max(1) as u64)
+    }
+
+    /// How long the run is, for people.
+    pub fn length(&self) -> String {
+        self.steps.map_or(self.epochs.to_string(), |steps| format!("{steps} steps (a time budget)"))
+    }
 }
 
 /// A choice, for people.
@@ -97,8 +112,16 @@ pub fn choose(
     let (augment, augment_choice) = asked_or("augment", recipe.augment, || {
         Ok(augmentation(learner, probe_alone(recipe, &freeze_below, pretrained)))
     })?;
-    let mut chosen =
-        Chosen { batch: 1, epochs: 1, freeze_below, bn, augment, lr: 1.0, weights: weights.to_owned() };
+    let mut chosen = Chosen {
+        batch: 1,
+        epochs: 1,
+        steps: None,
+        freeze_below,
+        bn,
+        augment,
+        lr: 1.0,
+        weights: weights.to_owned(),
+    };
     let asked = recipe.batch.map(|batch| batch as usize);
     if let Some(batch) = asked.filter(|batch| *batch > images) {
         return Err(Error::LargeBatch { batch, images });
@@ -121,7 +144,7 @@ pub fn choose(
     })?;
     chosen.epochs = epochs;
     let steps = per_epoch as u64 * epochs;
-    if recipe.warm_up >= steps {
+    if steps > 0 && recipe.warm_up >= steps {
         return Err(Error::LongWarmUp { warm_up: recipe.warm_up, steps });
     }
     let mut choices = vec![freeze, augment_choice, batch_choice, epochs_choice];
@@ -144,6 +167,7 @@ fn probe_alone(recipe: &Recipe, freeze_below: &str, pretrained: bool) -> bool {
     let by_steps = recipe.epochs.is_some()
         || recipe.lr.is_some()
         || recipe.slice.is_some()
+        || recipe.warm_up > 0
         || recipe.mixup.is_some()
         || recipe.class_weights
         || recipe.label_smoothing > 0.0;

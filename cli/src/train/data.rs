@@ -11,6 +11,7 @@ use frostline_loader::{
 };
 
 use crate::error::{Error, Result};
+use crate::logging::timed;
 use crate::train::manifest::{Manifest, Part, below};
 use crate::train::recipe::Recipe;
 
@@ -161,7 +162,7 @@ fn manifest(
 fn open(folder: &ImageFolder, input: &Preprocessing, report: &mut FolderReport) -> Result<ImageStream> {
     let mut photos = ImageStream::new(folder, input, StreamOptions::default())?;
     let progress = bar("reading photos", photos.len() as u64);
-    let broken = photos.check(|done| progress.set_position(done as u64))?;
+    let broken = timed("reading photos", || photos.check(|done| progress.set_position(done as u64)))?;
     progress.finish_and_clear();
     report.warnings.extend(broken.iter().map(|error| format!("skipped {error}")));
     Ok(photos)

@@ -36,6 +36,9 @@ pub struct Run {
     pub recipe: Recipe,
     /// What was chosen; nothing before it was.
     pub chosen: Option<Chosen>,
+    /// Minutes that it may take; they count from its begin, not from when it is resumed.
+    #[serde(default)]
+    pub minutes: Option<f64>,
     /// What its checkpoints are marked with; nothing before the choices were made.
     #[serde(default)]
     pub identity: Option<String>,

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use frostline_charts::bar;
 use frostline_engine::{Gpu, Optim};
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Output;
 use crate::error::{Error, Result};
+use crate::logging::timed;
 use crate::output::warn;
 use crate::train::choices::{CACHED, Choice, Chosen, choose, find_lr};
 use crate::train::data::{Data, counts};
@@ -29,7 +31,7 @@ use crate::train::settle::Settled;
 use crate::train::start::Start;
 
 /// The rate if the range test suggests none.
-const CAUTIOUS: f32 = 1e-3;
+pub const CAUTIOUS: f32 = 1e-3;
 /// Epochs after which a run ends that were not the best so far, unless their number was asked for.
 const PATIENCE: u64 = 8;
 
@@ -49,6 +51,8 @@ pub struct Job {
     pub probe: Option<Evaluation>,
     /// How fine-tuning did beside it.
     pub settled: Option<Settled>,
+    /// When a time budget ends the training, whatever was reckoned.
+    pub deadline: Option<Instant>,
 }
 
 impl Job {
@@ -67,9 +71,10 @@ impl Job {
         output.say(format_args!("adapter    {}", gpu.describe()))?;
         let (chosen, choices) = choose(&recipe, &mut learner, &data, &start.name, start.pretrained())?;
         choices.iter().try_for_each(|choice| output.say(choice))?;
-        let mut job = Self { recipe, chosen, choices, data, learner, probe: None, settled: None };
+        let mut job =
+            Self { recipe, chosen, choices, data, learner, probe: None, settled: None, deadline: None };
         if start.pretrained() && !job.recipe.no_probe {
-            let (found, probe) = job.probe()?;
+            let (found, probe) = timed("features and linear probe", || job.probe())?;
             let choice = tell_probe(&found, &probe);
             output.say(&choice)?;
             job.choices.push(choice);
@@ -88,7 +93,16 @@ impl Job {
         learner.evaluation_batch(chosen.batch);
         let recipe = run.recipe.clone();
         let data = Data::reopen(&recipe, learner.input(), folder.manifest()?, folder.path())?;
-        Ok(Self { recipe, chosen, choices: vec![], data, learner, probe: None, settled: None })
+        Ok(Self {
+            recipe,
+            chosen,
+            choices: vec![],
+            data,
+            learner,
+            probe: None,
+            settled: None,
+            deadline: None,
+        })
     }
 
     /// Marks the checkpoints of the run that begins here, and gives the mark: a hash of the settings, the
@@ -132,14 +146,22 @@ impl Job {
                 (optim.lr, "the head's, as asked; lower stages have lower ones".to_owned())
             }
             (None, None) => {
-                match find_lr(&self.recipe, &mut self.learner, &self.data, &self.chosen, LrRange::default())?
-                    .1
-                {
+                let range = LrRange::default();
+                let test = || find_lr(&self.recipe, &mut self.learner, &self.data, &self.chosen, range);
+                match timed("range test", test)?.1 {
                     Some(lr) => (lr, "the range test's suggestion".to_owned()),
                     None => (CAUTIOUS, "the range test suggests none: a cautious one".to_owned()),
                 }
             }
         };
+        self.set_rate(lr, why, output)
+    }
+
+    /// Sets the rate, and says why.
+    ///
+    /// # Errors
+    /// If it cannot be printed.
+    pub fn set_rate(&mut self, lr: f32, why: String, output: &Output) -> Result<()> {
         self.chosen.lr = lr;
         let choice = Choice { what: "rate", value: format!("{lr:.1e}"), why };
         output.say(&choice)?;
@@ -165,7 +187,7 @@ impl Job {
     pub fn train(&mut self, folder: &RunFolder, interrupt: &Interrupt, resumed: bool) -> Result<()> {
         let stages = self.phases();
         let per_epoch = (self.data.train.len() / self.chosen.batch).max(1) as u64;
-        let steps = per_epoch * self.chosen.epochs;
+        let steps = self.chosen.steps_on(self.data.train.len());
         let mut options = options(&self.recipe, &self.chosen, &self.learner, &self.data.train)?
             .validate(&self.data.validation, per_epoch)
             .checkpoint(folder.last(), per_epoch)
@@ -174,14 +196,15 @@ impl Job {
         let patience = if self.recipe.epochs.is_none() { PATIENCE } else { 0 };
         options.patience = Some(self.recipe.early_stop.unwrap_or(patience)).filter(|epochs| *epochs > 0);
         let mut watch = Watch::new(folder, interrupt, resumed, &stages, steps)?;
+        watch.deadline = self.deadline;
         if let (false, Some(probe)) = (resumed, &self.probe) {
             self.learner.save(folder.probe())?;
             self.learner.save(folder.best())?;
             options = options.better_than(Best { step: 0, accuracy: probe.accuracy, loss: probe.loss });
             watch.metrics.extend([Line::evaluation(0, probe)])?;
         }
-        if self.chosen.epochs == 0 {
-            return Ok(self.learner.save(folder.last())?);
+        if steps == 0 {
+            return watch.finish(&[]);
         }
         let stages: Vec<&str> = stages.iter().map(String::as_str).collect();
         let source = &self.data.train;
@@ -192,6 +215,11 @@ impl Job {
         };
         watch.bar.finish_and_clear();
         watch.finish(&trained?)
+    }
+
+    /// How many phases there are, each of which needs a step.
+    pub fn phase_count(&self) -> usize {
+        self.phases().len()
     }
 
     /// The stages that training begins at, one after another: the lowest alone, or with gradual
@@ -222,7 +250,9 @@ pub fn options(
     if let Some(decay) = recipe.layer_decay {
         optim = learner.layer_decay(optim, decay)?;
     }
-    let mut options = FitOptions::epochs(chosen.epochs)
+    let mut options = chosen
+        .steps
+        .map_or_else(|| FitOptions::epochs(chosen.epochs), FitOptions::steps)
         .batch(chosen.batch)
         .optim(optim)
         .schedule(Schedule::from(recipe.schedule).warm_up(recipe.warm_up))
@@ -255,6 +285,7 @@ struct Watch<'a> {
     failed: Option<Error>,
     /// The step after which Ctrl-C ended the run.
     interrupted: Option<u64>,
+    deadline: Option<Instant>,
 }
 
 impl<'a> Watch<'a> {
@@ -276,6 +307,7 @@ impl<'a> Watch<'a> {
             steps,
             failed: None,
             interrupted: None,
+            deadline: None,
         })
     }
 
@@ -291,6 +323,10 @@ impl<'a> Watch<'a> {
             self.interrupted = Some(step);
             return ControlFlow::Break(());
         }
+        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            log::info!("the time budget ended after step {step} of {}", self.steps);
+            return ControlFlow::Break(());
+        }
         ControlFlow::Continue(())
     }
 
@@ -304,6 +340,12 @@ impl<'a> Watch<'a> {
             .extend(progress.read.iter().map(|record| Line::step(before + record.step, phase, record)))?;
         let Some(evaluation) = progress.evaluation else { return Ok(()) };
         self.bar.set_message(format!("{:.1}%", 100.0 * evaluation.accuracy));
+        log::info!(
+            "step {step} of {}: {:.1}% of the validation photos, loss {:.4}",
+            self.steps,
+            100.0 * evaluation.accuracy,
+            evaluation.loss
+        );
         self.metrics.extend([Line::evaluation(step, evaluation)])
     }
 
@@ -330,6 +372,7 @@ impl<'a> Watch<'a> {
             let rest = history.records.iter().filter(|record| Some(before + record.step) > noted);
             self.metrics.extend(rest.map(|record| Line::step(before + record.step, phase, record)))?;
         }
+        self.folder.write("metrics.csv", &self.metrics.csv()?)?;
         match self.interrupted {
             Some(step) if step < self.steps => {
                 Err(Error::Interrupted { run: self.folder.path().to_owned(), step, steps: self.steps })

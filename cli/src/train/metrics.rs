@@ -92,6 +92,32 @@ impl Metrics {
         file.write_all(text.as_bytes()).map_err(|error| self.failed(error))
     }
 
+    /// All lines as a table: a row a step and an evaluation, cells empty where there is no value.
+    ///
+    /// # Errors
+    /// What the writer says of its memory.
+    pub fn csv(&self) -> Result<Vec<u8>> {
+        let mut table = csv::Writer::from_writer(vec![]);
+        let failed = |source: std::io::Error| Error::Write { path: self.path.with_extension("csv"), source };
+        let header = ["step", "from", "lr", "loss", "accuracy", "val_loss", "val_accuracy"];
+        table.write_record(header).map_err(|error| failed(error.into()))?;
+        for line in &self.lines {
+            let of = |value: Option<f32>| value.map_or(String::new(), |value| value.to_string());
+            let val = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+            let record = [
+                line.step.to_string(),
+                line.from.clone().unwrap_or_default(),
+                of(line.lr),
+                of(line.loss),
+                of(line.accuracy),
+                val(line.val_loss),
+                val(line.val_accuracy),
+            ];
+            table.write_record(record).map_err(|error| failed(error.into()))?;
+        }
+        table.into_inner().map_err(|error| failed(error.into_error()))
+    }
+
     /// All lines.
     pub fn lines(&self) -> &[Line] {
         &self.lines
@@ -130,6 +156,11 @@ mod tests {
         let mut metrics = Metrics::open(path.clone(), 3).unwrap();
         assert_eq!(metrics.lines(), (1..=3).map(line).collect::<Vec<_>>());
         metrics.extend([line(4)]).unwrap();
+        let table = String::from_utf8(metrics.csv().unwrap()).unwrap();
+        assert!(
+            table.starts_with("step,from,lr,loss,accuracy,val_loss,val_accuracy\n1,,,0.5,,,\n2,"),
+            "{table}"
+        );
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4);
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().next(), Some("{\"step\":1,\"loss\":0.5}"));
     }

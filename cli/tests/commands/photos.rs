@@ -40,6 +40,33 @@ fn predict_knows_every_photo_of_a_folder() {
 }
 
 #[test]
+fn predictions_are_files_for_other_programs_too() {
+    let folder = tempdir().unwrap();
+    let [csv, jsonl] = ["a.csv", "a.jsonl"].map(|name| folder.path().join(name).display().to_string());
+    let (model, photos) = (TRAINED.model(), TRAINED.photos());
+    let arguments = ["predict", &model, &photos, "--csv", &csv, "--jsonl", &jsonl];
+    let printed = frostline(arguments).text();
+    let table = fs::read_to_string(&csv).unwrap();
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows[0], ["image", "class", "probability", "error", "blue", "green", "red"]);
+    assert_eq!(rows.len(), 1 + CLASSES.len() * PHOTOS);
+    for (row, line) in rows[1..].iter().zip(printed.lines()) {
+        let all: Vec<f64> = row[4..].iter().map(|cell| cell.parse().unwrap()).collect();
+        assert!((all.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{row:?}");
+        let place = CLASSES.iter().position(|class| *class == row[1]).unwrap();
+        assert_eq!(row[2].parse::<f64>().unwrap(), all[place]);
+        assert!(line.starts_with(&format!("{}: {} ", row[0], row[1])), "{line}");
+    }
+    let lines = fs::read_to_string(&jsonl).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), CLASSES.len() * PHOTOS);
+    assert!(lines.iter().all(|line| line["predictions"].as_array().unwrap().len() == CLASSES.len()));
+
+    frostline(arguments).error(&["a.csv", "--force"]);
+    frostline(arguments.into_iter().chain(["--force"])).text();
+}
+
+#[test]
 fn predict_tells_people_a_line_a_photo() {
     let photo = format!("{}/red/0.png", TRAINED.photos());
     let text = frostline(["predict", &TRAINED.model(), &photo, "--top", "1"]).text();

@@ -38,9 +38,10 @@ pub fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn accuracies(run: &Path) -> (f64, f64) {
     let metrics = text(&bytes(&run.join("metrics.jsonl")));
     let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let noted = lines.filter_map(|line| line["val_accuracy"].as_f64()).fold(0.0, f64::max);
     let report: Value = serde_json::from_slice(&bytes(&run.join("report.json"))).unwrap();
-    (noted, report["accuracy"].as_f64().unwrap())
+    let noted =
+        lines.filter(|line| line["step"] == report["step"]).find_map(|line| line["val_accuracy"].as_f64());
+    (noted.unwrap(), report["accuracy"].as_f64().unwrap())
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! A time budget: the probe first, which is a model already, and then as many steps as fit. A step is
+//! measured, and the schedule is made for that many: a run that was merely cut off would end at a high rate.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use frostline_trainer::{Length, LrRange};
+
+use crate::error::{Error, Result};
+use crate::logging::timed;
+use crate::output::Output;
+use crate::train::choices::Choice;
+use crate::train::job::{CAUTIOUS, Job, options};
+
+/// Steps of the measurement; the first is not counted.
+const MEASURED: u64 = 4;
+/// Part of what is left that steps are planned for: they do not all take the same time.
+const PLANNED: f64 = 0.9;
+/// For figures and the model card.
+const FIGURES: Duration = Duration::from_secs(2);
+/// A rate that moves no weight by more than it is rounded.
+const STILL: f32 = 1e-30;
+
+/// What a job takes on this machine.
+struct Pace {
+    step: Duration,
+    /// Before the first step: outputs of frozen stages, buffers, kernels.
+    preparation: Duration,
+    /// All validation photos through the whole network.
+    evaluation: Duration,
+}
+
+/// Chooses rate and steps of `job` so that a run begun at `begun` ends after `minutes`.
+///
+/// # Errors
+/// [`Error::Flags`] if not a step fits and there is no probe to be the model; what training says.
+pub fn plan(job: &mut Job, minutes: f64, begun: Instant, output: &Output) -> Result<()> {
+    let budget = Duration::from_secs_f64(60.0 * minutes);
+    let left = || budget.saturating_sub(begun.elapsed());
+    if left().is_zero() {
+        let why = format!("reading the photos and the probe took the {minutes} minutes");
+        return set(job, 0, why, output);
+    }
+    let Pace { step, preparation, evaluation } = timed("measuring a step", || measure(job))?;
+    let test = preparation + step * LrRange::default().steps as u32;
+    if job.recipe.lr.is_none() && job.recipe.slice.is_none() && test > left() / 4 {
+        let why = format!("a cautious one: a range test takes {:.0} s", test.as_secs_f64());
+        job.set_rate(CAUTIOUS, why, output)?;
+    } else {
+        job.choose_rate(output)?;
+    }
+
+    let images = job.data.train.len();
+    let per_epoch = (images / job.chosen.batch).max(1);
+    let options = options(&job.recipe, &job.chosen, &job.learner, &job.data.train)?;
+    // Cached outputs of frozen stages spare an evaluation what they spare a step.
+    let cached = step.mul_f64(job.data.validation.len() as f64 / job.chosen.batch as f64);
+    let validation = if options.cache_frozen { evaluation.min(cached) } else { evaluation };
+    // The report evaluates twice.
+    let report = 2 * evaluation + FIGURES;
+    let time = left().saturating_sub(preparation + validation + report).mul_f64(PLANNED);
+    let each = step.as_secs_f64() + validation.as_secs_f64() / per_epoch as f64;
+    let most = job.chosen.epochs * per_epoch as u64;
+    let fits = most.min((time.as_secs_f64() / each.max(1e-9)) as u64);
+    // All phases of gradual unfreezing, or none.
+    let steps = if fits < job.phase_count() as u64 { 0 } else { fits };
+    job.deadline = Some(begun + budget.saturating_sub(report));
+    let milliseconds = 1e3 * step.as_secs_f64();
+    let why = match steps == most {
+        true => format!("as without the {minutes} minutes: a step takes {milliseconds:.0} ms"),
+        false => format!("what fits into {minutes} minutes: a step takes {milliseconds:.0} ms"),
+    };
+    set(job, steps, why, output)
+}
+
+fn set(job: &mut Job, steps: u64, why: String, output: &Output) -> Result<()> {
+    if steps == 0 && job.probe.is_none() {
+        let words = format!("--minutes: no step fits ({why}), and there is no linear probe to be the model");
+        return Err(Error::Flags(words));
+    }
+    job.chosen.steps = Some(steps);
+    let choice = Choice { what: "steps", value: steps.to_string(), why };
+    output.say(&choice)?;
+    job.choices.push(choice);
+    Ok(())
+}
+
+/// Takes some steps that change nothing, and evaluates once.
+fn measure(job: &mut Job) -> Result<Pace> {
+    let before = job.learner.snapshot()?;
+    let mut options = options(&job.recipe, &job.chosen, &job.learner, &job.data.train)?.lr(STILL);
+    options.length = Length::Steps(MEASURED);
+    options.read_every = 1;
+    let (start, mut times) = (Instant::now(), vec![]);
+    let fitted = job.learner.fit(&job.data.train, &options, |progress| {
+        times.push(progress.elapsed);
+        ControlFlow::Continue(())
+    });
+    let all = start.elapsed();
+    // Running statistics may have moved.
+    job.learner.restore(&before)?;
+    job.learner.reset_optimizer();
+    fitted?;
+    let counted = times.len().saturating_sub(1).max(1) as u32;
+    let step = match (times.first(), times.last()) {
+        (Some(first), Some(last)) => last.saturating_sub(*first) / counted,
+        _ => all,
+    };
+    let start = Instant::now();
+    job.learner.evaluate(&job.data.validation)?;
+    Ok(Pace { step, preparation: all.saturating_sub(step * counted), evaluation: start.elapsed() })
+}
