@@ -47,7 +47,7 @@ pub fn card(run: &Run, job: &Job, report: &Report) -> String {
     text
 }
 
-const FILES: [(&str, &str); 11] = [
+const FILES: &[(&str, &str)] = &[
     ("best.safetensors", "the weights to use, with class names and preprocessing"),
     ("probe.safetensors", "the linear probe that fine-tuning began with"),
     ("last.safetensors", "the run's last checkpoint, to resume from"),
