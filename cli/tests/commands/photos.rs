@@ -227,3 +227,15 @@ fn features_are_a_file_that_says_what_it_holds() {
     assert_eq!(logits["shape"], serde_json::json!([18, 3]));
     frostline(arguments.into_iter().chain(["--force", "--stage", "layer9"])).error(&["layer9", "layer4"]);
 }
+
+/// Features need no last layer: the embedded bodies have none.
+#[test]
+fn weights_without_a_head_give_features_and_no_predictions() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("features.safetensors");
+    frostline(["features", "embedded-resnet10", &TRAINED.photos(), "-o", out.to_str().unwrap()]);
+    let file = safetensors::read(&out).unwrap();
+    assert_eq!(file.tensors["features"].shape, [18, 256]);
+    frostline(["predict", "embedded-resnet10", &TRAINED.photos()])
+        .error(&["embedded-resnet10", "frostline train --weights embedded-resnet10"]);
+}
