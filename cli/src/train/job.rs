@@ -74,7 +74,7 @@ impl Job {
         let mut job =
             Self { recipe, chosen, choices, data, learner, probe: None, settled: None, deadline: None };
         if start.pretrained() && !job.recipe.no_probe {
-            let (found, probe) = timed("features and linear probe", || job.probe())?;
+            let (found, probe) = job.probe()?;
             let choice = tell_probe(&found, &probe);
             output.say(&choice)?;
             job.choices.push(choice);
@@ -122,9 +122,9 @@ impl Job {
 
     /// Trains a linear probe on pooled features and puts it in the head's place.
     fn probe(&mut self) -> Result<(CrossValidation, Evaluation)> {
-        let train = self.learner.features(&self.data.train, POOLED, 1)?;
-        let validation = self.learner.features(&self.data.validation, POOLED, 1)?;
-        let found = cross_validate(&train, self.recipe.seed)?;
+        let mut of = |photos: &ImageStream| timed("features", || self.learner.features(photos, POOLED, 1));
+        let (train, validation) = (of(&self.data.train)?, of(&self.data.validation)?);
+        let found = timed("linear probe", || cross_validate(&train, self.recipe.seed))?;
         let head = &found.regression.head;
         self.learner.set_head(head)?;
         let evaluation = head.evaluate(&validation)?;
