@@ -12,9 +12,9 @@
 //!     cargo run --release --example ch1_feature_hierarchy -- --help
 
 use clap::Args;
-use frostline::lesson::hierarchy::{compare, compared_images, depths, look, probe, purity};
+use frostline::lesson::measure::hierarchy::{compare, compared_images, depths, look, probe, purity};
 use frostline::lesson::prelude::*;
-use frostline::lesson::{Depth, inside};
+use frostline::lesson::{Depth, draw::inside};
 
 const PROBE: &str = "probe after ";
 const PURITY: &str = "the five best photos of a channel";

@@ -12,7 +12,7 @@
 //!     cargo run --release --example ch2_feature_extraction -- --help
 
 use frostline::lesson::prelude::*;
-use frostline::lesson::{RATES, clock, pca, photo_body, photos, scatter};
+use frostline::lesson::{RATES, clock, measure::pca, photo_body, photos, scatter};
 use frostline::loader::Preprocessing;
 use frostline::trainer::{Features, ProbeLoss, ProbeOptions, Standardization};
 use std::rc::Rc;

@@ -17,7 +17,7 @@
 //!     cargo run --release --example ch8_beyond -- --help
 
 use frostline::lesson::prelude::*;
-use frostline::lesson::{Error, stored};
+use frostline::lesson::{Error, measure::stored};
 const SCRATCH: &str = "scratch";
 const HEAD: &str = "head only";
 const PARTIAL: &str = "partial";

@@ -1,8 +1,8 @@
 //! What there is to choose from.
 
+use crate::data::track::{Task, Track};
 use crate::error::{Error, Result};
 use crate::outline::Flags;
-use crate::track::{Task, Track};
 use frostline_trainer::Length;
 use serde::Serialize;
 

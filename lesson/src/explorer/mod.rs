@@ -21,9 +21,9 @@ pub use request::{Problem, Request};
 pub use sweet_spot::{Comparison, Mix, compare, panel, table};
 pub use trainer::{GroupCost, RunCost, StepCost};
 
+use crate::data::track::Track;
 use crate::error::{Error, Result};
 use crate::outline::Flags;
-use crate::track::Track;
 use board::Board;
 use frostline_engine::Gpu;
 use std::future::Future;

@@ -3,9 +3,9 @@
 use super::board::{Board, Loss, Point, Record, Status};
 use super::menu::Menu;
 use super::request::Request;
+use crate::data::track::{Start, Task, Track};
 use crate::error::{Error, Result};
 use crate::outline::Flags;
-use crate::track::{Start, Task, Track};
 use frostline_engine::freeze::in_group;
 use frostline_engine::{Gpu, Ledger, Plan};
 use frostline_loader::ImageSet;

@@ -1,9 +1,9 @@
 //! What all runs of a chapter share: flags, device, data and weights, each opened when it is first needed.
 
-use crate::assets::Assets;
+use crate::data::assets::Assets;
+use crate::data::track::{Task, Track};
 use crate::error::{Error, Result};
 use crate::outline::Flags;
-use crate::track::{Task, Track};
 use frostline_engine::Gpu;
 use frostline_study::digest;
 use frostline_trainer::Features;

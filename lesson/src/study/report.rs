@@ -3,10 +3,10 @@
 use super::lab::Lab;
 use super::plan::{Plan, sizes, unique};
 use super::trial::VALIDATION_AFTER;
+use crate::data::track::Task;
 use crate::error::Result;
 use crate::outline::Outline;
 use crate::results::write_json;
-use crate::track::Task;
 use frostline_charts::bars::{self, Bar, Bars, Row};
 use frostline_charts::figure::{Curve, Panel};
 use frostline_charts::forest::{self, Forest};

@@ -2,9 +2,9 @@
 
 use super::lab::Lab;
 use super::plan::REHEARSAL;
+use crate::data::track::{Draw, Start, Task, Track};
 use crate::error::{Error, Result};
 use crate::fit::sgd;
-use crate::track::{Draw, Start, Task, Track};
 use frostline_loader::{ImageSet, stratified_subset};
 use frostline_study::{Answers, Cost, Run, Setting, bunches, digest};
 use frostline_trainer::linear_probe;

@@ -8,7 +8,7 @@
 //!
 //! `--data` puts a folder in place of the similar task, and of the photos.
 
-use crate::assets::{Assets, FASHION_MEAN, FASHION_STD};
+use crate::data::assets::{Assets, FASHION_MEAN, FASHION_STD};
 use crate::error::{Error, Result};
 use crate::outline::Flags;
 use crate::study::Lab;

@@ -1,12 +1,12 @@
 //! What chapter 1 measures on the stages of a network.
 
-use crate::assets::{FASHION_MEAN, FASHION_STD};
-use crate::cka::Gram;
-use crate::depth::Depth;
+use crate::data::assets::{FASHION_MEAN, FASHION_STD};
+use crate::data::track::{Start, Task, in_colour, photo_body, photos};
+use crate::draw::inside;
 use crate::error::Result;
-use crate::inside;
+use crate::measure::cka::Gram;
+use crate::measure::depth::Depth;
 use crate::study::{Lab, Trial};
-use crate::track::{Start, Task, in_colour, photo_body, photos};
 use frostline_engine::Optim;
 use frostline_loader::{ImageSet, stratified_split, stratified_subset};
 use frostline_models::Model;

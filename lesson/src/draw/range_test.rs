@@ -1,8 +1,8 @@
 //! The picture of a learning-rate range test.
 
+use crate::data::track::Start;
 use crate::error::Result;
 use crate::study::Lab;
-use crate::track::Start;
 use frostline_bench::range_test;
 use frostline_charts::figure;
 use frostline_trainer::LrRange;

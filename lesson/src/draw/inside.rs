@@ -1,10 +1,10 @@
 //! Pictures of a network's inside: its first filters, its activation maps, and what excites its
 //! channels.
 
-use crate::depth::Depth;
+use crate::draw::picture::picture;
 use crate::error::Result;
-use crate::excite::{Peaks, crop, frame, weight_of_pixels};
-use crate::picture::picture;
+use crate::measure::depth::Depth;
+use crate::measure::excite::{Peaks, crop, frame, weight_of_pixels};
 use frostline_charts::grid::{self, Grid, Row, Tile, heat};
 use frostline_loader::ImageSet;
 use frostline_trainer::{Learner, Map, Unit};

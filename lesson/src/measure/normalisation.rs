@@ -1,8 +1,8 @@
 //! What it costs to forget to normalise.
 
+use crate::data::track::Start;
 use crate::error::Result;
 use crate::study::Trial;
-use crate::track::Start;
 
 /// Trains a head on features of the frozen network. Where `train` or `test` says so, those images are not normalised
 /// as the weights expect, but go in as they are, from 0 to 1.

@@ -1,8 +1,8 @@
 //! A contact sheet: what augmentation makes of one image.
 
-use crate::augmented::{augmented, plainly};
+use crate::data::augmented::{augmented, plainly};
+use crate::draw::picture::picture;
 use crate::error::Result;
-use crate::picture::picture;
 use crate::study::Lab;
 use frostline_charts::grid::{Grid, Row, Tile, draw};
 use frostline_engine::ops::{Augment as Kernel, Jitter, Transform, Window};

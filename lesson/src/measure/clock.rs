@@ -1,8 +1,8 @@
 //! What kept features save: head steps on them beside head steps that run the frozen body on every batch.
 
 use crate::error::Result;
+use crate::measure::transplant::new_head;
 use crate::study::Trial;
-use crate::transplant::new_head;
 use frostline_loader::ImageSet;
 use frostline_trainer::{Features, FitOptions, Learner, Length, ProbeOptions};
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! Freeze depths: how far down from the head a network trains.
 
-use crate::track::Track;
+use crate::data::track::Track;
 
 /// All from one stage on trains.
 #[derive(Clone, Debug, PartialEq, Eq)]
