@@ -42,7 +42,9 @@ CONDITIONS = {"default": [], "probe": ["--freeze-below", "fc"]}
 
 
 def photos(folder):
-    return {c.name: sorted(p for p in c.iterdir() if p.is_file()) for c in sorted(folder.iterdir()) if c.is_dir()}
+    kinds = (".jpg", ".jpeg", ".png", ".webp")
+    classes = [c for c in sorted(folder.iterdir()) if c.is_dir()]
+    return {c.name: sorted(p for p in c.iterdir() if p.suffix.lower() in kinds) for c in classes}
 
 
 def split(classes, each, seed):
