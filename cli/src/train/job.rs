@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use frostline_charts::bar;
 use frostline_engine::{Gpu, Optim};
@@ -48,6 +48,8 @@ pub struct Job {
     pub learner: Learner,
     /// How good a linear probe was, if there was one.
     pub probe: Option<Evaluation>,
+    /// How long that took.
+    pub probe_took: Option<Duration>,
     /// When a time budget ends the training, whatever was reckoned.
     pub deadline: Option<Instant>,
 }
@@ -68,9 +70,12 @@ impl Job {
         output.say(format_args!("adapter    {}", gpu.describe()))?;
         let (chosen, choices) = choose(&recipe, &mut learner, &data, &start.name, start.pretrained())?;
         choices.iter().try_for_each(|choice| output.say(choice))?;
-        let mut job = Self { recipe, chosen, choices, data, learner, probe: None, deadline: None };
+        let mut job =
+            Self { recipe, chosen, choices, data, learner, probe: None, probe_took: None, deadline: None };
         if start.pretrained() && !job.recipe.no_probe {
+            let start = Instant::now();
             let probe = timed("features and linear probe", || job.probe())?;
+            job.probe_took = Some(start.elapsed());
             let percent = 100.0 * probe.accuracy;
             output.say(format_args!(
                 "head       a linear probe on frozen features: {percent:.1}% of the validation photos"
@@ -90,7 +95,16 @@ impl Job {
         learner.evaluation_batch(chosen.batch);
         let recipe = run.recipe.clone();
         let data = Data::reopen(&recipe, learner.input(), folder.manifest()?, folder.path())?;
-        Ok(Self { recipe, chosen, choices: vec![], data, learner, probe: None, deadline: None })
+        Ok(Self {
+            recipe,
+            chosen,
+            choices: vec![],
+            data,
+            learner,
+            probe: None,
+            probe_took: None,
+            deadline: None,
+        })
     }
 
     /// Marks the checkpoints of the run that begins here, and gives the mark: a hash of the settings, the
