@@ -194,7 +194,8 @@ impl Job {
         let mut options = options(&self.recipe, &self.chosen, &self.learner, &self.data.train)?
             .validate(&self.data.validation, per_epoch)
             .checkpoint(folder.last(), per_epoch)
-            .keep_best(folder.best());
+            .keep_best(folder.best())
+            .stop_when(interrupt.flag());
         options.patience = self.recipe.early_stop;
         let mut watch = Watch::new(folder, interrupt, resumed, &stages, steps)?;
         watch.deadline = self.deadline;
@@ -332,8 +333,11 @@ impl<'a> Watch<'a> {
 
     fn note(&mut self, from: &str, progress: &Progress<'_>, step: u64) -> Result<()> {
         // A run that was killed goes on from its last checkpoint: what it noted after that is noted again.
-        if self.metrics.lines().last().is_some_and(|line| line.step >= step) {
-            self.metrics = Metrics::open(self.folder.file("metrics.jsonl"), step - 1)?;
+        // Of a step before whose evaluation it was stopped, only that is missing.
+        let evaluated_alone = progress.read.is_empty() && progress.evaluation.is_some();
+        let known = if evaluated_alone { step } else { step - 1 };
+        if self.metrics.lines().last().is_some_and(|line| line.step > known) {
+            self.metrics = Metrics::open(self.folder.file("metrics.jsonl"), known)?;
         }
         let (before, phase) = (self.before(from), self.phase(from));
         self.metrics
@@ -371,6 +375,10 @@ impl<'a> Watch<'a> {
             let (before, phase) = (self.before(from), self.phase(from));
             let rest = history.records.iter().filter(|record| Some(before + record.step) > noted);
             self.metrics.extend(rest.map(|record| Line::step(before + record.step, phase, record)))?;
+        }
+        if self.interrupt.asked() && self.interrupted.is_none() {
+            // Stopped in an evaluation, after a step of which nobody was told.
+            self.interrupted = self.metrics.lines().last().map(|line| line.step);
         }
         self.folder.write("metrics.csv", &self.metrics.csv()?)?;
         match self.interrupted {
