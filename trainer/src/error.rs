@@ -100,6 +100,9 @@ pub enum Error {
          and data, or begin a new run"
     )]
     OtherRun { setting: String, saved: String, given: String },
+    /// The flag of [`FitOptions::stop_when`](crate::FitOptions::stop_when) was set.
+    #[error("stopped, as asked")]
+    Stopped,
     /// Nothing to continue.
     #[error(
         "there is no run to continue: a run begins with its first step, and a checkpoint from before it holds none"

@@ -144,6 +144,7 @@ impl Learner {
             patience: None,
             best: None,
             better_than: None,
+            stop: None,
             ..options
         };
         let before = self.snapshot()?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use frostline_engine::{Optim, Optimizer, Session};
@@ -35,6 +36,9 @@ pub(crate) struct Run {
     /// Its validations so far.
     #[serde(default)]
     pub watch: Watch,
+    /// Whether it was stopped in the validation after its last step.
+    #[serde(default)]
+    pub unvalidated: bool,
 }
 
 impl Run {
@@ -55,6 +59,7 @@ impl Run {
             batches: batches.state(),
             settings,
             watch: Watch::new(options.better_than),
+            unvalidated: false,
         })
     }
 }
@@ -279,11 +284,15 @@ impl Learner {
         let mut history = History::default();
         let mut stopped = false;
         let (start, mut aside) = (Instant::now(), Duration::ZERO);
-        while run.step < run.steps && !run.watch.is_over(options.patience) && !stopped {
-            let lr = options.optim.lr * options.schedule.factor(run.step, run.steps);
-            run.step += 1;
-            training.step(run.step, lr)?;
-            run.batches = training.batches.state();
+        while (run.unvalidated || run.step < run.steps && !run.watch.is_over(options.patience)) && !stopped {
+            // A step that was taken before the run was stopped still needs its validation.
+            let taken = std::mem::take(&mut run.unvalidated);
+            run.step += u64::from(!taken);
+            let lr = options.optim.lr * options.schedule.factor(run.step - 1, run.steps);
+            if !taken {
+                training.step(run.step, lr)?;
+                run.batches = training.batches.state();
+            }
 
             let last = run.step == run.steps;
             let due = |every: u64| last || run.step.is_multiple_of(every);
@@ -299,7 +308,19 @@ impl Learner {
             }
             let pause = Instant::now();
             let evaluation = match watched.filter(|_| validation.is_some()) {
-                Some(source) => Some(self.evaluate(source)?),
+                Some(source) => {
+                    self.stop = options.stop.clone();
+                    let evaluated = self.evaluate(source);
+                    self.stop = None;
+                    match evaluated {
+                        Err(Error::Stopped) => {
+                            run.unvalidated = true;
+                            stopped = true;
+                            break;
+                        }
+                        evaluated => Some(evaluated?),
+                    }
+                }
                 None => None,
             };
             let mut improved = false;
@@ -327,13 +348,15 @@ impl Learner {
                 skipped: training.skipped(),
             };
             stopped = on_step(&progress).is_break();
+            stopped |= options.stop.as_ref().is_some_and(|stop| stop.load(Ordering::SeqCst));
             history.evaluations.extend(evaluation.map(|evaluation| (run.step, evaluation)));
         }
         history.records.extend(training.read(&self.params)?);
         history.skipped = training.skipped();
         history.best = run.watch.best;
-        history.stopped_early = run.step < run.steps && run.watch.is_over(options.patience);
-        history.finished = run.step == run.steps || history.stopped_early;
+        history.stopped_early =
+            run.step < run.steps && !run.unvalidated && run.watch.is_over(options.patience);
+        history.finished = (run.step == run.steps && !run.unvalidated) || history.stopped_early;
         self.keep(&optimizer, &session, options, &run);
         if let (true, Some((path, _))) = (stopped || history.stopped_early, &options.checkpoint) {
             self.save(path)?;

@@ -100,6 +100,7 @@ impl Learner {
                 self.fit(source, &options, watched)?
             };
             best = history.best;
+            stopped |= !history.finished;
             phases.push(Phase { from: from.to_owned(), history });
             // A phase that was stopped at its last step is finished, and still the last.
             if stopped {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostline_engine::ops::CrossEntropy;
 use frostline_engine::{BatchNormMode, Error as EngineError, Freeze, Gpu, Graph, Params, Plan, TensorId};
@@ -70,6 +71,8 @@ pub struct Learner {
     /// The best weights of the last fit that was to keep them.
     pub(crate) best: Option<(Best, Snapshot)>,
     pub(crate) evaluation_batch: usize,
+    /// Ends an evaluation when it is set.
+    pub(crate) stop: Option<Arc<AtomicBool>>,
     /// The last inference plan, with what it was made for.
     inference: Option<(Span, usize, Inference)>,
 }
@@ -120,6 +123,7 @@ impl Learner {
             last_checkpoint: None,
             best: None,
             evaluation_batch: EVALUATION_BATCH,
+            stop: None,
             inference: None,
         })
     }
@@ -377,7 +381,11 @@ impl Learner {
             _ => self.prepare(&span, batch)?,
         };
         let step = inference.batch();
+        let stop = self.stop.clone();
         let values = inference.run(len, |indices, out| {
+            if stop.as_ref().is_some_and(|stop| stop.load(Ordering::SeqCst)) {
+                return Err(Error::Stopped);
+            }
             source.gather(indices, None, out)?;
             let next = indices.last().map_or(0, |last| last + 1);
             source.expect(&upcoming(

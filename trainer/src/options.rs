@@ -1,6 +1,8 @@
 //! Settings of a run.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use frostline_engine::{Optim, Storage};
 
@@ -58,6 +60,8 @@ pub struct FitOptions<'a> {
     pub best: Option<PathBuf>,
     /// What the first best of this run must beat.
     pub better_than: Option<Best>,
+    /// Ends the run in order when it is set.
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 impl<'a> FitOptions<'a> {
@@ -82,6 +86,7 @@ impl<'a> FitOptions<'a> {
             patience: None,
             best: None,
             better_than: None,
+            stop: None,
         }
     }
 
@@ -210,6 +215,13 @@ impl<'a> FitOptions<'a> {
     /// one after the other, then keep the best of both.
     pub fn better_than(mut self, best: Best) -> Self {
         self.better_than = Some(best);
+        self
+    }
+
+    /// Stops the run, as `on_step` may, when `flag` is set; also in the midst of an evaluation, which the
+    /// continued run then begins with.
+    pub fn stop_when(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.stop = Some(flag);
         self
     }
 

@@ -37,9 +37,9 @@ struct Pace {
 pub fn plan(job: &mut Job, minutes: f64, begun: Instant, output: &Output) -> Result<()> {
     let budget = Duration::from_secs_f64(60.0 * minutes);
     let left = || budget.saturating_sub(begun.elapsed());
-    if left().is_zero() {
-        let why = format!("reading the photos and the probe took the {minutes} minutes");
-        return set(job, 0, why, output);
+    if left() < measuring(job) {
+        let seconds = begun.elapsed().as_secs_f64();
+        return set(job, 0, format!("{seconds:.0} s of {minutes} minutes are over with the probe"), output);
     }
     let Pace { step, preparation, evaluation } = timed("measuring a step", || measure(job))?;
     let test = preparation + step * LrRange::default().steps as u32;
@@ -85,14 +85,29 @@ fn set(job: &mut Job, steps: u64, why: String, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// Takes some steps that change nothing, and evaluates once.
+/// A photo through the whole network, as far as the probe tells.
+fn forward(job: &Job) -> Option<Duration> {
+    let photos = job.data.train.len() + job.data.validation.len();
+    Some(job.probe_took? / photos as u32)
+}
+
+/// What the measurement takes, about: frozen stages once for the photos, and steps, of which frozen stages
+/// spare as much as the way back costs.
+fn measuring(job: &Job) -> Duration {
+    let photos = job.chosen.batch as u32 * (2 + MEASURED as u32);
+    forward(job).map_or(Duration::ZERO, |each| each * photos)
+}
+
+/// Takes some steps that change nothing, on as many photos as two of them need.
 fn measure(job: &mut Job) -> Result<Pace> {
     let before = job.learner.snapshot()?;
     let mut options = options(&job.recipe, &job.chosen, &job.learner, &job.data.train)?.lr(STILL);
     options.length = Length::Steps(MEASURED);
     options.read_every = 1;
+    let few = job.data.train.len().min(2 * job.chosen.batch);
+    let photos = job.data.train.subset(&(0..few).collect::<Vec<_>>())?;
     let (start, mut times) = (Instant::now(), vec![]);
-    let fitted = job.learner.fit(&job.data.train, &options, |progress| {
+    let fitted = job.learner.fit(&photos, &options, |progress| {
         times.push(progress.elapsed);
         ControlFlow::Continue(())
     });
@@ -106,7 +121,21 @@ fn measure(job: &mut Job) -> Result<Pace> {
         (Some(first), Some(last)) => last.saturating_sub(*first) / counted,
         _ => all,
     };
-    let start = Instant::now();
-    job.learner.evaluate(&job.data.validation)?;
-    Ok(Pace { step, preparation: all.saturating_sub(step * counted), evaluation: start.elapsed() })
+    let mut preparation = all.saturating_sub(step * counted);
+    if options.cache_frozen {
+        let photos = job.data.train.len() + job.data.validation.len();
+        preparation = preparation.mul_f64(photos as f64 / few as f64);
+    }
+    let validation = job.data.validation.len();
+    let each = match forward(job) {
+        Some(each) => each,
+        None => {
+            let some = validation.min(job.chosen.batch);
+            let photos = job.data.validation.subset(&(0..some).collect::<Vec<_>>())?;
+            let start = Instant::now();
+            job.learner.evaluate(&photos)?;
+            start.elapsed() / some as u32
+        }
+    };
+    Ok(Pace { step, preparation, evaluation: each * validation as u32 })
 }

@@ -15,7 +15,7 @@ pub struct Interrupt(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    asked: AtomicBool,
+    asked: Arc<AtomicBool>,
     phase: Mutex<Phase>,
 }
 
@@ -36,8 +36,7 @@ impl Interrupt {
     /// # Errors
     /// [`Error::Signal`] if the system does not let it.
     pub fn watch() -> Result<Self> {
-        let state =
-            Arc::new(State { asked: AtomicBool::new(false), phase: Mutex::new(Phase::Preparing(None)) });
+        let state = Arc::new(State { asked: Arc::default(), phase: Mutex::new(Phase::Preparing(None)) });
         let seen = state.clone();
         ctrlc::set_handler(move || seen.asked()).map_err(Error::Signal)?;
         Ok(Self(state))
@@ -63,6 +62,11 @@ impl Interrupt {
     pub fn reporting(&self, folder: &RunFolder) -> Result<()> {
         *self.0.phase() = Phase::Reporting(folder.leftovers().clone());
         if self.asked() { Err(Error::NoReport { run: folder.path().to_owned() }) } else { Ok(()) }
+    }
+
+    /// What is set when the run is to save and end.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.0.asked.clone()
     }
 
     /// Whether the run is to save and end.

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use frostline_charts::bar;
 use frostline_engine::{Gpu, Optim};
@@ -51,6 +51,8 @@ pub struct Job {
     pub probe: Option<Evaluation>,
     /// How fine-tuning did beside it.
     pub settled: Option<Settled>,
+    /// How long that took.
+    pub probe_took: Option<Duration>,
     /// When a time budget ends the training, whatever was reckoned.
     pub deadline: Option<Instant>,
 }
@@ -72,9 +74,11 @@ impl Job {
         let (chosen, choices) = choose(&recipe, &mut learner, &data, &start.name, start.pretrained())?;
         choices.iter().try_for_each(|choice| output.say(choice))?;
         let mut job =
-            Self { recipe, chosen, choices, data, learner, probe: None, settled: None, deadline: None };
+            Self { recipe, chosen, choices, data, learner, probe: None, settled: None, probe_took: None, deadline: None };
         if start.pretrained() && !job.recipe.no_probe {
+            let start = Instant::now();
             let (found, probe) = job.probe()?;
+            job.probe_took = Some(start.elapsed());
             let choice = tell_probe(&found, &probe);
             output.say(&choice)?;
             job.choices.push(choice);
@@ -101,6 +105,7 @@ impl Job {
             learner,
             probe: None,
             settled: None,
+            probe_took: None,
             deadline: None,
         })
     }
@@ -191,7 +196,8 @@ impl Job {
         let mut options = options(&self.recipe, &self.chosen, &self.learner, &self.data.train)?
             .validate(&self.data.validation, per_epoch)
             .checkpoint(folder.last(), per_epoch)
-            .keep_best(folder.best());
+            .keep_best(folder.best())
+            .stop_when(interrupt.flag());
         // Who asks for so many epochs gets them.
         let patience = if self.recipe.epochs.is_none() { PATIENCE } else { 0 };
         options.patience = Some(self.recipe.early_stop.unwrap_or(patience)).filter(|epochs| *epochs > 0);
@@ -332,8 +338,11 @@ impl<'a> Watch<'a> {
 
     fn note(&mut self, from: &str, progress: &Progress<'_>, step: u64) -> Result<()> {
         // A run that was killed goes on from its last checkpoint: what it noted after that is noted again.
-        if self.metrics.lines().last().is_some_and(|line| line.step >= step) {
-            self.metrics = Metrics::open(self.folder.file("metrics.jsonl"), step - 1)?;
+        // Of a step before whose evaluation it was stopped, only that is missing.
+        let evaluated_alone = progress.read.is_empty() && progress.evaluation.is_some();
+        let known = if evaluated_alone { step } else { step - 1 };
+        if self.metrics.lines().last().is_some_and(|line| line.step > known) {
+            self.metrics = Metrics::open(self.folder.file("metrics.jsonl"), known)?;
         }
         let (before, phase) = (self.before(from), self.phase(from));
         self.metrics
@@ -371,6 +380,10 @@ impl<'a> Watch<'a> {
             let (before, phase) = (self.before(from), self.phase(from));
             let rest = history.records.iter().filter(|record| Some(before + record.step) > noted);
             self.metrics.extend(rest.map(|record| Line::step(before + record.step, phase, record)))?;
+        }
+        if self.interrupt.asked() && self.interrupted.is_none() {
+            // Stopped in an evaluation, after a step of which nobody was told.
+            self.interrupted = self.metrics.lines().last().map(|line| line.step);
         }
         self.folder.write("metrics.csv", &self.metrics.csv()?)?;
         match self.interrupted {

@@ -11,15 +11,15 @@ fn a_time_budget_is_kept_and_the_schedule_made_for_it() {
     let place = Place::new(10);
     place.weights();
     let start = Instant::now();
-    let told = place.good(&format!("train photos {SHORT} --epochs 100000 --minutes 0.2 --out run --json"));
+    let told = place.good(&format!("train photos {SHORT} --epochs 100000 --minutes 0.3 --out run --json"));
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(20), "12 seconds: {took:?}");
+    assert!(took < Duration::from_secs(30), "18 seconds: {took:?}");
     let told: Value = serde_json::from_str(&told).unwrap();
     let steps = told["chosen"]["steps"].as_u64().unwrap();
-    assert!((10..600_000).contains(&steps), "{steps}");
     let reasons: Vec<&str> =
         told["choices"].as_array().unwrap().iter().filter_map(|c| c["why"].as_str()).collect();
-    assert!(reasons.iter().any(|why| why.contains("fits into 0.2 minutes")), "{reasons:?}");
+    assert!(reasons.iter().any(|why| why.contains("fits into 0.3 minutes")), "{reasons:?}");
+    assert!((10..600_000).contains(&steps), "{reasons:?}");
 
     let table = text(&bytes(&place.path("run/metrics.csv")));
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();

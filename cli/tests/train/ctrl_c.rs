@@ -55,3 +55,33 @@ fn a_resumed_run_that_is_stopped_before_its_next_step_is_as_it_was() {
         assert!(crate::bytes(&place.path("run/last.safetensors")) == before);
     }
 }
+
+/// Nearly all of such a run is evaluation: it is stopped there, and the resumed run is the uninterrupted one.
+#[test]
+fn an_evaluation_that_is_stopped_is_made_up_for() {
+    let place = Place::new(1);
+    place.weights();
+    for (part, count) in [("train", 6), ("val", 150)] {
+        for (class, name) in crate::CLASSES.iter().enumerate() {
+            place.photos(&place.path("split").join(part).join(name), class, count);
+        }
+    }
+    let words = format!("train split {SHORT} --epochs 6 --seed 3");
+    place.good(&format!("{words} --out whole"));
+    let child = start(&place, &format!("{words} --out stopped"));
+    wait_until("evaluation", || {
+        std::fs::read_to_string(place.path("stopped/metrics.jsonl"))
+            .is_ok_and(|text| text.lines().count() > 4)
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    press(&child);
+    let output = child.wait_with_output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("of 24, and saved") && said.contains("--resume stopped"), "{said}");
+    place.good("train --resume stopped");
+    for file in ["last.safetensors", "best.safetensors", "metrics.jsonl", "metrics.csv"] {
+        let [stopped, whole] = ["stopped", "whole"].map(|run| crate::bytes(&place.path(run).join(file)));
+        assert!(stopped == whole, "{file}");
+    }
+}

@@ -1,7 +1,10 @@
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use frostline_engine::{BatchNormMode, LossScale, Optim, Storage};
-use frostline_trainer::{Augment, Error, FitOptions, Learner, Progress};
+use frostline_loader::{BatchState, ImageSet};
+use frostline_trainer::{Augment, Batch, Error, FitOptions, Learner, Progress, Source};
 
 use crate::setup::{bits, go_on, gpu, images, learner, options};
 
@@ -179,6 +182,80 @@ fn checkpoints_are_written_on_the_way_and_tell_all() {
     let rest = resumed.continue_fit(&set, &options, go_on).unwrap();
     assert_eq!(rest.records.len(), 1);
     assert_eq!(learner.continue_fit(&set, &options, go_on).unwrap(), rest);
+}
+
+/// Images that ask for a stop after some batches were taken of them outside training.
+struct Impatient {
+    images: ImageSet,
+    flag: Arc<AtomicBool>,
+    left: AtomicUsize,
+}
+
+impl Source for Impatient {
+    fn shape(&self) -> [usize; 3] {
+        Source::shape(&self.images)
+    }
+    fn classes(&self) -> &[String] {
+        &self.images.classes
+    }
+    fn labels(&self) -> &[u32] {
+        &self.images.labels
+    }
+    fn gather(
+        &self,
+        indices: &[usize],
+        state: Option<BatchState>,
+        out: &mut Batch,
+    ) -> Result<(), frostline_loader::Error> {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.flag.store(true, Ordering::SeqCst);
+        }
+        Source::gather(&self.images, indices, state, out)
+    }
+}
+
+/// In the first batch of the second validation, in its last but one, and in that of the last step.
+#[test]
+fn a_run_that_is_stopped_in_a_validation_makes_up_for_it() {
+    let (set, calm) = (images(18), images(12));
+    let folder = tempfile::tempdir().unwrap();
+    let files =
+        |name: &str| [format!("{name}.last"), format!("{name}.best")].map(|name| folder.path().join(name));
+    let with = |name: &str| {
+        let [last, best] = files(name);
+        options(9).checkpoint(last, 3).keep_best(best)
+    };
+    let narrow = || {
+        let mut learner = learner(1);
+        learner.freeze_below("layer3").unwrap();
+        learner.evaluation_batch(4);
+        learner
+    };
+    let mut whole = narrow();
+    let history = whole.fit(&set, &with("whole").validate(&calm, 3), go_on).unwrap();
+    // Three batches a validation; the next one is gathered before the flag is looked at.
+    for (batches, step) in [(4, 6), (5, 6), (7, 9)] {
+        let flag = Arc::new(AtomicBool::new(false));
+        let impatient = Impatient { images: images(12), flag: flag.clone(), left: AtomicUsize::new(batches) };
+        let mut learner = narrow();
+        let options = with("stopped").validate(&impatient, 3).stop_when(flag);
+        let first = learner.fit(&set, &options, go_on).unwrap();
+        assert!(!first.finished && first.evaluations.len() as u64 == step / 3 - 1, "{batches}: {first:?}");
+        assert_eq!(first.records.len() as u64, step);
+
+        let mut resumed = Learner::resume(gpu(), &files("stopped")[0]).unwrap();
+        resumed.evaluation_batch(4);
+        let rest = resumed.continue_fit(&set, &with("stopped").validate(&calm, 3), go_on).unwrap();
+        assert!(rest.finished);
+        assert_eq!([first.evaluations, rest.evaluations].concat(), history.evaluations);
+        assert_eq!([first.records, rest.records].concat(), history.records);
+        for (stopped, whole) in files("stopped").iter().zip(&files("whole")) {
+            assert!(
+                std::fs::read(stopped).unwrap() == std::fs::read(whole).unwrap(),
+                "{batches}: {stopped:?}"
+            );
+        }
+    }
 }
 
 #[test]
