@@ -125,12 +125,10 @@ impl Photos {
 
     /// All views of photo `i`, each (crop, crop, channels).
     fn decode(&self, i: usize) -> Result<Vec<Vec<u8>>, LoaderError> {
-        let photo = image::decode(&self.paths[i])?;
-        if self.views == 1 {
-            Ok(vec![self.preprocessing.pixels(&photo)?])
-        } else {
-            self.preprocessing.ten_crop(&photo)
-        }
+        image::read(&self.paths[i], |photo| match self.views {
+            1 => Ok(vec![self.preprocessing.pixels(photo)?]),
+            _ => self.preprocessing.ten_crop(photo),
+        })
     }
 
     /// The photos `wanted`, decoded on all cores; nothing for one that cannot be read.

@@ -165,7 +165,7 @@ impl ImageFolder {
         let mut images = Vec::new();
         let mut labels = Vec::new();
         for i in 0..self.len() {
-            match self.load(i).and_then(|image| preprocessing.pixels(&image)) {
+            match image::read(&self.paths[i], |image| preprocessing.pixels(image)) {
                 Ok(pixels) => {
                     images.extend(pixels);
                     labels.push(self.labels[i]);

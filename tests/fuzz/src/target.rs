@@ -35,7 +35,7 @@ pub enum Verdict {
 }
 
 /// Images larger than this are refused by their headers. Small, for speed; the rule is that of the
-/// default, which is 50 million pixels.
+/// default, which is 89 million pixels.
 const LIMITS: Limits = Limits { max_pixels: 1 << 20, max_side: 4096 };
 
 const JSON: [&str; 26] = [
