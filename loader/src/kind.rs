@@ -29,6 +29,8 @@ pub enum FileKind {
     Video,
     /// A folder inside a class folder.
     Folder,
+    /// A folder of runs of this program, which is no class.
+    Runs,
     /// A photo beside the class folders, which belongs to no class.
     Loose,
     /// A link that leads nowhere, or in a circle.
@@ -70,6 +72,7 @@ impl FileKind {
             Self::OtherImage => ("image of another format", "images of other formats"),
             Self::Video => ("video", "videos"),
             Self::Folder => ("folder inside a class folder", "folders inside class folders"),
+            Self::Runs => ("folder of this program's runs", "folders of this program's runs"),
             Self::Loose => ("photo beside the class folders", "photos beside the class folders"),
             Self::BrokenLink => ("link that leads nowhere", "links that lead nowhere"),
             Self::Unreadable => ("file that cannot be read", "files that cannot be read"),
@@ -127,7 +130,7 @@ fn by_content(first: &[u8], path: &Path) -> Option<FileKind> {
 /// told by its decoder, not overlooked.
 fn by_name(path: &Path) -> FileKind {
     let known: [(FileKind, &[&str]); 6] = [
-        (FileKind::Photo, &["png", "jpg", "jpeg", "webp"]),
+        (FileKind::Photo, &["png", "jpg", "jpeg", "jpe", "jfif", "webp"]),
         (FileKind::Heic, &["heic", "heif", "hif"]),
         (FileKind::Avif, &["avif"]),
         (FileKind::Raw, &["cr2", "cr3", "nef", "arw", "dng", "raf", "orf", "rw2"]),

@@ -34,7 +34,10 @@ impl Predict {
     /// For a model that cannot be opened; at the end [`Error::Unreadable`] if a photo could not be read, or
     /// [`Error::NotNumbers`] if the network's output for one was not a number.
     pub fn run(&self, output: &Output) -> Result<()> {
-        let paths = expand(&self.images)?;
+        let (paths, warnings) = expand(&self.images)?;
+        for warning in warnings {
+            eprintln!("warning: {warning}");
+        }
         let mut opened = model::open(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));
         let views = if self.tta { VIEWS } else { 1 };
