@@ -2,8 +2,10 @@
 
 use crate::{Error, Result};
 use serde::Serialize;
+use serde_json::Value;
 use std::fmt::Display;
 use std::io::Write;
+use std::path::Path;
 
 /// Standard output, for people or for programs.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,11 @@ impl Output {
         let text = serde_json::to_string_pretty(result).map_err(|error| Error::Output(error.into()))?;
         line(text)
     }
+}
+
+/// A path as JSON has it: text. Bytes that are no Unicode show as `\u{fffd}`, where serde would refuse them.
+pub fn path_text(path: &Path) -> Value {
+    Value::String(path.to_string_lossy().into_owned())
 }
 
 /// `println!` would panic where the reader has closed the pipe.

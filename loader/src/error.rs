@@ -46,6 +46,9 @@ pub enum Error {
         path.display()
     )]
     HeaderTooLarge { path: PathBuf, header: u64, limit: u64 },
+    /// A file of another kind in place of weights.
+    #[error("{}: this is {what}, not weights in a safetensors file; {advice}", path.display())]
+    NotWeights { path: PathBuf, what: &'static str, advice: &'static str },
     /// The header is not the JSON it should be.
     #[error("{}: the safetensors header cannot be read: {reason}", path.display())]
     Header { path: PathBuf, reason: String },

@@ -62,6 +62,11 @@ impl FileKind {
         }
     }
 
+    /// Whether these are the first bytes of an image or a video.
+    pub(crate) fn is_image(first: &[u8]) -> bool {
+        first.starts_with(b"RIFF") || by_content(first, Path::new("")).is_some()
+    }
+
     /// Of `count` such files, for people: `2 HEIC photos`.
     pub(crate) fn counted(self, count: usize) -> String {
         let (one, many) = match self {

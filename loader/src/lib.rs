@@ -56,7 +56,7 @@ pub use folder::{ImageFolder, OnCorrupt, Skipped};
 pub use image::RgbImage8;
 pub use kind::FileKind;
 pub use preprocess::{Preprocessing, normalize};
-pub use preset::Preset;
+pub use preset::{Network, Preset};
 pub use report::FolderReport;
 pub use resize::Interpolation;
 pub use split::{Split, stratified_split, stratified_subset};

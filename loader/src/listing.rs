@@ -93,7 +93,7 @@ pub fn same_name(a: &str, b: &str) -> bool {
 }
 
 /// The last part of a path, in composed letters (NFC): macOS writes an ä as a and two dots, and a class is
-/// one class in both spellings. Bytes that are not Unicode show as `\\xE4`, so that two such names differ.
+/// one class in both spellings. Bytes that are not Unicode show as `\xE4`, so that two such names differ.
 pub(crate) fn name(path: &Path) -> String {
     let mut name = String::new();
     for chunk in path.file_name().unwrap_or_default().as_encoded_bytes().utf8_chunks() {

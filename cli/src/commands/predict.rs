@@ -1,17 +1,19 @@
 //! `frostline predict`: the classes of photos.
 
+use crate::output::path_text;
 use crate::photos::{NOT_A_NUMBER, Photos, VIEWS, expand};
 use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
 use frostline_trainer::Prediction;
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The flags.
 #[derive(Args, Debug)]
 pub struct Predict {
     /// A run folder or checkpoint of `frostline train`, a file of weights, or hf:owner/name.
-    model: String,
+    model: OsString,
     /// Photos (PNG, JPEG, WebP), and folders of photos.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -48,13 +50,13 @@ impl Predict {
         let (mut rows, mut not_numbers) = (vec![], 0);
         for (i, (path, views)) in photos.paths().iter().zip(predictions.chunks_exact(views)).enumerate() {
             if let Some(error) = unreadable.get(&i) {
-                rows.push(json!({ "image": path, "error": error.to_string() }));
+                rows.push(json!({ "image": path_text(path), "error": error.to_string() }));
                 continue;
             }
             let probabilities = mean(views);
             if probabilities.iter().any(|probability| probability.is_nan()) {
                 eprintln!("error: {}: {NOT_A_NUMBER}", path.display());
-                rows.push(json!({ "image": path, "error": NOT_A_NUMBER }));
+                rows.push(json!({ "image": path_text(path), "error": NOT_A_NUMBER }));
                 not_numbers += 1;
                 continue;
             }
@@ -66,7 +68,7 @@ impl Predict {
             output.say(format_args!("{}: {}", path.display(), text.join(", ")))?;
             let best: Vec<Value> =
                 best.iter().map(|(class, p)| json!({ "class": class, "probability": p })).collect();
-            rows.push(json!({ "image": path, "predictions": best }));
+            rows.push(json!({ "image": path_text(path), "predictions": best }));
         }
         drop(unreadable);
         output.json(&rows)?;

@@ -47,7 +47,8 @@ impl Train {
             None => {
                 let dir = std::path::absolute(self.dir.unwrap_or_default()).map_err(Error::CurrentFolder)?;
                 let folder = RunFolder::create(self.out.as_deref(), &dir)?;
-                let words: Vec<String> = std::env::args().skip(1).map(|word| quoted(&word)).collect();
+                let words: Vec<String> =
+                    std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())).collect();
                 let command = format!("frostline {}", words.join(" "));
                 (folder, Run { command, recipe: Recipe { dir, ..self.recipe }, chosen: None })
             }

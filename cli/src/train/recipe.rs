@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct Recipe {
     /// The photos.
     #[arg(skip)]
+    #[serde(with = "crate::path_json")]
     pub dir: PathBuf,
     /// Network, such as efficientnet_lite0, resnet18 or resnet50; read off the weights by default
     #[arg(long, help_heading = "Model")]
