@@ -77,6 +77,8 @@ pub fn decode(path: impl AsRef<Path>) -> Result<RgbImage8, Error> {
 
 /// More pixels than most cameras' images have.
 const LARGE: u64 = 25_000_000;
+/// The reason of [`Error::CorruptImage`] for a bug in a decoder, which costs one photo and not the run.
+pub const PANICKED: &str = "its decoder panicked";
 /// Held while a large image is in memory.
 static ONE_LARGE: Mutex<()> = Mutex::new(());
 
@@ -130,15 +132,14 @@ pub(crate) fn decode_dynamic(bytes: &[u8], label: &Path, limits: Limits) -> Resu
     let decode = || {
         if jpeg::is_jpeg(bytes) { jpeg::decode(bytes, label, limits) } else { other(bytes, label, limits) }
     };
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
-        Err(Error::CorruptImage { path: label.to_owned(), reason: "its decoder panicked".to_owned() })
-    })
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(Error::CorruptImage { path: label.to_owned(), reason: PANICKED.to_owned() }))
 }
 
 /// Decodes PNG and WebP.
 fn other(bytes: &[u8], label: &Path, limits: Limits) -> Result<DynamicImage, Error> {
     let corrupt = |reason| Error::CorruptImage { path: label.to_owned(), reason };
-    let bytes = png::ended(webp::checked(bytes).map_err(corrupt)?);
+    let bytes = png::checked(webp::checked(bytes).map_err(corrupt)?).map_err(corrupt)?;
     let mut reader =
         ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(Error::io(label, "read"))?;
     let Some(format @ (ImageFormat::Png | ImageFormat::WebP)) = reader.format() else {

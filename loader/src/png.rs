@@ -1,4 +1,4 @@
-//! PNG files whose end is missing, and those whose values do not fill their bits.
+//! PNG files whose end is missing, whose palette is broken, and those whose values do not fill their bits.
 
 use std::borrow::Cow;
 
@@ -11,17 +11,24 @@ const AROUND: usize = 12;
 
 /// The file with its end chunk, if that alone is missing: all pixels are there, and Pillow reads it. Other
 /// files as they are; of what else is missing the decoder will tell.
-pub(crate) fn ended(bytes: &[u8]) -> Cow<'_, [u8]> {
-    let Some(mut rest) = bytes.strip_prefix(SIGNATURE) else { return Cow::Borrowed(bytes) };
+///
+/// # Errors
+/// With the reason, for a palette that is no list of colours: the decoder panics at one
+/// (`frostline-fuzz` found it).
+pub(crate) fn checked(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+    let Some(mut rest) = bytes.strip_prefix(SIGNATURE) else { return Ok(Cow::Borrowed(bytes)) };
     while let Some((length, named)) = rest.split_first_chunk() {
         let length = u32::from_be_bytes(*length) as usize;
+        if named.starts_with(b"PLTE") && !length.is_multiple_of(3) {
+            return Err(format!("its palette has {length} bytes, which are no colours of three"));
+        }
         let next = length.checked_add(AROUND).and_then(|whole| rest.get(whole..));
         match next {
             Some(next) if !named.starts_with(b"IEND") => rest = next,
-            _ => return Cow::Borrowed(bytes),
+            _ => return Ok(Cow::Borrowed(bytes)),
         }
     }
-    if rest.is_empty() { Cow::Owned([bytes, END].concat()) } else { Cow::Borrowed(bytes) }
+    Ok(if rest.is_empty() { Cow::Owned([bytes, END].concat()) } else { Cow::Borrowed(bytes) })
 }
 
 /// The largest value of 12 bits, the depth of microscopes' and other instruments' sensors.
