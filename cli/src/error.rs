@@ -98,6 +98,12 @@ pub enum Error {
         "{weights}: these weights look like no network this program knows; `frostline inspect` lists their tensors"
     )]
     UnknownNetwork { weights: String },
+    /// Weights of a network that is known, and not built here.
+    #[error("{weights}: {what}, which is not built here: {advice}")]
+    OtherNetwork { weights: String, what: String, advice: String },
+    /// A folder of photos where a model should be.
+    #[error("{}: this is a folder of photos, no model; {advice}", path.display())]
+    PhotosForModel { path: PathBuf, advice: &'static str },
     /// Weights without a classifier.
     #[error(
         "{weights}: these weights have no last layer that tells classes apart; train one with `frostline train --weights {weights}`"

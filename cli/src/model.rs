@@ -7,6 +7,7 @@ use frostline_engine::Gpu;
 use frostline_loader::Error as LoaderError;
 use frostline_models::LoadOptions;
 use frostline_trainer::{Error as TrainerError, Learner};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,11 +26,12 @@ pub struct Opened {
 /// # Errors
 /// What [`Learner::resume`] and [`Weights::open`] say; [`Error::NoHead`] for weights that tell no
 /// classes apart.
-pub fn open(gpu: &Arc<Gpu>, spec: &str) -> Result<Opened> {
+pub fn open(gpu: &Arc<Gpu>, spec: impl AsRef<OsStr>) -> Result<Opened> {
+    let spec = spec.as_ref();
     let opened = open_body(gpu, spec)?;
     match opened.learner.model().class_count() {
         Some(_) => Ok(opened),
-        None => Err(Error::NoHead { weights: spec.to_owned() }),
+        None => Err(Error::NoHead { weights: spec.to_string_lossy().into_owned() }),
     }
 }
 
@@ -37,7 +39,8 @@ pub fn open(gpu: &Arc<Gpu>, spec: &str) -> Result<Opened> {
 ///
 /// # Errors
 /// What [`Learner::resume`] and [`Weights::open`] say.
-pub fn open_body(gpu: &Arc<Gpu>, spec: &str) -> Result<Opened> {
+pub fn open_body(gpu: &Arc<Gpu>, spec: impl AsRef<OsStr>) -> Result<Opened> {
+    let spec = spec.as_ref();
     let checkpoint = checkpoint(spec);
     match Learner::resume(gpu, &checkpoint) {
         Ok(learner) => {
@@ -49,20 +52,13 @@ pub fn open_body(gpu: &Arc<Gpu>, spec: &str) -> Result<Opened> {
         }
         Err(TrainerError::Loader(
             LoaderError::NotACheckpoint { .. } | LoaderError::Io { .. } | LoaderError::NotAFile { .. },
-        )) => {
-            let spec = if Path::new(spec) == checkpoint {
-                spec.to_owned()
-            } else {
-                checkpoint.display().to_string()
-            };
-            weights(gpu, Weights::open(&spec)?)
-        }
+        )) => weights(gpu, Weights::open(&checkpoint)?),
         Err(error) => Err(error.into()),
     }
 }
 
 /// The file in a run folder that holds the model; other paths as they are.
-fn checkpoint(spec: &str) -> PathBuf {
+fn checkpoint(spec: &OsStr) -> PathBuf {
     let path = Path::new(spec);
     of_run(path).unwrap_or_else(|| path.to_owned())
 }

@@ -2,8 +2,10 @@
 
 use crate::{Error, Result};
 use serde::Serialize;
+use serde_json::Value;
 use std::fmt::Display;
 use std::io::Write;
+use std::path::Path;
 
 /// Standard output, for people or for programs.
 #[derive(Clone, Copy, Debug)]
@@ -68,4 +70,9 @@ pub(crate) fn warn(text: impl Display) {
 /// Prints to standard error. `eprintln!` would panic where it is closed, and nobody reads the text then.
 pub(crate) fn complain(text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A path as JSON has it: text. Bytes that are no Unicode show as `\u{fffd}`, where serde would refuse them.
+pub fn path_text(path: &Path) -> Value {
+    Value::String(path.to_string_lossy().into_owned())
 }

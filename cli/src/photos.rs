@@ -2,10 +2,15 @@
 
 use crate::output::complain;
 use crate::{Error, Result};
-use frostline_loader::{BatchState, Error as LoaderError, ImageFolder, OnCorrupt, Preprocessing, image};
+use frostline_loader::listing::{photos_below, same_name};
+use frostline_loader::report::by_kind;
+use frostline_loader::training_folder::validation_part;
+use frostline_loader::{
+    BatchState, Error as LoaderError, FileKind, ImageFolder, OnCorrupt, Preprocessing, image,
+};
 use frostline_trainer::{Batch, Source};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -48,27 +53,33 @@ impl Photos {
     /// The photos of a folder of class folders, and what was passed over, for people.
     ///
     /// # Errors
-    /// As [`ImageFolder::open`].
+    /// As [`ImageFolder::open_any`].
     pub fn all_classes(folder: &Path, preprocessing: Preprocessing) -> Result<(Self, Vec<String>)> {
-        let found = ImageFolder::open(folder, OnCorrupt::SkipWithWarning)?;
+        let found = ImageFolder::open_any(folder, OnCorrupt::SkipWithWarning)?;
         let mut photos = Self::unlabelled(found.paths, preprocessing, 1);
         photos.labels = found.labels.iter().map(|&label| label as u32).collect();
         photos.classes = found.classes;
         Ok((photos, found.warnings))
     }
 
-    /// The same with labels that are places in `classes`, the model's.
+    /// The same with labels that are places in `classes`, the model's. Of a folder that keeps photos to
+    /// validate with apart, as `train` takes it, these alone, and the first warning says so.
     ///
     /// # Errors
-    /// [`Error::FolderClasses`] for a folder that names none of them; as [`ImageFolder::open`].
+    /// [`Error::FolderClasses`] for a folder that names none of them; as [`ImageFolder::open_any`].
     pub fn of_classes(
         folder: &Path,
         classes: &[String],
         preprocessing: Preprocessing,
     ) -> Result<(Self, Vec<String>)> {
+        let part = validation_part(folder);
+        let folder = part.as_deref().unwrap_or(folder);
         let (mut photos, mut warnings) = Self::all_classes(folder, preprocessing)?;
+        if part.is_some() {
+            warnings.insert(0, format!("evaluating the photos to validate with alone, {}", folder.display()));
+        }
         let found = std::mem::replace(&mut photos.classes, classes.to_vec());
-        let place = |name: &String| classes.iter().position(|class| class == name);
+        let place = |name: &String| classes.iter().position(|class| same_name(class, name));
         let unknown: Vec<&str> =
             found.iter().filter(|name| place(name).is_none()).map(String::as_str).collect();
         if !unknown.is_empty() {
@@ -78,7 +89,11 @@ impl Photos {
                 known: listed(classes),
             });
         }
-        let absent: Vec<String> = classes.iter().filter(|class| !found.contains(class)).cloned().collect();
+        let absent: Vec<String> = classes
+            .iter()
+            .filter(|class| !found.iter().any(|name| same_name(class, name)))
+            .cloned()
+            .collect();
         if !absent.is_empty() {
             warnings.push(format!("{}: no photos of {}", folder.display(), listed(&absent)));
         }
@@ -126,12 +141,10 @@ impl Photos {
 
     /// All views of photo `i`, each (crop, crop, channels).
     fn decode(&self, i: usize) -> Result<Vec<Vec<u8>>, LoaderError> {
-        let photo = image::decode(&self.paths[i])?;
-        if self.views == 1 {
-            Ok(vec![self.preprocessing.pixels(&photo)?])
-        } else {
-            self.preprocessing.ten_crop(&photo)
-        }
+        image::read(&self.paths[i], |photo| match self.views {
+            1 => Ok(vec![self.preprocessing.pixels(photo)?]),
+            _ => self.preprocessing.ten_crop(photo),
+        })
     }
 
     /// The photos `wanted`, decoded on all cores; nothing for one that cannot be read.
@@ -185,52 +198,29 @@ impl Source for Photos {
     }
 }
 
-/// The image files that people mean by `given`: files as they are, folders with all images in them
-/// and below, sorted by name.
+/// The photos that people mean by `given`: files as they are, folders with all photos in them and below,
+/// sorted by name; and what was passed over in these, for people.
 ///
 /// # Errors
-/// [`Error::NoImages`] for a folder without images; [`Error::Read`] for one that cannot be listed.
+/// [`Error::NoImages`] for a folder without images; what [`photos_below`] says for one that cannot be listed.
 /// A file that is not there is no error here: it is told with the others that cannot be read.
-pub fn expand(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut paths = vec![];
+pub fn expand(given: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String>)> {
+    let (mut paths, mut warnings) = (vec![], vec![]);
     for path in given {
         if !path.is_dir() {
             paths.push(path.clone());
             continue;
         }
-        let before = paths.len();
-        list(path, &mut BTreeSet::new(), &mut paths)?;
-        if paths.len() == before {
+        let (photos, skipped) = photos_below(path)?;
+        // Notes and the like beside photos are nothing to tell of.
+        let told = skipped.iter().filter(|skipped| skipped.kind != FileKind::Other);
+        warnings.extend(by_kind(path, told).iter().map(|skipped| format!("skipped {skipped}")));
+        if photos.is_empty() {
             return Err(Error::NoImages { folder: path.clone() });
         }
+        paths.extend(photos);
     }
-    Ok(paths)
-}
-
-/// Adds the images in `folder` and below. `seen` holds the folders that were looked into: links in a
-/// circle end there.
-fn list(folder: &Path, seen: &mut BTreeSet<PathBuf>, paths: &mut Vec<PathBuf>) -> Result<()> {
-    let read = |source| Error::Read { path: folder.to_owned(), source };
-    if !seen.insert(std::fs::canonicalize(folder).map_err(read)?) {
-        return Ok(());
-    }
-    let entries = std::fs::read_dir(folder).map_err(read)?.map(|entry| entry.map(|entry| entry.path()));
-    let mut entries = entries.collect::<std::io::Result<Vec<PathBuf>>>().map_err(read)?;
-    entries.retain(|entry| !entry.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
-    entries.sort();
-    for entry in entries {
-        if entry.is_dir() {
-            list(&entry, seen, paths)?;
-        } else if entry.is_file() && is_image(&entry) {
-            paths.push(entry);
-        }
-    }
-    Ok(())
-}
-
-fn is_image(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default();
-    ["png", "jpg", "jpeg", "webp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    Ok((paths, warnings))
 }
 
 /// Names for an error's text: the first twenty, and how many more.
@@ -264,7 +254,9 @@ mod tests {
         std::os::unix::fs::symlink(root, root.join("b/again")).unwrap();
         let given = [root.to_owned(), root.join("absent.png")];
         let expected = ["1.webp", "b/2.JPG", "b/deep er/ü 3.Png", "absent.png"].map(|name| root.join(name));
-        assert_eq!(expand(&given).unwrap(), expected);
+        let (paths, warnings) = expand(&given).unwrap();
+        assert_eq!(paths, expected);
+        assert!(warnings.len() == 1 && warnings[0].contains("1 HEIC photo: b/4.heic"), "{warnings:?}");
         std::fs::create_dir(root.join("empty")).unwrap();
         let error = expand(&[root.join("empty")]).unwrap_err().to_string();
         assert!(error.contains("empty") && error.contains("no photos"), "{error}");

@@ -3,10 +3,12 @@
 use crate::embedded::Embedded;
 use crate::hub::Hub;
 use crate::{Error, Result};
+use frostline_loader::listing::photos_below;
 use frostline_loader::safetensors::{self, SafeFile};
-use frostline_loader::{Error as LoaderError, Preset};
-use frostline_models::{Model, guess};
+use frostline_loader::{Error as LoaderError, Network, Preset};
+use frostline_models::{Model, NAMES, guess, looks_like, plain_names};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// What a name on the hub begins with: `hf:timm/resnet18.tv_in1k`.
@@ -16,10 +18,15 @@ const TENSORS: &str = "model.safetensors";
 const CONFIGS: [&str; 2] = ["config.json", "preprocessor_config.json"];
 /// Under which `convert` keeps the stride of the first convolution.
 pub const FIRST_STRIDE: &str = "frostline.first_stride";
+/// Under which checkpoints have the name of their network.
+const ARCHITECTURE: &str = "frostline.architecture";
 /// A file that says more is not believed.
 const LARGEST_STRIDE: usize = 8;
 /// A configuration file has some kilobytes; one with 21,000 class names has less than this.
 const LARGEST_CONFIG: u64 = 16 << 20;
+
+const PHOTOS_FOR_MODEL: &str =
+    "the model comes first and the photos after it, as in `frostline predict MODEL PHOTO…`";
 
 /// Weights and what is known about them.
 #[derive(Debug)]
@@ -48,25 +55,36 @@ impl Weights {
     ///
     /// # Errors
     /// What [`Hub`] and [`safetensors::read`] say; [`Error::NoSuchModel`] if nothing is there.
-    pub fn open(spec: &str) -> Result<Self> {
-        if let Some(embedded) = Embedded::find(spec) {
+    pub fn open(spec: impl AsRef<OsStr>) -> Result<Self> {
+        let path = Path::new(spec.as_ref());
+        // A name of ours or of the hub's is Unicode; a path need not be.
+        let spec = path.to_string_lossy();
+        if let Some(embedded) = Embedded::find(&spec) {
             let (file, mut preset) = (embedded.read()?, Preset::default());
             own(&file, &mut preset);
-            return Ok(Self { name: embedded.title.to_owned(), path: PathBuf::from(spec), file, preset });
+            return Ok(Self { name: embedded.title.to_owned(), path: path.to_owned(), file, preset });
         }
         let (path, configs) = match spec.strip_prefix(HUB) {
             Some(repository) => download(repository)?,
-            None => local(spec)?,
+            None => local(path)?,
         };
         let mut preset = Preset::default();
         for config in configs {
             preset.read(&read(&config)?, &config)?;
         }
         let mut file = safetensors::read(&path)?;
+        if let Some(Network::HuggingFace { stride_first: true, unusual, .. }) = &preset.network
+            && unusual.is_empty()
+            && let Some(model) = guess(&file.tensors)
+        {
+            // As a checkpoint says it, so that it stays with converted weights.
+            file.metadata.insert(ARCHITECTURE.to_owned(), format!("{}_v1", model.name()));
+        }
         // A checkpoint's optimiser is no part of the network.
         file.tensors.retain(|name, _| !name.starts_with(OPTIMIZER));
+        file.tensors = plain_names(file.tensors);
         own(&file, &mut preset);
-        Ok(Self { name: spec.to_owned(), path, file, preset })
+        Ok(Self { name: spec.into_owned(), path, file, preset })
     }
 
     /// The network they belong to.
@@ -74,8 +92,12 @@ impl Weights {
     /// # Errors
     /// [`Error::UnknownNetwork`].
     pub fn model(&self) -> Result<Model> {
+        if let Some(other) = looks_like(&self.file.tensors) {
+            return Err(self.other(format!("these weights look like {other}")));
+        }
         let model =
             guess(&self.file.tensors).ok_or_else(|| Error::UnknownNetwork { weights: self.name.clone() })?;
+        let model = self.as_configured(model)?;
         Ok(match first_stride(&self.file) {
             Some(stride) if model.first_stride().is_some_and(|usual| usual != stride) => {
                 model.stem_stride(stride)
@@ -83,6 +105,48 @@ impl Weights {
             _ => model,
         })
     }
+}
+
+impl Weights {
+    /// The network `model`, which the tensors look like, or what the configuration beside them says that it
+    /// is: names and shapes are often those of several networks.
+    fn as_configured(&self, model: Model) -> Result<Model> {
+        let Some(name) = self.file.metadata.get(ARCHITECTURE).cloned() else {
+            return match &self.preset.network {
+                None => Ok(model),
+                Some(Network::Timm(name)) if is_timms(name, model.name()) => Ok(model),
+                Some(Network::Timm(name)) => Err(self.other(format!(
+                    "its config.json says that it is {name:?}, though names and shapes are those of {}",
+                    model.name()
+                ))),
+                Some(Network::HuggingFace { family, .. }) if family != "resnet" => Err(self.other(format!(
+                    "its config.json says that it is a {family:?}, though names and shapes are those of {}",
+                    model.name()
+                ))),
+                Some(Network::HuggingFace { unusual, .. }) if !unusual.is_empty() => {
+                    Err(self.other(format!("its config.json says {}", unusual.join(" and "))))
+                }
+                // `open` has written it into the metadata if a block strides early.
+                Some(Network::HuggingFace { .. }) => Ok(model),
+            };
+        };
+        // What `convert` kept of a checkpoint. A name that its tensors do not have is as good as none.
+        Ok(model.clone().called(&name).unwrap_or(model))
+    }
+
+    fn other(&self, what: String) -> Error {
+        let advice = format!("take weights of another network; there are {}", NAMES.join(", "));
+        Error::OtherNetwork { weights: self.name.clone(), what, advice }
+    }
+}
+
+/// Whether timm's network `name` is ours called `ours`. What it calls other than torchvision are older names
+/// of weights for the same network.
+fn is_timms(name: &str, ours: &str) -> bool {
+    let prefixed = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest == ours);
+    name == ours
+        || ["tv_", "ssl_", "swsl_", "tf_"].iter().any(|prefix| prefixed(prefix))
+        || name == format!("gluon_{ours}_v1b")
 }
 
 /// Begins the names of an optimiser's state in a checkpoint.
@@ -106,8 +170,8 @@ pub fn of_run(folder: &Path) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-fn local(spec: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
-    let path = PathBuf::from(spec);
+fn local(path: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
+    let path = path.to_owned();
     if path.is_dir() {
         if let Some(checkpoint) = of_run(&path) {
             return Ok((checkpoint, vec![]));
@@ -115,9 +179,22 @@ fn local(spec: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
         let configs = CONFIGS.iter().map(|name| path.join(name)).filter(|config| config.is_file());
         let configs = configs.collect();
         let tensors = path.join(TENSORS);
-        return if tensors.is_file() { Ok((tensors, configs)) } else { Err(Error::NoSuchModel { path }) };
+        return if tensors.is_file() {
+            Ok((tensors, configs))
+        } else if photos_below(&path).is_ok_and(|(photos, _)| !photos.is_empty()) {
+            Err(Error::PhotosForModel { path, advice: PHOTOS_FOR_MODEL })
+        } else {
+            Err(Error::NoSuchModel { path })
+        };
     }
-    if path.exists() { Ok((path, vec![])) } else { Err(Error::NoSuchModel { path }) }
+    if !path.exists() {
+        return Err(Error::NoSuchModel { path });
+    }
+    // The file of a hub's folder is as good as the folder.
+    let beside = path.parent().filter(|_| path.file_name().is_some_and(|name| name == TENSORS));
+    let configs = beside.map(|folder| CONFIGS.map(|name| folder.join(name)).into_iter());
+    let configs = configs.into_iter().flatten().filter(|config| config.is_file()).collect();
+    Ok((path, configs))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

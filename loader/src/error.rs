@@ -46,6 +46,9 @@ pub enum Error {
         path.display()
     )]
     HeaderTooLarge { path: PathBuf, header: u64, limit: u64 },
+    /// A file of another kind in place of weights.
+    #[error("{}: this is {what}, not weights in a safetensors file; {advice}", path.display())]
+    NotWeights { path: PathBuf, what: &'static str, advice: &'static str },
     /// The header is not the JSON it should be.
     #[error("{}: the safetensors header cannot be read: {reason}", path.display())]
     Header { path: PathBuf, reason: String },
@@ -117,9 +120,15 @@ pub enum Error {
     /// The decoder gave up.
     #[error("{}: the image is damaged: {reason}", path.display())]
     CorruptImage { path: PathBuf, reason: String },
+    /// The file ends before its picture does.
+    #[error("{}: the image was cut off: {reason}; copy or download it again", path.display())]
+    TruncatedImage { path: PathBuf, reason: String },
+    /// Nothing is wrong with the file, but this kind is not read here.
+    #[error("{}: a valid {format}, but {kind} is not read here; save it again as an ordinary JPEG or PNG", path.display())]
+    UnreadKind { path: PathBuf, format: &'static str, kind: &'static str },
     /// Refused from the header, before any pixel was decoded.
     #[error(
-        "{}: the image is {width}x{height} pixels; allowed are {max_pixels} pixels and {max_side} on a side. Scale it down first",
+        "{}: the image is {width}x{height} pixels; the limit is {max_pixels} pixels, and {max_side} on a side. Scale it down first",
         path.display()
     )]
     ImageTooLarge { path: PathBuf, width: u32, height: u32, max_pixels: u64, max_side: u32 },

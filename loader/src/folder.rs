@@ -7,9 +7,9 @@
 //! Opening only lists; images are decoded when asked for. Classes and files are sorted by name, so
 //! that labels do not depend on the order in which a file system happens to answer.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::listing::{folders_in, holds_runs, name, same_name, visible_entries};
 use crate::report::by_kind;
 use crate::{Error, FileKind, ImageSet, Preprocessing, RgbImage8, image};
 
@@ -49,32 +49,48 @@ pub struct Skipped {
 }
 
 impl ImageFolder {
-    /// Lists a folder. Hidden names (`.DS_Store`, `.git`) are ignored; files that are neither PNG,
-    /// JPEG nor WebP by their first bytes ([`FileKind`]), folders inside a class, and files beside
-    /// the class folders are passed over with a warning. Links are followed, but only one level of
-    /// folders is looked into, so that links in a circle cannot lead astray.
+    /// Lists a folder. Hidden names (`.DS_Store`, `.git`) and what programs leave behind (`__MACOSX`,
+    /// `@eaDir`, `Thumbs.db`) are ignored; files that are neither PNG, JPEG nor WebP by their first bytes
+    /// ([`FileKind`]), folders inside a class, this program's own runs, and files beside the class folders
+    /// are passed over with a warning. Two spellings of one name (NFC and NFD) are one class. Links are
+    /// followed, but only one level of folders is looked into, so that links in a circle cannot lead astray.
     ///
     /// # Errors
     /// [`Error::NoSuchFolder`], [`Error::NoClassFolders`], [`Error::OneClass`],
     /// [`Error::OneFolderDown`], [`Error::EmptyClass`], [`Error::NoImages`]; [`Error::Io`] if a
     /// folder cannot be listed.
     pub fn open(dir: impl AsRef<Path>, on_corrupt: OnCorrupt) -> Result<Self, Error> {
-        let set = Self::list(dir.as_ref(), None, on_corrupt)?;
-        let path = set.root.clone();
-        match set.classes.as_slice() {
-            [only]
-                if set.paths.is_empty()
-                    && set.skipped.iter().any(|skipped| skipped.kind == FileKind::Folder) =>
-            {
-                return Err(Error::OneFolderDown { inner: path.join(only), path });
-            }
-            [only] => return Err(Error::OneClass { path, class: only.clone() }),
-            _ => set.check_not_empty()?,
+        let set = Self::open_any(dir, on_corrupt)?;
+        if let [only] = set.classes.as_slice() {
+            return Err(Error::OneClass { path: set.root, class: only.clone() });
         }
         match (0..set.classes.len()).find(|label| !set.labels.contains(label)) {
             None => Ok(set),
             Some(label) => Err(Error::EmptyClass { path: set.root.join(&set.classes[label]) }),
         }
+    }
+
+    /// [`ImageFolder::open`] of photos that nothing is trained on: one class is enough, and classes without
+    /// photos get a warning.
+    ///
+    /// # Errors
+    /// As [`ImageFolder::open`] for a folder without any photos.
+    pub fn open_any(dir: impl AsRef<Path>, on_corrupt: OnCorrupt) -> Result<Self, Error> {
+        let mut set = Self::list(dir.as_ref(), None, on_corrupt)?;
+        if let ([only], []) = (set.classes.as_slice(), set.paths.as_slice())
+            && let path = set.root.clone()
+            && set.skipped.iter().any(|skipped| skipped.kind == FileKind::Folder)
+        {
+            return Err(Error::OneFolderDown { inner: path.join(only), path });
+        }
+        set.check_not_empty()?;
+        let empty = |&label: &usize| !set.labels.contains(&label);
+        let empty: Vec<&str> =
+            (0..set.classes.len()).filter(empty).map(|label| set.classes[label].as_str()).collect();
+        if !empty.is_empty() {
+            set.warnings.push(format!("no photos in: {}", empty.join(", ")));
+        }
+        Ok(set)
     }
 
     /// Lists a folder whose classes are those of other photos, or of a model: labels are indices into
@@ -97,31 +113,33 @@ impl ImageFolder {
         if !root.is_dir() {
             return Err(Error::NoSuchFolder { path: root.to_owned() });
         }
-        let (folders, beside): (Vec<PathBuf>, Vec<PathBuf>) =
-            visible_entries(root)?.into_iter().partition(|entry| entry.is_dir());
+        let (runs, folders): (Vec<PathBuf>, Vec<PathBuf>) =
+            folders_in(root).into_iter().partition(|folder| holds_runs(folder));
         if folders.is_empty() {
             return Err(Error::NoClassFolders { path: root.to_owned() });
         }
-        let names: Vec<String> = folders.iter().map(|folder| name(folder)).collect();
+        let mut named: Vec<(String, PathBuf)> =
+            folders.into_iter().map(|folder| (name(&folder), folder)).collect();
+        named.sort();
+        let mut names: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();
+        names.dedup();
         let classes = classes.unwrap_or(&names);
+        let beside = visible_entries(root)?.into_iter().filter(|entry| !entry.is_dir());
+        let runs = runs.into_iter().map(|path| Skipped { path, kind: FileKind::Runs });
         let mut set = Self {
             classes: classes.to_vec(),
             paths: Vec::new(),
             labels: Vec::new(),
-            skipped: beside.into_iter().map(beside_the_classes).collect(),
+            skipped: beside.map(beside_the_classes).chain(runs).collect(),
             warnings: Vec::new(),
             root: root.to_owned(),
             on_corrupt,
         };
-        for (folder, name) in folders.iter().zip(&names) {
-            let Some(label) = classes.iter().position(|class| class == name) else {
-                return Err(Error::UnknownClass {
-                    path: folder.clone(),
-                    class: name.clone(),
-                    known: classes.join(", "),
-                });
+        for (name, folder) in named {
+            let Some(label) = classes.iter().position(|class| same_name(class, &name)) else {
+                return Err(Error::UnknownClass { path: folder, class: name, known: classes.join(", ") });
             };
-            set.list_class(folder, label)?;
+            set.list_class(&folder, label)?;
         }
         set.warnings =
             by_kind(root, set.skipped.iter()).iter().map(|skipped| format!("skipped {skipped}")).collect();
@@ -165,7 +183,7 @@ impl ImageFolder {
         let mut images = Vec::new();
         let mut labels = Vec::new();
         for i in 0..self.len() {
-            match self.load(i).and_then(|image| preprocessing.pixels(&image)) {
+            match image::read(&self.paths[i], |image| preprocessing.pixels(image)) {
                 Ok(pixels) => {
                     images.extend(pixels);
                     labels.push(self.labels[i]);
@@ -217,22 +235,4 @@ fn beside_the_classes(path: PathBuf) -> Skipped {
         kind => kind,
     };
     Skipped { path, kind }
-}
-
-/// The entries of a folder whose names do not begin with a dot, sorted by name.
-pub(crate) fn visible_entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::io(folder, "list"))? {
-        let path = entry.map_err(Error::io(folder, "list"))?.path();
-        if !name(&path).starts_with('.') {
-            entries.push(path);
-        }
-    }
-    entries.sort();
-    Ok(entries)
-}
-
-/// The last part of a path. Bytes that are not Unicode show as `�`; the path itself keeps them.
-pub(crate) fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

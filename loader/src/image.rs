@@ -3,17 +3,19 @@
 //! Grey becomes three equal channels, a palette its colours, 16 bits are rounded to 8, and what is
 //! transparent shows white behind it. A camera's EXIF orientation is applied, so that up is up.
 //! Compressed images are small files that may unpack to anything, so the size in the header is
-//! checked before a pixel is decoded, and the decoder gets a memory limit as well. The decoders are
-//! the `image` crate's, all in safe Rust; a panic inside them would be a bug to report there, and is
-//! not caught here (`frostline-fuzz` damages files by the hundred thousand, and none has caused one).
+//! checked before a pixel is decoded, and the decoder gets a memory limit as well. PNG and WebP are
+//! decoded by the `image` crate, JPEG as libjpeg does it (`jpeg.rs`). `frostline-fuzz` damages files by
+//! the hundred thousand; a panic that it has not found yet costs one photo and not the run.
 
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, metadata::Orientation};
 
 use crate::error::clip;
-use crate::{Error, file, webp};
+use crate::{Error, file, jpeg, png, webp};
 
 /// An image with three bytes a pixel: red, green, blue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub struct RgbImage8 {
 /// How large an image may be, judged by its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest width x height. Default 50 million, above what most cameras make.
+    /// Largest width x height. Default 89,478,485, Pillow's `MAX_IMAGE_PIXELS`: wide panoramas fit.
     pub max_pixels: u64,
     /// Largest width or height. Default 65,535, as for JPEG.
     pub max_side: u32,
@@ -37,7 +39,18 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_pixels: 50_000_000, max_side: 65_535 }
+        Self { max_pixels: 89_478_485, max_side: 65_535 }
+    }
+}
+
+impl Limits {
+    /// Fails for an image that is too large.
+    pub(crate) fn check(self, width: u32, height: u32, label: &Path) -> Result<(), Error> {
+        let Self { max_pixels, max_side } = self;
+        if u64::from(width) * u64::from(height) <= max_pixels && width.max(height) <= max_side {
+            return Ok(());
+        }
+        Err(Error::ImageTooLarge { path: label.to_owned(), width, height, max_pixels, max_side })
     }
 }
 
@@ -60,6 +73,33 @@ impl RgbImage8 {
 pub fn decode(path: impl AsRef<Path>) -> Result<RgbImage8, Error> {
     let path = path.as_ref();
     decode_bytes(&file::read_all(path, MAX_FILE)?, path)
+}
+
+/// More pixels than most cameras' images have.
+const LARGE: u64 = 25_000_000;
+/// The reason of [`Error::CorruptImage`] for a bug in a decoder, which costs one photo and not the run.
+pub const PANICKED: &str = "its decoder panicked";
+/// Held while a large image is in memory.
+static ONE_LARGE: Mutex<()> = Mutex::new(());
+
+/// Decodes an image file and gives it to `then`. Of images above 25 million pixels, which take up to 0.8
+/// GB while they are decoded, only one is in memory at a time, however many threads read.
+///
+/// # Errors
+/// As [`decode`], and what `then` says.
+pub fn read<T>(
+    path: impl AsRef<Path>,
+    then: impl FnOnce(&RgbImage8) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let path = path.as_ref();
+    let bytes = file::read_all(path, MAX_FILE)?;
+    match decode_with(&bytes, path, Limits { max_pixels: LARGE, ..Limits::default() }) {
+        Err(Error::ImageTooLarge { .. }) => {
+            let _one = ONE_LARGE.lock().unwrap_or_else(PoisonError::into_inner);
+            then(&decode_bytes(&bytes, path)?)
+        }
+        image => then(&image?),
+    }
 }
 
 /// Decodes an image in memory; `label` stands for the path in errors.
@@ -89,11 +129,20 @@ pub(crate) const MAX_FILE: u64 = 256 << 20;
 
 /// Decodes to whatever colour type the file has, upright.
 pub(crate) fn decode_dynamic(bytes: &[u8], label: &Path, limits: Limits) -> Result<DynamicImage, Error> {
+    let decode = || {
+        if jpeg::is_jpeg(bytes) { jpeg::decode(bytes, label, limits) } else { other(bytes, label, limits) }
+    };
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(Error::CorruptImage { path: label.to_owned(), reason: PANICKED.to_owned() }))
+}
+
+/// Decodes PNG and WebP.
+fn other(bytes: &[u8], label: &Path, limits: Limits) -> Result<DynamicImage, Error> {
     let corrupt = |reason| Error::CorruptImage { path: label.to_owned(), reason };
-    let bytes = webp::checked(bytes).map_err(corrupt)?;
+    let bytes = png::checked(webp::checked(bytes).map_err(corrupt)?).map_err(corrupt)?;
     let mut reader =
-        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Error::io(label, "read"))?;
-    let Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP) = reader.format() else {
+        ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(Error::io(label, "read"))?;
+    let Some(format @ (ImageFormat::Png | ImageFormat::WebP)) = reader.format() else {
         return Err(Error::UnknownImageFormat { path: label.to_owned() });
     };
     let undecodable = |error: ::image::ImageError| corrupt(clip(error));
@@ -104,18 +153,13 @@ pub(crate) fn decode_dynamic(bytes: &[u8], label: &Path, limits: Limits) -> Resu
     let mut decoder = reader.into_decoder().map_err(undecodable)?;
 
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > limits.max_pixels || width.max(height) > limits.max_side {
-        return Err(Error::ImageTooLarge {
-            path: label.to_owned(),
-            width,
-            height,
-            max_pixels: limits.max_pixels,
-            max_side: limits.max_side,
-        });
-    }
+    limits.check(width, height, label)?;
     // Damaged camera data is no reason to refuse a good picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
+    if format == ImageFormat::Png {
+        image = png::in_full_range(image);
+    }
     image.apply_orientation(orientation);
     Ok(image)
 }

@@ -29,6 +29,8 @@ pub enum FileKind {
     Video,
     /// A folder inside a class folder.
     Folder,
+    /// A folder of runs of this program, which is no class.
+    Runs,
     /// A photo beside the class folders, which belongs to no class.
     Loose,
     /// A link that leads nowhere, or in a circle.
@@ -60,6 +62,11 @@ impl FileKind {
         }
     }
 
+    /// Whether these are the first bytes of an image or a video.
+    pub(crate) fn is_image(first: &[u8]) -> bool {
+        first.starts_with(b"RIFF") || by_content(first, Path::new("")).is_some()
+    }
+
     /// Of `count` such files, for people: `2 HEIC photos`.
     pub(crate) fn counted(self, count: usize) -> String {
         let (one, many) = match self {
@@ -70,6 +77,7 @@ impl FileKind {
             Self::OtherImage => ("image of another format", "images of other formats"),
             Self::Video => ("video", "videos"),
             Self::Folder => ("folder inside a class folder", "folders inside class folders"),
+            Self::Runs => ("folder of this program's runs", "folders of this program's runs"),
             Self::Loose => ("photo beside the class folders", "photos beside the class folders"),
             Self::BrokenLink => ("link that leads nowhere", "links that lead nowhere"),
             Self::Unreadable => ("file that cannot be read", "files that cannot be read"),
@@ -127,7 +135,7 @@ fn by_content(first: &[u8], path: &Path) -> Option<FileKind> {
 /// told by its decoder, not overlooked.
 fn by_name(path: &Path) -> FileKind {
     let known: [(FileKind, &[&str]); 6] = [
-        (FileKind::Photo, &["png", "jpg", "jpeg", "webp"]),
+        (FileKind::Photo, &["png", "jpg", "jpeg", "jpe", "jfif", "webp"]),
         (FileKind::Heic, &["heic", "heif", "hif"]),
         (FileKind::Avif, &["avif"]),
         (FileKind::Raw, &["cr2", "cr3", "nef", "arw", "dng", "raf", "orf", "rw2"]),

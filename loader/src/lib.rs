@@ -12,6 +12,7 @@
 //! | photo | network input, as Pillow and torchvision make it | [`resize`], [`preprocess`] |
 //! | a hub's configuration files | preprocessing and class names | [`preset`] |
 //! | a folder of class folders | paths and labels, images on demand | [`folder`] |
+//! | folders and what is in them | the photos, for every command the same | [`listing`] |
 //! | `train` and `val` with class folders | both, and a report: skipped files, duplicates | [`training_folder`], [`report`] |
 //! | such a folder, however large | batches, decoded ahead on worker threads | [`stream`] |
 //! | many small images | one packed set in memory | [`dataset`] |
@@ -30,7 +31,10 @@ mod file;
 pub mod folder;
 pub mod idx;
 pub mod image;
+mod jpeg;
 mod kind;
+pub mod listing;
+mod png;
 mod prefetch;
 pub mod preprocess;
 pub mod preset;
@@ -52,7 +56,7 @@ pub use folder::{ImageFolder, OnCorrupt, Skipped};
 pub use image::RgbImage8;
 pub use kind::FileKind;
 pub use preprocess::{Preprocessing, normalize};
-pub use preset::Preset;
+pub use preset::{Network, Preset};
 pub use report::FolderReport;
 pub use resize::Interpolation;
 pub use split::{Split, stratified_split, stratified_subset};

@@ -4,10 +4,12 @@
 //! by the standard deviation. The settings belong to the weights, not to the program: they are
 //! stored in the checkpoint, because forgetting them costs most of the accuracy and no error shows.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::image::check_pixels;
-use crate::resize::{Interpolation, center_crop_interleaved, resize_by, shorter_side_size};
+use crate::resize::{Anchor, Interpolation, Part, resize_part, shorter_side_size};
 use crate::{Error, RgbImage8};
 
 /// How an image becomes a network's input.
@@ -82,14 +84,14 @@ impl Preprocessing {
 
     /// The steps before normalisation, which keep bytes: (crop, crop, channels).
     ///
-    /// Grey is made as Pillow's `convert("L")` makes it, before scaling.
+    /// Grey is made as Pillow's `convert("L")` makes it, before scaling. Only what the crop shows is
+    /// scaled, so that an image of 1 x 4000 pixels takes no more memory than another.
     ///
     /// # Errors
     /// [`Error::Preprocessing`] for impossible settings, [`Error::PixelCount`] or
-    /// [`Error::ResizeSize`] for an image that is not whole or far too oblong.
+    /// [`Error::ResizeSize`] for an image that is not whole or empty.
     pub fn pixels(&self, image: &RgbImage8) -> Result<Vec<u8>, Error> {
-        let (data, size) = self.scaled(image)?;
-        center_crop_interleaved(&data, self.channels, size, (self.crop, self.crop))
+        self.view(&self.source(image)?, image, (Anchor::Middle, Anchor::Middle))
     }
 
     /// Ten views of the image, each as [`Preprocessing::pixels`]: the four corners and the middle,
@@ -99,43 +101,31 @@ impl Preprocessing {
     /// # Errors
     /// As [`Preprocessing::pixels`].
     pub fn ten_crop(&self, image: &RgbImage8) -> Result<Vec<Vec<u8>>, Error> {
-        let (mut data, mut size) = self.scaled(image)?;
-        let filled = (size.0.max(self.crop), size.1.max(self.crop));
-        if filled != size {
-            data = center_crop_interleaved(&data, self.channels, size, filled)?;
-            size = filled;
-        }
-        let (right, bottom) = (size.0 - self.crop, size.1 - self.crop);
-        let corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)];
-        let mut views: Vec<Vec<u8>> = corners.iter().map(|&corner| self.cut(&data, size.0, corner)).collect();
-        views.push(center_crop_interleaved(&data, self.channels, size, (self.crop, self.crop))?);
+        use Anchor::{End, Middle, Start};
+        let source = self.source(image)?;
+        let places = [(Start, Start), (End, Start), (Start, End), (End, End), (Middle, Middle)];
+        let views = places.iter().map(|&place| self.view(&source, image, place));
+        let mut views = views.collect::<Result<Vec<Vec<u8>>, Error>>()?;
         let mirrored: Vec<Vec<u8>> =
             views.iter().map(|view| mirror(view, self.crop, self.channels)).collect();
         views.extend(mirrored);
         Ok(views)
     }
 
-    /// The crop whose top left corner is (`left`, `top`) of an image `width` pixels wide.
-    fn cut(&self, data: &[u8], width: usize, (left, top): (usize, usize)) -> Vec<u8> {
-        let row = |y: usize| &data[((top + y) * width + left) * self.channels..][..self.crop * self.channels];
-        (0..self.crop).flat_map(row).copied().collect()
-    }
-
-    /// The image in the wanted channels with its shorter side scaled, and its width and height.
-    fn scaled(&self, image: &RgbImage8) -> Result<(Vec<u8>, (usize, usize)), Error> {
+    /// The image in the wanted channels.
+    fn source<'a>(&self, image: &'a RgbImage8) -> Result<Cow<'a, [u8]>, Error> {
         self.check()?;
         check_pixels(&image.data, 3, image.width, image.height)?;
-        let mut size = (image.width, image.height);
-        let mut data = match self.channels {
-            1 => to_grey(&image.data),
-            _ => image.data.clone(),
-        };
-        if let Some(shorter) = self.resize {
-            let scaled = shorter_side_size(size.0, size.1, shorter);
-            data = resize_by(self.interpolation, &data, self.channels, size, scaled)?;
-            size = scaled;
-        }
-        Ok((data, size))
+        Ok(if self.channels == 1 { to_grey(&image.data).into() } else { (&image.data[..]).into() })
+    }
+
+    /// The crop at this place of the scaled image, across and down.
+    fn view(&self, source: &[u8], image: &RgbImage8, place: (Anchor, Anchor)) -> Result<Vec<u8>, Error> {
+        let size = (image.width, image.height);
+        let scaled = self.resize.map_or(size, |shorter| shorter_side_size(size.0, size.1, shorter));
+        let part = Part::cut(scaled, (self.crop, self.crop), place);
+        let pixels = resize_part(self.interpolation, source, self.channels, size, scaled, &part)?;
+        Ok(part.framed(pixels, self.channels, (self.crop, self.crop)))
     }
 }
 

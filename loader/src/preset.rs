@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `config.json` | timm | `pretrained_cfg`: `input_size`, `crop_pct`, `interpolation`, `mean`, `std` |
 //! | `preprocessor_config.json` | Hugging Face transformers | `size`, `crop_pct` or `crop_size`, `resample`, `image_mean`, `image_std` |
-//! | `config.json` | Hugging Face transformers | `id2label`: the classes' names |
+//! | `config.json` | timm | `architecture`: the network's name |
+//! | `config.json` | Hugging Face transformers | `id2label`: the classes' names; `model_type`, `downsample_in_bottleneck` … |
 //!
 //! Sources: timm's `create_transform` for evaluation, whose resized side is `floor(side / crop_pct)`;
 //! transformers' `ConvNextImageProcessor`, which scales and crops like that below 384 pixels and
@@ -20,11 +21,29 @@ use crate::{Error, Interpolation, Preprocessing};
 /// Below this side, `ConvNextImageProcessor` crops.
 const CONVNEXT_CROPS_BELOW: usize = 384;
 
+/// What a configuration file says about the network itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// timm's name of it, such as `resnet50` or `resnetblur50`.
+    Timm(String),
+    /// Hugging Face's family and its settings.
+    HuggingFace {
+        /// Such as `resnet`.
+        family: String,
+        /// Whether a bottleneck strides in its first 1×1 convolution and not in its 3×3.
+        stride_first: bool,
+        /// Settings that change what the network computes and are not built here, as the file has them.
+        unusual: Vec<String>,
+    },
+}
+
 /// What configuration files say about a network's images and classes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preset {
     /// How an image becomes its input.
     pub preprocessing: Option<Preprocessing>,
+    /// Which network it is, where names and shapes of weights do not tell.
+    pub network: Option<Network>,
     /// Names of its classes, in the order of the last layer's outputs.
     pub classes: Option<Vec<String>>,
 }
@@ -45,9 +64,35 @@ impl Preset {
         } else if timm.get("mean").is_some() {
             self.preprocessing = Some(self::timm(timm).map_err(wrong)?);
         }
+        self.network = network(&config).or(self.network.take());
         self.classes = class_names(&config).or(self.classes.take());
         Ok(())
     }
+}
+
+/// A timm model inside transformers (`timm_wrapper`) has timm's name as well, which says more.
+fn network(config: &Value) -> Option<Network> {
+    let text = |name: &str| config.get(name).and_then(Value::as_str);
+    if let Some(name) = text("architecture") {
+        return Some(Network::Timm(clip(name)));
+    }
+    let family = clip(text("model_type")?);
+    let flag = |name: &str| config.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let mut unusual = vec![];
+    if family == "resnet" {
+        if flag("downsample_in_first_stage") {
+            unusual.push("downsample_in_first_stage: true".to_owned());
+        }
+        if let Some(other) = text("hidden_act").filter(|act| *act != "relu") {
+            unusual.push(format!("hidden_act: {:?}", clip(other)));
+        }
+    }
+    let bottleneck = text("layer_type").is_none_or(|kind| kind == "bottleneck");
+    Some(Network::HuggingFace {
+        family,
+        stride_first: bottleneck && flag("downsample_in_bottleneck"),
+        unusual,
+    })
 }
 
 fn timm(config: &Value) -> Result<Preprocessing, String> {
@@ -157,7 +202,11 @@ mod tests {
         );
         assert_eq!(
             preset.unwrap(),
-            Preset { preprocessing: Some(Preprocessing::imagenet(224)), classes: None }
+            Preset {
+                preprocessing: Some(Preprocessing::imagenet(224)),
+                network: Some(Network::Timm("resnet18".to_owned())),
+                classes: None,
+            }
         );
     }
 
@@ -184,11 +233,17 @@ mod tests {
                 Path::new("config.json"),
             )
             .unwrap();
+        let (family, unusual) = ("resnet".to_owned(), vec![]);
+        let network = Network::HuggingFace { family, stride_first: false, unusual };
         let expected =
             Preprocessing { interpolation: Interpolation::Bicubic, ..Preprocessing::imagenet(224) };
         assert_eq!(
             preset,
-            Preset { preprocessing: Some(expected), classes: Some(vec!["cat".to_owned(), "dog".to_owned()]) }
+            Preset {
+                preprocessing: Some(expected),
+                network: Some(network),
+                classes: Some(vec!["cat".to_owned(), "dog".to_owned()]),
+            }
         );
         let clip = read(
             r#"{"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "image_mean": [0, 0, 0], "image_std": [1, 1, 1],
@@ -224,5 +279,30 @@ mod tests {
             let error = read(&json).unwrap_err();
             assert!(error.contains("config.json") && error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn the_network_is_told_by_its_settings() {
+        let network = |json: &str| read(json).unwrap().network;
+        let of = |family: &str, stride_first, unusual: &[&str]| {
+            let unusual = unusual.iter().map(|&text| text.to_owned()).collect();
+            Some(Network::HuggingFace { family: family.to_owned(), stride_first, unusual })
+        };
+        let resnet = r#""model_type": "resnet", "layer_type""#;
+        let asks = |layer: &str, more: &str| network(&format!("{{{resnet}: {layer:?}, {more}}}"));
+        let early = r#""downsample_in_bottleneck": true"#;
+        assert_eq!(asks("bottleneck", early), of("resnet", true, &[]));
+        assert_eq!(asks("basic", early), of("resnet", false, &[]), "basic blocks have no such convolution");
+        assert_eq!(
+            asks("basic", r#""downsample_in_first_stage": true, "hidden_act": "gelu""#),
+            of("resnet", false, &["downsample_in_first_stage: true", "hidden_act: \"gelu\""])
+        );
+        assert_eq!(
+            network(r#"{"model_type": "convnext", "hidden_act": "gelu"}"#),
+            of("convnext", false, &[])
+        );
+        let timm = r#"{"model_type": "timm_wrapper", "architecture": "resnet50"}"#;
+        assert_eq!(network(timm), Some(Network::Timm("resnet50".to_owned())));
+        assert_eq!(network("{}"), None);
     }
 }

@@ -156,7 +156,7 @@ impl fmt::Display for SkippedFiles {
 }
 
 /// What was passed over, gathered by kind.
-pub(crate) fn by_kind<'a>(root: &Path, skipped: impl Iterator<Item = &'a Skipped>) -> Vec<SkippedFiles> {
+pub fn by_kind<'a>(root: &Path, skipped: impl Iterator<Item = &'a Skipped>) -> Vec<SkippedFiles> {
     let mut kinds = BTreeMap::<FileKind, Vec<String>>::new();
     for Skipped { path, kind } in skipped {
         kinds.entry(*kind).or_default().push(inside(root, path));

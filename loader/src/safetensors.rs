@@ -13,6 +13,7 @@
 //! the peak is the result itself plus the header.
 
 mod header;
+mod mistaken;
 mod write;
 
 use std::collections::BTreeMap;
@@ -89,7 +90,7 @@ pub struct ReadOptions {
 ///
 /// # Errors
 /// [`Error::Io`] and [`Error::NotAFile`] if it cannot be opened; [`Error::Truncated`],
-/// [`Error::TrailingBytes`], [`Error::HeaderTooLarge`], [`Error::Header`],
+/// [`Error::TrailingBytes`], [`Error::NotWeights`], [`Error::HeaderTooLarge`], [`Error::Header`],
 /// [`Error::DuplicateTensor`], [`Error::TensorOutOfRange`], [`Error::TensorOverlap`] and
 /// [`Error::TensorSize`] if it is damaged; [`Error::UnsupportedDtype`] and [`Error::NonFinite`] if
 /// it holds what a network cannot use.

@@ -14,7 +14,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -272,14 +271,7 @@ impl Decoder {
     /// Decodes a file and keeps its pixels as long as there is room.
     fn load(&self, file: usize, cache_bytes: usize) -> Result<Pixels, Error> {
         self.decoded.fetch_add(1, Ordering::Relaxed);
-        let path = &self.paths[file];
-        let decode = || image::decode(path).and_then(|image| self.preprocessing.pixels(&image));
-        // A bug in a decoder should cost one photo and not the run.
-        let pixels: Pixels = catch_unwind(AssertUnwindSafe(decode))
-            .unwrap_or_else(|_| {
-                Err(Error::CorruptImage { path: path.clone(), reason: "its decoder panicked".to_owned() })
-            })?
-            .into();
+        let pixels: Pixels = image::read(&self.paths[file], |image| self.preprocessing.pixels(image))?.into();
         let mut cache = self.lock();
         if cache.bytes + pixels.len() <= cache_bytes && !cache.pixels.contains_key(&file) {
             cache.bytes += pixels.len();

@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::folder::{ImageFolder, OnCorrupt, name, visible_entries};
-use crate::{Error, FolderReport};
+use crate::folder::{ImageFolder, OnCorrupt};
+use crate::listing::{folders_in, holds_runs, name};
+use crate::{Error, FileKind, FolderReport};
 
-/// What the folder to train on may be called.
-const TRAIN: [&str; 2] = ["train", "training"];
-/// What the folder to validate with may be called; the first of these that is there counts.
-const VALIDATION: [&str; 4] = ["val", "valid", "validation", "test"];
+/// Words in the name of the folder to train on: `train`, `Training`, `training_set`, `seg_train`.
+const TRAIN: [&str; 4] = ["train", "training", "trainset", "traindata"];
+/// Words in the name of the folder to validate with; of several folders the first of these counts.
+const VALIDATION: [&str; 10] =
+    ["val", "valid", "validation", "valset", "dev", "eval", "test", "testing", "tests", "testset"];
 
 /// The photos of a folder, and what is to be said about it.
 ///
@@ -27,9 +29,9 @@ pub struct TrainingFolder {
 }
 
 impl TrainingFolder {
-    /// Lists a folder of either shape. The second is told by a folder `train` that holds folders
-    /// (so that a class of trains is not mistaken for one) beside `val`, `valid`, `validation` or
-    /// `test`, or beside no other folder. Upper and lower case are the same.
+    /// Lists a folder of either shape. The second is told by a folder whose name has the word `train` and
+    /// that holds folders (so that a class of trains is not mistaken for one) beside one of `val`, `valid`,
+    /// `dev`, `test` or the like, or beside no other folder. Upper and lower case are the same.
     ///
     /// # Errors
     /// As [`ImageFolder::open`]; as [`ImageFolder::open_with`] for the photos to validate with.
@@ -49,14 +51,40 @@ impl TrainingFolder {
     }
 }
 
+/// The part of a folder that a model can be measured on: that to validate with, if [`TrainingFolder::open`]
+/// would find one; nothing of a folder of class folders.
+pub fn validation_part(root: &Path) -> Option<PathBuf> {
+    parts(root).and_then(|(_, validation)| validation)
+}
+
 /// The folders to train on and to validate with, if `root` has them.
 fn parts(root: &Path) -> Option<(PathBuf, Option<PathBuf>)> {
-    let folders = |path: &Path| -> Vec<PathBuf> {
-        visible_entries(path).unwrap_or_default().into_iter().filter(|entry| entry.is_dir()).collect()
+    let inside: Vec<PathBuf> = folders_in(root).into_iter().filter(|folder| !holds_runs(folder)).collect();
+    let called = |known: &str| {
+        let holds = |folder: &&PathBuf| has_word(folder, known) && !folders_in(folder).is_empty();
+        inside.iter().find(holds).map(|folder| descended(folder))
     };
-    let inside = folders(root);
-    let called = |known: &str| inside.iter().find(|folder| name(folder).eq_ignore_ascii_case(known)).cloned();
-    let train = TRAIN.into_iter().find_map(called).filter(|train| !folders(train).is_empty())?;
+    let train = TRAIN.into_iter().find_map(called)?;
     let validation = VALIDATION.into_iter().find_map(called);
-    (validation.is_some() || inside.len() == 1).then_some((train, validation))
+    // Photos to test with whose classes nobody says are no class and no validation.
+    let known = |folder: &PathBuf| TRAIN.iter().chain(&VALIDATION).any(|word| has_word(folder, word));
+    (validation.is_some() || inside.iter().all(known)).then_some((train, validation))
+}
+
+/// Whether a folder's name has this word, as `training_set` and `Training Set` have `training`.
+fn has_word(folder: &Path, word: &str) -> bool {
+    name(folder).split(|c: char| !c.is_alphanumeric()).any(|part| part.eq_ignore_ascii_case(word))
+}
+
+/// Archives put a folder into one of the same name: `seg_train/seg_train/forest`.
+fn descended(folder: &Path) -> PathBuf {
+    match folders_in(folder).as_slice() {
+        [only] if !folders_in(only).is_empty() && !holds_photo(only) => only.clone(),
+        _ => folder.to_owned(),
+    }
+}
+
+fn holds_photo(folder: &Path) -> bool {
+    let entries = crate::listing::visible_entries(folder).unwrap_or_default();
+    entries.iter().any(|path| FileKind::of(path) == FileKind::Photo)
 }

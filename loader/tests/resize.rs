@@ -83,6 +83,23 @@ fn ten_crop_takes_the_corners_the_middle_and_their_mirrors() {
     assert_eq!(large.ten_crop(&image).unwrap()[0], large.pixels(&image).unwrap());
 }
 
+/// Only the crop is scaled: the same bits as of the crop out of the whole, for shrinking, enlarging, odd
+/// margins and images that are smaller than the crop.
+#[test]
+fn a_part_is_scaled_as_the_whole_is() {
+    for name in ["noise.png", "wide.png", "column.png"] {
+        let source = load(name);
+        for (resize, crop) in
+            [(Some(20), 16), (Some(33), 32), (Some(9), 16), (Some(90), 61), (None, 30), (None, 17)]
+        {
+            let settings = Preprocessing { resize, ..Preprocessing::imagenet(crop) };
+            let whole = resize.map_or(source.clone(), |side| resize_shorter_side(&source, side).unwrap());
+            let expected = center_crop(&whole, crop, crop).unwrap();
+            assert_eq!(settings.pixels(&source).unwrap(), expected.data, "{name}, {resize:?}, {crop}");
+        }
+    }
+}
+
 #[test]
 fn impossible_sizes_are_refused() {
     let image = load("noise.png");

@@ -263,3 +263,102 @@ fn a_name_cannot_control_the_terminal() {
     let text = open(root.path()).unwrap().report.to_string();
     assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}[2Jdog"), "{text:?}");
 }
+
+#[test]
+fn splits_are_found_by_the_words_that_people_use() {
+    for (train, val) in [
+        ("Training", "Testing"),
+        ("training_set", "test_set"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("train", "dev"),
+        ("train-images", "valid"),
+        ("TrainSet", "Validation"),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        for (number, name) in ["cat/1.png", "cat/2.png", "dog/3.png"].into_iter().enumerate() {
+            photo(root.path().join(train).join(name), number as u8);
+        }
+        photo(root.path().join(val).join("dog/5.png"), 5);
+        // Photos without classes, as competitions have them.
+        photo(root.path().join("seg_pred/6.png"), 6);
+        let folder = open(root.path()).unwrap();
+        assert_eq!((folder.train.len(), folder.train.classes.len()), (3, 2), "{train}");
+        assert_eq!(folder.validation.unwrap().labels, [1], "{val}");
+        let part = frostline_loader::training_folder::validation_part(root.path()).unwrap();
+        assert_eq!(part, root.path().join(val));
+    }
+}
+
+#[test]
+fn photos_to_test_with_that_have_no_classes_are_no_class() {
+    let root = tempfile::tempdir().unwrap();
+    for (number, name) in ["train/cat/1.png", "train/dog/2.png", "test/3.png"].into_iter().enumerate() {
+        photo(root.path().join(name), number as u8);
+    }
+    let folder = open(root.path()).unwrap();
+    assert_eq!(folder.train.classes, ["cat", "dog"]);
+    assert!(folder.validation.is_none());
+}
+
+#[test]
+fn what_programs_leave_behind_and_runs_are_no_classes() {
+    let root = tempfile::tempdir().unwrap();
+    for (number, name) in [
+        "cat/1.png",
+        "dog/2.png",
+        "__MACOSX/cat/3.png",
+        "@eaDir/4.png",
+        ".ipynb_checkpoints/5.png",
+        "cat/@eaDir/6.png",
+        "cat/.ipynb_checkpoints/7.png",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        photo(root.path().join(name), number as u8);
+    }
+    fs::write(root.path().join("Thumbs.db"), "x").unwrap();
+    fs::write(root.path().join("dog/Thumbs.db"), "x").unwrap();
+    let folder = open(root.path()).unwrap();
+    assert_eq!(folder.train.classes, ["cat", "dog"]);
+    assert_eq!(folder.train.len(), 2);
+    assert!(folder.report.skipped.is_empty(), "{}", folder.report);
+
+    // A run that begins, then one with its settings, under any name.
+    fs::create_dir_all(root.path().join("runs/photos")).unwrap();
+    fs::create_dir_all(root.path().join("mine")).unwrap();
+    fs::write(root.path().join("mine/run.json"), "{}").unwrap();
+    photo(root.path().join("mine/curves.png"), 9);
+    let folder = open(root.path()).unwrap();
+    assert_eq!(folder.train.classes, ["cat", "dog"]);
+    let text = folder.report.to_string();
+    assert!(text.contains("2 folders of this program's runs: mine, runs"), "{text}");
+    // Photos of runs are a class.
+    photo(root.path().join("runs/8.png"), 8);
+    assert_eq!(open(root.path()).unwrap().train.classes, ["cat", "dog", "runs"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn two_spellings_of_a_name_are_one_class_and_two_broken_ones_are_two() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let root = tempfile::tempdir().unwrap();
+    for (number, name) in ["B\u{e4}r/1.png", "Ba\u{308}r/2.png", "cat/3.png"].into_iter().enumerate() {
+        photo(root.path().join(name), number as u8);
+    }
+    let folder = open(root.path()).unwrap();
+    assert_eq!(folder.train.classes, ["B\u{e4}r", "cat"]);
+    assert_eq!(folder.train.labels, [0, 0, 1]);
+    // A model of an earlier time may have the other spelling.
+    let classes = ["cat", "Ba\u{308}r"].map(str::to_owned);
+    let with = frostline_loader::ImageFolder::open_with(root.path(), &classes, OnCorrupt::Fail).unwrap();
+    assert_eq!(with.labels, [1, 1, 0]);
+
+    for (number, byte) in [0xe8, 0xe9].into_iter().enumerate() {
+        photo(root.path().join(OsStr::from_bytes(&[b'x', byte])).join("1.png"), 20 + number as u8);
+    }
+    let folder = open(root.path()).unwrap();
+    assert_eq!(folder.train.classes, ["B\u{e4}r", "cat", "x\\xE8", "x\\xE9"]);
+}

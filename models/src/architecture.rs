@@ -1,6 +1,7 @@
 //! Which network a file of weights belongs to, read off its names and shapes.
 
 use crate::dialect::Dialect;
+use crate::foreign::foreign;
 use crate::model::{Model, NAMES};
 use crate::resnet::{Block, Stem};
 use frostline_loader::StateDict;
@@ -16,6 +17,19 @@ pub fn guess(state: &StateDict) -> Option<Model> {
     let dialect = Dialect::detect(state.keys().map(String::as_str));
     let shapes = state.iter().map(|(name, tensor)| (dialect.to_model(name), tensor.shape.clone()));
     guess_from(&shapes.collect())
+}
+
+/// The network that is known not to be built here, such as "a ResNeXt-50 (32x4d: …)", that these weights
+/// look like; nothing for those of [`NAMES`] and for others.
+pub fn looks_like(state: &StateDict) -> Option<String> {
+    let dialect = Dialect::detect(state.keys().map(String::as_str));
+    let shapes = state.iter().map(|(name, tensor)| (dialect.to_model(name), tensor.shape.clone()));
+    foreign_from(&shapes.collect())
+}
+
+/// [`looks_like`] from the model's names and PyTorch's shapes.
+pub(crate) fn foreign_from(shapes: &BTreeMap<String, Vec<usize>>) -> Option<String> {
+    foreign(shapes, block(shapes), &blocks(shapes))
 }
 
 /// [`guess`] from the model's names and PyTorch's shapes.

@@ -6,6 +6,8 @@ use std::fmt;
 
 /// Longest name or shape of a file that is printed in full. Files can hold anything.
 const LONGEST: usize = 120;
+/// So many differences are shown. Weights of another network have hundreds, and ten say so as well.
+const SHOWN: usize = 10;
 
 /// The differences between the tensors of a model and those of a file.
 ///
@@ -55,28 +57,38 @@ impl fmt::Display for Diff {
             self.dialect,
             counts.join(", ")
         )?;
-        for wrong in &self.wrong_shape {
-            write!(
-                f,
-                "\n  shape    {}: the model has {}, the file {}",
-                wrong.name,
-                shape_text(&wrong.model),
-                clip(shape_text(&wrong.file))
-            )?;
-            if wrong.file == wrong.model {
-                write!(f, " with {} values", wrong.values)?;
-            }
+        let shapes = self.wrong_shape.iter().map(WrongShape::to_string);
+        let missing =
+            self.missing.iter().map(|(name, shape)| format!("missing  {name} {}", shape_text(shape)));
+        let extra = self
+            .extra
+            .iter()
+            .map(|(name, shape)| format!("extra    {} {}", quoted(name), clip(shape_text(shape))));
+        let twice = self.ambiguous.iter().map(|[first, second]| {
+            format!("twice    {} and {} mean the same tensor", quoted(first), quoted(second))
+        });
+        let lines: Vec<String> = shapes.chain(missing).chain(extra).chain(twice).collect();
+        for line in lines.iter().take(SHOWN) {
+            write!(f, "\n  {line}")?;
         }
-        for (name, shape) in &self.missing {
-            write!(f, "\n  missing  {name} {}", shape_text(shape))?;
-        }
-        for (name, shape) in &self.extra {
-            write!(f, "\n  extra    {} {}", quoted(name), clip(shape_text(shape)))?;
-        }
-        for [first, second] in &self.ambiguous {
-            write!(f, "\n  twice    {} and {} mean the same tensor", quoted(first), quoted(second))?;
+        if lines.len() > SHOWN {
+            write!(f, "\n  and {} more", lines.len() - SHOWN)?;
         }
         write!(f, "\n{}", self.advice)
+    }
+}
+
+impl fmt::Display for WrongShape {
+    /// Such as `shape    fc.weight: the model has (5, 32), the file (7, 32)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, model, file, values } = self;
+        write!(
+            f,
+            "shape    {name}: the model has {}, the file {}",
+            shape_text(model),
+            clip(shape_text(file))
+        )?;
+        if file == model { write!(f, " with {values} values") } else { Ok(()) }
     }
 }
 

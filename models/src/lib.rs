@@ -62,14 +62,17 @@ mod dialect;
 mod diff;
 mod efficientnet;
 mod error;
+mod foreign;
 mod model;
 mod resnet;
 pub mod state_dict;
+mod wrapped;
 
-pub use architecture::guess;
+pub use architecture::{guess, looks_like};
 pub use convert::convert;
 pub use dialect::Dialect;
 pub use diff::{Diff, WrongShape};
 pub use error::{Error, Result};
 pub use model::{Model, NAMES, POOLED, Recorded};
 pub use state_dict::{LoadOptions, Report};
+pub use wrapped::plain_names;

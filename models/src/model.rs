@@ -10,6 +10,9 @@ use std::fmt;
 /// Key of [`Recorded::stages`] for the mean over the image: the features that `fc` reads.
 pub const POOLED: &str = "avgpool";
 
+/// Ends the name of a Bottleneck network that strides where the paper does.
+const V1: &str = "_v1";
+
 /// The last stage, the linear classifier.
 const HEAD: &str = "fc";
 
@@ -19,6 +22,7 @@ const HEAD: &str = "fc";
 /// |---|---|---|---|---|
 /// | `resnet18`, `resnet34` | 7×7/2, max-pool | BasicBlock 2-2-2-2, 3-4-6-3 | 64 … 512 | 3×224×224 |
 /// | `resnet50`, `resnet101`, `resnet152` | the same | Bottleneck 3-4-6-3, 3-4-23-3, 3-8-36-3 | 256 … 2048 | 3×224×224 |
+/// | `resnet50_v1`, `resnet101_v1`, `resnet152_v1` | the same | the same, the stride in a Bottleneck's first 1×1 | the same | 3×224×224 |
 /// | `resnet10` | 3×3/1 | BasicBlock 1-1-1-1 | 16 … 128 | 1×28×28 |
 /// | `resnet10_photo` | 7×7/2, max-pool | BasicBlock 1-1-1-1 | 32 … 256 | 3×96×96 |
 /// | `resnet20` | 3×3/1 | BasicBlock 3-3-3 | 16 … 64 | 3×32×32 |
@@ -26,7 +30,7 @@ const HEAD: &str = "fc";
 ///
 /// All take any other image size too. `resnet10` and `resnet10_photo` are no torchvision networks: they
 /// are what the chapters train. `resnet20` is He et al.'s for CIFAR with 1×1 convolutions as shortcuts.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 12] = [
     "resnet10",
     "resnet10_photo",
     "resnet18",
@@ -35,6 +39,9 @@ pub const NAMES: [&str; 9] = [
     "resnet50",
     "resnet101",
     "resnet152",
+    "resnet50_v1",
+    "resnet101_v1",
+    "resnet152_v1",
     "efficientnet_lite0",
 ];
 
@@ -100,7 +107,8 @@ impl Model {
     pub fn new(name: &str) -> Result<Self> {
         let photo = |block, blocks| (Body::ResNet(ResNet::new(block, blocks, 64, Stem::Photo)), 3, 1000, 224);
         let small = |blocks| Body::ResNet(ResNet::new(Block::Basic, blocks, 16, Stem::Small));
-        let (body, in_channels, classes, default_size) = match name {
+        let (plain, stride_first) = name.strip_suffix(V1).map_or((name, false), |plain| (plain, true));
+        let (mut body, in_channels, classes, default_size) = match plain {
             "resnet10" => (small(&[1, 1, 1, 1]), 1, 10, 28),
             "resnet10_photo" => {
                 (Body::ResNet(ResNet::new(Block::Basic, &[1, 1, 1, 1], 32, Stem::Photo)), 3, 10, 96)
@@ -116,6 +124,13 @@ impl Model {
                 return Err(Error::UnknownModel { name: name.to_owned(), known: NAMES.join(", ") });
             }
         };
+        match &mut body {
+            Body::ResNet(resnet) if resnet.block == Block::Bottleneck => resnet.stride_first = stride_first,
+            _ if stride_first => {
+                return Err(Error::UnknownModel { name: name.to_owned(), known: NAMES.join(", ") });
+            }
+            _ => {}
+        }
         Ok(Self {
             name: name.to_owned(),
             body,
@@ -166,6 +181,26 @@ impl Model {
     /// The name it was made by.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The model `name` with these sizes, if its weights have the same names and shapes: `resnet50` and
+    /// `resnet50_v1` do, and no weight tells which of them it is of. Nothing for another network.
+    pub fn called(self, name: &str) -> Option<Self> {
+        if self.name == name {
+            return Some(self);
+        }
+        let plain = |name: &str| name.strip_suffix(V1).unwrap_or(name).to_owned();
+        let Self { body: Body::ResNet(mut resnet), .. } = self else { return None };
+        if plain(&self.name) != plain(name) || resnet.block != Block::Bottleneck {
+            return None;
+        }
+        resnet.stride_first = name.ends_with(V1);
+        Some(Self { name: name.to_owned(), body: Body::ResNet(resnet), ..self })
+    }
+
+    /// The name, but that of the paper's variant is that of the network whose weights look the same.
+    pub(crate) fn plain_name(&self) -> &str {
+        self.name.strip_suffix(V1).unwrap_or(&self.name)
     }
 
     /// Side of the square images it was designed for, in pixels.

@@ -1,7 +1,7 @@
 //! Residual networks: a stem, then stages of blocks `y = relu(f(x) + shortcut(x))`.
 //!
 //! He et al., *Deep Residual Learning for Image Recognition* (2015), in torchvision's form: the
-//! Bottleneck's stride sits on its 3×3 convolution ("v1.5"), and a shortcut that must change its
+//! Bottleneck's stride sits on its 3×3 convolution ("v1.5"), in the paper's on its first 1×1 ("v1"). A shortcut that must change its
 //! size is a 1×1 convolution with batch norm, `downsample.0` and `.1`.
 
 use crate::model::Stage;
@@ -39,12 +39,14 @@ pub(crate) struct ResNet {
     pub stem: Stem,
     /// Stride of the stem's convolution.
     pub stem_stride: usize,
+    /// Whether a Bottleneck strides in its first 1×1 convolution, as the paper has it, and not in its 3×3.
+    pub stride_first: bool,
 }
 
 impl ResNet {
     pub fn new(block: Block, blocks: &'static [usize], width: usize, stem: Stem) -> Self {
         let stem_stride = if stem == Stem::Photo { 2 } else { 1 };
-        Self { block, blocks, width, stem, stem_stride }
+        Self { block, blocks, width, stem, stem_stride, stride_first: false }
     }
 
     pub fn stages(&self) -> Vec<Stage> {
@@ -103,6 +105,7 @@ impl ResNet {
         // (channels, kernel, stride) of each convolution.
         let convolutions = match self.block {
             Block::Basic => vec![(width, 3, stride), (width, 3, 1)],
+            Block::Bottleneck if self.stride_first => vec![(width, 1, stride), (width, 3, 1), (c_out, 1, 1)],
             Block::Bottleneck => vec![(width, 1, 1), (width, 3, stride), (c_out, 1, 1)],
         };
         let last = convolutions.len();

@@ -5,7 +5,7 @@
 //! any number of `module.` and `_orig_mod.`. PyTorch's counters `num_batches_tracked` are passed
 //! over: with a fixed momentum, as every network here has, nothing reads them.
 
-use crate::architecture::guess_from;
+use crate::architecture::{foreign_from, guess_from};
 use crate::dialect::Dialect;
 use crate::diff::{Diff, WrongShape, quoted};
 use crate::error::{Error, Result};
@@ -243,11 +243,17 @@ fn check_groups(
 
 /// What to do about `diff`.
 fn advice(diff: &Diff, model: &IndexMap<String, Vec<usize>>, given: &Given<'_>) -> String {
+    let shapes = given.iter().map(|(name, (_, tensor))| (name.clone(), tensor.shape.clone())).collect();
+    if let Some(foreign) = foreign_from(&shapes) {
+        return format!(
+            "The file looks like {foreign}, which is not built here: take the weights of another network."
+        );
+    }
     let ours = guess_from(&model.iter().map(|(name, shape)| (name.clone(), shape.clone())).collect());
-    let theirs =
-        guess_from(&given.iter().map(|(name, (_, tensor))| (name.clone(), tensor.shape.clone())).collect());
+    let theirs = guess_from(&shapes);
     if let (Some(ours), Some(theirs)) = (&ours, &theirs)
-        && (ours.name(), ours.resnet().map(|r| r.width)) != (theirs.name(), theirs.resnet().map(|r| r.width))
+        && (ours.plain_name(), ours.resnet().map(|r| r.width))
+            != (theirs.plain_name(), theirs.resnet().map(|r| r.width))
     {
         return format!(
             "The file looks like {theirs}, the model is {ours}: build the model that the file is for, or take other weights."
@@ -289,5 +295,5 @@ fn advice(diff: &Diff, model: &IndexMap<String, Vec<usize>>, given: &Given<'_>) 
                 what is missing then keeps its present values."
             .to_owned();
     }
-    "Are these the weights of another network? `skip(\"…\")` leaves groups out that need not fit.".to_owned()
+    "Are these the weights of another network?".to_owned()
 }

@@ -3,7 +3,7 @@
 use frostline_engine::graph::Role;
 use frostline_engine::{Freeze, Graph, Shape};
 use frostline_loader::{HostTensor, StateDict};
-use frostline_models::{Error, Model, NAMES, POOLED, guess};
+use frostline_models::{Error, Model, NAMES, POOLED, guess, looks_like};
 use frostline_twin::filler::name_hash;
 
 /// Name and shape of every parameter and statistic, in the order their ops were recorded.
@@ -203,7 +203,10 @@ fn what_comes_after_a_stage_is_the_rest_of_the_network() {
 fn weights_tell_their_network() {
     for name in NAMES {
         let model = Model::new(name).unwrap().classes(7);
-        assert_eq!(guess(&state_of(&model)), Some(model), "{name}");
+        // No weight tells where a block strides.
+        let guessed = guess(&state_of(&model)).unwrap();
+        assert!(guessed.name() == name || name == format!("{}_v1", guessed.name()), "{name}");
+        assert_eq!(guessed.called(name), Some(model), "{name}");
     }
     let photos = Model::new("resnet10").unwrap().in_channels(3).width(8).without_head();
     assert_eq!(guess(&state_of(&photos)), Some(photos));
@@ -211,6 +214,33 @@ fn weights_tell_their_network() {
     other.shift_remove("layer3.1.conv1.weight");
     assert_eq!(guess(&other), None, "2-2-1-2 blocks are nobody's");
     assert_eq!(guess(&StateDict::new()), None);
+}
+
+/// Each of these has a ResNet's names, and one thing that gives it away.
+#[test]
+fn networks_of_a_resnets_names_are_told_apart() {
+    for name in NAMES {
+        assert_eq!(looks_like(&state_of(&Model::new(name).unwrap())), None, "{name}");
+    }
+    let changed = |change: &dyn Fn(&mut StateDict)| {
+        let mut state = state_of(&Model::new("resnet50").unwrap().width(8));
+        change(&mut state);
+        looks_like(&state)
+    };
+    let tensor =
+        |shape: &[usize]| HostTensor { shape: shape.to_vec(), data: vec![0.0; shape.iter().product()] };
+    let added = |name: &str, shape: &[usize]| {
+        changed(&|state| drop(state.insert(name.to_owned(), tensor(shape)))).unwrap()
+    };
+    assert!(added("layer1.0.se.fc1.weight", &[2, 8, 1, 1]).starts_with("an SE-ResNet-50"));
+    assert!(added("conv1.0.weight", &[4, 3, 3, 3]).starts_with("a ResNet-50-D"));
+    assert!(added("layer2.0.downsample.1.weight", &[64, 32, 1, 1]).starts_with("a ResNet-50-D"));
+    assert_eq!(added("layer1.0.conv2.weight", &[8, 2, 3, 3]), "a ResNeXt-50 (4x2d: convolutions in groups)");
+    assert_eq!(added("layer1.0.conv1.weight", &[16, 8, 1, 1]), "a wide ResNet-50 (2 times the width)");
+    let one = |name: &str| looks_like(&StateDict::from_iter([(name.to_owned(), tensor(&[1]))]));
+    assert_eq!(one("blocks.0.attn.qkv.weight").unwrap(), "a vision transformer");
+    assert_eq!(one("features.0.weight").unwrap(), "a VGG, an AlexNet or a SqueezeNet");
+    assert_eq!((one("x"), looks_like(&StateDict::new())), (None, None));
 }
 
 #[test]

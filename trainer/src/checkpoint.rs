@@ -173,7 +173,7 @@ pub(crate) fn model(
     first_stride: Option<usize>,
 ) -> Result<Model, String> {
     let model = guess(weights)
-        .filter(|model| model.name() == name)
+        .and_then(|model| model.called(name))
         .ok_or_else(|| format!("its weights are not those of a {name:?}, which it says it holds"))?;
     let classes = model.class_count().unwrap_or(0);
     if named != classes {

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 pub struct Convert {
     /// A checkpoint, a safetensors file, or hf:owner/name.
-    input: String,
+    input: std::ffi::OsString,
     /// Where to write.
     out: PathBuf,
     /// Whose names the tensors are to have; those they have, without wrappers, by default.
@@ -73,7 +73,7 @@ impl Convert {
             self.out.display(),
             tensors.len()
         ))?;
-        output.json(&json!({ "file": self.out, "tensors": tensors.len(), "dtype": dtype.name(), "names": to.to_string() }))
+        output.json(&json!({ "file": crate::output::path_text(&self.out), "tensors": tensors.len(), "dtype": dtype.name(), "names": to.to_string() }))
     }
 }
 

@@ -6,13 +6,14 @@ use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
 use frostline_trainer::{Evaluation, NO_CLASS, Source, wilson};
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The flags.
 #[derive(Args, Debug)]
 pub struct Evaluate {
     /// A run folder or checkpoint of `frostline train`, a file of weights, or hf:owner/name.
-    model: String,
+    model: OsString,
     /// A folder with one folder of photos a class, named as the model's classes.
     dir: PathBuf,
     /// Photos at once: fewer need less memory.

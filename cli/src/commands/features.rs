@@ -1,6 +1,6 @@
 //! `frostline features`: what a stage of a model makes of photos, for other programs to learn from.
 
-use crate::output::warn;
+use crate::output::{path_text, warn};
 use crate::photos::Photos;
 use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
@@ -9,13 +9,14 @@ use frostline_loader::{HostTensor, StateDict, shape_text};
 use frostline_trainer::Source;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The flags.
 #[derive(Args, Debug)]
 pub struct Features {
     /// A run folder or checkpoint of `frostline train`, weights with a last layer or without, `embedded`, or hf:owner/name.
-    model: String,
+    model: OsString,
     /// A folder with one folder of photos a class.
     dir: PathBuf,
     /// Where to write them: `features` (photos, values), `labels` (photos), and in the metadata
@@ -75,7 +76,7 @@ impl Features {
             self.stage
         ))?;
         output.json(
-            &json!({ "file": self.out.display().to_string(), "shape": shape, "stage": self.stage, "classes": photos.classes() }),
+            &json!({ "file": path_text(&self.out), "shape": shape, "stage": self.stage, "classes": photos.classes() }),
         )?;
         photos.tell_unreadable()
     }

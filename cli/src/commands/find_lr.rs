@@ -8,6 +8,7 @@ use frostline_charts::figure;
 use frostline_trainer::LrRange;
 use serde_json::json;
 
+use crate::output::path_text;
 use crate::train::choices::find_lr;
 use crate::train::job::Job;
 use crate::train::recipe::Recipe;
@@ -81,7 +82,7 @@ impl FindLr {
         let found = suggestions
             .map(|found| json!({ "valley": found.valley, "steep": found.steep, "minimum": found.minimum }));
         output.json(
-            &json!({ "suggested": suggested, "suggestions": found, "points": points, "picture": self.out.display().to_string() }),
+            &json!({ "suggested": suggested, "suggestions": found, "points": points, "picture": path_text(&self.out) }),
         )
     }
 }

@@ -1,21 +1,24 @@
 //! `frostline inspect`: what is in a file of weights.
 
+use crate::output::path_text;
 use crate::weights::{HUB, OPTIMIZER, Weights, of_run};
 use crate::{Error, Output, Result};
 use clap::Args;
 use frostline_loader::safetensors::{self, ReadOptions, SafeFile};
 use frostline_loader::{HostTensor, StateDict, shape_text};
-use frostline_models::{Dialect, guess};
+use frostline_models::{Dialect, guess, looks_like, plain_names};
 use indicatif::BinaryBytes;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The flags.
 #[derive(Args, Debug)]
 pub struct Inspect {
     /// A safetensors file, or hf:owner/name.
-    file: String,
+    file: OsString,
 }
 
 /// Longest metadata value that is printed in full; `--json` has all of it.
@@ -24,7 +27,9 @@ const LONGEST: usize = 100;
 /// What was found.
 #[derive(Serialize)]
 struct Found {
-    file: PathBuf,
+    #[serde(skip)]
+    path: PathBuf,
+    file: Value,
     bytes: u64,
     /// Whose names the tensors have.
     dialect: String,
@@ -58,7 +63,7 @@ impl Inspect {
     /// # Errors
     /// For a file that is no safetensors file, or holds numbers this program does not read.
     pub fn run(&self, output: &Output) -> Result<()> {
-        let path = match self.file.starts_with(HUB) {
+        let path = match self.file.to_str().is_some_and(|spec| spec.starts_with(HUB)) {
             true => Weights::open(&self.file)?.path,
             false => of_run(Path::new(&self.file)).unwrap_or_else(|| PathBuf::from(&self.file)),
         };
@@ -90,10 +95,11 @@ fn found(path: PathBuf, bytes: u64, file: SafeFile) -> Found {
     };
     let rows: Vec<Row> = weights.iter().chain(&optimizer).map(row).collect();
     Found {
-        file: path,
+        file: path_text(&path),
+        path,
         bytes,
         dialect: Dialect::detect(weights.keys().map(String::as_str)).to_string(),
-        network: guess(&weights).map(|model| model.to_string()),
+        network: network(&weights),
         values: weights.values().map(|tensor| tensor.data.len()).sum(),
         not_finite: rows.iter().map(|row| row.nan + row.infinite).sum(),
         optimizer_tensors: optimizer.len(),
@@ -102,12 +108,17 @@ fn found(path: PathBuf, bytes: u64, file: SafeFile) -> Found {
     }
 }
 
+fn network(weights: &StateDict) -> Option<String> {
+    let other = || looks_like(weights).map(|other| format!("{other}, which is not built here"));
+    other().or_else(|| guess(&plain_names(weights.clone())).map(|model| model.to_string()))
+}
+
 fn text(found: &Found) -> String {
     let weights = found.tensors.len() - found.optimizer_tensors;
     let mut lines = vec![
         format!(
             "{}: {} in {weights} tensors of {} values",
-            found.file.display(),
+            found.path.display(),
             BinaryBytes(found.bytes),
             found.values
         ),

@@ -1,19 +1,20 @@
 //! `frostline predict`: the classes of photos.
 
-use crate::output::complain;
+use crate::output::{complain, warn};
 use crate::photos::{NOT_A_NUMBER, Photos, VIEWS, expand};
 use crate::predictions::{self, Row};
 use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
 use frostline_loader::atomic::write_atomically;
 use frostline_trainer::Prediction;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The flags.
 #[derive(Args, Debug)]
 pub struct Predict {
     /// A run folder or checkpoint of `frostline train`, a file of weights, or hf:owner/name.
-    model: String,
+    model: OsString,
     /// Photos (PNG, JPEG, WebP), and folders of photos.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -48,7 +49,10 @@ impl Predict {
         for file in self.csv.iter().chain(&self.jsonl) {
             Error::if_exists(file, self.force)?;
         }
-        let paths = expand(&self.images)?;
+        let (paths, warnings) = expand(&self.images)?;
+        for warning in warnings {
+            warn(warning);
+        }
         let mut opened = model::open(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));
         let views = if self.tta { VIEWS } else { 1 };
@@ -69,7 +73,7 @@ impl Predict {
             } else {
                 Ok(probabilities)
             };
-            rows.push(Row { image: path.display().to_string(), answer });
+            rows.push(Row { image: path.to_string_lossy().into_owned(), answer });
         }
         drop(unreadable);
         // Before anything is printed: a reader who has seen enough must not cost the files.

@@ -73,8 +73,17 @@ impl Job {
         output.say(format_args!("adapter    {}", gpu.describe()))?;
         let (chosen, choices) = choose(&recipe, &mut learner, &data, &start.name, start.pretrained())?;
         choices.iter().try_for_each(|choice| output.say(choice))?;
-        let mut job =
-            Self { recipe, chosen, choices, data, learner, probe: None, settled: None, probe_took: None, deadline: None };
+        let mut job = Self {
+            recipe,
+            chosen,
+            choices,
+            data,
+            learner,
+            probe: None,
+            settled: None,
+            probe_took: None,
+            deadline: None,
+        };
         if start.pretrained() && !job.recipe.no_probe {
             let start = Instant::now();
             let (found, probe) = job.probe()?;

@@ -1,20 +1,20 @@
 //! What is asked for: the flags that `train` and `find-lr` share. A run's folder keeps them.
 
 use std::fmt::{self, Display};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use frostline_engine::BatchNormMode;
 use frostline_trainer::{Augment, Schedule, Slice};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// How to train. What is left out is chosen from the data, and printed with the reason.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Recipe {
-    /// The photos. A name that is not Unicode is kept with `�` in it: such a run is resumed with `--data`.
+    /// The photos.
     #[arg(skip)]
-    #[serde(serialize_with = "lossy")]
+    #[serde(with = "crate::path_json")]
     pub dir: PathBuf,
     /// Network, such as efficientnet_lite0, resnet18 or resnet50; read off the weights by default
     #[arg(long, help_heading = "Model")]
@@ -83,10 +83,6 @@ pub struct Recipe {
     /// Seed of the split, the head and the order of the images
     #[arg(long, default_value_t = 0, help_heading = "Data")]
     pub seed: u64,
-}
-
-fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
 }
 
 /// Statistics of batch norms that train.

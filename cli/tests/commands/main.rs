@@ -5,7 +5,10 @@
 mod files;
 mod hub;
 mod machine;
+#[cfg(unix)]
+mod odd_paths;
 mod photos;
 mod roundtrip;
 mod support;
+mod weights;
 mod words;

@@ -7,7 +7,7 @@ use frostline_loader::safetensors;
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::{CLASSES, PHOTOS, TRAINED, frostline};
+use crate::support::{CLASSES, PHOTOS, TRAINED, command, frostline};
 
 fn top(row: &Value) -> (&str, f64) {
     let best = &row["predictions"][0];
@@ -238,4 +238,105 @@ fn weights_without_a_head_give_features_and_no_predictions() {
     assert_eq!(file.tensors["features"].shape, [18, 256]);
     frostline(["predict", "embedded-resnet10", &TRAINED.photos()])
         .error(&["embedded-resnet10", "frostline train --weights embedded-resnet10"]);
+}
+
+fn loader_case(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../loader/tests/cases").join(name)
+}
+
+/// The trained photos in this folder, class folders as they are.
+fn copied(to: &Path, classes: &[&str]) {
+    for class in classes {
+        fs::create_dir_all(to.join(class)).unwrap();
+        for entry in fs::read_dir(Path::new(&TRAINED.photos()).join(class)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, to.join(class).join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn predict_takes_the_files_that_train_takes() {
+    let folder = tempdir().unwrap();
+    for name in ["saved.jfif", "saved.jpe", "no_extension", "4000x1.png", "no_iend.png"] {
+        fs::copy(loader_case(name), folder.path().join(name)).unwrap();
+    }
+    for junk in ["__MACOSX/plain.jpg", "@eaDir/plain.jpg", ".ipynb_checkpoints/plain.jpg"] {
+        let path = folder.path().join(junk);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(loader_case("plain.jpg"), path).unwrap();
+    }
+    fs::write(folder.path().join("notes"), "text").unwrap();
+    fs::write(folder.path().join("a.heic"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+    let ran = frostline(["predict", &TRAINED.model(), &folder.path().display().to_string(), "--json"]);
+    assert!(ran.stderr.contains("skipped 1 HEIC photo: a.heic"), "{}", ran.stderr);
+    let rows = ran.json();
+    let name = |row: &Value| Path::new(row["image"].as_str().unwrap()).file_name().unwrap().to_owned();
+    let names: Vec<_> = rows.as_array().unwrap().iter().map(name).collect();
+    assert_eq!(names, ["4000x1.png", "no_extension", "no_iend.png", "saved.jfif", "saved.jpe"]);
+}
+
+#[test]
+fn a_cut_off_photo_is_an_error_of_predict() {
+    for name in ["trunc60.jpg", "prog_trunc60.jpg"] {
+        let photo = loader_case(name).display().to_string();
+        frostline(["predict", &TRAINED.model(), &photo]).error(&[name, "was cut off"]);
+    }
+}
+
+#[test]
+fn evaluate_takes_the_folder_that_train_took() {
+    let folder = tempdir().unwrap();
+    let dir = folder.path().display().to_string();
+    copied(&folder.path().join("train"), &CLASSES);
+    copied(&folder.path().join("val"), &CLASSES[..2]);
+    let ran = frostline(["evaluate", &TRAINED.model(), &dir, "--json"]);
+    assert!(ran.stderr.contains("validate with alone") && ran.stderr.contains("val"), "{}", ran.stderr);
+    assert_eq!(ran.json()["photos"], 2 * PHOTOS);
+}
+
+#[test]
+fn evaluate_takes_one_class_and_passes_over_empty_ones() {
+    let folder = tempdir().unwrap();
+    let dir = folder.path().display().to_string();
+    copied(folder.path(), &["green"]);
+    let found = frostline(["evaluate", &TRAINED.model(), &dir, "--json"]).json();
+    assert_eq!((&found["photos"], &found["right"]), (&PHOTOS.into(), &PHOTOS.into()));
+    fs::create_dir(folder.path().join("red")).unwrap();
+    let ran = frostline(["evaluate", &TRAINED.model(), &dir, "--json"]);
+    assert!(ran.stderr.contains("no photos in: red"), "{}", ran.stderr);
+    assert_eq!(ran.json()["photos"], PHOTOS);
+}
+
+#[test]
+fn train_inside_the_photo_folder_takes_no_runs_and_no_cut_off_photo() {
+    let folder = tempdir().unwrap();
+    let photos = folder.path().join("colours");
+    copied(&photos, &["blue", "green"]);
+    fs::copy(loader_case("trunc60.jpg"), photos.join("blue/cut.jpg")).unwrap();
+    let quick = [
+        "train",
+        ".",
+        "--weights",
+        "none",
+        "--model",
+        "resnet10",
+        "--size",
+        "8",
+        "--epochs",
+        "1",
+        "--lr",
+        "0.01",
+    ];
+    for run in ["runs/colours", "runs/colours-2"] {
+        let output = command(quick, &[]).current_dir(&photos).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{warnings}");
+        assert!(text.contains("2 classes") && photos.join(run).join("best.safetensors").is_file(), "{text}");
+        assert!(warnings.contains("cut.jpg: the image was cut off"), "{warnings}");
+        // The first run's own folder may be there already when photos are listed.
+        let told = warnings.contains("folder of this program's runs: runs");
+        assert!(told || run == "runs/colours", "{warnings}");
+    }
 }

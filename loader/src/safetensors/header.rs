@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::mistaken::mistaken;
 use super::{Dtype, ended_early, is_counter};
 use crate::Error;
 use crate::error::clip;
@@ -47,6 +48,9 @@ pub(super) fn read(source: &mut impl Read, length: u64, path: &Path) -> Result<H
     source.read_exact(&mut prefix).map_err(|error| ended_early(error, length, path))?;
     let header_length = u64::from_le_bytes(prefix);
     if header_length > MAX_HEADER {
+        if let Some((what, advice)) = mistaken(&prefix) {
+            return Err(Error::NotWeights { path: path.to_owned(), what, advice });
+        }
         return Err(Error::HeaderTooLarge {
             path: path.to_owned(),
             header: header_length,

@@ -1,0 +1,97 @@
+//! Paths that are not UTF-8, in every command that takes one: an answer, and never a panic.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Ran, TRAINED, frostline};
+
+/// "Bär" as Latin-1 has it.
+const NAME: &[u8] = b"B\xe4r";
+
+/// A folder of that name with the photos in class folders of such names, and the model.
+fn odd() -> (tempfile::TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join(OsStr::from_bytes(NAME));
+    for class in ["blue", "green"] {
+        let from = Path::new(&TRAINED.photos()).join(class);
+        let to = folder.join("photos").join(class);
+        fs::create_dir_all(&to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let mut name = OsString::from(OsStr::from_bytes(NAME));
+            name.push(path.file_name().unwrap());
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+    fs::copy(TRAINED.model(), folder.join("model.safetensors")).unwrap();
+    (place, folder)
+}
+
+fn run(words: &[&OsStr]) -> Ran {
+    let ran = frostline(words);
+    assert!(!ran.stderr.contains("panicked") && ran.code != Some(101), "{words:?}: {ran:#?}");
+    ran
+}
+
+#[test]
+fn no_command_panics_for_a_path_that_is_not_utf8() {
+    let (_place, folder) = odd();
+    let model = folder.join("model.safetensors");
+    let photos = folder.join("photos");
+    let file = |name: &str| {
+        let mut path = folder.join(OsStr::from_bytes(NAME)).into_os_string();
+        path.push(name);
+        PathBuf::from(path)
+    };
+    let word = |text: &'static str| OsStr::new(text);
+    for json in [false, true] {
+        let go = |words: &[&OsStr], done: bool| {
+            let mut words = words.to_vec();
+            if json {
+                words.push(word("--json"));
+            }
+            let ran = run(&words);
+            if done {
+                assert_eq!(ran.code, Some(0), "{words:?}: {ran:#?}");
+            } else {
+                assert!(matches!(ran.code, Some(1 | 2)), "{words:?}: {ran:#?}");
+            }
+        };
+        let (model, photos) = (model.as_os_str(), photos.as_os_str());
+        go(&[word("predict"), model, photos], true);
+        go(&[word("evaluate"), model, photos], true);
+        let (features, converted, curve) = (file(".features"), file(".converted"), file(".png"));
+        let force = word("--force");
+        go(&[word("features"), model, photos, word("--out"), features.as_os_str(), force], true);
+        go(&[word("inspect"), model], true);
+        go(&[word("convert"), model, converted.as_os_str(), force], true);
+        let quick =
+            ["--weights", "none", "--model", "resnet10", "--size", "8", "--epochs", "1", "--lr", "0.01"];
+        let quick = quick.map(OsStr::new);
+        if json {
+            // Once is enough of what takes longest.
+            let out = file("-run");
+            let train = [word("train"), photos, word("--out"), out.as_os_str()];
+            go(&[&train[..], &quick].concat(), true);
+            go(&[word("train"), word("--resume"), out.as_os_str()], true);
+            go(&[word("predict"), out.as_os_str(), photos], true);
+            let range = ["--steps", "12"].map(OsStr::new);
+            let find = [word("find-lr"), photos, word("--out"), curve.as_os_str()];
+            go(&[&find[..], &quick[..6], &range].concat(), true);
+        }
+        for command in ["predict", "evaluate", "features"] {
+            let absent = file("-absent");
+            go(&[word(command), absent.as_os_str(), photos], false);
+            go(&[word(command), model, absent.as_os_str()], false);
+        }
+        for command in ["inspect", "train", "find-lr"] {
+            go(&[word(command), file("-absent").as_os_str()], false);
+        }
+        go(&[word("plan"), OsStr::from_bytes(NAME)], false);
+        // Weights of a recipe are text: refused by the command line.
+        go(&[word("train"), photos, word("--weights"), model], false);
+        go(&[word("--adapter"), OsStr::from_bytes(NAME), word("inspect"), model], false);
+    }
+}
