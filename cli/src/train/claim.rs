@@ -34,8 +34,13 @@ impl Claim {
         let failed = |source| Error::Write { path: path.clone(), source };
         for _ in 0..TRIES {
             let made = missing(folder);
-            std::fs::create_dir_all(folder)
-                .map_err(|source| Error::Write { path: folder.to_owned(), source })?;
+            match std::fs::create_dir_all(folder) {
+                Ok(()) => {}
+                // A run ended just now and took this folder, or the one above, with it.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && !folder.is_file() => continue,
+                Err(source) => return Err(Error::Write { path: folder.to_owned(), source }),
+            }
             let file =
                 match OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path) {
                     Ok(file) => file,
@@ -188,14 +193,16 @@ mod tests {
         let folder = place.path().join("run");
         let (inside, claims) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
-            for _ in 0..4 {
+            for _ in 0..8 {
                 scope.spawn(|| {
-                    for _ in 0..200 {
+                    for _ in 0..1000 {
                         let Some(claim) = Claim::new(&folder).unwrap() else { continue };
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two have it");
                         claims.fetch_add(1, Ordering::SeqCst);
-                        Leftovers { new: true, ..Leftovers::of_new(&folder, &claim) }.remove();
+                        std::thread::sleep(std::time::Duration::from_micros(50));
+                        // Whoever comes once the folder is removed has one of its own.
                         inside.fetch_sub(1, Ordering::SeqCst);
+                        Leftovers::of_new(&folder, &claim).remove();
                     }
                 });
             }
