@@ -255,7 +255,10 @@ mod tests {
 
     #[test]
     fn what_says_nothing_changes_nothing() {
-        assert_eq!(read(r#"{"model_type": "resnet", "id2label": {"7": "cat"}}"#).unwrap(), Preset::default());
+        assert_eq!(
+            read(r#"{"transformers_version": "4", "id2label": {"7": "cat"}}"#).unwrap(),
+            Preset::default()
+        );
         assert_eq!(read("[]").unwrap(), Preset::default());
     }
 

@@ -170,9 +170,22 @@ fn a_header_over_100_mb_is_refused_unread() {
         let error = failure(&[&length.to_le_bytes(), b"{}".as_slice()].concat());
         assert!(matches!(error, Error::HeaderTooLarge { .. }), "{error}");
     }
-    // What people most often load by mistake: a pickle, whose first bytes make a huge number.
-    let error = failure(b"PK\x03\x04 a torch.save file");
-    assert!(error.to_string().contains("not a safetensors file"), "{error}");
+    // What people load by mistake makes a huge number as well, and is called by its name.
+    for (bytes, name) in [
+        (b"PK\x03\x04 a torch.save file".as_slice(), "a PyTorch file"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF an old one", "a PyTorch file"),
+        (b"version https://git-lfs.github.com/spec/v1", "the pointer of Git LFS"),
+        (b"\n<!DOCTYPE html>", "a web page"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a photo"),
+        (b"\x89PNG\r\n\x1a\n", "a photo"),
+        (b"RIFF\x10\0\0\0WEBP", "a photo"),
+        (b"{\"architecture\": 1}", "JSON"),
+        (b"GGUF\x03\0\0\0", "a GGUF file"),
+    ] {
+        let error = failure(bytes);
+        assert!(matches!(error, Error::NotWeights { .. }), "{error}");
+        assert!(error.to_string().contains(&format!("net.safetensors: this is {name}")), "{error}");
+    }
 }
 
 #[test]
