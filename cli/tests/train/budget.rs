@@ -56,7 +56,7 @@ fn rust_log_tells_the_phases() {
     place.weights();
     let mut command = place.command(&format!("train photos {SHORT} --epochs 1 --out run"));
     let said = text(&command.env("RUST_LOG", "frostline_cli=info").output().unwrap().stderr);
-    for words in ["opening the device: ", "features and linear probe: ", "step 3 of 3: ", "report: "] {
+    for words in ["opening the device: ", "features: ", "linear probe: ", "step 3 of 3: ", "report: "] {
         assert!(said.contains(words), "{words:?} is not in {said}");
     }
     let said = text(&place.command("predict run photos").env("RUST_LOG", "error").output().unwrap().stderr);
