@@ -4,7 +4,8 @@
     python3 tests/golden/make.py [NAME ...]
 
 Without names, all of them: about a minute on two cores. Needs numpy, PyTorch (1.13 made the
-files in the repository) and Pillow; `augment` also torchvision (0.14).
+files in the repository) and Pillow; `augment` also torchvision (0.14),
+`timm_lite0` also timm (1.0).
 """
 
 import argparse
@@ -38,7 +39,14 @@ def augmentation():
     return augment.golden()
 
 
+def timm_lite0():
+    import timm_lite0  # the only one that needs timm
+
+    return timm_lite0.golden()
+
+
 MAKERS = {"ops": ops.golden, "augment": augmentation, "lite0": lite0, "roundtrip": roundtrip.golden}
+MAKERS["timm_lite0"] = timm_lite0
 for stem, network in inference.NETWORKS.items():
     MAKERS[stem] = lambda network=network: inference.resnet_224(network)
 for case in training.CASES:
