@@ -32,3 +32,26 @@ pub struct Trained<'a> {
     /// What else to say about it, such as its model card.
     pub about: &'a BTreeMap<String, String>,
 }
+
+impl Trained<'_> {
+    /// The number of classes, if all fits together.
+    pub(crate) fn check(&self) -> Result<usize> {
+        let model = self.model;
+        let outputs = model.class_count().ok_or_else(|| Error::NoHead { model: model.to_string() })?;
+        if self.classes.len() != outputs {
+            return Err(Error::Classes { names: self.classes.len(), outputs });
+        }
+        self.preprocessing.check()?;
+        Ok(outputs)
+    }
+
+    fn classes_json(&self) -> String {
+        serde_json::json!(self.classes).to_string()
+    }
+
+    /// The preprocessing as checkpoints have it.
+    fn preprocessing_json(&self) -> String {
+        // Not by way of `Value`, which would write 0.485 as the f64 next to its f32.
+        serde_json::to_string(self.preprocessing).unwrap_or_default()
+    }
+}

@@ -15,7 +15,7 @@ mod preprocess;
 mod writer;
 
 use crate::Trained;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use prost::Message;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
@@ -33,15 +33,12 @@ pub const PROBABILITIES: &str = "probabilities";
 /// The bytes of the ONNX file.
 ///
 /// # Errors
-/// [`Error::NoHead`], [`Error::Classes`], [`Error::Weight`]; [`Error::Op`] for a network that has an
+/// [`Error::NoHead`](crate::Error::NoHead), [`Error::Classes`](crate::Error::Classes),
+/// [`Error::Weight`](crate::Error::Weight); [`Error::Op`](crate::Error::Op) for a network that has an
 /// operation with no counterpart here.
 pub fn model(trained: &Trained<'_>) -> Result<Vec<u8>> {
-    let Trained { model, preprocessing, classes, .. } = trained;
-    let outputs = model.class_count().ok_or_else(|| Error::NoHead { model: model.to_string() })?;
-    if classes.len() != outputs {
-        return Err(Error::Classes { names: classes.len(), outputs });
-    }
-    preprocessing.check()?;
+    let Trained { model, preprocessing, .. } = trained;
+    let outputs = trained.check()?;
     let mut writer = Writer::default();
     writer.input(IMAGE, DataType::Uint8, &[Dim::Named("height"), Dim::Named("width"), Dim::Of(3)]);
     let x = preprocess::write(&mut writer, IMAGE, preprocessing);
@@ -67,10 +64,10 @@ pub fn model(trained: &Trained<'_>) -> Result<Vec<u8>> {
 
 /// `classes` and `preprocessing` as JSON, and what the caller wants to be said.
 fn metadata(trained: &Trained<'_>) -> Vec<StringStringEntryProto> {
-    let Trained { model, preprocessing, classes, about, .. } = trained;
+    let Trained { model, about, .. } = trained;
     let own = [
-        ("classes", serde_json::json!(classes).to_string()),
-        ("preprocessing", serde_json::json!(preprocessing).to_string()),
+        ("classes", trained.classes_json()),
+        ("preprocessing", trained.preprocessing_json()),
         ("network", model.to_string()),
     ];
     let own = own.into_iter().map(|(key, value)| (key.to_owned(), value));
