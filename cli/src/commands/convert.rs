@@ -60,7 +60,9 @@ impl Convert {
     pub fn run(&self, output: &Output) -> Result<()> {
         Error::if_exists(&self.out, self.force)?;
         let weights = Weights::open(&self.input)?;
-        if std::fs::canonicalize(&self.out).ok() == std::fs::canonicalize(&weights.path).ok() {
+        // Neither may be there: weights that are built in have no path.
+        let there = |path| std::fs::canonicalize(path).ok();
+        if there(&self.out).is_some_and(|out| there(&weights.path) == Some(out)) {
             let reason = "this is the file to convert; choose another name".to_owned();
             return Err(Error::Convert { path: self.out.clone(), reason });
         }
