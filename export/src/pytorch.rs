@@ -31,7 +31,7 @@ pub fn write_to(folder: &Path, trained: &Trained<'_>) -> Result<()> {
     metadata.insert("format".to_owned(), "pt".to_owned());
     metadata.insert("frostline.classes".to_owned(), trained.classes_json());
     metadata.insert("frostline.preprocessing".to_owned(), trained.preprocessing_json());
-    write(&folder.join(WEIGHTS), &weights, &metadata, Dtype::F32)?;
+    write(folder.join(WEIGHTS), &weights, &metadata, Dtype::F32)?;
     Ok(write_atomically(&folder.join(PROGRAM), |file| file.write_all(program.as_bytes()))?)
 }
 
