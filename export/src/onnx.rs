@@ -2,8 +2,8 @@
 //!
 //! Input `image`: bytes (height, width, 3), a decoded RGB photo of any size, the right way up. Output
 //! `probabilities`: (classes), which add up to 1. In between: the scaling, cropping and normalising of
-//! [`Preprocessing`](frostline_loader::Preprocessing) with the same bytes ([`preprocess`]), and the network with
-//! its batch norms folded into its convolutions ([`network`]). Class names, the preprocessing as
+//! [`Preprocessing`](frostline_loader::Preprocessing) with the same bytes (`preprocess.rs`), and the network with
+//! its batch norms folded into its convolutions (`network.rs`). Class names, the preprocessing as
 //! settings and the model card are in the file's metadata. Opset 17, which onnxruntime reads from 1.12
 //! on; weights are f32.
 //!

@@ -96,7 +96,8 @@ impl Export {
         let compared = match self.photos(opened.learner.input())? {
             Some(paths) => Some(compare(&mut opened, &bytes, paths)?),
             None => None,
-        };
+        }
+        .filter(|compared| !compared.pairs.is_empty());
         output.json(&json!({
             "file": self.out,
             "network": model,
