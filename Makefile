@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo demo-own lesson publish test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint test-browser lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
+.PHONY: demo demo-own lesson publish test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint test-browser test-export lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -76,6 +76,10 @@ EXPLORER = $(or $(CARGO_TARGET_DIR),target)/release/examples/explorer
 test-browser: setup  ## the explorer's page in headless Chromium (apt-get install chromium chromium-driver)
 	$(CARGO) build --release --example explorer
 	python3 tests/browser/explorer.py $(EXPLORER)
+
+test-export: setup  ## exported models in onnxruntime (a virtual environment from PyPI) and in Debian's PyTorch, on 150 odd photos
+	$(CARGO) test --workspace --test commands --no-run
+	./scripts/test-export.sh $(or $(CARGO_TARGET_DIR),target)/debug/frostline out/test-export
 
 lint:        ## formatting, clippy and documentation, without warnings
 	$(CARGO) fmt --all --check

@@ -112,6 +112,14 @@ pub enum Error {
     /// A conversion that makes no sense.
     #[error("{}: {reason}", path.display())]
     Convert { path: PathBuf, reason: String },
+    /// A model that cannot leave.
+    #[error(transparent)]
+    Export(#[from] frostline_export::Error),
+    /// An exported graph that predicts something else than the model it was made from.
+    #[error(
+        "{}: do not use this file: its probabilities are off by {worst:.1e} (at most {limit:.0e} is right), its class is another one for {others} of {photos} photos; please report this with the line \"adapter\" of `frostline doctor`", path.display()
+    )]
+    Parity { path: PathBuf, worst: f64, limit: f64, others: usize, photos: usize },
     /// A repository's name that is none.
     #[error(
         "hf:{name}: a model on the hub is named owner/name, such as hf:timm/resnet18.tv_in1k, with @revision if wanted"

@@ -24,7 +24,7 @@ pub use output::Output;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    Bench, Completions, Convert, Doctor, Evaluate, Features, FindLr, Inspect, Plan, Predict, Train,
+    Bench, Completions, Convert, Doctor, Evaluate, Export, Features, FindLr, Inspect, Plan, Predict, Train,
 };
 use std::process::ExitCode;
 
@@ -62,6 +62,8 @@ pub enum Command {
     Inspect(Inspect),
     /// The same weights under other names, or in another number format
     Convert(Convert),
+    /// A trained model for other programs: ONNX with the preprocessing inside, or PyTorch
+    Export(Export),
     /// The adapters of this machine, what they can do, and a test of every kernel on each
     Doctor(Doctor),
     /// How many images a second this machine trains and classifies
@@ -87,6 +89,7 @@ impl CommandLine {
             Command::Plan(plan) => plan.run(&output),
             Command::Inspect(inspect) => inspect.run(&output),
             Command::Convert(convert) => convert.run(&output),
+            Command::Export(export) => export.run(&output),
             Command::Doctor(doctor) => doctor.run(&output),
             Command::Bench(bench) => bench.run(&output),
             Command::Completions(completions) => completions.run(),

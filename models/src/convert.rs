@@ -44,16 +44,19 @@ fn check_network(state: &StateDict, from: Dialect, to: Dialect) -> Result<()> {
             ),
         ));
     };
+    let efficientnet = matches!(to, Dialect::EfficientNet | Dialect::TimmEfficientNet);
     match model.resnet() {
-        None => {
-            Err(wrong(to, format!("{model} is no ResNet, and only ResNets have names in several dialects")))
-        }
+        None if efficientnet => Ok(()),
+        None => Err(wrong(
+            to,
+            format!("{model} is no ResNet, and its names are those of timm or EfficientNet-PyTorch"),
+        )),
         // Its first convolution is 7×7, with a max-pool after it, whatever its configuration says.
         Some(resnet) if to == Dialect::HuggingFace && resnet.stem != Stem::Photo => Err(wrong(
             to,
             format!("{model} has a 3×3 stem without max-pool, which Hugging Face's ResNet does not have"),
         )),
-        Some(_) if to == Dialect::EfficientNet => Err(wrong(to, format!("{model} is no EfficientNet"))),
+        Some(_) if efficientnet => Err(wrong(to, format!("{model} is no EfficientNet"))),
         Some(_) => Ok(()),
     }
 }
@@ -94,6 +97,26 @@ mod tests {
             assert!(theirs.keys().all(|name| !ours.contains_key(name)), "{:?}", theirs.keys());
             assert_eq!(guess(&theirs).unwrap(), guess(&ours).unwrap());
             assert_eq!(convert(&theirs, Dialect::Torchvision).unwrap(), ours);
+        }
+    }
+
+    /// The names that timm's own class has are in its golden, `tests/golden/timm_lite0.py`.
+    #[test]
+    fn lite0_goes_to_timm_and_back() {
+        let ours = state(&Model::new("efficientnet_lite0").unwrap().classes(5));
+        let theirs = convert(&ours, Dialect::TimmEfficientNet).unwrap();
+        assert_eq!(theirs.len(), ours.len());
+        assert_eq!(Dialect::detect(theirs.keys().map(String::as_str)), Dialect::TimmEfficientNet);
+        assert!(theirs.keys().all(|name| !ours.contains_key(name)), "{:?}", theirs.keys());
+        assert_eq!(guess(&theirs).unwrap(), guess(&ours).unwrap());
+        assert_eq!(convert(&theirs, Dialect::EfficientNet).unwrap(), ours);
+        for name in ["blocks.7.0.conv_dw.weight", "blocks.0.1.conv_dw.weight", "blocks.0.0.conv_pwl.weight"] {
+            assert_eq!(Dialect::TimmEfficientNet.to_model(name), name);
+        }
+        for name in
+            ["_blocks.16._bn1.bias", "_blocks.0._expand_conv.weight", "_blocks.x._bn1.bias", "fc.bias"]
+        {
+            assert_eq!(Dialect::TimmEfficientNet.from_model(name), None);
         }
     }
 

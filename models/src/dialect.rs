@@ -1,5 +1,6 @@
 //! Whose names a file uses, and how they become the model's.
 
+use crate::efficientnet::{from_timm, to_timm};
 use std::fmt;
 
 /// Wrappers that put a word before every name: `DataParallel` and `DistributedDataParallel`, and
@@ -17,7 +18,8 @@ const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 ///
 /// Hugging Face's model without a classifier leaves `resnet.` out. [`Dialect::EfficientNet`] is
 /// that of the EfficientNet-PyTorch package (`_blocks.0._expand_conv.weight`), whose names are the
-/// model's own.
+/// model's own; [`Dialect::TimmEfficientNet`] is timm's `tf_efficientnet_lite0`
+/// (`blocks.0.0.conv_dw.weight`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// torchvision and timm: the names of every ResNet here.
@@ -26,6 +28,8 @@ pub enum Dialect {
     HuggingFace,
     /// EfficientNet-PyTorch: the names of EfficientNet-Lite0 here.
     EfficientNet,
+    /// timm: EfficientNet-Lite0.
+    TimmEfficientNet,
 }
 
 impl Dialect {
@@ -38,6 +42,8 @@ impl Dialect {
                 Some(Self::HuggingFace)
             } else if name.starts_with("_conv_stem.") || name.starts_with("_blocks.") {
                 Some(Self::EfficientNet)
+            } else if name.starts_with("conv_stem.") || name.starts_with("blocks.0.0.conv_dw.") {
+                Some(Self::TimmEfficientNet)
             } else {
                 None
             }
@@ -49,7 +55,11 @@ impl Dialect {
     /// know stays as it is, and will match no tensor.
     pub fn to_model(self, name: &str) -> String {
         let name = unwrapped(name);
-        let renamed = if self == Self::HuggingFace { from_hugging_face(name) } else { None };
+        let renamed = match self {
+            Self::HuggingFace => from_hugging_face(name),
+            Self::TimmEfficientNet => from_timm(name),
+            Self::Torchvision | Self::EfficientNet => None,
+        };
         renamed.unwrap_or_else(|| name.to_owned())
     }
 
@@ -58,6 +68,7 @@ impl Dialect {
     pub fn from_model(self, name: &str) -> Option<String> {
         match self {
             Self::HuggingFace => to_hugging_face(name),
+            Self::TimmEfficientNet => to_timm(name),
             Self::Torchvision | Self::EfficientNet => Some(name.to_owned()),
         }
     }
@@ -126,6 +137,7 @@ impl fmt::Display for Dialect {
             Self::Torchvision => "torchvision or timm",
             Self::HuggingFace => "Hugging Face",
             Self::EfficientNet => "EfficientNet-PyTorch",
+            Self::TimmEfficientNet => "timm's EfficientNet",
         })
     }
 }

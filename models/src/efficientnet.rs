@@ -2,7 +2,9 @@
 //!
 //! Tan and Le, *EfficientNet* (2019), with TensorFlow's "lite" changes for small devices: relu6
 //! for swish, no squeeze-and-excitation. Padding is TensorFlow's "SAME", which at stride 2 puts the
-//! odd row below and the odd column to the right; batch norm has eps 1e-3.
+//! odd row below and the odd column to the right; batch norm has eps 1e-3. This is timm's
+//! `tf_efficientnet_lite0`; its `efficientnet_lite0` has the same names and shapes, but pads evenly and has
+//! eps 1e-5.
 
 use crate::model::Stage;
 use frostline_engine::{Graph, Padding, Result, Shape, TensorId};
@@ -95,5 +97,68 @@ fn same(graph: &Graph, x: TensorId, kernel: usize, stride: usize) -> Padding {
     match graph.shape(x) {
         Shape::Image { h, w, .. } if h > 0 && w > 0 => Padding::same(h, w, kernel, stride),
         _ => Padding::default(),
+    }
+}
+
+/// Layers outside the blocks: the model's names and timm's.
+const LAYERS: [[&str; 2]; 5] = [
+    ["_conv_stem", "conv_stem"],
+    ["_bn0", "bn1"],
+    ["_conv_head", "conv_head"],
+    ["_bn1", "bn2"],
+    ["_fc", "classifier"],
+];
+/// Layers of a block that widens first, and of one that does not (timm's `InvertedResidual` and
+/// `DepthwiseSeparableConv`).
+const WIDENING: [[&str; 2]; 6] = [
+    ["_expand_conv", "conv_pw"],
+    ["_bn0", "bn1"],
+    ["_depthwise_conv", "conv_dw"],
+    ["_bn1", "bn2"],
+    ["_project_conv", "conv_pwl"],
+    ["_bn2", "bn3"],
+];
+const PLAIN: [[&str; 2]; 4] =
+    [["_depthwise_conv", "conv_dw"], ["_bn1", "bn1"], ["_project_conv", "conv_pw"], ["_bn2", "bn2"]];
+
+/// The layers of a block of `run`.
+fn layers(run: &Run) -> &'static [[&'static str; 2]] {
+    if run.expand > 1 { &WIDENING } else { &PLAIN }
+}
+
+/// The row of `names` whose entry `side` is `name`, and in it the other entry.
+fn other(names: &'static [[&'static str; 2]], side: usize, name: &str) -> Option<&'static str> {
+    names.iter().find(|pair| pair[side] == name).map(|pair| pair[1 - side])
+}
+
+/// timm's name of the tensor that the model calls `name`: timm counts blocks within each run.
+pub(crate) fn to_timm(name: &str) -> Option<String> {
+    match name.split('.').collect::<Vec<_>>()[..] {
+        ["_blocks", number, layer, leaf] => {
+            let mut index = number.parse::<usize>().ok()?;
+            for (stage, run) in RUNS.iter().enumerate() {
+                if index < run.repeats {
+                    return Some(format!("blocks.{stage}.{index}.{}.{leaf}", other(layers(run), 0, layer)?));
+                }
+                index -= run.repeats;
+            }
+            None
+        }
+        [layer, leaf] => Some(format!("{}.{leaf}", other(&LAYERS, 0, layer)?)),
+        _ => None,
+    }
+}
+
+/// The inverse of [`to_timm`].
+pub(crate) fn from_timm(name: &str) -> Option<String> {
+    match name.split('.').collect::<Vec<_>>()[..] {
+        ["blocks", stage, index, layer, leaf] => {
+            let (stage, index) = (stage.parse::<usize>().ok()?, index.parse::<usize>().ok()?);
+            let run = RUNS.get(stage).filter(|run| index < run.repeats)?;
+            let before: usize = RUNS[..stage].iter().map(|run| run.repeats).sum();
+            Some(format!("_blocks.{}.{}.{leaf}", before + index, other(layers(run), 1, layer)?))
+        }
+        [layer, leaf] => Some(format!("{}.{leaf}", other(&LAYERS, 1, layer)?)),
+        _ => None,
     }
 }

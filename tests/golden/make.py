@@ -5,7 +5,8 @@
 
 Without names, all of them: about a minute on two cores. Needs numpy, PyTorch (1.13 made the
 files in the repository) and Pillow; `augment` also torchvision (0.14),
-`regression` scikit-learn (1.2).
+`regression` scikit-learn (1.2),
+`timm_lite0` also timm (1.0).
 """
 
 import argparse
@@ -45,8 +46,14 @@ def regressions():
     return regression.golden()
 
 
-MAKERS = {"ops": ops.golden, "augment": augmentation, "lite0": lite0, "roundtrip": roundtrip.golden,
-          "regression": regressions}
+def timm_lite0():
+    import timm_lite0  # the only one that needs timm
+
+    return timm_lite0.golden()
+
+
+MAKERS = {"ops": ops.golden, "augment": augmentation, "lite0": lite0, "roundtrip": roundtrip.golden}
+MAKERS["timm_lite0"], MAKERS["regression"] = timm_lite0, regressions
 for stem, network in inference.NETWORKS.items():
     MAKERS[stem] = lambda network=network: inference.resnet_224(network)
 for case in training.CASES:

@@ -31,7 +31,8 @@ pub struct Convert {
 enum Names {
     /// `layer1.0.conv1.weight`, as in torchvision's `load_state_dict`.
     Torchvision,
-    /// The same names: timm has them from torchvision.
+    /// For ResNets the same names; for EfficientNet-Lite0 `blocks.0.0.conv_dw.weight`, as in
+    /// `timm.create_model("tf_efficientnet_lite0")`.
     Timm,
     /// `resnet.encoder.stages.0.layers.0.layer.0.convolution.weight`, as in `ResNetForImageClassification`.
     Huggingface,
@@ -59,12 +60,19 @@ impl Convert {
     pub fn run(&self, output: &Output) -> Result<()> {
         Error::if_exists(&self.out, self.force)?;
         let weights = Weights::open(&self.input)?;
-        if std::fs::canonicalize(&self.out).ok() == std::fs::canonicalize(&weights.path).ok() {
+        // Neither may be there: weights that are built in have no path.
+        let there = |path| std::fs::canonicalize(path).ok();
+        if there(&self.out).is_some_and(|out| there(&weights.path) == Some(out)) {
             let reason = "this is the file to convert; choose another name".to_owned();
             return Err(Error::Convert { path: self.out.clone(), reason });
         }
-        let names = weights.file.tensors.keys().map(String::as_str);
-        let to = self.to.map_or(Dialect::detect(names), Names::dialect);
+        let from = Dialect::detect(weights.file.tensors.keys().map(String::as_str));
+        let to = self.to.map_or(from, |names| names.dialect(from));
+        if self.to == Some(Names::Torchvision) && to == Dialect::TimmEfficientNet {
+            eprintln!(
+                "note: torchvision has no EfficientNet-Lite0; the tensors get timm's names, for timm.create_model(\"tf_efficientnet_lite0\")"
+            );
+        }
         let dtype = self.dtype.map_or(stored(&weights.file), Numbers::dtype);
         let tensors = convert(&weights.file.tensors, to)?;
         safetensors::write(&self.out, &tensors, &metadata(&weights.file), dtype)?;
@@ -78,8 +86,11 @@ impl Convert {
 }
 
 impl Names {
-    fn dialect(self) -> Dialect {
+    /// What these names are for the network of a file with names of `from`.
+    fn dialect(self, from: Dialect) -> Dialect {
+        let efficientnet = matches!(from, Dialect::EfficientNet | Dialect::TimmEfficientNet);
         match self {
+            Self::Torchvision | Self::Timm if efficientnet => Dialect::TimmEfficientNet,
             Self::Torchvision | Self::Timm => Dialect::Torchvision,
             Self::Huggingface => Dialect::HuggingFace,
         }

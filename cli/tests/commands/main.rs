@@ -2,6 +2,7 @@
 //!
 //! One binary for all tests: each links the whole engine.
 
+mod export;
 mod files;
 mod hub;
 mod machine;

@@ -2,9 +2,11 @@
 
 use crate::support::{GPU, file, filled, golden, input, recorded, relative};
 use frostline_engine::{Graph, Params, Plan, Session, TensorId};
+use frostline_loader::HostTensor;
 use frostline_loader::safetensors::{self, SafeFile};
-use frostline_models::{LoadOptions, Model, POOLED, Recorded, state_dict};
-use frostline_twin::filler::Block;
+use frostline_models::{Dialect, LoadOptions, Model, POOLED, Recorded, convert, guess, state_dict};
+use frostline_twin::filler::{self, Block};
+use std::collections::BTreeMap;
 
 /// ‖error‖ / ‖value‖ that a network's output may have. PyTorch's own f32 has 3e-7 to 2e-6 against
 /// its f64 here; every sum in another order errs as much again, a wrong padding or eps far more.
@@ -100,6 +102,26 @@ fn lite0_gives_pytorchs_features_of_a_photo() {
     let images: Vec<f32> = file.tensors["photo.pixels"].data.iter().map(|x| (x - 127.0) / 128.0).collect();
     let features = run(&graph, recorded.output(), &params, &images);
     assert_output("lite0 of the panda", &features, &file, "photo.features");
+}
+
+/// timm's names are those of its own class, and weights that come under them compute what it computes.
+#[test]
+fn lite0_under_timms_names_gives_timms_logits() {
+    let golden = golden("timm_lite0");
+    let names: BTreeMap<String, String> = serde_json::from_str(&golden.metadata["names"]).unwrap();
+    let mut ours = safetensors::read(file("assets/efficientnet_lite0.safetensors")).unwrap().tensors;
+    for (name, shape) in [("_fc.weight", vec![6, 1280]), ("_fc.bias", vec![6])] {
+        let data = filler::fill(name, shape.iter().product(), -0.05, 0.05);
+        ours.insert(name.to_owned(), HostTensor { shape, data });
+    }
+    let theirs = convert(&ours, Dialect::TimmEfficientNet).unwrap();
+    assert!(ours.keys().map(|name| &names[name]).eq(theirs.keys()), "{:?}", theirs.keys());
+
+    let (graph, recorded) = recorded(&guess(&theirs).unwrap(), 1, 64);
+    let params = Params::new(&GPU, &graph, 0).unwrap();
+    state_dict::load(&params, &theirs, &LoadOptions::strict()).unwrap();
+    let logits = run(&graph, recorded.output(), &params, &input(1, 64));
+    assert_output("timm's lite0", &logits, &golden, "logits");
 }
 
 #[test]
