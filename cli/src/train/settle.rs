@@ -158,10 +158,10 @@ mod tests {
             |wrong: &[usize]| -> Vec<u32> { (0..30).map(|i| u32::from(wrong.contains(&i))).collect() };
         let settled = Settled::of(7, &labels, &with_wrong(&[0, 1, 2]), &with_wrong(&[0]));
         assert_eq!((settled.probe, settled.tuned, settled.gained, settled.lost), (27, 29, 2, 0));
-        assert!(!settled.kept, "{settled}");
+        assert!(!settled.kept, "{}", settled.sentence());
         let settled = Settled::of(7, &labels, &with_wrong(&[0, 1, 2, 3, 4, 5]), &with_wrong(&[9]));
-        assert!(settled.kept && settled.lost == 1, "{settled}");
+        assert!(settled.kept && settled.lost == 1, "{}", settled.sentence());
         let worse = Settled::of(7, &labels, &with_wrong(&[]), &with_wrong(&[0, 1, 2, 3, 4]));
-        assert!(!worse.kept, "{worse}");
+        assert!(!worse.kept, "{}", worse.sentence());
     }
 }

@@ -105,7 +105,7 @@ fn search(
     for _ in 0..SEARCH {
         there.iter_mut().zip(x).zip(direction).for_each(|((there, x), d)| *there = x + step * d);
         let found = function.value(&there, &mut new);
-        if !(found <= value + DECREASE * step * slope) {
+        if found.is_nan() || found > value + DECREASE * step * slope {
             high = step;
         } else if dot(&new, direction) < CURVATURE * slope {
             low = step;
