@@ -356,8 +356,27 @@ fn the_head_alone_is_the_probe() {
     assert!(told.contains("of 24 training photos while they are held out, 5 folds"), "{told}");
     let metrics = text(&bytes(&place.path("run/metrics.jsonl")));
     assert_eq!(metrics.lines().count(), 1, "{metrics}");
-    assert_eq!(bytes(&place.path("run/best.safetensors")), bytes(&place.path("run/probe.safetensors")));
+    // The figures are of the probe; the model has its head from all 30 photos.
+    assert!(told.contains("trained on all 30 photos"), "{told}");
+    let gpu = Arc::new(Gpu::new().unwrap());
+    let [best, probe] = ["best", "probe"].map(|name| {
+        let tensors = safetensors::read(place.path(&format!("run/{name}.safetensors"))).unwrap().tensors;
+        Learner::resume(&gpu, place.path(&format!("run/{name}.safetensors"))).unwrap();
+        (tensors["fc.weight"].clone(), tensors["conv1.weight"].clone())
+    });
+    assert!(best.0 != probe.0 && best.1 == probe.1);
     assert!(place.good("train --resume run").contains("this run is finished"));
+    // Photos in a folder of their own stay what they are for.
+    fs::create_dir(place.path("split")).unwrap();
+    fs::rename(place.path("photos"), place.path("split/train")).unwrap();
+    for (class, name) in CLASSES.iter().enumerate() {
+        place.photos(&place.path("split/val").join(name), class, 2);
+    }
+    let told = place.good("train split --weights weights.safetensors --freeze-below fc --out split_run");
+    assert!(!told.contains("trained on all"), "{told}");
+    let file = |name: &str| bytes(&place.path(&format!("split_run/{name}.safetensors")));
+    assert_eq!(file("best"), file("probe"));
+    fs::rename(place.path("split/train"), place.path("photos")).unwrap();
     // Steps that were asked for are taken.
     let told =
         place.good("train photos --weights weights.safetensors --freeze-below fc --epochs 2 --out steps");

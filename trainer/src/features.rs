@@ -36,6 +36,13 @@ impl Features {
         Self { width: values.len() / labels.len(), values, labels, classes }
     }
 
+    /// These rows, then those of `others`, which are of the same width and classes.
+    pub fn followed_by(mut self, others: &Self) -> Self {
+        self.values.extend(&others.values);
+        self.labels.extend(&others.labels);
+        self
+    }
+
     /// Fails without images, or with a label beyond the classes.
     pub(crate) fn check_labels(&self, purpose: &'static str) -> Result<()> {
         let classes = self.classes.len();

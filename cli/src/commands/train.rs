@@ -85,6 +85,7 @@ impl Train {
         if let Some(settled) = &job.settled {
             output.say(settled.sentence())?;
         }
+        job.refit(&gpu, &folder, &run)?;
         let report = timed("report", || report(&gpu, &folder, &run, &job))?;
         folder.finish(&report)?;
         told(output, &job.choices, &run, &report)
@@ -129,6 +130,9 @@ fn tell(report: &Report) -> String {
     for class in &report.classes {
         let accuracy = share(class.right, class.validation as u64);
         text += &format!("  {:<width$}  {accuracy} of {}\n", class.name, class.validation);
+    }
+    if let Some(refitted) = report.refitted() {
+        text += &format!("\n{refitted}\n");
     }
     text + &format!(
         "\nmodel and figures in {}; try `frostline predict {} PHOTO…`",

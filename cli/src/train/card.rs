@@ -25,6 +25,9 @@ pub fn card(run: &Run, job: &Job, report: &Report) -> String {
     if let Some(settled) = &report.settled {
         line(format!("{}\n", settled.sentence()));
     }
+    if let Some(refitted) = report.refitted() {
+        line(format!("{refitted}\n"));
+    }
     line("    ".to_owned() + &run.command + "\n");
     line("## Classes\n\n| class | trained on | validated with | recognised (95 % interval) |\n|---|---:|---:|---:|".to_owned());
     for class in &report.classes {

@@ -26,6 +26,8 @@ pub struct Data {
     pub validation: ImageStream,
     /// How they were split, for people.
     pub split: String,
+    /// Whether photos to validate with came in a folder of their own.
+    pub apart: bool,
     /// What is in the folder, and what to beware of.
     pub report: FolderReport,
     /// Which photos these are.
@@ -44,6 +46,7 @@ impl Data {
         let photos = open(&train, input, &mut report)?;
         let apart = validation.map(|folder| open(&folder, input, &mut report)).transpose()?;
         let split = split_text(recipe, apart.is_some());
+        let own = apart.is_some();
         let (train, validation) = match apart {
             Some(validation) => (photos, validation),
             None => {
@@ -52,7 +55,7 @@ impl Data {
             }
         };
         let manifest = manifest(recipe, &listed, &train, &validation)?;
-        Self::checked(recipe, Self { train, validation, split, report, manifest })
+        Self::checked(recipe, Self { train, validation, split, apart: own, report, manifest })
     }
 
     /// Opens the photos of the run in `run` again: those of its `manifest`, for what they were for.
@@ -90,7 +93,8 @@ impl Data {
         };
         let train = part(Part::Train, &photos)?;
         let validation = part(Part::Validation, apart.as_ref().unwrap_or(&photos))?;
-        Self::checked(recipe, Self { train, validation, split, report, manifest })
+        let apart = apart.is_some();
+        Self::checked(recipe, Self { train, validation, split, apart, report, manifest })
     }
 
     /// `data`, if there is something to validate with; with a hint where classes differ in size.

@@ -11,7 +11,7 @@ use frostline_engine::{Gpu, Optim};
 use frostline_loader::ImageStream;
 use frostline_models::POOLED;
 use frostline_trainer::{
-    Best, CrossValidation, Evaluation, FitOptions, Learner, LrRange, Phase, Progress, Schedule,
+    Best, CrossValidation, Evaluation, Features, FitOptions, Learner, LrRange, Phase, Progress, Schedule,
     balanced_class_weights, cross_validate,
 };
 use indicatif::ProgressBar;
@@ -49,8 +49,12 @@ pub struct Job {
     pub learner: Learner,
     /// How good a linear probe was, if there was one.
     pub probe: Option<Evaluation>,
+    /// What the frozen network made of all photos, those to train on first, if there was one.
+    pub features: Option<Features>,
     /// How fine-tuning did beside it.
     pub settled: Option<Settled>,
+    /// How many photos the probe's head was trained on in the end, if it was trained again.
+    pub refitted: Option<usize>,
     /// How long that took.
     pub probe_took: Option<Duration>,
     /// When a time budget ends the training, whatever was reckoned.
@@ -80,7 +84,9 @@ impl Job {
             data,
             learner,
             probe: None,
+            features: None,
             settled: None,
+            refitted: None,
             probe_took: None,
             deadline: None,
         };
@@ -113,7 +119,9 @@ impl Job {
             data,
             learner,
             probe: None,
+            features: None,
             settled: None,
+            refitted: None,
             probe_took: None,
             deadline: None,
         })
@@ -142,6 +150,7 @@ impl Job {
         let head = &found.regression.head;
         self.learner.set_head(head)?;
         let evaluation = head.evaluate(&validation)?;
+        self.features = Some(train.followed_by(&validation));
         Ok((found, evaluation))
     }
 

@@ -48,6 +48,20 @@ pub struct Report {
     /// How fine-tuning did beside the linear probe; none without one of them.
     #[serde(default)]
     pub settled: Option<Settled>,
+    /// How many photos the head of the model was trained on after these figures were measured.
+    #[serde(default)]
+    pub refitted: Option<usize>,
+}
+
+impl Report {
+    /// That the model was trained on more photos than the one that was measured.
+    pub fn refitted(&self) -> Option<String> {
+        let all = self.refitted?;
+        Some(format!(
+            "The model's head was then trained on all {all} photos, those to validate with included; the figures are of \
+             the head before that."
+        ))
+    }
 }
 
 /// How good they are at a class.
@@ -73,7 +87,9 @@ pub struct ClassReport {
 /// What evaluating and writing give.
 pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Result<Report> {
     let metrics = Metrics::open(folder.file("metrics.jsonl"), u64::MAX)?;
-    let mut learner = folder.learner(gpu, &folder.best(), run)?;
+    // A head that was trained again has seen the photos to validate with.
+    let measured = if job.refitted.is_some() { folder.probe() } else { folder.best() };
+    let mut learner = folder.learner(gpu, &measured, run)?;
     learner.evaluation_batch(job.chosen.batch);
     let photos = &job.data.validation;
     let evaluation = learner.evaluate(photos)?;
@@ -93,6 +109,7 @@ pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Resul
         loss: evaluation.loss,
         classes: by_class(names, &job.data, &evaluation),
         settled: job.settled.clone(),
+        refitted: job.refitted,
     };
     figure::draw(&folder.file("curves.png"), 2, &curves(metrics.lines(), &report))?;
     let title = format!("Validation photos: {:.1}% of {} recognised", 100.0 * report.accuracy, report.images);
