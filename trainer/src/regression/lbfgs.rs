@@ -97,6 +97,8 @@ fn search(
     if slope >= 0.0 {
         return None;
     }
+    // Near the optimum a decrease is smaller than what the value is rounded by.
+    let rounding = 4.0 * f64::EPSILON * value.abs();
     let (mut low, mut high) = (0.0, f64::INFINITY);
     // The first direction is the bare gradient, whose length means nothing.
     let mut step = if first { 1.0 / dot(gradient, gradient).sqrt().max(1.0) } else { 1.0 };
@@ -105,7 +107,7 @@ fn search(
     for _ in 0..SEARCH {
         there.iter_mut().zip(x).zip(direction).for_each(|((there, x), d)| *there = x + step * d);
         let found = function.value(&there, &mut new);
-        if found.is_nan() || found > value + DECREASE * step * slope {
+        if found.is_nan() || found > value + DECREASE * step * slope + rounding {
             high = step;
         } else if dot(&new, direction) < CURVATURE * slope {
             low = step;
