@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "assets" / "scri
 import safetensors_file
 
 STRENGTHS = 10.0 ** np.arange(-4, 0.1, 0.5)
-CONDITIONS = {"default": [], "probe": ["--freeze-below", "fc"]}
+CONDITIONS = {"probe": ["--freeze-below", "fc"], "default": []}
 
 
 def photos(folder):
@@ -152,7 +152,7 @@ def table(arguments):
         cells = [f"{mean(c):.1f}" if counts[c] else "" for c in counts]
         gains = [interval(paired(c)) if paired(c) else "" for c in ("probe", "default")]
         kept = sum(bool(r.get("settled")) and r["settled"]["kept"] for r in here if r["condition"] == "default")
-        splits = "/".join(map(str, counts.values())) if len(set(counts.values())) > 1 else counts["default"]
+        splits = "/".join(str(count) for count in counts.values() if count)
         print(f"| {name} | {each} | {here[0]['learn']}, {here[0]['test']} | {splits} | " + " | ".join(cells + gains)
               + f" | {kept} of {counts['default']} |")
 

@@ -18,7 +18,7 @@ mod objective;
 use objective::Objective;
 
 /// The solver stops where no derivative of the mean objective exceeds this.
-const TOLERANCE: f64 = 1e-5;
+const TOLERANCE: f64 = 1e-6;
 /// Iterations of the solver, at most; scikit-learn's 100 are too few for weak penalties.
 const ITERATIONS: usize = 1000;
 
