@@ -26,7 +26,7 @@ impl Standardization {
 
     /// The mean of every feature and one deviation for all, the root of their mean variance. A feature that
     /// hardly varies over the training images stays small. To scale it up to the others costs accuracy
-    /// where images are few: `benches/accuracy` has the figures.
+    /// where images are few: `docs/accuracy.md` has the figures.
     pub fn overall(features: &Features) -> Self {
         let (mean, variance) = moments(features);
         let overall = (variance.iter().sum::<f64>() / variance.len().max(1) as f64).sqrt() as f32;
