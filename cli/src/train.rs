@@ -8,7 +8,7 @@
 //! | what was not asked for, chosen from the data | [`choices`] |
 //! | the run's folder, claimed by one process | [`folder`], [`claim`], [`metrics`] |
 //! | a run, begun or resumed, trained and reported | [`job`], [`report`] |
-//! | whether fine-tuning paid | [`settle`] |
+//! | the run's model: the fine-tuned one or the probe | [`settle`] |
 //! | a run as long as there is time | [`budget`] |
 //! | the model card | [`card`] |
 //! | Ctrl-C | [`interrupt`] |

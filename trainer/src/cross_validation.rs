@@ -83,9 +83,7 @@ pub fn cross_validate(features: &Features, seed: u64) -> Result<CrossValidation>
     for evaluations in tried {
         held_out += evaluations[0].predictions.len();
         for (strength, evaluation) in strengths.iter_mut().zip(&evaluations) {
-            let confusion = &evaluation.confusion;
-            let right: u64 = (0..confusion.classes()).map(|class| confusion.count(class, class)).sum();
-            strength.right += right as usize;
+            strength.right += evaluation.confusion.right() as usize;
             strength.loss += evaluation.loss * evaluation.predictions.len() as f64;
         }
     }

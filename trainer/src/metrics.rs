@@ -51,10 +51,14 @@ impl Confusion {
         self.classes
     }
 
+    /// Images that were recognised.
+    pub fn right(&self) -> u64 {
+        (0..self.classes).map(|class| self.count(class, class)).sum()
+    }
+
     /// Share of all images that were recognised, 0..=1; nothing if there are none.
     pub fn accuracy(&self) -> Option<f64> {
-        let right: u64 = (0..self.classes).map(|class| self.count(class, class)).sum();
-        share(right, (0..self.classes).map(|class| self.images(class)).sum())
+        share(self.right(), (0..self.classes).map(|class| self.images(class)).sum())
     }
 
     /// Share of each class's images that were recognised (its recall); nothing for a class without

@@ -81,7 +81,9 @@ impl Convert {
             self.out.display(),
             tensors.len()
         ))?;
-        output.json(&json!({ "file": crate::output::path_text(&self.out), "tensors": tensors.len(), "dtype": dtype.name(), "names": to.to_string() }))
+        let file = crate::output::path_text(&self.out);
+        let (tensors, names) = (tensors.len(), to.to_string());
+        output.json(&json!({ "file": file, "tensors": tensors, "dtype": dtype.name(), "names": names }))
     }
 }
 

@@ -15,7 +15,8 @@ use std::path::PathBuf;
 /// The flags.
 #[derive(Args, Debug)]
 pub struct Features {
-    /// A run folder or checkpoint of `frostline train`, weights with a last layer or without, `embedded`, or hf:owner/name.
+    /// A run folder or checkpoint of `frostline train`, weights with a last layer or without, `embedded`, or
+    /// hf:owner/name.
     model: OsString,
     /// A folder with one folder of photos a class.
     dir: PathBuf,
@@ -75,9 +76,9 @@ impl Features {
             shape_text(&shape),
             self.stage
         ))?;
-        output.json(
-            &json!({ "file": path_text(&self.out), "shape": shape, "stage": self.stage, "classes": photos.classes() }),
-        )?;
+        output.json(&json!({
+            "file": path_text(&self.out), "shape": shape, "stage": self.stage, "classes": photos.classes()
+        }))?;
         photos.tell_unreadable()
     }
 }

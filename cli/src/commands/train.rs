@@ -81,11 +81,10 @@ impl Train {
         folder.save(&run)?;
         job.train(&folder, &interrupt, resumed.is_some())?;
         interrupt.reporting(&folder)?;
-        job.settled = job.settle(&gpu, &folder, &run)?;
+        job.settle(&gpu, &folder, &run)?;
         if let Some(settled) = &job.settled {
             output.say(settled.sentence())?;
         }
-        job.refit(&gpu, &folder, &run)?;
         let report = timed("report", || report(&gpu, &folder, &run, &job))?;
         folder.finish(&report)?;
         told(output, &job.choices, &run, &report)

@@ -132,7 +132,7 @@ impl Leftovers {
         self.remove_temporary();
     }
 
-    /// Removes files that a killed process was writing: whoever has the claim writes none just now.
+    /// Removes files that a killed process was writing. The process that holds the claim writes none at this time.
     fn remove_temporary(&self) {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
@@ -200,7 +200,7 @@ mod tests {
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two have it");
                         claims.fetch_add(1, Ordering::SeqCst);
                         std::thread::sleep(std::time::Duration::from_micros(50));
-                        // Whoever comes once the folder is removed has one of its own.
+                        // A thread that comes after the folder was removed makes one of its own.
                         inside.fetch_sub(1, Ordering::SeqCst);
                         Leftovers::of_new(&folder, &claim).remove();
                     }

@@ -22,7 +22,7 @@ const IMBALANCED: usize = 4;
 pub struct Data {
     /// To train on.
     pub train: ImageStream,
-    /// To validate with; no weight is trained on them.
+    /// To validate with: no figure is measured of weights that were trained on them.
     pub validation: ImageStream,
     /// How they were split, for people.
     pub split: String,
@@ -46,16 +46,15 @@ impl Data {
         let photos = open(&train, input, &mut report)?;
         let apart = validation.map(|folder| open(&folder, input, &mut report)).transpose()?;
         let split = split_text(recipe, apart.is_some());
-        let own = apart.is_some();
-        let (train, validation) = match apart {
-            Some(validation) => (photos, validation),
+        let (apart, train, validation) = match apart {
+            Some(validation) => (true, photos, validation),
             None => {
                 let split = stratified_split(&photos.label_indices(), recipe.val_fraction, recipe.seed)?;
-                (photos.subset(&split.train)?, photos.subset(&split.validation)?)
+                (false, photos.subset(&split.train)?, photos.subset(&split.validation)?)
             }
         };
         let manifest = manifest(recipe, &listed, &train, &validation)?;
-        Self::checked(recipe, Self { train, validation, split, apart: own, report, manifest })
+        Self::checked(recipe, Self { train, validation, split, apart, report, manifest })
     }
 
     /// Opens the photos of the run in `run` again: those of its `manifest`, for what they were for.

@@ -49,14 +49,14 @@ pub struct Job {
     pub learner: Learner,
     /// How good a linear probe was, if there was one.
     pub probe: Option<Evaluation>,
+    /// How long that took.
+    pub probe_took: Option<Duration>,
     /// What the frozen network made of all photos, those to train on first, if there was one.
     pub features: Option<Features>,
     /// How fine-tuning did beside it.
     pub settled: Option<Settled>,
     /// How many photos the probe's head was trained on in the end, if it was trained again.
     pub refitted: Option<usize>,
-    /// How long that took.
-    pub probe_took: Option<Duration>,
     /// When a time budget ends the training, whatever was reckoned.
     pub deadline: Option<Instant>,
 }
@@ -77,19 +77,7 @@ impl Job {
         output.say(format_args!("adapter    {}", gpu.describe()))?;
         let (chosen, choices) = choose(&recipe, &mut learner, &data, &start.name, start.pretrained())?;
         choices.iter().try_for_each(|choice| output.say(choice))?;
-        let mut job = Self {
-            recipe,
-            chosen,
-            choices,
-            data,
-            learner,
-            probe: None,
-            features: None,
-            settled: None,
-            refitted: None,
-            probe_took: None,
-            deadline: None,
-        };
+        let mut job = Self::new(recipe, chosen, choices, data, learner);
         if start.pretrained() && !job.recipe.no_probe {
             let start = Instant::now();
             let (found, probe) = job.probe()?;
@@ -112,19 +100,23 @@ impl Job {
         learner.evaluation_batch(chosen.batch);
         let recipe = run.recipe.clone();
         let data = Data::reopen(&recipe, learner.input(), folder.manifest()?, folder.path())?;
-        Ok(Self {
+        Ok(Self::new(recipe, chosen, vec![], data, learner))
+    }
+
+    fn new(recipe: Recipe, chosen: Chosen, choices: Vec<Choice>, data: Data, learner: Learner) -> Self {
+        Self {
             recipe,
             chosen,
-            choices: vec![],
+            choices,
             data,
             learner,
             probe: None,
+            probe_took: None,
             features: None,
             settled: None,
             refitted: None,
-            probe_took: None,
             deadline: None,
-        })
+        }
     }
 
     /// Marks the checkpoints of the run that begins here, and gives the mark: a hash of the settings, the

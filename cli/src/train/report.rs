@@ -104,7 +104,7 @@ pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Resul
         model: folder.best().display().to_string(),
         step: if probe_kept { 0 } else { metrics.best().map_or(0, |(step, ..)| step) },
         images: photos.len(),
-        right: (0..names.len()).map(|class| evaluation.confusion.count(class, class)).sum(),
+        right: evaluation.confusion.right(),
         accuracy: evaluation.accuracy,
         loss: evaluation.loss,
         classes: by_class(names, &job.data, &evaluation),

@@ -1,21 +1,18 @@
-//! What a run's model is in the end. First, whether fine-tuning paid: its best weights beside the linear probe that it began with, on the validation
-//! photos.
+//! What a run's model is in the end: the fine-tuned weights, or the linear probe that they began with.
 //!
 //! The best of many epochs is ahead of the probe by chance alone, and 30 photos cannot tell 96.7% from 90%.
 //! So the fine-tuned model is kept only if a sign test on the photos that one of the two recognises and the
 //! other does not says so (McNemar 1947, exact and one-sided).
 
-use std::fs::File;
 use std::sync::Arc;
 
 use frostline_engine::Gpu;
-use frostline_loader::atomic::write_atomically;
 use frostline_loader::{Checkpoint, ImageStream};
 use frostline_models::POOLED;
-use frostline_trainer::cross_validate;
+use frostline_trainer::{Learner, cross_validate};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::train::folder::{Run, RunFolder};
 use crate::train::job::Job;
 
@@ -66,9 +63,7 @@ impl Settled {
             kept: p <= LEVEL,
         }
     }
-}
 
-impl Settled {
     /// What was kept and why.
     pub fn sentence(&self) -> String {
         let Self { step, images, probe, tuned, gained, lost, p, kept } = self;
@@ -84,58 +79,48 @@ impl Settled {
 }
 
 impl Job {
-    /// Puts the linear probe in the place of the run's best weights, unless these are better.
+    /// Decides what the run's best weights are: the fine-tuned ones if they are better than the linear probe,
+    /// else the probe. The probe's head is then trained on all photos, those to validate with included: ten
+    /// photos a class are worth more than eight. Photos that came in a folder of their own stay what they are
+    /// for. What is reported are figures of the head before, on photos that it had not seen.
     ///
     /// # Errors
-    /// What reading, evaluating and writing the checkpoints give.
-    pub fn settle(&mut self, gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run) -> Result<Option<Settled>> {
+    /// What reading, evaluating, training and writing the checkpoints give.
+    pub fn settle(&mut self, gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run) -> Result<()> {
         if !folder.probe().exists() {
-            return Ok(None);
-        }
-        let photos = &self.data.validation;
-        let step = Checkpoint::load(folder.best())?.step;
-        if step == 0 {
-            return Ok(None);
-        }
-        let mut best = folder.learner(gpu, &folder.best(), run)?;
-        let mut probe = folder.learner(gpu, &folder.probe(), run)?;
-        let [best, probe] = [&mut best, &mut probe].map(|learner| {
-            learner.evaluation_batch(self.chosen.batch);
-            learner.evaluate(photos).map(|found| found.predictions)
-        });
-        let settled = Settled::of(step, photos.labels(), &probe?, &best?);
-        if !settled.kept {
-            let mut probe =
-                File::open(folder.probe()).map_err(|source| Error::Write { path: folder.probe(), source })?;
-            write_atomically(&folder.best(), |file| std::io::copy(&mut probe, file).map(|_| ()))?;
-        }
-        Ok(Some(settled))
-    }
-}
-
-impl Job {
-    /// Where the linear probe is the run's model, trains its head on all photos, those to validate with
-    /// included: ten photos a class are worth more than eight. Photos that came in a folder of their own
-    /// stay what they are for. What is reported are figures of the head before, on photos that it had not
-    /// seen.
-    ///
-    /// # Errors
-    /// What reading, training and writing the checkpoints give.
-    pub fn refit(&mut self, gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run) -> Result<()> {
-        if self.data.apart || !folder.probe().exists() || Checkpoint::load(folder.best())?.step > 0 {
             return Ok(());
         }
         let mut probe = folder.learner(gpu, &folder.probe(), run)?;
+        probe.evaluation_batch(self.chosen.batch);
+        let step = Checkpoint::load(folder.best())?.step;
+        if step > 0 {
+            let photos = &self.data.validation;
+            let mut best = folder.learner(gpu, &folder.best(), run)?;
+            best.evaluation_batch(self.chosen.batch);
+            let (of_probe, of_best) = (probe.evaluate(photos)?, best.evaluate(photos)?);
+            let settled = Settled::of(step, photos.labels(), &of_probe.predictions, &of_best.predictions);
+            let kept = settled.kept;
+            self.settled = Some(settled);
+            if kept {
+                return Ok(());
+            }
+        }
+        if !self.data.apart {
+            self.refit(&mut probe)?;
+        }
+        Ok(probe.save(folder.best())?)
+    }
+
+    /// Trains the head of `probe` on all photos.
+    fn refit(&mut self, probe: &mut Learner) -> Result<()> {
         let features = match self.features.take() {
             Some(features) => features,
             None => {
-                probe.evaluation_batch(self.chosen.batch);
                 let mut of = |photos: &ImageStream| probe.features(photos, POOLED, 1);
                 of(&self.data.train)?.followed_by(&of(&self.data.validation)?)
             }
         };
         probe.set_head(&cross_validate(&features, self.recipe.seed)?.regression.head)?;
-        probe.save(folder.best())?;
         self.refitted = Some(features.labels.len());
         Ok(())
     }
