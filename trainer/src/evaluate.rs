@@ -60,10 +60,19 @@ impl Learner {
     /// or [`Error::Label`](crate::Error::Label) for data that does not go with the model;
     /// [`Error::NoImages`](crate::Error::NoImages); [`Error::Engine`](crate::Error::Engine).
     pub fn evaluate(&mut self, source: &dyn Source) -> Result<Evaluation> {
+        Ok(self.evaluate_each(source)?.0)
+    }
+
+    /// [`Learner::evaluate`], with the prediction for every image, in one pass.
+    ///
+    /// # Errors
+    /// As [`Learner::evaluate`].
+    pub fn evaluate_each(&mut self, source: &dyn Source) -> Result<(Evaluation, Vec<Prediction>)> {
         self.check_labels(source)?;
         let logits = self.infer(source, Cut::Logits)?;
         let evaluation = Evaluation::of(&logits, source.labels(), source.classes().len());
-        Ok(Evaluation { drift: self.drift()?, ..evaluation })
+        let predictions = predictions(&logits, source);
+        Ok((Evaluation { drift: self.drift()?, ..evaluation }, predictions))
     }
 
     /// The numbers that the last layer gives, one a class and image: (images, classes). Labels are
@@ -81,9 +90,12 @@ impl Learner {
     /// As [`Learner::evaluate`], labels aside.
     pub fn predict(&mut self, source: &dyn Source) -> Result<Vec<Prediction>> {
         let logits = self.infer(source, Cut::Logits)?;
-        let rows = logits.chunks_exact(logits.len() / source.labels().len());
-        let prediction =
-            |logits: &[f32]| Prediction { class: largest(logits), probabilities: softmax(logits) };
-        Ok(rows.map(prediction).collect())
+        Ok(predictions(&logits, source))
     }
+}
+
+fn predictions(logits: &[f32], source: &dyn Source) -> Vec<Prediction> {
+    let rows = logits.chunks_exact(logits.len() / source.labels().len());
+    let prediction = |logits: &[f32]| Prediction { class: largest(logits), probabilities: softmax(logits) };
+    rows.map(prediction).collect()
 }

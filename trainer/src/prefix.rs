@@ -57,6 +57,11 @@ impl Activations {
         &self.values[i * each..][..each]
     }
 
+    /// The values of all images, one after another.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// Bytes of memory that the values take.
     pub fn bytes(&self) -> u64 {
         4 * self.values.len() as u64

@@ -66,6 +66,7 @@ impl Train {
             Some(chosen) => Job::resume(&gpu, &folder, &run, chosen)?,
             None => {
                 let mut job = Job::begin(&gpu, run.recipe.clone(), output)?;
+                job.spare_fine_tuning(output)?;
                 match run.minutes {
                     Some(minutes) if job.chosen.epochs > 0 => budget::plan(&mut job, minutes, begun, output)?,
                     _ => job.choose_rate(output)?,

@@ -56,8 +56,8 @@ pub fn plan(job: &mut Job, minutes: f64, begun: Instant, output: &Output) -> Res
     // Cached outputs of frozen stages spare an evaluation what they spare a step.
     let cached = step.mul_f64(job.data.validation.len() as f64 / job.chosen.batch as f64);
     let validation = if options.cache_frozen { evaluation.min(cached) } else { evaluation };
-    // The report evaluates twice.
-    let report = 2 * evaluation + FIGURES;
+    // The best weights are compared with the probe, and the report evaluates once more.
+    let report = evaluation + 2 * validation + FIGURES;
     let time = left().saturating_sub(preparation + validation + report).mul_f64(PLANNED);
     let each = step.as_secs_f64() + validation.as_secs_f64() / per_epoch as f64;
     let most = job.chosen.epochs * per_epoch as u64;
@@ -105,9 +105,9 @@ fn measure(job: &mut Job) -> Result<Pace> {
     options.length = Length::Steps(MEASURED);
     options.read_every = 1;
     let few = job.data.train.len().min(2 * job.chosen.batch);
-    let photos = job.data.train.subset(&(0..few).collect::<Vec<_>>())?;
+    let photos = job.data.first_to_train_on(few)?;
     let (start, mut times) = (Instant::now(), vec![]);
-    let fitted = job.learner.fit(&photos, &options, |progress| {
+    let fitted = job.learner.fit(photos.as_ref(), &options, |progress| {
         times.push(progress.elapsed);
         ControlFlow::Continue(())
     });
@@ -122,7 +122,7 @@ fn measure(job: &mut Job) -> Result<Pace> {
         _ => all,
     };
     let mut preparation = all.saturating_sub(step * counted);
-    if options.cache_frozen {
+    if options.cache_frozen && photos.activations().is_none() {
         let photos = job.data.train.len() + job.data.validation.len();
         preparation = preparation.mul_f64(photos as f64 / few as f64);
     }

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use frostline_engine::Error as EngineError;
-use frostline_trainer::{Error as TrainerError, FitOptions, Learner, LrCurve, LrRange};
+use frostline_trainer::{Error as TrainerError, Evaluation, FitOptions, Learner, LrCurve, LrRange};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::train::data::Data;
-use crate::train::job::{cached, options};
+use crate::train::job::options;
 use crate::train::recipe::{Augmentation, Bn, Recipe};
+use crate::train::settle::LEAST_GAIN;
 
 /// Steps that a run takes if nothing else is asked for.
 const STEPS: usize = 200;
@@ -164,14 +165,33 @@ pub fn choose(
 
 /// Whether a linear probe is all that is asked for: only the head trains, and nothing says how by steps.
 fn probe_alone(recipe: &Recipe, freeze_below: &str, pretrained: bool) -> bool {
-    let by_steps = recipe.epochs.is_some()
+    pretrained && !recipe.no_probe && freeze_below == "fc" && !by_steps(recipe)
+}
+
+/// Whether something is asked for that only training by steps does.
+fn by_steps(recipe: &Recipe) -> bool {
+    recipe.epochs.is_some()
         || recipe.lr.is_some()
         || recipe.slice.is_some()
+        || recipe.layer_decay.is_some()
         || recipe.warm_up > 0
         || recipe.mixup.is_some()
         || recipe.class_weights
-        || recipe.label_smoothing > 0.0;
-    pretrained && !recipe.no_probe && freeze_below == "fc" && !by_steps
+        || recipe.label_smoothing > 0.0
+        || recipe.gradual
+}
+
+/// Why fine-tuning from `probe` is left out, where nothing asks for it and no fine-tuned model could be
+/// kept: with so few wrong photos not even one that recognises them all is better beyond chance.
+pub fn no_fine_tuning(recipe: &Recipe, probe: &Evaluation) -> Option<Choice> {
+    let asked = recipe.freeze_below.is_some() || by_steps(recipe);
+    let images = probe.predictions.len();
+    let wrong = images - probe.confusion.right() as usize;
+    let why = format!(
+        "the probe is wrong on {wrong} of {images} validation photos, and fine-tuning is kept only if it corrects \
+         {LEAST_GAIN} or more; --epochs 30 trains anyway"
+    );
+    (!asked && wrong < LEAST_GAIN).then(|| Choice::new("steps", 0, why))
 }
 
 /// The grid of chapter 4: few images train the last stages, many train all. Its other side, how like the
@@ -272,7 +292,8 @@ pub fn find_lr(
 ) -> Result<(LrCurve, Option<f32>)> {
     // As they are, photos need to pass the frozen stages only once.
     let plain = FitOptions { augment: None, mixup: None, ..options(recipe, chosen, learner, &data.train)? };
-    let curve = learner.find_lr(&data.train, &cached(plain, &data.train), range)?;
+    let plain = plain.cache_frozen(data.train.len() <= CACHED);
+    let curve = learner.find_lr(data.to_train_on(), &plain, range)?;
     let lr = curve.suggestions().map(|found| found.valley.min(found.minimum));
     Ok((curve, lr))
 }

@@ -9,6 +9,7 @@ use frostline_loader::{
     FolderReport, ImageFolder, ImageStream, OnCorrupt, Preprocessing, StreamOptions, TrainingFolder,
     stratified_split,
 };
+use frostline_trainer::{Activations, Learner, Source};
 
 use crate::error::{Error, Result};
 use crate::logging::timed;
@@ -17,6 +18,13 @@ use crate::train::recipe::Recipe;
 
 /// Classes that differ so many times in size are worth a hint.
 const IMBALANCED: usize = 4;
+
+/// What the frozen stages make of all photos, computed once for the linear probe, the range test, training
+/// and evaluations.
+pub struct Outputs {
+    train: Activations,
+    validation: Activations,
+}
 
 /// Photos to train on and photos to validate with.
 pub struct Data {
@@ -32,6 +40,8 @@ pub struct Data {
     pub report: FolderReport,
     /// Which photos these are.
     pub manifest: Manifest,
+    /// In place of the photos, where they are kept.
+    outputs: Option<Outputs>,
 }
 
 impl Data {
@@ -54,7 +64,7 @@ impl Data {
             }
         };
         let manifest = manifest(recipe, &listed, &train, &validation)?;
-        Self::checked(recipe, Self { train, validation, split, apart, report, manifest })
+        Self::checked(recipe, Self { train, validation, split, apart, report, manifest, outputs: None })
     }
 
     /// Opens the photos of the run in `run` again: those of its `manifest`, for what they were for.
@@ -93,7 +103,7 @@ impl Data {
         let train = part(Part::Train, &photos)?;
         let validation = part(Part::Validation, apart.as_ref().unwrap_or(&photos))?;
         let apart = apart.is_some();
-        Self::checked(recipe, Self { train, validation, split, apart, report, manifest })
+        Self::checked(recipe, Self { train, validation, split, apart, report, manifest, outputs: None })
     }
 
     /// `data`, if there is something to validate with; with a hint where classes differ in size.
@@ -110,6 +120,42 @@ impl Data {
             data.report.warnings.push(hint);
         }
         Ok(data)
+    }
+
+    /// Runs all photos through the stages of `learner` that are frozen now, and keeps what they give in the
+    /// photos' place.
+    ///
+    /// # Errors
+    /// As [`Learner::activations`].
+    pub fn keep_outputs(&mut self, learner: &mut Learner) -> Result<()> {
+        if let Some(stage) = learner.frozen_stage() {
+            let mut of = |photos: &ImageStream| learner.activations(photos, &stage);
+            let (train, validation) = (of(&self.train)?, of(&self.validation)?);
+            self.outputs = Some(Outputs { train, validation });
+        }
+        Ok(())
+    }
+
+    /// What to train on: the photos, or what the frozen stages made of them.
+    pub fn to_train_on(&self) -> &dyn Source {
+        self.outputs.as_ref().map_or(&self.train, |outputs| &outputs.train)
+    }
+
+    /// What to validate with, of the same kind.
+    pub fn to_validate_with(&self) -> &dyn Source {
+        self.outputs.as_ref().map_or(&self.validation, |outputs| &outputs.validation)
+    }
+
+    /// The first `count` of what to train on.
+    ///
+    /// # Errors
+    /// If there are not so many.
+    pub fn first_to_train_on(&self, count: usize) -> Result<Box<dyn Source>> {
+        let first: Vec<usize> = (0..count).collect();
+        Ok(match &self.outputs {
+            Some(outputs) => Box::new(outputs.train.subset(&first)?),
+            None => Box::new(self.train.subset(&first)?),
+        })
     }
 
     /// What a person should know about the folder, a line each.

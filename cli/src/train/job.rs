@@ -12,7 +12,7 @@ use frostline_loader::ImageStream;
 use frostline_models::POOLED;
 use frostline_trainer::{
     Best, CrossValidation, Evaluation, Features, FitOptions, Learner, LrRange, Phase, Progress, Schedule,
-    balanced_class_weights, cross_validate,
+    Source, balanced_class_weights, cross_validate,
 };
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
@@ -21,12 +21,12 @@ use crate::Output;
 use crate::error::{Error, Result};
 use crate::logging::timed;
 use crate::output::warn;
-use crate::train::choices::{CACHED, Choice, Chosen, choose, find_lr};
+use crate::train::choices::{CACHED, Choice, Chosen, choose, find_lr, no_fine_tuning};
 use crate::train::data::{Data, counts};
 use crate::train::folder::{Run, RunFolder};
 use crate::train::interrupt::Interrupt;
 use crate::train::metrics::{Line, Metrics};
-use crate::train::recipe::Recipe;
+use crate::train::recipe::{Augmentation, Recipe};
 use crate::train::settle::Settled;
 use crate::train::start::Start;
 
@@ -49,7 +49,7 @@ pub struct Job {
     pub learner: Learner,
     /// How good a linear probe was, if there was one.
     pub probe: Option<Evaluation>,
-    /// How long that took.
+    /// How long that took, from the photos on.
     pub probe_took: Option<Duration>,
     /// What the frozen network made of all photos, those to train on first, if there was one.
     pub features: Option<Features>,
@@ -78,10 +78,14 @@ impl Job {
         let (chosen, choices) = choose(&recipe, &mut learner, &data, &start.name, start.pretrained())?;
         choices.iter().try_for_each(|choice| output.say(choice))?;
         let mut job = Self::new(recipe, chosen, choices, data, learner);
+        let start_of_probe = Instant::now();
+        // Each phase of gradual unfreezing has other frozen stages.
+        if cached(&job.recipe, &job.chosen, &job.data.train) && !job.recipe.gradual {
+            timed("frozen stages", || job.data.keep_outputs(&mut job.learner))?;
+        }
         if start.pretrained() && !job.recipe.no_probe {
-            let start = Instant::now();
             let (found, probe) = job.probe()?;
-            job.probe_took = Some(start.elapsed());
+            job.probe_took = Some(start_of_probe.elapsed());
             let choice = tell_probe(&found, &probe);
             output.say(&choice)?;
             job.choices.push(choice);
@@ -136,14 +140,28 @@ impl Job {
 
     /// Trains a linear probe on pooled features and puts it in the head's place.
     fn probe(&mut self) -> Result<(CrossValidation, Evaluation)> {
-        let mut of = |photos: &ImageStream| timed("features", || self.learner.features(photos, POOLED, 1));
-        let (train, validation) = (of(&self.data.train)?, of(&self.data.validation)?);
+        let mut of = |photos: &dyn Source| timed("features", || self.learner.features(photos, POOLED, 1));
+        let (train, validation) = (of(self.data.to_train_on())?, of(self.data.to_validate_with())?);
         let found = timed("linear probe", || cross_validate(&train, self.recipe.seed))?;
         let head = &found.regression.head;
         self.learner.set_head(head)?;
         let evaluation = head.evaluate(&validation)?;
         self.features = Some(train.followed_by(&validation));
         Ok((found, evaluation))
+    }
+
+    /// Plans no step where fine-tuning cannot pay, and says so.
+    ///
+    /// # Errors
+    /// If it cannot be printed.
+    pub fn spare_fine_tuning(&mut self, output: &Output) -> Result<()> {
+        let probe = self.probe.as_ref().filter(|_| self.chosen.epochs > 0);
+        if let Some(choice) = probe.and_then(|probe| no_fine_tuning(&self.recipe, probe)) {
+            output.say(&choice)?;
+            self.choices.push(choice);
+            self.chosen.epochs = 0;
+        }
+        Ok(())
     }
 
     /// Sets the rate: the one asked for, or what a range test suggests.
@@ -204,7 +222,7 @@ impl Job {
         let per_epoch = (self.data.train.len() / self.chosen.batch).max(1) as u64;
         let steps = self.chosen.steps_on(self.data.train.len());
         let mut options = options(&self.recipe, &self.chosen, &self.learner, &self.data.train)?
-            .validate(&self.data.validation, per_epoch)
+            .validate(self.data.to_validate_with(), per_epoch)
             .checkpoint(folder.last(), per_epoch)
             .keep_best(folder.best())
             .stop_when(interrupt.flag());
@@ -223,7 +241,7 @@ impl Job {
             return watch.finish(&[]);
         }
         let stages: Vec<&str> = stages.iter().map(String::as_str).collect();
-        let source = &self.data.train;
+        let source = self.data.to_train_on();
         let on_step = |from: &str, progress: &Progress<'_>| watch.step(from, progress);
         let trained = match resumed {
             false => self.learner.fit_gradually(source, &options, &stages, on_step),
@@ -280,13 +298,13 @@ pub fn options(
     }
     options.augment = chosen.augment.of(learner.model().input_channels());
     options.mixup = recipe.mixup;
-    Ok(cached(options, photos))
+    Ok(options.cache_frozen(cached(recipe, chosen, photos)))
 }
 
-/// Where nothing is random, what the frozen stages give is kept.
-pub fn cached<'a>(options: FitOptions<'a>, photos: &ImageStream) -> FitOptions<'a> {
-    let random = options.augment.is_some() || options.mixup.is_some();
-    options.cache_frozen(!random && photos.len() <= CACHED)
+/// Whether what the frozen stages give is kept: where it is the same in every epoch, and there is room.
+fn cached(recipe: &Recipe, chosen: &Chosen, photos: &ImageStream) -> bool {
+    let random = chosen.augment != Augmentation::None || recipe.mixup.is_some();
+    !random && photos.len() <= CACHED
 }
 
 /// What looks at a run while it trains: metrics, the best weights, the bar, Ctrl-C.

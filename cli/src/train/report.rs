@@ -92,11 +92,10 @@ pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Resul
     let mut learner = folder.learner(gpu, &measured, run)?;
     learner.evaluation_batch(job.chosen.batch);
     let photos = &job.data.validation;
-    let evaluation = learner.evaluate(photos)?;
+    let (evaluation, predictions) = learner.evaluate_each(photos)?;
     if let Some(drift) = &evaluation.drift {
         warn(drift);
     }
-    let predictions = learner.predict(photos)?;
     let names = photos.classes();
     let probe_kept = job.settled.as_ref().is_some_and(|settled| !settled.kept);
     let report = Report {

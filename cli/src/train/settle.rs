@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use frostline_engine::Gpu;
-use frostline_loader::{Checkpoint, ImageStream};
+use frostline_loader::Checkpoint;
 use frostline_models::POOLED;
-use frostline_trainer::{Learner, cross_validate};
+use frostline_trainer::{Learner, Source, cross_validate};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -18,6 +18,8 @@ use crate::train::job::Job;
 
 /// How likely a model that is no better may be kept.
 const LEVEL: f64 = 0.1;
+/// Photos that a fine-tuned model has to correct at least: of so many throws, all heads are unlikely enough.
+pub const LEAST_GAIN: usize = 4;
 
 /// The linear probe beside the best fine-tuned weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,7 +96,7 @@ impl Job {
         probe.evaluation_batch(self.chosen.batch);
         let step = Checkpoint::load(folder.best())?.step;
         if step > 0 {
-            let photos = &self.data.validation;
+            let photos = self.data.to_validate_with();
             let mut best = folder.learner(gpu, &folder.best(), run)?;
             best.evaluation_batch(self.chosen.batch);
             let (of_probe, of_best) = (probe.evaluate(photos)?, best.evaluate(photos)?);
@@ -116,8 +118,8 @@ impl Job {
         let features = match self.features.take() {
             Some(features) => features,
             None => {
-                let mut of = |photos: &ImageStream| probe.features(photos, POOLED, 1);
-                of(&self.data.train)?.followed_by(&of(&self.data.validation)?)
+                let mut of = |photos: &dyn Source| probe.features(photos, POOLED, 1);
+                of(self.data.to_train_on())?.followed_by(&of(self.data.to_validate_with())?)
             }
         };
         probe.set_head(&cross_validate(&features, self.recipe.seed)?.regression.head)?;
@@ -163,6 +165,8 @@ mod tests {
                 sign_test(gained, lost)
             );
         }
+        let enough = |gained| sign_test(gained, 0) <= LEVEL;
+        assert!(enough(LEAST_GAIN) && !enough(LEAST_GAIN - 1));
         assert!(sign_test(2100, 1900) < 0.001 && sign_test(2000, 2000) > 0.5);
     }
 
