@@ -5,7 +5,7 @@ use frostline_loader::shuffle::{generator, shuffle};
 use crate::error::Result;
 use crate::evaluate::Evaluation;
 use crate::features::Features;
-use crate::regression::{Fitter, Regression};
+use crate::regression::{Fitter, HeadLoss, Regression};
 
 /// Strengths that are tried, as scikit-learn's `C`: from a penalty that leaves little but the classes'
 /// means to one that hardly counts.
@@ -50,6 +50,14 @@ impl CrossValidation {
     }
 }
 
+/// [`cross_validate_with`] softmax.
+///
+/// # Errors
+/// As [`Fitter::new`].
+pub fn cross_validate(features: &Features, seed: u64) -> Result<CrossValidation> {
+    cross_validate_with(HeadLoss::Softmax, features, seed)
+}
+
 /// Chooses the strength that recognises most images while they are held out, at a tie the one with the
 /// lowest loss, and trains with it on all of `features`.
 ///
@@ -58,7 +66,7 @@ impl CrossValidation {
 ///
 /// # Errors
 /// As [`Fitter::new`].
-pub fn cross_validate(features: &Features, seed: u64) -> Result<CrossValidation> {
+pub fn cross_validate_with(loss: HeadLoss, features: &Features, seed: u64) -> Result<CrossValidation> {
     let (folds, fold_of) = deal(features, seed);
     let tested = if features.labels.len() >= LARGE { 1.min(folds) } else { folds };
     let mut strengths: Vec<Strength> =
@@ -72,7 +80,7 @@ pub fn cross_validate(features: &Features, seed: u64) -> Result<CrossValidation>
             .map(|fold| {
                 let train = features.subset(&rows(&|of| of != fold));
                 let test = features.subset(&rows(&|of| of == fold));
-                scope.spawn(move || path(&train, &test))
+                scope.spawn(move || path(loss, &train, &test))
             })
             .collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, Result<Vec<Evaluation>>>| {
@@ -93,13 +101,13 @@ pub fn cross_validate(features: &Features, seed: u64) -> Result<CrossValidation>
     strengths.iter_mut().for_each(|strength| strength.loss /= held_out as f64);
     let better = |a: &&Strength, b: &&Strength| a.right.cmp(&b.right).then(b.loss.total_cmp(&a.loss));
     let c = strengths.iter().max_by(better).map_or(DEFAULT, |strength| strength.c);
-    let regression = Fitter::new(features)?.fit(c)?;
+    let regression = Fitter::new(features)?.loss(loss).fit(c)?;
     Ok(CrossValidation { regression, strengths, held_out, folds: tested })
 }
 
 /// What heads of every strength, trained on `train`, make of `test`.
-fn path(train: &Features, test: &Features) -> Result<Vec<Evaluation>> {
-    let mut fitter = Fitter::new(train)?;
+fn path(loss: HeadLoss, train: &Features, test: &Features) -> Result<Vec<Evaluation>> {
+    let mut fitter = Fitter::new(train)?.loss(loss);
     STRENGTHS.iter().map(|&c| fitter.fit(c)?.head.evaluate(test)).collect()
 }
 

@@ -10,7 +10,7 @@
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
 //! | what a task changed of a base that many share | [`Learner::save_delta`], [`Learner::load_delta`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
-//! | a softmax head on such features at its optimum, its penalty chosen by cross-validation | [`regression()`], [`cross_validate()`] |
+//! | a linear head on such features at its optimum, its penalty chosen by cross-validation | [`regression()`], [`Fitter`], [`cross_validate()`] |
 //! | a softmax head or a support vector machine trained by steps | [`linear_probe()`] |
 //! | the outputs of frozen stages, computed once and trained on | [`FitOptions::cache_frozen`], [`Learner::activations`] |
 //! | a rate to begin with; a rate for each stage | [`Learner::find_lr`]; [`Learner::slice`], [`Learner::layer_decay`] |
@@ -60,7 +60,7 @@ mod what_if;
 pub use augment::{Augment, ColorJitter, ResizedCrop};
 pub use best::Best;
 pub use class_weights::balanced_class_weights;
-pub use cross_validation::{CrossValidation, Strength, cross_validate};
+pub use cross_validation::{CrossValidation, Strength, cross_validate, cross_validate_with};
 pub use delta::DeltaReport;
 pub use drift::{Drift, LayerDrift};
 pub use error::{Error, Result};
@@ -77,7 +77,7 @@ pub use metrics::{Confusion, NO_CLASS, wilson};
 pub use options::{FitOptions, Length};
 pub use prefix::Activations;
 pub use rates::Slice;
-pub use regression::{Fitter, Regression, regression};
+pub use regression::{Fitter, HeadLoss, Regression, regression};
 pub use schedule::{Curve, Schedule};
 pub use snapshot::{Snapshot, StageUpdate};
 pub use source::{Batch, Source};

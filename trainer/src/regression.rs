@@ -1,7 +1,8 @@
-//! Multinomial logistic regression with an L2 penalty, trained to its optimum.
+//! Linear heads with an L2 penalty, trained to their optimum.
 //!
-//! Minimises C·Σᵢ −ln softmax(xᵢ·Wᵀ + b)\[yᵢ\] + ½‖W‖², the objective of scikit-learn's
-//! `LogisticRegression`; b is not penalised. The problem is convex and small beside the network that made
+//! Minimises C·Σᵢ loss(xᵢ·Wᵀ + b, yᵢ) + ½‖W‖²; b is not penalised. With the softmax loss
+//! −ln softmax(z)\[y\] this is multinomial logistic regression, the objective of scikit-learn's
+//! `LogisticRegression`. With the squared hinge loss it is a linear support vector machine. The problem is convex and small beside the network that made
 //! the features, so it is solved on the host: no rate, no number of steps and no order of the rows
 //! decides the result.
 
@@ -21,6 +22,18 @@ use objective::Objective;
 const TOLERANCE: f64 = 1e-6;
 /// Iterations of the solver, at most; scikit-learn's 100 are too few for weak penalties.
 const ITERATIONS: usize = 1000;
+
+/// What a row's logits z and label y cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeadLoss {
+    /// −ln softmax(z)\[y\]: multinomial logistic regression.
+    #[default]
+    Softmax,
+    /// Mean over the classes of max(0, 1 − z\[y\] + z\[j\])², j ≠ y: PyTorch's `MultiMarginLoss(p=2)`. Of two
+    /// classes it is scikit-learn's `LinearSVC` with the same C. Logits are margins: their softmax is no
+    /// probability.
+    SquaredHinge,
+}
 
 /// A head at its optimum.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +55,7 @@ pub struct Fitter<'a> {
     standardization: Standardization,
     values: Vec<f32>,
     features: &'a Features,
+    loss: HeadLoss,
     /// Weights, then biases, of the last fit: where the next one starts.
     theta: Vec<f64>,
 }
@@ -60,7 +74,13 @@ impl<'a> Fitter<'a> {
             return Err(Error::NotFinite { row: index / features.width });
         }
         let theta = vec![0.0; features.classes.len() * (features.width + 1)];
-        Ok(Self { standardization, values, features, theta })
+        Ok(Self { standardization, values, features, loss: HeadLoss::default(), theta })
+    }
+
+    /// Fits with `loss`, where [`Fitter::new`] takes softmax.
+    #[must_use]
+    pub fn loss(self, loss: HeadLoss) -> Self {
+        Self { loss, ..self }
     }
 
     /// The optimum at `c`. Fits of a path start where the fit before them ended; the optimum is the same.
@@ -77,8 +97,14 @@ impl<'a> Fitter<'a> {
         }
         let Features { width, labels, classes, .. } = self.features;
         let penalty = 1.0 / (c * labels.len() as f64);
-        let objective =
-            Objective { values: &self.values, width: *width, labels, classes: classes.len(), penalty };
+        let objective = Objective {
+            values: &self.values,
+            width: *width,
+            labels,
+            classes: classes.len(),
+            loss: self.loss,
+            penalty,
+        };
         let found = lbfgs::minimise(&objective, &mut self.theta, TOLERANCE, ITERATIONS);
         let (weight, bias) = self.theta.split_at(classes.len() * width);
         let floats = |values: &[f64]| values.iter().map(|value| *value as f32).collect();

@@ -1,18 +1,20 @@
 //! The objective of a regression and its gradient, in 64 bits: in 32, rounding hides the last decreases
 //! and a search ends before the optimum. Rows are widened block by block, so features take no more memory.
 
+use super::HeadLoss;
 use super::lbfgs::Function;
 
 /// Rows of a block, which stays in the cache.
 const BLOCK: usize = 128;
 
-/// Mean cross entropy + ½·penalty·‖W‖², a function of W (classes, width) and b (classes).
+/// Mean loss + ½·penalty·‖W‖², a function of W (classes, width) and b (classes).
 pub struct Objective<'a> {
     /// (rows, width).
     pub values: &'a [f32],
     pub width: usize,
     pub labels: &'a [u32],
     pub classes: usize,
+    pub loss: HeadLoss,
     pub penalty: f64,
 }
 
@@ -29,7 +31,10 @@ impl Function for Objective<'_> {
             let values: Vec<f64> = values.iter().copied().map(f64::from).collect();
             let mut logits = logits_of(&values, width, weight, bias);
             for (row, label) in logits.chunks_exact_mut(classes).zip(labels) {
-                loss += to_residuals(row, *label as usize);
+                loss += match self.loss {
+                    HeadLoss::Softmax => softmax(row, *label as usize),
+                    HeadLoss::SquaredHinge => squared_hinge(row, *label as usize),
+                };
                 row.iter().zip(grad_bias.iter_mut()).for_each(|(residual, sum)| *sum += residual);
             }
             // (classes, rows) · (rows, width)
@@ -45,13 +50,27 @@ impl Function for Objective<'_> {
     }
 }
 
-/// Replaces logits by softmax − one-hot, and gives −ln softmax\[label\].
-fn to_residuals(logits: &mut [f64], label: usize) -> f64 {
+/// −ln softmax\[label\]; replaces the logits by its gradient, softmax − one-hot.
+fn softmax(logits: &mut [f64], label: usize) -> f64 {
     let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
     let loss = sum.ln() - (logits[label] - largest);
     logits.iter_mut().for_each(|logit| *logit = (*logit - largest).exp() / sum);
     logits[label] -= 1.0;
+    loss
+}
+
+/// The mean over the classes of squared margins that are missing; replaces the logits by its gradient.
+fn squared_hinge(logits: &mut [f64], label: usize) -> f64 {
+    let (classes, truth) = (logits.len() as f64, logits[label]);
+    let (mut loss, mut sum) = (0.0, 0.0);
+    for (class, logit) in logits.iter_mut().enumerate() {
+        let missing = if class == label { 0.0 } else { (1.0 - truth + *logit).max(0.0) };
+        loss += missing * missing / classes;
+        *logit = 2.0 * missing / classes;
+        sum += *logit;
+    }
+    logits[label] = -sum;
     loss
 }
 

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use frostline_loader::safetensors::{self, SafeFile};
-use frostline_trainer::{Error, Features, cross_validate, regression};
+use frostline_trainer::{Error, Features, Fitter, HeadLoss, cross_validate, cross_validate_with, regression};
 
 use crate::setup::{images, learner};
 
@@ -55,6 +55,37 @@ fn the_optimum_is_scikit_learns() {
             ours.iter().zip(of("probabilities")).map(|(a, b)| (a - f64::from(b)).abs()).fold(0.0, f64::max);
         assert!(worst < 1e-4, "c {}: probabilities differ by {worst}", found.c);
     }
+}
+
+#[test]
+fn a_machine_of_margins_is_pytorchs_and_scikit_learns() {
+    let (file, train, new) = golden();
+    let of = |name: &str| file.tensors[name].data.clone();
+    let c = f64::from(of("hinge.c")[0]);
+    let fit =
+        |features: &Features| Fitter::new(features).unwrap().loss(HeadLoss::SquaredHinge).fit(c).unwrap();
+    let apart = |ours: &[f32], theirs: &[f32]| {
+        assert_eq!(ours.len(), theirs.len());
+        ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    let four = fit(&train);
+    assert!(four.converged, "{}", four.gradient);
+    // As with softmax: a derivative of 1e-6 at this penalty leaves a weight 60·c times so far away.
+    assert!(apart(&four.head.weight.data, &of("hinge.weight")) < 2e-5);
+    assert!(apart(&four.head.bias.data, &of("hinge.bias")) < 1e-4);
+
+    let two: Vec<usize> = (0..train.labels.len()).filter(|&i| train.labels[i] < 2).collect();
+    let two = Features { classes: train.classes[..2].to_vec(), ..train.subset(&two) };
+    let head = fit(&two).head;
+    let difference = |values: &[f32]| -> Vec<f32> {
+        (0..values.len() / 2).map(|i| values[values.len() / 2 + i] - values[i]).collect()
+    };
+    assert!(apart(&difference(&head.weight.data), &of("svc.weight")) < 1e-4);
+    assert!(apart(&difference(&head.bias.data), &of("svc.bias")) < 1e-3);
+
+    let chosen = cross_validate_with(HeadLoss::SquaredHinge, &train, 0).unwrap();
+    let accuracy = chosen.regression.head.evaluate(&new).unwrap().accuracy;
+    assert!(chosen.held_out == 60 && accuracy > 0.6, "{accuracy}");
 }
 
 #[test]
