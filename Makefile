@@ -73,9 +73,11 @@ test-halves: setup  ## gradients of a batch against those of its halves, all net
 # Where cargo puts the example.
 EXPLORER = $(or $(CARGO_TARGET_DIR),target)/release/examples/explorer
 
-test-browser: setup  ## the explorer's page in headless Chromium (apt-get install chromium chromium-driver)
+test-browser: setup  ## the explorer's page and that of `frostline serve` in headless Chromium (apt-get install chromium chromium-driver)
 	$(CARGO) build --release --example explorer
+	$(CARGO) build --release -p frostline-cli
 	python3 tests/browser/explorer.py $(EXPLORER)
+	python3 tests/browser/serve.py $(or $(CARGO_TARGET_DIR),target)/release/frostline
 
 test-export: setup  ## exported models in onnxruntime (a virtual environment from PyPI) and in Debian's PyTorch, on 150 odd photos
 	$(CARGO) test --workspace --test commands --no-run

@@ -92,11 +92,22 @@ pub fn read<T>(
     then: impl FnOnce(&RgbImage8) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let path = path.as_ref();
-    let bytes = file::read_all(path, MAX_FILE)?;
-    match decode_with(&bytes, path, Limits { max_pixels: LARGE, ..Limits::default() }) {
+    read_bytes(&file::read_all(path, MAX_FILE)?, path, then)
+}
+
+/// [`read`] for an image file in memory; `label` stands for the path in errors.
+///
+/// # Errors
+/// As [`decode_bytes`], and what `then` says.
+pub fn read_bytes<T>(
+    bytes: &[u8],
+    label: &Path,
+    then: impl FnOnce(&RgbImage8) -> Result<T, Error>,
+) -> Result<T, Error> {
+    match decode_with(bytes, label, Limits { max_pixels: LARGE, ..Limits::default() }) {
         Err(Error::ImageTooLarge { .. }) => {
             let _one = ONE_LARGE.lock().unwrap_or_else(PoisonError::into_inner);
-            then(&decode_bytes(&bytes, path)?)
+            then(&decode_bytes(bytes, label)?)
         }
         image => then(&image?),
     }

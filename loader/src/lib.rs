@@ -55,7 +55,7 @@ pub use error::Error;
 pub use folder::{ImageFolder, OnCorrupt, Skipped};
 pub use image::RgbImage8;
 pub use kind::FileKind;
-pub use preprocess::{Preprocessing, normalize};
+pub use preprocess::{Frame, Preprocessing, normalize};
 pub use preset::{Network, Preset};
 pub use report::FolderReport;
 pub use resize::Interpolation;

@@ -30,6 +30,20 @@ pub struct Preprocessing {
     pub std: Vec<f32>,
 }
 
+/// The square that a network sees, in shares of the photo's width and height. It reaches out of 0..1 where
+/// the photo is smaller than the crop and gets black borders.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Frame {
+    /// Where it begins, of the width.
+    pub left: f64,
+    /// Where it begins, of the height.
+    pub top: f64,
+    /// Its share of the width.
+    pub width: f64,
+    /// Its share of the height.
+    pub height: f64,
+}
+
 /// Larger inputs than any network takes; a checkpoint that asks for more is damaged.
 const MAX_SIDE: usize = 4096;
 
@@ -119,10 +133,28 @@ impl Preprocessing {
         Ok(if self.channels == 1 { to_grey(&image.data).into() } else { (&image.data[..]).into() })
     }
 
+    /// Which part of a photo of this size [`Preprocessing::pixels`] shows.
+    pub fn frame(&self, width: usize, height: usize) -> Frame {
+        let scaled = self.scaled((width, height));
+        let (left, top) = Part::cut(scaled, (self.crop, self.crop), (Anchor::Middle, Anchor::Middle)).begin();
+        let of = |pixels: f64, side: usize| pixels / side.max(1) as f64;
+        Frame {
+            left: of(left, scaled.0),
+            top: of(top, scaled.1),
+            width: of(self.crop as f64, scaled.0),
+            height: of(self.crop as f64, scaled.1),
+        }
+    }
+
+    /// Width and height after scaling.
+    fn scaled(&self, size: (usize, usize)) -> (usize, usize) {
+        self.resize.map_or(size, |shorter| shorter_side_size(size.0, size.1, shorter))
+    }
+
     /// The crop at this place of the scaled image, across and down.
     fn view(&self, source: &[u8], image: &RgbImage8, place: (Anchor, Anchor)) -> Result<Vec<u8>, Error> {
         let size = (image.width, image.height);
-        let scaled = self.resize.map_or(size, |shorter| shorter_side_size(size.0, size.1, shorter));
+        let scaled = self.scaled(size);
         let part = Part::cut(scaled, (self.crop, self.crop), place);
         let pixels = resize_part(self.interpolation, source, self.channels, size, scaled, &part)?;
         Ok(part.framed(pixels, self.channels, (self.crop, self.crop)))

@@ -207,6 +207,12 @@ impl Part {
         Self { columns, rows, border: (left, above) }
     }
 
+    /// Where the crop begins, across and down, in pixels of the image: below zero where it is smaller.
+    pub fn begin(&self) -> (f64, f64) {
+        let begin = |shown: &Range<usize>, border: usize| shown.start as f64 - border as f64;
+        (begin(&self.columns, self.border.0), begin(&self.rows, self.border.1))
+    }
+
     /// The crop of `to` (width, height), given the pixels of this part; black around them.
     pub fn framed(&self, pixels: Vec<u8>, channels: usize, to: (usize, usize)) -> Vec<u8> {
         if (self.columns.len(), self.rows.len()) == to {

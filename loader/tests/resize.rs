@@ -178,3 +178,41 @@ fn impossible_settings_are_refused() {
         assert!(matches!(error, Error::Preprocessing { .. }), "{error}");
     }
 }
+
+/// A photo that is white inside its frame and black outside: the network sees white alone, and black borders
+/// where the frame reaches out of the photo.
+#[test]
+fn the_frame_is_what_the_network_sees() {
+    let settings = |resize, crop| Preprocessing { resize, ..Preprocessing::imagenet(crop) };
+    // Without scaling, whose filter would smear the edges.
+    for (crop, width, height) in [(40, 90, 61), (41, 90, 60), (50, 90, 40)] {
+        let settings = settings(None, crop);
+        let frame = settings.frame(width, height);
+        let inside = |at: usize, side: usize, begin: f64, share: f64| {
+            let middle = (at as f64 + 0.5) / side as f64;
+            begin < middle && middle < begin + share
+        };
+        let data = (0..width * height).flat_map(|i| {
+            let (x, y) = (i % width, i / width);
+            let white =
+                inside(x, width, frame.left, frame.width) && inside(y, height, frame.top, frame.height);
+            [if white { 255 } else { 0 }; 3]
+        });
+        let photo = RgbImage8::new(width, height, data.collect()).unwrap();
+        let seen = settings.pixels(&photo).unwrap();
+        let borders = crop.saturating_sub(height) * crop;
+        let black = seen.iter().filter(|&&byte| byte == 0).count() / 3;
+        let white = seen.iter().filter(|&&byte| byte == 255).count() / 3;
+        assert_eq!((white, black), (crop * crop - borders, borders), "{crop} of {width}x{height}");
+        assert_eq!(
+            photo.data.iter().filter(|&&byte| byte == 255).count() / 3,
+            white,
+            "all that is white is seen"
+        );
+    }
+    let frame = settings(Some(50), 40).frame(200, 100);
+    assert_eq!([frame.left, frame.top, frame.width, frame.height], [0.3, 0.1, 0.4, 0.8]);
+    let frame = settings(Some(224), 224).frame(3000, 4000);
+    assert_eq!([frame.left, frame.width], [0.0, 1.0]);
+    assert!((frame.top - 37.0 / 298.0).abs() < 1e-12 && (frame.height - 224.0 / 298.0).abs() < 1e-12);
+}

@@ -2,7 +2,7 @@
 
 use frostline_loader::HostTensor;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::features::Features;
 use crate::learner::Learner;
 
@@ -95,13 +95,18 @@ impl Learner {
     /// head out of the body (Kumar et al. 2022, "LP-FT").
     ///
     /// # Errors
-    /// [`Error::NoClasses`] without a last layer; [`Error::Engine`] if it has another shape.
+    /// [`Error::NoClasses`](crate::Error::NoClasses) without a last layer;
+    /// [`Error::Engine`](crate::Error::Engine) if it has another shape.
     pub fn set_head(&mut self, head: &Head) -> Result<()> {
-        let name = || Error::NoClasses { model: self.model.name().to_owned() };
-        let layer = self.model.members("fc").map_err(|_| name())?.remove(0);
+        let layer = self.head_layer()?;
         let (weight, bias) = head.raw();
         self.params.set(&format!("{layer}.weight"), &weight)?;
         self.params.set(&format!("{layer}.bias"), &bias)?;
         Ok(())
+    }
+
+    /// Name of the last layer.
+    pub(crate) fn head_layer(&self) -> Result<String> {
+        Ok(self.model.members("fc").map_err(|_| self.no_classes())?.remove(0))
     }
 }

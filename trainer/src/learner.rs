@@ -399,7 +399,7 @@ impl Learner {
 
     /// Inference of `span` in batches of `batch` images, or of fewer where the adapter cannot bind what so
     /// many take.
-    fn prepare(&self, span: &Span, mut batch: usize) -> Result<Inference> {
+    pub(crate) fn prepare(&self, span: &Span, mut batch: usize) -> Result<Inference> {
         loop {
             let (graph, output) = self.record_span(span, batch)?;
             match Inference::new(&self.gpu, &graph, output, &self.params, batch) {
@@ -474,7 +474,7 @@ impl Learner {
         if got == expected { Ok(()) } else { Err(Error::ImageShape { expected, got }) }
     }
 
-    fn no_classes(&self) -> Error {
+    pub(crate) fn no_classes(&self) -> Error {
         Error::NoClasses { model: self.model.name().to_owned() }
     }
 }

@@ -114,6 +114,12 @@ impl Source for Activations {
     }
 }
 
+/// The values of an image, (channels, height, width), as (height, width, channels).
+pub(crate) fn channels_last(image: &[f32], channels: usize) -> impl Iterator<Item = f32> {
+    let pixels = image.len() / channels;
+    (0..pixels).flat_map(move |pixel| (0..channels).map(move |channel| image[channel * pixels + pixel]))
+}
+
 impl Learner {
     /// The output of `stage` (`stem`, `layer1` …, `avgpool`) for every image of `source`, as in
     /// evaluation, to train and evaluate on in place of the images while all up to `stage` is
@@ -132,14 +138,9 @@ impl Learner {
         }
         let [channels, height, width] = self.stage_shape(stage)?;
         let planes = self.infer(source, Cut::Stage(stage.to_owned()))?;
-        // (channels, height, width) an image to (height, width, channels).
-        let pixels = height * width;
         let mut values = Vec::with_capacity(planes.len());
-        for image in planes.chunks_exact(channels * pixels) {
-            values.extend(
-                (0..pixels)
-                    .flat_map(|pixel| (0..channels).map(move |channel| image[channel * pixels + pixel])),
-            );
+        for image in planes.chunks_exact(channels * height * width) {
+            values.extend(channels_last(image, channels));
         }
         let fingerprint = self.fingerprint(stage)?;
         let (labels, classes) = (source.labels().to_vec(), source.classes().to_vec());

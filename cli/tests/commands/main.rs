@@ -10,6 +10,7 @@ mod machine;
 mod odd_paths;
 mod photos;
 mod roundtrip;
+mod serve;
 mod support;
 mod weights;
 mod words;

@@ -16,9 +16,18 @@ fn commands() -> Vec<String> {
 #[test]
 fn every_command_has_a_help_that_explains_every_flag() {
     let commands = commands();
-    for expected in
-        ["predict", "evaluate", "features", "plan", "inspect", "convert", "doctor", "bench", "completions"]
-    {
+    for expected in [
+        "predict",
+        "serve",
+        "evaluate",
+        "features",
+        "plan",
+        "inspect",
+        "convert",
+        "doctor",
+        "bench",
+        "completions",
+    ] {
         assert!(commands.iter().any(|name| name == expected), "{expected} is not in {commands:?}");
     }
     for name in commands.iter().filter(|name| *name != "help") {

@@ -1,0 +1,15 @@
+//! The server of `frostline serve`: a page, and an endpoint that answers about photos.
+//!
+//! The network is on one thread, and photos wait for it in a queue; a second thread speaks HTTP. What goes
+//! wrong with a photo costs that photo's request and nothing else.
+
+mod http;
+mod queue;
+mod refusal;
+mod upload;
+mod viewer;
+
+pub use http::{Site, serve};
+pub use queue::{Queue, queue};
+pub use refusal::Refusal;
+pub use viewer::{Answer, Viewer};

@@ -1,0 +1,132 @@
+//! HTTP: the page, what the model is, and the endpoint for photos.
+
+use super::upload;
+use super::{Answer, Queue, Refusal};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::Value;
+use std::net::{IpAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+const PAGE: &str = include_str!("../../../web/serve.html");
+/// Nothing comes from elsewhere, whatever a class is called. `blob:` is the photo that was dropped.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+    img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Photos in memory at once, waiting or on their way.
+const PHOTOS: usize = 8;
+/// How long a photo may be on its way here, so that nobody takes one of these places for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is served.
+pub struct Site {
+    /// What is said of the model at `/model`.
+    pub model: Value,
+    /// Where photos are answered.
+    pub queue: Queue<Answer>,
+    /// The name, besides `localhost` and addresses, by which this machine may be asked for.
+    pub host: String,
+    places: Semaphore,
+}
+
+impl Site {
+    /// A site that says `model` of its model, sends photos to `queue`, and is asked for as `host`.
+    pub fn new(model: Value, queue: Queue<Answer>, host: String) -> Self {
+        Self { model, queue, host, places: Semaphore::new(PHOTOS) }
+    }
+}
+
+/// Answers at `listener` for as long as the process lives.
+///
+/// # Errors
+/// If the system does not let it.
+pub fn serve(listener: TcpListener, site: Site) -> std::io::Result<()> {
+    let site = Arc::new(site);
+    let page = async || ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE);
+    let app = Router::new()
+        .route("/", get(page))
+        .route("/model", get(async |State(site): State<Arc<Site>>| Json(site.model.clone())))
+        .route("/predict", post(predict))
+        .fallback(async || {
+            let known = "the page is at /, photos go to /predict, and /model tells of the model";
+            Refusal::new(StatusCode::NOT_FOUND, known)
+        })
+        .method_not_allowed_fallback(async || {
+            let known = "ask for / and /model with GET, and for /predict with POST and the photo as the body";
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, known)
+        })
+        // `upload` has one of its own.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(site.clone(), guard))
+        .with_state(site);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        axum::serve(listener, app).await
+    })
+}
+
+async fn predict(State(site): State<Arc<Site>>, request: Request) -> Result<Json<Answer>, Refusal> {
+    let _place = site.places.acquire().await.map_err(Refusal::server)?;
+    let photo = tokio::time::timeout(PATIENCE, upload::photo(request)).await.map_err(|_| {
+        let text = format!("the photo was not here after {} seconds", PATIENCE.as_secs());
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, text)
+    })??;
+    site.queue.ask(photo).await.map(Json)
+}
+
+/// Answers only who asked for this machine: another site's page could let its own name lead here (DNS
+/// rebinding), but it cannot let another name stand in the header.
+async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    if !is_here(request.headers(), &site.host) {
+        let text =
+            "this server is asked for as localhost, by its address, or by the name that --host gave it";
+        return Refusal::new(StatusCode::FORBIDDEN, text).into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Whether `Host` is `localhost`, an address, which no name server can change, or `name`.
+fn is_here(headers: &HeaderMap, name: &str) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let host = host.rsplit_once(':').filter(|(_, end)| port(end)).map_or(host, |(host, _)| host);
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || host.eq_ignore_ascii_case(name)
+        || address.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_sites_name_is_not_this_machine() {
+        let here = |host: &'static str, name: &str| {
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+            is_here(&headers, name)
+        };
+        for host in ["localhost", "LOCALHOST:7878", "127.0.0.1:7878", "[::1]:7878", "[::1]", "192.168.1.7:80"]
+        {
+            assert!(here(host, "127.0.0.1"), "{host}");
+        }
+        for host in
+            ["", "evil.example", "localhost.evil.example:7878", "127.0.0.1.evil.example", "localhost:x"]
+        {
+            assert!(!here(host, "127.0.0.1"), "{host}");
+        }
+        assert!(here("photos.local:7878", "photos.local") && !here("photos.local", "0.0.0.0"));
+        assert!(!is_here(&HeaderMap::new(), "127.0.0.1"));
+    }
+}
