@@ -11,6 +11,7 @@ mod find_lr;
 mod inspect;
 mod plan;
 mod predict;
+mod serve;
 mod train;
 
 pub use bench::Bench;
@@ -25,4 +26,5 @@ pub use find_lr::FindLr;
 pub use inspect::Inspect;
 pub use plan::Plan;
 pub use predict::Predict;
+pub use serve::Serve;
 pub use train::Train;

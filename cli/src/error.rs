@@ -146,6 +146,9 @@ pub enum Error {
     /// Kernels that compute something else than they should.
     #[error("{failed} of {checks} self-tests failed")]
     SelfTest { failed: usize, checks: usize },
+    /// An address that the server cannot have.
+    #[error("{host}:{port}: {}", listen_advice(source))]
+    Listen { host: String, port: u16, source: std::io::Error },
     /// More photos in a step than there are.
     #[error("--batch {batch}: there are {images} photos to train on, which do not fill one batch")]
     LargeBatch { batch: usize, images: usize },
@@ -219,6 +222,23 @@ impl From<frostline_loader::Error> for Error {
 impl From<frostline_models::Error> for Error {
     fn from(error: frostline_models::Error) -> Self {
         Self::Trainer(error.into())
+    }
+}
+
+/// Why a server cannot listen, and what to do.
+fn listen_advice(source: &std::io::Error) -> String {
+    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    match source.kind() {
+        AddrInUse => {
+            "another program listens there; give another --port, or --port 0 for one that is free".into()
+        }
+        AddrNotAvailable => {
+            "this is no address of this machine; leave --host out, or give one of its own".into()
+        }
+        PermissionDenied => {
+            "the system does not let this program listen there; give a --port above 1023".into()
+        }
+        _ => format!("cannot listen there: {source}"),
     }
 }
 

@@ -15,7 +15,9 @@ pub mod output;
 mod path_json;
 pub mod photos;
 mod predictions;
+mod review;
 pub mod self_test;
+mod serve;
 mod train;
 pub mod weights;
 
@@ -24,7 +26,8 @@ pub use output::Output;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    Bench, Completions, Convert, Doctor, Evaluate, Export, Features, FindLr, Inspect, Plan, Predict, Train,
+    Bench, Completions, Convert, Doctor, Evaluate, Export, Features, FindLr, Inspect, Plan, Predict, Serve,
+    Train,
 };
 use std::process::ExitCode;
 
@@ -52,6 +55,8 @@ pub enum Command {
     FindLr(FindLr),
     /// The classes of photos, with probabilities
     Predict(Predict),
+    /// A page in the browser: drop a photo, see its class and where the network looked
+    Serve(Serve),
     /// How good a model is on a folder of class folders
     Evaluate(Evaluate),
     /// What a model makes of photos, as a safetensors file
@@ -84,6 +89,7 @@ impl CommandLine {
             Command::Train(train) => train.run(&output),
             Command::FindLr(find_lr) => find_lr.run(&output),
             Command::Predict(predict) => predict.run(&output),
+            Command::Serve(serve) => serve.run(&output),
             Command::Evaluate(evaluate) => evaluate.run(&output),
             Command::Features(features) => features.run(&output),
             Command::Plan(plan) => plan.run(&output),

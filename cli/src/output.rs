@@ -51,6 +51,15 @@ impl Output {
         self.line(text)
     }
 
+    /// Prints a result for programs in one line, for those that read while more may come; nothing where
+    /// results are text.
+    ///
+    /// # Errors
+    /// [`Error::Output`].
+    pub fn json_line(&self, result: &Value) -> Result<()> {
+        if self.json { self.line(result) } else { Ok(()) }
+    }
+
     /// `println!` would panic where the reader has closed the pipe.
     fn line(&self, text: impl Display) -> Result<()> {
         let written = writeln!(std::io::stdout().lock(), "{text}").map_err(Error::Output);

@@ -9,6 +9,8 @@
 //! | the run's folder, claimed by one process | [`folder`], [`claim`], [`metrics`] |
 //! | a run, begun or resumed, trained and reported | [`job`], [`report`] |
 //! | the run's model: the fine-tuned one or the probe | [`settle`] |
+//! | the photos to look at, as a page and a table | [`review`] |
+//! | metrics for TensorBoard | [`tensorboard`] |
 //! | a run as long as there is time | [`budget`] |
 //! | the model card | [`card`] |
 //! | Ctrl-C | [`interrupt`] |
@@ -25,5 +27,7 @@ pub(crate) mod manifest;
 pub(crate) mod metrics;
 pub(crate) mod recipe;
 pub(crate) mod report;
+pub(crate) mod review;
 pub(crate) mod settle;
 pub(crate) mod start;
+pub(crate) mod tensorboard;

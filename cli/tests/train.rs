@@ -22,6 +22,8 @@ mod claims;
 mod ctrl_c;
 #[path = "train/resume.rs"]
 mod resume;
+#[path = "train/review.rs"]
+mod review;
 #[path = "train/settings.rs"]
 mod settings;
 

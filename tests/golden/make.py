@@ -5,7 +5,7 @@
 
 Without names, all of them: about a minute on two cores. Needs numpy, PyTorch (1.13 made the
 files in the repository) and Pillow; `augment` also torchvision (0.14),
-`regression` scikit-learn (1.2),
+`regression` scikit-learn (1.2), `label_issues` cleanlab (2.9),
 `timm_lite0` also timm (1.0).
 """
 
@@ -46,6 +46,12 @@ def regressions():
     return regression.golden()
 
 
+def label_issues():
+    import label_issues  # the only one that needs cleanlab
+
+    return label_issues.golden()
+
+
 def timm_lite0():
     import timm_lite0  # the only one that needs timm
 
@@ -54,6 +60,7 @@ def timm_lite0():
 
 MAKERS = {"ops": ops.golden, "augment": augmentation, "lite0": lite0, "roundtrip": roundtrip.golden}
 MAKERS["timm_lite0"], MAKERS["regression"] = timm_lite0, regressions
+MAKERS["label_issues"] = label_issues
 for stem, network in inference.NETWORKS.items():
     MAKERS[stem] = lambda network=network: inference.resnet_224(network)
 for case in training.CASES:

@@ -3,8 +3,8 @@
 use frostline_loader::shuffle::{generator, shuffle};
 
 use crate::error::Result;
-use crate::evaluate::Evaluation;
 use crate::features::Features;
+use crate::metrics::softmax;
 use crate::regression::{Fitter, HeadLoss, Regression};
 
 /// Strengths that are tried, as scikit-learn's `C`: from a penalty that leaves little but the classes'
@@ -72,21 +72,9 @@ pub fn cross_validate_with(loss: HeadLoss, features: &Features, seed: u64) -> Re
     let mut strengths: Vec<Strength> =
         STRENGTHS.iter().map(|&c| Strength { c, right: 0, loss: 0.0 }).collect();
     let mut held_out = 0;
-    let tried = std::thread::scope(|scope| -> Result<Vec<_>> {
-        let rows = |inside: &dyn Fn(usize) -> bool| -> Vec<usize> {
-            (0..fold_of.len()).filter(|&i| inside(fold_of[i])).collect()
-        };
-        let threads: Vec<_> = (0..tested)
-            .map(|fold| {
-                let train = features.subset(&rows(&|of| of != fold));
-                let test = features.subset(&rows(&|of| of == fold));
-                scope.spawn(move || path(loss, &train, &test))
-            })
-            .collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, Result<Vec<Evaluation>>>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        threads.into_iter().map(join).collect()
+    let tried = each_fold(features, &fold_of, tested, |train, test| {
+        let mut fitter = Fitter::new(train)?.loss(loss);
+        STRENGTHS.iter().map(|&c| fitter.fit(c)?.head.evaluate(test)).collect::<Result<Vec<_>>>()
     })?;
     for evaluations in tried {
         held_out += evaluations[0].predictions.len();
@@ -105,10 +93,55 @@ pub fn cross_validate_with(loss: HeadLoss, features: &Features, seed: u64) -> Re
     Ok(CrossValidation { regression, strengths, held_out, folds: tested })
 }
 
-/// What heads of every strength, trained on `train`, make of `test`.
-fn path(loss: HeadLoss, train: &Features, test: &Features) -> Result<Vec<Evaluation>> {
-    let mut fitter = Fitter::new(train)?.loss(loss);
-    STRENGTHS.iter().map(|&c| fitter.fit(c)?.head.evaluate(test)).collect()
+/// The probability of every class for each image, by a head that was trained at strength `c` without it: what
+/// a label can be compared with. The folds are those of [`cross_validate`], every one of which is held out
+/// here. An image that is alone in its class gets none: a head without it has never seen its class. Nor does
+/// any image if no class has two.
+///
+/// # Errors
+/// As [`Fitter::new`] and [`Fitter::fit`].
+pub fn held_out_probabilities(features: &Features, c: f64, seed: u64) -> Result<Vec<Option<Vec<f64>>>> {
+    features.check_labels("hold out")?;
+    let classes = features.classes.len();
+    let (folds, fold_of) = deal(features, seed);
+    let logits =
+        each_fold(features, &fold_of, folds, |train, test| Fitter::new(train)?.fit(c)?.head.logits(test))?;
+    let mut rows: Vec<_> = logits.iter().map(|logits| logits.chunks_exact(classes)).collect();
+    let mut size = vec![0; classes];
+    features.labels.iter().for_each(|&label| size[label as usize] += 1);
+    let probabilities = fold_of.iter().zip(&features.labels).map(|(&fold, &label)| {
+        // The rows of a fold are in the order of the images.
+        let logits = rows.get_mut(fold).and_then(Iterator::next);
+        logits.filter(|_| size[label as usize] > 1).map(softmax)
+    });
+    Ok(probabilities.collect())
+}
+
+/// What `work` makes, on a thread for each of the first `folds` folds, of the images of the other folds and of
+/// the fold's own.
+fn each_fold<T: Send>(
+    features: &Features,
+    fold_of: &[usize],
+    folds: usize,
+    work: impl Fn(&Features, &Features) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    std::thread::scope(|scope| {
+        let rows = |inside: &dyn Fn(usize) -> bool| -> Vec<usize> {
+            (0..fold_of.len()).filter(|&i| inside(fold_of[i])).collect()
+        };
+        let work = &work;
+        let threads: Vec<_> = (0..folds)
+            .map(|fold| {
+                let train = features.subset(&rows(&|of| of != fold));
+                let test = features.subset(&rows(&|of| of == fold));
+                scope.spawn(move || work(&train, &test))
+            })
+            .collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, Result<T>>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
+    })
 }
 
 /// How many folds there are, and the fold of every image.
@@ -166,5 +199,17 @@ mod tests {
         assert!(none.strengths.is_empty());
         // A class that is not trained on in a fold is wrong there, and no fold fails for it.
         assert_eq!(cross_validate(&features(vec![0, 0, 0, 1], 2), 0).unwrap().held_out, 4);
+    }
+
+    #[test]
+    fn what_is_alone_in_its_class_is_not_judged() {
+        let of = |labels| held_out_probabilities(&features(labels, 3), 1.0, 0).unwrap();
+        let all = of(vec![0, 0, 1, 2, 2]);
+        assert!(all[2].is_none() && [0, 1, 3, 4].iter().all(|&i| all[i].is_some()), "{all:?}");
+        assert!(of(vec![0, 1, 2]).iter().all(Option::is_none));
+        assert!(matches!(
+            held_out_probabilities(&features(vec![], 1), 1.0, 0),
+            Err(crate::Error::NoImages { .. })
+        ));
     }
 }

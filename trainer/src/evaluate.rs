@@ -51,6 +51,13 @@ pub struct Prediction {
     pub probabilities: Vec<f64>,
 }
 
+impl Prediction {
+    /// What the logits of one image say.
+    pub fn of(logits: &[f32]) -> Self {
+        Self { class: largest(logits), probabilities: softmax(logits) }
+    }
+}
+
 impl Learner {
     /// Loss and accuracy on all of `source`, with running statistics and everything folded; and
     /// whether frozen batch norms still have the statistics that they should have.
@@ -96,6 +103,5 @@ impl Learner {
 
 fn predictions(logits: &[f32], source: &dyn Source) -> Vec<Prediction> {
     let rows = logits.chunks_exact(logits.len() / source.labels().len());
-    let prediction = |logits: &[f32]| Prediction { class: largest(logits), probabilities: softmax(logits) };
-    rows.map(prediction).collect()
+    rows.map(Prediction::of).collect()
 }

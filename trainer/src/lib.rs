@@ -11,6 +11,7 @@
 //! | what a task changed of a base that many share | [`Learner::save_delta`], [`Learner::load_delta`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
 //! | a linear head on such features at its optimum, its penalty chosen by cross-validation | [`regression()`], [`Fitter`], [`cross_validate()`] |
+//! | images whose label may be wrong | [`held_out_probabilities()`], [`label_issues()`] |
 //! | a softmax head or a support vector machine trained by steps | [`linear_probe()`] |
 //! | the outputs of frozen stages, computed once and trained on | [`FitOptions::cache_frozen`], [`Learner::activations`] |
 //! | a rate to begin with; a rate for each stage | [`Learner::find_lr`]; [`Learner::slice`], [`Learner::layer_decay`] |
@@ -18,6 +19,7 @@
 //! | whether a frozen batch norm kept its statistics | [`Evaluation::drift`], [`Learner::drift`] |
 //! | how far each stage has moved | [`Learner::snapshot`], [`Learner::updates_since`] |
 //! | all stages of every image, and the pixels that a number inside depends on | [`Learner::walk`], [`Learner::input_gradients`] |
+//! | how much each part of an image adds to a class's logit | [`Learner::class_activation`] |
 //! | what every depth of freezing would cost, before anything runs | [`what_if()`] |
 //! | counts | [`Evaluation`], [`Confusion`], [`wilson`] |
 //!
@@ -27,6 +29,7 @@
 
 mod augment;
 mod best;
+mod cam;
 mod checkpoint;
 mod class_weights;
 mod cross_validation;
@@ -42,6 +45,7 @@ mod gradual;
 mod head;
 mod inference;
 mod inside;
+mod label_issues;
 mod learner;
 mod linear_probe;
 mod metrics;
@@ -59,8 +63,11 @@ mod what_if;
 
 pub use augment::{Augment, ColorJitter, ResizedCrop};
 pub use best::Best;
+pub use cam::{ClassActivation, Look};
 pub use class_weights::balanced_class_weights;
-pub use cross_validation::{CrossValidation, Strength, cross_validate, cross_validate_with};
+pub use cross_validation::{
+    CrossValidation, Strength, cross_validate, cross_validate_with, held_out_probabilities,
+};
 pub use delta::DeltaReport;
 pub use drift::{Drift, LayerDrift};
 pub use error::{Error, Result};
@@ -71,6 +78,7 @@ pub use fit::{History, Progress};
 pub use gradual::Phase;
 pub use head::{Head, Standardization};
 pub use inside::{Map, Unit};
+pub use label_issues::{LabelIssue, label_issues};
 pub use learner::Learner;
 pub use linear_probe::{Probe, ProbeLoss, ProbeOptions, linear_probe};
 pub use metrics::{Confusion, NO_CLASS, wilson};

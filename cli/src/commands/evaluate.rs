@@ -2,12 +2,15 @@
 
 use crate::output::{complain, warn};
 use crate::photos::{NOT_A_NUMBER, Photos};
+use crate::review::{self, Section};
+use crate::train::manifest::below;
 use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
-use frostline_trainer::{Evaluation, NO_CLASS, Source, wilson};
+use frostline_loader::atomic::write_atomically;
+use frostline_trainer::{Evaluation, NO_CLASS, Prediction, Source, wilson};
 use serde_json::{Value, json};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The flags.
 #[derive(Args, Debug)]
@@ -19,6 +22,9 @@ pub struct Evaluate {
     /// Photos at once: fewer need less memory.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
+    /// Write a page with the worst mistakes, each with a thumbnail, and the classes that are confused most.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
 }
 
 impl Evaluate {
@@ -50,6 +56,17 @@ impl Evaluate {
                 let path = photos.paths()[photo].display();
                 complain(format_args!("error: {path}: {NOT_A_NUMBER}; it counts as wrong"));
             }
+            if let Some(page) = &self.page {
+                let predictions = readable.iter().map(|&i| Prediction::of(&logits[i * classes..][..classes]));
+                self.write(
+                    page,
+                    &photos,
+                    &readable,
+                    &evaluation,
+                    &predictions.collect::<Vec<_>>(),
+                    &opened.classes,
+                )?;
+            }
             output.say(text(&evaluation, &opened.classes))?;
             output.json(&value(&evaluation, &opened.classes))?;
         }
@@ -58,6 +75,35 @@ impl Evaluate {
             0 => Ok(()),
             _ => Err(Error::NotNumbers { not_numbers, photos: readable.len() }),
         }
+    }
+
+    /// Writes the page of the photos `readable`, of which the evaluation and the predictions are.
+    fn write(
+        &self,
+        page: &Path,
+        photos: &Photos,
+        readable: &[usize],
+        evaluation: &Evaluation,
+        predictions: &[Prediction],
+        classes: &[String],
+    ) -> Result<()> {
+        let labels: Vec<u32> = readable.iter().map(|&i| photos.labels()[i]).collect();
+        let photo = |i: usize| {
+            let path = photos.paths()[readable[i]].as_path();
+            (path, below(&self.dir, path))
+        };
+        let sections = [
+            Section::mistakes("these photos", classes, &labels, predictions, photo),
+            Section::confusions("photos", classes, &evaluation.confusion),
+        ];
+        let (model, dir) = (Path::new(&self.model).display(), self.dir.display());
+        let about = format!(
+            "The model {model} recognises {} of {} photos. Each photo below is a link to the file.",
+            evaluation.confusion.right(),
+            labels.len()
+        );
+        let text = review::page(&format!("Photos to look at: {dir}"), &about, &sections);
+        Ok(write_atomically(page, |file| file.write_all(text.as_bytes()))?)
     }
 }
 

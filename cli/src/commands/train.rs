@@ -36,8 +36,11 @@ pub struct Train {
     /// Minutes that it may take, such as 5 or 0.5: after the linear probe as many steps as fit, no more than without it
     #[arg(long, value_name = "MINUTES", value_parser = minutes, help_heading = "Training")]
     minutes: Option<f64>,
+    /// Write an event file for TensorBoard into the run's folder as well, which grows with every evaluation
+    #[arg(long, help_heading = "Run")]
+    tensorboard: bool,
     /// Go on with the run in this folder, with its own settings
-    #[arg(long, value_name = "RUNDIR", conflicts_with_all = ["dir", "out", "minutes", "Recipe"], help_heading = "Run")]
+    #[arg(long, value_name = "RUNDIR", conflicts_with_all = ["dir", "out", "minutes", "tensorboard", "Recipe"], help_heading = "Run")]
     resume: Option<PathBuf>,
     /// With --resume: where the photos of the run are now, if they were moved
     #[arg(long, value_name = "DIR", requires = "resume", conflicts_with_all = ["dir", "out"], help_heading = "Run")]
@@ -80,13 +83,15 @@ impl Train {
         };
         // A resumed run may have its photos in another place.
         folder.save(&run)?;
+        job.tensorboard = run.tensorboard;
         job.train(&folder, &interrupt, resumed.is_some())?;
         interrupt.reporting(&folder)?;
         job.settle(&gpu, &folder, &run)?;
         if let Some(settled) = &job.settled {
             output.say(settled.sentence())?;
         }
-        let report = timed("report", || report(&gpu, &folder, &run, &job))?;
+        let checked = timed("labels", || job.check_labels(&gpu, &folder, &run))?;
+        let report = timed("report", || report(&gpu, &folder, &run, &job, checked.as_ref()))?;
         folder.finish(&report)?;
         told(output, &job.choices, &run, &report)
     }
@@ -106,7 +111,17 @@ impl Train {
             std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())).collect();
         let command = format!("frostline {}", words.join(" "));
         let recipe = Recipe { dir, ..self.recipe };
-        Ok((folder, Run { command, recipe, chosen: None, minutes: self.minutes, identity: None }))
+        Ok((
+            folder,
+            Run {
+                command,
+                recipe,
+                chosen: None,
+                minutes: self.minutes,
+                tensorboard: self.tensorboard,
+                identity: None,
+            },
+        ))
     }
 }
 
@@ -133,6 +148,9 @@ fn tell(report: &Report) -> String {
     }
     if let Some(refitted) = report.refitted() {
         text += &format!("\n{refitted}\n");
+    }
+    if let Some(doubts) = report.doubts() {
+        text += &format!("\n{doubts}\n");
     }
     text + &format!(
         "\nmodel and figures in {}; try `frostline predict {} PHOTO…`",

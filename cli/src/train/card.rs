@@ -7,6 +7,7 @@ use crate::train::folder::Run;
 use crate::train::job::Job;
 use crate::train::recipe::{Bn, Recipe};
 use crate::train::report::Report;
+use crate::train::tensorboard::EVENTS;
 
 /// The text of a run's `README.md`.
 pub fn card(run: &Run, job: &Job, report: &Report) -> String {
@@ -44,7 +45,8 @@ pub fn card(run: &Run, job: &Job, report: &Report) -> String {
     }
     line(limits(report));
     line("## Files\n".to_owned());
-    for (file, what) in FILES {
+    let events = run.tensorboard.then_some((EVENTS, "`metrics.jsonl` for TensorBoard"));
+    for (file, what) in FILES.iter().copied().chain(events) {
         line(format!("- `{file}`: {what}"));
     }
     text
@@ -59,6 +61,8 @@ const FILES: &[(&str, &str)] = &[
     ("curves.png", "loss and accuracy by step"),
     ("confusion.png", "which class was taken for which"),
     ("mistakes.png", "the validation photos that it got most wrong"),
+    ("review.html", "photos to look at: the worst mistakes, and labels that may be wrong"),
+    ("review.csv", "those labels as a table, where they were checked"),
     ("plan.txt", "the kernels of a step, and the ledger of what they cost"),
     ("run.json", "the settings, for `frostline train --resume`"),
     ("data.json", "the photos: which of them trained, and what is in each, for `--resume` as well"),

@@ -16,6 +16,7 @@ use crate::train::claim::{Claim, Leftovers};
 use crate::train::manifest::Manifest;
 use crate::train::recipe::Recipe;
 use crate::train::report::Report;
+use crate::train::tensorboard::EVENTS;
 
 /// The folder of a run, which no other process writes to as long as this value lives. A new run that ends
 /// without a checkpoint takes its folder with it.
@@ -39,6 +40,9 @@ pub struct Run {
     /// Minutes that it may take; they count from its begin, not from when it is resumed.
     #[serde(default)]
     pub minutes: Option<f64>,
+    /// Whether it writes an event file for TensorBoard.
+    #[serde(default)]
+    pub tensorboard: bool,
     /// What its checkpoints are marked with; nothing before the choices were made.
     #[serde(default)]
     pub identity: Option<String>,
@@ -246,7 +250,12 @@ const REPORT: &str = "report.json";
 const LAST: &str = "last.safetensors";
 const BEST: &str = "best.safetensors";
 /// What a run writes before its first checkpoint.
-pub(crate) const BEFORE_THE_FIRST: [&str; 4] = [SETTINGS, MANIFEST, "plan.txt", "metrics.jsonl"];
+pub(crate) const BEFORE_THE_FIRST: [&str; 5] = [SETTINGS, MANIFEST, "plan.txt", "metrics.jsonl", EVENTS];
+
+/// The report of a finished run in `folder`, if there is one that can be read: for whoever only looks.
+pub fn report_in(folder: &Path) -> Option<Report> {
+    serde_json::from_slice(&std::fs::read(folder.join(REPORT)).ok()?).ok()
+}
 
 /// Whether a run got so far that something of it can be used.
 pub(crate) fn has_checkpoint(folder: &Path) -> bool {

@@ -29,6 +29,7 @@ use crate::train::metrics::{Line, Metrics};
 use crate::train::recipe::{Augmentation, Recipe};
 use crate::train::settle::Settled;
 use crate::train::start::Start;
+use crate::train::tensorboard::{self, EVENTS};
 
 /// The rate if the range test suggests none.
 pub const CAUTIOUS: f32 = 1e-3;
@@ -53,12 +54,16 @@ pub struct Job {
     pub probe_took: Option<Duration>,
     /// What the frozen network made of all photos, those to train on first, if there was one.
     pub features: Option<Features>,
+    /// The inverse strength of the penalty that was last chosen for a head on them.
+    pub strength: Option<f64>,
     /// How fine-tuning did beside it.
     pub settled: Option<Settled>,
     /// How many photos the probe's head was trained on in the end, if it was trained again.
     pub refitted: Option<usize>,
     /// When a time budget ends the training, whatever was reckoned.
     pub deadline: Option<Instant>,
+    /// Whether an event file for TensorBoard is written.
+    pub tensorboard: bool,
 }
 
 impl Job {
@@ -117,9 +122,11 @@ impl Job {
             probe: None,
             probe_took: None,
             features: None,
+            strength: None,
             settled: None,
             refitted: None,
             deadline: None,
+            tensorboard: false,
         }
     }
 
@@ -146,6 +153,7 @@ impl Job {
         let head = &found.regression.head;
         self.learner.set_head(head)?;
         let evaluation = head.evaluate(&validation)?;
+        self.strength = Some(found.regression.c);
         self.features = Some(train.followed_by(&validation));
         Ok((found, evaluation))
     }
@@ -231,6 +239,7 @@ impl Job {
         options.patience = Some(self.recipe.early_stop.unwrap_or(patience)).filter(|epochs| *epochs > 0);
         let mut watch = Watch::new(folder, interrupt, resumed, &stages, steps)?;
         watch.deadline = self.deadline;
+        watch.tensorboard = self.tensorboard;
         if let (false, Some(probe)) = (resumed, &self.probe) {
             self.learner.save(folder.probe())?;
             self.learner.save(folder.best())?;
@@ -320,6 +329,7 @@ struct Watch<'a> {
     /// The step after which Ctrl-C ended the run.
     interrupted: Option<u64>,
     deadline: Option<Instant>,
+    tensorboard: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -342,6 +352,7 @@ impl<'a> Watch<'a> {
             failed: None,
             interrupted: None,
             deadline: None,
+            tensorboard: false,
         })
     }
 
@@ -383,7 +394,15 @@ impl<'a> Watch<'a> {
             100.0 * evaluation.accuracy,
             evaluation.loss
         );
-        self.metrics.extend([Line::evaluation(step, evaluation)])
+        self.metrics.extend([Line::evaluation(step, evaluation)])?;
+        self.write_events()
+    }
+
+    fn write_events(&self) -> Result<()> {
+        if self.tensorboard {
+            tensorboard::write(&self.folder.file(EVENTS), self.metrics.lines())?;
+        }
+        Ok(())
     }
 
     /// How metrics name the phase: not at all where there is one.
@@ -414,6 +433,7 @@ impl<'a> Watch<'a> {
             self.interrupted = self.metrics.lines().last().map(|line| line.step);
         }
         self.folder.write("metrics.csv", &self.metrics.csv()?)?;
+        self.write_events()?;
         match self.interrupted {
             Some(step) if step < self.steps => {
                 Err(Error::Interrupted { run: self.folder.path().to_owned(), step, steps: self.steps })

@@ -18,6 +18,7 @@ use crate::train::data::{Data, counts};
 use crate::train::folder::{Run, RunFolder};
 use crate::train::job::Job;
 use crate::train::metrics::{Line, Metrics};
+use crate::train::review::{self, Checked, PAGE};
 use crate::train::settle::Settled;
 
 /// Photos in a row of `mistakes.png`, and at most in all of it.
@@ -51,6 +52,9 @@ pub struct Report {
     /// How many photos the head of the model was trained on after these figures were measured.
     #[serde(default)]
     pub refitted: Option<usize>,
+    /// Photos whose label may be wrong; none if labels were not checked.
+    #[serde(default)]
+    pub label_issues: Option<usize>,
 }
 
 impl Report {
@@ -61,6 +65,16 @@ impl Report {
             "The model's head was then trained on all {all} photos, those to validate with included; the figures are of \
              the head before that."
         ))
+    }
+
+    /// That labels may be wrong, and where to look, if there are any.
+    pub fn doubts(&self) -> Option<String> {
+        let page = Path::new(&self.run).join(PAGE);
+        match self.label_issues? {
+            0 => None,
+            1 => Some(format!("1 photo may have a wrong label: see {}", page.display())),
+            count => Some(format!("{count} photos may have a wrong label: see {}", page.display())),
+        }
     }
 }
 
@@ -81,11 +95,18 @@ pub struct ClassReport {
     pub interval: Option<[f64; 2]>,
 }
 
-/// Evaluates the best weights of the run, draws its figures and writes its model card.
+/// Evaluates the best weights of the run, draws its figures and writes its model card and the page of photos to look
+/// at. `checked` is what was found of the labels.
 ///
 /// # Errors
 /// What evaluating and writing give.
-pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Result<Report> {
+pub fn report(
+    gpu: &Arc<Gpu>,
+    folder: &RunFolder,
+    run: &Run,
+    job: &Job,
+    checked: Option<&Checked>,
+) -> Result<Report> {
     let metrics = Metrics::open(folder.file("metrics.jsonl"), u64::MAX)?;
     // A head that was trained again has seen the photos to validate with.
     let measured = if job.refitted.is_some() { folder.probe() } else { folder.best() };
@@ -109,12 +130,14 @@ pub fn report(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, job: &Job) -> Resul
         classes: by_class(names, &job.data, &evaluation),
         settled: job.settled.clone(),
         refitted: job.refitted,
+        label_issues: checked.map(|checked| checked.issues.len()),
     };
     figure::draw(&folder.file("curves.png"), 2, &curves(metrics.lines(), &report))?;
     let title = format!("Validation photos: {:.1}% of {} recognised", 100.0 * report.accuracy, report.images);
     let rows = (0..names.len()).map(|class| evaluation.confusion.row(class)).collect();
     confusion::draw(&folder.file("confusion.png"), &ConfusionMatrix { title, classes: names, rows })?;
     grid::draw(&folder.file("mistakes.png"), &mistakes(&job.data, &learner, &predictions)?)?;
+    review::write(folder, job, &evaluation, &predictions, checked)?;
     folder.write("README.md", card(run, job, &report).as_bytes())?;
     Ok(report)
 }

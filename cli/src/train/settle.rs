@@ -9,7 +9,7 @@ use std::sync::Arc;
 use frostline_engine::Gpu;
 use frostline_loader::Checkpoint;
 use frostline_models::POOLED;
-use frostline_trainer::{Learner, Source, cross_validate};
+use frostline_trainer::{Features, Learner, Source, cross_validate};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -115,6 +115,17 @@ impl Job {
 
     /// Trains the head of `probe` on all photos.
     fn refit(&mut self, probe: &mut Learner) -> Result<()> {
+        let seed = self.recipe.seed;
+        let features = self.all_features(probe)?;
+        let (found, photos) = (cross_validate(features, seed)?.regression, features.labels.len());
+        probe.set_head(&found.head)?;
+        self.strength = Some(found.c);
+        self.refitted = Some(photos);
+        Ok(())
+    }
+
+    /// What the frozen network, which `probe` has, makes of all photos; computed where that is not known yet.
+    pub fn all_features(&mut self, probe: &mut Learner) -> Result<&Features> {
         let features = match self.features.take() {
             Some(features) => features,
             None => {
@@ -122,9 +133,7 @@ impl Job {
                 of(self.data.to_train_on())?.followed_by(&of(self.data.to_validate_with())?)
             }
         };
-        probe.set_head(&cross_validate(&features, self.recipe.seed)?.regression.head)?;
-        self.refitted = Some(features.labels.len());
-        Ok(())
+        Ok(self.features.insert(features))
     }
 }
 

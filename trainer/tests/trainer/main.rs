@@ -2,6 +2,7 @@
 
 mod augment;
 mod best;
+mod cam;
 mod delta;
 mod divergence;
 mod drift;
@@ -9,6 +10,7 @@ mod fit;
 mod freeze;
 mod inference;
 mod inside;
+mod label_issues;
 mod mixup;
 mod prefix;
 mod probe;
