@@ -24,7 +24,10 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-ASSETS = Path(__file__).resolve().parent.parent.parent / "assets" / "photos"
+ROOT = Path(__file__).resolve().parent.parent.parent
+ASSETS = ROOT / "assets" / "photos"
+# What the README has people run.
+CLASSIFY = ROOT / "examples" / "onnx" / "classify.py"
 PHOTOS = 150
 TOLERANCE = 1e-4
 PER_CLASS = 5
@@ -43,7 +46,7 @@ MODELS = [
 
 
 def odd_photos(folder, count):
-    """Photos at sizes that nobody trains on: wide, tall, tiny, of whole ratios, grey. PNG, which
+    """Photos at sizes that nobody trains on: wide, tall, tiny, of whole ratios, grey, transparent. PNG, which
     every decoder decodes to the same bytes."""
     folder.mkdir(parents=True)
     rng = random.Random(0)
@@ -62,6 +65,9 @@ def odd_photos(folder, count):
         image = image.resize(size, Image.Resampling.BICUBIC)
         if i % 7 == 0:
             image = image.convert("L")
+        elif i % 7 == 1:
+            # Half of it is transparent, over colours that must not be seen.
+            image.putalpha(Image.linear_gradient("L").resize(size))
         image.save(folder / f"{i:03}.png")
 
 
@@ -85,6 +91,13 @@ def frostlines_own(frostline, model, folder):
     return [Path(row["image"]) for row in rows], names, np.array([[row[name] for name in names] for row in table])
 
 
+def module(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
 def onnx(path, photos, names):
     if importlib.util.find_spec("onnx"):
         from onnx import checker, load
@@ -93,16 +106,14 @@ def onnx(path, photos, names):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
     order = [classes.index(name) for name in names]
-    image = lambda photo: np.asarray(Image.open(photo).convert("RGB"))
-    return np.array([session.run(None, {"image": image(photo)})[0][order] for photo in photos])
+    decoded = module(CLASSIFY).decoded
+    return np.array([session.run(None, {"image": decoded(photo)})[0][order] for photo in photos])
 
 
 def pytorch(folder, photos, names):
     """By the Python file itself."""
-    spec = importlib.util.spec_from_file_location("predict", folder / "predict.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    tables = [dict(module.predict(photo)) for photo in photos]
+    predict = module(folder / "predict.py").predict
+    tables = [dict(predict(photo)) for photo in photos]
     return np.array([[table[name] for name in names] for table in tables])
 
 
