@@ -73,7 +73,7 @@ pub fn cross_validate_with(loss: HeadLoss, features: &Features, seed: u64) -> Re
         STRENGTHS.iter().map(|&c| Strength { c, right: 0, loss: 0.0 }).collect();
     let mut held_out = 0;
     let tried = each_fold(features, &fold_of, tested, |train, test| {
-        let mut fitter = Fitter::new(train)?.loss(loss);
+        let mut fitter = Fitter::new(train)?.loss(loss).roughly();
         STRENGTHS.iter().map(|&c| fitter.fit(c)?.head.evaluate(test)).collect::<Result<Vec<_>>>()
     })?;
     for evaluations in tried {

@@ -20,6 +20,8 @@ use objective::Objective;
 
 /// The solver stops where no derivative of the mean objective exceeds this.
 const TOLERANCE: f64 = 1e-6;
+/// The same while strengths are compared.
+const ROUGH: f64 = 1e-4;
 /// Iterations of the solver, at most; scikit-learn's 100 are too few for weak penalties.
 const ITERATIONS: usize = 1000;
 
@@ -54,8 +56,12 @@ pub struct Regression {
 pub struct Fitter<'a> {
     standardization: Standardization,
     values: Vec<f32>,
+    /// Their mean squares, feature by feature.
+    squares: Vec<f64>,
     features: &'a Features,
     loss: HeadLoss,
+    /// The largest derivative that the solver stops at.
+    tolerance: f64,
     /// Weights, then biases, of the last fit: where the next one starts.
     theta: Vec<f64>,
 }
@@ -74,13 +80,21 @@ impl<'a> Fitter<'a> {
             return Err(Error::NotFinite { row: index / features.width });
         }
         let theta = vec![0.0; features.classes.len() * (features.width + 1)];
-        Ok(Self { standardization, values, features, loss: HeadLoss::default(), theta })
+        let squares = objective::squares(&values, features.width);
+        let (loss, tolerance) = (HeadLoss::default(), TOLERANCE);
+        Ok(Self { standardization, values, squares, features, loss, tolerance, theta })
     }
 
     /// Fits with `loss`, where [`Fitter::new`] takes softmax.
     #[must_use]
     pub fn loss(self, loss: HeadLoss) -> Self {
         Self { loss, ..self }
+    }
+
+    /// Fits as exactly as choosing a strength needs: scikit-learn's own tolerance.
+    #[must_use]
+    pub(crate) fn roughly(self) -> Self {
+        Self { tolerance: ROUGH, ..self }
     }
 
     /// The optimum at `c`. Fits of a path start where the fit before them ended; the optimum is the same.
@@ -100,12 +114,13 @@ impl<'a> Fitter<'a> {
         let objective = Objective {
             values: &self.values,
             width: *width,
+            squares: &self.squares,
             labels,
             classes: classes.len(),
             loss: self.loss,
             penalty,
         };
-        let found = lbfgs::minimise(&objective, &mut self.theta, TOLERANCE, ITERATIONS);
+        let found = lbfgs::minimise(&objective, &mut self.theta, self.tolerance, ITERATIONS);
         let (weight, bias) = self.theta.split_at(classes.len() * width);
         let floats = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
         let head = Head {
@@ -118,7 +133,7 @@ impl<'a> Fitter<'a> {
             c,
             gradient: found.gradient,
             iterations: found.iterations,
-            converged: found.gradient <= TOLERANCE,
+            converged: found.gradient <= self.tolerance,
         })
     }
 }

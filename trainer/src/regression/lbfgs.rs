@@ -15,6 +15,12 @@ const SEARCH: usize = 40;
 pub trait Function {
     /// The value at `x`; writes the gradient there.
     fn value(&self, x: &[f64], gradient: &mut [f64]) -> f64;
+
+    /// About how large the second derivative by each variable is, up to a common factor; all above 0. Where
+    /// they differ much, the search needs far fewer iterations for it.
+    fn curvature(&self, variables: usize) -> Vec<f64> {
+        vec![1.0; variables]
+    }
 }
 
 /// How a minimisation ended.
@@ -30,9 +36,10 @@ pub fn minimise(function: &impl Function, x: &mut [f64], tolerance: f64, limit: 
     let mut gradient = vec![0.0; x.len()];
     let mut value = function.value(x, &mut gradient);
     let mut pairs: VecDeque<Pair> = VecDeque::new();
+    let inverse: Vec<f64> = function.curvature(x.len()).into_iter().map(f64::recip).collect();
     let mut iterations = 0;
     while largest(&gradient) > tolerance && iterations < limit {
-        let direction = direction(&gradient, &pairs);
+        let direction = direction(&gradient, &pairs, &inverse);
         let Some((step, found)) = search(function, x, value, &gradient, &direction, pairs.is_empty()) else {
             // A direction that rounding has spoiled: once more along the gradient, then this is the minimum.
             if pairs.is_empty() {
@@ -63,8 +70,9 @@ struct Pair {
     curvature: f64,
 }
 
-/// −H·gradient, where H is the inverse of the curvature that the pairs stand for.
-fn direction(gradient: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
+/// −H·gradient, where H is the inverse of the curvature that the pairs stand for, and in directions that they
+/// do not have a multiple of `inverse`.
+fn direction(gradient: &[f64], pairs: &VecDeque<Pair>, inverse: &[f64]) -> Vec<f64> {
     let mut q = gradient.to_vec();
     let mut alphas = vec![];
     for pair in pairs.iter().rev() {
@@ -72,10 +80,11 @@ fn direction(gradient: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
         add(&mut q, -alpha, &pair.change);
         alphas.push(alpha);
     }
-    if let Some(last) = pairs.back() {
-        let scale = last.curvature / dot(&last.change, &last.change);
-        q.iter_mut().for_each(|q| *q *= scale);
-    }
+    let scale = pairs.back().map_or(1.0, |last| {
+        let squares = last.change.iter().zip(inverse).map(|(y, inverse)| y * y * inverse);
+        last.curvature / squares.sum::<f64>()
+    });
+    q.iter_mut().zip(inverse).for_each(|(q, inverse)| *q *= scale * inverse);
     for (pair, alpha) in pairs.iter().zip(alphas.iter().rev()) {
         let beta = dot(&pair.change, &q) / pair.curvature;
         add(&mut q, alpha - beta, &pair.moved);
@@ -100,8 +109,8 @@ fn search(
     // Near the optimum a decrease is smaller than what the value is rounded by.
     let rounding = 4.0 * f64::EPSILON * value.abs();
     let (mut low, mut high) = (0.0, f64::INFINITY);
-    // The first direction is the bare gradient, whose length means nothing.
-    let mut step = if first { 1.0 / dot(gradient, gradient).sqrt().max(1.0) } else { 1.0 };
+    // The length of the first direction means nothing.
+    let mut step = if first { 1.0 / slope.abs().sqrt().max(1.0) } else { 1.0 };
     let mut there = vec![0.0; x.len()];
     let mut new = vec![0.0; x.len()];
     for _ in 0..SEARCH {

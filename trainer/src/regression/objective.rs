@@ -6,12 +6,16 @@ use super::lbfgs::Function;
 
 /// Rows of a block, which stays in the cache.
 const BLOCK: usize = 128;
+/// Parts of the rows that are summed side by side.
+const PARTS: usize = 4;
 
 /// Mean loss + ½·penalty·‖W‖², a function of W (classes, width) and b (classes).
 pub struct Objective<'a> {
     /// (rows, width).
     pub values: &'a [f32],
     pub width: usize,
+    /// The mean square of every feature.
+    pub squares: &'a [f64],
     pub labels: &'a [u32],
     pub classes: usize,
     pub loss: HeadLoss,
@@ -20,14 +24,54 @@ pub struct Objective<'a> {
 
 impl Function for Objective<'_> {
     fn value(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
-        let (width, classes) = (self.width, self.classes);
-        let rows = self.labels.len() as f64;
-        let (weight, bias) = theta.split_at(classes * width);
+        let rows = self.labels.len();
+        let (weight, _) = theta.split_at(self.classes * self.width);
+        // Parts and their order depend on the number of rows alone, so sums have the same bits on any machine.
+        let rows_of_part = rows.div_ceil(PARTS).next_multiple_of(BLOCK);
+        let parts = self.values.chunks(rows_of_part * self.width).zip(self.labels.chunks(rows_of_part));
+        let sums: Vec<(f64, Vec<f64>)> = if rows_of_part >= rows {
+            parts.map(|(values, labels)| self.part(values, labels, theta)).collect()
+        } else {
+            std::thread::scope(|scope| {
+                let start = |(values, labels)| scope.spawn(move || self.part(values, labels, theta));
+                let threads: Vec<_> = parts.map(start).collect();
+                let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                };
+                threads.into_iter().map(join).collect()
+            })
+        };
         gradient.fill(0.0);
+        let mut loss = 0.0;
+        for (part, sum) in sums {
+            loss += part;
+            gradient.iter_mut().zip(sum).for_each(|(gradient, sum)| *gradient += sum / rows as f64);
+        }
+        gradient.iter_mut().zip(weight).for_each(|(sum, w)| *sum += self.penalty * w);
+        loss / rows as f64 + 0.5 * self.penalty * weight.iter().map(|w| w * w).sum::<f64>()
+    }
+
+    fn curvature(&self, variables: usize) -> Vec<f64> {
+        // With equal probabilities: p(1 − p) for softmax, about as much for margins.
+        let share = 1.0 / self.classes as f64;
+        let of_logit = share * (1.0 - share).max(0.1);
+        let weights = self.squares.iter().cycle().take(self.classes * self.width);
+        let mut curvature: Vec<f64> = weights.map(|square| of_logit * square + self.penalty).collect();
+        curvature.resize(variables, of_logit);
+        curvature
+    }
+}
+
+impl Objective<'_> {
+    /// The sum of the losses of some rows, and its gradient.
+    fn part(&self, values: &[f32], labels: &[u32], theta: &[f64]) -> (f64, Vec<f64>) {
+        let (width, classes) = (self.width, self.classes);
+        let (weight, bias) = theta.split_at(classes * width);
+        let mut gradient = vec![0.0; theta.len()];
         let (grad_weight, grad_bias) = gradient.split_at_mut(classes * width);
         let mut block_gradient = vec![0f64; classes * width];
         let mut loss = 0.0;
-        for (values, labels) in self.values.chunks(BLOCK * width).zip(self.labels.chunks(BLOCK)) {
+        for (values, labels) in values.chunks(BLOCK * width).zip(labels.chunks(BLOCK)) {
             let values: Vec<f64> = values.iter().copied().map(f64::from).collect();
             let mut logits = logits_of(&values, width, weight, bias);
             for (row, label) in logits.chunks_exact_mut(classes).zip(labels) {
@@ -42,12 +86,19 @@ impl Function for Objective<'_> {
             product([m, k, n], (&logits, 1, classes), (&values, width, 1), &mut block_gradient);
             block_gradient.iter().zip(grad_weight.iter_mut()).for_each(|(part, sum)| *sum += part);
         }
-        grad_bias.iter_mut().for_each(|sum| *sum /= rows);
-        for (sum, w) in grad_weight.iter_mut().zip(weight) {
-            *sum = *sum / rows + self.penalty * w;
-        }
-        loss / rows + 0.5 * self.penalty * weight.iter().map(|w| w * w).sum::<f64>()
+        (loss, gradient)
     }
+}
+
+/// The mean square of every feature: (width).
+pub fn squares(values: &[f32], width: usize) -> Vec<f64> {
+    let mut squares = vec![0.0; width];
+    for row in values.chunks_exact(width) {
+        squares.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x).powi(2));
+    }
+    let rows = (values.len() / width.max(1)).max(1) as f64;
+    squares.iter_mut().for_each(|sum| *sum /= rows);
+    squares
 }
 
 /// −ln softmax\[label\]; replaces the logits by its gradient, softmax − one-hot.
