@@ -1,12 +1,14 @@
 //! Photos for a person to look at, as one HTML page that needs no other file: what a model gets most wrong, and
 //! which classes it confuses.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use frostline_trainer::{Confusion, NO_CLASS, Prediction};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use url::Url;
 
+use crate::error::{Error, Result};
 use crate::photos::NOT_A_NUMBER;
 
 mod thumbnail;
@@ -16,6 +18,24 @@ pub const MISTAKES: usize = 24;
 /// Pairs of classes that a page lists, at most.
 const PAIRS: usize = 12;
 const STYLE: &str = include_str!("review.css");
+
+/// What a page says it was made by, so that it may be replaced by a newer one.
+const GENERATOR: &str = "frostline";
+/// Bytes of a page in which that stands.
+const HEAD: u64 = 1024;
+
+/// Fails if something is at `path` that is not a page of this program.
+///
+/// # Errors
+/// [`Error::NotAPage`].
+pub fn room_for(path: &Path) -> Result<()> {
+    let Ok(kind) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    let mut head = vec![];
+    let is_page = kind.is_file()
+        && std::fs::File::open(path).is_ok_and(|file| file.take(HEAD).read_to_end(&mut head).is_ok())
+        && String::from_utf8_lossy(&head).contains(&format!("name=\"generator\" content=\"{GENERATOR}\""));
+    if is_page { Ok(()) } else { Err(Error::NotAPage { path: path.to_owned() }) }
+}
 
 /// A part of the page.
 pub struct Section {
@@ -175,6 +195,7 @@ pub fn page(title: &str, about: &str, sections: &[Section]) -> String {
         html lang="en" {
             head {
                 meta charset="utf-8";
+                meta name="generator" content=(GENERATOR);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
                 style { (PreEscaped(STYLE)) }

@@ -368,6 +368,16 @@ fn the_head_alone_is_the_probe() {
     });
     assert!(best.0 != probe.0 && best.1 == probe.1);
     assert!(place.good("train --resume run").contains("this run is finished"));
+    // Without a word on what trains it comes to the same where no fine-tuning could be kept: of 6 photos to
+    // validate with, too few are wrong.
+    let told = place.good("train photos --weights weights.safetensors --out spared");
+    assert!(told.contains("steps      0  (the probe is wrong on"), "{told}");
+    let card = text(&bytes(&place.path("spared/README.md")));
+    assert!(
+        card.contains("| training | none after the linear probe |") && !card.contains("last.safetensors"),
+        "{card}"
+    );
+    assert!(!place.path("spared/plan.txt").exists() && !place.path("spared/last.safetensors").exists());
     // Photos in a folder of their own stay what they are for.
     fs::create_dir(place.path("split")).unwrap();
     fs::rename(place.path("photos"), place.path("split/train")).unwrap();

@@ -35,6 +35,9 @@ impl Evaluate {
     /// [`Error::Unreadable`] if a photo could not be read, or [`Error::NotNumbers`] if the network's output
     /// for one was not a number.
     pub fn run(&self, output: &Output) -> Result<()> {
+        if let Some(page) = &self.page {
+            review::room_for(page)?;
+        }
         let mut opened = model::open(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));
         let (photos, warnings) =

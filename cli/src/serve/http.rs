@@ -18,9 +18,7 @@ const PAGE: &str = include_str!("../../../web/serve.html");
 /// Nothing comes from elsewhere, whatever a class is called. `blob:` is the photo that was dropped.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
     img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Photos in memory at once, waiting or on their way.
-const PHOTOS: usize = 8;
-/// How long a photo may be on its way here, so that nobody takes one of these places for ever.
+/// How long a photo may be on its way here, so that nobody takes memory for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is served.
@@ -31,13 +29,13 @@ pub struct Site {
     pub queue: Queue<Answer>,
     /// The name, besides `localhost` and addresses, by which this machine may be asked for.
     pub host: String,
-    places: Semaphore,
+    room: Semaphore,
 }
 
 impl Site {
     /// A site that says `model` of its model, sends photos to `queue`, and is asked for as `host`.
     pub fn new(model: Value, queue: Queue<Answer>, host: String) -> Self {
-        Self { model, queue, host, places: Semaphore::new(PHOTOS) }
+        Self { model, queue, host, room: Semaphore::new(upload::ROOM) }
     }
 }
 
@@ -72,11 +70,11 @@ pub fn serve(listener: TcpListener, site: Site) -> std::io::Result<()> {
 }
 
 async fn predict(State(site): State<Arc<Site>>, request: Request) -> Result<Json<Answer>, Refusal> {
-    let _place = site.places.acquire().await.map_err(Refusal::server)?;
-    let photo = tokio::time::timeout(PATIENCE, upload::photo(request)).await.map_err(|_| {
-        let text = format!("the photo was not here after {} seconds", PATIENCE.as_secs());
-        Refusal::new(StatusCode::REQUEST_TIMEOUT, text)
-    })??;
+    let (photo, _held) =
+        tokio::time::timeout(PATIENCE, upload::photo(request, &site.room)).await.map_err(|_| {
+            let text = format!("the photo was not here after {} seconds", PATIENCE.as_secs());
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, text)
+        })??;
     site.queue.ask(photo).await.map(Json)
 }
 

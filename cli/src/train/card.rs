@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use crate::commands::share;
-use crate::train::folder::Run;
+use crate::train::folder::{Run, RunFolder};
 use crate::train::job::Job;
 use crate::train::recipe::{Bn, Recipe};
 use crate::train::report::Report;
 use crate::train::tensorboard::EVENTS;
 
 /// The text of a run's `README.md`.
-pub fn card(run: &Run, job: &Job, report: &Report) -> String {
+pub fn card(folder: &RunFolder, run: &Run, job: &Job, report: &Report) -> String {
     let Job { recipe, data, learner, .. } = job;
     let mut text = format!("# {}, {} classes\n\n", learner.model().name(), report.classes.len());
     let mut line = |words: String| {
@@ -43,10 +43,12 @@ pub fn card(run: &Run, job: &Job, report: &Report) -> String {
     for (name, value) in settings(recipe, job) {
         line(format!("| {name} | {} |", cell(&value)));
     }
-    line(limits(report));
+    line(limits(report, trained(job)));
     line("## Files\n".to_owned());
     let events = run.tensorboard.then_some((EVENTS, "`metrics.jsonl` for TensorBoard"));
-    for (file, what) in FILES.iter().copied().chain(events) {
+    // The report is written after the card.
+    let there = |file: &str| file == "report.json" || folder.file(file).exists();
+    for (file, what) in FILES.iter().copied().chain(events).filter(|(file, _)| there(file)) {
         line(format!("- `{file}`: {what}"));
     }
     text
@@ -54,7 +56,7 @@ pub fn card(run: &Run, job: &Job, report: &Report) -> String {
 
 const FILES: &[(&str, &str)] = &[
     ("best.safetensors", "the weights to use, with class names and preprocessing"),
-    ("probe.safetensors", "the linear probe that fine-tuning began with"),
+    ("probe.safetensors", "the linear probe, its head trained on the photos to train on alone"),
     ("last.safetensors", "the run's last checkpoint, to resume from"),
     ("metrics.jsonl", "a line a step and an evaluation"),
     ("metrics.csv", "the same as a table"),
@@ -80,7 +82,7 @@ fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
     if recipe.slice.is_some() {
         rate += ", lower below the head";
     }
-    vec![
+    let mut settings = vec![
         ("network", learner.model().to_string()),
         ("weights before", chosen.weights.clone()),
         (
@@ -96,31 +98,49 @@ fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
             }
             .to_owned(),
         ),
-        ("trains from", chosen.freeze_below.clone() + if recipe.gradual { ", gradually" } else { "" }),
-        (
-            "batch norm",
-            if chosen.bn == Bn::Running { "running statistics, kept" } else { "the batch's where it trains" }
+    ];
+    if trained(job) {
+        settings.extend([
+            ("trains from", chosen.freeze_below.clone() + if recipe.gradual { ", gradually" } else { "" }),
+            (
+                "batch norm",
+                if chosen.bn == Bn::Running {
+                    "running statistics, kept"
+                } else {
+                    "the batch's where it trains"
+                }
                 .to_owned(),
-        ),
-        ("optimiser", "SGD, momentum 0.9".to_owned()),
-        ("rate", rate),
-        ("batch, epochs", format!("{}, {}", chosen.batch, chosen.length())),
-        ("augmentation", chosen.augment.to_string()),
-        ("mixup", recipe.mixup.map_or("none".to_owned(), |alpha| format!("alpha {alpha}"))),
-        ("class weights", if recipe.class_weights { "balanced" } else { "none" }.to_owned()),
-        ("label smoothing", recipe.label_smoothing.to_string()),
-        ("storage", format!("{:?}", recipe.storage)),
-        ("seed", recipe.seed.to_string()),
-        ("adapter", learner.gpu().describe()),
-    ]
+            ),
+            ("optimiser", "SGD, momentum 0.9".to_owned()),
+            ("rate", rate),
+            ("batch, epochs", format!("{}, {}", chosen.batch, chosen.length())),
+            ("augmentation", chosen.augment.to_string()),
+            ("mixup", recipe.mixup.map_or("none".to_owned(), |alpha| format!("alpha {alpha}"))),
+            ("class weights", if recipe.class_weights { "balanced" } else { "none" }.to_owned()),
+            ("label smoothing", recipe.label_smoothing.to_string()),
+            ("storage", format!("{:?}", recipe.storage)),
+        ]);
+    } else {
+        settings.push(("training", "none after the linear probe".to_owned()));
+    }
+    settings.extend([("seed", recipe.seed.to_string()), ("adapter", learner.gpu().describe())]);
+    settings
 }
 
-fn limits(report: &Report) -> String {
+/// Whether steps were taken after the linear probe.
+fn trained(job: &Job) -> bool {
+    job.chosen.steps_on(job.data.train.len()) > 0
+}
+
+fn limits(report: &Report, trained: bool) -> String {
+    let chosen = match trained {
+        true => "- The photos above also decided which step is best, so expect a little less on new ones.\n",
+        false => "",
+    };
     let least = report.classes.iter().map(|class| class.validation).min().unwrap_or(0);
     format!(
         "\n## Limits\n\n\
-        - The photos above also decided which step is best, so expect a little less on new ones.\n\
-        - A class was validated with as few as {least} photos: its percentage can be far off.\n\
+        {chosen}- A class was validated with as few as {least} photos: its percentage can be far off.\n\
         - Every photo is called one of these classes, whatever it shows.\n\
         - Photos of other cameras, places or seasons than the trained ones may be recognised worse.\n"
     )
@@ -128,5 +148,5 @@ fn limits(report: &Report) -> String {
 
 /// A cell of a table must not end it.
 fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+    text.replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
 }

@@ -183,13 +183,13 @@ fn by_steps(recipe: &Recipe) -> bool {
 
 /// Why fine-tuning from `probe` is left out, where nothing asks for it and no fine-tuned model could be
 /// kept: with so few wrong photos not even one that recognises them all is better beyond chance.
-pub fn no_fine_tuning(recipe: &Recipe, probe: &Evaluation) -> Option<Choice> {
+pub fn no_fine_tuning(recipe: &Recipe, epochs: u64, probe: &Evaluation) -> Option<Choice> {
     let asked = recipe.freeze_below.is_some() || by_steps(recipe);
     let images = probe.predictions.len();
     let wrong = images - probe.confusion.right() as usize;
     let why = format!(
         "the probe is wrong on {wrong} of {images} validation photos, and fine-tuning is kept only if it corrects \
-         {LEAST_GAIN} or more; --epochs 30 trains anyway"
+         {LEAST_GAIN} or more; --epochs {epochs} trains anyway"
     );
     (!asked && wrong < LEAST_GAIN).then(|| Choice::new("steps", 0, why))
 }

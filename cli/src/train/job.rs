@@ -164,10 +164,12 @@ impl Job {
     /// If it cannot be printed.
     pub fn spare_fine_tuning(&mut self, output: &Output) -> Result<()> {
         let probe = self.probe.as_ref().filter(|_| self.chosen.epochs > 0);
-        if let Some(choice) = probe.and_then(|probe| no_fine_tuning(&self.recipe, probe)) {
+        if let Some(choice) = probe.and_then(|probe| no_fine_tuning(&self.recipe, self.chosen.epochs, probe))
+        {
             output.say(&choice)?;
             self.choices.push(choice);
-            self.chosen.epochs = 0;
+            // As with --freeze-below fc: the head alone was trained.
+            (self.chosen.epochs, self.chosen.freeze_below) = (0, "fc".to_owned());
         }
         Ok(())
     }

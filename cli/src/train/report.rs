@@ -138,7 +138,7 @@ pub fn report(
     confusion::draw(&folder.file("confusion.png"), &ConfusionMatrix { title, classes: names, rows })?;
     grid::draw(&folder.file("mistakes.png"), &mistakes(&job.data, &learner, &predictions)?)?;
     review::write(folder, job, &evaluation, &predictions, checked)?;
-    folder.write("README.md", card(run, job, &report).as_bytes())?;
+    folder.write("README.md", card(folder, run, job, &report).as_bytes())?;
     Ok(report)
 }
 

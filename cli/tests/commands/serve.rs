@@ -239,6 +239,24 @@ fn an_output_that_is_not_a_number_is_told_as_such() {
 
 /// All of it comes from the server, and what comes from a folder's names is never read as HTML.
 #[test]
+fn clients_that_send_nothing_more_keep_nobody_waiting() {
+    let server = Server::start(&TRAINED.model());
+    let begin = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nabc";
+    let stalled: Vec<TcpStream> = (0..40)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", server.port as u16)).unwrap();
+            stream.write_all(begin.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let begun = std::time::Instant::now();
+    let (status, _) = server.predict(&fs::read(&class_photos()[0]).unwrap());
+    // Their time is over after 60 seconds.
+    assert!(status == 200 && begun.elapsed().as_secs() < 30, "{status} after {:?}", begun.elapsed());
+    drop(stalled);
+}
+
+#[test]
 fn the_page_is_complete_in_itself() {
     let server = Server::start(&TRAINED.model());
     let response = server.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

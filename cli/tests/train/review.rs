@@ -123,6 +123,14 @@ fn an_evaluation_makes_a_page_of_its_mistakes() {
     assert!(page.contains("red → blue") && page.contains("red/00.png"), "{page}");
     let said = place.bad(1, "evaluate run new --page nowhere/mistakes.html");
     assert!(said.contains("nowhere/mistakes.html"), "{said}");
+    // A page replaces an older one, and nothing else.
+    place.good("evaluate run new --page mistakes.html");
+    let model = bytes(&place.path("run/best.safetensors"));
+    for taken in ["run/best.safetensors", "new/red/00.png", "new"] {
+        let said = place.bad(1, &format!("evaluate run new --page {taken}"));
+        assert!(said.contains(taken) && said.contains("another name"), "{said}");
+    }
+    assert_eq!(bytes(&place.path("run/best.safetensors")), model);
 }
 
 /// The records of an event file, checked with a CRC-32C bit by bit, as (length, data).
