@@ -25,9 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A rate of 0: a step computes all gradients and changes nothing.
     let optim = Optim::sgd(0.0);
     let plan = Plan::training(&graph, loss, &Freeze::none(), &optim, gpu.tuning())?;
-    let backward: Vec<String> =
+    let kernels: Vec<String> =
         plan.dispatches().iter().map(|dispatch| dispatch.variant.kernel.name()).collect();
-    println!("kernels of a step: {}\n", backward.join(", "));
+    println!("kernels of a step:");
+    kernels.chunks(4).for_each(|four| println!("  {}", four.join(", ")));
+    println!();
     let params = Params::new(&gpu, &graph, 1)?;
     let mut optimizer = Optimizer::new(&gpu, &plan)?;
     let mut session = Session::new(&gpu, plan, &params, Some(&optimizer))?;
@@ -60,7 +62,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 // Prints:
-//  kernels of a step: conv2d.forward, relu.mask_bits, global_avg_pool.forward, conv2d.forward, cross_entropy.forward, cross_entropy.mean, cross_entropy.backward, partials.rows, conv2d.backward_weight, conv2d.backward_input, global_avg_pool.backward, relu.backward, conv2d.backward_weight, partials.sum, sgd.step
+//  kernels of a step:
+//    conv2d.forward, relu.mask_bits, global_avg_pool.forward, conv2d.forward
+//    cross_entropy.forward, cross_entropy.mean, cross_entropy.backward, partials.rows
+//    conv2d.backward_weight, conv2d.backward_input, global_avg_pool.backward, relu.backward
+//    conv2d.backward_weight, partials.sum, sgd.step
 //
 //  weight             backward   difference    apart
 //  conv.weight[5]    -0.006166    -0.006127     4e-5

@@ -150,7 +150,7 @@ pub enum Error {
     #[error("{host}:{port}: {}", listen_advice(source))]
     Listen { host: String, port: u16, source: std::io::Error },
     /// Something that a page would replace and that is none.
-    #[error("{path}: this is there already and is no page that frostline wrote; give another name for the page", path = path.display())]
+    #[error("{}: exists and is no page that frostline wrote; give another name for the page", path.display())]
     NotAPage { path: PathBuf },
     /// More photos in a step than there are.
     #[error("--batch {batch}: there are {images} photos to train on, which do not fill one batch")]

@@ -55,7 +55,7 @@ pub struct Section {
 pub struct Photo {
     /// The file.
     pub path: PathBuf,
-    /// What it is called on the page.
+    /// Its name on the page.
     pub name: String,
     /// What the page is about: `cat → dog`.
     pub claim: String,

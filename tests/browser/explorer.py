@@ -213,19 +213,28 @@ def check_sweep(browser, url):
     print("a sweep went through every depth")
 
 
-def check_widths(browser, folder):
-    toggle(browser, "stem+layer1", "layer2", "layer3")
-    ended(browser, 12)
+def screenshots(browser, folder, name, check=lambda width: None):
+    """The page at three widths and in the dark; it must fit, and `check` gets every width."""
     for width, height in [(1280, 900), (360, 740), (320, 640)]:
         browser.width(width, height)
         wide = browser.js("return document.documentElement.scrollWidth")
         assert wide <= width, f"{width} px: the page is {wide} px wide"
-        small = browser.js("return [...document.querySelectorAll('button')].filter((one) => one.offsetHeight < 36).map((one) => one.textContent)")
-        assert not small, f"too small for a finger: {small}"
-        browser.screenshot(folder / f"explorer_{width}.png")
+        check(width)
+        browser.screenshot(folder / f"{name}_{width}.png")
     browser.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     browser.width(1280, 900)
-    browser.screenshot(folder / "explorer_dark.png")
+    browser.screenshot(folder / f"{name}_dark.png")
+
+
+def check_widths(browser, folder):
+    toggle(browser, "stem+layer1", "layer2", "layer3")
+    ended(browser, 12)
+
+    def fingers(_):
+        small = browser.js("return [...document.querySelectorAll('button')].filter((one) => one.offsetHeight < 36).map((one) => one.textContent)")
+        assert not small, f"too small for a finger: {small}"
+
+    screenshots(browser, folder, "explorer", fingers)
 
 
 def main():

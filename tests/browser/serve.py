@@ -17,7 +17,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from explorer import Browser, line, print, programs, wait
+from explorer import Browser, line, print, programs, screenshots, wait
 
 PHOTOS = Path(__file__).parent.parent.parent / "assets" / "photos"
 # A folder may be called like this, and its name is a class.
@@ -121,17 +121,6 @@ def check_other_ways(browser):
     choose(browser, photos[1])
 
 
-def check_widths(browser, folder):
-    for width, height in [(1280, 900), (360, 740), (320, 640)]:
-        browser.width(width, height)
-        wide = browser.js("return document.documentElement.scrollWidth")
-        assert wide <= width, f"{width} px: the page is {wide} px wide"
-        browser.screenshot(folder / f"serve_{width}.png")
-    browser.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
-    browser.width(1280, 900)
-    browser.screenshot(folder / "serve_dark.png")
-
-
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
@@ -152,7 +141,7 @@ def main():
             check_answer(browser, url)
             check_error(browser, scratch)
             check_other_ways(browser)
-            check_widths(browser, folder)
+            screenshots(browser, folder, "serve")
             # A refused photo is answered with status 400, which Chromium tells too.
             severe = [entry["message"] for entry in browser.post("se/log", type="browser") if entry["level"] == "SEVERE"]
             assert all("/predict" in message and "400" in message for message in severe), severe

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::features::Features;
 use crate::metrics::softmax;
 use crate::regression::{Fitter, HeadLoss, Regression};
+use crate::side_by_side::side_by_side;
 
 /// Strengths that are tried, as scikit-learn's `C`: from a penalty that leaves little but the classes'
 /// means to one that hardly counts.
@@ -125,23 +126,11 @@ fn each_fold<T: Send>(
     folds: usize,
     work: impl Fn(&Features, &Features) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
-    std::thread::scope(|scope| {
-        let rows = |inside: &dyn Fn(usize) -> bool| -> Vec<usize> {
-            (0..fold_of.len()).filter(|&i| inside(fold_of[i])).collect()
-        };
-        let work = &work;
-        let threads: Vec<_> = (0..folds)
-            .map(|fold| {
-                let train = features.subset(&rows(&|of| of != fold));
-                let test = features.subset(&rows(&|of| of == fold));
-                scope.spawn(move || work(&train, &test))
-            })
-            .collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, Result<T>>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        threads.into_iter().map(join).collect()
-    })
+    let rows = |inside: &dyn Fn(usize) -> bool| -> Vec<usize> {
+        (0..fold_of.len()).filter(|&i| inside(fold_of[i])).collect()
+    };
+    let split = |fold| (features.subset(&rows(&|of| of != fold)), features.subset(&rows(&|of| of == fold)));
+    side_by_side((0..folds).map(split), |(train, test)| work(&train, &test)).into_iter().collect()
 }
 
 /// How many folds there are, and the fold of every image.

@@ -91,17 +91,17 @@ impl Learner {
     pub fn features(&mut self, source: &dyn Source, stage: &str, grid: usize) -> Result<Features> {
         check(source)?;
         let [channels, height, width] = self.stage_shape(stage)?;
-        let reached = source.activations().filter(|outputs| outputs.stage() == stage);
-        if let (Some(outputs), [1, 1]) = (reached, [height, width]) {
-            self.check_images(source)?;
-            return Ok(Features::new(source, outputs.values().to_vec()));
-        }
         if !(1..=height.min(width)).contains(&grid) {
             return Err(Error::Setting {
                 name: "grid",
                 value: grid.to_string(),
                 reason: "it must be at least 1, and at most the height and width that the stage gives",
             });
+        }
+        let reached = source.activations().filter(|outputs| outputs.stage() == stage);
+        if let (Some(outputs), [1, 1]) = (reached, [height, width]) {
+            self.check_images(source)?;
+            return Ok(Features::new(source, outputs.values().to_vec()));
         }
         if grid == 1 {
             // The mean is taken on the device: far less to read back.

@@ -10,7 +10,7 @@
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
 //! | what a task changed of a base that many share | [`Learner::save_delta`], [`Learner::load_delta`] |
 //! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
-//! | a linear head on such features at its optimum, its penalty chosen by cross-validation | [`regression()`], [`Fitter`], [`cross_validate()`] |
+//! | a linear head on such features at its optimum, its strength by cross-validation | [`regression()`], [`Fitter`], [`cross_validate()`] |
 //! | images whose label may be wrong | [`held_out_probabilities()`], [`label_issues()`] |
 //! | a softmax head or a support vector machine trained by steps | [`linear_probe()`] |
 //! | the outputs of frozen stages, computed once and trained on | [`FitOptions::cache_frozen`], [`Learner::activations`] |
@@ -56,6 +56,7 @@ mod prefix;
 mod rates;
 mod regression;
 mod schedule;
+mod side_by_side;
 mod snapshot;
 mod source;
 mod training;

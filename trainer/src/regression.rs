@@ -2,9 +2,9 @@
 //!
 //! Minimises C·Σᵢ loss(xᵢ·Wᵀ + b, yᵢ) + ½‖W‖²; b is not penalised. With the softmax loss
 //! −ln softmax(z)\[y\] this is multinomial logistic regression, the objective of scikit-learn's
-//! `LogisticRegression`. With the squared hinge loss it is a linear support vector machine. The problem is convex and small beside the network that made
-//! the features, so it is solved on the host: no rate, no number of steps and no order of the rows
-//! decides the result.
+//! `LogisticRegression`. With the squared hinge loss it is a linear support vector machine. The problem is
+//! convex and small beside the network that made the features, so it is solved on the host: no rate, no number
+//! of steps and no order of the rows decides the result.
 
 use frostline_loader::HostTensor;
 

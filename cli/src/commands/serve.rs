@@ -1,4 +1,4 @@
-//! `frostline serve`: a page in the browser that tells what a photo shows, and where the network looked.
+//! `frostline serve`: a page in the browser with the classes of a photo and a map of where the network looked.
 
 use crate::output::{complain, warn};
 use crate::serve::{Site, Viewer, queue, serve};
@@ -30,9 +30,9 @@ impl Serve {
     /// # Errors
     /// [`Error::Listen`] if the port cannot be had; for a model that cannot be opened.
     pub fn run(&self, output: &Output) -> Result<()> {
-        // Whoever started the server may read its address and close the pipe.
+        // A program that starts the server can read the address and close the pipe.
         let output = output.outliving_its_reader();
-        // First of all: a port that is taken is told before the model takes its time.
+        // Before the model is read, which takes time: a port in use ends the command.
         let listener = self.listen()?;
         let address = listener.local_addr().map_err(|error| self.refused(error))?;
         if !address.ip().is_loopback() {

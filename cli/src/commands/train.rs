@@ -77,7 +77,7 @@ impl Train {
                 run.chosen = Some(job.chosen.clone());
                 run.identity = Some(job.mark()?);
                 folder.save_manifest(&job.data.manifest)?;
-                if job.chosen.steps_on(job.data.train.len()) > 0 {
+                if job.steps() > 0 {
                     folder.write("plan.txt", job.plan()?.as_bytes())?;
                 }
                 job

@@ -58,7 +58,7 @@ pub fn serve(listener: TcpListener, site: Site) -> std::io::Result<()> {
             let known = "ask for / and /model with GET, and for /predict with POST and the photo as the body";
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, known)
         })
-        // `upload` has one of its own.
+        // `upload` limits bodies itself.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(site.clone(), guard))
         .with_state(site);

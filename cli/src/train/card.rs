@@ -43,7 +43,7 @@ pub fn card(folder: &RunFolder, run: &Run, job: &Job, report: &Report) -> String
     for (name, value) in settings(recipe, job) {
         line(format!("| {name} | {} |", cell(&value)));
     }
-    line(limits(report, trained(job)));
+    line(limits(report, job.steps() > 0));
     line("## Files\n".to_owned());
     let events = run.tensorboard.then_some((EVENTS, "`metrics.jsonl` for TensorBoard"));
     // The report is written after the card.
@@ -99,7 +99,7 @@ fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
             .to_owned(),
         ),
     ];
-    if trained(job) {
+    if job.steps() > 0 {
         settings.extend([
             ("trains from", chosen.freeze_below.clone() + if recipe.gradual { ", gradually" } else { "" }),
             (
@@ -125,11 +125,6 @@ fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
     }
     settings.extend([("seed", recipe.seed.to_string()), ("adapter", learner.gpu().describe())]);
     settings
-}
-
-/// Whether steps were taken after the linear probe.
-fn trained(job: &Job) -> bool {
-    job.chosen.steps_on(job.data.train.len()) > 0
 }
 
 fn limits(report: &Report, trained: bool) -> String {

@@ -200,7 +200,7 @@ mod tests {
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two have it");
                         claims.fetch_add(1, Ordering::SeqCst);
                         std::thread::sleep(std::time::Duration::from_micros(50));
-                        // A thread that comes after the folder was removed makes one of its own.
+                        // A thread that comes after the folder was removed makes its own folder.
                         inside.fetch_sub(1, Ordering::SeqCst);
                         Leftovers::of_new(&folder, &claim).remove();
                     }

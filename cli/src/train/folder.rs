@@ -252,7 +252,7 @@ const BEST: &str = "best.safetensors";
 /// What a run writes before its first checkpoint.
 pub(crate) const BEFORE_THE_FIRST: [&str; 5] = [SETTINGS, MANIFEST, "plan.txt", "metrics.jsonl", EVENTS];
 
-/// The report of a finished run in `folder`, if there is one that can be read: for whoever only looks.
+/// The report of a finished run in `folder`, if it can be read; the folder is not claimed.
 pub fn report_in(folder: &Path) -> Option<Report> {
     serde_json::from_slice(&std::fs::read(folder.join(REPORT)).ok()?).ok()
 }

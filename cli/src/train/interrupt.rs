@@ -80,7 +80,7 @@ impl State {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What happens on Ctrl-C, on a thread of its own, so that no part of the run has to ask for it.
+    /// What happens on Ctrl-C, on a separate thread, so that no part of the run has to ask for it.
     fn asked(&self) {
         let again = self.asked.swap(true, Ordering::SeqCst);
         let phase = self.phase();

@@ -230,7 +230,7 @@ impl Job {
     pub fn train(&mut self, folder: &RunFolder, interrupt: &Interrupt, resumed: bool) -> Result<()> {
         let stages = self.phases();
         let per_epoch = (self.data.train.len() / self.chosen.batch).max(1) as u64;
-        let steps = self.chosen.steps_on(self.data.train.len());
+        let steps = self.steps();
         let mut options = options(&self.recipe, &self.chosen, &self.learner, &self.data.train)?
             .validate(self.data.to_validate_with(), per_epoch)
             .checkpoint(folder.last(), per_epoch)
@@ -260,6 +260,11 @@ impl Job {
         };
         watch.bar.finish_and_clear();
         watch.finish(&trained?)
+    }
+
+    /// Steps of the run; none where the linear probe is all of it.
+    pub fn steps(&self) -> u64 {
+        self.chosen.steps_on(self.data.train.len())
     }
 
     /// How many phases there are, each of which needs a step.

@@ -125,7 +125,9 @@ fn suspects(checked: &Checked, data: &Data, root: &Path) -> Section {
         match issues.len() {
             0 => format!("None of {photos} photos is listed."),
             1 => format!("1 of {photos} photos is listed."),
-            count => format!("{count} of {photos} photos are listed, the most suspicious first. {TABLE} has them as a table."),
+            count => format!(
+                "{count} of {photos} photos are listed, the most suspicious first. {TABLE} has them as a table."
+            ),
         },
     ];
     words.extend(shown(ISSUES.min(issues.len()), issues.len()));

@@ -16,7 +16,7 @@ use tempfile::tempdir;
 
 use crate::support::{CLASSES, TRAINED, command, frostline};
 
-/// A server of its own, which ends with the test.
+/// A server that ends with the test.
 struct Server {
     child: Child,
     port: u64,

@@ -162,7 +162,8 @@ fn tensorboard_gets_every_line_of_the_metrics_once() {
     let events = "run/events.out.tfevents.frostline";
     let mut child = crate::claims::start(
         &place,
-        "train photos --weights weights.safetensors --batch 4 --bn batch --lr 0.02 --epochs 2000 --early-stop 3 --tensorboard --out run",
+        "train photos --weights weights.safetensors --batch 4 --bn batch --lr 0.02 --epochs 2000 --early-stop 3 \
+         --tensorboard --out run",
     );
     // Live, before the run is over.
     crate::claims::wait_until("second evaluation", || {

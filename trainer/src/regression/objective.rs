@@ -3,6 +3,7 @@
 
 use super::HeadLoss;
 use super::lbfgs::Function;
+use crate::side_by_side::side_by_side;
 
 /// Rows of a block, which stays in the cache.
 const BLOCK: usize = 128;
@@ -29,18 +30,9 @@ impl Function for Objective<'_> {
         // Parts and their order depend on the number of rows alone, so sums have the same bits on any machine.
         let rows_of_part = rows.div_ceil(PARTS).next_multiple_of(BLOCK);
         let parts = self.values.chunks(rows_of_part * self.width).zip(self.labels.chunks(rows_of_part));
-        let sums: Vec<(f64, Vec<f64>)> = if rows_of_part >= rows {
-            parts.map(|(values, labels)| self.part(values, labels, theta)).collect()
-        } else {
-            std::thread::scope(|scope| {
-                let start = |(values, labels)| scope.spawn(move || self.part(values, labels, theta));
-                let threads: Vec<_> = parts.map(start).collect();
-                let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                };
-                threads.into_iter().map(join).collect()
-            })
-        };
+        let part = |(values, labels)| self.part(values, labels, theta);
+        let sums: Vec<(f64, Vec<f64>)> =
+            if rows_of_part >= rows { parts.map(part).collect() } else { side_by_side(parts, part) };
         gradient.fill(0.0);
         let mut loss = 0.0;
         for (part, sum) in sums {

@@ -20,7 +20,7 @@ fn the_issues_and_their_order_are_cleanlabs() {
     assert!(issues.iter().all(|issue| issue.margin == issue.p_label - issue.p_suggested));
 }
 
-/// Two overlapping classes; image 0 of class 1 lies in the midst of class 0.
+/// Two overlapping classes; image 0 of class 1 has the values of class 0.
 fn features() -> Features {
     let labels: Vec<u32> = (0..40).map(|i| i % 2).collect();
     let noise = |i: u32| ((i * 37 % 11) as f32 - 5.0) / 10.0;

@@ -1,0 +1,16 @@
+//! Work on several threads.
+
+/// What `work` makes of each of `items`, in their order, on a thread for each. A panic of one is passed on.
+pub(crate) fn side_by_side<I: Send, T: Send>(
+    items: impl Iterator<Item = I>,
+    work: impl Fn(I) -> T + Sync,
+) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, T>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
+    })
+}
