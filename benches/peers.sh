@@ -1,5 +1,5 @@
 #!/bin/sh
-# Steps of ResNet-18 and ResNet-20 here and in PyTorch on the CPU, in turns on the same machine, and
+# Steps of ResNet-18, -20 and -10 here and in PyTorch on the CPU, in turns on the same machine, and
 # the ratios. ROUNDS=5 takes five turns. A pattern is given to our benchmark: benches/peers.sh resnet18/
 #
 # For PyTorch: apt-get install python3-torch libopenblas0-pthread. Without it, ours alone is shown.

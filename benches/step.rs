@@ -1,4 +1,4 @@
-//! How many images a second a step takes, by what trains: ResNet-18 and ResNet-20.
+//! How many images a second a step takes, by what trains: ResNet-18, ResNet-20 and ResNet-10.
 //!
 //! ```sh
 //! cargo bench --bench step                                     # all

@@ -54,6 +54,12 @@ def resnet20():
     return resnet(stem, (3, 3, 3), 16, 10)
 
 
+def resnet10():
+    """The lesson's: grey images of 28x28."""
+    stem = [nn.Conv2d(1, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(True)]
+    return resnet(stem, (1, 1, 1, 1), 16, 10)
+
+
 def freeze_below(model, stage):
     """A frozen stage gets no gradients and, as ours, uses its running statistics."""
     model.train()
@@ -82,9 +88,9 @@ def training_step(model, x, labels):
     return step
 
 
-def rows(name, make, batch, size, steps):
+def rows(name, make, batch, channels, size, steps):
     """Milliseconds of each step of a network."""
-    x = torch.rand(batch, 3, size, size) - 0.5
+    x = torch.rand(batch, channels, size, size) - 0.5
     labels = torch.arange(batch) % 10
     model = make().eval()
     with torch.inference_mode():
@@ -108,8 +114,9 @@ def main():
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     rates, milliseconds = {}, {}
-    for name, make, batch, size in [("resnet18", resnet18, 8, 224), ("resnet20", resnet20, 64, 32)]:
-        for step, median in rows(name, make, batch, size, arguments.steps):
+    networks = [("resnet18", resnet18, 8, 3, 224), ("resnet20", resnet20, 64, 3, 32), ("resnet10", resnet10, 32, 1, 28)]
+    for name, make, batch, channels, size in networks:
+        for step, median in rows(name, make, batch, channels, size, arguments.steps):
             rates[step], milliseconds[step] = batch * 1e3 / median, median
             print(f"{step:<20} {median:>10.2f} ms", flush=True)
     described = {"adapter": f"PyTorch {torch.__version__}, CPU, {arguments.threads} threads", "milliseconds": milliseconds}

@@ -1,15 +1,15 @@
 //! Chapter 1: from general to specific.
 //!
-//! *The first layers see edges and colours, which any picture has; the last ones the kinds of things of training.*
+//! *The first layers see edges and colours, which any picture has; the last ones the kinds of things of
+//! training.* Looks at an EfficientNet-Lite0: filters, maps of a photo, the photos and pixels that excite a
+//! channel most (**purity**: how many pairs of the five best are of one kind?). **Linear probes** on every
+//! stage, for photos and digits. **Similarity** (debiased linear CKA) of ResNet-10s after disjoint classes.
 //!
-//! - **Pictures** of EfficientNet-Lite0: its first filters; what every stage makes of a photo; the photos that excite
-//!   a channel most, with the pixels responsible: the gradient of that one activation.
-//! - **Purity**: of the five photos that excite a channel most, how many pairs are of the same kind?
-//! - **Linear probes**: a softmax head on what each stage gives, for photos (like ImageNet) and digits (unlike it).
-//! - **Similarity**: ResNet-10s trained from scratch on disjoint classes, compared stage by stage on the same images
-//!   by debiased linear CKA; two that learned the same classes, and two untrained ones, are the yardsticks.
-//!
-//!     cargo run --release --example ch1_feature_hierarchy -- --help
+//!     $ cargo run --release --example ch1_feature_hierarchy -- --only digits
+//!                              50 images
+//!       probe after blocks.0    45.9±2.9
+//!       probe after blocks.12   85.4±1.5
+//!       probe after head        69.9±2.8
 
 use clap::Args;
 use frostline::lesson::measure::hierarchy::{compare, compared_images, depths, look, probe, purity};

@@ -1,15 +1,14 @@
 //! Chapter 2: feature extraction.
 //!
-//! *A frozen network turns pixels into concepts: what no straight cut separates in pixels, one separates in its
-//! features.* The pipeline is load, remove, freeze, extract, train:
+//! *A frozen network turns pixels into concepts: what no straight cut separates in pixels, one separates in
+//! its features.* **Load** a network that has seen ImageNet, **remove** its classifier, **freeze** the rest,
+//! **extract** the features of every photo once, and **train** a head on them: softmax, a linear SVM, or the
+//! nearest photo. The same on pixels, and a clock: features kept, or made anew.
 //!
-//! - **Load** a network that has seen ImageNet, **remove** its classifier, **freeze** the rest: without a gradient
-//!   to compute there is only an inference plan, folded and fused. **Extract** the features of every photo once.
-//! - **Train** a head on them: softmax (logistic regression) and a linear support vector machine; or look for the
-//!   nearest photo, which trains nothing. The same on the photos' pixels says what the features are worth.
-//! - The clock compares head steps on kept features with steps that run the frozen body on every batch again.
-//!
-//!     cargo run --release --example ch2_feature_extraction -- --help
+//!     $ cargo run --release --example ch2_feature_extraction
+//!                          12 images  30 images  60 images  90 images
+//!       pixels, softmax     34.2±3.8   39.3±6.9   42.1±7.3   36.8±8.1
+//!       features, softmax   63.5±6.8   82.6±3.1   85.8±4.2   87.7±2.2
 
 use frostline::lesson::prelude::*;
 use frostline::lesson::{RATES, clock, measure::pca, photo_body, photos, scatter};

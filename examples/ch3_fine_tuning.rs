@@ -1,17 +1,18 @@
 //! Chapter 3: fine-tuning.
 //!
-//! *How much to train, and how fast: the head only, the last stage too, or all; a rate that is too large destroys
-//! what was pretrained.*
+//! *How much to train, and how fast: the head only, the last stage too, or all; a rate that is too large
+//! destroys what was pretrained.* Head only, `layer4` and head, everything; batch norms that keep their
+//! running statistics; a head that trains alone first (LP-FT, Kumar et al. 2022); each at several rates, of
+//! which validation images choose. Then the old head is put back: what has the body forgotten? And on few
+//! photos, is it the weights that make the network answer otherwise, or the running statistics (at rate 0
+//! only they move)?
 //!
-//! - **Approaches**: head only, partial (`layer4` and head), full, and what is said to make full fine-tuning
-//!   safer: batch norms that keep their running statistics, and a head that is trained alone first (LP-FT, Kumar
-//!   et al. 2022), each at several rates, of which validation images choose. The test images are also moved by a
-//!   seventh of their side.
-//! - **Forgetting**: the old head is put back on each tuned body and asked for the classes that it once knew.
-//! - **Batch norm on photos**: few photos make a network answer otherwise. Is it the weights, or the running
-//!   statistics that move along? At rate 0 the statistics move, and nothing else.
-//!
-//!     cargo run --release --example ch3_fine_tuning -- --help
+//!     $ cargo run --release --example ch3_fine_tuning -- --only clothes
+//!                      200 images
+//!       head only        76.9±0.8
+//!       full at 0.001    69.2±2.1
+//!       full at 0.03     81.0±0.8
+//!       full at 0.3      75.8±1.4
 
 use frostline::engine::BatchNormMode::Running;
 use frostline::lesson::prelude::*;

@@ -1,14 +1,14 @@
 //! Chapter 6: augmentation.
 //!
-//! *Label-preserving augmentation makes small data big.* Every epoch sees other shifts, rotations and flips of the
-//! same images, made on the device by one kernel; a label must be right for all of them.
+//! *Label-preserving augmentation makes small data big.* Every epoch sees other shifts, rotations and flips
+//! of the same images, made on the device by one kernel. **Clothes**, tested as they are or moved by up to 6
+//! of 28 pixels. **Digits**, with an augmentation that keeps labels and with two that do not: upside down a 6
+//! is a 9. **Normalisation**, forgotten when testing, or always.
 //!
-//! - **Clothes**, as they are and shifted by up to a fifth of their side, from scratch and pretrained (`layer3` and
-//!   what is above trains). Test images are as they are, or moved by up to 6 of 28 pixels.
-//! - **Digits**, with an augmentation that keeps labels and with two that do not: upside down a 6 is a 9.
-//! - **Normalisation**, forgotten when testing, or always: a head on features of the frozen network.
-//!
-//!     cargo run --release --example ch6_augmentation -- --help
+//!     $ cargo run --release --example ch6_augmentation -- --only clothes
+//!                                200 images
+//!       pretrained                 81.7±1.6
+//!       pretrained, augmented      74.5±1.5
 
 use frostline::lesson::prelude::*;
 use frostline::lesson::{contact_sheet, head_without_normalisation, shifted};

@@ -1,20 +1,18 @@
 //! Chapter 8: beyond. Pretrain once, fine-tune many; and when is scratch justified?
 //!
-//! *Pretraining pays as long as labelled images are few or the task is like the old one. With enough images of
-//! something else, training from scratch catches up.* Four strategies meet growing data, on a task like what the
-//! network knows and on one unlike it. All see the same number of samples.
-//!
-//! | strategy | starts from | trains |
-//! |---|---|---|
-//! | scratch | random weights | everything |
-//! | head only | pretrained | a softmax on standardised features that the frozen body computed once |
-//! | partial | pretrained | `layer4` and the head |
-//! | full | pretrained | everything |
+//! *Pretraining pays as long as labelled images are few or the task is like the old one. With enough images
+//! of something else, training from scratch catches up.* Growing data, on a task like pretraining's and on
+//! one unlike it: everything from random weights (scratch); a softmax on standardised features (head only);
+//! `layer4` and the head (partial); everything (full). All see the same number of samples.
 //!
 //! Then one backbone serves several tasks: the base is stored once, and of every task only the tensors that
 //! trained. A task loaded from base and delta must give the same logits, bit for bit.
 //!
-//!     cargo run --release --example ch8_beyond -- --help
+//!     $ cargo run --release --example ch8_beyond -- --only digits
+//!                  50 images  200 images  500 images
+//!       scratch     82.4±2.7    93.9±1.7    97.7±0.2
+//!       head only   71.5±4.2    86.3±0.4    90.3±0.5
+//!       full        83.5±2.4    94.0±0.8    96.0±0.5
 
 use frostline::lesson::prelude::*;
 use frostline::lesson::{Error, measure::stored};

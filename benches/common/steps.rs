@@ -5,7 +5,7 @@ use frostline::bench::Workload;
 use frostline::engine::Storage;
 use frostline::models::Model;
 
-/// ResNet-18 on photos, ResNet-20 on small images, and what `more` names: `resnet50:8:224` is a
+/// ResNet-18 on photos, ResNet-20 on small images, the lesson's ResNet-10 on grey ones, and what `more` names: `resnet50:8:224` is a
 /// model, a batch and a side, `resnet50:8:224:f16` the same with activations stored in 16 bits.
 ///
 /// # Errors
@@ -15,7 +15,8 @@ pub fn workloads(more: &str) -> Outcome<Vec<Workload>> {
         Ok(Workload { name, model: Model::new(model)?, batch, size, storage })
     };
     let standard = |model: &str, batch, size| workload(model.to_owned(), model, batch, size, Storage::F32);
-    let mut all = vec![standard("resnet18", 8, 224)?, standard("resnet20", 64, 32)?];
+    let mut all =
+        vec![standard("resnet18", 8, 224)?, standard("resnet20", 64, 32)?, standard("resnet10", 32, 28)?];
     for one in more.split_whitespace() {
         let wrong = || format!("`{one}` is no MODEL:BATCH:SIDE such as resnet50:8:224, with or without :f16");
         let (sizes, storage) =

@@ -1,6 +1,7 @@
 //! The device: how it is found, what it says when it fails, and reading back from it.
 
 use crate::adapters::{Adapter, describe};
+use crate::aliased;
 use crate::cache::CacheFile;
 use crate::error::{Error, Result};
 use crate::faults::{Fault, Faults, Place, Reached};
@@ -10,6 +11,7 @@ use crate::options::GpuOptions;
 use crate::pipeline_cache::PipelineCache;
 use crate::pipelines::{Pipelines, Rewrites};
 use crate::reports::{Reports, one_line};
+use crate::store::ROW_BYTES;
 use crate::tuning::{self, Machine, Measured, Tuning};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub struct Gpu {
     in_flight: InFlight,
     deadline: Option<Duration>,
     buffers: AtomicU64,
+    /// Bytes of memory that wgpu does not count, see [`aliased`].
+    aliased: Arc<AtomicU64>,
     submits: AtomicU64,
     waits: AtomicU64,
     faults: Faults,
@@ -135,6 +139,7 @@ impl Gpu {
             in_flight: InFlight::default(),
             deadline: deadline(options.deadline, software),
             buffers: AtomicU64::new(0),
+            aliased: Arc::default(),
             submits: AtomicU64::new(0),
             waits: AtomicU64::new(0),
             faults: Faults::default(),
@@ -280,6 +285,22 @@ impl Gpu {
         })
     }
 
+    /// Memory of `rows` rows of texels that is read as a texture and written as a buffer.
+    pub(crate) fn aliased(&self, purpose: &str, rows: u32) -> Result<(wgpu::Buffer, wgpu::Texture)> {
+        let bytes = ROW_BYTES * u64::from(rows);
+        let create = || aliased::create(&self.device, purpose, rows, &self.aliased);
+        let created = self.allocate(purpose, bytes, create)?;
+        let (purpose, in_use) = (purpose.to_owned(), self.memory_in_use());
+        match created {
+            Some(Ok(both)) => Ok(both),
+            Some(Err(_)) => Err(self.explain(Error::OutOfMemory { bytes, purpose, in_use })),
+            None => Err(self.explain(Error::Refused {
+                what: format!("{bytes} bytes for {purpose}"),
+                reason: "no memory is a texture and a buffer here".to_owned(),
+            })),
+        }
+    }
+
     fn allocate<T>(&self, purpose: &str, bytes: u64, create: impl FnOnce() -> T) -> Result<T> {
         self.check()?;
         self.buffers.fetch_add(1, Ordering::Relaxed);
@@ -318,7 +339,8 @@ impl Gpu {
     /// Bytes of device memory in use now, by what this device holds; nothing where the backend does
     /// not count them (all but Vulkan and DX12).
     pub fn memory_in_use(&self) -> Option<u64> {
-        Some(self.device.generate_allocator_report()?.total_allocated_bytes)
+        let of_wgpu = self.device.generate_allocator_report()?.total_allocated_bytes;
+        Some(of_wgpu + self.aliased.load(Ordering::Relaxed))
     }
 
     /// Plans a failure; see [`crate::faults`].

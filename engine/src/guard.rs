@@ -16,7 +16,7 @@ use crate::memory::writes;
 use crate::pipelines::turns_layout;
 use crate::plan::Plan;
 use crate::record::{BufferId, Dispatch, NOTHING};
-use crate::store::{ROW_BYTES, Store};
+use crate::store::{Memory, ROW_BYTES, Store};
 use std::collections::BTreeMap;
 
 /// Bytes behind each buffer: one row of a texture.
@@ -81,7 +81,7 @@ impl Guard {
         offset: u64,
         bytes: u64,
     ) -> Result<()> {
-        let copy = Store::new(gpu, label, bytes + TAIL, false)?;
+        let copy = Store::new(gpu, label, bytes + TAIL, Memory::Buffer)?;
         fill(gpu, id, &copy, bytes);
         self.parts.insert(id, Part { flat: flat.clone(), offset, bytes, copy });
         Ok(())
@@ -186,11 +186,11 @@ fn out_of_bounds(plan: &Plan, id: BufferId, bytes: u64, past: u64) -> Error {
     Error::OutOfBounds { buffer: plan.buffers[id.0 as usize].label.clone(), bytes, past, kernels }
 }
 
-/// Size of the tail of a store whose first `bytes` are in use: of a texture, the rest of its rows.
+/// Size of the tail of a store whose first `bytes` are in use: of what is read as a texture, the rest of its rows.
 fn tail_bytes(store: &Store, bytes: u64) -> u64 {
     match store {
         Store::Buffer(_) => TAIL,
-        Store::Texture { .. } => bytes.next_multiple_of(ROW_BYTES) - bytes + TAIL,
+        Store::Texture { .. } | Store::Aliased { .. } => bytes.next_multiple_of(ROW_BYTES) - bytes + TAIL,
     }
 }
 
@@ -199,7 +199,9 @@ pub(crate) fn fill(gpu: &Gpu, id: BufferId, store: &Store, bytes: u64) {
     let pattern = vec![pattern(id); (tail_bytes(store, bytes) / 4) as usize];
     let pattern: &[u8] = bytemuck::cast_slice(&pattern);
     match store {
-        Store::Buffer(buffer) => gpu.queue.write_buffer(buffer, bytes, pattern),
+        Store::Buffer(buffer) | Store::Aliased { buffer, .. } => {
+            gpu.queue.write_buffer(buffer, bytes, pattern)
+        }
         Store::Texture { texture, .. } => {
             for (target, extent, start) in rows(texture, bytes) {
                 let layout = wgpu::TexelCopyBufferLayout {
@@ -222,7 +224,9 @@ fn gather(
     start: u64,
 ) {
     match store {
-        Store::Buffer(buffer) => encoder.copy_buffer_to_buffer(buffer, bytes, gathered, start, TAIL),
+        Store::Buffer(buffer) | Store::Aliased { buffer, .. } => {
+            encoder.copy_buffer_to_buffer(buffer, bytes, gathered, start, tail_bytes(store, bytes))
+        }
         Store::Texture { texture, .. } => {
             for (source, extent, offset) in rows(texture, bytes) {
                 let offset = start + offset;

@@ -25,6 +25,11 @@
 //! ```
 
 pub mod adapters;
+#[cfg(target_os = "linux")]
+mod aliased;
+#[cfg(not(target_os = "linux"))]
+#[path = "not_aliased.rs"]
+mod aliased;
 pub mod cache;
 pub mod error;
 #[doc(hidden)]
@@ -53,6 +58,7 @@ mod pipelines;
 pub mod plan;
 pub mod record;
 mod reports;
+pub mod roofline;
 pub mod session;
 pub mod shape;
 pub mod storage;

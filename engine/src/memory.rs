@@ -6,6 +6,7 @@
 
 use crate::kernel::reflect;
 use crate::record::{Buffer, BufferId, Dispatch, Home, NOTHING};
+use crate::store::Memory;
 use std::cmp::Reverse;
 
 /// First and last dispatch that touch a buffer.
@@ -18,8 +19,8 @@ pub(crate) struct Lifetime {
 /// Slots of the pool, and which of them each virtual buffer is in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
-    /// Bytes of each slot, and whether it is a texture.
-    pub slots: Vec<(u64, bool)>,
+    /// Bytes of each slot, and what it is made of.
+    pub slots: Vec<(u64, Memory)>,
     /// Slot of each virtual buffer that lives in the pool.
     pub slot_of: Vec<Option<usize>>,
 }
@@ -34,7 +35,7 @@ impl Pool {
         let mut pool = Self { slots: vec![], slot_of: vec![None; buffers.len()] };
         for (id, buffer) in buffers.iter().enumerate().filter(|(id, _)| self.slot_of[*id].is_some()) {
             pool.slot_of[id] = Some(pool.slots.len());
-            pool.slots.push((buffer.bytes, buffer.is_texture()));
+            pool.slots.push((buffer.bytes, buffer.memory()));
         }
         pool
     }
@@ -69,13 +70,13 @@ pub(crate) fn assign(buffers: &[Buffer], lifetimes: &[Option<Lifetime>]) -> Pool
     let mut pool = Pool { slots: vec![], slot_of: vec![None; buffers.len()] };
     let mut taken: Vec<Vec<Lifetime>> = vec![];
     for (id, lifetime) in pooled {
-        let (bytes, texture) = (buffers[id].bytes, buffers[id].is_texture());
+        let (bytes, memory) = (buffers[id].bytes, buffers[id].memory());
         let free = |slot: &usize| {
             taken[*slot].iter().all(|other| other.last < lifetime.first || lifetime.last < other.first)
         };
-        let alike = (0..taken.len()).filter(|slot| pool.slots[*slot].1 == texture);
+        let alike = (0..taken.len()).filter(|slot| pool.slots[*slot].1 == memory);
         let slot = alike.filter(free).min_by_key(|slot| pool.slots[*slot].0).unwrap_or_else(|| {
-            pool.slots.push((bytes, texture));
+            pool.slots.push((bytes, memory));
             taken.push(vec![]);
             taken.len() - 1
         });

@@ -181,16 +181,15 @@ fn binding_type(access: Access, stored_params: bool, format: Format) -> wgpu::Bi
         (Access::Read, Format::Single | Format::Half) => {
             buffer(wgpu::BufferBindingType::Storage { read_only: true })
         }
-        (Access::Write, Format::Single | Format::Half) => {
+        (Access::Write, Format::Single | Format::Half | Format::Aliased) => {
             buffer(wgpu::BufferBindingType::Storage { read_only: false })
         }
-        (Access::Read, Format::Texture) => wgpu::BindingType::Texture {
-            sample_type: wgpu::TextureSampleType::Float { filterable: false },
-            view_dimension,
-            multisampled: false,
-        },
-        (Access::Write, Format::Texture) => {
-            let (access, format) = (wgpu::StorageTextureAccess::WriteOnly, wgpu::TextureFormat::Rgba32Float);
+        (access, Format::Texture | Format::Aliased) => {
+            let access = match access {
+                Access::Write => wgpu::StorageTextureAccess::WriteOnly,
+                _ => wgpu::StorageTextureAccess::ReadOnly,
+            };
+            let format = wgpu::TextureFormat::Rgba32Float;
             wgpu::BindingType::StorageTexture { access, format, view_dimension }
         }
     }

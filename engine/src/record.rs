@@ -10,6 +10,7 @@ use crate::kernel::{Kernel, Scalar, Variant, reflect};
 use crate::loss_scale;
 use crate::shape::Shape;
 use crate::storage::Storage;
+use crate::store::Memory;
 use crate::tuning::Tuning;
 use frostline_shaders::Format;
 use std::collections::HashMap;
@@ -60,8 +61,13 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    pub(crate) fn is_texture(&self) -> bool {
-        self.format == Format::Texture
+    /// The kind of memory that it needs.
+    pub(crate) fn memory(&self) -> Memory {
+        match self.format {
+            Format::Single | Format::Half => Memory::Buffer,
+            Format::Texture => Memory::Texture,
+            Format::Aliased => Memory::Aliased,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::params::{Params, Version};
 use crate::plan::Plan;
 use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
 use crate::shape::Shape;
-use crate::store::Store;
+use crate::store::{Memory, Store};
 use frostline_shaders::Format;
 use half::f16;
 use std::sync::Arc;
@@ -56,17 +56,17 @@ impl Unused {
             bindings = reflection.bindings.values().map(|(binding, _)| binding + 1).fold(bindings, u32::max);
         }
         Ok(Self {
-            read: Store::new(gpu, "unused bindings", UNIFORM, false)?,
-            texture: Store::new(gpu, "unused bindings", UNIFORM, true)?,
+            read: Store::new(gpu, "unused bindings", UNIFORM, Memory::Buffer)?,
+            texture: Store::new(gpu, "unused bindings", UNIFORM, Memory::Texture)?,
             written: gpu.storage("unused bindings", UNIFORM * u64::from(bindings))?,
         })
     }
 
     fn place(&self, binding: u32, access: Access, format: Format) -> Place<'_> {
         match (access, format) {
-            (_, Format::Texture) => whole(&self.texture, 0),
+            (Access::Read, Format::Texture | Format::Aliased) => whole(&self.texture, 0, access),
             (Access::Write, _) => Place::Buffer(&self.written, UNIFORM * u64::from(binding), 0),
-            _ => whole(&self.read, 0),
+            _ => whole(&self.read, 0, access),
         }
     }
 }
@@ -88,10 +88,11 @@ enum Place<'a> {
     Texture(&'a wgpu::TextureView, u64),
 }
 
-fn whole(store: &Store, bytes: u64) -> Place<'_> {
+fn whole(store: &Store, bytes: u64, access: Access) -> Place<'_> {
     match store {
         Store::Buffer(buffer) => Place::Buffer(buffer, 0, bytes),
-        Store::Texture { view, .. } => Place::Texture(view, bytes),
+        Store::Aliased { buffer, .. } if access == Access::Write => Place::Buffer(buffer, 0, bytes),
+        Store::Texture { view, .. } | Store::Aliased { view, .. } => Place::Texture(view, bytes),
     }
 }
 
@@ -210,13 +211,13 @@ impl Session {
             plan.pool = plan.pool.unshared(&plan.buffers);
         }
         let tail = if guard.is_some() { TAIL } else { 0 };
-        let store = |label: &str, bytes: u64, texture: bool| Store::new(gpu, label, bytes + tail, texture);
-        let slots = plan.pool.slots.iter().map(|&(bytes, texture)| store("activations", bytes, texture));
+        let store = |label: &str, bytes: u64, memory: Memory| Store::new(gpu, label, bytes + tail, memory);
+        let slots = plan.pool.slots.iter().map(|&(bytes, memory)| store("activations", bytes, memory));
         let slots = slots.collect::<Result<Vec<_>>>()?;
         let mut owned = vec![];
         for buffer in &plan.buffers {
             owned.push(if buffer.home == Home::Plan {
-                Some(store(&buffer.label, buffer.bytes, buffer.is_texture())?)
+                Some(store(&buffer.label, buffer.bytes, buffer.memory())?)
             } else {
                 None
             });
@@ -308,7 +309,7 @@ impl Session {
                         .find(|(bound, _)| bound == name)
                         .map_or(NOTHING, |(_, id)| *id);
                     guarded = self.guard.as_ref().filter(|_| id != NOTHING).map(|guard| guard.part(id));
-                    let place = self.resolve(id, params, optimizer)?;
+                    let place = self.resolve(id, access, params, optimizer)?;
                     place.unwrap_or_else(|| unused.place(binding, access, dispatch.variant.format(name)))
                 }
             };
@@ -345,10 +346,11 @@ impl Session {
         Ok(Step { bind_group, pipeline, grid: dispatch.grid, phase: dispatch.phase, cost, label })
     }
 
-    /// Device buffer, offset and size of a virtual buffer.
+    /// Where a virtual buffer is for a kernel that reads or writes it.
     fn resolve<'a>(
         &'a self,
         id: BufferId,
+        access: Access,
         params: &'a Params,
         optimizer: Option<&'a Optimizer>,
     ) -> Result<Option<Place<'a>>> {
@@ -369,9 +371,9 @@ impl Session {
         let bytes = buffer.bytes;
         let place = match &buffer.home {
             Home::Pool => {
-                whole(&self.slots[self.plan.pool.slot_of[id.0 as usize].ok_or_else(missing)?], bytes)
+                whole(&self.slots[self.plan.pool.slot_of[id.0 as usize].ok_or_else(missing)?], bytes, access)
             }
-            Home::Plan => whole(self.store(id)?, bytes),
+            Home::Plan => whole(self.store(id)?, bytes, access),
             Home::Parameter(name) => Place::Buffer(&values.1, within(&values.0, name)?, bytes),
             Home::Statistic(name) => Place::Buffer(&statistics.1, within(&statistics.0, name)?, bytes),
             Home::Gradient(name) => Place::Buffer(
@@ -411,7 +413,9 @@ impl Session {
             if id == NOTHING || guard.part(id).is_some() || self.stored(id).is_some() {
                 continue;
             }
-            if let Some(Place::Buffer(flat, offset, bytes)) = self.resolve(id, params, optimizer)? {
+            if let Some(Place::Buffer(flat, offset, bytes)) =
+                self.resolve(id, Access::Write, params, optimizer)?
+            {
                 let label = &self.plan.buffers[id.0 as usize].label;
                 guard.copy(&self.gpu, id, label, flat, offset, bytes)?;
             }

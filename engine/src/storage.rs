@@ -57,6 +57,9 @@ impl Storage {
     }
 }
 
+/// A kernel is given at most so many bytes of a buffer to write on every adapter: a texture may be larger.
+const LARGEST_ALIASED: u64 = 128 << 20;
+
 /// Gives each buffer of `buffers` its format and size, and each of `dispatches` the formats of its
 /// bindings. Only what kernels alone touch, and only as arrays of `vec4f`, has a choice; `host` does
 /// not.
@@ -72,6 +75,7 @@ pub(crate) fn choose(
         buffer.format = match buffer.format {
             _ if !inside => Format::Single,
             Format::Half => Format::Half,
+            _ if tuning.aliased && buffer.bytes <= LARGEST_ALIASED => Format::Aliased,
             _ if largest_texture.is_some_and(|largest| buffer.bytes <= largest) => Format::Texture,
             _ => Format::Single,
         };
@@ -89,6 +93,7 @@ pub(crate) fn choose(
     }
     // What is not used has a format too: one kernel then serves with and without it.
     let absent = match tuning.storage.format() {
+        Format::Single if tuning.aliased => Format::Aliased,
         Format::Single if tuning.texture_rows.is_some() => Format::Texture,
         format => format,
     };

@@ -1,4 +1,4 @@
-//! Device memory for a virtual buffer: a buffer, or a texture of `vec4f` texels.
+//! Device memory for a virtual buffer: a buffer, a texture of `vec4f` texels, or memory that is both.
 
 use crate::error::{Error, Result};
 use crate::faults::Place;
@@ -7,27 +7,51 @@ use frostline_shaders::TEXELS_PER_ROW;
 
 pub(crate) const ROW_BYTES: u64 = 16 * TEXELS_PER_ROW as u64;
 
+/// What memory is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    Buffer,
+    Texture,
+    Aliased,
+}
+
 /// Memory on the device.
 #[derive(Debug)]
 pub(crate) enum Store {
     Buffer(wgpu::Buffer),
-    Texture { texture: wgpu::Texture, view: wgpu::TextureView },
+    Texture {
+        texture: wgpu::Texture,
+        view: wgpu::TextureView,
+    },
+    /// The view is of a texture in the same memory as the buffer.
+    Aliased {
+        buffer: wgpu::Buffer,
+        view: wgpu::TextureView,
+    },
 }
 
 impl Store {
-    pub fn new(gpu: &Gpu, purpose: &str, bytes: u64, texture: bool) -> Result<Self> {
-        if !texture {
-            return Ok(Self::Buffer(gpu.storage(purpose, bytes)?));
+    pub fn new(gpu: &Gpu, purpose: &str, bytes: u64, memory: Memory) -> Result<Self> {
+        let rows = bytes.div_ceil(ROW_BYTES) as u32;
+        match memory {
+            Memory::Buffer => Ok(Self::Buffer(gpu.storage(purpose, bytes)?)),
+            Memory::Texture => {
+                let texture = gpu.texture(purpose, TEXELS_PER_ROW, rows)?;
+                let view = texture.create_view(&Default::default());
+                Ok(Self::Texture { texture, view })
+            }
+            Memory::Aliased => {
+                let (buffer, texture) = gpu.aliased(purpose, rows.max(1))?;
+                let view = texture.create_view(&Default::default());
+                Ok(Self::Aliased { buffer, view })
+            }
         }
-        let texture = gpu.texture(purpose, TEXELS_PER_ROW, bytes.div_ceil(ROW_BYTES) as u32)?;
-        let view = texture.create_view(&Default::default());
-        Ok(Self::Texture { texture, view })
     }
 
     /// Writes `values` from the start on.
     pub fn write(&self, gpu: &Gpu, values: &[f32]) {
         match self {
-            Self::Buffer(buffer) => gpu.write(buffer, 0, values),
+            Self::Buffer(buffer) | Self::Aliased { buffer, .. } => gpu.write(buffer, 0, values),
             Self::Texture { texture, .. } => {
                 gpu.risk(Place::Write);
                 // Whole rows, and the part of one that is left: what lies behind the values stays.
@@ -55,7 +79,7 @@ impl Store {
     /// Reads `count` values from the start on; waits for the work before it.
     pub fn read(&self, gpu: &Gpu, count: usize) -> Result<Vec<f32>> {
         match self {
-            Self::Buffer(buffer) => gpu.read(buffer, 0, count),
+            Self::Buffer(buffer) | Self::Aliased { buffer, .. } => gpu.read(buffer, 0, count),
             Self::Texture { texture, .. } => {
                 let rows = (4 * count as u64).div_ceil(ROW_BYTES);
                 let staging = gpu.storage("a read-back", rows * ROW_BYTES)?;
@@ -76,7 +100,7 @@ impl Store {
     /// The buffer, if it is one.
     pub fn buffer(&self) -> Result<&wgpu::Buffer> {
         match self {
-            Self::Buffer(buffer) => Ok(buffer),
+            Self::Buffer(buffer) | Self::Aliased { buffer, .. } => Ok(buffer),
             Self::Texture { .. } => {
                 Err(Error::Graph("a texture stands where a buffer was planned".to_owned()))
             }

@@ -126,6 +126,9 @@ pub struct Tuning {
     /// Activations live in textures of at most this many rows: where a software driver samples
     /// textures faster than it loads from storage buffers. None: they live in storage buffers.
     pub texture_rows: Option<u32>,
+    /// Activations live in memory that is a texture to read and a buffer to write, but for those too large for
+    /// a buffer ([`crate::Gpu`] finds out whether its adapter can do that).
+    pub aliased: bool,
     /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
     pub fill: usize,
     /// How long the device may be busy with one submission, so that none runs into the driver's time-out:
@@ -149,6 +152,7 @@ impl Tuning {
         Self {
             class: Class::Portable,
             texture_rows: None,
+            aliased: false,
             fill: 16,
             submit_time: None,
             storage: Storage::F32,

@@ -60,6 +60,44 @@ fn published_results_are_those_of_the_published_runs() {
     assert_eq!(there, figures, "docs/figures has other files than the results name");
 }
 
+/// The lines of output in the header of a chapter's example stand in its published tables.
+#[test]
+fn the_headers_of_the_examples_show_published_lines() {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (number, station) in STATIONS.iter().enumerate() {
+        let name = station.binary;
+        let path = docs().join(format!("../examples/{name}.rs"));
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.lines().count() <= 120 && text.lines().all(|line| line.chars().count() <= 110),
+            "{name}"
+        );
+        let header = text.lines().map_while(|line| line.strip_prefix("//!"));
+        let mut shown =
+            header.skip_while(|line| !line.contains(&format!("$ cargo run --release --example {name}")));
+        assert!(shown.next().is_some(), "{name} has no command in its header");
+        let shown: Vec<String> = shown.map(words).collect();
+        assert!(shown.len() > 2, "{name} shows no output");
+
+        let tables = json_of(&docs().join(format!("results/ch{number}.json")))["tables"].take();
+        let has = |table: &Value| {
+            let columns = table["columns"].as_array().unwrap().iter().map(|column| column.as_str().unwrap());
+            let mut lines = vec![words(&columns.collect::<Vec<_>>().join(" "))];
+            for row in table["rows"].as_array().unwrap() {
+                let cells = row["cells"].as_array().unwrap().iter();
+                let texts = cells.map(|cell| cell["text"].as_str().or(cell.as_str()).unwrap_or("-"));
+                let row = std::iter::once(row["name"].as_str().unwrap()).chain(texts);
+                lines.push(words(&row.collect::<Vec<_>>().join(" ")));
+            }
+            shown.iter().all(|line| lines.contains(line))
+        };
+        assert!(
+            tables.as_array().unwrap().iter().any(has),
+            "the header of {name} shows {shown:#?}: no table of docs/results/ch{number}.json has these lines"
+        );
+    }
+}
+
 fn run(seed: u64) -> Run {
     let setting = Setting {
         study: "ch0".to_owned(),

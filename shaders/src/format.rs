@@ -1,8 +1,9 @@
 //! Storage formats: bindings that are not kept as the arrays of `vec4f` that a file declares.
 //!
-//! - **Textures.** llvmpipe reads a storage buffer one lane and one component at a time; without
-//!   AVX-512 a `vec4f` costs about 225 ns a subgroup that way, and 24 ns when it comes from a
-//!   texture. So on that adapter activations live in textures of 1,024 texels a row.
+//! - **Textures.** llvmpipe reads a storage buffer one lane and one component at a time; a `vec4f` costs a
+//!   subgroup 45 ns that way (without AVX-512: 225), and 8 ns when it comes from a storage texture. Stores are
+//!   the other way round: 18 ns to a buffer, 32 to a texture. So on that adapter activations live in memory that
+//!   is both, a texture of 1,024 texels a row to read and a buffer to write; or in a texture alone.
 //! - **Halves.** Where the user asks for it, activations are kept as 16-bit floats: half the memory
 //!   and half the traffic. A value is widened as it is loaded and rounded as it is stored; all
 //!   arithmetic stays f32.
@@ -11,11 +12,13 @@
 //!
 //! ```wgsl
 //! // the file                                 texture                                              half
-//! var<storage, read> x: array<vec4f>;         var x: texture_2d<f32>;                              … x: array<vec4<f16>>;
+//! var<storage, read> x: array<vec4f>;         var x: texture_storage_2d<rgba32float, read>;        … x: array<vec4<f16>>;
 //! var<storage, read_write> y: array<vec4f>;   var y: texture_storage_2d<rgba32float, write>;       … y: array<vec4<f16>>;
-//! x[i]                                        textureLoad(x, texel(i), 0)                          vec4f(x[i])
+//! x[i]                                        textureLoad(x, texel(i))                             vec4f(x[i])
 //! y[i] = v;                                   textureStore(y, texel(i), v);                        y[i] = vec4<f16>(v);
 //! ```
+//!
+//! What is read of memory that is both is rewritten as of a texture, and what is written stays as it is.
 
 /// Texels of a row; `shared/texel.wgsl` says the same.
 pub const TEXELS_PER_ROW: u32 = 1024;
@@ -30,6 +33,8 @@ pub enum Format {
     Half,
     /// A texture of f32, 1,024 texels a row.
     Texture,
+    /// Memory that is such a texture to read, and a storage buffer of f32 to write.
+    Aliased,
 }
 
 /// Rewrites `text` so that each binding of `formats` has its format.
@@ -58,9 +63,12 @@ fn declaration(code: &str, name: &str, format: Format) -> Option<String> {
     let declared = [&read, &write].into_iter().find(|declared| code.contains(*declared))?;
     let rewritten = match format {
         Format::Single => return None,
+        Format::Aliased if *declared == write => return None,
         Format::Half => declared.replace("array<vec4f>", "array<vec4<f16>>"),
-        Format::Texture if *declared == read => format!("var {name}: texture_2d<f32>"),
-        Format::Texture => format!("var {name}: texture_storage_2d<rgba32float, write>"),
+        Format::Texture | Format::Aliased if *declared == read => {
+            format!("var {name}: texture_storage_2d<rgba32float, read>")
+        }
+        Format::Texture | Format::Aliased => format!("var {name}: texture_storage_2d<rgba32float, write>"),
     };
     Some(code.replace(declared, &rewritten))
 }
@@ -79,14 +87,18 @@ fn uses(code: &str, name: &str, format: Format) -> String {
             let (value, after) = (uses(value, name, format), uses(after, name, format));
             match format {
                 Format::Texture => format!("{before}textureStore({name}, texel({index}), {value});{after}"),
-                _ => format!("{before}{name}[{index}] = vec4<f16>({value});{after}"),
+                Format::Single | Format::Aliased => format!("{before}{name}[{index}] = {value};{after}"),
+                Format::Half => format!("{before}{name}[{index}] = vec4<f16>({value});{after}"),
             }
         }
         None => {
             let rest = uses(rest, name, format);
             match format {
-                Format::Texture => format!("{before}textureLoad({name}, texel({index}), 0){rest}"),
-                _ => format!("{before}vec4f({name}[{index}]){rest}"),
+                Format::Texture | Format::Aliased => {
+                    format!("{before}textureLoad({name}, texel({index})){rest}")
+                }
+                Format::Single => format!("{before}{name}[{index}]{rest}"),
+                Format::Half => format!("{before}vec4f({name}[{index}]){rest}"),
             }
         }
     }
@@ -132,8 +144,20 @@ mod tests {
     fn reads_and_writes_of_textures_become_loads_and_stores() {
         assert_eq!(
             rewrite(TEXT, &[("x", Format::Texture), ("y", Format::Texture), ("dx", Format::Single)]),
-            "@group(0) @binding(1) var x: texture_2d<f32>;  // (N)\n    if i < n { textureStore(y, texel(i), dx[i] + \
-             textureLoad(x, texel(textureLoad(x, texel(i), 0).y), 0)); } // y[i] stays"
+            "@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;  // (N)\n    if i < n { \
+             textureStore(y, texel(i), dx[i] + textureLoad(x, texel(textureLoad(x, texel(i)).y))); } // y[i] stays"
+        );
+    }
+
+    #[test]
+    fn aliased_memory_is_read_as_a_texture_and_written_as_a_buffer() {
+        assert_eq!(
+            rewrite(
+                "var<storage, read> x: array<vec4f>;\nvar<storage, read_write> y: array<vec4f>;\ny[i] = x[x[i].y];",
+                &[("x", Format::Aliased), ("y", Format::Aliased)]
+            ),
+            "var x: texture_storage_2d<rgba32float, read>;\nvar<storage, read_write> y: array<vec4f>;\ny[i] = \
+             textureLoad(x, texel(textureLoad(x, texel(i)).y));"
         );
     }
 

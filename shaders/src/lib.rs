@@ -121,7 +121,7 @@ pub fn source(
     let values = constants::evaluate(&joined);
     let mut text = with_snippets(&joined, &|path| fill_in(path, share, &values))?;
     text = format::rewrite(&text, formats);
-    if formats.iter().any(|(_, format)| *format == Format::Texture) {
+    if formats.iter().any(|(_, format)| matches!(format, Format::Texture | Format::Aliased)) {
         text = text + "\n" + raw("shared/texel.wgsl")?;
     }
     let enables: String = text

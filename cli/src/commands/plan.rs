@@ -1,8 +1,11 @@
 //! `frostline plan`: what a freeze would cost, before anything runs. Needs no GPU.
 
+mod roofline;
+
 use crate::{Output, Result};
 use clap::{Args, ValueEnum};
 use frostline_engine::freeze::in_group;
+use frostline_engine::roofline::PublishedCard;
 use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Tuning};
 use frostline_models::Model;
 use frostline_trainer::{Depth, what_if};
@@ -36,6 +39,9 @@ pub struct Plan {
     /// Kernel shapes to plan with.
     #[arg(long, value_enum, default_value_t = Kernels::Gpu)]
     tuning: Kernels,
+    /// Print how fast a step can be at best on this card, and which kernels are too small for it.
+    #[arg(long, value_name = "CARD", conflicts_with = "tuning", value_parser = roofline::card)]
+    roofline: Option<PublishedCard>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -78,16 +84,22 @@ impl Plan {
         let loss = graph.cross_entropy(recorded.output(), labels, 0.0)?;
 
         let freeze = freeze(arguments, &model, &graph)?;
-        let tuning = match arguments.tuning {
-            Kernels::Gpu => Tuning::gpu(),
-            Kernels::Portable => Tuning::portable(),
-            Kernels::Subgroup => Tuning::subgroup(8),
+        let tuning = match (arguments.roofline, arguments.tuning) {
+            (Some(card), _) => card.tuning(),
+            (None, Kernels::Gpu) => Tuning::gpu(),
+            (None, Kernels::Portable) => Tuning::portable(),
+            (None, Kernels::Subgroup) => Tuning::subgroup(8),
         };
         let optim = Optim::sgd(0.01).momentum(0.9);
         let plan = frostline_engine::Plan::training(&graph, loss, &freeze, &optim, &tuning)?;
+        let title = format!("{model}, {batch} × {size} × {size}, {}", describe(arguments));
+        if let Some(card) = arguments.roofline {
+            let bounds = card.bounds(&plan);
+            output.say(format_args!("{title}\n\n{}", roofline::table(&card, &bounds)))?;
+            return output.json(&json!({ "model": model.name(), "card": card, "kernels": bounds }));
+        }
         let depths =
             what_if(&model, &graph, loss, &optim, &tuning, |freeze| arguments.freeze_norms(&graph, freeze))?;
-        let title = format!("{model}, {batch} × {size} × {size}, {}", describe(arguments));
         output.say(format_args!("{title}\n\n{plan}\n\n{}", table(&depths)))?;
         let mut value =
             json!({ "model": model.name(), "size": size, "batch": batch, "freeze": describe(arguments) });

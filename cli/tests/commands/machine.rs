@@ -35,6 +35,27 @@ fn plan_names_what_there_is_not() {
     assert_eq!(frostline(["plan", "--batch", "0"]).code, Some(2));
 }
 
+/// Nothing is measured: the figures follow from the plan and the card's published rates.
+#[test]
+fn plan_bounds_a_step_on_a_card_that_is_not_there() {
+    let arguments = ["plan", "--model", "resnet18", "--batch", "8", "--roofline"];
+    let text = frostline(arguments.into_iter().chain(["RTX 4070"])).text();
+    assert!(
+        text.contains("92 workgroups fill it") && text.contains("conv2d_tiled.backward_weight"),
+        "{text}"
+    );
+    let value = frostline(arguments.into_iter().chain(["h100", "--json"])).json();
+    let kernels = value["kernels"].as_array().unwrap();
+    let sum = |key: &str| kernels.iter().map(|kernel| kernel[key].as_f64().unwrap()).sum::<f64>();
+    // Three products of 1.8 billion multiply-accumulates an image, but for the first layer's input.
+    assert!((sum("macs") / 8.0 / 1.81e9 - 2.93).abs() < 0.05, "{}", sum("macs"));
+    assert!(
+        sum("seconds") >= 2.0 * sum("macs") / 66.9e12 && sum("seconds_of_busiest_core") >= sum("seconds")
+    );
+    let unknown = frostline(arguments.into_iter().chain(["voodoo"]));
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("no such card"), "{unknown:#?}");
+}
+
 /// The self-test itself is tested beside its code.
 #[test]
 fn doctor_tells_every_adapter() {

@@ -73,13 +73,19 @@ struct Chunks {
 impl Chunks {
     /// Chunks of `shape` that fill the machine: tens of thousands of invocations on a GPU, whose
     /// workgroups join them; few elsewhere, where one invocation joins them, one after the other.
+    ///
+    /// A small batch does not fill a GPU, and the time is that of the rows that one invocation adds up and of
+    /// the chunks that one lane joins, one after the other: there it is the size for which these are fewest.
     fn new(shape: Shape, tuning: &Tuning) -> Self {
         let gpu = tuning.class == Class::Gpu;
         let (invocations, most, lanes) = if gpu { (65_536, 4096, 64) } else { (2048, 64, 1) };
         let (rows, c4) = (shape.rows(), channel_blocks(shape));
         let wanted = rows.div_ceil(invocations / c4.clamp(1, invocations)).max(rows.div_ceil(most));
         // An invocation's loop must not become too long, however many rows there are.
-        let rows_per_chunk = wanted.next_multiple_of(BLOCK).min(1 << 15);
+        let whole_blocks = wanted.next_multiple_of(BLOCK).min(1 << 15);
+        let parts = [8, 16, BLOCK].into_iter().filter(|&part| gpu && part >= wanted);
+        let rows_per_chunk =
+            parts.min_by_key(|part| part + rows.div_ceil(part * lanes)).unwrap_or(whole_blocks);
         Self { rows_per_chunk, chunks: rows.div_ceil(rows_per_chunk), lanes }
     }
 

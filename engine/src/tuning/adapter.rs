@@ -2,6 +2,7 @@
 
 use super::cards::Card;
 use super::{Class, Fragments, Tiles, Tuning};
+use crate::aliased;
 use crate::error::{Error, Result};
 use crate::options::Kernels;
 use std::time::Duration;
@@ -73,7 +74,8 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
     };
     let workgroup_bytes = device.limits().max_compute_workgroup_storage_size;
     let texture_rows = tuning.texture_rows.map(|_| device.limits().max_texture_dimension_2d);
-    let tuning = Tuning { submit_time: submit_time(&info), workgroup_bytes, texture_rows, ..tuning };
+    let aliased = texture_rows.is_some() && is_lavapipe(&info) && aliased::is_possible(device);
+    let tuning = Tuning { submit_time: submit_time(&info), workgroup_bytes, texture_rows, aliased, ..tuning };
     if tuning.class != Class::Gpu || !hardware {
         return Ok(tuning);
     }

@@ -33,7 +33,7 @@ pub(crate) struct Card {
 }
 
 /// Cores by a part of the adapter's name, the longer names first. wgpu does not report them.
-const CORES: [(&str, u32); 34] = [
+const CORES: [(&str, u32); 53] = [
     ("H100 PCIe", 114),
     ("H100", 132),
     ("H200", 132),
@@ -68,6 +68,25 @@ const CORES: [(&str, u32); 34] = [
     ("780M", 12),
     ("890M", 16),
     ("Arc(TM) B580", 20),
+    ("Arc(TM) B570", 18),
+    ("Arc(TM) A770", 32),
+    ("Arc(TM) A750", 28),
+    ("Arc(TM) A580", 24),
+    ("Arc(TM) A380", 8),
+    ("Apple M1 Ultra", 64),
+    ("Apple M1 Max", 32),
+    ("Apple M1 Pro", 16),
+    ("Apple M1", 8),
+    ("Apple M2 Ultra", 76),
+    ("Apple M2 Max", 38),
+    ("Apple M2 Pro", 19),
+    ("Apple M2", 10),
+    ("Apple M3 Max", 40),
+    ("Apple M3 Pro", 18),
+    ("Apple M3", 10),
+    ("Apple M4 Max", 40),
+    ("Apple M4 Pro", 20),
+    ("Apple M4", 10),
 ];
 
 impl Card {
@@ -217,7 +236,9 @@ mod tests {
             card("Intel(R) Iris(R) Xe Graphics", 0x8086, IntegratedGpu),
             Card { maker: Maker::Intel, cores: 32 }
         );
-        assert_eq!(card("Apple M3", 0, IntegratedGpu).maker, Maker::Apple);
+        assert_eq!(card("Apple M3", 0, IntegratedGpu), Card { maker: Maker::Apple, cores: 10 });
+        assert_eq!(card("Apple M3 Max", 0, IntegratedGpu).cores, 40);
+        assert_eq!(card("Intel(R) Arc(TM) A770 Graphics", 0x8086, DiscreteGpu).cores, 32);
         assert_eq!(card("a card of 2031", 0x10de, DiscreteGpu).fill(), 128);
     }
 }
