@@ -305,7 +305,7 @@ pub fn options(
         .map_or_else(|| FitOptions::epochs(chosen.epochs), FitOptions::steps)
         .batch(chosen.batch)
         .optim(optim)
-        .schedule(Schedule::from(recipe.schedule).warm_up(recipe.warm_up))
+        .schedule(Schedule::from(recipe.schedule.unwrap_or_default()).warm_up(recipe.warm_up))
         .seed(recipe.seed)
         .label_smoothing(recipe.label_smoothing)
         .storage(recipe.storage.into());
