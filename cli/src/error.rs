@@ -168,6 +168,9 @@ pub enum Error {
     /// A checkpoint that cannot be gone on from.
     #[error("{error}\n{advice}")]
     BrokenCheckpoint { error: Box<Error>, advice: String },
+    /// A photo that was there when the run began, and is not any more.
+    #[error("{error}\nA run needs its photos, unchanged, until it ends. {advice}")]
+    PhotoGone { error: Box<Error>, advice: String },
     /// Standard output is gone, or its disk is full.
     #[error("standard output: {0}")]
     Output(std::io::Error),

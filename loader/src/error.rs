@@ -204,6 +204,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// The file that could not be read, where it may be an image.
+    pub fn image(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. }
+            | Self::NotAFile { path }
+            | Self::FileTooLarge { path, .. }
+            | Self::UnknownImageFormat { path }
+            | Self::CorruptImage { path, .. }
+            | Self::TruncatedImage { path, .. }
+            | Self::UnreadKind { path, .. }
+            | Self::ImageTooLarge { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// For `map_err`: an [`io::Error`] met while trying to `action` this file.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_owned();

@@ -1,9 +1,11 @@
 //! `frostline train`: a classifier from a folder of photos.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
+use frostline_engine::Gpu;
 use serde_json::json;
 
 use crate::commands::share;
@@ -86,14 +88,8 @@ impl Train {
         // A resumed run may have its photos in another place.
         folder.save(&run)?;
         job.tensorboard = run.tensorboard;
-        job.train(&folder, &interrupt, resumed.is_some())?;
-        interrupt.reporting(&folder)?;
-        job.settle(&gpu, &folder, &run)?;
-        if let Some(settled) = &job.settled {
-            output.say(settled.sentence())?;
-        }
-        let checked = timed("labels", || job.check_labels(&gpu, &folder, &run))?;
-        let report = timed("report", || report(&gpu, &folder, &run, &job, checked.as_ref()))?;
+        let ended = complete(&gpu, &folder, &run, &mut job, &interrupt, resumed.is_some(), output);
+        let report = ended.map_err(|error| folder.without_photo(error, &job.data))?;
         folder.finish(&report)?;
         told(output, &job.choices, &run, &report)
     }
@@ -125,6 +121,26 @@ impl Train {
             },
         ))
     }
+}
+
+/// Trains to the end, decides what the model is, and writes what there is to say of it.
+fn complete(
+    gpu: &Arc<Gpu>,
+    folder: &RunFolder,
+    run: &Run,
+    job: &mut Job,
+    interrupt: &Interrupt,
+    resumed: bool,
+    output: &Output,
+) -> Result<Report> {
+    job.train(folder, interrupt, resumed)?;
+    interrupt.reporting(folder)?;
+    job.settle(gpu, folder, run)?;
+    if let Some(settled) = &job.settled {
+        output.say(settled.sentence())?;
+    }
+    let checked = timed("labels", || job.check_labels(gpu, folder, run))?;
+    timed("report", || report(gpu, folder, run, job, checked.as_ref()))
 }
 
 /// A number of minutes that is one.

@@ -104,6 +104,7 @@ impl Job {
     /// # Errors
     /// What reading checkpoint and photos gives.
     pub fn resume(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, chosen: Chosen) -> Result<Self> {
+        folder.put_tuned_back()?;
         let mut learner =
             folder.learner(gpu, &folder.last(), run).map_err(|error| folder.without_last(error, run))?;
         learner.evaluation_batch(chosen.batch);
