@@ -18,6 +18,7 @@ mod predictions;
 mod review;
 pub mod self_test;
 mod serve;
+mod table;
 mod train;
 pub mod weights;
 
