@@ -1,6 +1,6 @@
 //! `frostline predict`: the classes of photos.
 
-use crate::output::{complain, warn};
+use crate::output::{tell_error, warn};
 use crate::photos::{NOT_A_NUMBER, Photos, VIEWS, expand};
 use crate::predictions::{self, Row};
 use crate::{Error, Output, Result, gpu, model};
@@ -69,7 +69,7 @@ impl Predict {
                 Err(error.to_string())
             } else if probabilities.iter().any(|probability| probability.is_nan()) {
                 not_numbers += 1;
-                complain(format_args!("error: {}: {NOT_A_NUMBER}", path.display()));
+                tell_error(format_args!("{}: {NOT_A_NUMBER}", path.display()));
                 Err(NOT_A_NUMBER.to_owned())
             } else {
                 Ok(probabilities)

@@ -1,6 +1,6 @@
 //! `frostline serve`: a page in the browser with the classes of a photo and a map of where the network looked.
 
-use crate::output::{complain, warn};
+use crate::output::{note, warn};
 use crate::serve::{Reach, Site, Viewer, bare, queue, reach, serve};
 use crate::train::folder::report_in;
 use crate::{Error, Output, Result, gpu, model};
@@ -62,7 +62,7 @@ impl Serve {
             Ok(ended) => ended.map_err(|error| self.refused(error))?,
             Err(panic) => std::panic::resume_unwind(panic),
         }
-        complain("stopped");
+        note("stopped");
         Ok(())
     }
 
@@ -100,7 +100,7 @@ fn stop_on_ctrl_c() -> Result<oneshot::Receiver<()>> {
     let (ask, asked) = oneshot::channel();
     let mut ask = Some(ask);
     let end = || {
-        complain("stopped");
+        note("stopped");
         std::process::exit(0);
     };
     let pressed = move || match ask.take().map(|ask| ask.send(())) {
