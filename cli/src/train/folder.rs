@@ -15,6 +15,7 @@ use crate::train::choices::Chosen;
 use crate::train::claim::{Claim, Leftovers};
 use crate::train::data::Data;
 use crate::train::manifest::Manifest;
+use crate::train::metrics::METRICS;
 use crate::train::recipe::Recipe;
 use crate::train::report::Report;
 use crate::train::tensorboard::EVENTS;
@@ -297,7 +298,7 @@ const REPORT: &str = "report.json";
 const LAST: &str = "last.safetensors";
 const BEST: &str = "best.safetensors";
 /// What a run writes before its first checkpoint.
-pub(crate) const BEFORE_THE_FIRST: [&str; 5] = [SETTINGS, MANIFEST, "plan.txt", "metrics.jsonl", EVENTS];
+pub(crate) const BEFORE_THE_FIRST: [&str; 5] = [SETTINGS, MANIFEST, "plan.txt", METRICS, EVENTS];
 
 /// The report of a finished run in `folder`, if it can be read; the folder is not claimed.
 pub fn report_in(folder: &Path) -> Option<Report> {

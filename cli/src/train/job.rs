@@ -25,7 +25,7 @@ use crate::train::choices::{CACHED, Choice, Chosen, choose, find_lr, no_fine_tun
 use crate::train::data::{Data, counts};
 use crate::train::folder::{Run, RunFolder};
 use crate::train::interrupt::Interrupt;
-use crate::train::metrics::{Line, Metrics};
+use crate::train::metrics::{Line, METRICS, Metrics};
 use crate::train::recipe::{Augmentation, Recipe};
 use crate::train::settle::Settled;
 use crate::train::start::Start;
@@ -349,7 +349,7 @@ impl<'a> Watch<'a> {
         steps: u64,
     ) -> Result<Self> {
         let known = if resumed { u64::MAX } else { 0 };
-        let metrics = Metrics::open(folder.file("metrics.jsonl"), known)?;
+        let metrics = Metrics::open(folder.file(METRICS), known)?;
         Ok(Self {
             folder,
             interrupt,
@@ -389,7 +389,7 @@ impl<'a> Watch<'a> {
         let evaluated_alone = progress.read.is_empty() && progress.evaluation.is_some();
         let known = if evaluated_alone { step } else { step - 1 };
         if self.metrics.lines().last().is_some_and(|line| line.step > known) {
-            self.metrics = Metrics::open(self.folder.file("metrics.jsonl"), known)?;
+            self.metrics = Metrics::open(self.folder.file(METRICS), known)?;
         }
         let (before, phase) = (self.before(from), self.phase(from));
         self.metrics
