@@ -59,6 +59,7 @@ impl Convert {
     /// # Errors
     /// [`Error::Exists`]; for weights that have no such names or do not fit the number format.
     pub fn run(&self, output: &Output) -> Result<()> {
+        Error::if_no_folder(&self.out)?;
         Error::if_exists(&self.out, self.force)?;
         let weights = Weights::open(&self.input)?;
         // Neither may be there: weights that are built in have no path.

@@ -1,7 +1,7 @@
 //! `frostline export`: a trained model for other programs.
 
 use crate::model::{self, Opened};
-use crate::output::warn;
+use crate::output::{path_text, warn};
 use crate::photos::{NOT_A_NUMBER, Photos, expand};
 use crate::train::folder::RunFolder;
 use crate::train::manifest::Part;
@@ -60,6 +60,9 @@ impl Export {
     /// [`Error::Exists`]; for a model that cannot be opened or exported; [`Error::Parity`] if the
     /// exported graph predicts something else.
     pub fn run(&self, output: &Output) -> Result<()> {
+        if self.format == Format::Onnx {
+            Error::if_no_folder(&self.out)?;
+        }
         Error::if_exists(&self.written(), self.force)?;
         let mut opened = model::open(&gpu::open()?, &self.model)?;
         let weights = state_dict::save(opened.learner.params())?;
@@ -79,7 +82,7 @@ impl Export {
             let folder = self.out.display();
             output.say(format_args!("{folder}: {model}: {} and {}", pytorch::WEIGHTS, pytorch::PROGRAM))?;
             output.say(format_args!("try        python3 {folder}/{} PHOTO", pytorch::PROGRAM))?;
-            return output.json(&json!({ "folder": self.out, "network": model }));
+            return output.json(&json!({ "folder": path_text(&self.out), "network": model }));
         }
         let (bytes, crop) = (onnx::model(&trained)?, trained.preprocessing.crop);
         write_atomically(&self.out, |file| file.write_all(&bytes))?;
@@ -100,7 +103,7 @@ impl Export {
         }
         .filter(|compared| !compared.pairs.is_empty());
         output.json(&json!({
-            "file": self.out,
+            "file": path_text(&self.out),
             "network": model,
             "bytes": bytes.len(),
             "opset": onnx::OPSET,

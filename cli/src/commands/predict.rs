@@ -48,6 +48,7 @@ impl Predict {
     /// [`Error::NotNumbers`] if the network's output for one was not a number.
     pub fn run(&self, output: &Output) -> Result<()> {
         for file in self.csv.iter().chain(&self.jsonl) {
+            Error::if_no_folder(file)?;
             Error::if_exists(file, self.force)?;
         }
         let (paths, warnings) = expand(&self.images)?;

@@ -119,6 +119,8 @@ fn no_command_panics_for_a_path_that_is_not_utf8() {
         go(&[word("features"), model, photos, word("--out"), features.as_os_str(), force], true);
         go(&[word("inspect"), model], true);
         go(&[word("convert"), model, converted.as_os_str(), force], true);
+        let exported = file(".onnx");
+        go(&[word("export"), model, exported.as_os_str(), word("--photos"), photos, force], true);
         let quick =
             ["--weights", "none", "--model", "resnet10", "--size", "8", "--epochs", "1", "--lr", "0.01"];
         let quick = quick.map(OsStr::new);
