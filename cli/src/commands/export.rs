@@ -13,13 +13,14 @@ use frostline_loader::{atomic::write_atomically, image};
 use frostline_models::state_dict;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The flags.
 #[derive(Args, Debug)]
 pub struct Export {
     /// A run folder or checkpoint of `frostline train`, a file of weights, or hf:owner/name.
-    model: String,
+    model: OsString,
     /// Where to write: a file for ONNX, a folder for PyTorch.
     out: PathBuf,
     /// What to write.
@@ -253,7 +254,7 @@ impl Compared {
             "photos": self.pairs.len(),
             "same_class": self.agreeing(),
             "worst_difference": self.worst(),
-            "worst_photo": self.pairs.first().map(|pair| &pair.path),
+            "worst_photo": self.pairs.first().map(|pair| path_text(&pair.path)),
         })
     }
 
