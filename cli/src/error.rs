@@ -1,7 +1,9 @@
 //! What goes wrong, and the exit code for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use frostline_loader::refusal;
 
 /// An error of a command.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +14,7 @@ pub enum Error {
     #[error(transparent)]
     Trainer(#[from] frostline_trainer::Error),
     /// A file that cannot be written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: cannot write: {}", path.display(), refusal::writing(path, source))]
     Write { path: PathBuf, source: std::io::Error },
     /// A figure.
     #[error(transparent)]
@@ -69,11 +71,14 @@ pub enum Error {
     #[error("the current folder: {0}")]
     CurrentFolder(std::io::Error),
     /// A file or folder that cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: cannot read: {}", path.display(), refusal::reading(path, source))]
     Read { path: PathBuf, source: std::io::Error },
     /// A file that would be lost.
     #[error("{}: this file is there already; give --force to replace it, or another name", path.display())]
     Exists { path: PathBuf },
+    /// A file in a folder that is not there.
+    #[error("{}: {}", path.display(), refusal::missing(folder))]
+    NoFolder { path: PathBuf, folder: PathBuf },
     /// A folder that holds no photos.
     #[error("{}: no photos inside (PNG, JPEG or WebP)", folder.display())]
     NoImages { folder: PathBuf },
@@ -168,6 +173,9 @@ pub enum Error {
     /// A checkpoint that cannot be gone on from.
     #[error("{error}\n{advice}")]
     BrokenCheckpoint { error: Box<Error>, advice: String },
+    /// A photo that was there when the run began, and is not any more.
+    #[error("{error}\nA run needs its photos, unchanged, until it ends. {advice}")]
+    PhotoGone { error: Box<Error>, advice: String },
     /// Standard output is gone, or its disk is full.
     #[error("standard output: {0}")]
     Output(std::io::Error),
@@ -205,8 +213,21 @@ impl Error {
     ///
     /// # Errors
     /// [`Error::Exists`].
-    pub fn if_exists(path: &std::path::Path, force: bool) -> Result<()> {
+    pub fn if_exists(path: &Path, force: bool) -> Result<()> {
         if !force && path.exists() { Err(Self::Exists { path: path.to_owned() }) } else { Ok(()) }
+    }
+
+    /// Fails if no file can be made at `path`, as its folder is not there: before the work, and not after it.
+    ///
+    /// # Errors
+    /// [`Error::NoFolder`].
+    pub fn if_no_folder(path: &Path) -> Result<()> {
+        match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
+                Err(Self::NoFolder { path: path.to_owned(), folder: folder.to_owned() })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

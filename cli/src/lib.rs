@@ -2,7 +2,7 @@
 //!
 //! One file a command in [`commands`]: its flags, and what it does with them. Results go to standard
 //! output, as text or, with `--json`, as JSON; all else (progress, warnings, errors) goes to standard
-//! error. Exit codes: 0, all went well; 1, an error, which was told; 2, wrong flags; 130, Ctrl-C.
+//! error, with `--json` as a line of JSON each: `{"error": …}`, `{"warning": …}`. Exit codes: 0, all went well; 1, an error, which was told; 2, wrong flags; 130, Ctrl-C.
 
 pub mod commands;
 mod embedded;
@@ -18,6 +18,7 @@ mod predictions;
 mod review;
 pub mod self_test;
 mod serve;
+mod table;
 mod train;
 pub mod weights;
 
@@ -38,7 +39,7 @@ pub struct CommandLine {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Print results as JSON
+    /// Print results as JSON, and errors and warnings to standard error as a line of JSON each
     #[arg(long, global = true)]
     pub json: bool,
     /// The adapter to compute on: its index in `frostline doctor`, a part of its name, `gpu` or `software`; in place of FROSTLINE_ADAPTER
@@ -106,14 +107,29 @@ impl CommandLine {
 /// Reads the program's own command line, does it, and tells errors.
 pub fn main() -> ExitCode {
     logging::begin();
-    match CommandLine::parse().run() {
+    let line = CommandLine::try_parse().unwrap_or_else(|wrong| refuse(&wrong));
+    if line.json {
+        output::complain_in_json();
+    }
+    match line.run() {
         Ok(()) => ExitCode::SUCCESS,
         // A reader who has closed the pipe has seen enough: nothing is wrong.
         Err(error) => {
             if !error.is_closed_pipe() {
-                output::complain(format_args!("error: {error}"));
+                output::tell_error(&error);
             }
             error.exit_code()
         }
     }
+}
+
+/// Ends the program for a command line that is none, or that asks for help.
+fn refuse(wrong: &clap::Error) -> ! {
+    if wrong.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+        output::complain_in_json();
+        let text = wrong.render().to_string();
+        output::tell_error(text.trim_start_matches("error: "));
+        std::process::exit(wrong.exit_code());
+    }
+    wrong.exit()
 }

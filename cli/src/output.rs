@@ -2,10 +2,11 @@
 
 use crate::{Error, Result};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Standard output, for people or for programs.
 #[derive(Clone, Copy, Debug)]
@@ -71,14 +72,36 @@ impl Output {
     }
 }
 
+/// Whether what goes to standard error is JSON too.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on errors, warnings and notes are a line of JSON each: `{"error": …}`, `{"warning": …}`, `{"note": …}`.
+pub(crate) fn complain_in_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
+/// Prints an error.
+pub(crate) fn tell_error(text: impl Display) {
+    complain("error", "error: ", text);
+}
+
 /// Prints a warning.
 pub(crate) fn warn(text: impl Display) {
-    complain(format_args!("warning: {text}"));
+    complain("warning", "warning: ", text);
+}
+
+/// Prints what is neither.
+pub(crate) fn note(text: impl Display) {
+    complain("note", "", text);
 }
 
 /// Prints to standard error. `eprintln!` would panic where it is closed, and nobody reads the text then.
-pub(crate) fn complain(text: impl Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+fn complain(kind: &str, prefix: &str, text: impl Display) {
+    let line = match JSON.load(Ordering::Relaxed) {
+        true => json!({ kind: text.to_string().trim() }).to_string(),
+        false => format!("{prefix}{text}"),
+    };
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// A path as JSON has it: text. Bytes that are no Unicode show as `\u{fffd}`, where serde would refuse them.

@@ -1,6 +1,6 @@
 //! Photos on disk, decoded a batch at a time: memory stays that of one batch, however many there are.
 
-use crate::output::complain;
+use crate::output::tell_error;
 use crate::{Error, Result};
 use frostline_loader::listing::{photos_below, same_name};
 use frostline_loader::report::by_kind;
@@ -130,7 +130,7 @@ impl Photos {
     pub fn tell_unreadable(&self) -> Result<()> {
         let unreadable = self.unreadable();
         for error in unreadable.values() {
-            complain(format_args!("error: {error}"));
+            tell_error(error);
         }
         if unreadable.is_empty() {
             Ok(())

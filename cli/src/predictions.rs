@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::table::{Cell, Table};
 
 /// What is said of a photo: a probability for each class, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,25 +46,21 @@ pub fn json_lines(classes: &[String], rows: &[Row]) -> Vec<u8> {
 /// The columns `image`, `class`, `probability` and `error`, and then one for each class with its probability.
 ///
 /// # Errors
-/// [`Error::Write`] for `path`, where it is to be written.
+/// [`Error::Write`](crate::Error::Write) for `path`, where it is to be written.
 pub fn csv(path: &Path, classes: &[String], rows: &[Row]) -> Result<Vec<u8>> {
-    let failed = |source: std::io::Error| Error::Write { path: path.to_owned(), source };
-    let mut table = csv::Writer::from_writer(vec![]);
-    let header = ["image", "class", "probability", "error"].into_iter();
-    table.write_record(header.chain(classes.iter().map(String::as_str))).map_err(|e| failed(e.into()))?;
+    let columns = ["image", "class", "probability", "error"].into_iter();
+    let mut table = Table::new(path, columns.chain(classes.iter().map(String::as_str)))?;
     for row in rows {
         let (class, probability) = match row.best(classes, 1).first() {
-            Some((class, probability)) => ((*class).to_owned(), probability.to_string()),
-            None => Default::default(),
+            Some((class, probability)) => (Cell::from(*class), Cell::figure(probability)),
+            None => (Cell::empty(), Cell::empty()),
         };
-        let error = row.answer.as_ref().err().cloned().unwrap_or_default();
-        let mut record = vec![row.image.clone(), class, probability, error];
-        let place = |class: usize| row.answer.as_ref().ok().and_then(|all| all.get(class));
-        let cell = |class| place(class).map_or(String::new(), f64::to_string);
-        record.extend((0..classes.len()).map(cell));
-        table.write_record(record).map_err(|e| failed(e.into()))?;
+        let error = row.answer.as_ref().err().map_or(Cell::empty(), |error| Cell::from(error.as_str()));
+        let of = |class: usize| row.answer.as_ref().ok().and_then(|all| all.get(class));
+        let figures = (0..classes.len()).map(|class| of(class).map_or(Cell::empty(), Cell::figure));
+        table.row([Cell::from(row.image.as_str()), class, probability, error].into_iter().chain(figures))?;
     }
-    table.into_inner().map_err(|error| failed(error.into_error()))
+    table.finish()
 }
 
 #[cfg(test)]

@@ -24,11 +24,12 @@ const GENERATOR: &str = "frostline";
 /// Bytes of a page in which that stands.
 const HEAD: u64 = 1024;
 
-/// Fails if something is at `path` that is not a page of this program.
+/// Fails if something is at `path` that is not a page of this program, or no page can be there.
 ///
 /// # Errors
-/// [`Error::NotAPage`].
+/// [`Error::NotAPage`], [`Error::NoFolder`].
 pub fn room_for(path: &Path) -> Result<()> {
+    Error::if_no_folder(path)?;
     let Ok(kind) = std::fs::symlink_metadata(path) else { return Ok(()) };
     let mut head = vec![];
     let is_page = kind.is_file()

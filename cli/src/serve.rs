@@ -3,12 +3,14 @@
 //! The network is on one thread, and photos wait for it in a queue; a second thread speaks HTTP. What goes
 //! wrong with a photo costs that photo's request and nothing else.
 
+mod address;
 mod http;
 mod queue;
 mod refusal;
 mod upload;
 mod viewer;
 
+pub use address::{Reach, bare, reach};
 pub use http::{Site, serve};
 pub use queue::{Queue, queue};
 pub use refusal::Refusal;

@@ -283,6 +283,16 @@ fn folders_as_people_have_them() {
         "{said}"
     );
 
+    // One photo with two labels.
+    fs::copy(place.path("photos/red/00.png"), place.path("photos/blue/red one.png")).unwrap();
+    let said = text(&place.run(&format!("train photos {SHORT} --epochs 1 --out twice")).stderr);
+    // The other one is in green and in purple.
+    assert!(
+        said.contains("warning: 2 photos in more than one class")
+            && said.contains("blue/red one.png, red/00.png"),
+        "{said}"
+    );
+
     // train/ and val/, with a class that training does not know.
     for (part, count) in [("train", 5), ("val", 2)] {
         for (class, name) in CLASSES.iter().enumerate() {
@@ -393,4 +403,22 @@ fn the_head_alone_is_the_probe() {
     let told =
         place.good("train photos --weights weights.safetensors --freeze-below fc --epochs 2 --out steps");
     assert!(told.contains("rate "), "{told}");
+}
+
+/// Of six photos to validate with too few are wrong for fine-tuning, which a flag on how to train asks for.
+#[test]
+fn a_flag_on_how_to_train_is_obeyed_where_fine_tuning_would_be_left_out() {
+    let place = Place::new(10);
+    place.weights();
+    let train = "train photos --weights weights.safetensors --json";
+    let steps = |flags: &str| {
+        let told = place.good(&format!("{train} {flags}"));
+        let told: Value = serde_json::from_str(&told).unwrap();
+        told["chosen"]["epochs"].as_u64().unwrap()
+    };
+    assert_eq!(steps("--minutes 1 --seed 1 --out plain"), 0);
+    assert!(steps("--early-stop 2 --out patient") > 0);
+    assert!(steps("--schedule cosine --freeze-below fc --out head") > 0);
+    let card = text(&bytes(&place.path("head/README.md")));
+    assert!(card.contains("Cosine"), "{card}");
 }

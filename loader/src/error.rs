@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::safetensors::Dtype;
-use crate::shape_text;
+use crate::{refusal, shape_text};
 
 /// What can go wrong between files and tensors. The fields are the values in the text.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ use crate::shape_text;
 #[allow(missing_docs, reason = "each field is explained by the message it stands in")]
 pub enum Error {
     /// The operating system refused.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {}", path.display(), refused(path, action, source))]
     Io { path: PathBuf, action: &'static str, source: io::Error },
     /// A folder, pipe or device where a file was expected.
     #[error("{}: this is not a regular file; give the path of a file", path.display())]
@@ -204,10 +204,32 @@ pub enum Error {
 }
 
 impl Error {
+    /// The file that could not be read, where it may be an image.
+    pub fn image(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. }
+            | Self::NotAFile { path }
+            | Self::FileTooLarge { path, .. }
+            | Self::UnknownImageFormat { path }
+            | Self::CorruptImage { path, .. }
+            | Self::TruncatedImage { path, .. }
+            | Self::UnreadKind { path, .. }
+            | Self::ImageTooLarge { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// For `map_err`: an [`io::Error`] met while trying to `action` this file.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_owned();
         move |source| Error::Io { path, action, source }
+    }
+}
+
+fn refused(path: &Path, action: &str, source: &io::Error) -> String {
+    match action {
+        "write" | "replace" => refusal::writing(path, source),
+        _ => refusal::reading(path, source),
     }
 }
 

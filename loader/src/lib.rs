@@ -38,6 +38,7 @@ mod png;
 mod prefetch;
 pub mod preprocess;
 pub mod preset;
+pub mod refusal;
 pub mod report;
 pub mod resize;
 pub mod safetensors;

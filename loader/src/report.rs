@@ -110,17 +110,22 @@ impl FolderReport {
                 warnings.push(format!("{} {what}: {}", photos(concerned.len()), list(&first.files)));
             }
         };
-        let (leaks, others): (Vec<&Duplicates>, Vec<&Duplicates>) =
-            self.duplicates.iter().partition(|group| group.across_train_and_validation);
+        let groups =
+            |wanted: fn(&Duplicates) -> bool| self.duplicates.iter().filter(move |group| wanted(group));
         about(
-            leaks,
+            groups(|group| group.across_train_and_validation).collect(),
             "both to train on and to validate with, which makes the accuracy look better than it is",
         );
-        let (contradictions, copies): (Vec<&Duplicates>, Vec<&Duplicates>) =
-            others.into_iter().partition(|group| group.across_classes);
-        about(contradictions, "in more than one class");
+        // Also where one copy is to train on and the other to validate with.
+        about(
+            groups(|group| group.across_classes).collect(),
+            "in more than one class, byte for byte the same; only one label can be right",
+        );
         if !self.has_validation {
-            about(copies, "there more than once; a split may train on one copy and validate with the other");
+            about(
+                groups(|group| !group.across_classes).collect(),
+                "there more than once; a split may train on one copy and validate with the other",
+            );
         }
         self.warnings = warnings;
     }

@@ -213,6 +213,26 @@ fn copies_across_train_and_val_are_warned_about() {
         "{leak}"
     );
     assert!(contradiction.contains("more than one class"), "{contradiction}");
+
+    // Of two classes, one to train on and one to validate with: both are told.
+    fs::copy(root.path().join("train/dog/4.png"), root.path().join("val/cat/4.png")).unwrap();
+    let report = open(root.path()).unwrap().report;
+    let [leaks, contradictions] = report.warnings.as_slice() else { panic!("{report}") };
+    assert!(leaks.starts_with("2 photos both to train on"), "{leaks}");
+    assert!(contradictions.starts_with("2 photos in more than one class"), "{contradictions}");
+}
+
+#[test]
+fn the_same_photo_in_two_classes_is_warned_about() {
+    let root = tempfile::tempdir().unwrap();
+    for (number, name) in ["cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png"].into_iter().enumerate() {
+        photo(root.path().join(name), number as u8);
+    }
+    fs::copy(root.path().join("cat/1.png"), root.path().join("dog/1.png")).unwrap();
+    let report = open(root.path()).unwrap().report;
+    let [warning] = report.warnings.as_slice() else { panic!("{report}") };
+    let begin = "1 photo in more than one class, byte for byte the same";
+    assert!(warning.starts_with(begin) && warning.ends_with("cat/1.png, dog/1.png"), "{warning}");
 }
 
 #[test]

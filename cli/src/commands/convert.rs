@@ -1,5 +1,6 @@
 //! `frostline convert`: the same weights under other names, or in another number format.
 
+use crate::output::note;
 use crate::weights::{FIRST_STRIDE, Weights, first_stride};
 use crate::{Error, Output, Result};
 use clap::{Args, ValueEnum};
@@ -58,6 +59,7 @@ impl Convert {
     /// # Errors
     /// [`Error::Exists`]; for weights that have no such names or do not fit the number format.
     pub fn run(&self, output: &Output) -> Result<()> {
+        Error::if_no_folder(&self.out)?;
         Error::if_exists(&self.out, self.force)?;
         let weights = Weights::open(&self.input)?;
         // Neither may be there: weights that are built in have no path.
@@ -69,8 +71,8 @@ impl Convert {
         let from = Dialect::detect(weights.file.tensors.keys().map(String::as_str));
         let to = self.to.map_or(from, |names| names.dialect(from));
         if self.to == Some(Names::Torchvision) && to == Dialect::TimmEfficientNet {
-            eprintln!(
-                "note: torchvision has no EfficientNet-Lite0; the tensors get timm's names, for timm.create_model(\"tf_efficientnet_lite0\")"
+            note(
+                "torchvision has no EfficientNet-Lite0; the tensors get timm's names, for timm.create_model(\"tf_efficientnet_lite0\")",
             );
         }
         let dtype = self.dtype.map_or(stored(&weights.file), Numbers::dtype);

@@ -1,6 +1,6 @@
 //! `frostline evaluate`: how good a model is on photos whose classes are known.
 
-use crate::output::{complain, warn};
+use crate::output::{tell_error, warn};
 use crate::photos::{NOT_A_NUMBER, Photos};
 use crate::review::{self, Section};
 use crate::train::manifest::below;
@@ -57,7 +57,7 @@ impl Evaluate {
             for (_, &photo) in bad {
                 not_numbers += 1;
                 let path = photos.paths()[photo].display();
-                complain(format_args!("error: {path}: {NOT_A_NUMBER}; it counts as wrong"));
+                tell_error(format_args!("{path}: {NOT_A_NUMBER}; it counts as wrong"));
             }
             if let Some(page) = &self.page {
                 let predictions = readable.iter().map(|&i| Prediction::of(&logits[i * classes..][..classes]));

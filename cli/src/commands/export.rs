@@ -1,7 +1,7 @@
 //! `frostline export`: a trained model for other programs.
 
 use crate::model::{self, Opened};
-use crate::output::warn;
+use crate::output::{path_text, warn};
 use crate::photos::{NOT_A_NUMBER, Photos, expand};
 use crate::train::folder::RunFolder;
 use crate::train::manifest::Part;
@@ -13,13 +13,14 @@ use frostline_loader::{atomic::write_atomically, image};
 use frostline_models::state_dict;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The flags.
 #[derive(Args, Debug)]
 pub struct Export {
     /// A run folder or checkpoint of `frostline train`, a file of weights, or hf:owner/name.
-    model: String,
+    model: OsString,
     /// Where to write: a file for ONNX, a folder for PyTorch.
     out: PathBuf,
     /// What to write.
@@ -60,6 +61,9 @@ impl Export {
     /// [`Error::Exists`]; for a model that cannot be opened or exported; [`Error::Parity`] if the
     /// exported graph predicts something else.
     pub fn run(&self, output: &Output) -> Result<()> {
+        if self.format == Format::Onnx {
+            Error::if_no_folder(&self.out)?;
+        }
         Error::if_exists(&self.written(), self.force)?;
         let mut opened = model::open(&gpu::open()?, &self.model)?;
         let weights = state_dict::save(opened.learner.params())?;
@@ -79,7 +83,7 @@ impl Export {
             let folder = self.out.display();
             output.say(format_args!("{folder}: {model}: {} and {}", pytorch::WEIGHTS, pytorch::PROGRAM))?;
             output.say(format_args!("try        python3 {folder}/{} PHOTO", pytorch::PROGRAM))?;
-            return output.json(&json!({ "folder": self.out, "network": model }));
+            return output.json(&json!({ "folder": path_text(&self.out), "network": model }));
         }
         let (bytes, crop) = (onnx::model(&trained)?, trained.preprocessing.crop);
         write_atomically(&self.out, |file| file.write_all(&bytes))?;
@@ -100,7 +104,7 @@ impl Export {
         }
         .filter(|compared| !compared.pairs.is_empty());
         output.json(&json!({
-            "file": self.out,
+            "file": path_text(&self.out),
             "network": model,
             "bytes": bytes.len(),
             "opset": onnx::OPSET,
@@ -250,7 +254,7 @@ impl Compared {
             "photos": self.pairs.len(),
             "same_class": self.agreeing(),
             "worst_difference": self.worst(),
-            "worst_photo": self.pairs.first().map(|pair| &pair.path),
+            "worst_photo": self.pairs.first().map(|pair| path_text(&pair.path)),
         })
     }
 

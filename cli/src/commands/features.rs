@@ -45,6 +45,7 @@ impl Features {
     /// For a model, folder or stage that is not there, and [`Error::Unreadable`] at the end if a
     /// photo could not be read, which is left out.
     pub fn run(&self, output: &Output) -> Result<()> {
+        Error::if_no_folder(&self.out)?;
         Error::if_exists(&self.out, self.force)?;
         let mut opened = model::open_body(&gpu::open()?, &self.model)?;
         opened.learner.evaluation_batch(usize::from(self.batch));

@@ -1,6 +1,6 @@
 //! `frostline predict`: the classes of photos.
 
-use crate::output::{complain, warn};
+use crate::output::{tell_error, warn};
 use crate::photos::{NOT_A_NUMBER, Photos, VIEWS, expand};
 use crate::predictions::{self, Row};
 use crate::{Error, Output, Result, gpu, model};
@@ -28,7 +28,8 @@ pub struct Predict {
     /// Views at once: fewer need less memory.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
-    /// Write a table as well: a row a photo, with a column for each class.
+    /// Write a table as well: a row a photo, with a column for each class. A name that a spreadsheet would take
+    /// for a formula, as it begins with = + - or @, has an apostrophe before it there.
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     csv: Option<PathBuf>,
     /// Write a line of JSON a photo as well, with all classes.
@@ -47,6 +48,7 @@ impl Predict {
     /// [`Error::NotNumbers`] if the network's output for one was not a number.
     pub fn run(&self, output: &Output) -> Result<()> {
         for file in self.csv.iter().chain(&self.jsonl) {
+            Error::if_no_folder(file)?;
             Error::if_exists(file, self.force)?;
         }
         let (paths, warnings) = expand(&self.images)?;
@@ -68,7 +70,7 @@ impl Predict {
                 Err(error.to_string())
             } else if probabilities.iter().any(|probability| probability.is_nan()) {
                 not_numbers += 1;
-                complain(format_args!("error: {}: {NOT_A_NUMBER}", path.display()));
+                tell_error(format_args!("{}: {NOT_A_NUMBER}", path.display()));
                 Err(NOT_A_NUMBER.to_owned())
             } else {
                 Ok(probabilities)

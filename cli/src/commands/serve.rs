@@ -1,7 +1,7 @@
 //! `frostline serve`: a page in the browser with the classes of a photo and a map of where the network looked.
 
-use crate::output::{complain, warn};
-use crate::serve::{Site, Viewer, queue, serve};
+use crate::output::{note, warn};
+use crate::serve::{Reach, Site, Viewer, bare, queue, reach, serve};
 use crate::train::folder::report_in;
 use crate::{Error, Output, Result, gpu, model};
 use clap::Args;
@@ -10,6 +10,11 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long requests that have come before Ctrl-C may take.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The flags.
 #[derive(Args, Debug)]
@@ -19,7 +24,8 @@ pub struct Serve {
     /// The port to listen at; 0 is any that is free.
     #[arg(long, default_value_t = 7878)]
     port: u16,
-    /// The name or address to listen at. With any but the default, others on the network can send photos.
+    /// The name or address to listen at, such as 0.0.0.0 for all addresses. With any but the default and ::1,
+    /// others on the network can send photos.
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
 }
@@ -41,26 +47,28 @@ impl Serve {
         let opened = model::open(&gpu::open()?, &self.model)?;
         let mut viewer = Viewer::new(&opened.learner, &opened.classes)?;
         let (queue, jobs) = queue();
-        let site = Site::new(self.told(&opened), queue, self.host.clone());
-        ctrlc::set_handler(|| {
-            complain("stopped");
-            std::process::exit(0);
-        })
-        .map_err(Error::Signal)?;
-        let url = format!("http://{address}/");
+        let Reach { url, others, names } = reach(bare(&self.host), address);
+        let site = Site::new(self.told(&opened), queue, names);
+        let stop = stop_on_ctrl_c()?;
         output.say(format_args!("{url}  drop a photo there; Ctrl-C ends the server"))?;
-        output.json_line(&json!({ "url": url, "host": address.ip(), "port": address.port() }))?;
-        let server = std::thread::spawn(move || serve(listener, site));
+        if !others.is_empty() {
+            output.say(format_args!("from other machines: {}", others.join(" or ")))?;
+        }
+        let place = json!({ "url": url, "others": others, "host": address.ip(), "port": address.port() });
+        output.json_line(&place)?;
+        let server = std::thread::spawn(move || serve(listener, site, stop));
         jobs.work(|photo| viewer.look(photo));
         match server.join() {
-            Ok(ended) => ended.map_err(|error| self.refused(error)),
+            Ok(ended) => ended.map_err(|error| self.refused(error))?,
             Err(panic) => std::panic::resume_unwind(panic),
         }
+        note("stopped");
+        Ok(())
     }
 
     fn listen(&self) -> Result<TcpListener> {
         let listener =
-            TcpListener::bind((self.host.as_str(), self.port)).map_err(|error| self.refused(error))?;
+            TcpListener::bind((bare(&self.host), self.port)).map_err(|error| self.refused(error))?;
         listener.set_nonblocking(true).map_err(|error| self.refused(error))?;
         Ok(listener)
     }
@@ -84,4 +92,26 @@ impl Serve {
             "accuracy": accuracy,
         })
     }
+}
+
+/// Says when Ctrl-C was pressed. The process ends [`GRACE`] later whatever is under way, and at once if it is
+/// pressed again.
+fn stop_on_ctrl_c() -> Result<oneshot::Receiver<()>> {
+    let (ask, asked) = oneshot::channel();
+    let mut ask = Some(ask);
+    let end = || {
+        note("stopped");
+        std::process::exit(0);
+    };
+    let pressed = move || match ask.take().map(|ask| ask.send(())) {
+        Some(Ok(())) => {
+            std::thread::spawn(move || {
+                std::thread::sleep(GRACE);
+                end()
+            });
+        }
+        _ => end(),
+    };
+    ctrlc::set_handler(pressed).map_err(Error::Signal)?;
+    Ok(asked)
 }

@@ -1,9 +1,11 @@
 //! `frostline train`: a classifier from a folder of photos.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
+use frostline_engine::Gpu;
 use serde_json::json;
 
 use crate::commands::share;
@@ -14,8 +16,10 @@ use crate::train::choices::Choice;
 use crate::train::folder::{Run, RunFolder};
 use crate::train::interrupt::Interrupt;
 use crate::train::job::Job;
+use crate::train::metrics::{METRICS, Metrics};
 use crate::train::recipe::Recipe;
 use crate::train::report::{Report, report};
+use crate::train::tensorboard::{self, EVENTS};
 use crate::{Error, Output, Result, gpu};
 
 /// The flags.
@@ -36,11 +40,12 @@ pub struct Train {
     /// Minutes that it may take, such as 5 or 0.5: after the linear probe as many steps as fit, no more than without it
     #[arg(long, value_name = "MINUTES", value_parser = minutes, help_heading = "Training")]
     minutes: Option<f64>,
-    /// Write an event file for TensorBoard into the run's folder as well, which grows with every evaluation
+    /// Write an event file for TensorBoard into the run's folder as well, which grows with every evaluation; also
+    /// with --resume
     #[arg(long, help_heading = "Run")]
     tensorboard: bool,
     /// Go on with the run in this folder, with its own settings
-    #[arg(long, value_name = "RUNDIR", conflicts_with_all = ["dir", "out", "minutes", "tensorboard", "Recipe"], help_heading = "Run")]
+    #[arg(long, value_name = "RUNDIR", conflicts_with_all = ["dir", "out", "minutes", "Recipe"], help_heading = "Run")]
     resume: Option<PathBuf>,
     /// With --resume: where the photos of the run are now, if they were moved
     #[arg(long, value_name = "DIR", requires = "resume", conflicts_with_all = ["dir", "out"], help_heading = "Run")]
@@ -57,10 +62,19 @@ impl Train {
         let output = &output.outliving_its_reader();
         let begun = Instant::now();
         let interrupt = Interrupt::watch()?;
+        let asked_for_events = self.tensorboard;
         let (folder, mut run) = self.folder()?;
         interrupt.preparing(&folder);
         if let Some(report) = folder.finished()? {
-            output.say("this run is finished; nothing was changed")?;
+            if asked_for_events {
+                let metrics = Metrics::open(folder.file(METRICS), u64::MAX)?;
+                tensorboard::write(&folder.file(EVENTS), metrics.lines())?;
+                output.say(format_args!(
+                    "this run is finished; {EVENTS} was written, and nothing else was changed"
+                ))?;
+            } else {
+                output.say("this run is finished; nothing was changed")?;
+            }
             return told(output, &[], &run, &report);
         }
         let gpu = gpu::open()?;
@@ -86,14 +100,8 @@ impl Train {
         // A resumed run may have its photos in another place.
         folder.save(&run)?;
         job.tensorboard = run.tensorboard;
-        job.train(&folder, &interrupt, resumed.is_some())?;
-        interrupt.reporting(&folder)?;
-        job.settle(&gpu, &folder, &run)?;
-        if let Some(settled) = &job.settled {
-            output.say(settled.sentence())?;
-        }
-        let checked = timed("labels", || job.check_labels(&gpu, &folder, &run))?;
-        let report = timed("report", || report(&gpu, &folder, &run, &job, checked.as_ref()))?;
+        let ended = complete(&gpu, &folder, &run, &mut job, &interrupt, resumed.is_some(), output);
+        let report = ended.map_err(|error| folder.without_photo(error, &job.data))?;
         folder.finish(&report)?;
         told(output, &job.choices, &run, &report)
     }
@@ -105,6 +113,7 @@ impl Train {
             if let Some(data) = self.data {
                 run.recipe.dir = std::path::absolute(data).map_err(Error::CurrentFolder)?;
             }
+            run.tensorboard |= self.tensorboard;
             return Ok((folder, run));
         }
         let dir = std::path::absolute(self.dir.unwrap_or_default()).map_err(Error::CurrentFolder)?;
@@ -125,6 +134,26 @@ impl Train {
             },
         ))
     }
+}
+
+/// Trains to the end, decides what the model is, and writes what there is to say of it.
+fn complete(
+    gpu: &Arc<Gpu>,
+    folder: &RunFolder,
+    run: &Run,
+    job: &mut Job,
+    interrupt: &Interrupt,
+    resumed: bool,
+    output: &Output,
+) -> Result<Report> {
+    job.train(folder, interrupt, resumed)?;
+    interrupt.reporting(folder)?;
+    job.settle(gpu, folder, run)?;
+    if let Some(settled) = &job.settled {
+        output.say(settled.sentence())?;
+    }
+    let checked = timed("labels", || job.check_labels(gpu, folder, run))?;
+    timed("report", || report(gpu, folder, run, job, checked.as_ref()))
 }
 
 /// A number of minutes that is one.

@@ -1,7 +1,7 @@
 //! HTTP: the page, what the model is, and the endpoint for photos.
 
 use super::upload;
-use super::{Answer, Queue, Refusal};
+use super::{Answer, Queue, Refusal, bare};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 const PAGE: &str = include_str!("../../../web/serve.html");
 /// Nothing comes from elsewhere, whatever a class is called. `blob:` is the photo that was dropped.
@@ -27,23 +27,23 @@ pub struct Site {
     pub model: Value,
     /// Where photos are answered.
     pub queue: Queue<Answer>,
-    /// The name, besides `localhost` and addresses, by which this machine may be asked for.
-    pub host: String,
+    /// The names, besides `localhost` and addresses, by which this machine may be asked for.
+    pub names: Vec<String>,
     room: Semaphore,
 }
 
 impl Site {
-    /// A site that says `model` of its model, sends photos to `queue`, and is asked for as `host`.
-    pub fn new(model: Value, queue: Queue<Answer>, host: String) -> Self {
-        Self { model, queue, host, room: Semaphore::new(upload::ROOM) }
+    /// A site that says `model` of its model, sends photos to `queue`, and is asked for by `names`.
+    pub fn new(model: Value, queue: Queue<Answer>, names: Vec<String>) -> Self {
+        Self { model, queue, names, room: Semaphore::new(upload::ROOM) }
     }
 }
 
-/// Answers at `listener` for as long as the process lives.
+/// Answers at `listener` until `stop` says so; requests that have come by then are still answered.
 ///
 /// # Errors
 /// If the system does not let it.
-pub fn serve(listener: TcpListener, site: Site) -> std::io::Result<()> {
+pub fn serve(listener: TcpListener, site: Site, stop: oneshot::Receiver<()>) -> std::io::Result<()> {
     let site = Arc::new(site);
     let page = async || ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE);
     let app = Router::new()
@@ -65,7 +65,8 @@ pub fn serve(listener: TcpListener, site: Site) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        axum::serve(listener, app).await
+        let stopped = async || drop(stop.await);
+        axum::serve(listener, app).with_graceful_shutdown(stopped()).await
     })
 }
 
@@ -81,9 +82,8 @@ async fn predict(State(site): State<Arc<Site>>, request: Request) -> Result<Json
 /// Answers only who asked for this machine: another site's page could let its own name lead here (DNS
 /// rebinding), but it cannot let another name stand in the header.
 async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    if !is_here(request.headers(), &site.host) {
-        let text =
-            "this server is asked for as localhost, by its address, or by the name that --host gave it";
+    if !is_here(request.headers(), &site.names) {
+        let text = "this server is asked for as localhost, by its address, by the name that --host gave it, or, where others may send photos, by the machine's name";
         return Refusal::new(StatusCode::FORBIDDEN, text).into_response();
     }
     let mut response = next.run(request).await;
@@ -94,15 +94,14 @@ async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> R
     response
 }
 
-/// Whether `Host` is `localhost`, an address, which no name server can change, or `name`.
-fn is_here(headers: &HeaderMap, name: &str) -> bool {
+/// Whether `Host` is `localhost`, an address, which no name server can change, or one of `names`.
+fn is_here(headers: &HeaderMap, names: &[String]) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
     let host = host.rsplit_once(':').filter(|(_, end)| port(end)).map_or(host, |(host, _)| host);
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
-        || host.eq_ignore_ascii_case(name)
-        || address.parse::<IpAddr>().is_ok()
+        || names.iter().any(|name| host.eq_ignore_ascii_case(name))
+        || bare(host).parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -113,7 +112,7 @@ mod tests {
     fn another_sites_name_is_not_this_machine() {
         let here = |host: &'static str, name: &str| {
             let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
-            is_here(&headers, name)
+            is_here(&headers, &[name.to_owned()])
         };
         for host in ["localhost", "LOCALHOST:7878", "127.0.0.1:7878", "[::1]:7878", "[::1]", "192.168.1.7:80"]
         {
@@ -125,6 +124,6 @@ mod tests {
             assert!(!here(host, "127.0.0.1"), "{host}");
         }
         assert!(here("photos.local:7878", "photos.local") && !here("photos.local", "0.0.0.0"));
-        assert!(!is_here(&HeaderMap::new(), "127.0.0.1"));
+        assert!(!is_here(&HeaderMap::new(), &["127.0.0.1".to_owned()]));
     }
 }

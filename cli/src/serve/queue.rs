@@ -1,7 +1,7 @@
 //! Photos that wait for the network. It answers one after another, in the order they came.
 
 use super::Refusal;
-use crate::output::complain;
+use crate::output::tell_error;
 use axum::body::Bytes;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -54,7 +54,7 @@ impl<A> Jobs<A> {
             if let Err(Refusal { status, error }) = &answer
                 && status.is_server_error()
             {
-                complain(format_args!("error: {error}"));
+                tell_error(error);
             }
             // Who asked may have gone meanwhile.
             let _ = reply.send(answer);

@@ -33,7 +33,7 @@ struct Pace {
 /// Chooses rate and steps of `job` so that a run begun at `begun` ends after `minutes`.
 ///
 /// # Errors
-/// [`Error::Flags`] if not a step fits and there is no probe to be the model; what training says.
+/// [`Error::Flags`] if not one step fits and there is no probe to be the model; what training says.
 pub fn plan(job: &mut Job, minutes: f64, begun: Instant, output: &Output) -> Result<()> {
     let budget = Duration::from_secs_f64(60.0 * minutes);
     let left = || budget.saturating_sub(begun.elapsed());
@@ -56,14 +56,21 @@ pub fn plan(job: &mut Job, minutes: f64, begun: Instant, output: &Output) -> Res
     // Cached outputs of frozen stages spare an evaluation what they spare a step.
     let cached = step.mul_f64(job.data.validation.len() as f64 / job.chosen.batch as f64);
     let validation = if options.cache_frozen { evaluation.min(cached) } else { evaluation };
-    // The best weights are compared with the probe, and the report evaluates once more.
-    let report = evaluation + 2 * validation + FIGURES;
+    // The best weights are compared with the probe, if there is one, and the report evaluates once more.
+    let compared = if job.probe.is_some() { 2 * validation } else { Duration::ZERO };
+    let report = evaluation + compared + FIGURES;
     let time = left().saturating_sub(preparation + validation + report).mul_f64(PLANNED);
     let each = step.as_secs_f64() + validation.as_secs_f64() / per_epoch as f64;
     let most = job.chosen.epochs * per_epoch as u64;
     let fits = most.min((time.as_secs_f64() / each.max(1e-9)) as u64);
     // All phases of gradual unfreezing, or none.
-    let steps = if fits < job.phase_count() as u64 { 0 } else { fits };
+    let least = job.phase_count() as u32;
+    let steps = if fits < u64::from(least) { 0 } else { fits };
+    if steps == 0 && job.probe.is_none() {
+        let needs =
+            begun.elapsed() + preparation + validation + report + step.mul_f64(f64::from(least) / PLANNED);
+        return Err(no_step(minutes, needs));
+    }
     job.deadline = Some(begun + budget.saturating_sub(report));
     let milliseconds = 1e3 * step.as_secs_f64();
     let why = match steps == most {
@@ -73,11 +80,16 @@ pub fn plan(job: &mut Job, minutes: f64, begun: Instant, output: &Output) -> Res
     set(job, steps, why, output)
 }
 
+/// That there will be no model after `minutes`, and after how many there would be one.
+fn no_step(minutes: f64, needs: Duration) -> Error {
+    // With a margin, as no two runs take the same time.
+    let enough = (1.5 * needs.as_secs_f64() / 6.0).ceil() / 10.0;
+    Error::Flags(format!(
+        "--minutes {minutes}: not one step fits, and there is no linear probe to be the model; give --minutes {enough}"
+    ))
+}
+
 fn set(job: &mut Job, steps: u64, why: String, output: &Output) -> Result<()> {
-    if steps == 0 && job.probe.is_none() {
-        let words = format!("--minutes: no step fits ({why}), and there is no linear probe to be the model");
-        return Err(Error::Flags(words));
-    }
     job.chosen.steps = Some(steps);
     let choice = Choice { what: "steps", value: steps.to_string(), why };
     output.say(&choice)?;
@@ -102,27 +114,32 @@ fn measuring(job: &Job) -> Duration {
 fn measure(job: &mut Job) -> Result<Pace> {
     let before = job.learner.snapshot()?;
     let mut options = options(&job.recipe, &job.chosen, &job.learner, &job.data.train)?.lr(STILL);
-    options.length = Length::Steps(MEASURED);
     options.read_every = 1;
     let few = job.data.train.len().min(2 * job.chosen.batch);
     let photos = job.data.first_to_train_on(few)?;
-    let (start, mut times) = (Instant::now(), vec![]);
-    let fitted = job.learner.fit(photos.as_ref(), &options, |progress| {
-        times.push(progress.elapsed);
-        ControlFlow::Continue(())
-    });
-    let all = start.elapsed();
-    // Running statistics may have moved.
-    job.learner.restore(&before)?;
-    job.learner.reset_optimizer();
-    fitted?;
+    let mut fit = |steps: u64| -> Result<(Duration, Vec<Duration>)> {
+        options.length = Length::Steps(steps);
+        let (start, mut times) = (Instant::now(), vec![]);
+        let fitted = job.learner.fit(photos.as_ref(), &options, |progress| {
+            times.push(progress.elapsed);
+            ControlFlow::Continue(())
+        });
+        let all = start.elapsed();
+        // Running statistics may have moved.
+        job.learner.restore(&before)?;
+        job.learner.reset_optimizer();
+        fitted?;
+        Ok((all, times))
+    };
+    let (all, times) = fit(MEASURED)?;
     let counted = times.len().saturating_sub(1).max(1) as u32;
     let step = match (times.first(), times.last()) {
         (Some(first), Some(last)) => last.saturating_sub(*first) / counted,
         _ => all,
     };
-    let mut preparation = all.saturating_sub(step * counted);
-    if options.cache_frozen && photos.activations().is_none() {
+    // Once more: the kernels of the first time are compiled by now, and are not compiled again.
+    let mut preparation = fit(1)?.0.saturating_sub(step);
+    if options.cache_frozen && photos.activations().is_none() && job.learner.frozen_stage().is_some() {
         let photos = job.data.train.len() + job.data.validation.len();
         preparation = preparation.mul_f64(photos as f64 / few as f64);
     }
@@ -132,6 +149,8 @@ fn measure(job: &mut Job) -> Result<Pace> {
         None => {
             let some = validation.min(job.chosen.batch);
             let photos = job.data.validation.subset(&(0..some).collect::<Vec<_>>())?;
+            // The first time compiles kernels.
+            job.learner.evaluate(&photos)?;
             let start = Instant::now();
             job.learner.evaluate(&photos)?;
             start.elapsed() / some as u32

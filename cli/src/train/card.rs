@@ -75,7 +75,8 @@ fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
     let (chosen, learner) = (&job.chosen, &job.learner);
     let input = learner.input();
     let resize = input.resize.map_or(String::new(), |side| format!("shorter side to {side}, "));
-    let mut rate = format!("{:.2e}, {:?}, warm-up {} steps", chosen.lr, recipe.schedule, recipe.warm_up);
+    let schedule = recipe.schedule.unwrap_or_default();
+    let mut rate = format!("{:.2e}, {schedule:?}, warm-up {} steps", chosen.lr, recipe.warm_up);
     if let Some(decay) = recipe.layer_decay {
         let _ = write!(rate, ", {decay} of it a stage down");
     }

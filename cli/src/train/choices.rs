@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::train::data::Data;
 use crate::train::job::options;
-use crate::train::recipe::{Augmentation, Bn, Recipe};
+use crate::train::recipe::{Augmentation, Bn, Recipe, Storage};
 use crate::train::settle::LEAST_GAIN;
 
 /// Steps that a run takes if nothing else is asked for.
@@ -168,16 +168,23 @@ fn probe_alone(recipe: &Recipe, freeze_below: &str, pretrained: bool) -> bool {
     pretrained && !recipe.no_probe && freeze_below == "fc" && !by_steps(recipe)
 }
 
-/// Whether something is asked for that only training by steps does.
+/// Whether something is asked for that training by steps alone can obey: such a flag would otherwise be ignored
+/// without a word. What says that nothing is to be done, as `--augment none` does, is obeyed without steps too.
 fn by_steps(recipe: &Recipe) -> bool {
     recipe.epochs.is_some()
+        || recipe.batch.is_some()
         || recipe.lr.is_some()
         || recipe.slice.is_some()
         || recipe.layer_decay.is_some()
+        || recipe.schedule.is_some()
         || recipe.warm_up > 0
+        || recipe.augment.is_some_and(|augment| augment != Augmentation::None)
         || recipe.mixup.is_some()
         || recipe.class_weights
         || recipe.label_smoothing > 0.0
+        || recipe.early_stop.is_some()
+        || recipe.bn.is_some()
+        || recipe.storage != Storage::F32
         || recipe.gradual
 }
 
@@ -189,7 +196,7 @@ pub fn no_fine_tuning(recipe: &Recipe, epochs: u64, probe: &Evaluation) -> Optio
     let wrong = images - probe.confusion.right() as usize;
     let why = format!(
         "the probe is wrong on {wrong} of {images} validation photos, and fine-tuning is kept only if it corrects \
-         {LEAST_GAIN} or more; --epochs {epochs} trains anyway"
+         {LEAST_GAIN} or more; --epochs {epochs}, or another flag on how to train, trains anyway"
     );
     (!asked && wrong < LEAST_GAIN).then(|| Choice::new("steps", 0, why))
 }
@@ -296,4 +303,60 @@ pub fn find_lr(
     let curve = learner.find_lr(data.to_train_on(), &plain, range)?;
     let lr = curve.suggestions().map(|found| found.valley.min(found.minimum));
     Ok((curve, lr))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+
+    /// Every flag on rates and on training, with a value that is not the default.
+    const HOW_TO_TRAIN: [(&str, &str); 15] = [
+        ("--epochs", "3"),
+        ("--batch", "4"),
+        ("--lr", "0.1"),
+        ("--slice", "1e-4..1e-2"),
+        ("--layer-decay", "0.7"),
+        ("--schedule", "one-cycle"),
+        ("--warm-up", "3"),
+        ("--augment", "light"),
+        ("--mixup", "0.2"),
+        ("--class-weights", ""),
+        ("--label-smoothing", "0.1"),
+        ("--early-stop", "0"),
+        ("--storage", "f16"),
+        ("--bn", "running"),
+        ("--gradual", ""),
+    ];
+
+    fn parsed(flag: &str, value: &str) -> Recipe {
+        let words = ["recipe", flag, value].into_iter().filter(|word| !word.is_empty());
+        let matches = Recipe::augment_args(Command::new("recipe")).get_matches_from(words);
+        Recipe::from_arg_matches(&matches).unwrap()
+    }
+
+    #[test]
+    fn a_flag_on_how_to_train_is_not_ignored() {
+        for (flag, value) in HOW_TO_TRAIN {
+            assert!(by_steps(&parsed(flag, value)), "{flag} {value}");
+        }
+        for (flag, value) in [
+            ("", ""),
+            ("--augment", "none"),
+            ("--seed", "3"),
+            ("--size", "64"),
+            ("--weights", "x"),
+            ("--val-fraction", "0.5"),
+        ] {
+            assert!(!by_steps(&parsed(flag, value)), "{flag} {value}");
+        }
+        // A new flag under these headings belongs into the table.
+        let command = Recipe::augment_args(Command::new("recipe"));
+        let of_training = |heading: Option<&str>| matches!(heading, Some("Rates" | "Training"));
+        for flag in command.get_arguments().filter(|flag| of_training(flag.get_help_heading())) {
+            let name = format!("--{}", flag.get_long().unwrap());
+            assert!(HOW_TO_TRAIN.iter().any(|(known, _)| *known == name), "{name}");
+        }
+    }
 }

@@ -158,6 +158,11 @@ impl Data {
         })
     }
 
+    /// Whether `path` is one of the photos.
+    pub fn holds(&self, path: &Path) -> bool {
+        [&self.train, &self.validation].iter().any(|all| (0..all.len()).any(|i| all.path(i) == Some(path)))
+    }
+
     /// What a person should know about the folder, a line each.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let skipped = self.report.skipped.iter().map(|skipped| format!("skipped {skipped}"));

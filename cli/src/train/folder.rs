@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, quoted};
 use crate::train::choices::Chosen;
 use crate::train::claim::{Claim, Leftovers};
+use crate::train::data::Data;
 use crate::train::manifest::Manifest;
+use crate::train::metrics::METRICS;
 use crate::train::recipe::Recipe;
 use crate::train::report::Report;
 use crate::train::tensorboard::EVENTS;
@@ -137,7 +139,31 @@ impl RunFolder {
     /// # Errors
     /// If it cannot be written.
     pub fn finish(&self, report: &Report) -> Result<()> {
-        self.write_json(REPORT, report)
+        self.write_json(REPORT, report)?;
+        // Nobody resumes the run any more.
+        let _ = std::fs::remove_file(self.file(TUNED));
+        Ok(())
+    }
+
+    /// Puts the best fine-tuned weights aside, where others are the run's model: a run that ends before its report
+    /// is gone on with from there.
+    ///
+    /// # Errors
+    /// If the file cannot be renamed.
+    pub fn put_tuned_aside(&self) -> Result<()> {
+        self.rename(&self.best(), &self.file(TUNED))
+    }
+
+    /// Puts them back.
+    ///
+    /// # Errors
+    /// If the file cannot be renamed.
+    pub fn put_tuned_back(&self) -> Result<()> {
+        if self.file(TUNED).exists() { self.rename(&self.file(TUNED), &self.best()) } else { Ok(()) }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        std::fs::rename(from, to).map_err(|source| Error::Write { path: to.to_owned(), source })
     }
 
     /// The report of a run that is finished.
@@ -183,6 +209,26 @@ impl RunFolder {
             ),
         };
         Error::BrokenCheckpoint { error: Box::new(error), advice }
+    }
+
+    /// The error of a photo of `data` that was taken away or changed while the run needed it, with how to go on.
+    pub fn without_photo(&self, error: Error, data: &Data) -> Error {
+        use frostline_trainer::Error::Loader;
+        let photo = match &error {
+            Error::Trainer(Loader(error)) => error.image(),
+            _ => None,
+        };
+        if !photo.is_some_and(|photo| data.holds(photo)) {
+            return error;
+        }
+        let advice = match self.leftovers.is_nothing() {
+            true => "Put them back, and begin again: there is no checkpoint yet".to_owned(),
+            false => format!(
+                "Put them back as they were, and go on from the last checkpoint with\n\n    frostline train --resume {}\n",
+                quoted(&self.path.display().to_string())
+            ),
+        };
+        Error::PhotoGone { error: Box::new(error), advice }
     }
 
     /// Writes the file `name`, all of it or nothing.
@@ -244,13 +290,15 @@ impl Drop for RunFolder {
 }
 
 const PROBE: &str = "probe.safetensors";
+/// The best fine-tuned weights, while the probe is in their place and the run has no report.
+const TUNED: &str = "tuned.safetensors";
 const SETTINGS: &str = "run.json";
 const MANIFEST: &str = "data.json";
 const REPORT: &str = "report.json";
 const LAST: &str = "last.safetensors";
 const BEST: &str = "best.safetensors";
 /// What a run writes before its first checkpoint.
-pub(crate) const BEFORE_THE_FIRST: [&str; 5] = [SETTINGS, MANIFEST, "plan.txt", "metrics.jsonl", EVENTS];
+pub(crate) const BEFORE_THE_FIRST: [&str; 5] = [SETTINGS, MANIFEST, "plan.txt", METRICS, EVENTS];
 
 /// The report of a finished run in `folder`, if it can be read; the folder is not claimed.
 pub fn report_in(folder: &Path) -> Option<Report> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, INTERRUPTED, Result};
-use crate::output::complain;
+use crate::output::{note, tell_error};
 use crate::train::claim::Leftovers;
 use crate::train::folder::RunFolder;
 
@@ -86,7 +86,7 @@ impl State {
         let phase = self.phase();
         let error = match &*phase {
             Phase::Training if !again => {
-                complain("\nsaving, then ending; Ctrl-C again ends at once, and loses what was not saved");
+                note("\nsaving, then ending; Ctrl-C again ends at once, and loses what was not saved");
                 return;
             }
             Phase::Training => None,
@@ -101,7 +101,7 @@ impl State {
             Phase::Reporting(leftovers) => Some(Error::NoReport { run: leftovers.folder().to_owned() }),
         };
         if let Some(error) = error {
-            complain(format_args!("error: {error}"));
+            tell_error(error);
         }
         std::process::exit(i32::from(INTERRUPTED));
     }

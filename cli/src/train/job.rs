@@ -25,7 +25,7 @@ use crate::train::choices::{CACHED, Choice, Chosen, choose, find_lr, no_fine_tun
 use crate::train::data::{Data, counts};
 use crate::train::folder::{Run, RunFolder};
 use crate::train::interrupt::Interrupt;
-use crate::train::metrics::{Line, Metrics};
+use crate::train::metrics::{Line, METRICS, Metrics};
 use crate::train::recipe::{Augmentation, Recipe};
 use crate::train::settle::Settled;
 use crate::train::start::Start;
@@ -104,6 +104,7 @@ impl Job {
     /// # Errors
     /// What reading checkpoint and photos gives.
     pub fn resume(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, chosen: Chosen) -> Result<Self> {
+        folder.put_tuned_back()?;
         let mut learner =
             folder.learner(gpu, &folder.last(), run).map_err(|error| folder.without_last(error, run))?;
         learner.evaluation_batch(chosen.batch);
@@ -305,7 +306,7 @@ pub fn options(
         .map_or_else(|| FitOptions::epochs(chosen.epochs), FitOptions::steps)
         .batch(chosen.batch)
         .optim(optim)
-        .schedule(Schedule::from(recipe.schedule).warm_up(recipe.warm_up))
+        .schedule(Schedule::from(recipe.schedule.unwrap_or_default()).warm_up(recipe.warm_up))
         .seed(recipe.seed)
         .label_smoothing(recipe.label_smoothing)
         .storage(recipe.storage.into());
@@ -348,7 +349,7 @@ impl<'a> Watch<'a> {
         steps: u64,
     ) -> Result<Self> {
         let known = if resumed { u64::MAX } else { 0 };
-        let metrics = Metrics::open(folder.file("metrics.jsonl"), known)?;
+        let metrics = Metrics::open(folder.file(METRICS), known)?;
         Ok(Self {
             folder,
             interrupt,
@@ -388,7 +389,7 @@ impl<'a> Watch<'a> {
         let evaluated_alone = progress.read.is_empty() && progress.evaluation.is_some();
         let known = if evaluated_alone { step } else { step - 1 };
         if self.metrics.lines().last().is_some_and(|line| line.step > known) {
-            self.metrics = Metrics::open(self.folder.file("metrics.jsonl"), known)?;
+            self.metrics = Metrics::open(self.folder.file(METRICS), known)?;
         }
         let (before, phase) = (self.before(from), self.phase(from));
         self.metrics

@@ -56,8 +56,10 @@ pub enum Part {
 pub struct Content {
     /// Its size.
     pub bytes: u64,
-    /// 16 bytes of the SHA-256 of its first and its last 64 KiB, in hexadecimal.
-    pub sha256: String,
+    /// 16 bytes of the SHA-256 of its first and its last 64 KiB, in hexadecimal: not the hash of the file. Runs of
+    /// earlier versions call it `sha256`.
+    #[serde(alias = "sha256")]
+    pub fingerprint: String,
 }
 
 impl Manifest {
@@ -185,7 +187,7 @@ fn content(path: &Path) -> std::io::Result<Content> {
         file.take(LOOKED_AT).read_to_end(&mut looked_at)?;
     }
     let hash = Sha256::digest(&looked_at);
-    Ok(Content { bytes, sha256: hash[..16].iter().map(|byte| format!("{byte:02x}")).collect() })
+    Ok(Content { bytes, fingerprint: hash[..16].iter().map(|byte| format!("{byte:02x}")).collect() })
 }
 
 #[cfg(test)]
@@ -246,6 +248,17 @@ mod tests {
         let other = manifest.differences(root, &["b".to_owned()], &[]).unwrap().unwrap();
         assert!(other.ends_with("\n  the classes were a, b, and are b"), "{other}");
         assert!(other.contains("4 photos are gone: a/1, a/2, b/1, …"), "{other}");
+    }
+
+    #[test]
+    fn a_manifest_of_an_earlier_version_is_read() {
+        let text = r#"{"classes": ["a", "b"], "photos":
+            [{"path": "a/1", "part": "train", "bytes": 3, "sha256": "00112233445566778899aabbccddeeff"}]}"#;
+        let manifest: Manifest = serde_json::from_str(text).unwrap();
+        assert_eq!(manifest.photos[0].content.fingerprint, "00112233445566778899aabbccddeeff");
+        let now = serde_json::to_string(&manifest).unwrap();
+        assert!(now.contains("\"fingerprint\"") && !now.contains("sha256"), "{now}");
+        assert_eq!(serde_json::from_str::<Manifest>(&now).unwrap(), manifest);
     }
 
     /// Only the ends of a large file are read; its length counts as well.

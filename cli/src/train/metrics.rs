@@ -9,6 +9,10 @@ use frostline_trainer::{Evaluation, StepRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::table::{Cell, Table};
+
+/// The file's name in a run's folder.
+pub const METRICS: &str = "metrics.jsonl";
 
 /// A line: Keras's names. Steps are counted from 1 over all phases; 0 is before the first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -97,25 +101,22 @@ impl Metrics {
     /// # Errors
     /// What the writer says of its memory.
     pub fn csv(&self) -> Result<Vec<u8>> {
-        let mut table = csv::Writer::from_writer(vec![]);
-        let failed = |source: std::io::Error| Error::Write { path: self.path.with_extension("csv"), source };
-        let header = ["step", "from", "lr", "loss", "accuracy", "val_loss", "val_accuracy"];
-        table.write_record(header).map_err(|error| failed(error.into()))?;
+        let columns = ["step", "from", "lr", "loss", "accuracy", "val_loss", "val_accuracy"];
+        let mut table = Table::new(&self.path.with_extension("csv"), columns)?;
         for line in &self.lines {
-            let of = |value: Option<f32>| value.map_or(String::new(), |value| value.to_string());
-            let val = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-            let record = [
-                line.step.to_string(),
-                line.from.clone().unwrap_or_default(),
+            let of = |value: Option<f32>| value.map_or(Cell::empty(), Cell::figure);
+            let val = |value: Option<f64>| value.map_or(Cell::empty(), Cell::figure);
+            table.row([
+                Cell::figure(line.step),
+                line.from.as_deref().map_or(Cell::empty(), Cell::from),
                 of(line.lr),
                 of(line.loss),
                 of(line.accuracy),
                 val(line.val_loss),
                 val(line.val_accuracy),
-            ];
-            table.write_record(record).map_err(|error| failed(error.into()))?;
+            ])?;
         }
-        table.into_inner().map_err(|error| failed(error.into_error()))
+        table.finish()
     }
 
     /// All lines.

@@ -47,9 +47,9 @@ pub struct Recipe {
     /// Each stage's rate as a part of that of the stage above it, such as 0.7
     #[arg(long, value_name = "FACTOR", value_parser = positive, help_heading = "Rates")]
     pub layer_decay: Option<f32>,
-    /// How the rate moves over the run
-    #[arg(long, value_enum, default_value_t = Curve::OneCycle, help_heading = "Rates")]
-    pub schedule: Curve,
+    /// How the rate moves over the run; `one-cycle` by default
+    #[arg(long, value_enum, value_name = "CURVE", help_heading = "Rates")]
+    pub schedule: Option<Curve>,
     /// Steps of a linear rise before the schedule
     #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Rates")]
     pub warm_up: u64,
@@ -105,10 +105,11 @@ impl From<Bn> for BatchNormMode {
 }
 
 /// How the rate moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Curve {
     /// Up for 30% of the steps, then down.
+    #[default]
     OneCycle,
     /// Half a cosine, down to 0.
     Cosine,

@@ -17,7 +17,7 @@ use crate::train::card::card;
 use crate::train::data::{Data, counts};
 use crate::train::folder::{Run, RunFolder};
 use crate::train::job::Job;
-use crate::train::metrics::{Line, Metrics};
+use crate::train::metrics::{Line, METRICS, Metrics};
 use crate::train::review::{self, Checked, PAGE};
 use crate::train::settle::Settled;
 
@@ -107,7 +107,7 @@ pub fn report(
     job: &Job,
     checked: Option<&Checked>,
 ) -> Result<Report> {
-    let metrics = Metrics::open(folder.file("metrics.jsonl"), u64::MAX)?;
+    let metrics = Metrics::open(folder.file(METRICS), u64::MAX)?;
     // A head that was trained again has seen the photos to validate with.
     let measured = if job.refitted.is_some() { folder.probe() } else { folder.best() };
     let mut learner = folder.learner(gpu, &measured, run)?;

@@ -8,8 +8,9 @@ use frostline_trainer::{
     Evaluation, LabelIssue, Prediction, cross_validate, held_out_probabilities, label_issues,
 };
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::review::{Photo, Section, page, percent, shown};
+use crate::table::{Cell, Table};
 use crate::train::data::Data;
 use crate::train::folder::{Run, RunFolder};
 use crate::train::job::Job;
@@ -152,21 +153,16 @@ fn suspects(checked: &Checked, data: &Data, root: &Path) -> Section {
     Section { photos, ..Section::new(TITLE, words) }
 }
 
-/// The columns `path`, `label`, `suggested`, `p_label` and `p_suggested`; a path with all its bytes, also where
-/// they are not Unicode, so that a program finds the file.
+/// The columns `path`, `label`, `suggested`, `p_label` and `p_suggested`.
 fn table(path: &Path, checked: &Checked, data: &Data) -> Result<Vec<u8>> {
     let classes = data.train.classes();
-    let failed = |source: std::io::Error| Error::Write { path: path.to_owned(), source };
-    let mut table = csv::Writer::from_writer(vec![]);
-    let header = ["path", "label", "suggested", "p_label", "p_suggested"];
-    table.write_record(header).map_err(|error| failed(error.into()))?;
+    let mut table = Table::new(path, ["path", "label", "suggested", "p_label", "p_suggested"])?;
     for issue in &checked.issues {
         let [label, suggested] =
-            [issue.label, issue.suggested].map(|class| classes[class as usize].as_bytes());
-        let [p_label, p_suggested] = [issue.p_label, issue.p_suggested].map(|p| format!("{p:.4}"));
-        let path = place(data, issue.image).0.as_os_str().as_encoded_bytes();
-        let record = [path, label, suggested, p_label.as_bytes(), p_suggested.as_bytes()];
-        table.write_record(record).map_err(|error| failed(error.into()))?;
+            [issue.label, issue.suggested].map(|class| Cell::from(classes[class as usize].as_str()));
+        let [p_label, p_suggested] =
+            [issue.p_label, issue.p_suggested].map(|p| Cell::figure(format_args!("{p:.4}")));
+        table.row([Cell::from(place(data, issue.image).0), label, suggested, p_label, p_suggested])?;
     }
-    table.into_inner().map_err(|error| failed(error.into_error()))
+    table.finish()
 }

@@ -110,6 +110,9 @@ impl Job {
         if !self.data.apart {
             self.refit(&mut probe)?;
         }
+        if step > 0 {
+            folder.put_tuned_aside()?;
+        }
         Ok(probe.save(folder.best())?)
     }
 

@@ -18,6 +18,27 @@ fn weights(file: &SafeFile) -> StateDict {
         .collect()
 }
 
+/// Told before the model is read, which is not there.
+#[test]
+fn a_file_in_a_folder_that_is_not_there_is_refused_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("none/file.html").display().to_string();
+    for arguments in [
+        &["evaluate", "absent", "photos", "--page", &out][..],
+        &["predict", "absent", "x.png", "--csv", &out],
+        &["predict", "absent", "x.png", "--jsonl", &out],
+        &["features", "absent", "photos", "--out", &out],
+        &["convert", "absent", &out],
+        &["export", "absent", &out],
+    ] {
+        let said = frostline(arguments).error(&[&out, "there is no folder", "make it first"]);
+        assert!(!said.contains("os error"), "{said}");
+    }
+    fs::write(folder.path().join("none"), "").unwrap();
+    let said = frostline(["convert", &TRAINED.model(), &out]).error(&["is a file, and no folder"]);
+    assert!(!said.contains("os error"), "{said}");
+}
+
 #[test]
 fn inspect_tells_what_a_checkpoint_is() {
     let found = frostline(["inspect", &TRAINED.model(), "--json"]).json();

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use frostline_engine::Gpu;
 use frostline_loader::safetensors;
@@ -20,11 +21,19 @@ use crate::support::{CLASSES, TRAINED, command, frostline};
 struct Server {
     child: Child,
     port: u64,
+    /// What it printed.
+    said: Value,
 }
 
 impl Server {
     fn start(model: &str) -> Self {
-        let arguments = ["serve", model, "--port", "0", "--json"];
+        let server = Self::start_with(model, &[]);
+        assert_eq!(server.said["url"], format!("http://127.0.0.1:{}/", server.port));
+        server
+    }
+
+    fn start_with(model: &str, flags: &[&str]) -> Self {
+        let arguments = [&["serve", model, "--port", "0", "--json"], flags].concat();
         let mut child =
             command(arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -32,8 +41,7 @@ impl Server {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line:?}"));
         let port = said["port"].as_u64().unwrap();
-        assert_eq!(said["url"], format!("http://127.0.0.1:{port}/"));
-        Self { child, port }
+        Self { child, port, said }
     }
 
     fn url(&self, path: &str) -> String {
@@ -281,6 +289,53 @@ fn a_port_that_is_taken_is_told_with_advice() {
     assert_eq!(frostline(["serve", &TRAINED.model(), "--port", "65536"]).code, Some(2));
 }
 
+/// The status with which the server answers to `GET /model` at `address`, asked for by this name.
+fn status(address: &str, port: u64, name: &str) -> String {
+    let mut stream = TcpStream::connect((address, port as u16)).unwrap();
+    let request = format!("GET /model HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn an_ipv6_address_is_given_with_brackets_or_without() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("this machine has no IPv6");
+        return;
+    }
+    for host in ["::1", "[::1]"] {
+        let server = Server::start_with(&TRAINED.model(), &["--host", host]);
+        assert_eq!(server.said["url"], format!("http://[::1]:{}/", server.port));
+        assert_eq!(status("::1", server.port, "[::1]"), "200");
+    }
+}
+
+#[test]
+fn at_all_addresses_it_says_where_and_answers_to_the_machines_name() {
+    let server = Server::start_with(&TRAINED.model(), &["--host", "0.0.0.0"]);
+    let port = server.port;
+    assert_eq!(server.said["url"], format!("http://127.0.0.1:{port}/"));
+    let own = hostname::get().unwrap().into_string().unwrap();
+    assert_eq!(status("127.0.0.1", port, &own), "200");
+    assert_eq!(status("127.0.0.1", port, "evil.example"), "403");
+    for url in server.said["others"].as_array().unwrap() {
+        let host = url.as_str().unwrap().strip_prefix("http://").unwrap();
+        let host = host.strip_suffix(&format!(":{port}/")).unwrap();
+        assert_eq!(status("127.0.0.1", port, host), "200", "{url}");
+    }
+    // Who listens on this machine alone is not asked for by its name.
+    let server = Server::start(&TRAINED.model());
+    assert_eq!(status("127.0.0.1", server.port, &format!("{own}.local")), "403");
+}
+
+#[cfg(unix)]
+fn press(child: &Child) {
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_the_server_at_once() {
@@ -289,14 +344,48 @@ fn ctrl_c_ends_the_server_at_once() {
     let mut line = String::new();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     stdout.read_line(&mut line).unwrap();
-    assert!(line.starts_with("http://0.0.0.0:") && line.contains("Ctrl-C"), "{line}");
-    let pressed = std::time::Instant::now();
-    let id = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(line.starts_with("http://127.0.0.1:") && line.contains("Ctrl-C"), "{line}");
+    let pressed = Instant::now();
+    press(&child);
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(pressed.elapsed() < std::time::Duration::from_secs(5), "{:?}", pressed.elapsed());
+    assert!(pressed.elapsed() < Duration::from_secs(4), "{:?}", pressed.elapsed());
     assert!(said.contains("warning: 0.0.0.0:") && said.contains("anybody on the network"), "{said}");
     assert!(said.ends_with("stopped\n"), "{said}");
+}
+
+/// A photo that is on its way when Ctrl-C is pressed is answered; one that stays on its way is given up.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_lets_a_request_in_flight_finish() {
+    let photo = fs::read(&class_photos()[2]).unwrap();
+    let half = |server: &Server| {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port as u16)).unwrap();
+        let head = format!(
+            "POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            photo.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&photo[..photo.len() / 2]).unwrap();
+        // The server has begun to read it once it has answered somebody else.
+        assert_eq!(server.ask("/model", "", None).0, 200);
+        stream
+    };
+    let mut server = Server::start(&TRAINED.model());
+    let mut stream = half(&server);
+    press(&server.child);
+    std::thread::sleep(Duration::from_millis(500));
+    stream.write_all(&photo[photo.len() / 2..]).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 ") && response.contains("red"), "{response}");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+
+    let mut server = Server::start(&TRAINED.model());
+    let _stream = half(&server);
+    let pressed = Instant::now();
+    press(&server.child);
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert!((4..10).contains(&pressed.elapsed().as_secs()), "{:?}", pressed.elapsed());
 }

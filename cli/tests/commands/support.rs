@@ -34,10 +34,23 @@ impl Ran {
         serde_json::from_str(&self.text()).unwrap()
     }
 
+    /// The texts of this kind, where standard error is JSON: every line of it must be.
+    #[track_caller]
+    pub fn told(&self, kind: &str) -> Vec<String> {
+        let lines = self.stderr.lines().map(|line| serde_json::from_str::<Value>(line).expect(&self.stderr));
+        lines.filter_map(|line| Some(line[kind].as_str()?.to_owned())).collect()
+    }
+
     /// The error of a run that failed: exit code 1, no panic, and every one of these words.
     #[track_caller]
     pub fn error(self, words: &[&str]) -> String {
         assert_eq!(self.code, Some(1), "{self:#?}");
+        if self.stderr.starts_with('{') {
+            // With --json.
+            let told = self.told("error").join("\n");
+            assert!(!told.is_empty() && words.iter().all(|word| told.contains(word)), "{words:?}: {self:#?}");
+            return told;
+        }
         assert!(self.stderr.starts_with("error: ") || self.stderr.contains("\nerror: "), "{}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         for word in words {

@@ -1,6 +1,8 @@
 //! The command line itself: help, completions, and who reads the output.
 
+use std::fs;
 use std::io::Read;
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::{TRAINED, command, frostline};
@@ -62,6 +64,38 @@ fn a_wrong_command_line_is_exit_code_2() {
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}");
         assert!(ran.stderr.contains("Usage") || ran.stderr.contains("--help"), "{}", ran.stderr);
     }
+}
+
+/// Every line of standard error is JSON then, and standard output holds results alone.
+#[test]
+fn errors_are_json_where_results_are() {
+    for (code, arguments, word) in [
+        (1, &["predict", "nowhere", "x.png"][..], "no model here"),
+        (1, &["train", "nowhere"], "no such folder"),
+        (1, &["evaluate", &TRAINED.model(), "nowhere"], "nowhere"),
+        (2, &["train", "x", "--lr", "0"], "above 0"),
+        (2, &["fly"], "unrecognized subcommand"),
+        (2, &["train", "x", "--weights", "none"], "needs --model"),
+    ] {
+        let ran = frostline([arguments, &["--json"]].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(code), ""), "{arguments:?}");
+        let told = ran.told("error");
+        assert!(matches!(&told[..], [one] if one.contains(word) && !one.starts_with("error")), "{told:?}");
+        let text = frostline(arguments);
+        assert_eq!(text.code, Some(code));
+        assert!(text.stderr.starts_with("error: ") && text.stderr.contains(word), "{}", text.stderr);
+    }
+    // A warning, and results all the same.
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["blue", "red"] {
+        fs::create_dir(folder.path().join(class)).unwrap();
+        let photo = format!("{class}/0.png");
+        fs::copy(Path::new(&TRAINED.photos()).join(&photo), folder.path().join(&photo)).unwrap();
+    }
+    let ran = frostline(["evaluate", &TRAINED.model(), folder.path().to_str().unwrap(), "--json"]);
+    let told = ran.told("warning");
+    assert!(matches!(&told[..], [one] if one.contains("no photos of green")), "{told:?}");
+    assert_eq!(ran.json()["photos"], 2);
 }
 
 #[test]

@@ -45,9 +45,21 @@ fn without_time_for_a_step_the_probe_is_the_model() {
     assert!(place.good("train --resume run").contains("nothing was changed"));
     assert!(crate::claims::contents(&place.path("run")) == before);
     let said = place.bad(2, &format!("train photos {SHORT} --no-probe --minutes 1e-6"));
-    assert!(said.contains("no step fits"), "{said}");
+    assert!(said.contains("not one step fits") && said.contains("give --minutes 0."), "{said}");
     let said = place.bad(2, "train photos --minutes 0");
     assert!(said.contains("above 0"), "{said}");
+}
+
+/// What is done once, as compiling kernels, was taken for the outputs of frozen stages, of which there are none,
+/// and multiplied by the number of photos.
+#[test]
+fn from_random_weights_a_short_time_is_enough_for_steps() {
+    let place = Place::new(200);
+    let flags = "--weights none --model resnet10 --size 16 --batch 4 --lr 0.02";
+    let told = place.good(&format!("train photos {flags} --minutes 0.4 --out run --json"));
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert!(told["chosen"]["steps"].as_u64().unwrap() > 0, "{told}");
+    assert!(told["report"]["step"].as_u64().unwrap() > 0, "{told}");
 }
 
 #[test]

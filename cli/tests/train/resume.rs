@@ -85,6 +85,26 @@ fn a_run_whose_photos_were_moved_goes_on_where_they_are_now() {
 }
 
 #[test]
+fn photos_that_go_while_it_trains_are_put_back_and_the_run_goes_on() {
+    let place = Place::new(6);
+    place.weights();
+    let child = crate::claims::start(&place, &format!("train photos {SHORT} --epochs 100 --out run"));
+    crate::claims::wait_until("checkpoint", || place.path("run/last.safetensors").exists());
+    fs::rename(place.path("photos/green"), place.path("aside")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for words in ["photos/green/0", "needs its photos", "Put them back", "frostline train --resume run\n"] {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+    // Not before they are back.
+    assert!(place.bad(1, "train --resume run").contains("6 photos are gone: green/00.png"));
+    fs::rename(place.path("aside"), place.path("photos/green")).unwrap();
+    place.good("train --resume run");
+    assert!(place.path("run/report.json").exists());
+}
+
+#[test]
 fn a_finished_run_is_not_changed() {
     let place = Place::new(6);
     place.weights();

@@ -189,6 +189,27 @@ fn tensorboard_gets_every_line_of_the_metrics_once() {
         }
     }
     assert!(text(&bytes(&place.path("run/README.md"))).contains("events.out.tfevents.frostline"));
+    let whole = records.len();
+
+    // Asked for when the run is finished, and when it is resumed.
+    fs::remove_file(place.path(events)).unwrap();
+    assert!(
+        place.good("train --resume run --tensorboard").contains("was written, and nothing else was changed")
+    );
+    assert_eq!(self::records(&bytes(&place.path(events))).len(), whole);
+    fs::remove_file(place.path(events)).unwrap();
+    let mut child = crate::claims::start(
+        &place,
+        "train photos --weights weights.safetensors --batch 4 --bn batch --lr 0.02 --epochs 2000 --early-stop 3 \
+         --out later",
+    );
+    crate::claims::wait_until("checkpoint", || place.path("later/last.safetensors").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    place.good("train --resume later --tensorboard");
+    let later = self::records(&bytes(&place.path("later/events.out.tfevents.frostline")));
+    let metrics = text(&bytes(&place.path("later/metrics.jsonl")));
+    assert_eq!(later.len(), 1 + metrics.lines().count(), "those before it was resumed as well");
     place.good(&format!("train photos {SHORT} --epochs 1 --out other"));
     assert!(!place.path("other/events.out.tfevents.frostline").exists(), "only for those who ask");
 }
