@@ -37,9 +37,10 @@ impl Drop for Block {
     }
 }
 
-/// Can `device` make such memory? Only for adapters that run dispatches one after the other.
+/// Can `device` make such memory, and do its kernels write it, which takes 64-bit words? Only for adapters that run dispatches one after the other.
 pub(crate) fn is_possible(device: &wgpu::Device) -> bool {
-    matches!(create(device, "a trial", 2, &Arc::default()), Some(Ok(_)))
+    let words = device.features().contains(wgpu::Features::SHADER_INT64);
+    words && matches!(create(device, "a trial", 2, &Arc::default()), Some(Ok(_)))
 }
 
 /// A zeroed buffer of `rows` rows of texels, and the texture of the same memory; an error if there is no memory.

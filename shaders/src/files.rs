@@ -37,6 +37,7 @@ files![
     "shared/share.portable.wgsl",
     "shared/share.subgroup.wgsl",
     "shared/texel.wgsl",
+    "shared/words.wgsl",
     "shared/winograd.2.wgsl",
     "shared/winograd.4.wgsl",
     "winograd.wgsl",

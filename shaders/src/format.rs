@@ -2,7 +2,7 @@
 //!
 //! - **Textures.** llvmpipe reads a storage buffer one lane and one component at a time; a `vec4f` costs a
 //!   subgroup 45 ns that way (without AVX-512: 225), and 8 ns when it comes from a storage texture. Stores are
-//!   the other way round: 18 ns to a buffer, 32 to a texture. So on that adapter activations live in memory that
+//!   the other way round: 18 ns to a buffer (16 as two 64-bit words), 32 to a texture. So on that adapter activations live in memory that
 //!   is both, a texture of 1,024 texels a row to read and a buffer to write; or in a texture alone.
 //! - **Halves.** Where the user asks for it, activations are kept as 16-bit floats: half the memory
 //!   and half the traffic. A value is widened as it is loaded and rounded as it is stored; all
@@ -18,7 +18,8 @@
 //! y[i] = v;                                   textureStore(y, texel(i), v);                        y[i] = vec4<f16>(v);
 //! ```
 //!
-//! What is read of memory that is both is rewritten as of a texture, and what is written stays as it is.
+//! Memory that is both is read as a texture. It is written as an array of `vec2<u64>`, two words in place of four
+//! components: `y[i] = words(v);`.
 
 /// Texels of a row; `shared/texel.wgsl` says the same.
 pub const TEXELS_PER_ROW: u32 = 1024;
@@ -63,7 +64,7 @@ fn declaration(code: &str, name: &str, format: Format) -> Option<String> {
     let declared = [&read, &write].into_iter().find(|declared| code.contains(*declared))?;
     let rewritten = match format {
         Format::Single => return None,
-        Format::Aliased if *declared == write => return None,
+        Format::Aliased if *declared == write => declared.replace("array<vec4f>", "array<vec2<u64>>"),
         Format::Half => declared.replace("array<vec4f>", "array<vec4<f16>>"),
         Format::Texture | Format::Aliased if *declared == read => {
             format!("var {name}: texture_storage_2d<rgba32float, read>")
@@ -87,7 +88,8 @@ fn uses(code: &str, name: &str, format: Format) -> String {
             let (value, after) = (uses(value, name, format), uses(after, name, format));
             match format {
                 Format::Texture => format!("{before}textureStore({name}, texel({index}), {value});{after}"),
-                Format::Single | Format::Aliased => format!("{before}{name}[{index}] = {value};{after}"),
+                Format::Aliased => format!("{before}{name}[{index}] = words({value});{after}"),
+                Format::Single => format!("{before}{name}[{index}] = {value};{after}"),
                 Format::Half => format!("{before}{name}[{index}] = vec4<f16>({value});{after}"),
             }
         }
@@ -156,8 +158,8 @@ mod tests {
                 "var<storage, read> x: array<vec4f>;\nvar<storage, read_write> y: array<vec4f>;\ny[i] = x[x[i].y];",
                 &[("x", Format::Aliased), ("y", Format::Aliased)]
             ),
-            "var x: texture_storage_2d<rgba32float, read>;\nvar<storage, read_write> y: array<vec4f>;\ny[i] = \
-             textureLoad(x, texel(textureLoad(x, texel(i)).y));"
+            "var x: texture_storage_2d<rgba32float, read>;\nvar<storage, read_write> y: array<vec2<u64>>;\ny[i] = \
+             words(textureLoad(x, texel(textureLoad(x, texel(i)).y)));"
         );
     }
 

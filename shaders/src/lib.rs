@@ -124,6 +124,9 @@ pub fn source(
     if formats.iter().any(|(_, format)| matches!(format, Format::Texture | Format::Aliased)) {
         text = text + "\n" + raw("shared/texel.wgsl")?;
     }
+    if formats.iter().any(|(_, format)| *format == Format::Aliased) {
+        text = text + "\n" + raw("shared/words.wgsl")?;
+    }
     let enables: String = text
         .lines()
         .filter_map(|line| line.strip_prefix("//!enable "))
