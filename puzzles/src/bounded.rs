@@ -4,11 +4,12 @@
 //! never come back. So every loop leaves after [`TURNS`] turns of one invocation, and notes its line:
 //!
 //! ```wgsl
-//! while i < p.size {     while i < p.size { marking_turns += 1u; if marking_turns > 65536u { marking_endless = 12u; break; }
+//! while i < p.size {     while i < p.size { marking_turns += 1u; if marking_turns > 50000u { marking_endless = 12u; break; }
 //! ```
 
-/// Turns that one invocation may take, of all its loops together.
-pub const TURNS: u32 = 1 << 16;
+/// Turns that one invocation may take, of all its loops together. Mesa's llvmpipe ends a loop without a word
+/// after 65,535.
+pub const TURNS: u32 = 50_000;
 
 /// Rewrites `text`, which is valid WGSL. The line of a loop that took too many turns is written to the
 /// only binding of group 1, a `u32`. Lines stay where they are.

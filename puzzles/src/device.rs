@@ -70,6 +70,13 @@ pub struct Bound<'p> {
     workgroups: [u32; 3],
 }
 
+impl Program {
+    /// Invocations of a workgroup, in x, y and z.
+    pub fn workgroup(&self) -> [u32; 3] {
+        self.interface.workgroup
+    }
+}
+
 impl Device {
     /// The best adapter of this machine with all that it can do, a software adapter where there is no other.
     ///
