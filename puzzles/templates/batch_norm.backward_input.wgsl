@@ -2,7 +2,8 @@
 //! them too.
 //!
 //!   dx = gamma · rstd · (dy − (dbeta + x̂ · dgamma) / rows)
-//!   x̂ = (x − mean) · rstd,   rstd = 1 / √(variance + eps),   dbeta = Σ_row dy,   dgamma = Σ_row dy · x̂
+//!   x̂ = (x − mean) · rstd,   rstd = 1 / √(variance + eps)
+//!   dbeta = Σ_row dy,        dgamma = Σ_row dy · x̂
 //!
 //! dy goes through directly. The term with dbeta is the way through the mean, the one with dgamma
 //! that through the variance. One invocation for one element; the sums are given, one a channel.

@@ -47,12 +47,7 @@ pub(super) fn statistics(seed: u64) -> Vec<Case> {
         let both =
             |mean: &Array, var: &Array| Array::new(&[2, channels], [&mean.data[..], &var.data[..]].concat());
         let value = Value { value: both(&mean.value, &var.value), terms: both(&mean.terms, &var.terms) };
-        let mut case = Case::new(
-            words_of(batch.shape),
-            "stats",
-            &["statistic (0: mean, 1: variance)", "channel"],
-            value,
-        );
+        let mut case = Case::new(words_of(batch.shape), "stats", &["statistic", "channel"], value);
         case.grid = crate::case::Grid::Invocations(channels);
         case.input("x", &stored(&x))
     })
