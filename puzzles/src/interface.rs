@@ -7,6 +7,8 @@ use wgpu::naga;
 pub enum Access {
     /// The uniform `Params`.
     Params,
+    /// `Params` in storage: see [`frostline_shaders::stored_params()`].
+    StoredParams,
     /// Storage that is read.
     Read,
     /// Storage that is declared writable.
@@ -102,15 +104,17 @@ pub fn interface(text: &str, entry: &str, path: &str) -> Result<Interface, Fault
         if used[handle].is_empty() {
             continue;
         }
+        let is_params = module.types[variable.ty].name.as_deref() == Some("Params");
         let access = match variable.space {
             naga::AddressSpace::Uniform => Access::Params,
+            naga::AddressSpace::Storage { .. } if is_params => Access::StoredParams,
             naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => {
                 Access::Write
             }
             _ => Access::Read,
         };
         found.bindings.push(Binding { name: name.clone(), index: binding.binding, access });
-        if let (Access::Params, naga::TypeInner::Struct { members, span }) =
+        if let (Access::Params | Access::StoredParams, naga::TypeInner::Struct { members, span }) =
             (access, &module.types[variable.ty].inner)
         {
             found.params_bytes = *span;

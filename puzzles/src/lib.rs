@@ -11,7 +11,7 @@
 //!
 //! Nothing here reads files, and what waits is `async`: `examples/puzzle.rs` has the folder and the command
 //! line, and a browser can have a text field in their place.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod bounded;
 pub mod case;

@@ -2,7 +2,7 @@
 
 use crate::device::{Bound, Device, Scalar, Trouble};
 use crate::interface::interface;
-use frostline_shaders::{WORKBENCH, workbench};
+use frostline_shaders::{WORKBENCH, stored_params, workbench};
 
 /// What a kernel of the workbench computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,7 @@ impl Work {
         samples: usize,
     ) -> Result<Outcome, Trouble> {
         let text = workbench(kernel).map_err(|error| Trouble::Refused(error.to_string()))?;
+        let text = if device.is_lavapipe() { stored_params(&text) } else { text };
         let mut programs = vec![];
         for (entry, grid) in self.dispatches(kernel) {
             let found = interface(&text, entry, kernel);

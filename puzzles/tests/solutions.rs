@@ -275,6 +275,7 @@ fn the_tour_shows_what_a_missing_division_is_answered() {
     let puzzle = Puzzle::find("global_avg_pool.forward").unwrap();
     let undivided = body(puzzle).replace("sum / f32(p.pixels)", "sum");
     let said = marked(puzzle, &filled_in(puzzle, &undivided), 7).unwrap_err().to_string();
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/tour.md")).unwrap();
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/tour.md")).unwrap();
     assert!(page.contains(&format!("```text\n{said}\n```")), "docs/tour.md lacks:\n{said}");
 }
