@@ -66,12 +66,20 @@ pub enum Fault {
         /// Those that there are.
         found: String,
     },
+    /// A variable is in another group than 0.
+    #[error("`{name}` is in group {group}: all bindings here are in group 0")]
+    Group {
+        /// The variable.
+        name: String,
+        /// Its group.
+        group: u32,
+    },
 }
 
 /// Reads `text`. Compiler messages name `path`.
 ///
 /// # Errors
-/// If the text is no valid WGSL, or lacks the entry point.
+/// If the text is no valid WGSL, lacks the entry point, or has bindings in another group than 0.
 pub fn interface(text: &str, entry: &str, path: &str) -> Result<Interface, Fault> {
     let module = naga::front::wgsl::parse_str(text)
         .map_err(|error| Fault::Compiler(error.emit_to_string_with_path(text, path)))?;
@@ -98,7 +106,7 @@ pub fn interface(text: &str, entry: &str, path: &str) -> Result<Interface, Fault
     for (handle, variable) in module.global_variables.iter() {
         let (Some(name), Some(binding)) = (&variable.name, &variable.binding) else { continue };
         if binding.group != 0 {
-            continue;
+            return Err(Fault::Group { name: name.clone(), group: binding.group });
         }
         found.declared.push(name.clone());
         if used[handle].is_empty() {
@@ -164,5 +172,10 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
         assert!(message.contains("a.wgsl:8:"), "{message}");
         let fault = interface(TEXT, "backward", "a.wgsl").unwrap_err();
         assert_eq!(fault.to_string(), "the file has no entry point `backward`; it has forward");
+        let fault = interface("", "forward", "a.wgsl").unwrap_err();
+        assert_eq!(fault.to_string(), "the file has no entry point `forward`; it has none");
+        let fault = interface(&TEXT.replace("(0) @binding(2)", "(1) @binding(0)"), "forward", "a.wgsl");
+        let fault = fault.unwrap_err().to_string();
+        assert_eq!(fault, "`unused` is in group 1: all bindings here are in group 0");
     }
 }

@@ -9,6 +9,9 @@
 //! | loops that end | [`bounded`] |
 //! | the workbench's kernels: buffers, grids, times | [`workbench`] |
 //!
+//! A new puzzle is a template in `templates/`, a line in `src/list.rs`, its shapes beside the others', and in
+//! `tests` a solution and a few mistakes.
+//!
 //! Nothing here reads files, and what waits is `async`: `examples/puzzle.rs` has the folder and the command
 //! line, and a browser can have a text field in their place.
 #![deny(unsafe_code)]

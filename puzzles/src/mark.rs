@@ -51,7 +51,8 @@ pub enum Complaint {
 fn after(right: &[String]) -> String {
     match right {
         [] => String::new(),
-        [first, ..] => format!("\n  Right before, at {} of the shapes: {first}.", right.len()),
+        [one] => format!("\n  Right at the shape before: {one}."),
+        [first, ..] => format!("\n  Right at the {} shapes before, such as: {first}.", right.len()),
     }
 }
 

@@ -127,13 +127,17 @@ fn worst(case: &Case, found: &[u32], kinds: &[Kind], wrong: &[usize]) -> String 
     let off = |i: usize| (f64::from(f32::from_bits(found[i])) - expected(i)).abs();
     let most = wrong.iter().copied().filter(|&i| kinds[i] == Kind::Off);
     if let Some(i) = most.max_by(|&a, &b| off(a).total_cmp(&off(b))) {
+        let allowed = if bound(case, i) > 2.0 * TINY {
+            format!("rounding allows {:.0e}", bound(case, i))
+        } else {
+            "and nothing is rounded here".to_owned()
+        };
         return format!(
-            "`{name}` at {}: expected {:.6}, found {:.6}: off by {:.2e}, rounding allows {:.0e}.",
+            "`{name}` at {}: expected {:.6}, found {:.6}: off by {:.2e}, {allowed}.",
             in_words(case, i),
             expected(i),
             f32::from_bits(found[i]),
-            off(i),
-            bound(case, i)
+            off(i)
         );
     }
     let i = wrong[0];
