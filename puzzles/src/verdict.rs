@@ -311,7 +311,7 @@ mod tests {
         let words = found(&case, |i, value| if i == 64 { value + 0.5 } else { value });
         let message = message(&case, &words);
         assert!(message.contains("1 of 120 elements is wrong"), "{message}");
-        assert!(message.contains("`y` at image 1, row 0, column 1, channel 1: expected 128.8"), "{message}");
+        assert!(message.contains("`y` at image 1, row 0, column 1, channel 1: expected 128.7"), "{message}");
     }
 
     #[test]

@@ -234,7 +234,13 @@ fn every_planted_mistake_is_caught_and_placed() {
         let puzzle = Puzzle::find(name).unwrap();
         let right = body(puzzle);
         assert!(right.contains(from), "{name} has no `{from}`");
-        match marked(puzzle, &filled_in(puzzle, &right.replacen(from, to, 1)), 7) {
+        let text = filled_in(puzzle, &right.replacen(from, to, 1));
+        for seed in 0..3 {
+            if marked(puzzle, &text, seed).is_ok() {
+                missed.push(format!("{name}: `{to}` in place of `{from}` passes at seed {seed}"));
+            }
+        }
+        match marked(puzzle, &text, 7) {
             Ok(_) => missed.push(format!("{name}: `{to}` in place of `{from}` passes")),
             Err(complaint) => {
                 let message = complaint.to_string();
