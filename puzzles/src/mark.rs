@@ -26,13 +26,13 @@ pub enum Complaint {
     },
     /// A loop does not end.
     #[error(
-        "At {case}:\n  the loop at line {line} was stopped, because one invocation took more than {TURNS} turns. \
-         Does its variable change, and is its condition false at last?"
+        "At {case}:\n  the loop at line {line}, or one around it, does not end: one invocation took more than {TURNS} \
+         turns. Does its variable change, and is its condition false at last?"
     )]
     Endless {
         /// The shape.
         case: String,
-        /// The loop's line.
+        /// The line of the loop, or of one in it.
         line: u32,
     },
     /// The result is wrong.

@@ -1,6 +1,6 @@
 //! What is wrong with a result: which element, by how much, and what the wrong ones have in common.
 
-use crate::case::Case;
+use crate::case::{Case, Grid};
 use frostline_twin::compare::{EPS32, FACTOR, TINY};
 use std::fmt;
 
@@ -151,6 +151,11 @@ fn common(case: &Case, found: &[u32], kinds: &[Kind], wrong: &[usize]) -> Vec<St
     let size = kinds.len();
     if unwritten == size {
         remarks.push("Nothing is written at all.".to_owned());
+        if let Grid::Workgroups(..) = case.grid {
+            remarks.push(
+                "Has an invocation returned before a workgroupBarrier()? All have to reach it.".to_owned(),
+            );
+        }
         return remarks;
     }
     if unwritten > 0 && wrong.len() > 1 {
