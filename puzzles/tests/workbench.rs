@@ -1,24 +1,9 @@
 //! The workbench's kernels against their f64 twins, at odd shapes.
 
+use frostline_puzzles::case::{permuted, stored, stored_value};
 use frostline_puzzles::device::Device;
 use frostline_puzzles::workbench::Work;
 use frostline_twin::{Array, Value, cases, compare, conv2d, linear};
-
-/// (a, b, c, d) of these sizes becomes the order in which its axis `order[0]` is the first, and so on.
-fn permuted(array: &Array, order: [usize; 4]) -> Array {
-    let sizes: [usize; 4] = array.dims();
-    let shape = order.map(|axis| sizes[axis]);
-    let mut moved = Array::zeros(&shape);
-    for i in 0..moved.data.len() {
-        let (mut rest, mut index) = (i, [0; 4]);
-        for at in (0..4).rev() {
-            index[order[at]] = rest % shape[at];
-            rest /= shape[at];
-        }
-        moved.data[i] = array[index];
-    }
-    moved
-}
 
 /// Sides of the tiles are 8, 16, 32 and 64: below, above and between them, one row, one column, one pixel.
 const CONVOLUTIONS: [[usize; 5]; 8] = [
@@ -41,9 +26,8 @@ fn every_convolution_is_within_its_bound() {
         let x = cases::uniform(&mut rng, &[images, channels_in, height, width], -1.0..1.0);
         let w = cases::uniform(&mut rng, &[channels_out, channels_in, 3, 3], -1.0..1.0);
         let y = conv2d::forward(&x, &w, 1, [1; 4]);
-        let rows = [0, 2, 3, 1];
-        let exact = Value { value: permuted(&y.value, rows), terms: permuted(&y.terms, rows) };
-        let inputs = [permuted(&x, rows).to_f32(), permuted(&w, [2, 3, 1, 0]).to_f32()];
+        let exact = stored_value(&y);
+        let inputs = [stored(&x).to_f32(), permuted(&w, [2, 3, 1, 0]).to_f32()];
         for kernel in work.kernels() {
             let run = work.run(&device, kernel, [&inputs[0], &inputs[1]], 0);
             let result = pollster::block_on(run).unwrap().result;
@@ -51,8 +35,7 @@ fn every_convolution_is_within_its_bound() {
             if kernel.contains("winograd") {
                 // An output comes from transformed values of its whole tile of 2×2, each a sum of up to
                 // four: it errs like the largest of the tile, and not like itself.
-                let tile = by_tile(&y);
-                let exact = Value { value: exact.value.clone(), terms: permuted(&tile, rows) };
+                let exact = Value { value: exact.value.clone(), terms: stored(&by_tile(&y)) };
                 compare::assert_close(&name, &result, &exact);
             } else {
                 compare::assert_close(&name, &result, &exact);
