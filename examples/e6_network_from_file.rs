@@ -1,4 +1,4 @@
-//! Engine tour 5: a network from a file. `cargo run --release --example e5_network_from_file`
+//! Engine tour 6: a network from a file. `cargo run --release --example e6_network_from_file`
 //!
 //! Reads a ResNet-10 from a safetensors file, draws what one channel of its first stage makes of a picture,
 //! and classifies it. Both are inference plans of one graph that end at different tensors.

@@ -1,0 +1,24 @@
+//! conv2d.backward_weight: dw[kh, kw, ci, co] = Σ_{n, oh, ow} x[n, ih, iw, ci] · dy[n, oh, ow,
+//! co], where
+//!
+//!   ih = oh·stride + kh − padding,   iw = ow·stride + kw − padding
+//!
+//! and x is 0 outside of the image. One invocation for one element of dw: a weight meets every
+//! output pixel.
+//!
+//! More invocations run than there are elements, and arrays are longer than what they hold:
+//! compare with `p`, not with arrayLength().
+
+struct Params {
+    images: u32, h_in: u32, w_in: u32, c_in: u32, h_out: u32, w_out: u32, c_out: u32,
+    kernel: u32, stride: u32, padding: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;          // (images, h_in, w_in, c_in)
+@group(0) @binding(2) var<storage, read> dy: array<f32>;         // (images, h_out, w_out, c_out)
+@group(0) @binding(3) var<storage, read_write> dw: array<f32>;   // (kernel, kernel, c_in, c_out)
+
+@compute @workgroup_size(64)
+fn backward_weight(@builtin(global_invocation_id) id: vec3u) {
+    // Your lines.
+}

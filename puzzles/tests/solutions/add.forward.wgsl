@@ -1,0 +1,2 @@
+    let i = id.x;
+    if i < p.size { y[i] = a[i] + b[i]; }

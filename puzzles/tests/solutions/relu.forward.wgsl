@@ -1,0 +1,2 @@
+    let i = id.x;
+    if i < p.size { y[i] = max(x[i], 0.0); }

@@ -1,0 +1,37 @@
+//! The workbench: kernels that a reader compares, from the plain formula to what makes it fast.
+//!
+//! They lie in `shaders/workbench/` and the engine uses none of them. Of what is done to kernels' texts only
+//! the unrolling of loops is done to theirs.
+
+use crate::{Error, unroll};
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        /// The files of the workbench in reading order: name without `.wgsl`, text.
+        pub static WORKBENCH: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../workbench/", $name, ".wgsl")))),*];
+    };
+}
+
+files![
+    "conv2d_1_naive",
+    "conv2d_2_registers",
+    "conv2d_3_workgroup_memory",
+    "conv2d_4_implicit_gemm",
+    "conv2d_5_winograd_2x2",
+    "matmul_1_naive",
+    "matmul_2_workgroup_tile",
+    "matmul_3_registers",
+];
+
+/// The text of `shaders/workbench/<name>.wgsl` as the driver sees it: marked loops written out.
+///
+/// # Errors
+/// [`Error::NoFile`].
+pub fn workbench(name: &str) -> Result<String, Error> {
+    let (_, text) = WORKBENCH
+        .iter()
+        .find(|(known, _)| *known == name)
+        .ok_or_else(|| Error::NoFile(format!("workbench/{name}.wgsl")))?;
+    Ok(unroll::unroll(text))
+}
