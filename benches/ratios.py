@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Prints images/s of two engines and their ratio, from one JSON file a round: OURS... -- PEERS...
+"""Prints images/s of two engines and their ratio, from one JSON file a round: [--common] OURS... -- PEERS...
 
-A ratio is taken within a round, where both saw the same machine; the median is over the rounds.
+A ratio is taken within a round, where both saw the same machine; the median is over the rounds. With --common only
+rows are printed that both have.
 """
 
 import json
@@ -18,8 +19,10 @@ def load(paths):
 
 
 def main():
-    at = sys.argv.index("--")
-    ours, peers = load(sys.argv[1:at]), load(sys.argv[at + 1 :])
+    common = "--common" in sys.argv
+    files = [argument for argument in sys.argv[1:] if argument != "--common"]
+    at = files.index("--")
+    ours, peers = load(files[:at]), load(files[at + 1 :])
     print(f"frostline: {ours[0]['adapter']}")
     if peers:
         print(f"peer: {peers[0]['adapter']}")
@@ -27,6 +30,8 @@ def main():
     for name in (key for key, value in ours[0].items() if "/" in key and isinstance(value, float)):
         mine = statistics.median(run[name] for run in ours)
         if not all(name in run for run in peers) or not peers:
+            if common:
+                continue
             print(f"{name:<20} {mine:>10.1f} {'-':>10} {'-':>7}")
             continue
         other = statistics.median(run[name] for run in peers)

@@ -60,6 +60,10 @@ def resnet10():
     return resnet(stem, (1, 1, 1, 1), 16, 10)
 
 
+# Name, network, images of a batch, their channels and side.
+NETWORKS = [("resnet18", resnet18, 8, 3, 224), ("resnet20", resnet20, 64, 3, 32), ("resnet10", resnet10, 32, 1, 28)]
+
+
 def freeze_below(model, stage):
     """A frozen stage gets no gradients and, as ours, uses its running statistics."""
     model.train()
@@ -114,8 +118,7 @@ def main():
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     rates, milliseconds = {}, {}
-    networks = [("resnet18", resnet18, 8, 3, 224), ("resnet20", resnet20, 64, 3, 32), ("resnet10", resnet10, 32, 1, 28)]
-    for name, make, batch, channels, size in networks:
+    for name, make, batch, channels, size in NETWORKS:
         for step, median in rows(name, make, batch, channels, size, arguments.steps):
             rates[step], milliseconds[step] = batch * 1e3 / median, median
             print(f"{step:<20} {median:>10.2f} ms", flush=True)
