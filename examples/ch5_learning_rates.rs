@@ -1,7 +1,7 @@
 //! Chapter 5: learning rates.
 //!
-//! *Layers should not learn at one speed: early ones see what all images share and should move less.* One rate
-//! for all; a tenth a stage (`layer_decay`); a hundredth up to the head's (`slice`); one stage more at a time.
+//! *Layers should not learn at one speed: early ones see what all images share and should move less.* One
+//! rate; a tenth a stage (`layer_decay`); a hundredth up to the head's (`slice`); one stage more at a time.
 //!
 //!     $ cargo run --release --example ch5_learning_rates -- --only digits
 //!                                 100 images

@@ -31,10 +31,12 @@ fn validate_text(text: &str, what: &str, share: Share) -> naga::Module {
     if share == Share::Subgroup {
         capabilities |= Capabilities::SUBGROUP;
     }
+    if text.contains("vec2<u64>") {
+        capabilities |= Capabilities::SHADER_INT64;
+    }
     // Only such a text may need 16-bit floats, or matrices held by a subgroup.
     for (enable, capability) in [
         ("enable f16;", Capabilities::SHADER_FLOAT16),
-        ("vec2<u64>", Capabilities::SHADER_INT64),
         ("enable wgpu_cooperative_matrix;", Capabilities::COOPERATIVE_MATRIX),
     ] {
         if text.lines().next().is_some_and(|line| line.contains(enable)) {

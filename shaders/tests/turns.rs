@@ -21,7 +21,6 @@ fn parse(text: &str, what: &str) -> naga::Module {
         .unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(text)));
     let wanted = [
         ("enable f16;", Capabilities::SHADER_FLOAT16),
-        ("vec2<u64>", Capabilities::SHADER_INT64),
         ("enable wgpu_cooperative_matrix;", Capabilities::COOPERATIVE_MATRIX),
     ];
     let first = text.lines().next().unwrap_or_default();
