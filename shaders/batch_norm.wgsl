@@ -25,8 +25,8 @@
 //!
 //! Example: x (8, 14, 14, 64), rows = 1568, c4 = 16. x[3,5,7,22] is row (3·14 + 5)·14 + 7 = 665, component
 //! 22 % 4 = 2 of x[665·16 + 22/4] = x[10645]. In `forward` this is row 665 % 8 = 1 of invocation 665/8·16 +
-//! 5 = 1333, and its mask bit would be bit 4·1 + 2 = 6 of word 1333. With 98 rows in a chunk, `statistics`
-//! adds it up in invocation 665/98·16 + 5 = 101, in the chunk's third block.
+//! 5 = 1333, and its mask bit would be bit 4·1 + 2 = 6 of word 1333. With 96 rows in a chunk, `statistics`
+//! adds it up in invocation 665/96·16 + 5 = 101, in the chunk's third block.
 //!
 //! The order of all sums is fixed. A value passes through at most k = BLOCK + rows_per_chunk/BLOCK +
 //! chunks/LANES + log₂ LANES additions, and a sum is off by at most k·2⁻²⁴·Σ|terms|. Means are taken
@@ -37,7 +37,7 @@
 const WG: u32 = 64;        // workgroup: its invocations
 const ACT: u32 = 0;        // activation; 0: none, 1: relu, 2: relu6
 const RESIDUAL: u32 = 0;   // forward; 1: + residual before the activation
-const MASK: u32 = 0;       // backward: what shows where the activation is open; 0: nothing, 1: x, 2: y, 3: bits
+const MASK: u32 = 0;       // backward: what shows an open activation; 0: nothing, 1: x, 2: y, 3: mask
 const WEIGHT: u32 = 0;     // backward_finish; 1: write dγ
 const BIAS: u32 = 0;       // backward_finish; 1: write dβ
 const ACROSS: u32 = 64;    // finish, backward_finish: times 4 channels of a workgroup
