@@ -154,8 +154,9 @@ fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
 // tap 1 alone, odd ones by taps 0 and 2.
 @compute @workgroup_size(WG)
 fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, thread: Thread) {
-    // Reads dy and w; residual if p.residual = 1. Writes dx. Workgroup: WG neighbouring strips of a phase,
-    // counted along x, then z / s²; y: tile of TM input channels; z % s²: phase.
+    // Reads dy and w; residual if p.residual = 1. Writes dx.
+    // Workgroup: WG neighbouring strips of a phase, counted along x, then z / s²; y: tile of TM input
+    // channels; z % s²: phase.
     let lane = lane_of(thread);
     let phase_h = group.z / STRIDE % STRIDE;
     let phase_w = group.z % STRIDE;
@@ -182,8 +183,7 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
                     ds[i] = select(vec4f(), dy[(row + u32(clamp(at, 0, i32(p.w_out) - 1))) * p.c_out4 + c], inside);
                 }
                 for (var j = 0u; j < KW; j++) { //!unroll
-                    // TM rows of w (input channels), each 4 output channels wide. This lane loads LOADS of
-                    // them.
+                    // TM rows of w (input channels) of 4 output channels each. This lane loads LOADS of them.
                     let block = ((kh * p.kw + kw + j) * p.c_in4 + ci) * 4u;
                     var v: array<vec4f, LOADS>;
                     for (var r = 0u; r < LOADS; r++) { //!unroll
@@ -228,8 +228,9 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
 // convolution are one long row, which the host cuts into rows; the last may be shorter by `missing`.
 @compute @workgroup_size(WG)
 fn backward_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
-    // Reads x and dy. Writes dw, one for each split. Workgroup: x: WG pairs (tap row kh, 4 input channels),
-    // one a lane; y: tile of TM output channels; z: split.
+    // Reads x and dy. Writes dw, one for each split.
+    // Workgroup: x: WG pairs (tap row kh, 4 input channels), one a lane; y: tile of TM output
+    // channels; z: split.
     let lane = lane_of(thread);
     let item = group.x * WG + thread.local;
     let t = min(item, p.kh * p.c_in4 - 1u);
