@@ -1,49 +1,66 @@
-//! conv2d: y[n,oh,ow,co] = act(scale[co]·Σ x[n, oh·s+kh−top, ow·s+kw−left, ci]·w[kh,kw,ci,co] + shift[co] + r)
-//!   backward_input:  dx[n,ih,iw,ci] = Σ_{kh,kw,co} dy[n,oh,ow,co]·w[kh,kw,ci,co]  with oh·s+kh−top = ih, ow·s+kw−left = iw
-//!   backward_weight: dw[kh,kw,ci,co] = Σ_{n,oh,ow} x[n, oh·s+kh−top, ow·s+kw−left, ci]·dy[n,oh,ow,co]
+//! conv2d: a convolution and its two gradients, computed directly, for any window, stride s and padding.
 //!
-//! Layout: activations NHWC, weights (KH, KW, C_in, C_out); channels padded to 4 and read as vec4.
+//!  forward:         y[n,oh,ow,co] = act(scale[co]·Σ_{kh,kw,ci} x[n,ih,iw,ci]·w[kh,kw,ci,co] + shift[co] + r)
+//!  backward_input:  dx[n,ih,iw,ci] = Σ_{kh,kw,co} dy[n,oh,ow,co]·w[kh,kw,ci,co] + r
+//!  backward_weight: dw[kh,kw,ci,co] = Σ_{n,oh,ow} x[n,ih,iw,ci]·dy[n,oh,ow,co]
 //!
-//! A load costs as much as a hundred multiply-adds on a software adapter, so every value loaded is
-//! used many times from registers. In `forward` a lane owns PW neighbouring pixels of one output
-//! row and TM channels of them: the row window under them is loaded once for KW taps. The
-//! weight block (4 input channels × TM output channels) is the same for every lane, so the S lanes
-//! of a subgroup load a part each and hand it round with `share`. `backward_input` is the mirror
-//! image (lanes own input pixels), `backward_weight` keeps the weights in registers and walks over
-//! the pixels. All lanes must stay active for `share`: indices are clamped, never returned early, and
-//! loops end at what is the same for a whole workgroup (`workgroup_id`, `p`). Border tests use `&`: with
-//! `&&` each comparison is a branch, and some drivers take a minute to compile those.
+//! Everywhere ih = oh·s + kh − top and iw = ow·s + kw − left, and x and dy are 0 outside of their images. r
+//! is the residual, an array of the result's shape. scale, shift, r and the activation act are optional.
+//!
+//! Arrays: activations are (N, H, W, C), weights (KH, KW, C_in, C_out), the last index running fastest.
+//! Channels are padded with zeros to a multiple of 4. A vec4f is 4 neighbouring channels; c_in4 is C_in/4.
+//!   x (2, 5, 6, 8), c_in4 = 2:     x[1,3,4,6] is component 6 % 4 of x[((1·5 + 3)·6 + 4)·2 + 6/4] = x[105]
+//!   w (3, 3, 8, 12), c_out4 = 3:   w[2,1,6,9] is component 9 % 4 of w[((2·3 + 1)·8 + 6)·3 + 9/4] = w[188]
+//!
+//! Who computes what (drawings/conv2d_strip.svg):
+//! - forward: a lane, which is an invocation, computes a strip of PW neighbouring pixels of a row of y, TM
+//!   channels each, and keeps the PW·TM sums in registers. For a row of KW taps and 4 input channels it
+//!   loads the SPAN pixels of x under the strip once, and uses each for every tap that reaches it. The
+//!   weights of a tap, a block of 4 input channels × TM output channels, are the same for all lanes: each
+//!   of the S lanes of a subgroup loads X_LOADS of its vec4f, and `share` gives all lanes the one that is
+//!   multiplied next.
+//! - backward_input: the same with x and y exchanged. A lane computes a strip of PW pixels of dx.
+//! - backward_weight: a lane computes KW taps of a row × 4 input channels × TM output channels of dw. It
+//!   keeps these sums in registers while it goes through the pixels of y, U of a row at a time.
+//! Example, forward, 28 × 28 pixels, stride 1, top = left = 1: PW = 7 makes strips_per_row = 4. Strip 9 is
+//! row oh = 9/4 = 2, from pixel ow = 9 % 4 · 7 = 7 on. For tap row 0 it reads row 1 of x, pixels 6 to 14.
+//!
+//! `share` needs every lane: so indices are clamped instead of returning early, and loops end at values
+//! that are the same for a whole workgroup (`workgroup_id`, `p`). Border tests use `&`: with `&&` each
+//! comparison is a branch, and some drivers take a minute to compile those. Registers matter most on a
+//! software adapter, where a load costs as much as a hundred multiply-adds. GPUs get conv2d_tiled.wgsl
+//! instead.
 //!use shared/share.{share}.wgsl
 //!use shared/activation.wgsl
 
-const S: u32 = 8;         // lanes that share a block; 1 = every lane loads its own
-const WG: u32 = 8;        // workgroup size, a multiple of S
-const TM: u32 = 16;       // channels a lane computes, a multiple of 4
-const PW: u32 = 7;        // pixels of a row a lane computes (forward, backward_input)
-const U: u32 = 2;         // pixels a lane takes in at a time (backward_weight)
-const KW: u32 = 3;        // taps of a row done together: p.kw, or 1 where the code would grow too long
-const STRIDE: u32 = 1;
-const OVERLAP: u32 = 2;   // input pixels that successive windows share: max(KW - STRIDE, 0)
-const CI: u32 = 4;        // channels of a vec4 of x that are not padding: fewer in an image's only one (forward, backward_weight)
+const S: u32 = 8;         // sharers: lanes that load a block of weights together; 1: each loads all of it
+const WG: u32 = 8;        // workgroup: its lanes, a multiple of S
+const TM: u32 = 16;       // tile: channels of the result that a lane computes, a multiple of 4
+const PW: u32 = 7;        // pixel width: pixels of a row that a lane computes (forward, backward_input)
+const U: u32 = 2;         // unrolled: pixels of a row that a lane adds at a time (backward_weight)
+const KW: u32 = 3;        // kernel width: taps of a row done together; p.kw, or 1 if that is too much code
+const STRIDE: u32 = 1;    // s in the formulas
+const OVERLAP: u32 = 2;   // input pixels that successive windows have in common: max(KW - STRIDE, 0)
+const CI: u32 = 4;        // channels in: those of a vec4f of x without padding (forward, backward_weight)
 
-const TM4 = TM / 4;
-const LOADS = (TM + S - 1) / S;            // vec4s of a 4 × TM weight block that each lane loads
+const TM4 = TM / 4;                        // vec4f of TM channels
+const LOADS = (TM + S - 1) / S;            // vec4f that a lane loads of a 4 × TM block of w (backward_input)
 const X_LOADS = (CI * TM4 + S - 1) / S;    // the same of a CI × TM block (forward)
 const SPAN = (PW - 1) * STRIDE + KW;       // input pixels under PW outputs
 const BACK_SPAN = PW + KW - 1;             // output pixels over PW inputs (backward_input, stride 1 or KW 1)
 const STEP_SPAN = (U - 1) * STRIDE + KW;   // input pixels under U outputs
-const STEP_LOADS = (U * TM4 + S - 1) / S;  // vec4s of a U × TM block of dy that each lane loads
+const STEP_LOADS = (U * TM4 + S - 1) / S;  // vec4f of a U × TM block of dy that each lane loads
 
 struct Params {
     h_in: u32, w_in: u32, c_in4: u32,
     h_out: u32, w_out: u32, c_out4: u32,
     kh: u32, kw: u32, top: u32, left: u32,
     strips_per_row: u32, strips: u32,     // forward, backward_input: strips of PW pixels
-    c_first4: u32, c_end4: u32,           // forward: the range of C_in/4 summed up; backward_input: of C_out/4
+    c_first4: u32, c_end4: u32,           // range summed: of C_in/4 (forward), of C_out/4 (backward_input)
     rows: u32, rows_per_split: u32,       // backward_weight: N·H_out, and the share of one split
     rows_per_run: u32,                    // backward_weight: rows added up before they go into the total
-    missing: u32,                         // backward_weight: pixels by which the last row is shorter, here and in x
-    // What happens to the sums. Not constants: compiling a kernel costs a driver up to a second.
+    missing: u32,                         // backward_weight: pixels that the last row of x and of y lacks
+    // What is done to the sums. Not constants, because a driver takes up to a second to compile a kernel.
     affine: u32,    // 0: nothing, 1: + shift, 2: · scale + shift, 3: · scale
     residual: u32,  // 1: + residual
     act: u32,       // 0: nothing, 1: relu, 2: relu6
@@ -52,15 +69,16 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;          // (N, H_in, W_in, C_in/4)
 @group(0) @binding(2) var<storage, read> w: array<vec4f>;          // (KH, KW, C_in, C_out/4)
 @group(0) @binding(3) var<storage, read> dy: array<vec4f>;         // (N, H_out, W_out, C_out/4)
-@group(0) @binding(4) var<storage, read> affine: array<vec4f>;     // (C_out/4) shift, or (2, C_out/4) scale, shift
+@group(0) @binding(4) var<storage, read> affine: array<vec4f>;     // (2, C_out/4) scale, shift; (C_out/4) one
 @group(0) @binding(5) var<storage, read> residual: array<vec4f>;   // the shape of y (forward) or of dx
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;    // (N, H_out, W_out, C_out/4)
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;   // (N, H_in, W_in, C_in/4)
 @group(0) @binding(8) var<storage, read_write> dw: array<vec4f>;   // (splits, KH, KW, C_in, C_out/4)
 
-// (x, z): strip of PW output pixels; y: tile of TM output channels.
 @compute @workgroup_size(WG)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, thread: Thread) {
+    // Reads x and w; affine if p.affine > 0; residual if p.residual = 1. Writes y.
+    // Workgroup: WG neighbouring strips of PW pixels, counted along x, then z; y: tile of TM output channels.
     let lane = lane_of(thread);
     let item = (group.z * groups.x + group.x) * WG + thread.local;
     let strip = min(item, p.strips - 1u);
@@ -76,6 +94,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
         let row_inside = (ih >= 0) & (ih < i32(p.h_in));
         let row = (n * p.h_in + u32(clamp(ih, 0, i32(p.h_in) - 1))) * p.w_in;
         for (var c = p.c_first4; c < p.c_end4; c++) {
+            // The pixels of x under the strip. With STRIDE > KW no window reaches some of them.
             var xs: array<vec4f, SPAN>;
             for (var i = 0u; i < SPAN; i++) { //!unroll
                 let at = iw + i32(i);
@@ -83,12 +102,14 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
                 if i % STRIDE < KW { xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside); }
             }
             for (var kw = 0u; kw < KW; kw++) { //!unroll
+                // This lane's part of the block of weights: e counts its vec4f, TM4 for each input channel.
                 let block = ((tap + kw) * p.c_in4 + c) * 4u;
                 var v: array<vec4f, X_LOADS>;
                 for (var r = 0u; r < X_LOADS; r++) { //!unroll
                     let e = min(lane + r * S, CI * TM4 - 1u);
                     v[r] = w[(block + e / TM4) * p.c_out4 + min(co + e % TM4, p.c_out4 - 1u)];
                 }
+                // Vec4f e of the block is v[e / S] of lane e % S.
                 for (var m = 0u; m < TM4; m++) { //!unroll
                     var ws: array<vec4f, CI>;
                     for (var i = 0u; i < CI; i++) { //!unroll
@@ -116,6 +137,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
     }
 }
 
+// What the plan folded into this convolution: scale and shift of a batch norm or the bias, an addition, an
+// activation. `at` is the index in y, c that of the 4 channels.
 fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     var value = sum;
     if p.affine == 1u { value += affine[c]; }
@@ -125,10 +148,15 @@ fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     return activate(p.act, value);
 }
 
-// With a stride, an input pixel is reached by the taps of its phase only: kh ≡ ih + top (mod s).
-// (x, z / s²): strip of PW input pixels of one phase; y: tile of TM input channels; z % s²: phase (s × s).
+// With a stride s, only some taps reach an input pixel: those with kh ≡ ih + top and kw ≡ iw + left (mod
+// s). Pixels that the same taps reach are a phase, of which there are s². A strip is PW pixels of one
+// phase, so that all of them take the same taps. For s = 2, left = 1, KW = 3, even pixels are reached by
+// tap 1 alone, odd ones by taps 0 and 2.
 @compute @workgroup_size(WG)
 fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, thread: Thread) {
+    // Reads dy and w; residual if p.residual = 1. Writes dx.
+    // Workgroup: WG neighbouring strips of a phase, counted along x, then z / s²; y: tile of TM input
+    // channels; z % s²: phase.
     let lane = lane_of(thread);
     let phase_h = group.z / STRIDE % STRIDE;
     let phase_w = group.z % STRIDE;
@@ -155,13 +183,14 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
                     ds[i] = select(vec4f(), dy[(row + u32(clamp(at, 0, i32(p.w_out) - 1))) * p.c_out4 + c], inside);
                 }
                 for (var j = 0u; j < KW; j++) { //!unroll
-                    // TM rows of w, each 4 output channels wide.
+                    // TM rows of w (input channels) of 4 output channels each. This lane loads LOADS of them.
                     let block = ((kh * p.kw + kw + j) * p.c_in4 + ci) * 4u;
                     var v: array<vec4f, LOADS>;
                     for (var r = 0u; r < LOADS; r++) { //!unroll
                         let e = min(lane + r * S, min(TM, (p.c_in4 - ci) * 4u) - 1u);
                         v[r] = w[(block + e) * p.c_out4 + c];
                     }
+                    // w0 to w3: 4 input channels. Component k of them all belongs to component k of dy.
                     for (var m = 0u; m < TM4; m++) { //!unroll
                         let w0 = share(v[4u * m / S], (4u * m) % S);
                         let w1 = share(v[(4u * m + 1u) / S], (4u * m + 1u) % S);
@@ -193,13 +222,15 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
     }
 }
 
-// The pixels are split over z so that a small weight still fills the machine and no lane sums up for
-// long; `partials.sum` adds the splits up in a fixed order. Within a split, rows are added up in runs,
-// and runs to the total: a short sum rounds less than a long one. A 1×1 convolution's one long row
-// is cut into rows, of which the last may be shorter.
-// x: (kh, 4 input channels); y: tile of TM output channels; z: split of the output rows.
+// The rows of all images are divided into splits, so that a small weight still fills the machine and no
+// lane adds up too many; `partials.sum` adds up the splits in a fixed order. Within a split, rows are added
+// up in runs, and the runs to the total: a short sum rounds less than a long one. Pixels of a 1×1
+// convolution are one long row, which the host cuts into rows; the last may be shorter by `missing`.
 @compute @workgroup_size(WG)
 fn backward_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
+    // Reads x and dy. Writes dw, one for each split.
+    // Workgroup: x: WG pairs (tap row kh, 4 input channels), one a lane; y: tile of TM output
+    // channels; z: split.
     let lane = lane_of(thread);
     let item = group.x * WG + thread.local;
     let t = min(item, p.kh * p.c_in4 - 1u);
@@ -219,6 +250,7 @@ fn backward_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
             let ih = i32((out_row % p.h_out) * STRIDE + kh) - i32(p.top);
             let row_inside = (ih >= 0) & (ih < i32(p.h_in));
             let row = (out_row / p.h_out * p.h_in + u32(clamp(ih, 0, i32(p.h_in) - 1))) * p.w_in;
+            // The pixels of x under U pixels of y. The last OVERLAP of them are the next step's first.
             var xs: array<vec4f, STEP_SPAN>;
             for (var i = 0u; i < OVERLAP; i++) { //!unroll
                 let at = i32(i) - i32(p.left);
@@ -234,6 +266,7 @@ fn backward_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
                     let inside = row_inside & (at >= 0) & (at < w_in);
                     xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, w_in - 1))) * p.c_in4 + c], inside);
                 }
+                // This lane's part of U pixels of dy × TM output channels.
                 var v: array<vec4f, STEP_LOADS>;
                 for (var r = 0u; r < STEP_LOADS; r++) { //!unroll
                     let e = min(lane + r * S, U * TM4 - 1u);

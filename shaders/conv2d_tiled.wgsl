@@ -1,34 +1,42 @@
-//! conv2d_tiled: the sums of conv2d.wgsl as products of matrices, C[m, n] = Σ_k A[m, k]·B[k, n], for GPUs.
+//! conv2d_tiled: the sums of conv2d.wgsl as matrix products C[m,n] = Σ_k A[m,k]·B[k,n], for GPUs.
+//!
 //!                    C   m                     n      k                A   B
 //!   forward          y   pixels of y           C_out  (kh, kw, C_in)   x   w
 //!   backward_input   dx  pixels of one phase   C_in   (kh, kw, C_out)  dy  w, transposed
 //!   backward_weight  dw  (kh, kw, C_in)        C_out  pixels of y      x   dy
-//! Layout: activations NHWC, weights (KH, KW, C_in, C_out); channels padded to 4 and read as vec4.
 //!
-//! A GPU has far more arithmetic than bandwidth, so what is loaded is shared. A workgroup computes
-//! BM × BN of C. Slice by slice, BK deep, its threads bring both operands into workgroup memory, where
-//! all of them read what all have brought. TX·TY workers add up RM × RN each and use a value that
-//! they read RN or RM times; `product.….wgsl` says who a worker is and how it multiplies. A is not
-//! in memory as such: the pixels under a window are found while they are loaded ("implicit GEMM"),
-//! and are zeros outside of the image. A 1×1 convolution and `linear` are the same with one tap.
+//! Pixels are those of all images of the batch. A is not stored: A[m,k] of `forward` is x at pixel m moved by
+//! the tap of k, and 0 outside of the image. A thread finds it while it loads ("implicit GEMM"). A 1×1
+//! convolution and `linear` are the same with one tap. Arrays are those of conv2d.wgsl.
 //!
-//! Operands are loaded in blocks of 4 × 4, four vec4s along whatever is contiguous, dealt out to the
-//! threads. In workgroup memory the values of one k lie side by side; a block whose vec4s run along
-//! k is transposed, which is only a choice of registers. A slice's blocks are loaded before the slice
-//! before it is multiplied, to be under way in the meantime. With BUFFERS = 2 there are two slices
-//! in workgroup memory, and one barrier a slice is enough.
+//! Who computes what (drawings/tile.svg):
+//! - A workgroup computes BM rows × BN columns of C, in slices of BK of the depth k. For every slice its
+//!   threads copy BM × BK of A and BK × BN of B to workgroup memory, wait for each other, and multiply.
+//! - TX·TY workers compute RM × RN of these sums each. A worker uses a value of A for RN sums and one of B
+//!   for RM. It is a thread, or a subgroup that multiplies small matrices: shared/product.{FRAGMENT}.wgsl.
+//! - Both operands are loaded in blocks of 4 × 4, four vec4f each, which are dealt out to the threads. In
+//!   workgroup memory the values of one k are contiguous. A vec4f of x or dy in A runs along k, one of w in B
+//!   along n: blocks whose vec4f run along k are transposed in registers.
+//! - The blocks of a slice are loaded before the slice before it is multiplied, so that loads and arithmetic
+//!   overlap. With BUFFERS = 2 there are two slices in workgroup memory and one barrier a slice is enough.
+//! - Threads outside of C take part in every barrier, load from valid indices and store nothing.
 //!
-//! Threads over the edge of C take part in every barrier, load in range and store nothing.
+//! Example, forward, 2 images of 14 × 14 pixels, 3×3 taps, 64 to 128 channels, stride 1, top = left = 1:
+//! C has 392 rows and 128 columns, tiles_n = 2. Pixel 200 is image 1, row 0, column 4. k = 300 is tap 300/64
+//! = 4, which is kh = kw = 1, channel 300 % 64 = 44. So A[200,300] = x[1,0,4,44], and B[300,20] =
+//! w[1,1,44,20]. C[200,20] belongs to workgroup 6, rows 192 to 255 and columns 0 to 63, and there, with the
+//! constants below, to thread 2·16 + 5 = 37, as row 8 = 4·2 + 0 and column 20 = 4·5 + 0. It is component 0
+//! of this thread's sums[0].
 //!use shared/product.{FRAGMENT}.wgsl
 //!use shared/activation.wgsl
 
-const BM: u32 = 64;       // rows of C that a workgroup computes, a multiple of RM
-const BN: u32 = 64;       // columns of C that a workgroup computes, a multiple of RN
-const BK: u32 = 16;       // depth of a slice, a multiple of 4 and of FRAGMENT
-const RM: u32 = 8;        // rows of C that a worker computes, a multiple of 4 and of FRAGMENT
-const RN: u32 = 4;        // columns of C that a worker computes, likewise
+const BM: u32 = 64;       // block: rows of C that a workgroup computes, a multiple of RM
+const BN: u32 = 64;       // block: columns of C that a workgroup computes, a multiple of RN
+const BK: u32 = 16;       // block: depth of a slice, a multiple of 4 and of FRAGMENT
+const RM: u32 = 8;        // registers: rows of C that a worker computes, a multiple of 4 and of FRAGMENT
+const RN: u32 = 4;        // registers: columns of C that a worker computes, likewise
 const BUFFERS: u32 = 1;   // slices in workgroup memory, 1 or 2
-const FRAGMENT: u32 = 1;  // 1: a worker is a thread; 8, 16: a subgroup, multiplying matrices of that size
+const FRAGMENT: u32 = 1;  // 1: a worker is a thread; 8, 16: a subgroup that multiplies matrices of that size
 const S: u32 = 1;         // threads of a worker
 
 const TX = BN / RN;              // workers along n
@@ -39,7 +47,7 @@ const BN4 = BN / 4;
 const BK4 = BK / 4;
 const RM4 = RM / 4;
 const RN4 = RN / 4;
-const SUMS = RM * RN4 / S;       // vec4s of C that a thread stores
+const SUMS = RM * RN4 / S;       // vec4f of C that a thread stores
 const BLOCKS_A = BM4 * BK4;      // blocks of a slice: first those of A, then those of B
 const BLOCKS = BLOCKS_A + BN4 * BK4;
 const LOADS = (BLOCKS + THREADS - 1) / THREADS;   // blocks that a thread loads
@@ -51,9 +59,9 @@ struct Params {
     tiles_n: u32,           // workgroups along n
     pixels: u32,            // in the whole batch: rows of C or, in backward_weight, the depth
     pixels_per_split: u32,  // backward_weight: a multiple of BK
-    k_first4: u32, k_end4: u32,   // forward, backward_input: the range of k/4 summed up, from a multiple of BK4
+    k_first4: u32, k_end4: u32,   // forward, backward_input: range of k/4 summed, from a multiple of BK4
     k_split4: u32,                // and how much of it one split takes, a multiple of BK4
-    size4: u32, splits: u32,      // backward_input, finish: vec4s of the result; finish: splits to add up
+    size4: u32, splits: u32,      // backward_input, finish: vec4f of the result; finish: splits to add up
     affine: u32,    // 0: nothing, 1: + shift, 2: · scale + shift, 3: · scale
     residual: u32,  // 1: + residual
     act: u32,       // 0: nothing, 1: relu, 2: relu6
@@ -62,23 +70,24 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;          // (N, H_in, W_in, C_in/4)
 @group(0) @binding(2) var<storage, read> w: array<vec4f>;          // (KH, KW, C_in, C_out/4)
 @group(0) @binding(3) var<storage, read> dy: array<vec4f>;         // (N, H_out, W_out, C_out/4)
-@group(0) @binding(4) var<storage, read> affine: array<vec4f>;     // (C_out/4) shift, or (2, C_out/4) scale, shift
+@group(0) @binding(4) var<storage, read> affine: array<vec4f>;     // (2, C_out/4) scale, shift; (C_out/4) one
 @group(0) @binding(5) var<storage, read> residual: array<vec4f>;   // the shape of y (forward) or of dx
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;    // (N, H_out, W_out, C_out/4)
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;   // (N, H_in, W_in, C_in/4)
 @group(0) @binding(8) var<storage, read_write> dw: array<vec4f>;   // (splits, KH, KW, C_in, C_out/4)
 
-var<private> next: array<mat4x4f, LOADS>;            // this thread's blocks of the next slice, a column for each k
+// What a thread holds between the functions below:
+var<private> next: array<mat4x4f, LOADS>;            // its blocks of the next slice, a column for each k
 var<private> under: array<array<vec3u, 4>, LOADS>;   // the four pixels of each block of A
 var<private> taps: array<vec3u, LOADS>;              // the tap and channels of each block
 
-// Two things are counted in three digits, the last of which runs fastest: pixels, as (image, row,
-// column), and what is added up for one of them, as (kh, kw, c/4).
+// Index i as three digits, the last of which runs fastest: a pixel as (image, row, column) with base (height,
+// width), or a depth k/4 as (kh, kw, c/4) with base (KW, C/4).
 fn digits(i: u32, base: vec2u) -> vec3u {
     return vec3u(i / base.y / base.x, i / base.y % base.x, i % base.y);
 }
 
-// at + step, with carries: divisions would take longer.
+// at + step, digit by digit with carries: divisions would take longer.
 fn further(at: vec3u, step: vec3u, base: vec2u) -> vec3u {
     let low = at.z + step.z;
     let middle = at.y + step.y + select(0u, 1u, low >= base.y);
@@ -86,15 +95,15 @@ fn further(at: vec3u, step: vec3u, base: vec2u) -> vec3u {
     return vec3u(high, select(middle, middle - base.x, middle >= base.x), select(low, low - base.y, low >= base.y));
 }
 
-// Where block e of an operand lies in its slice, as (k/4, m/4 or n/4). Threads that are neighbours
-// get blocks that are neighbours in memory.
+// Where block e of an operand is in its slice, as (k/4, m/4 or n/4). Neighbouring threads get blocks that are
+// neighbours in memory: along k, or along the width of the slice, width4.
 fn place(e: u32, width4: u32, along_k: bool) -> vec2u {
     if along_k { return vec2u(e % BK4, e / BK4); }
     return vec2u(e / width4, e % width4);
 }
 
-// x under a tap of the window of a pixel of y. A row above the image is a huge unsigned number, so
-// that one comparison finds both borders.
+// x under a tap of the window of a pixel of y; 0 outside of the image or where nothing is wanted. A row
+// above the image is a huge unsigned number, so that one comparison finds both borders.
 fn x_under(pixel: vec3u, tap: vec3u, wanted: bool) -> vec4f {
     let ih = pixel.y * p.stride + tap.x - p.top;
     let iw = pixel.z * p.stride + tap.y - p.left;
@@ -103,7 +112,7 @@ fn x_under(pixel: vec3u, tap: vec3u, wanted: bool) -> vec4f {
     return select(vec4f(), x[at], inside);
 }
 
-// Brings `next` into buffer `half` of the slices.
+// Copies `next` to buffer `half` of the slices.
 fn stage(half: u32, local: u32, a_along_k: bool, b_along_k: bool) {
     for (var l = 0u; l < LOADS; l++) { //!unroll
         let e = local + l * THREADS;
@@ -121,10 +130,15 @@ fn stage(half: u32, local: u32, a_along_k: bool, b_along_k: bool) {
     }
 }
 
-// Where C alone does not fill the machine, its depth is split over z, and `finish` adds the splits up.
-// (x, y): tile of C, those that read the same pixels side by side; z: split of the depth.
+// The three passes have the same loop: load the first slice; then, for every slice, copy it to workgroup
+// memory, load the next one, multiply. Before it, `taps` and `under` get the digits of each block, which
+// the load functions move on from slice to slice. If C alone does not fill the machine, the depth is
+// divided into splits, which `finish` adds up.
 @compute @workgroup_size(THREADS)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+    // Reads x and w; affine if p.affine > 0; residual if p.residual = 1. Writes y, or splits of it.
+    // Workgroup: (x, y): tile of BM pixels × BN output channels, those of the same pixels next to each other;
+    // z: split of the depth.
     let tile = group.y * groups.x + group.x;
     let first = tile / p.tiles_n * BM;
     let co = tile % p.tiles_n * BN4;
@@ -158,10 +172,12 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
     }
 }
 
-// y[i] = act(Σ_z x[z, i] · scale + shift + residual), the end of a convolution whose depth was split:
-// x holds the splits (splits, size/4), added up in the order of z. One invocation per vec4 of y.
+// y[i] = act(scale·Σ_z x[z, i] + shift + residual): the end of a convolution whose depth was divided. The
+// splits are added up in the order of z.
 @compute @workgroup_size(64)
 fn finish(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    // Reads x, which holds the splits (splits, size/4); affine and residual as forward does. Writes y.
+    // Workgroup: 64 vec4f of y, one an invocation.
     let i = id.y * groups.x * 64u + id.x;
     if i >= p.size4 { return; }
     var total = vec4f();
@@ -169,6 +185,7 @@ fn finish(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gro
     y[i] = epilogue(total, i, i % p.c_out4);
 }
 
+// Loads this thread's blocks of the slice that starts at depth 4·first4, and moves `taps` on by a slice.
 fn load_forward(first4: u32, co: u32, step: vec3u, local: u32) {
     for (var l = 0u; l < LOADS; l++) { //!unroll
         let e = local + l * THREADS;
@@ -189,6 +206,7 @@ fn load_forward(first4: u32, co: u32, step: vec3u, local: u32) {
     }
 }
 
+// As in conv2d.wgsl.
 fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     var value = sum;
     if p.affine == 1u { value += affine[c]; }
@@ -198,11 +216,11 @@ fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     return activate(p.act, value);
 }
 
-// With a stride s, an input pixel is reached by the taps of its phase only: kh ≡ ih + top (mod s).
-// Its phase's pixels are ih = j_h·s + phase.x; tap 0 of the phase meets row j_h + row.x of y, and
-// tap i, s·i further down the kernel, the row i above. Columns (.y) likewise.
+// With a stride s, an input pixel is reached by the taps of its phase only: kh ≡ ih + top (mod s). Row j_h
+// of a phase is row ih = j_h·s + phase.x of the image. The phase's tap 0 meets row j_h + meets.x of y; tap
+// i, which is s·i further down the kernel, meets the row i above that. Columns (.y) likewise.
 struct Phase {
-    phase: vec2u,
+    phase: vec2u,   // (ih % s, iw % s)
     first: vec2u,   // its tap 0 in the kernel
     meets: vec2u,   // the row and column of y that tap 0 meets, beyond (j_h, j_w)
     taps: vec2u,    // how many taps it has
@@ -216,9 +234,10 @@ fn phase_at(z: u32) -> Phase {
     return Phase(phase, first, from_edge / p.stride, select(taps, vec2u(), min(taps.x, taps.y) == 0u));
 }
 
-// (x, y): tile of C, those that read the same pixels side by side; z: split of the depth × phase (s × s).
 @compute @workgroup_size(THREADS)
 fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+    // Reads dy and w; residual if p.residual = 1. Writes dx, or splits of it.
+    // Workgroup: (x, y): tile of BM pixels of a phase × BN input channels; z % s²: phase; z / s²: split.
     let tile = group.y * groups.x + group.x;
     let first = tile / p.tiles_n * BM;
     let ci = tile % p.tiles_n * BN4;
@@ -262,6 +281,7 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
     }
 }
 
+// As load_forward. Both operands' vec4f run along k, so both are transposed.
 fn load_backward_input(phase: Phase, ci: u32, step: vec3u, local: u32) {
     for (var l = 0u; l < LOADS; l++) { //!unroll
         let e = local + l * THREADS;
@@ -288,11 +308,12 @@ fn load_backward_input(phase: Phase, ci: u32, step: vec3u, local: u32) {
     }
 }
 
-// The pixels are split over z so that a small weight still fills the machine; `partials.sum` adds
-// the splits up in a fixed order.
-// (x, y): tile of C; z: split of the pixels.
+// The pixels are divided into splits, so that a small weight still fills the machine; `partials.sum` adds
+// up the splits in a fixed order.
 @compute @workgroup_size(THREADS)
 fn backward_weight(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+    // Reads x and dy. Writes dw, one for each split.
+    // Workgroup: (x, y): tile of BM rows (kh, kw, C_in) × BN output channels; z: split of the pixels.
     let tile = group.y * groups.x + group.x;
     let first4 = tile / p.tiles_n * BM4;
     let co = tile % p.tiles_n * BN4;
@@ -324,6 +345,7 @@ fn backward_weight(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups)
     }
 }
 
+// Loads this thread's blocks of the slice of pixels from `first` on, and moves `under` on by a slice.
 fn load_backward_weight(first: u32, end: u32, co: u32, step: vec3u, local: u32) {
     for (var l = 0u; l < LOADS; l++) { //!unroll
         let e = local + l * THREADS;

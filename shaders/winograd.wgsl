@@ -1,44 +1,65 @@
-//! winograd: a 3×3 convolution of stride 1 by the minimal filtering algorithm F(M×M, 3×3), M = 2 or 4.
+//! winograd: a 3×3 convolution of stride 1 and its two gradients with fewer multiplications: F(M×M, 3×3).
 //!
-//! y = Aᵀ·[(G·w·Gᵀ) ⊙ (Bᵀ·x·B)]·A for tiles of M×M outputs, each under A×A inputs, A = M + 2. The
-//! products ⊙ of one place z of the A² of a tile, summed over input channels, are a matrix product
-//! over all tiles: A² of them do with A²/(9·M²) of the multiplications, a quarter for M = 4.
+//!   y = Aᵀ·[(G·w·Gᵀ) ⊙ (Bᵀ·x·B)]·A        ⊙ multiplies element by element (Lavin and Gray 2016)
 //!
-//!   forward, backward_input:  u = transform_filter(w)   (K, N = C_in, C_out, or C_out, C_in)
-//!                             v = transform_input(x)
-//!                             m = multiply(v, u):       m[z,n,t] = Σ_k v[z,k,t]·u[z,k,n]
-//!                             y = transform_output(m)
-//!   backward_weight:          v as above,  s = transform_grad(dy)
-//!                             u = multiply_weight(v, s): u[z,k,n] = Σ_t v[z,k,t]·s[z,n,t], in splits of the tiles
-//!                             dw = transform_weight(u)
+//! for every tile of M×M pixels of y, M = 2 or 4, and the A×A pixels of x under it, A = M + 2. The matrices
+//! are printed in shared/winograd.{M}.wgsl. The formula is for one input and one output channel: Bᵀ·x·B is
+//! computed once for each input channel and Aᵀ·[…]·A once for each output channel, and only ⊙ for every
+//! pair. A tile takes A² products a pair instead of 9·M²: 36 instead of 144 for M = 4
+//! (drawings/winograd_tile.svg). For each of the A² places z in a tile, the products, summed over input
+//! channels, are a matrix product over all tiles t. So a pass is a few dispatches. With K input channels and
+//! N output channels:
 //!
-//! v, m and s hold blocks of B tiles, u blocks of TM channels, each with its whole depth K: what one
-//! workgroup of a product reads lies together, which spares it cache and page misses. Neighbouring
-//! lanes take neighbouring tiles, here and in the transforms.
-//! (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks". The transforms and
-//! their points are in shared/winograd.{M}.wgsl; weights are shared as in conv2d.wgsl.)
+//!   forward:          u = transform_filter(w)      G·w·Gᵀ
+//!                     v = transform_input(x)       Bᵀ·x·B
+//!                     m = multiply(v, u)           m[z,n,t] = Σ_k v[z,k,t]·u[z,k,n]
+//!                     y = transform_output(m)      Aᵀ·m·A, then scale, shift, residual and activation
+//!   backward_input:   the same, with dy in place of x and dx in place of y. Its filter is w with taps in
+//!                     reverse order and channels exchanged (FLIP = 1): K is C_out, N is C_in.
+//!   backward_weight:  v = transform_input(x),  s = transform_grad(dy)
+//!                     u = multiply_weight(v, s)    u[z,k,n] = Σ_t v[z,k,t]·s[z,n,t], in splits of the tiles
+//!                     dw = transform_weight(u)
+//!
+//! Arrays: x, y, dy and w are those of conv2d.wgsl. v, m and s are stored in blocks of B tiles, u in blocks
+//! of TM channels, each with its whole depth K, so that what a workgroup of a product reads is contiguous.
+//! N is the number of images in the shapes of x, y and dy, and the number of output channels in those of u,
+//! m and s.
+//! Example with M = 4, B = 32: 2 images of 10 × 14 pixels and 8 channels have tiles_h = 3 and tiles_w = 4, so
+//! 24 tiles in one block. Tile 17 is image 17/12 = 1, tile row 17/4 % 3 = 1, tile column 17 % 4 = 1. It is
+//! rows and columns 4 to 7 of y and, with top = left = 1, rows and columns 3 to 8 of x. Its place in row 2,
+//! column 3 is z = 2·6 + 3 = 15. Channels 4 to 7 there are v[15·(1·2·32 + 4) + (0·2 + 1)·32 + 17], v[1069].
+//!
+//! Who computes what: neighbouring lanes take neighbouring tiles. A lane of `transform_input`, `_grad` and
+//! `_output` takes one tile and 4 channels, one of `transform_filter` and `_weight` one input channel and 4
+//! output channels. A lane of `multiply` takes P tiles and TM output channels of one place z, and lanes
+//! share u as those of conv2d.wgsl share w. A lane of `multiply_weight` takes 4·Q input channels and TM
+//! output channels of one z.
+//!
+//! Capital letters are constants; small ones are arrays and loop variables: v holds tiles in blocks of B,
+//! and b counts columns. The price of fewer products is workspace for the transformed arrays, and more
+//! rounding.
 //!use shared/share.{share}.wgsl
 //!use shared/activation.wgsl
 //!use shared/winograd.{M}.wgsl
 
-const M: u32 = 4;         // outputs of a tile, per direction
-const S: u32 = 8;         // lanes that share a block; 1 = every lane loads its own
-const WG: u32 = 8;        // workgroup size of the products, a multiple of S
-const TM: u32 = 32;       // output channels a lane computes, a multiple of 4
-const B: u32 = 32;        // tiles of a block; multiply: one workgroup's, a multiple of WG
-const Q: u32 = 2;         // multiply_weight: blocks of 4 input channels a lane computes
-const FLIP: u32 = 0;      // transform_filter: 1 turns the filter round and swaps its channels, for backward_input
+const M: u32 = 4;         // rows and columns of y in a tile: 2 or 4
+const S: u32 = 8;         // sharers: lanes that load a block of u or s together; 1: each loads all of it
+const WG: u32 = 8;        // workgroup of the products: its lanes, a multiple of S
+const TM: u32 = 32;       // output channels that a lane of a product computes, a multiple of 4
+const B: u32 = 32;        // block: tiles stored together; those of a workgroup of multiply; a multiple of WG
+const Q: u32 = 2;         // multiply_weight: a lane computes Q times 4 input channels
+const FLIP: u32 = 0;      // transform_filter: 1: taps reversed and channels exchanged, for backward_input
 
-const A = M + 2;
-const TM4 = TM / 4;
-const P = B / WG;                 // multiply: tiles a lane computes
-const LOADS = (TM + S - 1) / S;   // vec4s of a 4 × TM block that each lane loads
+const A = M + 2;                  // rows and columns of x under a tile: 4 or 6
+const TM4 = TM / 4;               // vec4f of TM channels
+const P = B / WG;                 // multiply: tiles that a lane computes
+const LOADS = (TM + S - 1) / S;   // vec4f of a 4 × TM block that each lane loads
 
 struct Params {
     h_in: u32, w_in: u32, c_in4: u32,      // of x; K = 4·c_in4
     h_out: u32, w_out: u32, c_out4: u32,   // of y; N = 4·c_out4
-    top: u32, left: u32,
-    tiles_h: u32, tiles_w: u32, tiles: u32,
+    top: u32, left: u32,                   // padding
+    tiles_h: u32, tiles_w: u32, tiles: u32,   // down and across an image, and of the batch
     blocks: u32,                           // of B tiles; the last is filled up with zeros
     blocks_per_split: u32, blocks_per_run: u32,   // multiply_weight: of one split, and of one running sum
     affine: u32, residual: u32, act: u32,  // as in conv2d.wgsl
@@ -47,21 +68,23 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;          // (N, H_in, W_in, C_in/4)
 @group(0) @binding(2) var<storage, read> w: array<vec4f>;          // (3, 3, C_in, C_out/4)
 @group(0) @binding(3) var<storage, read> dy: array<vec4f>;         // (N, H_out, W_out, C_out/4)
-@group(0) @binding(4) var<storage, read> affine: array<vec4f>;     // (C_out/4) shift, or (2, C_out/4) scale, shift
+@group(0) @binding(4) var<storage, read> affine: array<vec4f>;     // (2, C_out/4) scale, shift; (C_out/4) one
 @group(0) @binding(5) var<storage, read> residual: array<vec4f>;   // the shape of y
 @group(0) @binding(6) var<storage, read> u: array<vec4f>;          // (A², N/TM, K, TM/4)
 @group(0) @binding(7) var<storage, read> v: array<vec4f>;          // (A², blocks, K/4, B)
 @group(0) @binding(8) var<storage, read> m: array<vec4f>;          // (A², blocks, N/4, B)
 @group(0) @binding(9) var<storage, read> s: array<vec4f>;          // (A², blocks, N/4, B)
-@group(0) @binding(10) var<storage, read_write> u_out: array<vec4f>;     // (A², N/TM, K, TM/4), multiply_weight: (splits, …)
+@group(0) @binding(10) var<storage, read_write> u_out: array<vec4f>;     // (A², N/TM, K, TM/4), (splits, …)
 @group(0) @binding(11) var<storage, read_write> v_out: array<vec4f>;     // (A², blocks, K/4, B)
 @group(0) @binding(12) var<storage, read_write> m_out: array<vec4f>;     // (A², blocks, N/4, B)
 @group(0) @binding(13) var<storage, read_write> s_out: array<vec4f>;     // (A², blocks, N/4, B)
 @group(0) @binding(14) var<storage, read_write> y: array<vec4f>;   // (N, H_out, W_out, C_out/4)
 @group(0) @binding(15) var<storage, read_write> dw: array<vec4f>;  // (3, 3, C_in, C_out/4)
 
-// Where things lie. The planes of the A² places are 4 texels further apart than they are large: if
-// they were powers of two apart, they would all fall into the same few lines of a cache.
+// Indices of the transformed arrays. The planes of two places z are 4 vec4f further apart than they are
+// large: a distance that is a power of two would put all of them into the same few lines of a cache.
+// - in_u: place z, input channel k, output channels 4·n4 to 4·n4 + 3 of u.
+// - in_tiles: place z, tile 0 of `block`, channels 4·c to 4·c + 3 of 4·c4. The block's other tiles follow.
 fn in_u(z: u32, k: u32, n4: u32) -> u32 {
     let blocks = (p.c_out4 + TM4 - 1u) / TM4;
     return z * (blocks * 4u * p.c_in4 * TM4 + 4u) + (n4 / TM4 * 4u * p.c_in4 + k) * TM4 + n4 % TM4;
@@ -71,10 +94,13 @@ fn in_tiles(z: u32, block: u32, c: u32, c4: u32) -> u32 {
     return z * (p.blocks * c4 * B + 4u) + (block * c4 + c) * B;
 }
 
-// One invocation per (k, 4 output channels), in the order of u, but for eights of k where the filter
-// is turned round: there 4 neighbouring k lie in one vec4.
+// u = G·w·Gᵀ. Invocations are numbered so that neighbours read neighbouring w. With FLIP = 0 they are in
+// the order of u: n4 within a block of TM channels, then k, then blocks. With FLIP = 1, 4 neighbouring k
+// are in one vec4f of w: 8 neighbouring k, then n4 within a block, then the eights of k, then blocks.
 @compute @workgroup_size(64)
 fn transform_filter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    // Reads w. Writes u_out.
+    // Workgroup: 64 pairs (input channel k, 4 output channels), one an invocation.
     let i = id.y * groups.x * 64u + id.x;
     let eights = (p.c_in4 + 1u) / 2u;
     let k = select(i / TM4 % (8u * eights), i % 8u + i / (8u * TM4) % eights * 8u, FLIP == 1u);
@@ -99,8 +125,9 @@ fn transform_filter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     }
 }
 
-// The tap that leads from input channel k of this pass to its output channels 4·c…: backward_input
-// goes from C_out to C_in, against the arrows.
+// Tap (kh, kw) of the filter of this pass, from its input channel k to its output channels 4·c to 4·c + 3.
+// With FLIP = 1, k counts output channels of w and c input channels, so that the four are in four rows of
+// w.
 fn tap(kh: u32, kw: u32, k: u32, c: u32) -> vec4f {
     if FLIP == 0u { return w[((kh * 3u + kw) * 4u * p.c_in4 + k) * p.c_out4 + c]; }
     let at = (((2u - kh) * 3u + 2u - kw) * p.c_out4 + c) * 4u * p.c_in4 + k / 4u;
@@ -108,9 +135,12 @@ fn tap(kh: u32, kw: u32, k: u32, c: u32) -> vec4f {
     return vec4f(w[at][j], w[at + p.c_in4][j], w[at + 2u * p.c_in4][j], w[at + 3u * p.c_in4][j]);
 }
 
-// One invocation per (tile, 4 channels).
+// v = Bᵀ·x·B: first the columns of the A×A pixels, then the rows of what this gives. Tiles that fill up the
+// last block are zeros.
 @compute @workgroup_size(64)
 fn transform_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    // Reads x (backward_input binds dy to it). Writes v_out.
+    // Workgroup: 64 pairs (tile, 4 channels): 8 neighbouring tiles for 4 channels, then for the next 4.
     let i = id.y * groups.x * 64u + id.x;
     if i >= p.blocks * B * p.c_in4 { return; }
     let c = i / 8u % p.c_in4;
@@ -140,9 +170,12 @@ fn transform_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgr
     }
 }
 
-// x: block of B tiles, of which a lane has P; y: block of TM output channels; z: place in the tile.
+// m[z,n,t] = Σ_k v[z,k,t]·u[z,k,n]. A lane's tiles are WG apart, so that neighbouring lanes read neighbouring
+// tiles.
 @compute @workgroup_size(WG)
 fn multiply(@builtin(workgroup_id) group: vec3u, thread: Thread) {
+    // Reads v and u. Writes m_out.
+    // Workgroup: x: block of B tiles, P a lane; y: block of TM output channels; z: place in the tile.
     let lane = lane_of(thread);
     let c = group.y * TM4;
     let from_v = in_tiles(group.z, group.x, 0u, p.c_in4) + thread.local;
@@ -158,6 +191,7 @@ fn multiply(@builtin(workgroup_id) group: vec3u, thread: Thread) {
         for (var r = 0u; r < LOADS; r++) { //!unroll
             part[r] = u[from_u + k4 * TM + min(lane + r * S, TM - 1u)];
         }
+        // u0 to u3: 4 input channels, each for 4 output channels.
         for (var j = 0u; j < TM4; j++) { //!unroll
             let u0 = share(part[j / S], j % S);
             let u1 = share(part[(TM4 + j) / S], (TM4 + j) % S);
@@ -176,9 +210,11 @@ fn multiply(@builtin(workgroup_id) group: vec3u, thread: Thread) {
     }
 }
 
-// One invocation per (tile, 4 channels).
+// y = Aᵀ·m·A, columns before rows. A tile over the border of the image writes what is inside.
 @compute @workgroup_size(64)
 fn transform_output(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    // Reads m; affine if p.affine > 0; residual if p.residual = 1. Writes y (backward_input binds dx to it).
+    // Workgroup: 64 pairs (tile, 4 channels), as in transform_input.
     let i = id.y * groups.x * 64u + id.x;
     let c = i / 8u % p.c_out4;
     let tile = i / (8u * p.c_out4) * 8u + i % 8u;
@@ -206,6 +242,7 @@ fn transform_output(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     }
 }
 
+// As in conv2d.wgsl.
 fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     var value = sum;
     if p.affine == 1u { value += affine[c]; }
@@ -215,9 +252,12 @@ fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     return activate(p.act, value);
 }
 
-// One invocation per (tile, 4 output channels).
+// s: the M×M values of dy in a tile become A×A, as the 3×3 taps do in transform_filter: dw is a convolution
+// of x with dy, of M×M "taps" and 3×3 "outputs".
 @compute @workgroup_size(64)
 fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    // Reads dy. Writes s_out.
+    // Workgroup: 64 pairs (tile, 4 output channels), as in transform_input.
     let i = id.y * groups.x * 64u + id.x;
     if i >= p.blocks * B * p.c_out4 { return; }
     let c = i / 8u % p.c_out4;
@@ -245,11 +285,13 @@ fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
     }
 }
 
-// x: Q blocks of 4 input channels, WG apart; y: block of TM output channels; z: place in the tile, then
-// split of the tiles. A split adds up runs of tiles, and the runs: a short sum rounds less than a long
-// one. `partials.sum` adds up the splits.
+// u[z,k,n] = Σ_t v[z,k,t]·s[z,n,t], 4 tiles at a time. A split adds up runs of tiles, and the runs to the
+// total: a short sum rounds less than a long one. `partials.sum` adds up the splits.
 @compute @workgroup_size(WG)
 fn multiply_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
+    // Reads v and s. Writes u_out, one for each split.
+    // Workgroup: x: WG·Q times 4 input channels, a lane's Q are WG apart; y: block of TM output channels;
+    // z % A²: place in the tile; z / A²: split of the tiles.
     let lane = lane_of(thread);
     let first = group.x * Q * WG + thread.local;
     let c = group.y * TM4;
@@ -274,6 +316,7 @@ fn multiply_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
                 let v1 = v[base + 1u];
                 let v2 = v[base + 2u];
                 let v3 = v[base + 3u];
+                // v0 to v3 and s0 to s3: 4 tiles. A component of v is an input channel.
                 for (var j = 0u; j < TM4; j++) { //!unroll
                     let s0 = share(part[4u * j / S], 4u * j % S);
                     let s1 = share(part[(4u * j + 1u) / S], (4u * j + 1u) % S);
@@ -304,9 +347,11 @@ fn multiply_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
     }
 }
 
-// One invocation per (input channel, 4 output channels), in the order of u.
+// dw: the sums u become 3×3 taps, as they become M×M outputs in transform_output.
 @compute @workgroup_size(64)
 fn transform_weight(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    // Reads u. Writes dw.
+    // Workgroup: 64 pairs (input channel, 4 output channels), in the order of u.
     let i = id.y * groups.x * 64u + id.x;
     let depth = 4u * p.c_in4;
     let k = i / TM4 % depth;

@@ -1,12 +1,27 @@
-// Winograd's one-dimensional transforms for 2 outputs of 3 taps from 4 values: the points of
-// Toom and Cook are 0, ±1 and ∞.
+// Winograd's transforms in one dimension, F(2, 3): 2 outputs y of 3 taps g from 4 values d, with 4 products:
+//
+//   y = Aᵀ·[(G·g) ⊙ (Bᵀ·d)],   y[i] = d[i]·g[0] + d[i+1]·g[1] + d[i+2]·g[2]
+//
+// The points of Toom and Cook are 0, 1, −1 and ∞.
+// - Row i of G is the polynomial g[0] + g[1]·t + g[2]·t² at point i, over the value there of row i of Bᵀ,
+//   which is a polynomial too. Column i of Aᵀ is the powers of point i. At ∞ only the highest power counts.
+// - Row 1 of Bᵀ is t + t². It is 0 at the points 0 and −1, and 2 at the point 1: hence 1/2 in row 1 of G.
+// In two dimensions, columns are transformed, then rows. drawings/check_winograd.py checks these matrices.
 
 // Bᵀ·d
+//         1   0  −1   0
+//   Bᵀ =  0   1   1   0
+//         0  −1   1   0
+//         0  −1   0   1
 fn transform_input_1d(d: array<vec4f, 4>) -> array<vec4f, 4> {
     return array<vec4f, 4>(d[0] - d[2], d[1] + d[2], d[2] - d[1], d[3] - d[1]);
 }
 
 // G·g, for the 3 taps of a filter
+//         1     0    0
+//   G =  1/2   1/2  1/2
+//        1/2  −1/2  1/2
+//         0     0    1
 fn transform_filter_1d(g: array<vec4f, 3>) -> array<vec4f, 4> {
     let even = 0.5 * (g[0] + g[2]);
     let odd = 0.5 * g[1];
@@ -14,16 +29,25 @@ fn transform_filter_1d(g: array<vec4f, 3>) -> array<vec4f, 4> {
 }
 
 // Aᵀ·sums
+//   Aᵀ =  1   1   1   0
+//         0   1  −1   1
 fn transform_output_1d(sums: array<vec4f, 4>) -> array<vec4f, 2> {
     return array<vec4f, 2>(sums[0] + sums[1] + sums[2], sums[1] - sums[2] + sums[3]);
 }
 
-// G·grads, where 2 values of dy take the part of the taps
+// G·grads, F(3, 2): 2 values of dy are the taps, and the 3 taps of dw the outputs. Bᵀ is the same.
+//         1     0
+//   G =  1/2   1/2
+//        1/2  −1/2
+//         0     1
 fn transform_grad_1d(grads: array<vec4f, 2>) -> array<vec4f, 4> {
     return array<vec4f, 4>(grads[0], 0.5 * (grads[0] + grads[1]), 0.5 * (grads[0] - grads[1]), grads[1]);
 }
 
-// Aᵀ·sums, where 3 taps of dw take the part of the outputs
+// Aᵀ·sums, F(3, 2)
+//         1   1   1   0
+//   Aᵀ =  0   1  −1   0
+//         0   1   1   1
 fn transform_weight_1d(sums: array<vec4f, 4>) -> array<vec4f, 3> {
     return array<vec4f, 3>(sums[0] + sums[1] + sums[2], sums[1] - sums[2], sums[1] + sums[2] + sums[3]);
 }

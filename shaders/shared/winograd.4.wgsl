@@ -1,10 +1,24 @@
-// Winograd's one-dimensional transforms for 4 outputs of 3 taps from 6 values: the points of
-// Toom and Cook are 0, ±1/√2, ±√2 and ∞. The textbook's 0, ±1, ±2, ∞ lose four times more digits;
-// these stay within the rounding error of the plain sum.
-const HALF_ROOT = 0.70710678118654752;
-const ROOT = 1.41421356237309505;
+// Winograd's transforms in one dimension, F(4, 3): 4 outputs y of 3 taps g from 6 values d, with 6 products:
+//
+//   y = Aᵀ·[(G·g) ⊙ (Bᵀ·d)],   y[i] = d[i]·g[0] + d[i+1]·g[1] + d[i+2]·g[2]
+//
+// The points of Toom and Cook are 0, h, −h, r, −r and ∞, where h = 1/√2 and r = √2.
+// - Row i of G is the polynomial g[0] + g[1]·t + g[2]·t² at point i, over the value there of row i of Bᵀ,
+//   which is a polynomial too. Column i of Aᵀ is the powers of point i. At ∞ only the highest power counts.
+// - Row 1 of Bᵀ is t·(t + h)·(t² − 2) = −r·t − 2·t² + h·t³ + t⁴. It is 0 at the points 0, −h, r and −r, and
+//   −3/2 at the point h: hence −2/3 in row 1 of G.
+// With the textbook's points 0, ±1, ±2, ∞ the largest errors are five times as large (ARCHITECTURE.md).
+// In two dimensions, columns are transformed, then rows. drawings/check_winograd.py checks these matrices.
+const HALF_ROOT = 0.70710678118654752;   // h
+const ROOT = 1.41421356237309505;        // r
 
 // Bᵀ·d
+//         1    0  −5/2    0    1    0
+//         0   −r   −2     h    1    0
+//   Bᵀ =  0    r   −2    −h    1    0
+//         0   −h  −1/2    r    1    0
+//         0    h  −1/2   −r    1    0
+//         0    1    0   −5/2   0    1
 fn transform_input_1d(d: array<vec4f, 6>) -> array<vec4f, 6> {
     let even_a = d[4] - 2.0 * d[2];
     let odd_a = HALF_ROOT * (d[3] - 2.0 * d[1]);
@@ -15,6 +29,12 @@ fn transform_input_1d(d: array<vec4f, 6>) -> array<vec4f, 6> {
 }
 
 // G·g, for the 3 taps of a filter
+//          1      0       0
+//        −2/3  −2/3·h   −1/3
+//   G =  −2/3   2/3·h   −1/3
+//         1/6   1/6·r    1/3
+//         1/6  −1/6·r    1/3
+//          0      0       1
 fn transform_filter_1d(g: array<vec4f, 3>) -> array<vec4f, 6> {
     let even_a = (-2.0 / 3.0) * (g[0] + 0.5 * g[2]);
     let odd_a = (-2.0 / 3.0 * HALF_ROOT) * g[1];
@@ -24,6 +44,10 @@ fn transform_filter_1d(g: array<vec4f, 3>) -> array<vec4f, 6> {
 }
 
 // Aᵀ·sums
+//         1    1      1     1    1   0
+//   Aᵀ =  0    h     −h     r   −r   0
+//         0   1/2    1/2    2    2   0
+//         0  1/2·h −1/2·h  2·r −2·r  1
 fn transform_output_1d(sums: array<vec4f, 6>) -> array<vec4f, 4> {
     let sum_a = sums[1] + sums[2];
     let sum_b = sums[3] + sums[4];
@@ -33,7 +57,13 @@ fn transform_output_1d(sums: array<vec4f, 6>) -> array<vec4f, 4> {
                            0.5 * difference_a + 2.0 * difference_b + sums[5]);
 }
 
-// G·grads, where 4 values of dy take the part of the taps
+// G·grads, F(3, 4): 4 values of dy are the taps, and the 3 taps of dw the outputs. Bᵀ is the same.
+//          1      0       0      0
+//        −2/3  −2/3·h   −1/3  −1/3·h
+//   G =  −2/3   2/3·h   −1/3   1/3·h
+//         1/6   1/6·r    1/3   1/3·r
+//         1/6  −1/6·r    1/3  −1/3·r
+//          0      0       0      1
 fn transform_grad_1d(grads: array<vec4f, 4>) -> array<vec4f, 6> {
     let even_a = (-2.0 / 3.0) * (grads[0] + 0.5 * grads[2]);
     let odd_a = (-2.0 / 3.0 * HALF_ROOT) * (grads[1] + 0.5 * grads[3]);
@@ -42,7 +72,10 @@ fn transform_grad_1d(grads: array<vec4f, 4>) -> array<vec4f, 6> {
     return array<vec4f, 6>(grads[0], even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, grads[3]);
 }
 
-// Aᵀ·sums, where 3 taps of dw take the part of the outputs
+// Aᵀ·sums, F(3, 4)
+//         1    1    1    1    1   0
+//   Aᵀ =  0    h   −h    r   −r   0
+//         0   1/2  1/2   2    2   1
 fn transform_weight_1d(sums: array<vec4f, 6>) -> array<vec4f, 3> {
     let sum_a = sums[1] + sums[2];
     let sum_b = sums[3] + sums[4];
