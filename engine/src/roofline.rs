@@ -33,7 +33,7 @@ impl PublishedCard {
         Self { name: "Arc A770", maker: Maker::Intel, cores: 32, tflops: 19.7, gbytes: 560.0 },
     ];
 
-    /// The card whose name contains `part`, whatever its case.
+    /// The card whose name contains `part`, in upper or lower case.
     pub fn named(part: &str) -> Option<Self> {
         let part = part.to_lowercase();
         Self::ALL.into_iter().find(|card| card.name.to_lowercase().contains(&part))

@@ -286,6 +286,6 @@ impl Op for Augment {
         f.dispatch(request(FORWARD).bind(&[("greys", greys), ("y", y)]).turns(turns));
     }
 
-    /// Never called: nothing that comes out of it wants a gradient.
+    /// Never called: the output needs no gradient.
     fn backward(&self, _b: &mut Backward<'_, '_>) {}
 }

@@ -63,7 +63,7 @@ impl CrossEntropy {
     }
 }
 
-/// A request with what the kernels of every loss need to know of `logits`.
+/// A request with the sizes of `logits` that the kernels of every loss need.
 pub(crate) fn request(kernel: Kernel, logits: Shape, items: usize) -> Request {
     Request::new(kernel, grid(items, 64)).params(&[
         ("rows", logits.rows()),

@@ -85,6 +85,6 @@ impl Op for Mixup {
         );
     }
 
-    /// Never called: nothing that comes out of it wants a gradient.
+    /// Never called: the output needs no gradient.
     fn backward(&self, _b: &mut Backward<'_, '_>) {}
 }

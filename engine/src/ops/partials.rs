@@ -45,7 +45,7 @@ fn buffer(b: &mut Backward<'_, '_>, total: BufferId, splits: usize, bytes: u64) 
     if splits == 1 { total } else { b.scratch("partial sums", bytes * splits as u64) }
 }
 
-/// How many of `splits` to add up at a time, so that as few levels as possible are about equal.
+/// How many of `splits` to add at a time, so that there are as few levels as possible, of about equal size.
 fn branches(splits: usize) -> usize {
     let levels = (1u32..).find(|&levels| FAN_IN.saturating_pow(levels) >= splits).unwrap_or(1);
     (1..=FAN_IN).find(|branches| branches.saturating_pow(levels) >= splits).unwrap_or(FAN_IN)

@@ -25,7 +25,7 @@ fn request(kernel: Kernel, shape: Shape, activation: Activation) -> Request {
         .turns(8)
 }
 
-/// What tells backward where the activation is open: the output if it is kept, else mask bits.
+/// How backward finds where the activation is open: from the output if it is kept, else from mask bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Open {
     /// There is no activation.

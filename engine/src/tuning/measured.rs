@@ -3,8 +3,8 @@
 use super::{Algorithm, Conv};
 use indexmap::IndexMap;
 
-/// The fastest algorithm per class of convolutions, as `examples/tune.rs` measures it with f32
-/// activations; plans that store others do not ask for it.
+/// The fastest algorithm per class of convolutions, as `examples/tune.rs` measures it with f32 activations;
+/// plans with other storage do not use it.
 ///
 /// All candidates are within the same bounds of error, but they add in different orders: a loss
 /// curve has the same bits only under the same choices.
