@@ -29,7 +29,7 @@ pub struct Trained<'a> {
     pub preprocessing: &'a Preprocessing,
     /// Names of its classes, in the order of its outputs.
     pub classes: &'a [String],
-    /// What else to say about it, such as its model card.
+    /// Further metadata, such as its model card.
     pub about: &'a BTreeMap<String, String>,
 }
 

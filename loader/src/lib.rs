@@ -1,8 +1,8 @@
 //! Everything between files and tensors: weights, checkpoints, photos, folders, batches.
 //!
-//! This crate knows no engine and no GPU. It turns bytes from disk, which may be wrong in any
-//! way, into plain `Vec<f32>` and `Vec<u8>` whose sizes are right, or into an [`Error`] that
-//! names the file and says what to do. Nothing here panics on the *content* of a file.
+//! This crate does not depend on the engine or a GPU. It turns bytes from disk, which may be malformed, into
+//! plain `Vec<f32>` and `Vec<u8>` of the right sizes, or returns an [`Error`] that names the file and states
+//! what to do. Nothing here panics on the *content* of a file.
 //!
 //! | from | to | module |
 //! |---|---|---|

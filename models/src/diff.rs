@@ -6,7 +6,8 @@ use std::fmt;
 
 /// Longest name or shape of a file that is printed in full. Files can hold anything.
 const LONGEST: usize = 120;
-/// So many differences are shown. Weights of another network have hundreds, and ten say so as well.
+/// The number of differences that are shown. Weights of another network have hundreds, and ten are enough to
+/// recognise that.
 const SHOWN: usize = 10;
 
 /// The differences between the tensors of a model and those of a file.

@@ -118,7 +118,7 @@ impl ResNet {
                 y = graph.relu(y, &format!("{name}.relu{number}"))?;
             }
         }
-        // Recorded after the branch: parameters lie in the order they are recorded, and
+        // Recorded after the branch: parameters are stored in the order in which they are recorded, and
         // torchvision lists `downsample` last.
         let mut shortcut = x;
         if stride != 1 || graph.shape(x).channels() != c_out {

@@ -95,7 +95,7 @@ impl Device {
         Ok(Self { device, queue, info: adapter.get_info() })
     }
 
-    /// The adapter's name, and its driver where it says one.
+    /// The adapter's name, and its driver if it reports one.
     pub fn describe(&self) -> String {
         [&*self.info.name, &*self.info.driver, &*self.info.driver_info].join(" ").trim().to_owned()
     }
@@ -193,10 +193,10 @@ impl Device {
         buffer
     }
 
-    /// `program` with the buffers and the values of `Params` that it asks for by name, for this grid.
+    /// `program` with the buffers and the values of `Params` that it needs, by name, for this grid.
     ///
     /// # Errors
-    /// [`Trouble::Unknown`] if it asks for others.
+    /// [`Trouble::Unknown`] if it needs others.
     pub fn bind<'p>(
         &self,
         program: &'p Program,

@@ -23,7 +23,7 @@ use crate::moments::Moments;
 /// What the trainer puts beside the loader's own fields, as JSON.
 #[derive(Serialize, Deserialize)]
 struct Extra {
-    /// Of the first convolution; no weight's shape tells it.
+    /// Of the first convolution; it does not follow from the shape of a weight.
     first_stride: Option<usize>,
     batch_norm: String,
     /// Hashes of the running statistics that frozen batch norms should have, by layer.

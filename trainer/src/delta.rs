@@ -86,8 +86,8 @@ impl Learner {
     /// with its classes and its preprocessing. Nothing is frozen, and there is no run to continue.
     ///
     /// # Errors
-    /// [`Error::Loader`] for a file that is no sound safetensors; [`Error::Checkpoint`] for one that
-    /// is no delta, that says of itself what cannot be, or that was made on another base.
+    /// [`Error::Loader`] for a file that is no sound safetensors; [`Error::Checkpoint`] for one that is no
+    /// delta, that contains impossible entries, or that was made on another base.
     pub fn load_delta(gpu: &Arc<Gpu>, base: &StateDict, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let wrong = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };

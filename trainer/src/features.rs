@@ -78,8 +78,8 @@ impl Features {
 }
 
 impl Learner {
-    /// The output of `stage` (`stem`, `layer1` …, `avgpool`) for every image, as in evaluation:
-    /// with running statistics, whatever is frozen.
+    /// The output of `stage` (`stem`, `layer1` …, `avgpool`) for every image, as in evaluation: with running
+    /// statistics, independent of what is frozen.
     ///
     /// Each channel is averaged over `grid` × `grid` cells of the image, as PyTorch's
     /// `adaptive_avg_pool2d` does; 1 keeps no place at all. Rows are (channels, grid, grid).

@@ -12,7 +12,7 @@ use crate::source::{Source, normalized};
 /// What a stage makes of an image.
 #[derive(Clone, Copy, Debug)]
 pub struct Map<'a> {
-    /// Index of the stage among those asked for.
+    /// Index of the stage among those that were requested.
     pub stage: usize,
     /// Index of the image.
     pub image: usize,

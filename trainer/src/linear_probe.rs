@@ -36,7 +36,7 @@ pub enum ProbeLoss {
 pub struct ProbeOptions {
     /// Steps.
     pub steps: u64,
-    /// Rows in a step; `None` takes all of them in every step, which needs no luck.
+    /// Rows in a step; `None` is the full batch, so there is no sampling noise.
     pub batch: Option<usize>,
     /// What is minimised.
     pub loss: ProbeLoss,

@@ -44,7 +44,7 @@ pub struct FitOptions<'a> {
     pub mixup: Option<f32>,
     /// How the steps store activations; evaluation stays f32.
     pub storage: Storage,
-    /// How the training images are changed at random, on the device; evaluation sees them as they are.
+    /// How the training images are changed at random, on the device; evaluation uses unchanged images.
     pub augment: Option<Augment>,
     /// Losses are read back every so many steps: reading waits for the device.
     pub read_every: u64,
@@ -225,7 +225,7 @@ impl<'a> FitOptions<'a> {
         self
     }
 
-    /// Whether the best weights are wanted.
+    /// Whether the best weights are kept.
     pub(crate) fn keeps_best(&self) -> bool {
         self.patience.is_some() || self.best.is_some()
     }

@@ -211,7 +211,7 @@ impl Learner {
         Ok((graph, recorded))
     }
 
-    /// Fails unless the images of `source` are what this model takes, or outputs of its own stages.
+    /// Fails unless the images of `source` fit this model's input, or are outputs of its stages.
     pub(crate) fn check_images(&self, source: &dyn Source) -> Result<()> {
         let Some(outputs) = source.activations() else { return self.check_shape(source.shape()) };
         let [channels, height, width] = self.stage_shape(&outputs.stage)?;
@@ -257,7 +257,7 @@ impl Learner {
         Ok(groups)
     }
 
-    /// A number that changes with whatever the outputs of `stage` depend on, but the images.
+    /// A number that changes with everything that the outputs of `stage` depend on, except the images.
     fn fingerprint(&self, stage: &str) -> Result<u64> {
         let groups = self.groups_through(stage)?;
         let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a, by words

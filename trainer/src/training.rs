@@ -38,7 +38,7 @@ pub(crate) struct Rows<'a> {
     /// Replaces the contents of the buffer by the values of these rows.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
     pub fill: &'a dyn Fn(&[usize], BatchState, &mut Batch) -> Result<()>,
-    /// Is told which rows come next.
+    /// Called with the rows that come next.
     pub expect: &'a dyn Fn(&[usize]),
     /// What is done to each of these rows on the device, if something is.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]

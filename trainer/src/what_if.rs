@@ -67,7 +67,7 @@ pub fn what_if(
 mod tests {
     use super::*;
 
-    /// The table is what the plans say one by one, and freezing more never costs more.
+    /// The table agrees with the single plans, and freezing more never costs more.
     #[test]
     fn rows_are_the_plans_of_each_depth() {
         let model = Model::new("resnet10").unwrap().classes(4);
