@@ -1,7 +1,7 @@
 //! What the chapters of "Transfer Learning From Zero" share: their data, their runs, and how results are
 //! judged and reported.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! |---|---|
 //! | [`study`] | the harness: plan, trial, report, and the chapter that ties them together |
 //! | [`explorer`] | the page on which one freezes layers and trains |

@@ -4,7 +4,7 @@
 //! batches: the "frozen" layer then computes something else after training than before (pytorch#86590,
 //! keras#9965). Here a frozen batch norm runs on its statistics and keeps them, unless
 //! [`BatchNormMode::Batch`] selects the other behaviour. The alarm compares the values themselves, so that it
-//! finds every change, whatever its cause.
+//! finds a change of any cause.
 
 use std::collections::BTreeMap;
 use std::fmt;

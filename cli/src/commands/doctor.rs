@@ -73,7 +73,7 @@ impl Doctor {
     }
 }
 
-/// What an adapter says of itself, and a device on it.
+/// What an adapter reports about itself, and a device on it.
 fn look(adapter: &Adapter, options: &GpuOptions) -> (Found, Option<Arc<Gpu>>) {
     let mut found =
         Found { adapter: adapter.report(), kernels: None, reason: None, self_test: None, error: None };

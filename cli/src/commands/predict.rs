@@ -18,7 +18,7 @@ pub struct Predict {
     /// Photos (PNG, JPEG, WebP), and folders of photos.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// How many classes to tell of each photo.
+    /// How many classes to print for each photo.
     #[arg(long, default_value_t = 3, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
     /// Test-time augmentation: the mean of the probabilities of ten views, the four corners and the
@@ -41,7 +41,7 @@ pub struct Predict {
 }
 
 impl Predict {
-    /// Predicts, prints a line a photo, and writes the files that were asked for.
+    /// Predicts, prints one line per photo, and writes the files that were requested.
     ///
     /// # Errors
     /// For a model that cannot be opened; at the end [`Error::Unreadable`] if a photo could not be read, or

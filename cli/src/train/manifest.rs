@@ -51,7 +51,7 @@ pub enum Part {
     Skipped,
 }
 
-/// Enough of a file's contents to tell whether it is the same.
+/// Enough of a file's contents to decide whether it is the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Content {
     /// Its size.

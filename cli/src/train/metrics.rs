@@ -99,7 +99,7 @@ impl Metrics {
     /// All lines as a table: a row a step and an evaluation, cells empty where there is no value.
     ///
     /// # Errors
-    /// What the writer says of its memory.
+    /// The writer's errors for lack of memory.
     pub fn csv(&self) -> Result<Vec<u8>> {
         let columns = ["step", "from", "lr", "loss", "accuracy", "val_loss", "val_accuracy"];
         let mut table = Table::new(&self.path.with_extension("csv"), columns)?;

@@ -1,4 +1,4 @@
-//! What is asked for: the flags that `train` and `find-lr` share. A run's folder keeps them.
+//! What is requested: the flags that `train` and `find-lr` share. A run's folder keeps them.
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;

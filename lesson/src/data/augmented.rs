@@ -23,7 +23,7 @@ pub fn plainly(images: &ImageSet) -> Augment {
 /// a normalisation may leave, are cut off.
 ///
 /// # Errors
-/// What the engine says of transforms that cannot be carried out; there is no image `i`.
+/// The engine's errors for transforms that cannot be carried out; if there is no image `i`.
 pub fn augmented(
     gpu: &Arc<Gpu>,
     images: &ImageSet,

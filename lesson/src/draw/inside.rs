@@ -35,7 +35,7 @@ pub fn peaks(learner: &mut Learner, set: &ImageSet, stages: &[String]) -> Result
 /// Draws [`FIGURES`], the second of image `photo` of `set`, into `folder`.
 ///
 /// # Errors
-/// If a figure cannot be written; what the trainer says.
+/// If a figure cannot be written; the trainer's errors.
 ///
 /// # Panics
 /// If there is no image `photo`, as indexing does.

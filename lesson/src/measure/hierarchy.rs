@@ -14,7 +14,7 @@ use frostline_trainer::{Features, Learner, ProbeOptions};
 use std::path::Path;
 use std::rc::Rc;
 
-/// Pixels a side at which EfficientNet-Lite0 sees images for probes, and for pictures.
+/// Pixels a side of the images that EfficientNet-Lite0 gets for probes, and for pictures.
 const SIDES: [usize; 2] = [96, 128];
 /// Photos that count as those which excite a channel most.
 const BEST: usize = 5;

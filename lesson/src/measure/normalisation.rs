@@ -4,8 +4,8 @@ use crate::data::track::Start;
 use crate::error::Result;
 use crate::study::Trial;
 
-/// Trains a head on features of the frozen network. Where `train` or `test` says so, those images are not normalised
-/// as the weights expect, but go in as they are, from 0 to 1.
+/// Trains a head on features of the frozen network. If `train` or `test` is true, those images are not
+/// normalised as the weights need it, but have values from 0 to 1.
 ///
 /// # Errors
 /// What computing features and training gives.

@@ -20,7 +20,7 @@ pub fn transplant(from: &Learner, to: &Learner) -> Result<()> {
 /// A learner with `body`'s weights below a new head for `classes`, drawn from `seed`.
 ///
 /// # Errors
-/// If the device has no room.
+/// If the device has too little memory.
 pub fn new_head(body: &Learner, classes: usize, seed: u64) -> Result<Learner> {
     let mut learner = Learner::new(body.gpu(), body.model().clone().classes(classes), body.size(), seed)?;
     learner.preprocessing(body.input().clone())?;

@@ -3,7 +3,7 @@ use super::{Kind, Question, Verdict};
 
 /// One of the answers that a claim can get, and how well it is backed.
 pub(super) struct Test {
-    /// What is said where the test rejects.
+    /// The verdict if the test rejects.
     pub answer: Verdict,
     /// The p-value of its opposite.
     pub p: f64,
