@@ -110,7 +110,7 @@ impl KernelSum {
         self.rate(2 * self.macs)
     }
 
-    /// 10⁹ bytes a second.
+    /// 10⁹ bytes per second.
     pub fn gigabytes(&self) -> f64 {
         self.rate(self.bytes)
     }

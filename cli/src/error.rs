@@ -1,4 +1,4 @@
-//! What goes wrong, and the exit code for it.
+//! The errors of the commands, and their exit codes.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Files of a repository on the Hugging Face hub: out of its cache, or downloaded into it.
+//! Files of a repository on the Hugging Face hub: from its cache, or downloaded into it.
 //!
 //! The `hf-hub` crate downloads and keeps the cache in the layout that Python's `huggingface_hub` has, so
 //! both share their files. This module adds two things: the hash is checked, and if there is no network, the

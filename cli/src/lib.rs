@@ -61,7 +61,7 @@ pub enum Command {
     Serve(Serve),
     /// How good a model is on a folder of class folders
     Evaluate(Evaluate),
-    /// What a model makes of photos, as a safetensors file
+    /// The output of a model's stage for photos, as a safetensors file
     Features(Features),
     /// What a training step would run and keep, for every depth of freezing; needs no GPU
     Plan(Plan),

@@ -1,4 +1,4 @@
-//! What people mean by MODEL: a run folder, a checkpoint, weights, or `hf:owner/name`.
+//! What MODEL can be: a run folder, a checkpoint, weights, or `hf:owner/name`.
 
 use crate::output::warn;
 use crate::weights::{Weights, of_run};

@@ -1,4 +1,4 @@
-//! Photos on disk, decoded a batch at a time: memory stays that of one batch, however many there are.
+//! Photos on disk, decoded a batch at a time: memory is that of one batch, for any number of photos.
 
 use crate::output::tell_error;
 use crate::{Error, Result};

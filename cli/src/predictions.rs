@@ -1,4 +1,4 @@
-//! Predictions as a file for other programs: CSV, or a line of JSON a photo.
+//! Predictions as a file for other programs: CSV, or one line of JSON per photo.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Photos for a person to look at, as one HTML page that needs no other file: what a model gets most wrong, and
-//! which classes it confuses.
+//! Photos for a person to look at, as one HTML page that needs no other file: a model's worst mistakes, and
+//! the classes that it confuses.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

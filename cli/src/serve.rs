@@ -1,4 +1,4 @@
-//! The server of `frostline serve`: a page, and an endpoint that answers about photos.
+//! The server of `frostline serve`: a page, and an endpoint that classifies photos.
 //!
 //! The network is on one thread, and photos wait for it in a queue; a second thread serves HTTP. An error
 //! with a photo affects only that photo's request.

@@ -1,4 +1,4 @@
-//! Training on a folder of photos: what the commands `train` and `find-lr` stand on.
+//! Training on a folder of photos: the common code of the commands `train` and `find-lr`.
 //!
 //! | what | where |
 //! |---|---|

@@ -130,7 +130,7 @@ impl Weights {
                 Some(Network::HuggingFace { .. }) => Ok(model),
             };
         };
-        // What `convert` kept of a checkpoint. A name that its tensors do not have is as good as none.
+        // What `convert` kept of a checkpoint. A name that does not fit its tensors is ignored.
         Ok(model.clone().called(&name).unwrap_or(model))
     }
 

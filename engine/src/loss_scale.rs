@@ -1,9 +1,9 @@
 //! Loss scaling: gradients that pass through f16 without becoming zero or infinite.
 //!
-//! Gradients of activations are often smaller than the 6·10⁻⁸ where f16 ends. So a plan that stores them as f16
-//! multiplies the gradient of the loss by a *loss scale*, a power of two, and the optimiser divides the
-//! gradients of parameters by it. The scale is as large as the gradients allow: it doubles after a number of
-//! steps without overflow, and a step whose gradients overflowed is not taken and halves it.
+//! Gradients of activations are often smaller than 6·10⁻⁸, the smallest positive f16. So a plan that stores
+//! them as f16 multiplies the gradient of the loss by a *loss scale*, a power of two, and the optimiser
+//! divides the gradients of parameters by it. The scale is as large as the gradients allow: it doubles after
+//! a number of steps without overflow, and a step whose gradients overflowed is skipped and halves it.
 //! (Micikevicius et al. 2018, "Mixed Precision Training"; `torch.amp.GradScaler`.)
 //!
 //! The state is a small buffer of the [`Optimizer`](crate::Optimizer), read and written by kernels alone, so

@@ -527,7 +527,8 @@ macro_rules! common {
                 self.recorder.weight(id)
             }
 
-            /// What `compute` makes of input `i`, a weight: once if it is frozen, else every time.
+            /// The output of `compute` for input `i`, a weight: computed once if it is frozen, else in every
+            /// step.
             pub fn from_weight(
                 &mut self,
                 i: usize,

@@ -1,6 +1,6 @@
-//! How fast a plan can be at best on a card (Williams, Waterman & Patterson 2009, "Roofline"), and which of its
-//! dispatches are too small for the card. Counted from the plan and from what the card's maker publishes:
-//! nothing runs.
+//! How fast a plan can be at best on a card (Williams, Waterman & Patterson 2009, "Roofline"), and which of
+//! its dispatches are too small for the card. It is counted from the plan and from the rates that the card's
+//! maker publishes; nothing runs.
 
 use crate::plan::Plan;
 use crate::record::Phase;
@@ -75,7 +75,7 @@ impl PublishedCard {
     }
 }
 
-/// What all dispatches of one kernel in a step come to on a card.
+/// The sums over all dispatches of one kernel in a step, on a card.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct KernelBound {
     /// The kernel, such as `conv2d.forward`.

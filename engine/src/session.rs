@@ -26,7 +26,7 @@ use web_time::Instant;
 /// Uniforms, and other parts of a buffer, start at multiples of this on every adapter.
 const UNIFORM: u64 = 256;
 
-/// Not a number, and two 16-bit floats that are none either.
+/// A NaN as f32, whose two halves are NaN as f16.
 const NAN: f32 = f32::from_bits(0x7fff_7fff);
 
 /// Loss and hits of one batch.

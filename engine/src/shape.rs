@@ -59,12 +59,12 @@ pub enum Shape {
         /// Output features.
         c_out: usize,
     },
-    /// One value a channel: biases and everything of batch norm.
+    /// One value per channel: biases and everything of batch norm.
     Vector {
         /// Channels.
         c: usize,
     },
-    /// One class index an image.
+    /// One class index per image.
     Labels {
         /// Images.
         n: usize,

@@ -1,4 +1,4 @@
-//! Storage: which buffers are kept as 16-bit floats, which in textures, and which as they are.
+//! Storage: which buffers hold 16-bit floats, which are textures, and which are plain buffers of f32.
 //!
 //! Ops record buffers of f32 and mark some as activations. Once the list of dispatches is finished, this pass
 //! chooses the format of each buffer, sets it in every kernel that uses the buffer, and adds up the bytes

@@ -17,7 +17,7 @@ use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, metadata::Or
 use crate::error::clip;
 use crate::{Error, file, jpeg, png, webp};
 
-/// An image with three bytes a pixel: red, green, blue.
+/// An image with three bytes per pixel: red, green, blue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RgbImage8 {
     /// Pixels in a row.

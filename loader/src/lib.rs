@@ -16,11 +16,11 @@
 //! | `train` and `val` with class folders | both, and a report: skipped files, duplicates | [`training_folder`], [`report`] |
 //! | such a folder, however large | batches, decoded ahead on worker threads | [`stream`] |
 //! | many small images | one packed set in memory | [`dataset`] |
-//! | labels | who trains, who validates | [`split`] |
+//! | labels | which images train, which validate | [`split`] |
 //! | a count | which images go into which step | [`batch`] |
 //!
-//! Randomness is ChaCha8 seeded with what the caller gives ([`shuffle`]), so a seed means the same
-//! batches on every platform and in every release.
+//! Random numbers are from ChaCha8 with the caller's seed ([`shuffle`]), so a seed gives the same batches on
+//! every platform and in every release.
 
 pub mod atomic;
 pub mod batch;

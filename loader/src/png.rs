@@ -1,4 +1,4 @@
-//! PNG files whose end is missing, whose palette is broken, and those whose values do not fill their bits.
+//! PNG files whose end is missing, whose palette is damaged, or whose values do not fill their bits.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
 //! From a decoded photo to the numbers a network was trained on.
 //!
-//! The steps are torchvision's: shorter side, centre crop, divide by 255, subtract the mean, divide
-//! by the standard deviation. The settings belong to the weights, not to the program: they are
-//! stored in the checkpoint, because forgetting them costs most of the accuracy and no error shows.
+//! The steps are torchvision's: shorter side, centre crop, divide by 255, subtract the mean, divide by the
+//! standard deviation. The settings belong to the weights, not to the program: they are stored in the
+//! checkpoint, because wrong settings cost most of the accuracy without any error.
 
 use std::borrow::Cow;
 

@@ -132,7 +132,7 @@ impl FolderReport {
 }
 
 impl fmt::Display for FolderReport {
-    /// One line a class, one a kind of what was skipped, one a warning.
+    /// One line per class, one per kind of skipped file, one per warning.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = |of: fn(&ClassCount) -> usize| self.classes.iter().map(of).sum::<usize>();
         write!(f, "{} classes, {}", self.classes.len(), photos(total(|class| class.train)))?;

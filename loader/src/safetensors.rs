@@ -1,4 +1,4 @@
-//! Reading and writing `.safetensors`, the plain file format in which model hubs ship weights.
+//! Reading and writing `.safetensors`, the plain file format that model hubs use for weights.
 //!
 //! ```text
 //! 8 bytes   n, the length of the header, little-endian

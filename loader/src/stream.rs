@@ -1,13 +1,12 @@
 //! A folder of photos as batches, decoded on worker threads ahead of the consumer.
 //!
-//! [`ImageFolder::load_all`] puts a whole set into memory: right for hundreds of photos, and too
-//! much for a hundred thousand. An [`ImageStream`] gives the same pixels, bit for bit, and holds at
-//! any time
+//! [`ImageFolder::load_all`] puts a whole set into memory. This suits hundreds of photos, but not a hundred
+//! thousand. An [`ImageStream`] gives the same pixels, bit for bit, and holds at any time
 //!
 //! - the images that will be needed next, [`StreamOptions::ahead`] of them;
 //! - one photo in full size for each worker;
-//! - the pixels of images seen before, as long as they fit into [`StreamOptions::cache_bytes`]: a
-//!   small set is decoded once and not once an epoch.
+//! - the pixels of images seen before, as long as they fit into [`StreamOptions::cache_bytes`]: a small set
+//!   is decoded once and not once per epoch.
 //!
 //! The cache keeps what comes first and never replaces it. Every epoch needs every image once. A "least
 //! recently used" order would remove each image just before it is needed again.

@@ -1,4 +1,4 @@
-//! A folder to train on as people have it: class folders, or `train` and `val` with class folders.
+//! A folder to train on, in one of two shapes: class folders, or `train` and `val` with class folders.
 
 use std::path::{Path, PathBuf};
 

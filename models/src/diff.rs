@@ -1,4 +1,4 @@
-//! What keeps a file's weights from fitting a model, all of it in one text.
+//! All differences between a file's weights and a model, in one text.
 
 use crate::dialect::Dialect;
 use frostline_loader::shape_text;

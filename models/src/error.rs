@@ -1,4 +1,4 @@
-//! What can go wrong between a model's name and its weights on the device.
+//! The errors of building a model and loading its weights.
 
 use crate::dialect::Dialect;
 use crate::diff::Diff;

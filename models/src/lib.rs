@@ -1,4 +1,4 @@
-//! Networks by name, and weights by everybody's names.
+//! Networks by name, and weights under the names of several libraries.
 //!
 //! A [`Model`] is a description: it records itself into an engine graph, whole or from any stage on, and it
 //! owns no weights. The weights are in the engine's `Params`, under torchvision's names
@@ -52,9 +52,9 @@
 //!
 //! # Caching a frozen prefix
 //!
-//! [`Model::record_from`] records only what comes after a stage, over an input that is that
-//! stage's output. Its plans run over the *same* `Params` as those of the whole graph, so a frozen
-//! prefix is computed once per image and the rest trains on what it gave.
+//! [`Model::record_from`] records only what comes after a stage, over an input that is that stage's output.
+//! Its plans run over the *same* `Params` as those of the whole graph, so a frozen prefix is computed once
+//! per image and the rest trains on its output.
 
 mod architecture;
 mod convert;

@@ -87,7 +87,7 @@ pub struct Recorded {
     pub stages: IndexMap<String, TensorId>,
     /// The mean over the image: (N, channels), as images of 1 × 1 pixel.
     pub features: TensorId,
-    /// One number a class, unless the model is without head.
+    /// One number per class, unless the model has no head.
     pub logits: Option<TensorId>,
 }
 

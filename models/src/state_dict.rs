@@ -2,8 +2,8 @@
 //!
 //! Loading is all or nothing: every name and shape is compared first, and all mismatches are reported in one
 //! error. Names may be torchvision's, timm's or Hugging Face's ([`Dialect`]), behind any number of `module.`
-//! and `_orig_mod.`. PyTorch's counters `num_batches_tracked` are passed over: with a fixed momentum, as
-//! every network here has, nothing reads them.
+//! and `_orig_mod.`. PyTorch's counters `num_batches_tracked` are ignored: every network here has a fixed
+//! momentum, and then no code reads them.
 
 use crate::architecture::{foreign_from, guess_from};
 use crate::dialect::Dialect;

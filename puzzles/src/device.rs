@@ -21,7 +21,7 @@ pub enum Trouble {
     /// The driver or wgpu refused something.
     #[error("the device refuses it: {0}")]
     Refused(String),
-    /// The kernel has a binding, or `Params` a field, of which the host has nothing.
+    /// The kernel has a binding, or `Params` has a field, that the host does not provide.
     #[error("there is no {what} `{name}` here; there is {known}")]
     Unknown {
         /// `binding` or `field of Params`.

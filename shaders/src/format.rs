@@ -3,7 +3,7 @@
 //! - **Textures.** llvmpipe reads a storage buffer one lane and one component at a time; a `vec4f` costs a
 //!   subgroup 45 ns that way (without AVX-512: 225), and 8 ns when it comes from a storage texture. Stores
 //!   are the other way round: 18 ns to a buffer (16 as two 64-bit words), 32 to a texture. So on that adapter
-//!   activations are stored in memory that is both, a texture of 1,024 texels a row to read and a buffer to
+//!   activations are stored in memory that is both, a texture of 1,024 texels per row to read and a buffer to
 //!   write; or in a texture alone.
 //! - **Halves.** If the user requests it, activations are stored as 16-bit floats: half the memory and half
 //!   the traffic. A value is widened as it is loaded and rounded as it is stored; all arithmetic stays f32.

@@ -4,9 +4,9 @@
 //! before it reaches the driver, and none changes its line numbers:
 //!
 //! - `//!use shared/x.wgsl` appends a shared snippet **after** the file. `{share}` in the path is replaced by
-//!   the [`Share`] variant, which is how one source serves adapters with and without subgroups, and `{M}` by
-//!   the value of the constant `M`. A snippet may use others. Its line `//!enable x` makes the text start
-//!   with `enable x;`.
+//!   the [`Share`] variant, so that one source works on adapters with and without subgroups. `{M}` is
+//!   replaced by the value of the constant `M`. A snippet may use others. Its line `//!enable x` makes the
+//!   text start with `enable x;`.
 //! - a line `const NAME: u32 = 8;` may get another value from the host. Register-tile sizes must
 //!   be constants (WGSL has no run-time sized private arrays), so this is the one way to tune.
 //! - a loop marked `//!unroll` is written out (see the module of that name for why).

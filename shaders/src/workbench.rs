@@ -1,4 +1,4 @@
-//! The workbench: kernels that a reader compares, from the plain formula to what makes it fast.
+//! The workbench: kernels for a reader to compare, from the plain formula to fast versions.
 //!
 //! They are in `shaders/workbench/` and the engine uses none of them. Of the expansions of kernels' texts,
 //! only the unrolling of loops is applied to them.

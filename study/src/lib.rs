@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | what decides a run | [`Setting`], [`Cell`] |
-//! | what a run came to: an answer for every test image | [`Run`], [`Answers`] |
+//! | the result of a run: an answer for every test image | [`Run`], [`Answers`] |
 //! | the file that keeps finished runs | [`Store`] |
 //! | a part of the runs, for several machines | [`Shard`] |
 //! | what is tested, and what the runs show | [`Claim`], [`put_to_the_test`], [`Finding`] |

@@ -1,8 +1,8 @@
-//! The best weights of a run. The last ones may be worse, most of all where training images are few.
+//! The best weights of a run. The last weights may be worse, above all with few training images.
 //!
-//! Every validation is compared with the best one before it. What is remembered of them belongs to the
-//! run and goes into its checkpoints, so that a resumed run takes the same weights for its best, and
-//! stops as early, as the uninterrupted one.
+//! Every validation is compared with the best one before it. The state of this comparison belongs to the run
+//! and is stored in its checkpoints. So a resumed run chooses the same best weights as an uninterrupted run,
+//! and stops as early.
 
 use std::path::Path;
 

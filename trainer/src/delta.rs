@@ -1,9 +1,9 @@
-//! Deltas: what a task changed of a network that many tasks begin from.
+//! Deltas: what a task changed in a network from which many tasks start.
 //!
-//! What is frozen stays what it was, bit for bit. Ten tasks fine-tuned from one base therefore need
-//! the base once, and for each task only the tensors that trained. A delta is a safetensors file of
-//! those. It names the tensors that it left out with a SHA-256 of their values: on another base the
-//! network would be another one, so that is refused.
+//! Frozen tensors do not change, bit for bit. Ten tasks fine-tuned from one base therefore need the base
+//! once, and for each task only the tensors that trained. A delta is a safetensors file of these tensors. It
+//! lists the tensors that it left out with a SHA-256 of their values. Loading it on another base is refused,
+//! because the result would be another network.
 
 use std::collections::BTreeMap;
 use std::path::Path;

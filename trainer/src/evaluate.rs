@@ -1,4 +1,4 @@
-//! What a model makes of images it does not train on.
+//! Predictions for images that a model does not train on, and their accuracy.
 
 use crate::drift::Drift;
 use crate::error::Result;

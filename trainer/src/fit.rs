@@ -1,4 +1,4 @@
-//! Training: where a run stands, and the loop around its steps.
+//! Training: the state of a run, and the loop around its steps.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! A learner: a model with weights on a device, what of it is frozen, and the run it is in.
+//! A learner: a model with weights on a device, its freeze, and its current run.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What is counted about predictions.
+//! Counts over predictions.
 
 /// The predicted class of an image for which the network's output is not a number: none.
 pub const NO_CLASS: u32 = u32::MAX;

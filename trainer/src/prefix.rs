@@ -1,9 +1,9 @@
 //! The outputs of frozen stages, computed once: training and evaluation then start above them.
 //!
-//! Below the frostline nothing changes from step to step, so the frozen stages need to run once per
-//! image and not once per image and epoch. [`Activations`] are what they gave. They stand for the
-//! images wherever a [`Source`] is taken, and one set serves any number of runs that share the
-//! frozen weights: other seeds, other rates, other subsets.
+//! Below the frostline nothing changes from step to step, so the frozen stages need to run once per image and
+//! not once per image and epoch. [`Activations`] are their outputs. They can replace the images wherever a
+//! [`Source`] is used. One set serves any number of runs that share the frozen weights: other seeds, other
+//! rates, other subsets.
 //!
 //! They are float values of every pixel and channel: 1,000 images after ResNet-10's `layer1` are
 //! 50 MB, after its `layer3` 12.5 MB.

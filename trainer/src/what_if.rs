@@ -1,4 +1,4 @@
-//! What every depth of freezing would cost, before anything has run. Needs no GPU.
+//! The cost of every depth of freezing, computed without a run. Needs no GPU.
 
 use frostline_engine::{Freeze, Graph, Ledger, Optim, Plan, TensorId, Tuning};
 use frostline_models::Model;

@@ -1,5 +1,5 @@
-//! `frostline doctor`: the adapters of this machine, what they can do, and whether they compute right;
-//! with `--adapter`, that one alone.
+//! `frostline doctor`: the adapters of this machine, what they can do, and whether they compute correctly;
+//! with `--adapter`, only that adapter.
 
 use crate::output::warn;
 use crate::self_test::{Check, SelfTest, class, self_test};

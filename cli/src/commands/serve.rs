@@ -1,4 +1,5 @@
-//! `frostline serve`: a page in the browser with the classes of a photo and a map of where the network looked.
+//! `frostline serve`: a page in the browser with the classes of a photo and, for each, a class activation
+//! map.
 
 use crate::output::{note, warn};
 use crate::serve::{Reach, Site, Viewer, bare, queue, reach, serve};

@@ -1,4 +1,4 @@
-//! HTTP: the page, what the model is, and the endpoint for photos.
+//! HTTP: the page, the description of the model, and the endpoint for photos.
 
 use super::upload;
 use super::{Answer, Queue, Refusal, bare};

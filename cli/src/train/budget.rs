@@ -1,5 +1,6 @@
-//! A time budget: the probe first, which is a model already, and then as many steps as fit. A step is
-//! measured, and the schedule is made for that many: a run that was merely cut off would end at a high rate.
+//! A time budget: the probe first, which is already a model, and then as many steps as fit. A step is
+//! measured, and the schedule is made for that number of steps; a run that was merely cut off would end at a
+//! high rate.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};

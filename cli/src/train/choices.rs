@@ -237,11 +237,11 @@ fn augmentation(learner: &Learner, probe_alone: bool) -> (Augmentation, String) 
     }
 }
 
-/// As many images as make at least four steps an epoch, 32 at most, and fit.
+/// The batch: the largest that gives at least four steps per epoch and fits into memory, 32 at most.
 fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Result<(usize, String)> {
     let images = data.train.len();
     let wanted = [32, 16, 8, 4, 2].into_iter().find(|batch| images >= 4 * batch).unwrap_or(1);
-    // Statistics of a batch need more than one value a channel.
+    // Statistics of a batch need more than one value per channel.
     let of_one = Chosen { batch: 1, ..chosen.clone() };
     let least = if too_few(recipe, learner, data, &of_one)?.is_some() { 2.min(images) } else { 1 };
     let wanted = wanted.max(least);
@@ -274,7 +274,7 @@ fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Re
 }
 
 /// Why batch norms that train with the batch's statistics cannot do so with the chosen batch, if they cannot:
-/// of one value a channel, less its mean, nothing is left.
+/// a single value per channel minus its mean is always 0.
 fn too_few(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Result<Option<String>> {
     match learner.training_plan(&options(recipe, chosen, learner, &data.train)?) {
         Err(TrainerError::Engine(EngineError::Shape { op: "batch_norm", layer, reason })) => {

@@ -1,5 +1,5 @@
-//! A run's folder: claimed by one process at a time; what is where in it, and the settings that a resumed
-//! run takes from it.
+//! A run's folder: claimed by one process at a time; the places of its files, and the settings that a resumed
+//! run reads from it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

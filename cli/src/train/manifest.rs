@@ -1,5 +1,5 @@
-//! The photos of a run: which they are, what they hold and what they are for. A resumed run must have the
-//! same, or its labels and its split mean something else than its weights do.
+//! The photos of a run: their names, their contents and their use. A resumed run must have the same photos;
+//! otherwise its labels and its split would not match its weights.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: a line a step, and one an evaluation.
+//! `metrics.jsonl`: one line per step and one per evaluation.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -96,7 +96,7 @@ impl Metrics {
         file.write_all(text.as_bytes()).map_err(|error| self.failed(error))
     }
 
-    /// All lines as a table: a row a step and an evaluation, cells empty where there is no value.
+    /// All lines as a table: one row per step and per evaluation; cells without a value are empty.
     ///
     /// # Errors
     /// The writer's errors for lack of memory.

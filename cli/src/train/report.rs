@@ -1,4 +1,4 @@
-//! What a finished run leaves behind: numbers, pictures and the model card.
+//! The files of a finished run: numbers, pictures and the model card.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a run's model is in the end: the fine-tuned weights, or the linear probe that they began with.
+//! The choice of a run's model: the fine-tuned weights, or the linear probe that they began with.
 //!
 //! The best of many epochs is ahead of the probe by chance alone, and 30 photos cannot distinguish 96.7% from
 //! 90%. So the fine-tuned model is kept only if a sign test shows that it is better (McNemar 1947, exact and
@@ -128,7 +128,7 @@ impl Job {
         Ok(())
     }
 
-    /// What the frozen network, which `probe` has, makes of all photos; computed where that is not known yet.
+    /// The features of all photos from the frozen network in `probe`; computed if they are missing.
     pub fn all_features(&mut self, probe: &mut Learner) -> Result<&Features> {
         let features = match self.features.take() {
             Some(features) => features,

@@ -1,7 +1,7 @@
 //! augment: images moved and coloured anew for every batch, and normalised.
 //!
-//! What is random is drawn on the host: the kernel is given a [`Transform`] for every image, and does
-//! what torchvision's functional transforms do to float tensors in 0..1, in this order:
+//! Random values are drawn on the host: the kernel gets a [`Transform`] for every image, and does what
+//! torchvision's functional transforms do to float tensors in 0..1, in this order:
 //!
 //! | field of [`Transform`] | torchvision |
 //! |---|---|

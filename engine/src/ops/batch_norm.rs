@@ -122,7 +122,7 @@ fn per_row_block(kernel: Kernel, shape: Shape) -> Request {
     Request::new(kernel, grid(items, 64)).params(&[("rows", rows), ("c4", c4), ("items", items)]).turns(8)
 }
 
-/// Bytes of two values a channel.
+/// Bytes of two values per channel.
 fn two_vectors(shape: Shape) -> u64 {
     2 * 16 * channel_blocks(shape) as u64
 }

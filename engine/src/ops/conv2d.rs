@@ -127,7 +127,8 @@ impl Sizes {
     fn turned_round(&self) -> Self {
         let Padding { top, left, bottom, right } = self.padding;
         let (rows, columns) = (self.kh - 1, self.kw - 1);
-        // More padding than taps: dy's first rows reach no pixel, so its window starts inside.
+        // With more padding than taps, the first rows of dy reach no pixel of x. The padding here is then
+        // negative: the window starts at a later row. A 1×1 convolution with a padding of 1 gives −1.
         let padding = Padding {
             top: rows.wrapping_sub(top),
             left: columns.wrapping_sub(left),

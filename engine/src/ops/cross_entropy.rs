@@ -26,7 +26,7 @@ pub const HISTORY: usize = 1024;
 pub struct CrossEntropy {
     /// Share of the target spread over all classes.
     pub label_smoothing: f32,
-    /// One weight a class, 0 or more; none: all weigh the same.
+    /// One weight per class, 0 or more; none: all weigh the same.
     pub class_weights: Vec<f32>,
 }
 

@@ -1,4 +1,4 @@
-//! relu and relu6, and the mask that stands in for an activation nothing else keeps.
+//! relu and relu6, and the mask that replaces an activation that is not kept otherwise.
 
 use super::{Activation, Op, channel_blocks, image, row_blocks};
 use crate::error::Result;
@@ -32,7 +32,7 @@ pub(crate) enum Open {
     Everywhere,
     /// The output.
     Output(BufferId),
-    /// One bit a value.
+    /// One bit per value.
     Mask(BufferId),
 }
 

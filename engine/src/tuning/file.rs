@@ -1,4 +1,4 @@
-//! The file that measured choices are kept in: JSON, for one adapter, driver and version.
+//! The file with the measured choices: JSON, for one adapter, driver and version.
 
 use super::{Algorithm, Class, Conv, Measured, Tuning};
 use crate::cache::{self, CacheFile};

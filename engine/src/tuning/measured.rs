@@ -1,4 +1,4 @@
-//! Choices that were measured on the adapter at hand, in place of the table's.
+//! Choices that were measured on this adapter; they replace the table's.
 
 use super::{Algorithm, Conv};
 use indexmap::IndexMap;

@@ -1,4 +1,4 @@
-//! Images as augmentation makes them, to look at: drawn by the kernel that training uses.
+//! Augmented images for figures, computed by the kernel that training uses.
 
 use crate::error::Result;
 use frostline_engine::ops::{Augment, Interpolation, Transform};

@@ -1,4 +1,4 @@
-//! All of Fashion-MNIST, where its package is installed: the embedded sheets hold a part of it.
+//! All of Fashion-MNIST, if its package is installed; the embedded sheets contain a part of it.
 
 use crate::error::{Error, Result};
 use frostline_loader::{ImageSet, idx};

@@ -21,7 +21,7 @@ pub enum Status {
     Waiting,
     /// It trains.
     Running,
-    /// It came to its end.
+    /// It finished.
     Finished,
     /// Another run was requested, or nothing more.
     Cancelled,

@@ -1,4 +1,4 @@
-//! What there is to choose from.
+//! The choices that the page offers.
 
 use crate::data::track::{Task, Track};
 use crate::error::{Error, Result};

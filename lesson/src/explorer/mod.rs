@@ -5,8 +5,8 @@
 //! page ◄─ GET /events ─ server ◄── board ◄── the run's losses, accuracies, cost
 //! ```
 //!
-//! The board is all the state there is: the last runs, of which at most one is
-//! running and one is waiting. Pages are any number; they show the board and keep nothing.
+//! The board is the only state: the last runs, of which at most one is running and one is waiting. There can
+//! be any number of pages; they show the board and store nothing.
 
 mod board;
 mod menu;

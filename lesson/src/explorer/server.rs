@@ -1,4 +1,4 @@
-//! HTTP: the page, its events, and its wishes. Only for this machine.
+//! HTTP: the page, its events, and its requests. Only for this machine.
 
 use super::board::{Board, Record};
 use super::menu::Menu;

@@ -29,8 +29,8 @@ pub fn depths() -> Result<[Depth; 2]> {
     Ok([Depth::of(&Model::new("efficientnet_lite0")?), Depth::of(&Model::new("resnet10")?)])
 }
 
-/// Trains a softmax head on what `stage` of EfficientNet-Lite0 makes of the images, with AdamW as the trainer's own
-/// probe. Each image runs through the network once for all runs.
+/// Trains a softmax head on the output of `stage` of EfficientNet-Lite0 for the images, with AdamW as the
+/// trainer's own probe. Each image runs through the network once for all runs.
 ///
 /// # Errors
 /// What computing features and training gives.
@@ -51,7 +51,7 @@ pub fn probe(trial: &mut Trial<'_>, stage: &str) -> Result<()> {
     Ok(())
 }
 
-/// What `stage` makes of the images that `images` gives.
+/// The output of `stage` for the images that `images` returns.
 fn features(
     lab: &Lab,
     task: &Task,

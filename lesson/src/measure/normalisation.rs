@@ -1,4 +1,4 @@
-//! What it costs to forget to normalise.
+//! The cost of missing normalisation.
 
 use crate::data::track::Start;
 use crate::error::Result;

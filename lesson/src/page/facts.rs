@@ -1,4 +1,4 @@
-//! What was run, in words.
+//! A description of what was run.
 
 use super::results::{Claim, Results, Table};
 use crate::duration::duration;

@@ -1,4 +1,4 @@
-//! One run under way: what a chapter's experiment calls, and what is kept of it.
+//! One run: the methods that a chapter's experiment calls, and what is stored of the run.
 
 use super::lab::Lab;
 use super::plan::REHEARSAL;

@@ -17,7 +17,7 @@ const FEWEST_RESAMPLES: usize = 100;
 pub struct Options {
     /// How often a chapter without any effect may support a claim: 0.05.
     pub alpha: f64,
-    /// Draws of seeds and images per claim: 10,000. `None` takes what infinitely many come to, in closed
+    /// Draws of seeds and images per claim: 10,000. `None` takes the limit of infinitely many, in closed
     /// form.
     pub resamples: Option<usize>,
     /// For the draws. Equal seeds give equal bits.

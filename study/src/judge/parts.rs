@@ -18,7 +18,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// What infinitely many resamples come to, in closed form: mean squares of the two-way layout.
+    /// The limit of infinitely many resamples, in closed form: mean squares of the two-way layout.
     pub fn limit(paired: &Paired) -> Self {
         let rows = &paired.rows;
         let n = rows.len() as f64;

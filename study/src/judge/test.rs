@@ -9,7 +9,7 @@ pub(super) struct Test {
     pub p: f64,
     /// How many tails of Student's t the test looks at.
     pub sides: f64,
-    /// What Holm's correction makes of p.
+    /// p after Holm's correction.
     pub adjusted: f64,
     /// What p is compared with.
     pub level: f64,
