@@ -437,7 +437,7 @@ impl fmt::Display for Plan {
             kernels.iter().map(|name| name.replace("batch_norm", "bn")).collect::<Vec<_>>().join(" ")
         };
         writeln!(f, "{:<24} {:>9}  forward | backward (− = skipped, its layer is frozen)", "layer", "kept")?;
-        // A batch norm that was folded away has no row of its own in the frozen plan; the unfrozen plan has
+        // A batch norm that was folded away has no row in the frozen plan; the unfrozen plan has
         // one.
         let full = self.unfrozen.as_deref().unwrap_or(ledger);
         let layers =

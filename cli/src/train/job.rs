@@ -71,7 +71,7 @@ impl Job {
     /// head.
     ///
     /// # Errors
-    /// What reading, choosing and probing give.
+    /// The errors of reading, choosing and probing.
     pub fn begin(gpu: &Arc<Gpu>, recipe: Recipe, output: &Output) -> Result<Self> {
         let start = Start::find(&recipe)?;
         let data = Data::open(&recipe, &start.input)?;
@@ -102,7 +102,7 @@ impl Job {
     /// The run in `folder`, where its last checkpoint left it.
     ///
     /// # Errors
-    /// What reading checkpoint and photos gives.
+    /// The errors of reading checkpoint and photos.
     pub fn resume(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, chosen: Chosen) -> Result<Self> {
         folder.put_tuned_back()?;
         let mut learner =

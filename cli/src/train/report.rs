@@ -99,7 +99,7 @@ pub struct ClassReport {
 /// at. `checked` is what was found of the labels.
 ///
 /// # Errors
-/// What evaluating and writing give.
+/// The errors of evaluating and writing.
 pub fn report(
     gpu: &Arc<Gpu>,
     folder: &RunFolder,

@@ -41,7 +41,7 @@ impl Job {
     /// None for a run that began without a linear probe.
     ///
     /// # Errors
-    /// What reading photos and checkpoint and training heads give.
+    /// The errors of reading photos and checkpoint and training heads.
     pub fn check_labels(&mut self, gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run) -> Result<Option<Checked>> {
         if !folder.probe().exists() {
             return Ok(None);

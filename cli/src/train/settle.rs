@@ -88,7 +88,7 @@ impl Job {
     /// training. What is reported are figures of the head before, on photos that it had not seen.
     ///
     /// # Errors
-    /// What reading, evaluating, training and writing the checkpoints give.
+    /// The errors of reading, evaluating, training and writing the checkpoints.
     pub fn settle(&mut self, gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run) -> Result<()> {
         if !folder.probe().exists() {
             return Ok(());

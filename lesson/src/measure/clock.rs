@@ -15,7 +15,7 @@ const TIMED: u64 = 3;
 /// Times both on this machine; `features` are `body`'s features of `images`.
 ///
 /// # Errors
-/// What training gives.
+/// The errors of training.
 pub fn clock(
     trial: &mut Trial<'_>,
     body: &Learner,

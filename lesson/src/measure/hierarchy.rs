@@ -33,7 +33,7 @@ pub fn depths() -> Result<[Depth; 2]> {
 /// trainer's own probe. Each image runs through the network once for all runs.
 ///
 /// # Errors
-/// What computing features and training gives.
+/// The errors of computing features and training.
 pub fn probe(trial: &mut Trial<'_>, stage: &str) -> Result<()> {
     let (lab, (_, task), setting) = (trial.lab, trial.task()?, trial.setting);
     let pool = features(lab, task, "pool", stage, &|input| {
@@ -72,7 +72,7 @@ fn features(
 /// kind: the mean over a stage's channels, as the number `pairs of one kind after STAGE, %`.
 ///
 /// # Errors
-/// What running the network gives.
+/// The errors of running the network.
 pub fn purity(trial: &mut Trial<'_>) -> Result<()> {
     let mut body = photo_body(trial.lab, SIDES[1], Start::Pretrained, 0)?;
     let (set, Depth { stages, .. }) = (photos(trial.lab, body.input())?, &depths()?[0]);
@@ -102,7 +102,7 @@ pub fn compared_images(lab: &Lab) -> Result<(ImageSet, [ImageSet; 2])> {
 /// without `trained` neither trains. The measure is debiased linear CKA on `seen`, as the numbers `CKA after STAGE`.
 ///
 /// # Errors
-/// What training gives.
+/// The errors of training.
 pub fn compare(trial: &mut Trial<'_>, tasks: &[ImageSet; 2], trained: bool, seen: &[ImageSet]) -> Result<()> {
     let (stages, mut grams) = (&depths()?[1].stages, vec![]);
     for (images, seed) in tasks.iter().zip(2 * trial.setting.seed..) {

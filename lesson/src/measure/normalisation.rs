@@ -8,7 +8,7 @@ use crate::study::Trial;
 /// normalised as the weights need it, but have values from 0 to 1.
 ///
 /// # Errors
-/// What computing features and training gives.
+/// The errors of computing features and training.
 pub fn head_without_normalisation(trial: &mut Trial<'_>, train: bool, test: bool) -> Result<()> {
     let (draw, mut learner) = (trial.draw()?, trial.learner(Start::Pretrained)?);
     let (input, channels) = (learner.input().clone(), learner.input().channels);
