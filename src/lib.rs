@@ -1,9 +1,9 @@
-//! frostline: a tensor engine on wgpu with hand-written WGSL kernels, in which a frozen layer
-//! dispatches no gradient kernel and keeps no activation for one.
+//! frostline: a tensor engine on wgpu with hand-written WGSL kernels, in which a frozen layer dispatches no
+//! gradient kernel and stores no activations for the backward pass.
 //!
-//! The crates in the order that data walks through them; none imports one to its right:
-//! [`loader`] → [`shaders`], [`engine`] → [`models`] → [`trainer`] → [`bench`](mod@bench) → [`lesson`]. What they
-//! measured is drawn by [`charts`], which knows none of them.
+//! The crates are listed in the order of the data flow; none imports a crate to its right: [`loader`] →
+//! [`shaders`], [`engine`] → [`models`] → [`trainer`] → [`bench`](mod@bench) → [`lesson`]. [`charts`] draws
+//! what they measured, and depends on none of them.
 
 pub use frostline_bench as bench;
 pub use frostline_charts as charts;

@@ -1,4 +1,4 @@
-//! What can go wrong while timing.
+//! The errors of timing.
 
 /// An error of a measurement.
 #[derive(Debug, thiserror::Error)]

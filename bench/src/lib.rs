@@ -1,4 +1,4 @@
-//! What is measured before one trains: whole steps, the kernels of a step, the tiles of convolutions, and rates.
+//! Measurements before training: whole steps, the kernels of a step, the tiles of convolutions, and rates.
 //!
 //! | what | where |
 //! |---|---|

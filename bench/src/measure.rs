@@ -1,4 +1,4 @@
-//! How fast a step is: what `frostline bench` tells, and what reports are made of.
+//! How fast a step is: the figures that `frostline bench` prints and reports contain.
 
 use crate::error::Result;
 use crate::workload::{KernelTime, Runner, Step, Workload};
@@ -31,13 +31,13 @@ pub struct StepSpeed {
     pub gflops: f64,
     /// Steps measured.
     pub samples: usize,
-    /// Every dispatch of a step, where they were asked for.
+    /// Every dispatch of a step, if they were requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernels: Vec<KernelTime>,
 }
 
 /// Measures a step for `seconds`, but three times at least; then half as long on a batch that stays on the
-/// device, and each of its `kernels` if they are asked for.
+/// device, and each of its `kernels` if they are requested.
 ///
 /// # Errors
 /// If the model refuses the size, or the device anything.
@@ -110,7 +110,7 @@ impl KernelSum {
         self.rate(2 * self.macs)
     }
 
-    /// 10⁹ bytes a second.
+    /// 10⁹ bytes per second.
     pub fn gigabytes(&self) -> f64 {
         self.rate(self.bytes)
     }

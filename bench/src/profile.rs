@@ -1,5 +1,6 @@
-//! The kernels of a training step with their times, and those that a freeze left out: the same step
-//! is planned twice, with the freeze and without, and a kernel that only the second has is a ghost.
+//! The kernels of a training step with their times, and those that a freeze left out: the same step is
+//! planned twice, with the freeze and without, and a kernel that only the second contains is a *ghost*: it is
+//! drawn as left out.
 
 use crate::error::Result;
 use crate::measure::median;

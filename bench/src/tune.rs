@@ -1,9 +1,9 @@
 //! Which algorithm and tile computes a convolution fastest on the adapter at hand.
 //!
-//! A candidate and the table's choice run in turns, and what counts is the ratio of their times within
-//! a round, because both then saw the same machine. The best of many noisy ratios is partly luck, so
-//! the candidate that looks best is judged in rounds of its own. One that computes something else than
-//! the table's choice is none.
+//! A candidate and the table's choice run in turns, and what counts is the ratio of their times within a
+//! round, because both then ran on the machine in the same state. The best of many noisy ratios is partly
+//! luck, so the candidate with the best ratio is judged in separate rounds. A candidate whose result differs
+//! from that of the table's choice is rejected.
 
 use crate::error::{Error, Result};
 use crate::profile;
@@ -17,7 +17,7 @@ use frostline_models::Model;
 use std::any::Any;
 use std::sync::Arc;
 
-/// What is computed of a convolution, in the order it is told.
+/// The passes of a convolution, in the order in which they are reported.
 pub const PASSES: [Pass; 3] = [Pass::Forward, Pass::BackwardInput, Pass::BackwardWeight];
 
 /// y = x, by an op that nothing is folded into: it brings images into the memory pool and out of it,
@@ -40,7 +40,7 @@ pub struct Layer {
     op: Conv2d,
     x: Shape,
     weight: Shape,
-    /// It reads the photo, whose gradient nobody wants.
+    /// It reads the photo, whose gradient is not needed.
     first: bool,
 }
 
@@ -230,7 +230,7 @@ struct Lane {
     ratios: Vec<f64>,
 }
 
-/// What a race is about.
+/// What a race compares.
 struct Turn<'a> {
     layer: &'a Layer,
     tuning: &'a Tuning,
@@ -297,7 +297,7 @@ impl Bench {
         let mut graph = Graph::new();
         let x = match layer.x {
             Shape::Image { n, h, w, c } if layer.first => graph.input(n, h, w, c),
-            // An image that wants a gradient.
+            // An image that needs a gradient.
             shape => {
                 let image = graph.parameter("image", shape, Init::Uniform { fan_in: 1 })?;
                 graph.record(IDENTITY, "in", &[image])?
@@ -388,7 +388,7 @@ fn agree(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && error.sqrt() <= TOLERANCE * squares(&mut a.iter().map(|a| f64::from(*a))).sqrt()
 }
 
-/// The value that `part` of `values` lie below, without interpolation.
+/// The value below which `part` of `values` are, without interpolation.
 fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

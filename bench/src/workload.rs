@@ -1,4 +1,4 @@
-//! Whole steps of a network to time: what a machine does a second, by what trains.
+//! Whole steps of a network to time: what a machine computes per second, by what trains.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

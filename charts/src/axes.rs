@@ -130,7 +130,7 @@ pub(crate) struct Plot {
 }
 
 impl Plot {
-    /// A plot in the rectangle at `at`, with room to its left and below it for ticks and names.
+    /// A plot in the rectangle at `at`, with space to its left and below it for ticks and names.
     pub(crate) fn new(
         at: At,
         size: (f64, f64),

@@ -1,8 +1,8 @@
 //! A picture under construction: shapes and words as SVG text.
 //!
-//! Words stay text: it can be searched and copied, and it is a tenth of the size of outlines. Places
-//! are computed from the widths in our own font, and words are anchored at the side that matters, so
-//! that another font moves nothing by more than the difference of the widths.
+//! Words stay text: it can be searched and copied, and it is a tenth of the size of outlines. Places are
+//! computed from the widths in the included font, and each text is anchored at its fixed side. With another
+//! font, texts move by no more than the difference of the widths.
 
 use crate::color::{BLACK, Color, WHITE};
 use crate::font::{self, FAMILY, LINE};

@@ -1,4 +1,4 @@
-//! What can go wrong with a figure.
+//! The errors of drawing a figure.
 
 use std::path::PathBuf;
 

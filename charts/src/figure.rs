@@ -181,7 +181,7 @@ fn has_dots(curve: &Curve) -> bool {
     !curve.dashed && curve.points.len() <= DOTS
 }
 
-/// A logarithmic axis that few values of x lie on has its ticks there; steps and stages are whole numbers,
+/// A logarithmic axis with few values of x has its ticks at these values; steps and stages are whole numbers,
 /// and there is nothing to read between them.
 fn x_ticks(panel: &Panel, axis: &Axis) -> Vec<Tick> {
     let mut xs: Vec<f64> =

@@ -1,5 +1,5 @@
-//! A forest plot: what several claims came to, each as a mean with its interval, against a margin that
-//! is too small to matter.
+//! A forest plot: the results of several claims, each as a mean with its interval, against a margin that is
+//! too small to matter.
 
 use crate::axes::{Axis, with_minus};
 use crate::canvas::{Canvas, Level, Paint, Side, Style};
@@ -9,7 +9,7 @@ use crate::font::{self, LINE};
 use crate::output::{self, Files};
 use std::path::Path;
 
-/// What a claim came to.
+/// The result of a claim.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The claim.

@@ -48,7 +48,7 @@ const GAP: f64 = 8.0;
 const TITLE: f64 = 18.0;
 const NOTE: f64 = 13.0;
 const LABEL: f64 = 13.0;
-/// Size of the words below a picture, and their room.
+/// Size of the words below a picture, and the space for them.
 const BELOW: (f64, f64) = (11.0, 18.0);
 /// The colours' bar.
 const BAR: (u32, u32) = (160, 12);

@@ -1,4 +1,4 @@
-//! A table as colours, with marks: where of two settings the best lies.
+//! A table as colours, with marks: where the best of two settings is.
 
 use crate::axes::with_minus;
 use crate::canvas::{At, Canvas, Level, Paint, Side, Style};
@@ -42,7 +42,7 @@ pub struct HeatMap {
     pub scale: String,
     /// Values of the palest and of the darkest colour.
     pub range: (f64, f64),
-    /// What a frame and what a dot says, for the legend.
+    /// The meaning of a frame and of a dot, for the legend.
     pub marks: (String, String),
 }
 
@@ -130,7 +130,7 @@ fn paint(map: &HeatMap) -> Canvas {
             draw_place(&mut canvas, map, place, (places.corner(row, column), places.column));
         }
     }
-    // Frames lie over all places, or neighbours would cut them.
+    // Frames are drawn over all places; otherwise neighbours would cut them.
     for (row, cells) in map.places.iter().enumerate() {
         for (column, _) in cells.iter().enumerate().filter(|(_, place)| place.framed) {
             let (x, y) = places.corner(row, column);

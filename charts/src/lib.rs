@@ -1,4 +1,4 @@
-//! Figures, tables and progress bars: how numbers are shown. Nothing here knows the engine.
+//! Figures, tables and progress bars. Nothing here depends on the engine.
 //!
 //! | what | where |
 //! |---|---|

@@ -76,7 +76,7 @@ fn draw_panel(canvas: &mut Canvas, panel: &Scatter, left: f64, head: f64) {
             .filter(|point| point.2 == class)
             .map(|p| (plot.x(p.0), plot.y(p.1)))
             .collect();
-        // Marks of a class within half a pixel cannot be told apart.
+        // Marks of a class within half a pixel cannot be distinguished.
         places.retain(|(x, y)| {
             x.is_finite() && y.is_finite() && seen.insert(((2.0 * x) as i64, (2.0 * y) as i64))
         });

@@ -25,8 +25,8 @@ impl Spread {
 }
 
 impl fmt::Display for Spread {
-    /// Such as `76.4±1.9`, with the precision and sign that the formatter asks for (1 digit without); a
-    /// single value has no deviation to show.
+    /// Such as `76.4±1.9`, with the formatter's precision and sign (1 digit without a precision); a single
+    /// value has no deviation to show.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(1);
         match f.sign_plus() {

@@ -1,5 +1,4 @@
-//! A step as bars over time, one a kernel: which part of the network worked when, and
-//! what was left out.
+//! A step as bars over time, one per kernel: which part of the network ran when, and what was left out.
 
 use crate::axes::Axis;
 use crate::canvas::{At, Canvas, Level, Paint, Side, Style};

@@ -1,4 +1,4 @@
-//! The weights that are built in: a command that works without a network must bring some along.
+//! The weights that are built in, so that commands work without a network connection.
 
 use crate::Result;
 use frostline_loader::safetensors::{self, SafeFile};

@@ -1,4 +1,4 @@
-//! What goes wrong, and the exit code for it.
+//! The errors of the commands, and their exit codes.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -64,7 +64,7 @@ pub enum Error {
     /// Ctrl-C before training.
     #[error("stopped before the first step; there is nothing to resume")]
     Nothing,
-    /// The system refuses to tell of Ctrl-C.
+    /// The system refuses to report Ctrl-C.
     #[error("cannot listen for Ctrl-C: {0}")]
     Signal(ctrlc::Error),
     /// The current folder is gone.
@@ -85,7 +85,7 @@ pub enum Error {
     /// Class folders that are no classes of the model.
     #[error("{}: the model knows no class named {unknown}; folders are compared with its classes by name: {known}", folder.display())]
     FolderClasses { folder: PathBuf, unknown: String, known: String },
-    /// Some photos could not be read, and each was told.
+    /// Some photos could not be read, and each was reported.
     #[error("{unreadable} of {photos} photos could not be read; the results are those of the others")]
     Unreadable { unreadable: usize, photos: usize },
     /// For some photos the network's output was not a number, and each was named.
@@ -98,7 +98,7 @@ pub enum Error {
         "{}: no model here; give a checkpoint, a safetensors file, a folder with model.safetensors, or hf:owner/name", path.display()
     )]
     NoSuchModel { path: PathBuf },
-    /// Weights of no network that this program knows.
+    /// Weights of a network that is not supported.
     #[error(
         "{weights}: these weights look like no network this program knows; `frostline inspect` lists their tensors"
     )]
@@ -204,7 +204,7 @@ impl Error {
 }
 
 impl Error {
-    /// Whether whoever reads the results has closed the pipe, as `| head` does.
+    /// Whether the reader of the results has closed the pipe, as `| head` does.
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
     }

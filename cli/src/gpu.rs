@@ -6,7 +6,7 @@ use crate::output::warn;
 use frostline_engine::{Gpu, GpuOptions};
 use std::sync::{Arc, OnceLock};
 
-/// What `--adapter` said; the same for all that one command line does.
+/// The value of `--adapter`; the same for all that one command line does.
 static CHOSEN: OnceLock<Option<String>> = OnceLock::new();
 
 /// Takes `adapter` for every device from now on. The first call counts.
@@ -14,10 +14,10 @@ pub fn choose(adapter: Option<String>) {
     CHOSEN.get_or_init(|| adapter);
 }
 
-/// What the environment and `--adapter` ask for.
+/// The options that the environment and `--adapter` set.
 ///
 /// # Errors
-/// What [`GpuOptions::from_env`] says.
+/// The errors of [`GpuOptions::from_env`].
 pub fn options() -> Result<GpuOptions> {
     let options = GpuOptions::from_env()?;
     let adapter = CHOSEN.get().cloned().flatten().or(options.adapter);
@@ -27,7 +27,7 @@ pub fn options() -> Result<GpuOptions> {
 /// Opens the device, and prints its warnings.
 ///
 /// # Errors
-/// What [`Gpu::with`] says.
+/// The errors of [`Gpu::with`].
 pub fn open() -> Result<Arc<Gpu>> {
     let options = options()?;
     let gpu = timed("opening the device", || Gpu::with(&options))?;

@@ -1,8 +1,8 @@
-//! Files of a repository on the Hugging Face hub: out of its cache, or downloaded into it.
+//! Files of a repository on the Hugging Face hub: from its cache, or downloaded into it.
 //!
-//! The `hf-hub` crate downloads and keeps the cache in the layout that Python's `huggingface_hub`
-//! has, so both share what is there. What it leaves open is done here: the hash is checked, and no
-//! network is an error that says which file to put where.
+//! The `hf-hub` crate downloads and keeps the cache in the layout that Python's `huggingface_hub` has, so
+//! both share their files. This module adds two things: the hash is checked, and if there is no network, the
+//! error states which file to put where.
 //!
 //! | variable | effect |
 //! |---|---|
@@ -31,7 +31,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// `owner/name` or `owner/name@revision`. Asks nobody yet.
+    /// `owner/name` or `owner/name@revision`. Sends no request yet.
     ///
     /// # Errors
     /// [`Error::HubName`] for a name that is written otherwise; [`Error::NoHome`] where there is no
@@ -64,7 +64,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`Error::NotOnHub`] if the repository or the file is not there; [`Error::NoNetwork`];
-    /// [`Error::Damaged`] if size or hash are not what the hub says.
+    /// [`Error::Damaged`] if size or hash differ from the hub's.
     pub fn file(&self, name: &str) -> Result<PathBuf> {
         if let Some(path) = self.cache.get(name) {
             verify(&path)?;
@@ -96,7 +96,7 @@ impl Hub {
 
     /// As [`Hub::file`], and nothing if the repository has no such file.
     ///
-    /// Offline nobody can say what the repository has: what is not in the cache counts as not there.
+    /// Offline the contents of the repository are unknown: a file that is not in the cache counts as missing.
     ///
     /// # Errors
     /// As [`Hub::file`].

@@ -1,8 +1,9 @@
 //! The command `frostline`: a classifier from a folder of photos, and a look inside models.
 //!
-//! One file a command in [`commands`]: its flags, and what it does with them. Results go to standard
-//! output, as text or, with `--json`, as JSON; all else (progress, warnings, errors) goes to standard
-//! error, with `--json` as a line of JSON each: `{"error": …}`, `{"warning": …}`. Exit codes: 0, all went well; 1, an error, which was told; 2, wrong flags; 130, Ctrl-C.
+//! One file per command in [`commands`]: its flags, and what it does with them. Results go to standard
+//! output, as text or, with `--json`, as JSON; all else (progress, warnings, errors) goes to standard error,
+//! with `--json` as a line of JSON each: `{"error": …}`, `{"warning": …}`. Exit codes: 0, all went well; 1,
+//! an error, which was printed; 2, wrong flags; 130, Ctrl-C.
 
 pub mod commands;
 mod embedded;
@@ -60,7 +61,7 @@ pub enum Command {
     Serve(Serve),
     /// How good a model is on a folder of class folders
     Evaluate(Evaluate),
-    /// What a model makes of photos, as a safetensors file
+    /// The output of a model's stage for photos, as a safetensors file
     Features(Features),
     /// What a training step would run and keep, for every depth of freezing; needs no GPU
     Plan(Plan),
@@ -79,10 +80,10 @@ pub enum Command {
 }
 
 impl CommandLine {
-    /// Does what the command line says.
+    /// Runs the command line.
     ///
     /// # Errors
-    /// What the command says.
+    /// The errors of the command.
     pub fn run(self) -> Result<()> {
         let output = Output::new(self.json);
         gpu::choose(self.adapter);
@@ -104,7 +105,7 @@ impl CommandLine {
     }
 }
 
-/// Reads the program's own command line, does it, and tells errors.
+/// Reads the program's own command line, runs it, and prints errors.
 pub fn main() -> ExitCode {
     logging::begin();
     let line = CommandLine::try_parse().unwrap_or_else(|wrong| refuse(&wrong));
@@ -123,7 +124,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Ends the program for a command line that is none, or that asks for help.
+/// Ends the program for an invalid command line, or one that requests help.
 fn refuse(wrong: &clap::Error) -> ! {
     if wrong.use_stderr() && std::env::args_os().any(|word| word == "--json") {
         output::complain_in_json();

@@ -1,5 +1,5 @@
-//! What the program does and how long it takes, printed if `RUST_LOG` asks for it:
-//! `frostline_cli=info` has the phases of a command, `wgpu_core=warn` the messages of the graphics library.
+//! What the program does and how long it takes, printed if `RUST_LOG` is set: `frostline_cli=info` has the
+//! phases of a command, `wgpu_core=warn` the messages of the graphics library.
 
 use std::io::Write;
 use std::time::Instant;

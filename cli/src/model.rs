@@ -1,4 +1,4 @@
-//! What people mean by MODEL: a run folder, a checkpoint, weights, or `hf:owner/name`.
+//! What MODEL can be: a run folder, a checkpoint, weights, or `hf:owner/name`.
 
 use crate::output::warn;
 use crate::weights::{Weights, of_run};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub struct Opened {
     /// The model.
     pub learner: Learner,
-    /// Names of its classes; numbers where nobody says.
+    /// Names of its classes; numbers if there are no names.
     pub classes: Vec<String>,
 }
 
@@ -24,8 +24,8 @@ pub struct Opened {
 /// preprocessing that came with them.
 ///
 /// # Errors
-/// What [`Learner::resume`] and [`Weights::open`] say; [`Error::NoHead`] for weights that tell no
-/// classes apart.
+/// The errors of [`Learner::resume`] and [`Weights::open`]; [`Error::NoHead`] for weights without a
+/// classifier.
 pub fn open(gpu: &Arc<Gpu>, spec: impl AsRef<OsStr>) -> Result<Opened> {
     let spec = spec.as_ref();
     let opened = open_body(gpu, spec)?;
@@ -38,7 +38,7 @@ pub fn open(gpu: &Arc<Gpu>, spec: impl AsRef<OsStr>) -> Result<Opened> {
 /// As [`open`], but weights without a last layer will do: for features.
 ///
 /// # Errors
-/// What [`Learner::resume`] and [`Weights::open`] say.
+/// The errors of [`Learner::resume`] and [`Weights::open`].
 pub fn open_body(gpu: &Arc<Gpu>, spec: impl AsRef<OsStr>) -> Result<Opened> {
     let spec = spec.as_ref();
     let checkpoint = checkpoint(spec);

@@ -95,7 +95,7 @@ pub(crate) fn note(text: impl Display) {
     complain("note", "", text);
 }
 
-/// Prints to standard error. `eprintln!` would panic where it is closed, and nobody reads the text then.
+/// Prints to standard error. `eprintln!` would panic if it is closed; the text has no reader then.
 fn complain(kind: &str, prefix: &str, text: impl Display) {
     let line = match JSON.load(Ordering::Relaxed) {
         true => json!({ kind: text.to_string().trim() }).to_string(),

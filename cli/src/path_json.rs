@@ -1,5 +1,5 @@
-//! A path in JSON, whatever its bytes: text where it is Unicode, as serde has it, else its bytes. A run's
-//! settings are read again, so nothing of its path may be lost.
+//! A path in JSON, with any bytes: text if it is Unicode, as in serde, else its bytes. A run's settings are
+//! read again, so nothing of its path may be lost.
 
 use std::path::{Path, PathBuf};
 

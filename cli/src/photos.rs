@@ -1,4 +1,4 @@
-//! Photos on disk, decoded a batch at a time: memory stays that of one batch, however many there are.
+//! Photos on disk, decoded a batch at a time: memory is that of one batch, for any number of photos.
 
 use crate::output::tell_error;
 use crate::{Error, Result};
@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Views of a photo in test-time augmentation: see [`Preprocessing::ten_crop`].
 pub const VIEWS: usize = 10;
 
-/// What is said of a photo for which the network gives NaN or infinity instead of a class.
+/// The message for a photo for which the network gives NaN or infinity instead of a class.
 pub const NOT_A_NUMBER: &str =
     "the network's output is not a number; its weights may be damaged, or come from a run that diverged";
 
@@ -30,7 +30,7 @@ pub struct Photos {
     classes: Vec<String>,
     preprocessing: Preprocessing,
     views: usize,
-    /// What could not be read, by place in `paths`. The network sees zeros there.
+    /// What could not be read, by place in `paths`. The network gets zeros there.
     unreadable: Mutex<BTreeMap<usize, LoaderError>>,
     bar: ProgressBar,
 }
@@ -62,8 +62,8 @@ impl Photos {
         Ok((photos, found.warnings))
     }
 
-    /// The same with labels that are places in `classes`, the model's. Of a folder that keeps photos to
-    /// validate with apart, as `train` takes it, these alone, and the first warning says so.
+    /// The same with labels that are places in `classes`, the model's. If a folder has separate validation
+    /// photos, as `train` accepts them, only these are used, and the first warning states it.
     ///
     /// # Errors
     /// [`Error::FolderClasses`] for a folder that names none of them; as [`ImageFolder::open_any`].
@@ -147,7 +147,7 @@ impl Photos {
         })
     }
 
-    /// The photos `wanted`, decoded on all cores; nothing for one that cannot be read.
+    /// The photos in `wanted`, decoded on all cores; `None` for a photo that cannot be read.
     fn decode_all(&self, wanted: &[usize]) -> Vec<Option<Vec<Vec<u8>>>> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut decoded: Vec<Option<Vec<Vec<u8>>>> = vec![None; wanted.len()];
@@ -202,8 +202,8 @@ impl Source for Photos {
 /// sorted by name; and what was passed over in these, for people.
 ///
 /// # Errors
-/// [`Error::NoImages`] for a folder without images; what [`photos_below`] says for one that cannot be listed.
-/// A file that is not there is no error here: it is told with the others that cannot be read.
+/// [`Error::NoImages`] for a folder without images; the errors of [`photos_below`] for a folder that cannot
+/// be listed. A missing file is no error here: it is reported with the others that cannot be read.
 pub fn expand(given: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String>)> {
     let (mut paths, mut warnings) = (vec![], vec![]);
     for path in given {
@@ -212,7 +212,7 @@ pub fn expand(given: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String>)> {
             continue;
         }
         let (photos, skipped) = photos_below(path)?;
-        // Notes and the like beside photos are nothing to tell of.
+        // Notes and similar files beside photos are not reported.
         let told = skipped.iter().filter(|skipped| skipped.kind != FileKind::Other);
         warnings.extend(by_kind(path, told).iter().map(|skipped| format!("skipped {skipped}")));
         if photos.is_empty() {

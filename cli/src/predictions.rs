@@ -1,4 +1,4 @@
-//! Predictions as a file for other programs: CSV, or a line of JSON a photo.
+//! Predictions as a file for other programs: CSV, or one line of JSON per photo.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::table::{Cell, Table};
 
-/// What is said of a photo: a probability for each class, or why there is none.
+/// The result for a photo: a probability for each class, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The file. What is not Unicode in its name shows as `�`.

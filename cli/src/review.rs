@@ -1,5 +1,5 @@
-//! Photos for a person to look at, as one HTML page that needs no other file: what a model gets most wrong, and
-//! which classes it confuses.
+//! Photos for a person to look at, as one HTML page that needs no other file: a model's worst mistakes, and
+//! the classes that it confuses.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub const MISTAKES: usize = 24;
 const PAIRS: usize = 12;
 const STYLE: &str = include_str!("review.css");
 
-/// What a page says it was made by, so that it may be replaced by a newer one.
+/// The generator that a page names, so that a newer page may replace it.
 const GENERATOR: &str = "frostline";
 /// Bytes of a page in which that stands.
 const HEAD: u64 = 1024;
@@ -52,13 +52,13 @@ pub struct Section {
     pub columns: Vec<&'static str>,
 }
 
-/// A photo with what is said of it.
+/// A photo with its finding.
 pub struct Photo {
     /// The file.
     pub path: PathBuf,
     /// Its name on the page.
     pub name: String,
-    /// What the page is about: `cat → dog`.
+    /// What the page claims: `cat → dog`.
     pub claim: String,
     /// Its figures.
     pub figures: String,

@@ -1,9 +1,9 @@
 //! Every kernel once on an adapter, beside its twin: plain loops in double precision.
 //!
-//! A driver can compile a kernel wrongly, and training then fails in ways that look like anything
-//! else. Here each op runs on small arrays, forward and backward, and each element must be within
-//! 4·2⁻²³·Σ|terms| of what the f64 loops give: the bound of the engine's own tests. The device's
-//! memory is filled with NaN before each run, so a kernel that reads what nobody wrote fails too.
+//! A driver can compile a kernel wrongly, and training then fails in ways that look like anything else. Here
+//! each op runs on small arrays, forward and backward, and each element must be within 4·2⁻²³·Σ|terms| of
+//! what the f64 loops give: the bound of the engine's own tests. The device's memory is filled with NaN
+//! before each run, so a kernel that reads memory that was not written fails too.
 
 mod bench;
 mod layers;

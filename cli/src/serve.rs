@@ -1,7 +1,7 @@
-//! The server of `frostline serve`: a page, and an endpoint that answers about photos.
+//! The server of `frostline serve`: a page, and an endpoint that classifies photos.
 //!
-//! The network is on one thread, and photos wait for it in a queue; a second thread speaks HTTP. What goes
-//! wrong with a photo costs that photo's request and nothing else.
+//! The network is on one thread, and photos wait for it in a queue; a second thread serves HTTP. An error
+//! with a photo affects only that photo's request.
 
 mod address;
 mod http;

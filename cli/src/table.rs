@@ -1,8 +1,8 @@
 //! Tables for other programs and for spreadsheets: CSV (RFC 4180) in UTF-8, by three rules.
 //!
-//! - A text that a spreadsheet would take for a formula has an apostrophe before it (OWASP, "CSV Injection"): one
-//!   that begins with `=`, `+`, `-`, `@`, their wide forms, a tab or the end of a line. So has a text that has such
-//!   a character behind apostrophes: whoever takes one apostrophe away has the text as it was.
+//! - A text that a spreadsheet would take for a formula has an apostrophe before it (OWASP, "CSV Injection"):
+//!   one that begins with `=`, `+`, `-`, `@`, their wide forms, a tab or the end of a line. So has a text
+//!   that has such a character behind apostrophes: removing one apostrophe gives the original text.
 //! - Cells with commas, quotes or ends of lines are quoted.
 //! - What is not Unicode in a path shows as `�`; the other bytes stay.
 
@@ -18,7 +18,7 @@ const FORMULA: [char; 11] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t
 pub struct Cell(String);
 
 impl Cell {
-    /// A figure of this program's own: never a formula, whatever its sign.
+    /// A number that this program computed: never a formula, with either sign.
     pub fn figure(value: impl Display) -> Self {
         Self(value.to_string())
     }

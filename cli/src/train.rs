@@ -1,11 +1,11 @@
-//! Training on a folder of photos: what the commands `train` and `find-lr` stand on.
+//! Training on a folder of photos: the common code of the commands `train` and `find-lr`.
 //!
 //! | what | where |
 //! |---|---|
-//! | what is asked for on the command line | [`recipe`] |
+//! | the flags of the command line | [`recipe`] |
 //! | the photos, split; which they are | [`data`], [`manifest`] |
 //! | weights to start from | [`start`] |
-//! | what was not asked for, chosen from the data | [`choices`] |
+//! | what the flags leave open, chosen from the data | [`choices`] |
 //! | the run's folder, claimed by one process | [`folder`], [`claim`], [`metrics`] |
 //! | a run, begun or resumed, trained and reported | [`job`], [`report`] |
 //! | the run's model: the fine-tuned one or the probe | [`settle`] |

@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 /// What a name on the hub begins with: `hf:timm/resnet18.tv_in1k`.
 pub const HUB: &str = "hf:";
 const TENSORS: &str = "model.safetensors";
-/// What a hub's repository says about preprocessing and classes.
+/// A hub repository's files about preprocessing and classes.
 const CONFIGS: [&str; 2] = ["config.json", "preprocessor_config.json"];
 /// Under which `convert` keeps the stride of the first convolution.
 pub const FIRST_STRIDE: &str = "frostline.first_stride";
 /// Under which checkpoints have the name of their network.
 const ARCHITECTURE: &str = "frostline.architecture";
-/// A file that says more is not believed.
+/// A larger value in a file is rejected.
 const LARGEST_STRIDE: usize = 8;
 /// A configuration file has some kilobytes; one with 21,000 class names has less than this.
 const LARGEST_CONFIG: u64 = 16 << 20;
@@ -31,13 +31,13 @@ const PHOTOS_FOR_MODEL: &str =
 /// Weights and what is known about them.
 #[derive(Debug)]
 pub struct Weights {
-    /// What was asked for, for messages.
+    /// What was requested, for messages.
     pub name: String,
     /// Where the tensors are on disk.
     pub path: PathBuf,
     /// The tensors.
     pub file: SafeFile,
-    /// Preprocessing and class names, where somebody says.
+    /// Preprocessing and class names, if they are given.
     pub preset: Preset,
 }
 
@@ -54,7 +54,7 @@ impl Weights {
     /// A checkpoint's own preprocessing, and what `convert` keeps of it, goes before all.
     ///
     /// # Errors
-    /// What [`Hub`] and [`safetensors::read`] say; [`Error::NoSuchModel`] if nothing is there.
+    /// The errors of [`Hub`] and [`safetensors::read`]; [`Error::NoSuchModel`] if nothing is there.
     pub fn open(spec: impl AsRef<OsStr>) -> Result<Self> {
         let path = Path::new(spec.as_ref());
         // A name of ours or of the hub's is Unicode; a path need not be.
@@ -77,7 +77,7 @@ impl Weights {
             && unusual.is_empty()
             && let Some(model) = guess(&file.tensors)
         {
-            // As a checkpoint says it, so that it stays with converted weights.
+            // As a checkpoint stores it, so that it stays with converted weights.
             file.metadata.insert(ARCHITECTURE.to_owned(), format!("{}_v1", model.name()));
         }
         // A checkpoint's optimiser is no part of the network.
@@ -108,8 +108,8 @@ impl Weights {
 }
 
 impl Weights {
-    /// The network `model`, which the tensors look like, or what the configuration beside them says that it
-    /// is: names and shapes are often those of several networks.
+    /// The network `model`, which fits the tensors, or the network that the configuration beside them names:
+    /// names and shapes often fit several networks.
     fn as_configured(&self, model: Model) -> Result<Model> {
         let Some(name) = self.file.metadata.get(ARCHITECTURE).cloned() else {
             return match &self.preset.network {
@@ -130,7 +130,7 @@ impl Weights {
                 Some(Network::HuggingFace { .. }) => Ok(model),
             };
         };
-        // What `convert` kept of a checkpoint. A name that its tensors do not have is as good as none.
+        // What `convert` kept of a checkpoint. A name that does not fit its tensors is ignored.
         Ok(model.clone().called(&name).unwrap_or(model))
     }
 
@@ -206,8 +206,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(wrong)
 }
 
-/// The stride of the first convolution, which no weight's shape tells: a learner's checkpoint says
-/// it, and what `convert` made of one.
+/// The stride of the first convolution, which does not follow from the shapes of weights: a learner's
+/// checkpoint stores it, and so does a file that `convert` made from one.
 pub fn first_stride(file: &SafeFile) -> Option<usize> {
     let kept = file.metadata.get(FIRST_STRIDE).and_then(|text| text.parse().ok());
     let learner = || {
@@ -218,8 +218,8 @@ pub fn first_stride(file: &SafeFile) -> Option<usize> {
     stride.filter(|stride| (1..=LARGEST_STRIDE).contains(stride))
 }
 
-/// What a file of this program says about itself. A value that is broken is as good as none: the
-/// tensors are what the file is read for.
+/// What a file of this program contains about itself. An invalid value is ignored, because the file is read
+/// for its tensors.
 fn own(file: &SafeFile, preset: &mut Preset) {
     let field = |name: &str| file.metadata.get(&format!("frostline.{name}"));
     if let Some(preprocessing) = field("preprocessing").and_then(|text| serde_json::from_str(text).ok()) {

@@ -13,7 +13,7 @@ pub struct Adapter {
     index: Option<usize>,
 }
 
-/// What an adapter says of itself.
+/// What an adapter reports about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterReport {
     /// Its place in the order of [`adapters()`], which `FROSTLINE_ADAPTER` takes; none for the best one.
@@ -59,7 +59,7 @@ async fn all() -> Result<Vec<Adapter>> {
     Ok(indexed.map(|(index, adapter)| Adapter { adapter, index: Some(index) }).collect())
 }
 
-/// The index of the adapter that `wanted` stands for, among descriptions of all.
+/// The index of the adapter that `wanted` names, among the descriptions of all adapters.
 fn find(wanted: &str, all: &[(String, wgpu::DeviceType)]) -> Option<usize> {
     use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other, VirtualGpu};
     let of = |kind| all.iter().position(|(_, is)| *is == kind);
@@ -86,7 +86,7 @@ pub(crate) fn describe(info: &wgpu::AdapterInfo) -> String {
 /// Mesa offers its software device through GL too, where it has no subgroups.
 const BACKENDS: wgpu::Backends = wgpu::Backends::PRIMARY;
 
-/// With what wgpu's own variables say, such as WGPU_BACKEND and WGPU_DX12_COMPILER.
+/// With the settings of wgpu's own variables, such as WGPU_BACKEND and WGPU_DX12_COMPILER.
 fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends &= BACKENDS;
@@ -116,8 +116,8 @@ impl Adapter {
         pollster::block_on(Self::choose(wanted))
     }
 
-    /// The one that `wanted` stands for: an index in the order of [`adapters()`], a part of a name, driver
-    /// or backend, `gpu` or `software`. Without it, the best one.
+    /// The adapter that `wanted` names: an index in the order of [`adapters()`], a part of a name, driver or
+    /// backend, `gpu` or `software`. Without it, the best one.
     ///
     /// # Errors
     /// [`Error::NoAdapter`]; [`Error::NoSuchAdapter`] with a list of those there are.
@@ -146,12 +146,12 @@ impl Adapter {
     /// Opens it.
     ///
     /// # Errors
-    /// [`Error::NoDevice`]; [`Error::Setting`] if `options` ask for what it cannot do.
+    /// [`Error::NoDevice`]; [`Error::Setting`] if the adapter cannot do what `options` require.
     pub fn open(&self, options: &GpuOptions) -> Result<Gpu> {
         pollster::block_on(Gpu::on(self, options))
     }
 
-    /// What it says of itself.
+    /// What the adapter reports about itself.
     pub fn report(&self) -> AdapterReport {
         let (info, limits, features) =
             (self.adapter.get_info(), self.adapter.limits(), self.adapter.features());

@@ -158,7 +158,8 @@ pub(crate) fn create(
     let buffer_descriptor =
         wgpu::BufferDescriptor { label: Some(purpose), size: bytes, usage, mapped_at_creation: false };
     let [of_buffer, of_texture] = [block.clone(), block.clone()];
-    // SAFETY: descriptors say what was created, and the callbacks hold it until wgpu has done with it.
+    // SAFETY: the descriptors match what was created, and the callbacks hold it until wgpu has finished with
+    // it.
     let (buffer, image) = unsafe {
         let buffer = wgpu::hal::vulkan::Buffer::from_raw_externally_owned(
             block.buffer,

@@ -1,6 +1,7 @@
-//! Files that a device may leave behind: compiled pipelines and measured choices.
+//! Files that a device may store: compiled pipelines and measured choices.
 //!
-//! Nothing depends on them: they make a later run faster, never different unless the user asks.
+//! Nothing depends on them. They make a later run faster, and change its results only if the user requests
+//! it.
 
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};

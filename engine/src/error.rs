@@ -1,4 +1,4 @@
-//! Everything that can go wrong in the engine, said so that a person can act on it.
+//! The errors of the engine. Each text contains what a person needs to act on it.
 
 use crate::shape::Shape;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub enum Error {
          software Vulkan driver; on other systems install the graphics driver ({reason})"
     )]
     NoAdapter {
-        /// What the driver loader said.
+        /// The message of the driver loader.
         reason: String,
     },
     /// An adapter was chosen that this machine does not have.
@@ -20,7 +20,7 @@ pub enum Error {
         "no adapter of this machine is `{wanted}`: give an index, a part of a name, `gpu` or `software`. There are: {known}"
     )]
     NoSuchAdapter {
-        /// What was asked for.
+        /// What was requested.
         wanted: String,
         /// The adapters there are, with their indices.
         known: String,
@@ -30,7 +30,7 @@ pub enum Error {
     NoDevice {
         /// The adapter's name.
         adapter: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
     /// A plan stores activations as 16-bit floats, and the adapter has none.
@@ -46,7 +46,7 @@ pub enum Error {
         "the GPU device was lost: {reason}. Nothing after the last checkpoint is kept; start again from it with a new device"
     )]
     DeviceLost {
-        /// What the driver said.
+        /// The driver's message.
         reason: String,
     },
     /// The device did not do something, and works.
@@ -57,7 +57,7 @@ pub enum Error {
     Refused {
         /// What was refused: a kernel with its layer, a submission, an allocation.
         what: String,
-        /// What wgpu said.
+        /// wgpu's message.
         reason: String,
     },
     /// One submission takes longer than it may.
@@ -154,7 +154,7 @@ pub enum Error {
     Unknown {
         /// "parameter", "group" …
         what: &'static str,
-        /// The name that was asked for.
+        /// The name that was requested.
         name: String,
         /// The names there are.
         known: String,

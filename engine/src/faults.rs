@@ -1,5 +1,5 @@
-//! Failures on purpose. A driver that fails cannot be had when a test wants one, so the tests plan a
-//! failure at any place where the device may fail, and see what is made of it.
+//! Failures on purpose. No driver fails when a test needs a failure. So the tests plan a failure at any place
+//! where the device may fail, and check how the engine handles it.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,10 +1,10 @@
 //! Folding: fewer kernels for the same result.
 //!
-//! - A batch norm that is frozen whole and uses its running statistics is a scale and a shift per
-//!   channel: it goes into the end of the convolution before it. So a frozen prefix, and all of
-//!   inference, run without any batch norm kernel.
-//! - An addition and an activation go into the end of the op before them, if nothing else reads
-//!   what that op wrote.
+//! - A batch norm that is frozen whole and uses its running statistics is a scale and a shift per channel: it
+//!   moves into the epilogue of the convolution before it. So a frozen prefix, and all of inference, run
+//!   without any batch norm kernel.
+//! - An addition and an activation move into the epilogue of the op before them, if no other op reads that
+//!   op's output.
 
 use crate::freeze::{BatchNormMode, Freeze};
 use crate::graph::{Graph, Node, Role, Tensor, TensorId};

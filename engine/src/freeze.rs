@@ -24,7 +24,7 @@ pub struct Freeze {
     pub batch_norm: BatchNormMode,
 }
 
-/// Whether `parameter` is `group` or lies below it: `layer1.0.bn1.weight` in `layer1` and `layer1.0`.
+/// Whether `parameter` is `group` or is below it: `layer1.0.bn1.weight` in `layer1` and `layer1.0`.
 pub fn in_group(parameter: &str, group: &str) -> bool {
     parameter.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -1,4 +1,4 @@
-//! The device: how it is found, what it says when it fails, and reading back from it.
+//! The device: how it is found, how it reports failures, and reading back from it.
 
 use crate::adapters::{Adapter, describe};
 use crate::aliased;
@@ -58,8 +58,8 @@ pub struct Requests {
 }
 
 impl Gpu {
-    /// The best adapter of this machine, a software adapter where there is no other, with what the
-    /// environment asks for: see [`GpuOptions::from_env`].
+    /// The best adapter of this machine (a software adapter if there is no other), with the settings of the
+    /// environment: see [`GpuOptions::from_env`].
     pub fn new() -> Result<Self> {
         Self::with(&GpuOptions::from_env()?)
     }
@@ -80,7 +80,7 @@ impl Gpu {
     /// anew, from a checkpoint.
     ///
     /// # Errors
-    /// What [`Gpu::with`] says.
+    /// The errors of [`Gpu::with`].
     pub fn reopen(&self) -> Result<Self> {
         Self::with(&self.options)
     }
@@ -96,7 +96,7 @@ impl Gpu {
                 label: Some("frostline"),
                 required_features,
                 experimental_features,
-                // The defaults are the smallest any browser has: ask for all that this adapter can do.
+                // The defaults are the smallest limits of any browser: request all that this adapter can do.
                 required_limits: adapter.limits(),
                 ..Default::default()
             })
@@ -155,8 +155,8 @@ impl Gpu {
         }
     }
 
-    /// What a person should hear of this device before it is used, such as a GPU of this machine that no
-    /// driver offers.
+    /// Warnings about this device that a person should read before it is used, such as a GPU of this machine
+    /// that no driver offers.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -217,7 +217,7 @@ impl Gpu {
     /// Destroys the device as a driver reset would: every later call gives [`Error::DeviceLost`].
     pub fn lose(&self) {
         self.device.destroy();
-        // The callback that says so comes once the work in flight is done.
+        // The callback that reports it is called once the work in flight is done.
         self.settle();
     }
 
@@ -240,7 +240,7 @@ impl Gpu {
         }
     }
 
-    /// A zeroed buffer of `bytes` for `purpose`, or an error that says how many bytes it was about.
+    /// A zeroed buffer of `bytes` for `purpose`, or an error that contains the number of bytes.
     pub(crate) fn buffer(
         &self,
         purpose: &str,
@@ -265,7 +265,7 @@ impl Gpu {
         self.allocate(purpose, bytes, || self.device.create_buffer(&descriptor))
     }
 
-    /// A texture of `vec4f` texels, or an error that says how many bytes it was about.
+    /// A texture of `vec4f` texels, or an error that contains the number of bytes.
     pub(crate) fn texture(&self, purpose: &str, width: u32, height: u32) -> Result<wgpu::Texture> {
         let descriptor = wgpu::TextureDescriptor {
             label: Some(purpose),

@@ -111,7 +111,7 @@ impl Graph {
         self.add_tensor("input", Shape::Image { n, h, w, c }, Role::Input)
     }
 
-    /// One class index an image, given by the host.
+    /// One class index per image, given by the host.
     pub fn labels(&mut self, n: usize) -> TensorId {
         self.add_tensor("labels", Shape::Labels { n }, Role::Input)
     }

@@ -1,4 +1,4 @@
-//! Accesses past the end of a buffer, and loop turns, found out on the device.
+//! Accesses past the end of a buffer, and loop turns, detected on the device.
 //!
 //! A driver may hide that a kernel reads or writes past the end of its binding: reads give 0, writes
 //! vanish (Vulkan's robust buffer access), or memory of another tensor is used. So every buffer here

@@ -65,7 +65,7 @@ impl InFlight {
     }
 }
 
-/// How long to wait for one submission: what was asked for, else by the kind of adapter.
+/// How long to wait for one submission: the requested time, else a time by the kind of adapter.
 pub(crate) fn deadline(asked: Option<Duration>, software: bool) -> Option<Duration> {
     match asked {
         // A processor may take minutes for a step, and its driver does not hang.

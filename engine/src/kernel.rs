@@ -1,7 +1,7 @@
 //! Kernels by name, and what their WGSL declares.
 //!
-//! The WGSL is the declaration: binding names, their access and the fields of `Params` are read
-//! out of it with naga, so that Rust never says them a second time.
+//! The WGSL is the declaration: binding names, their access and the fields of `Params` are read from it with
+//! naga, so that Rust code does not repeat them.
 
 use crate::error::{Error, Result};
 use frostline_shaders::{Format, Share};

@@ -1,4 +1,4 @@
-//! Layers by torchvision's names: what model code calls to record itself.
+//! Layers by torchvision's names: the methods that model code calls to record itself.
 
 use crate::error::Result;
 use crate::graph::{Graph, Init, Role, TensorId};

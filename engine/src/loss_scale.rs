@@ -1,9 +1,9 @@
 //! Loss scaling: gradients that pass through f16 without becoming zero or infinite.
 //!
-//! Gradients of activations are often smaller than the 6·10⁻⁸ where f16 ends. So a plan that stores them as f16
-//! multiplies the gradient of the loss by a *loss scale*, a power of two, and the optimiser divides the
-//! gradients of parameters by it. The scale is as large as the gradients allow: it doubles after a number of
-//! steps without overflow, and a step whose gradients overflowed is not taken and halves it.
+//! Gradients of activations are often smaller than 6·10⁻⁸, the smallest positive f16. So a plan that stores
+//! them as f16 multiplies the gradient of the loss by a *loss scale*, a power of two, and the optimiser
+//! divides the gradients of parameters by it. The scale is as large as the gradients allow: it doubles after
+//! a number of steps without overflow, and a step whose gradients overflowed is skipped and halves it.
 //! (Micikevicius et al. 2018, "Mixed Precision Training"; `torch.amp.GradScaler`.)
 //!
 //! The state is a small buffer of the [`Optimizer`](crate::Optimizer), read and written by kernels alone, so
@@ -31,7 +31,7 @@ const LARGEST: u32 = 1 << 24;
 /// Bytes of the shader's `LossScaler`.
 pub(crate) const BYTES: u64 = 32;
 
-/// Where `unscale` lies in it.
+/// The place of `unscale` in it.
 pub(crate) const UNSCALE: u64 = 16;
 
 /// How gradients stored as f16 are scaled.
@@ -68,8 +68,9 @@ impl LossScale {
         }
     }
 
-    /// The scale for a gradient that the host gives, whose largest value is `largest`. Nobody watches for
-    /// overflow here, so a scale that may move starts with room: it makes the largest value 1,024 at most.
+    /// The scale for a gradient that the host gives, whose largest value is `largest`. Overflow is not
+    /// checked here. So a scale that may change starts with a margin: it makes the largest value 1,024 at
+    /// most.
     pub(crate) fn for_gradient(self, largest: f32) -> LossScaleState {
         let mut state = self.start();
         while self.growth_interval.is_some() && state.scale > 1 && largest * state.scale as f32 > 1024.0 {

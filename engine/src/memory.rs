@@ -1,8 +1,8 @@
 //! Memory: which pool buffer holds what, from first write to last use.
 //!
-//! Lifetimes are read off the finished list of dispatches; nobody declares them. A frozen stage
-//! frees its activations as soon as the next stage has run, because no recorded dispatch reads
-//! them again. (The same idea as tinygrad's `schedule/memory.py`.)
+//! Lifetimes are read off the finished list of dispatches; no op declares them. A frozen stage frees its
+//! activations as soon as the next stage has run, because no recorded dispatch reads them again. (The same
+//! idea as tinygrad's `schedule/memory.py`.)
 
 use crate::kernel::reflect;
 use crate::record::{Buffer, BufferId, Dispatch, Home, NOTHING};
@@ -21,7 +21,7 @@ pub(crate) struct Lifetime {
 pub(crate) struct Pool {
     /// Bytes of each slot, and what it is made of.
     pub slots: Vec<(u64, Memory)>,
-    /// Slot of each virtual buffer that lives in the pool.
+    /// Slot of each virtual buffer that is in the pool.
     pub slot_of: Vec<Option<usize>>,
 }
 
@@ -30,7 +30,7 @@ impl Pool {
         self.slots.iter().map(|(bytes, _)| bytes).sum()
     }
 
-    /// The same buffers, each in a slot of its own.
+    /// The same buffers, each in its own slot.
     pub fn unshared(&self, buffers: &[Buffer]) -> Self {
         let mut pool = Self { slots: vec![], slot_of: vec![None; buffers.len()] };
         for (id, buffer) in buffers.iter().enumerate().filter(|(id, _)| self.slot_of[*id].is_some()) {

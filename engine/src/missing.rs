@@ -1,5 +1,4 @@
-//! GPUs that this machine has and no driver offers: the usual reason why everything runs on the
-//! processor.
+//! GPUs of this machine that no driver offers. This is the usual reason why everything runs on the processor.
 
 use std::path::Path;
 

@@ -48,7 +48,7 @@ pub trait Op: Debug + Any + Send + Sync {
         true
     }
 
-    /// Which inputs backward reads when `wants[i]` says which of them want a gradient.
+    /// Which inputs backward reads. `wants[i]` is true if input `i` needs a gradient.
     fn keeps(&self, wants: &[bool]) -> Vec<usize>;
 
     /// Must input `i` be f32 where activations are stored as f16?
@@ -56,7 +56,7 @@ pub trait Op: Debug + Any + Send + Sync {
         false
     }
 
-    /// The activation at the op's end, whose open places backward must know.
+    /// The activation at the op's end. Backward needs to find the places where it is open.
     fn activation(&self) -> Activation {
         Activation::None
     }
@@ -69,7 +69,7 @@ pub trait Op: Debug + Any + Send + Sync {
     /// Records the dispatches that compute the output.
     fn forward(&self, f: &mut Forward<'_, '_>);
 
-    /// Records the dispatches that compute the gradients that are wanted.
+    /// Records the dispatches that compute the gradients that are needed.
     fn backward(&self, b: &mut Backward<'_, '_>);
 
     /// Records the output once more, during backward; only called if `recomputable`.
@@ -109,7 +109,7 @@ pub(crate) fn channel_blocks(shape: Shape) -> usize {
     shape.channels().div_ceil(4)
 }
 
-/// The pixels of an image shape, or an error of `op` that says what it got.
+/// The pixels of an image shape, or an error of `op` that contains the shape it got.
 pub(crate) fn image(op: &'static str, layer: &str, shape: Shape) -> Result<[usize; 4]> {
     match shape {
         Shape::Image { n, h, w, c } => Ok([n, h, w, c]),
@@ -120,8 +120,8 @@ pub(crate) fn image(op: &'static str, layer: &str, shape: Shape) -> Result<[usiz
 /// The largest window, stride or padding: kernels count in 32 bits, signed.
 const LARGEST_WINDOW: usize = 1 << 20;
 
-/// Height and width of what windows of `kernel` (height, width) make of the images `input`, or an error
-/// of `op` that says why they make nothing.
+/// Height and width of the output if windows of `kernel` (height, width) move over the images `input`, or an
+/// error of `op` with the reason why there is no output.
 pub(crate) fn windows(
     op: &'static str,
     layer: &str,

@@ -31,7 +31,7 @@ pub enum Rule {
     },
 }
 
-/// Parameters that have settings of their own.
+/// Parameters with their own settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// Layer or parameter names: everything at or below them belongs to the group.
@@ -174,7 +174,7 @@ pub(crate) struct Run {
     pub last: String,
 }
 
-/// Cuts the trainable parameters into runs that lie together in `all` and share a group.
+/// Cuts the trainable parameters into runs that are contiguous in `all` and share a group.
 pub(crate) fn runs(group_of: impl Fn(&str) -> Option<usize>, all: &Layout, trainable: &Layout) -> Vec<Run> {
     let mut runs: Vec<Run> = vec![];
     let mut neighbour = false;

@@ -1,10 +1,10 @@
-//! How a device is asked for, in code or by environment variables.
+//! Options for choosing a device, in code or by environment variables.
 
 use crate::cache::CacheFile;
 use crate::error::{Error, Result};
 use std::time::Duration;
 
-/// Which class of kernels is wanted.
+/// Which class of kernels to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kernels {
     /// The one that fits the adapter.
@@ -20,7 +20,7 @@ pub enum Kernels {
     Cooperative,
 }
 
-/// How a [`crate::Gpu`] is asked for.
+/// Options for opening a [`crate::Gpu`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuOptions {
     /// The class of kernels. An adapter that cannot run it is an error.
@@ -63,10 +63,10 @@ impl Default for GpuOptions {
 }
 
 impl GpuOptions {
-    /// What the environment says:
+    /// The options that the environment sets:
     ///
-    /// - `FROSTLINE_TUNING`: `portable`, `subgroup`, `gpu` or `cooperative` is the class of kernels;
-    ///   `tuned` uses the choices that `make tune` measured. Both, with a comma, if wanted.
+    /// - `FROSTLINE_TUNING`: `portable`, `subgroup`, `gpu` or `cooperative` is the class of kernels; `tuned`
+    ///   uses the choices that `make tune` measured. The two can be joined by a comma.
     /// - `FROSTLINE_TUNING_FILE`: where those choices are.
     /// - `FROSTLINE_PIPELINE_CACHE=off`: keeps no pipelines.
     /// - `FROSTLINE_ADAPTER`: index, part of the name, `gpu` or `software`: [`GpuOptions::adapter`].

@@ -1,10 +1,10 @@
 //! Pace: how much of a step goes into one submission, and how far the host runs ahead of the device.
 //!
-//! Drivers reset a device that is busy with one submission for too long: Windows after 2 s, browsers
-//! earlier. How long a step takes is not known before it has run, so the first step is cut into
-//! submissions that even a slow GPU finishes in time, and measured; later steps are cut to fit the
-//! target. What is computed does not depend on the cuts. A single dispatch is never cut: one that takes
-//! longer than the target is a submission of its own.
+//! Drivers reset a device that is busy with one submission for too long: Windows after 2 s, browsers earlier.
+//! How long a step takes is not known before it has run, so the first step is cut into submissions that even
+//! a slow GPU finishes in time, and measured; later steps are cut to fit the target. What is computed does
+//! not depend on the cuts. A single dispatch is never cut: one that takes longer than the target is a
+//! separate submission.
 //!
 //! Every submitted step keeps a copy of its batch until the device has taken it. The host therefore
 //! waits before it is more than [`STEPS_IN_FLIGHT`] steps ahead.
@@ -70,8 +70,8 @@ impl Pace {
         self.budget
     }
 
-    /// Counts a step, and says whether it is to be measured: the first, in which drivers prepare
-    /// kernels that they run for the first time, the second, and one now and then.
+    /// Counts a step, and returns whether it is to be measured: the first, in which drivers prepare kernels
+    /// that they run for the first time, the second, and one now and then.
     pub fn begin(&mut self) -> bool {
         // Browsers offer no wait, and so no time: the first budget stays.
         let can = self.target.is_some() && cfg!(not(target_arch = "wasm32"));

@@ -22,8 +22,8 @@ pub struct Params {
     pub(crate) statistics: (Layout, wgpu::Buffer),
 }
 
-/// A number that moves whenever a parameter or a statistic does, so that a session sees when what it
-/// computed from them is no longer true.
+/// A number that increases whenever a parameter or a statistic changes, so that a session can detect when
+/// values that it computed from them are out of date.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Version(Arc<AtomicU64>);
 

@@ -11,9 +11,9 @@ pub(crate) struct PipelineCache {
 }
 
 impl PipelineCache {
-    /// Opens the file that `place` stands for. None where the adapter has no such caches, and none by
-    /// default on software adapters: Mesa compiles at the first dispatch, what it gives back has no
-    /// code in it, and it has a cache of its own.
+    /// Opens the file that `place` names. None if the adapter has no such caches, and by default none on
+    /// software adapters: Mesa compiles at the first dispatch, the data that it returns contains no code, and
+    /// it has its own cache.
     pub fn open(device: &wgpu::Device, info: &wgpu::AdapterInfo, place: &CacheFile) -> Option<Self> {
         let software = info.device_type == wgpu::DeviceType::Cpu;
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE)
@@ -43,7 +43,7 @@ impl PipelineCache {
         &self.cache
     }
 
-    /// Writes the file. A run does not depend on it, so that nobody is told if it cannot be.
+    /// Writes the file. A run does not depend on the file, so a failure to write it is not reported.
     pub fn save(&self) {
         if let Some(data) = self.cache.get_data() {
             let _ = cache::replace(&self.path, &data);

@@ -114,8 +114,8 @@ fn compile(
         device.create_shader_module(descriptor)
     } else {
         // SAFETY: every index in our kernels is bounded by `Params` and by constants, and every loop ends.
-        // The op tests show it: a guard lies behind each buffer (see `guard`), since drivers hide what is
-        // read and written past the end of a binding, and in checked mode they run with all of naga's
+        // The op tests check this: there is a guard behind each buffer (see `guard`), since drivers hide what
+        // is read and written past the end of a binding, and in checked mode they run with all of naga's
         // checks. Bounding of loops alone costs a quarter of the speed on llvmpipe.
         unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
     };
@@ -160,7 +160,7 @@ fn compile(
     }
 }
 
-/// Group 1 of kernels that count their turns: one `u32`, at an offset of its own for each dispatch.
+/// Group 1 of kernels that count their turns: one `u32`, at a separate offset for each dispatch.
 pub(crate) fn turns_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
     let ty = wgpu::BufferBindingType::Storage { read_only: false };
     let ty = wgpu::BindingType::Buffer { ty, has_dynamic_offset: true, min_binding_size: None };

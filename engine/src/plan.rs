@@ -56,7 +56,8 @@ pub struct Plan {
     weight_copies: BTreeSet<usize>,
     ledger: Ledger,
     unfrozen: Option<Box<Ledger>>,
-    /// Layers of the whole network that this plan of a part of it has not.
+    /// Layers of the whole network whose outputs were computed once and cached; this plan does not contain
+    /// them.
     cached: BTreeSet<String>,
 }
 
@@ -378,7 +379,7 @@ fn augmented(graph: &Graph, transforms: TensorId) -> Option<Shape> {
     reader.map(|node| graph.shape(node.inputs[0]))
 }
 
-/// Whether `id` says what images, or labels, are mixed with.
+/// Whether `id` contains what images, or labels, are mixed with.
 fn is_mixes(graph: &Graph, id: TensorId) -> bool {
     let reads = |op: &str, input: usize| {
         graph.nodes.iter().any(|node| node.op.name() == op && node.inputs.get(input) == Some(&id))
@@ -412,8 +413,8 @@ fn kept(graph: &Graph, wanted: &[bool]) -> Vec<bool> {
     kept
 }
 
-/// Records backward, from the last node, whose gradient is in `seed`, up to the frostline: nodes whose output wants no gradient are
-/// passed over, and so is everything below them.
+/// Records backward, from the last node, whose gradient is in `seed`, up to the frostline: nodes whose output
+/// needs no gradient are skipped, and so is everything below them.
 fn backward(recorder: &mut Recorder<'_>, last: TensorId, seed: BufferId) {
     recorder.set_phase(Phase::Backward);
     let graph = recorder.graph;
@@ -436,7 +437,8 @@ impl fmt::Display for Plan {
             kernels.iter().map(|name| name.replace("batch_norm", "bn")).collect::<Vec<_>>().join(" ")
         };
         writeln!(f, "{:<24} {:>9}  forward | backward (− = skipped, its layer is frozen)", "layer", "kept")?;
-        // A batch norm that was folded away has no row of its own: the unfrozen plan knows it.
+        // A batch norm that was folded away has no row in the frozen plan; the unfrozen plan has
+        // one.
         let full = self.unfrozen.as_deref().unwrap_or(ledger);
         let layers =
             full.layers.keys().chain(ledger.layers.keys().filter(|layer| !full.layers.contains_key(*layer)));

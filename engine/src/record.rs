@@ -1,8 +1,8 @@
-//! Recording dispatches: what an op is given in its `forward` and `backward`.
+//! Recording dispatches: the contexts that an op gets in its `forward` and `backward`.
 //!
-//! Every virtual buffer is written by exactly one dispatch. That is what makes sharing a gradient
-//! between two branches safe, and what lets the memory plan be read off first and last use.
-//! A gradient with several contributions is a chain of sums, each in a buffer of its own.
+//! Every virtual buffer is written by exactly one dispatch. So two branches can safely share a gradient, and
+//! the memory plan follows from first and last use. A gradient with several contributions is a chain of sums,
+//! each in its own buffer.
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Role, TensorId};
@@ -24,7 +24,7 @@ pub const NOTHING: BufferId = BufferId(u32::MAX);
 
 static COPY: Kernel = Kernel { file: "copy", entry: "forward" };
 
-/// Where a virtual buffer lives.
+/// Where a virtual buffer is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Home {
     /// In the pool, between its first and last use.
@@ -43,7 +43,7 @@ pub enum Home {
     MomentRun(usize, String, String),
     /// The optimiser's loss scale, if gradients are stored as f16.
     LossScaler,
-    /// Owned by the plan for as long as it lives: inputs, the loss, what the prologue computes.
+    /// Owned by the plan for the plan's lifetime: inputs, the loss, what the prologue computes.
     Plan,
 }
 
@@ -54,7 +54,7 @@ pub struct Buffer {
     pub label: String,
     /// Its size.
     pub bytes: u64,
-    /// Where it lives.
+    /// Where it is stored.
     pub home: Home,
     /// How it is kept.
     pub format: Format,
@@ -123,14 +123,15 @@ impl Dispatch {
 /// `LP_MAX_TGSI_LOOP_ITERATIONS`), so that a longer sum would be a wrong sum.
 pub const MOST_TURNS: u64 = 65_000;
 
-/// How many workgroups of `workgroup` cover `items`, folded into two dimensions: one holds 65,535.
+/// How many workgroups of `workgroup` cover `items`, folded into two dimensions, because one dimension of a
+/// dispatch is limited to 65,535 workgroups.
 pub fn grid(items: usize, workgroup: u32) -> [u32; 3] {
     let groups = items.div_ceil(workgroup as usize).max(1);
     let y = groups.div_ceil(32_768);
     [groups.div_ceil(y) as u32, y as u32, 1]
 }
 
-/// A dispatch as an op asks for it.
+/// A dispatch as an op requests it.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Which kernel.
@@ -209,7 +210,7 @@ impl Request {
         self
     }
 
-    /// Says how many multiply-accumulates it does.
+    /// Sets the number of multiply-accumulates.
     pub fn macs(mut self, macs: usize) -> Self {
         self.macs = macs as u64;
         self
@@ -327,7 +328,7 @@ impl<'g> Recorder<'g> {
         buffer
     }
 
-    /// Says that gradients are computed, and whether an optimiser uses them: with f16 storage they carry a
+    /// Sets that gradients are computed, and whether an optimiser uses them: with f16 storage they carry a
     /// loss scale, which is the optimiser's or else the plan's.
     pub fn scale_gradients(&mut self, updates: bool) {
         let Some(scale) = self.tuning.storage.loss_scale() else { return };
@@ -479,13 +480,13 @@ impl<'g> Recorder<'g> {
     }
 }
 
-/// What an op sees of the plan while it records its forward pass.
+/// The part of the plan that an op can use while it records its forward pass.
 pub struct Forward<'r, 'g> {
     pub(crate) recorder: &'r mut Recorder<'g>,
     pub(crate) node: usize,
 }
 
-/// What an op sees of the plan while it records its backward pass.
+/// The part of the plan that an op can use while it records its backward pass.
 pub struct Backward<'r, 'g> {
     pub(crate) recorder: &'r mut Recorder<'g>,
     pub(crate) node: usize,
@@ -526,7 +527,8 @@ macro_rules! common {
                 self.recorder.weight(id)
             }
 
-            /// What `compute` makes of input `i`, a weight: once if it is frozen, else every time.
+            /// The output of `compute` for input `i`, a weight: computed once if it is frozen, else in every
+            /// step.
             pub fn from_weight(
                 &mut self,
                 i: usize,
@@ -550,7 +552,7 @@ macro_rules! common {
                 self.recorder.value(id)
             }
 
-            /// Does input `i` want a gradient?
+            /// Does input `i` need a gradient?
             pub fn wants(&self, i: usize) -> bool {
                 self.recorder.wanted[self.node().inputs[i].index()]
             }
@@ -607,12 +609,12 @@ impl Forward<'_, '_> {
         &self.node().layer
     }
 
-    /// Does the output want a gradient, so that there will be a backward pass here?
+    /// Does the output need a gradient, so that there will be a backward pass here?
     pub fn has_backward(&self) -> bool {
         self.recorder.wanted[self.node().output.index()]
     }
 
-    /// A buffer that forward writes and backward asks for as `saved(name)`.
+    /// A buffer that forward writes and backward gets by `saved(name)`.
     pub fn save(&mut self, name: &'static str, bytes: u64) -> BufferId {
         let buffer = self.scratch(name, bytes);
         self.recorder.saved.insert((self.node, name), buffer);
@@ -634,7 +636,7 @@ impl Forward<'_, '_> {
         buffer
     }
 
-    /// A buffer with `values`, which the host writes once and backward asks for as `saved(name)`.
+    /// A buffer with `values`, which the host writes once and backward gets by `saved(name)`.
     pub fn values(&mut self, name: &'static str, values: &[f32]) -> BufferId {
         let packed = Shape::Vector { c: values.len() }.pack(values);
         let buffer = self.plan_buffer(name, 4 * packed.len() as u64);
@@ -642,7 +644,7 @@ impl Forward<'_, '_> {
         buffer
     }
 
-    /// A scratch buffer of the prologue that lives as long as the plan.
+    /// A scratch buffer of the prologue that exists as long as the plan.
     pub fn plan_buffer(&mut self, name: &'static str, bytes: u64) -> BufferId {
         let label = format!("{}.{name}", self.node().layer);
         let buffer = self.recorder.buffer(label, bytes, Home::Plan);
@@ -680,15 +682,15 @@ impl Backward<'_, '_> {
             let graph = self.recorder.graph;
             let op = graph.nodes[node].op.clone();
             op.recompute(&mut Backward { recorder: self.recorder, node, grad_output: NOTHING });
-            // From here on it is an ordinary value, whoever else asks for it.
+            // From here on it is an ordinary value for all other readers too.
             self.recorder.kept[id.index()] = true;
         }
         self.recorder.value(id)
     }
 
-    /// Records how the gradient of input `i` is computed, unless that input wants none: this is
-    /// the whole of freezing. `compute` gets the buffer to write and, if another op has already
-    /// contributed to this gradient, the buffer to add to what it writes.
+    /// Records how the gradient of input `i` is computed, unless that input needs none. This is how freezing
+    /// works. `compute` gets the buffer to write and, if another op has already contributed to this gradient,
+    /// the buffer to add to what it writes.
     ///
     /// For a parameter there is never anything to add: `compute` writes this op's contribution, now or
     /// by a dispatch recorded later in the same backward, and `Recorder::add_contributions` adds up.

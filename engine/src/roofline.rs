@@ -1,6 +1,6 @@
-//! How fast a plan can be at best on a card (Williams, Waterman & Patterson 2009, "Roofline"), and which of its
-//! dispatches are too small for the card. Counted from the plan and from what the card's maker publishes:
-//! nothing runs.
+//! How fast a plan can be at best on a card (Williams, Waterman & Patterson 2009, "Roofline"), and which of
+//! its dispatches are too small for the card. It is counted from the plan and from the rates that the card's
+//! maker publishes; nothing runs.
 
 use crate::plan::Plan;
 use crate::record::Phase;
@@ -33,7 +33,7 @@ impl PublishedCard {
         Self { name: "Arc A770", maker: Maker::Intel, cores: 32, tflops: 19.7, gbytes: 560.0 },
     ];
 
-    /// The card whose name contains `part`, whatever its case.
+    /// The card whose name contains `part`, in upper or lower case.
     pub fn named(part: &str) -> Option<Self> {
         let part = part.to_lowercase();
         Self::ALL.into_iter().find(|card| card.name.to_lowercase().contains(&part))
@@ -75,7 +75,7 @@ impl PublishedCard {
     }
 }
 
-/// What all dispatches of one kernel in a step come to on a card.
+/// The sums over all dispatches of one kernel in a step, on a card.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct KernelBound {
     /// The kernel, such as `conv2d.forward`.

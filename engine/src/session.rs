@@ -26,7 +26,7 @@ use web_time::Instant;
 /// Uniforms, and other parts of a buffer, start at multiples of this on every adapter.
 const UNIFORM: u64 = 256;
 
-/// Not a number, and two 16-bit floats that are none either.
+/// A NaN as f32, whose two halves are NaN as f16.
 const NAN: f32 = f32::from_bits(0x7fff_7fff);
 
 /// Loss and hits of one batch.
@@ -71,8 +71,8 @@ impl Unused {
     }
 }
 
-/// Whether WebGPU forbids these parts of buffers in one dispatch, the last field of which says whether they
-/// are writable: see [`Unused`]. Native drivers do not ask.
+/// Whether WebGPU forbids these parts of buffers in one dispatch, the last field of which is true if they are
+/// writable: see [`Unused`]. Native drivers do not check this.
 fn is_aliased(bound: &[(&wgpu::Buffer, std::ops::Range<u64>, bool)]) -> bool {
     bound.iter().enumerate().any(|(i, (buffer, range, written))| {
         bound[..i].iter().filter(|(other, _, _)| other == buffer).any(|(_, other, other_written)| {
@@ -109,7 +109,7 @@ struct Step {
 struct Changing {
     /// Group of each update, and its fields in the order of [`crate::Optim::step_fields`].
     updates: Vec<(Option<usize>, Vec<u64>)>,
-    /// Where the loss says which row of the history to write.
+    /// Where the row of the history that the loss writes is stored.
     slot: Option<u64>,
     /// Where the loss scale's kernel finds the number of the step.
     step: Option<u64>,
@@ -822,7 +822,7 @@ impl Session {
         Ok(())
     }
 
-    /// Fills the whole pool with NaN: a kernel that reads what nobody wrote shows at once.
+    /// Fills the whole pool with NaN: a kernel that reads memory that was not written then gives NaN.
     pub fn poison(&self) {
         for (store, (bytes, _)) in self.slots.iter().zip(&self.plan.pool.slots) {
             store.write(&self.gpu, &vec![NAN; (*bytes / 4) as usize]);

@@ -1,8 +1,8 @@
-//! Shapes, and how a tensor's values lie in a buffer.
+//! Shapes, and how a tensor's values are stored in a buffer.
 //!
-//! At the door tensors have PyTorch's order; inside, activations are NHWC and weights
-//! (KH, KW, C_in, C_out), with channels padded by zeros to a multiple of 4, so that every kernel
-//! reads `vec4f`. [`Shape::pack`] and [`Shape::unpack`] are the door.
+//! In files and in the public API, tensors have PyTorch's order. On the device, activations are NHWC and
+//! weights (KH, KW, C_in, C_out), with channels padded by zeros to a multiple of 4, so that every kernel
+//! reads `vec4f`. [`Shape::pack`] and [`Shape::unpack`] convert between the two.
 
 use std::fmt;
 
@@ -59,12 +59,12 @@ pub enum Shape {
         /// Output features.
         c_out: usize,
     },
-    /// One value a channel: biases and everything of batch norm.
+    /// One value per channel: biases and everything of batch norm.
     Vector {
         /// Channels.
         c: usize,
     },
-    /// One class index an image.
+    /// One class index per image.
     Labels {
         /// Images.
         n: usize,

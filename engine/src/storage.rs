@@ -1,8 +1,8 @@
-//! Storage: which buffers are kept as 16-bit floats, which in textures, and which as they are.
+//! Storage: which buffers hold 16-bit floats, which are textures, and which are plain buffers of f32.
 //!
-//! Ops record buffers of f32, and say of some that they hold activations. Once the list of
-//! dispatches is finished this pass decides what each buffer becomes, tells every kernel, and adds
-//! up the bytes that it reads and writes.
+//! Ops record buffers of f32 and mark some as activations. Once the list of dispatches is finished, this pass
+//! chooses the format of each buffer, sets it in every kernel that uses the buffer, and adds up the bytes
+//! that the kernels read and write.
 
 use crate::error::Result;
 use crate::kernel::reflect;
@@ -48,7 +48,7 @@ impl Storage {
         self.loss_scale().map_or(Ok(()), LossScale::check)
     }
 
-    /// The format that ops ask for where they record activations.
+    /// The format that ops record for activations.
     pub(crate) fn format(self) -> Format {
         match self {
             Self::F32 => Format::Single,

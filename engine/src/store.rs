@@ -54,7 +54,7 @@ impl Store {
             Self::Buffer(buffer) | Self::Aliased { buffer, .. } => gpu.write(buffer, 0, values),
             Self::Texture { texture, .. } => {
                 gpu.risk(Place::Write);
-                // Whole rows, and the part of one that is left: what lies behind the values stays.
+                // Whole rows, and the part of one that is left: what is behind the values stays.
                 let bytes: &[u8] = bytemuck::cast_slice(values);
                 let (rows, rest) = (bytes.len() as u64 / ROW_BYTES, bytes.len() as u64 % ROW_BYTES);
                 for (row, size) in

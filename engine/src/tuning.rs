@@ -71,7 +71,7 @@ pub enum Pass {
     BackwardWeight,
 }
 
-/// A convolution as the table sees it.
+/// A convolution as a key of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Conv {
     /// What is computed.
@@ -123,18 +123,18 @@ pub enum Algorithm {
 pub struct Tuning {
     /// The class they are for.
     pub class: Class,
-    /// Activations live in textures of at most this many rows: where a software driver samples
-    /// textures faster than it loads from storage buffers. None: they live in storage buffers.
+    /// Activations are stored in textures of at most this many rows, where a software driver samples textures
+    /// faster than it loads from storage buffers. None: they are in storage buffers.
     pub texture_rows: Option<u32>,
-    /// Activations live in memory that is a texture to read and a buffer to write, but for those too large for
-    /// a buffer ([`crate::Gpu`] finds out whether its adapter can do that).
+    /// Activations are stored in memory that is a texture to read and a buffer to write, except those that
+    /// are too large for a buffer ([`crate::Gpu`] finds out whether its adapter supports this).
     pub aliased: bool,
     /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
     pub fill: usize,
     /// How long the device may be busy with one submission, so that none runs into the driver's time-out:
     /// longer steps are cut by measured time. None: a step is one submission. Bits stay the same.
     pub submit_time: Option<Duration>,
-    /// How activations are stored; f32 unless the user asks for f16.
+    /// How activations are stored; f32 unless the user requests f16.
     pub storage: Storage,
     /// Whose table of tiles the kernels of GPUs use.
     pub maker: Maker,
@@ -173,7 +173,7 @@ impl Tuning {
         Self { class: Class::Gpu, fill: 256, ..Self::portable() }
     }
 
-    /// The same kernels with activations stored as `storage` says.
+    /// The same kernels with activations stored as `storage`.
     pub fn with_storage(&self, storage: Storage) -> Self {
         Self { storage, ..self.clone() }
     }
@@ -200,7 +200,7 @@ impl Tuning {
         measured.and_then(|measured| measured.choice(conv)).unwrap_or_else(|| self.table(conv))
     }
 
-    /// What the committed table says about `conv`.
+    /// The committed table's choice for `conv`.
     pub fn table(&self, conv: &Conv) -> Algorithm {
         if self.class == Class::Gpu {
             return Algorithm::Tiled(match self.fragments.filter(|fragments| fragments.hold(self.storage)) {
@@ -302,8 +302,8 @@ impl Tuning {
     }
 }
 
-/// The strip width that costs a row of `width` pixels least. A strip costs its pixels, and about
-/// two more for the weights it loads whatever its width; few widths mean few kernels to compile.
+/// The strip width that costs a row of `width` pixels least. A strip costs its pixels, and about two more for
+/// the weights that it loads, at any width. Fewer widths need fewer compiled kernels.
 fn strip(width: usize, widths: &[usize]) -> u32 {
     let cost = |pw: usize| width.div_ceil(pw) * (pw + 2);
     widths.iter().copied().min_by_key(|&pw| cost(pw)).unwrap_or(1) as u32

@@ -1,4 +1,4 @@
-//! What can go wrong on the way out.
+//! The errors of an export.
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]

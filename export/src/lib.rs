@@ -1,10 +1,10 @@
 //! A trained network for other programs.
 //!
-//! [`onnx::model`] writes one ONNX graph from a decoded photo to probabilities: the preprocessing is
-//! part of it, because a model that is fed otherwise than it was trained predicts something else, and
-//! no error shows. [`Runner`] runs such a graph with tract, an ONNX runtime in Rust that shares no code
-//! with this program's kernels, so that an export can be compared with what it was made from.
-//! [`pytorch`] writes weights under torchvision's or timm's names, and a Python file that uses them.
+//! [`onnx::model`] writes one ONNX graph from a decoded photo to probabilities: the preprocessing is part of
+//! it, because a model with other preprocessing than in training gives wrong predictions without an error.
+//! [`Runner`] runs such a graph with tract, an ONNX runtime in Rust that shares no code with this program's
+//! kernels, so that an export can be compared with what it was made from. [`pytorch`] writes weights under
+//! torchvision's or timm's names, and a Python file that uses them.
 
 mod error;
 pub mod onnx;
@@ -29,7 +29,7 @@ pub struct Trained<'a> {
     pub preprocessing: &'a Preprocessing,
     /// Names of its classes, in the order of its outputs.
     pub classes: &'a [String],
-    /// What else to say about it, such as its model card.
+    /// Further metadata, such as its model card.
     pub about: &'a BTreeMap<String, String>,
 }
 

@@ -62,7 +62,7 @@ pub fn model(trained: &Trained<'_>) -> Result<Vec<u8>> {
     Ok(proto.encode_to_vec())
 }
 
-/// `classes` and `preprocessing` as JSON, and what the caller wants to be said.
+/// `classes` and `preprocessing` as JSON, and the caller's metadata.
 fn metadata(trained: &Trained<'_>) -> Vec<StringStringEntryProto> {
     let Trained { model, about, .. } = trained;
     let own = [

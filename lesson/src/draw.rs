@@ -1,4 +1,4 @@
-//! Pictures that belong to the lesson alone.
+//! Pictures that only the lesson needs.
 
 pub mod contact_sheet;
 pub mod inside;

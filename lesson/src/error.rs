@@ -1,4 +1,4 @@
-//! What can go wrong in a chapter.
+//! The errors of a chapter.
 
 use std::path::PathBuf;
 

@@ -1,14 +1,14 @@
 //! What the chapters of "Transfer Learning From Zero" share: their data, their runs, and how results are
 //! judged and reported.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! |---|---|
 //! | [`study`] | the harness: plan, trial, report, and the chapter that ties them together |
-//! | [`explorer`] | the page on which one freezes layers and trains |
+//! | [`explorer`] | the page on which a reader freezes layers and trains |
 //! | [`page`] | the lesson as one HTML page and as the repository's documents, from results alone |
 //! | [`data`] | images, networks and tasks |
 //! | [`measure`] | what several chapters measure of a network |
-//! | [`draw`] | pictures that belong to the lesson alone |
+//! | [`draw`] | pictures that only the lesson needs |
 //! | here | the outline of a chapter, its flags, the recipe of a run |
 
 pub mod data;

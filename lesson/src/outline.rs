@@ -1,4 +1,4 @@
-//! What a chapter says of itself, and the flags that all chapters have.
+//! A chapter's description, and the flags that all chapters have.
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -101,7 +101,7 @@ pub struct Flags {
     pub steps_given: bool,
 }
 
-/// For chapters with no flags of their own.
+/// For chapters without extra flags.
 #[derive(Args, Clone, Debug)]
 pub struct NoFlags {}
 
@@ -127,7 +127,7 @@ impl Outline {
     /// Reads `words` (the program's name first) as flags.
     ///
     /// # Errors
-    /// What clap says; also `--help`.
+    /// clap's errors; also `--help`.
     pub fn read<E: Args>(
         &self,
         words: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
@@ -153,8 +153,8 @@ impl Outline {
         Ok((flags, own))
     }
 
-    /// Whether the flags ask for the chapter's short form with shorter runs than its own: nothing can be
-    /// concluded from those.
+    /// Whether the flags select the chapter's short form with shortened runs: nothing can be concluded from
+    /// those.
     pub fn is_rehearsal(&self, flags: &Flags) -> bool {
         flags.quick && flags.epochs.is_none() && flags.steps < self.defaults.steps
     }

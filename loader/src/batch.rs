@@ -1,8 +1,8 @@
 //! Which images go into which step.
 //!
-//! The engine's plans have a fixed batch size. Training therefore drops the images that do not
-//! fill a last batch (others every epoch, the order being new each time), and evaluation, which
-//! must see every image exactly once, pads the last batch and says how many of it count.
+//! The engine's plans have a fixed batch size. Training therefore drops the images that do not fill a last
+//! batch (others every epoch, the order being new each time), and evaluation, which must use every image
+//! exactly once, pads the last batch and returns how many of its images count.
 
 use serde::{Deserialize, Serialize};
 

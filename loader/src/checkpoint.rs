@@ -1,9 +1,9 @@
 //! A training run in one file: weights, optimiser state, and what is needed to go on.
 //!
-//! The file is ordinary safetensors. Weights keep their torchvision names, so any other program
-//! can load them; the optimiser's state lies beside them as `optimizer.<slot>.<parameter>`
-//! (`optimizer.momentum_buffer.fc.weight`); all else is JSON text under `__metadata__`, each field
-//! as `frostline.<field>`. Everything is stored as F32, so resuming goes on bit for bit.
+//! The file is ordinary safetensors. Weights keep their torchvision names, so any other program can load
+//! them; the optimiser's state is stored beside them as `optimizer.<slot>.<parameter>`
+//! (`optimizer.momentum_buffer.fc.weight`); all else is JSON text under `__metadata__`, each field as
+//! `frostline.<field>`. Everything is stored as F32, so resuming goes on bit for bit.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -2,10 +2,9 @@
 //!
 //! # Sheets
 //!
-//! On disk such a set is a *sheet*: one PNG with all images side by side, which compresses well,
-//! can be looked at with any viewer, and needs no format of our own; and a JSON text beside it.
-//! Image i stands in row i / cols and column i % cols; places after the last image are unused. A
-//! grey PNG makes one channel, an RGB one three.
+//! On disk such a set is a *sheet*: one PNG with all images side by side, which compresses well, opens in any
+//! viewer, and is a common format; and a JSON text beside it. Image i is in row i / cols and column i % cols;
+//! places after the last image are unused. A grey PNG makes one channel, an RGB one three.
 //!
 //! ```json
 //! {"height": 28, "width": 28, "cols": 50, "classes": ["shirt", "boot"], "labels": [0, 1, 1]}

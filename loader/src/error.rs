@@ -1,5 +1,5 @@
-//! The one error type of this crate. Every text names the file (or tensor, class, index), gives
-//! the numbers that disagree, and says what to do where there is something to do.
+//! The one error type of this crate. Every text names the file (or tensor, class, index), contains the
+//! numbers that disagree, and states what to do if something can be done.
 //!
 //! Names that come out of a file are printed quoted and escaped (`{:?}`), so that a hostile file
 //! cannot write control sequences to a terminal.
@@ -114,7 +114,7 @@ pub enum Error {
     #[error("{}: checkpoint field {field:?}: {reason}", path.display())]
     CheckpointField { path: PathBuf, field: String, reason: String },
 
-    /// Neither PNG, JPEG nor WebP, whatever the name says.
+    /// Neither PNG, JPEG nor WebP by content; the name does not matter.
     #[error("{}: not an image this program reads (PNG, JPEG or WebP), judging by its first bytes", path.display())]
     UnknownImageFormat { path: PathBuf },
     /// The decoder gave up.
@@ -145,7 +145,7 @@ pub enum Error {
     #[error("preprocessing: {reason}")]
     Preprocessing { reason: String },
 
-    /// A configuration file that is broken, or asks for what is not done here.
+    /// A configuration file that is damaged or requires something that is not supported.
     #[error("{}: {reason}", path.display())]
     Preset { path: PathBuf, reason: String },
 
@@ -155,7 +155,7 @@ pub enum Error {
     /// A folder without class folders.
     #[error("{}: no class folders inside; expected one sub-folder of images per class, such as {0}/cat and {0}/dog", path.display())]
     NoClassFolders { path: PathBuf },
-    /// Nothing to tell apart.
+    /// Only one class.
     #[error("{}: only one class folder, {class:?}; a classifier needs at least two", path.display())]
     OneClass { path: PathBuf, class: String },
     /// The folder that was meant is inside this one.
@@ -174,7 +174,7 @@ pub enum Error {
     /// A part that is no part.
     #[error("a validation fraction must lie between 0 and 1, both excluded; got {fraction}")]
     Fraction { fraction: f64 },
-    /// More asked for than there is.
+    /// More were requested than there are.
     #[error("cannot choose {wanted} images: there are {available}")]
     SubsetTooLarge { wanted: usize, available: usize },
     /// A label that names no class.

@@ -1,5 +1,5 @@
-//! Opening files that strangers named: regular files only, because opening a pipe can wait for
-//! ever and a device can be endless.
+//! Opening files whose names come from outside: regular files only, because opening a pipe can block for ever
+//! and a device can be endless.
 
 use std::fs::File;
 use std::io::Read;

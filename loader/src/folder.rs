@@ -4,8 +4,8 @@
 //! photos/cat/IMG_01.jpg   photos/cat/IMG_02.png   photos/dog/a.webp   …
 //! ```
 //!
-//! Opening only lists; images are decoded when asked for. Classes and files are sorted by name, so
-//! that labels do not depend on the order in which a file system happens to answer.
+//! Opening only lists the files; images are decoded on request. Classes and files are sorted by name, so that
+//! labels do not depend on the order in which a file system happens to answer.
 
 use std::path::{Path, PathBuf};
 
@@ -164,8 +164,8 @@ impl ImageFolder {
     /// Decodes image `i`.
     ///
     /// # Errors
-    /// [`Error::IndexOutOfRange`], or as [`image::decode`], whatever [`OnCorrupt`] says: whoever
-    /// asks for one image must hear that it is not there.
+    /// [`Error::IndexOutOfRange`], or as [`image::decode`], independent of [`OnCorrupt`]: a request for a
+    /// single image must not succeed without it.
     pub fn load(&self, i: usize) -> Result<RgbImage8, Error> {
         let path = self.paths.get(i).ok_or(Error::IndexOutOfRange { index: i, len: self.len() })?;
         image::decode(path)

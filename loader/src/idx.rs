@@ -1,5 +1,4 @@
-//! Gzipped IDX files, in which MNIST and the sets modelled on it come: one file of images, one of
-//! labels.
+//! Gzipped IDX files, the format of MNIST and similar data sets: one file of images, one of labels.
 //!
 //! ```text
 //! 2 bytes      0, 0

@@ -17,7 +17,7 @@ use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, metadata::Or
 use crate::error::clip;
 use crate::{Error, file, jpeg, png, webp};
 
-/// An image with three bytes a pixel: red, green, blue.
+/// An image with three bytes per pixel: red, green, blue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RgbImage8 {
     /// Pixels in a row.
@@ -65,7 +65,7 @@ impl RgbImage8 {
     }
 }
 
-/// Reads an image file, whatever its name: the format is recognised from the content.
+/// Reads an image file with any name: the format is recognised from the content.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::NotAFile`], [`Error::FileTooLarge`] (over 256 MiB) on reading;
@@ -86,7 +86,7 @@ static ONE_LARGE: Mutex<()> = Mutex::new(());
 /// GB while they are decoded, only one is in memory at a time, however many threads read.
 ///
 /// # Errors
-/// As [`decode`], and what `then` says.
+/// Those of [`decode`] and of `then`.
 pub fn read<T>(
     path: impl AsRef<Path>,
     then: impl FnOnce(&RgbImage8) -> Result<T, Error>,
@@ -98,7 +98,7 @@ pub fn read<T>(
 /// [`read`] for an image file in memory; `label` stands for the path in errors.
 ///
 /// # Errors
-/// As [`decode_bytes`], and what `then` says.
+/// Those of [`decode_bytes`] and of `then`.
 pub fn read_bytes<T>(
     bytes: &[u8],
     label: &Path,
@@ -138,7 +138,7 @@ pub fn decode_with(bytes: &[u8], label: &Path, limits: Limits) -> Result<RgbImag
 /// The encoded file's own limit: no photo is larger, and it is held in memory whole.
 pub(crate) const MAX_FILE: u64 = 256 << 20;
 
-/// Decodes to whatever colour type the file has, upright.
+/// Decodes to the colour type of the file, upright.
 pub(crate) fn decode_dynamic(bytes: &[u8], label: &Path, limits: Limits) -> Result<DynamicImage, Error> {
     let decode = || {
         if jpeg::is_jpeg(bytes) { jpeg::decode(bytes, label, limits) } else { other(bytes, label, limits) }
@@ -186,7 +186,7 @@ fn over_white(rgba: &[u8]) -> Vec<u8> {
     rgb
 }
 
-/// Fails unless interleaved pixel data has the length its sizes ask for.
+/// Fails unless interleaved pixel data has the length that its sizes require.
 pub(crate) fn check_pixels(data: &[u8], channels: usize, width: usize, height: usize) -> Result<(), Error> {
     if width as u128 * height as u128 * channels as u128 == data.len() as u128 {
         return Ok(());

@@ -63,7 +63,7 @@ pub(crate) fn decode(bytes: &[u8], label: &Path, limits: Limits) -> Result<Dynam
     if !whole {
         return Err(truncated("scans of its picture are missing"));
     }
-    // Neither arithmetic coding nor the second decoder tells the end of the data from an early one.
+    // Neither arithmetic coding nor the second decoder distinguishes the end of the data from an early end.
     if !markers.ended && (frame.is_arithmetic() || !exact) {
         return Err(truncated("its end marker is missing"));
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::file;
 
-/// What lies in a class folder.
+/// What a class folder contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -131,8 +131,8 @@ fn by_content(first: &[u8], path: &Path) -> Option<FileKind> {
     }
 }
 
-/// For what has no signature, or none left: a photo that was cut off at its first byte should be
-/// told by its decoder, not overlooked.
+/// For files whose signature is missing. A photo that was cut off at its first byte should be reported by its
+/// decoder, not overlooked.
 fn by_name(path: &Path) -> FileKind {
     let known: [(FileKind, &[&str]); 6] = [
         (FileKind::Photo, &["png", "jpg", "jpeg", "jpe", "jfif", "webp"]),

@@ -1,8 +1,8 @@
 //! Everything between files and tensors: weights, checkpoints, photos, folders, batches.
 //!
-//! This crate knows no engine and no GPU. It turns bytes from disk, which may be wrong in any
-//! way, into plain `Vec<f32>` and `Vec<u8>` whose sizes are right, or into an [`Error`] that
-//! names the file and says what to do. Nothing here panics on the *content* of a file.
+//! This crate does not depend on the engine or a GPU. It turns bytes from disk, which may be malformed, into
+//! plain `Vec<f32>` and `Vec<u8>` of the right sizes, or returns an [`Error`] that names the file and states
+//! what to do. Nothing here panics on the *content* of a file.
 //!
 //! | from | to | module |
 //! |---|---|---|
@@ -16,11 +16,11 @@
 //! | `train` and `val` with class folders | both, and a report: skipped files, duplicates | [`training_folder`], [`report`] |
 //! | such a folder, however large | batches, decoded ahead on worker threads | [`stream`] |
 //! | many small images | one packed set in memory | [`dataset`] |
-//! | labels | who trains, who validates | [`split`] |
+//! | labels | which images train, which validate | [`split`] |
 //! | a count | which images go into which step | [`batch`] |
 //!
-//! Randomness is ChaCha8 seeded with what the caller gives ([`shuffle`]), so a seed means the same
-//! batches on every platform and in every release.
+//! Random numbers are from ChaCha8 with the caller's seed ([`shuffle`]), so a seed gives the same batches on
+//! every platform and in every release.
 
 pub mod atomic;
 pub mod batch;

@@ -1,4 +1,4 @@
-//! What is in a folder, the same for whoever asks: training, prediction and evaluation take the same files.
+//! What is in a folder, the same for every command: training, prediction and evaluation use the same files.
 
 use std::collections::BTreeSet;
 use std::fs;

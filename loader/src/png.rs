@@ -1,4 +1,4 @@
-//! PNG files whose end is missing, whose palette is broken, and those whose values do not fill their bits.
+//! PNG files whose end is missing, whose palette is damaged, or whose values do not fill their bits.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ const END: &[u8] = b"\0\0\0\0IEND\xaeB`\x82";
 const AROUND: usize = 12;
 
 /// The file with its end chunk, if that alone is missing: all pixels are there, and Pillow reads it. Other
-/// files as they are; of what else is missing the decoder will tell.
+/// files as they are; the decoder reports other missing parts.
 ///
 /// # Errors
 /// With the reason, for a palette that is no list of colours: the decoder panics at one
@@ -35,9 +35,8 @@ pub(crate) fn checked(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
 const TWELVE_BITS: u16 = 4095;
 const EIGHT_BITS: u16 = 255;
 
-/// Grey of 16 bits whose values fit into 12 or 8 is what a sensor of that depth gave: black to white is
-/// 0 to 4095 or 255 there. Read as 16 bits the picture is black, and a network sees nothing. Other images
-/// as they are.
+/// Grey of 16 bits whose values fit into 12 or 8 is what a sensor of that depth gave: black to white is 0 to
+/// 4095 or 255 there. Read as 16 bits the picture would be black. Other images as they are.
 pub(crate) fn in_full_range(image: DynamicImage) -> DynamicImage {
     let DynamicImage::ImageLuma16(grey) = &image else { return image };
     let white = match grey.iter().max() {

@@ -1,9 +1,8 @@
-//! Doing on worker threads what will be asked for next, within a bounded amount of memory.
+//! Loading on worker threads what is needed next, within a bounded amount of memory.
 //!
-//! The consumer says which keys it will want, in order ([`Prefetch::expect`]); the workers load the
-//! first of them; [`Prefetch::take`] hands one over, and waits for it or loads it itself if no worker
-//! has got to it. Which thread loads what changes nothing but the time: the value of a key depends on
-//! the key alone.
+//! The consumer lists the keys that it will need, in order ([`Prefetch::expect`]), and the workers load the
+//! first of them. [`Prefetch::take`] returns one; it waits for it, or loads it itself if no worker has begun.
+//! The choice of thread changes only the time: the value of a key depends on the key alone.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -148,7 +147,8 @@ impl<T> Shared<T> {
     }
 }
 
-/// Gives up the item of a worker that panics, so that whoever waits for it loads it, and panics, itself.
+/// Gives up the item of a worker that panics, so that the thread that waits for the item loads it and panics
+/// itself.
 struct Abandoned<'a, T> {
     shared: &'a Shared<T>,
     key: usize,

@@ -1,8 +1,8 @@
 //! From a decoded photo to the numbers a network was trained on.
 //!
-//! The steps are torchvision's: shorter side, centre crop, divide by 255, subtract the mean, divide
-//! by the standard deviation. The settings belong to the weights, not to the program: they are
-//! stored in the checkpoint, because forgetting them costs most of the accuracy and no error shows.
+//! The steps are torchvision's: shorter side, centre crop, divide by 255, subtract the mean, divide by the
+//! standard deviation. The settings belong to the weights, not to the program: they are stored in the
+//! checkpoint, because wrong settings cost most of the accuracy without any error.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use crate::{Error, RgbImage8};
 pub struct Preprocessing {
     /// Scale the shorter side to this many pixels first; `None` leaves the image as it is.
     pub resize: Option<usize>,
-    /// The filter it is scaled with; checkpoints that say nothing mean bilinear.
+    /// The filter it is scaled with; bilinear for checkpoints without this entry.
     #[serde(default)]
     pub interpolation: Interpolation,
     /// Side of the square cut from the middle, in pixels: the network's input size.
@@ -30,8 +30,8 @@ pub struct Preprocessing {
     pub std: Vec<f32>,
 }
 
-/// The square that a network sees, in shares of the photo's width and height. It reaches out of 0..1 where
-/// the photo is smaller than the crop and gets black borders.
+/// The square that a network gets as input, in shares of the photo's width and height. It reaches out of 0..1
+/// where the photo is smaller than the crop and gets black borders.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Frame {
     /// Where it begins, of the width.
@@ -44,7 +44,7 @@ pub struct Frame {
     pub height: f64,
 }
 
-/// Larger inputs than any network takes; a checkpoint that asks for more is damaged.
+/// More than any network's input; a checkpoint with a larger value is damaged.
 const MAX_SIDE: usize = 4096;
 
 impl Preprocessing {
@@ -126,7 +126,7 @@ impl Preprocessing {
         Ok(views)
     }
 
-    /// The image in the wanted channels.
+    /// The image in the required channels.
     fn source<'a>(&self, image: &'a RgbImage8) -> Result<Cow<'a, [u8]>, Error> {
         self.check()?;
         check_pixels(&image.data, 3, image.width, image.height)?;

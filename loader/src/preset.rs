@@ -1,6 +1,6 @@
-//! The preprocessing that comes with weights: what a hub's configuration file says about it.
+//! The preprocessing that comes with weights, from a hub's configuration file.
 //!
-//! | file | of | says |
+//! | file | of | contains |
 //! |---|---|---|
 //! | `config.json` | timm | `pretrained_cfg`: `input_size`, `crop_pct`, `interpolation`, `mean`, `std` |
 //! | `preprocessor_config.json` | Hugging Face transformers | `size`, `crop_pct` or `crop_size`, `resample`, `image_mean`, `image_std` |
@@ -21,7 +21,7 @@ use crate::{Error, Interpolation, Preprocessing};
 /// Below this side, `ConvNextImageProcessor` crops.
 const CONVNEXT_CROPS_BELOW: usize = 384;
 
-/// What a configuration file says about the network itself.
+/// What a configuration file contains about the network itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Network {
     /// timm's name of it, such as `resnet50` or `resnetblur50`.
@@ -37,23 +37,23 @@ pub enum Network {
     },
 }
 
-/// What configuration files say about a network's images and classes.
+/// What configuration files contain about a network's images and classes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preset {
     /// How an image becomes its input.
     pub preprocessing: Option<Preprocessing>,
-    /// Which network it is, where names and shapes of weights do not tell.
+    /// Which network it is, if the names and shapes of weights do not determine it.
     pub network: Option<Network>,
     /// Names of its classes, in the order of the last layer's outputs.
     pub classes: Option<Vec<String>>,
 }
 
 impl Preset {
-    /// Adds what a configuration file says; what it does not say stays as it is. `label` stands for
+    /// Adds the entries of a configuration file; settings without an entry stay as they are. `label` names
     /// the file in errors.
     ///
     /// # Errors
-    /// [`Error::Preset`] for a file that is not JSON, or asks for what this program does not do.
+    /// [`Error::Preset`] for a file that is not JSON, or that requires something that is not supported.
     pub fn read(&mut self, json: &[u8], label: &Path) -> Result<(), Error> {
         let wrong = |reason: String| Error::Preset { path: label.to_owned(), reason };
         let config: Value = serde_json::from_slice(json).map_err(|error| wrong(clip(error)))?;
@@ -70,7 +70,7 @@ impl Preset {
     }
 }
 
-/// A timm model inside transformers (`timm_wrapper`) has timm's name as well, which says more.
+/// A timm model inside transformers (`timm_wrapper`) has timm's name as well, which is more specific.
 fn network(config: &Value) -> Option<Network> {
     let text = |name: &str| config.get(name).and_then(Value::as_str);
     if let Some(name) = text("architecture") {

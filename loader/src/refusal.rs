@@ -1,4 +1,4 @@
-//! What it means that the system refuses a file, and what to do: its own words are a code and half a sentence.
+//! Why the system refuses a file, and what to do. The system's own message is a code and a few words.
 
 use std::io::{Error, ErrorKind};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What was found in a folder of photos, and what a person should know about it before training.
+//! What was found in a folder of photos, and warnings that a person should read before training.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -132,7 +132,7 @@ impl FolderReport {
 }
 
 impl fmt::Display for FolderReport {
-    /// One line a class, one a kind of what was skipped, one a warning.
+    /// One line per class, one per kind of skipped file, one per warning.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = |of: fn(&ClassCount) -> usize| self.classes.iter().map(of).sum::<usize>();
         write!(f, "{} classes, {}", self.classes.len(), photos(total(|class| class.train)))?;
@@ -169,7 +169,7 @@ pub fn by_kind<'a>(root: &Path, skipped: impl Iterator<Item = &'a Skipped>) -> V
     kinds.into_iter().map(|(kind, files)| SkippedFiles { kind, files, advice: kind.advice() }).collect()
 }
 
-/// A photo, and where it lies.
+/// A photo and its place.
 struct Photo<'a> {
     path: &'a Path,
     label: usize,
@@ -180,8 +180,8 @@ fn photos_of(folder: &ImageFolder, validates: bool) -> impl Iterator<Item = Phot
     folder.paths.iter().zip(&folder.labels).map(move |(path, &label)| Photo { path, label, validates })
 }
 
-/// Groups of files with the same bytes. Only files of equal length are read, which in a folder of
-/// photos are few; one that cannot be read is nobody's copy.
+/// Groups of files with the same bytes. Only files of equal length are read, which in a folder of photos are
+/// few; a file that cannot be read is no copy.
 fn duplicates(root: &Path, train: &ImageFolder, validation: Option<&ImageFolder>) -> Vec<Duplicates> {
     let validation = validation.into_iter().flat_map(|folder| photos_of(folder, true));
     let all: Vec<Photo<'_>> = photos_of(train, false).chain(validation).collect();

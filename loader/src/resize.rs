@@ -92,8 +92,8 @@ pub fn resize_by(
     resize_part(filter, data, channels, from, to, &Part::whole(to))
 }
 
-/// [`resize_by`], of whose result only `part` is computed: the same bits, without the memory and the time
-/// for the rest. An image of 1 x 4000 pixels becomes 224 x 896,000, of which a network sees a quarter of a
+/// [`resize_by`], of whose result only `part` is computed: the same bits, without the memory and the time for
+/// the rest. An image of 1 x 4000 pixels becomes 224 x 896,000, of which a network uses a quarter of a
 /// thousandth.
 pub(crate) fn resize_part(
     filter: Interpolation,
@@ -250,7 +250,7 @@ struct Window {
     weights: Vec<i32>,
 }
 
-/// The windows of the output pixels `wanted` along one side.
+/// The windows of the output pixels in `wanted` along one side.
 fn windows(filter: Interpolation, from: usize, to: usize, wanted: &Range<usize>) -> Vec<Window> {
     let scale = from as f64 / to as f64;
     // The filter is as wide as an input pixel, or an output pixel when those are larger.

@@ -1,4 +1,4 @@
-//! Reading and writing `.safetensors`, the plain file format in which model hubs ship weights.
+//! Reading and writing `.safetensors`, the plain file format that model hubs use for weights.
 //!
 //! ```text
 //! 8 bytes   n, the length of the header, little-endian
@@ -7,10 +7,10 @@
 //! the rest  the tensors' bytes, little-endian, row-major; offsets count from here
 //! ```
 //!
-//! Source: <https://huggingface.co/docs/safetensors>. No code runs on loading, which is the point
-//! of the format, but every number in the header may lie. It is checked against the real length of
-//! the file before anything of that size is allocated, and values are then read in small pieces:
-//! the peak is the result itself plus the header.
+//! Source: <https://huggingface.co/docs/safetensors>. Loading runs no code, which is the purpose of the
+//! format. But every number in the header may be wrong. It is checked against the real length of the file
+//! before anything of that size is allocated, and values are then read in small pieces: the peak is the
+//! result itself plus the header.
 
 mod header;
 mod mistaken;
@@ -146,8 +146,8 @@ fn read_from(
     Ok(SafeFile { tensors, metadata: header.metadata, dtypes })
 }
 
-/// Reads and widens one tensor's values, a buffer at a time. The header's checks have made sure
-/// that the file is as long as the entry says.
+/// Reads and widens one tensor's values, a buffer at a time. The header was checked, so the file is as long
+/// as the entry requires.
 fn read_values(source: &mut impl Read, entry: &Entry, length: u64, path: &Path) -> Result<Vec<f32>, Error> {
     let mut buffer = [0u8; 16 * 1024];
     let mut left = (entry.end - entry.begin) as usize;

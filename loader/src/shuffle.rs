@@ -7,8 +7,8 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// A generator for one purpose: `seed` is the run's, `stream` tells its uses apart (the epoch, the
-/// class). Streams of one seed are independent.
+/// A generator for one purpose: `seed` is the run's, `stream` distinguishes its uses (the epoch, the class).
+/// Streams of one seed are independent.
 pub fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());

@@ -18,7 +18,7 @@ pub struct Split {
 /// `labels[i]` is the class of image i. The same arguments give the same split everywhere.
 ///
 /// # Errors
-/// [`Error::Fraction`] unless the fraction lies strictly between 0 and 1.
+/// [`Error::Fraction`] unless the fraction is strictly between 0 and 1.
 pub fn stratified_split(labels: &[usize], validation_fraction: f64, seed: u64) -> Result<Split, Error> {
     // Written this way round so that NaN fails as well.
     if !(validation_fraction > 0.0 && validation_fraction < 1.0) {

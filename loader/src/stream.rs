@@ -1,16 +1,15 @@
 //! A folder of photos as batches, decoded on worker threads ahead of the consumer.
 //!
-//! [`ImageFolder::load_all`] puts a whole set into memory: right for hundreds of photos, and too
-//! much for a hundred thousand. An [`ImageStream`] gives the same pixels, bit for bit, and holds at
-//! any time
+//! [`ImageFolder::load_all`] puts a whole set into memory. This suits hundreds of photos, but not a hundred
+//! thousand. An [`ImageStream`] gives the same pixels, bit for bit, and holds at any time
 //!
-//! - the images that will be wanted next, [`StreamOptions::ahead`] of them;
+//! - the images that will be needed next, [`StreamOptions::ahead`] of them;
 //! - one photo in full size for each worker;
-//! - the pixels of images seen before, as long as they fit into [`StreamOptions::cache_bytes`]: a
-//!   small set is decoded once and not once an epoch.
+//! - the pixels of images seen before, as long as they fit into [`StreamOptions::cache_bytes`]: a small set
+//!   is decoded once and not once per epoch.
 //!
-//! The cache keeps what comes first and never replaces it. Every epoch wants every image once, and
-//! an order of "least recently used" would then throw each out just before it is wanted again.
+//! The cache keeps what comes first and never replaces it. Every epoch needs every image once. A "least
+//! recently used" order would remove each image just before it is needed again.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,7 +23,7 @@ use crate::{Error, ImageFolder, OnCorrupt, Preprocessing, image};
 /// How much memory and how many threads a stream may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamOptions {
-    /// Threads that decode. With 0 the consumer decodes when it wants an image.
+    /// Threads that decode. With 0 the consumer decodes an image when it needs it.
     pub workers: usize,
     /// Images that are decoded ahead, at most.
     pub ahead: usize,
@@ -173,9 +172,9 @@ impl ImageStream {
         ))
     }
 
-    /// Decodes every image once, and leaves out those that cannot be decoded, whose errors it returns:
-    /// better now than in the middle of a run. `seen` is told how many are done. What fits into the
-    /// cache need not be decoded again.
+    /// Decodes every image once, and leaves out those that cannot be decoded, whose errors it returns, so
+    /// that they do not occur in the middle of a run. It calls `seen` with the number that is done. What fits
+    /// into the cache need not be decoded again.
     ///
     /// # Errors
     /// The first image's error for a folder opened with [`OnCorrupt::Fail`]; [`Error::EmptyClass`] if
@@ -209,9 +208,9 @@ impl ImageStream {
         Ok(errors)
     }
 
-    /// Says which images will be wanted next, in their order; what was said before is forgotten. The
-    /// workers begin with the first [`StreamOptions::ahead`] of them. Indices that there are not
-    /// are for [`ImageStream::gather`] to refuse.
+    /// Sets which images will be needed next, in their order; it replaces earlier calls. The workers begin
+    /// with the first [`StreamOptions::ahead`] of them. [`ImageStream::gather`] refuses indices that do not
+    /// exist.
     pub fn expect(&self, indices: &[usize]) {
         self.expect_files(indices.iter().filter_map(|&i| self.files.get(i).copied()));
     }
@@ -241,7 +240,7 @@ impl ImageStream {
                 match indices[..place].last() {
                     Some(&last) if last == i => out.extend_from_within((place - 1) * each..),
                     _ => {
-                        // Whoever goes on after an error wants other images.
+                        // A caller that continues after an error needs other images.
                         let pixels = self.pixels(self.files[i]).inspect_err(|_| self.prefetch.expect([]))?;
                         out.extend_from_slice(&pixels);
                     }
@@ -268,7 +267,7 @@ impl Decoder {
         self.lock().pixels.get(&file).cloned()
     }
 
-    /// Decodes a file and keeps its pixels as long as there is room.
+    /// Decodes a file and keeps its pixels if they fit into the cache.
     fn load(&self, file: usize, cache_bytes: usize) -> Result<Pixels, Error> {
         self.decoded.fetch_add(1, Ordering::Relaxed);
         let pixels: Pixels = image::read(&self.paths[file], |image| self.preprocessing.pixels(image))?.into();

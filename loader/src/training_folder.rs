@@ -1,4 +1,4 @@
-//! A folder to train on as people have it: class folders, or `train` and `val` with class folders.
+//! A folder to train on, in one of two shapes: class folders, or `train` and `val` with class folders.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ const TRAIN: [&str; 4] = ["train", "training", "trainset", "traindata"];
 const VALIDATION: [&str; 10] =
     ["val", "valid", "validation", "valset", "dev", "eval", "test", "testing", "tests", "testset"];
 
-/// The photos of a folder, and what is to be said about it.
+/// The photos of a folder, and the warnings about it.
 ///
 /// ```text
 /// photos/cat/…  photos/dog/…                                    one folder a class, to be split
@@ -29,9 +29,9 @@ pub struct TrainingFolder {
 }
 
 impl TrainingFolder {
-    /// Lists a folder of either shape. The second is told by a folder whose name has the word `train` and
-    /// that holds folders (so that a class of trains is not mistaken for one) beside one of `val`, `valid`,
-    /// `dev`, `test` or the like, or beside no other folder. Upper and lower case are the same.
+    /// Lists a folder of either shape. The second is recognised by a folder whose name has the word `train`
+    /// and that holds folders (so that a class of trains is not mistaken for one) beside one of `val`,
+    /// `valid`, `dev`, `test` or the like, or beside no other folder. Upper and lower case are the same.
     ///
     /// # Errors
     /// As [`ImageFolder::open`]; as [`ImageFolder::open_with`] for the photos to validate with.
@@ -66,7 +66,7 @@ fn parts(root: &Path) -> Option<(PathBuf, Option<PathBuf>)> {
     };
     let train = TRAIN.into_iter().find_map(called)?;
     let validation = VALIDATION.into_iter().find_map(called);
-    // Photos to test with whose classes nobody says are no class and no validation.
+    // Test photos without known classes are neither a class nor validation photos.
     let known = |folder: &PathBuf| TRAIN.iter().chain(&VALIDATION).any(|word| has_word(folder, word));
     (validation.is_some() || inside.iter().all(known)).then_some((train, validation))
 }

@@ -1,9 +1,9 @@
-//! What a WebP file says of its own sizes, held against each other before it is decoded.
+//! The sizes that a WebP file contains, compared with each other before it is decoded.
 //!
-//! The decoder believes two numbers that a damaged file can set to anything, and allocates as they
-//! say: the length of the EXIF chunk (4 GB for a file of 232 bytes) and the sides of a lossy frame
-//! (402 MB, however small the canvas). `frostline-fuzz` found both; `tests/fuzz/findings` keeps the
-//! files. The layout is that of the WebP Container Specification.
+//! The decoder allocates by two numbers that a damaged file can set to any value: the length of the EXIF
+//! chunk (4 GB for a file of 232 bytes) and the sides of a lossy frame (402 MB, however small the canvas).
+//! `frostline-fuzz` found both; `tests/fuzz/findings` keeps the files. The layout is that of the WebP
+//! Container Specification.
 
 /// Bytes of a chunk's name and length.
 const HEAD: usize = 8;
@@ -61,7 +61,7 @@ fn sides_of_canvas(content: &[u8]) -> Option<[usize; 2]> {
     Some([1 + number(content.get(4..7)?), 1 + number(content.get(7..10)?)])
 }
 
-/// A lossy frame says its sides behind its tag and start code (RFC 6386, section 9.1).
+/// A lossy frame stores its sides behind its tag and start code (RFC 6386, section 9.1).
 fn check_frame((name, content): Chunk<'_>, canvas: Option<[usize; 2]>) -> Result<(), String> {
     let (b"VP8 ", Some([width, height]), Some(sides)) = (name, canvas, content.get(6..10)) else {
         return Ok(());

@@ -10,9 +10,8 @@ use std::collections::BTreeMap;
 /// The model that these weights look like, with their channels, width and classes; without head
 /// if they have none. `None` if they look like no network of [`NAMES`].
 ///
-/// Depth is read off the blocks' numbers, the rest off the first and last weight: enough for
-/// `--weights FILE` without `--model`. Whether every tensor fits is for [`crate::state_dict::load`]
-/// to say.
+/// Depth is read off the blocks' numbers, the rest off the first and last weight: enough for `--weights FILE`
+/// without `--model`. [`crate::state_dict::load`] checks whether every tensor fits.
 pub fn guess(state: &StateDict) -> Option<Model> {
     let dialect = Dialect::detect(state.keys().map(String::as_str));
     let shapes = state.iter().map(|(name, tensor)| (dialect.to_model(name), tensor.shape.clone()));

@@ -51,7 +51,7 @@ fn check_network(state: &StateDict, from: Dialect, to: Dialect) -> Result<()> {
             to,
             format!("{model} is no ResNet, and its names are those of timm or EfficientNet-PyTorch"),
         )),
-        // Its first convolution is 7×7, with a max-pool after it, whatever its configuration says.
+        // Its first convolution is 7×7, with a max-pool after it, independent of its configuration.
         Some(resnet) if to == Dialect::HuggingFace && resnet.stem != Stem::Photo => Err(wrong(
             to,
             format!("{model} has a 3×3 stem without max-pool, which Hugging Face's ResNet does not have"),

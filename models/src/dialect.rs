@@ -51,8 +51,8 @@ impl Dialect {
         names.into_iter().find_map(of_one).unwrap_or(Self::Torchvision)
     }
 
-    /// The model's name of the tensor that the file calls `name`. A name that this dialect does not
-    /// know stays as it is, and will match no tensor.
+    /// The model's name of the tensor that the file calls `name`. A name that is not in this dialect stays as
+    /// it is, and will match no tensor.
     pub fn to_model(self, name: &str) -> String {
         let name = unwrapped(name);
         let renamed = match self {

@@ -1,4 +1,4 @@
-//! What keeps a file's weights from fitting a model, all of it in one text.
+//! All differences between a file's weights and a model, in one text.
 
 use crate::dialect::Dialect;
 use frostline_loader::shape_text;
@@ -6,7 +6,8 @@ use std::fmt;
 
 /// Longest name or shape of a file that is printed in full. Files can hold anything.
 const LONGEST: usize = 120;
-/// So many differences are shown. Weights of another network have hundreds, and ten say so as well.
+/// The number of differences that are shown. Weights of another network have hundreds, and ten are enough to
+/// recognise that.
 const SHOWN: usize = 10;
 
 /// The differences between the tensors of a model and those of a file.

@@ -92,7 +92,7 @@ fn record_block(graph: &mut Graph, name: &str, run: &Run, stride: usize, x: Tens
     Ok(y)
 }
 
-/// Padding "SAME" for the image `x`. What is no image gets none: the convolution will say so.
+/// Padding "SAME" for the image `x`. An input that is no image gets none: the convolution reports the error.
 fn same(graph: &Graph, x: TensorId, kernel: usize, stride: usize) -> Padding {
     match graph.shape(x) {
         Shape::Image { h, w, .. } if h > 0 && w > 0 => Padding::same(h, w, kernel, stride),

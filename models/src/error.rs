@@ -1,4 +1,4 @@
-//! What can go wrong between a model's name and its weights on the device.
+//! The errors of building a model and loading its weights.
 
 use crate::dialect::Dialect;
 use crate::diff::Diff;
@@ -10,7 +10,7 @@ pub enum Error {
     /// No network has this name.
     #[error("there is no model named {name:?}; there are: {known}")]
     UnknownModel {
-        /// The name that was asked for.
+        /// The name that was requested.
         name: String,
         /// The names there are.
         known: String,
@@ -20,7 +20,7 @@ pub enum Error {
     UnknownStage {
         /// The model.
         model: String,
-        /// The stage that was asked for.
+        /// The stage that was requested.
         stage: String,
         /// The stages there are.
         known: String,
@@ -54,7 +54,7 @@ pub enum Error {
     /// A group to skip that neither the model nor the file has.
     #[error("cannot skip {group:?}: neither the model nor the file has such a group; the model has: {known}")]
     UnknownGroup {
-        /// The group that was asked for.
+        /// The group that was requested.
         group: String,
         /// The groups there are.
         known: String,
@@ -65,7 +65,7 @@ pub enum Error {
     /// Weights that another dialect has no names for.
     #[error("these weights cannot be written with {to} names: {reason}")]
     Convert {
-        /// Whose names were asked for.
+        /// The dialect that was requested.
         to: Dialect,
         /// Why not, and what to do.
         reason: String,

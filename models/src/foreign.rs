@@ -1,6 +1,6 @@
 //! Networks that are not built here, recognised by the names and shapes of their weights.
 //!
-//! Some share all names with a ResNet, and a hundred lines of differences would not say which network it is.
+//! Some share all names with a ResNet, and a hundred lines of differences would not name the network.
 
 use std::collections::BTreeMap;
 

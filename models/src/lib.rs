@@ -1,9 +1,9 @@
-//! Networks by name, and weights by everybody's names.
+//! Networks by name, and weights under the names of several libraries.
 //!
-//! A [`Model`] is a description: it records itself into an engine graph, whole or from any stage
-//! on, and it owns no weights. Those live in the engine's `Params`, under torchvision's names
-//! (`layer1.0.conv1.weight`), and [`state_dict`] moves them between there and files, whatever
-//! names and prefixes the file uses.
+//! A [`Model`] is a description: it records itself into an engine graph, whole or from any stage on, and it
+//! owns no weights. The weights are in the engine's `Params`, under torchvision's names
+//! (`layer1.0.conv1.weight`). [`state_dict`] copies them to and from files, which may use other names and
+//! prefixes.
 //!
 //! ```no_run
 //! use frostline_engine::{Gpu, Graph, Params, Plan, Session};
@@ -47,14 +47,14 @@
 //! | `head` | | `_conv_head`, `_bn1` |
 //! | `fc` | `fc` | `_fc` |
 //!
-//! Between the last stage of the body and `fc` lies [`POOLED`], the mean over the image, which has
-//! no parameters.
+//! Between the last stage of the body and `fc` is [`POOLED`], the mean over the image, which has no
+//! parameters.
 //!
 //! # Caching a frozen prefix
 //!
-//! [`Model::record_from`] records only what comes after a stage, over an input that is that
-//! stage's output. Its plans run over the *same* `Params` as those of the whole graph, so a frozen
-//! prefix is computed once per image and the rest trains on what it gave.
+//! [`Model::record_from`] records only what comes after a stage, over an input that is that stage's output.
+//! Its plans run over the *same* `Params` as those of the whole graph, so a frozen prefix is computed once
+//! per image and the rest trains on its output.
 
 mod architecture;
 mod convert;

@@ -87,7 +87,7 @@ pub struct Recorded {
     pub stages: IndexMap<String, TensorId>,
     /// The mean over the image: (N, channels), as images of 1 × 1 pixel.
     pub features: TensorId,
-    /// One number a class, unless the model is without head.
+    /// One number per class, unless the model has no head.
     pub logits: Option<TensorId>,
 }
 
@@ -184,7 +184,8 @@ impl Model {
     }
 
     /// The model `name` with these sizes, if its weights have the same names and shapes: `resnet50` and
-    /// `resnet50_v1` do, and no weight tells which of them it is of. Nothing for another network.
+    /// `resnet50_v1` do, and weights do not determine which of the two they belong to. None for another
+    /// network.
     pub fn called(self, name: &str) -> Option<Self> {
         if self.name == name {
             return Some(self);
@@ -213,8 +214,8 @@ impl Model {
         self.in_channels
     }
 
-    /// Stride of the first convolution where [`Model::stem_stride`] sets it: what a checkpoint must
-    /// tell besides its weights, whose shapes give away all other settings.
+    /// Stride of the first convolution where [`Model::stem_stride`] sets it: a checkpoint must store it
+    /// besides its weights, whose shapes determine all other settings.
     pub fn first_stride(&self) -> Option<usize> {
         self.resnet().map(|resnet| resnet.stem_stride)
     }

@@ -1,8 +1,8 @@
 //! Residual networks: a stem, then stages of blocks `y = relu(f(x) + shortcut(x))`.
 //!
-//! He et al., *Deep Residual Learning for Image Recognition* (2015), in torchvision's form: the
-//! Bottleneck's stride sits on its 3×3 convolution ("v1.5"), in the paper's on its first 1×1 ("v1"). A shortcut that must change its
-//! size is a 1×1 convolution with batch norm, `downsample.0` and `.1`.
+//! He et al., *Deep Residual Learning for Image Recognition* (2015), in torchvision's form: the Bottleneck's
+//! stride is that of its 3×3 convolution ("v1.5"); in the paper it is that of its first 1×1 ("v1"). A
+//! shortcut that must change its size is a 1×1 convolution with batch norm, `downsample.0` and `.1`.
 
 use crate::model::Stage;
 use frostline_engine::{Graph, Padding, Result, TensorId};
@@ -118,7 +118,7 @@ impl ResNet {
                 y = graph.relu(y, &format!("{name}.relu{number}"))?;
             }
         }
-        // Recorded after the branch: parameters lie in the order they are recorded, and
+        // Recorded after the branch: parameters are stored in the order in which they are recorded, and
         // torchvision lists `downsample` last.
         let mut shortcut = x;
         if stride != 1 || graph.shape(x).channels() != c_out {

@@ -1,9 +1,9 @@
 //! Weights between files and the device.
 //!
-//! Loading is all or nothing: every name and shape is compared first, and what does not fit is
-//! told in one error. Names may be torchvision's, timm's or Hugging Face's ([`Dialect`]), behind
-//! any number of `module.` and `_orig_mod.`. PyTorch's counters `num_batches_tracked` are passed
-//! over: with a fixed momentum, as every network here has, nothing reads them.
+//! Loading is all or nothing: every name and shape is compared first, and all mismatches are reported in one
+//! error. Names may be torchvision's, timm's or Hugging Face's ([`Dialect`]), behind any number of `module.`
+//! and `_orig_mod.`. PyTorch's counters `num_batches_tracked` are ignored: every network here has a fixed
+//! momentum, and then no code reads them.
 
 use crate::architecture::{foreign_from, guess_from};
 use crate::dialect::Dialect;
@@ -25,9 +25,9 @@ const HEADS: [&str; 2] = ["fc", "_fc"];
 pub struct LoadOptions {
     /// Whether missing and extra tensors are errors. Tensors of another shape always are.
     pub strict: bool,
-    /// Whether to leave the classifier as it is, whatever the file has for it.
+    /// Whether to leave the classifier as it is, even if the file contains one.
     pub skip_head: bool,
-    /// Groups (`layer4`, `layer4.1.conv2`) to leave as they are, whatever the file has for them.
+    /// Groups (`layer4`, `layer4.1.conv2`) to leave as they are, even if the file contains them.
     pub skip: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ pub struct Report {
     pub missing: Vec<String>,
     /// The file's tensors, by its own names, that the model does not have.
     pub extra: Vec<String>,
-    /// Tensors of the model or the file that the options said to skip, by the model's names.
+    /// Tensors of the model or the file that the options skip, by the model's names.
     pub skipped: Vec<String>,
 }
 
@@ -223,7 +223,7 @@ fn fits(tensor: &HostTensor, shape: &[usize]) -> bool {
     tensor.shape == shape && tensor.data.len() == shape.iter().product::<usize>()
 }
 
-/// A group to skip that nobody has is a misspelt one.
+/// A group to skip that neither side has is misspelt.
 fn check_groups(
     options: &LoadOptions,
     model: &IndexMap<String, Vec<usize>>,

@@ -16,10 +16,10 @@ const FIRST: [(&str, &[&str]); 4] = [
 /// What Hugging Face puts before the body is its own name for it.
 const HUGGING_FACE: &str = "resnet.";
 
-/// `state` with the names that a known network has: without a prefix such as `model.`, `backbone.` or
-/// `module.net.`, whatever it is, behind which the rest is known; and with the usual name for a head that is
-/// called otherwise (`linear`, `head`, `classifier`) and reads as many features as the network gives. Names
-/// outside the prefix stay, and so does all of a file without any.
+/// `state` with the names that a known network has: without any prefix (such as `model.`, `backbone.` or
+/// `module.net.`) behind which the rest is known; and with the usual name for a head that is called otherwise
+/// (`linear`, `head`, `classifier`) and reads as many features as the network gives. Names outside the prefix
+/// stay, and so does all of a file without any.
 pub fn plain_names(state: StateDict) -> StateDict {
     let prefix = prefix(&state);
     let strip = |name: String| name.strip_prefix(&prefix).map(str::to_owned).unwrap_or(name);

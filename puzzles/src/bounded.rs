@@ -1,8 +1,8 @@
 //! Loops that end: an expansion for texts that may be wrong.
 //!
-//! A loop without end would keep the driver busy until it resets the device; a software driver would
-//! never come back. So all loops are left after [`TURNS`] turns of one invocation, and the one in which it was
-//! the last notes its line:
+//! An endless loop would keep the driver busy until it resets the device; a software driver would never
+//! return. So all loops end after [`TURNS`] turns of one invocation, and the loop of the last turn stores its
+//! line:
 //!
 //! ```wgsl
 //! while i < p.size {     while i < p.size { marking_turns += 1u; if marking_turns > 20000u {

@@ -21,7 +21,7 @@ pub enum Trouble {
     /// The driver or wgpu refused something.
     #[error("the device refuses it: {0}")]
     Refused(String),
-    /// The kernel has a binding, or `Params` a field, of which the host has nothing.
+    /// The kernel has a binding, or `Params` has a field, that the host does not provide.
     #[error("there is no {what} `{name}` here; there is {known}")]
     Unknown {
         /// `binding` or `field of Params`.
@@ -95,7 +95,7 @@ impl Device {
         Ok(Self { device, queue, info: adapter.get_info() })
     }
 
-    /// The adapter's name, and its driver where it says one.
+    /// The adapter's name, and its driver if it reports one.
     pub fn describe(&self) -> String {
         [&*self.info.name, &*self.info.driver, &*self.info.driver_info].join(" ").trim().to_owned()
     }
@@ -193,10 +193,10 @@ impl Device {
         buffer
     }
 
-    /// `program` with the buffers and the values of `Params` that it asks for by name, for this grid.
+    /// `program` with the buffers and the values of `Params` that it needs, by name, for this grid.
     ///
     /// # Errors
-    /// [`Trouble::Unknown`] if it asks for others.
+    /// [`Trouble::Unknown`] if it needs others.
     pub fn bind<'p>(
         &self,
         program: &'p Program,

@@ -1,4 +1,4 @@
-//! Kernels to write oneself, and bare dispatches to run them.
+//! Kernels for a reader to write, and bare dispatches to run them.
 //!
 //! | what | where |
 //! |---|---|

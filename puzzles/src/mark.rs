@@ -43,7 +43,7 @@ pub enum Complaint {
         /// The shapes at which it was right before.
         right: Vec<String>,
     },
-    /// The device failed, or the text asks for a binding or a field that the puzzle has not.
+    /// The device failed, or the text uses a binding or a field that the puzzle does not have.
     #[error("{0}")]
     Trouble(#[from] Trouble),
 }

@@ -4,13 +4,13 @@ use crate::case::{Case, Grid};
 use frostline_twin::compare::{EPS32, FACTOR, TINY};
 use std::fmt;
 
-/// The bits of elements that nobody has written yet: a NaN that arithmetic does not make.
+/// The bits of elements that were not written yet: a NaN that arithmetic does not make.
 pub const UNWRITTEN: u32 = 0x7fc0_dead;
 
 /// The bits of floats behind the end of an input: another NaN, so that a copy of it counts as written.
 pub const NOTHING: u32 = 0x7fc0_0bad;
 
-/// Elements behind the end of every array, where nobody should read or write.
+/// Elements behind the end of every array, which no kernel should read or write.
 pub const BEHIND: usize = 1024;
 
 /// What an element is instead of right.
@@ -115,7 +115,7 @@ fn in_words(case: &Case, i: usize) -> String {
     words.join(", ")
 }
 
-/// The first element that nobody wrote, else the first that is no number, else the one that is off most.
+/// The first element that was not written, else the first NaN, else the element with the largest error.
 fn worst(case: &Case, found: &[u32], kinds: &[Kind], wrong: &[usize]) -> String {
     let name = case.expected.name;
     let first = |kind: Kind| wrong.iter().copied().find(|&i| kinds[i] == kind);
@@ -174,7 +174,7 @@ fn common(case: &Case, found: &[u32], kinds: &[Kind], wrong: &[usize]) -> Vec<St
         .iter()
         .map(|&i| (f64::from(f32::from_bits(found[i])), case.expected.value.value.data[i]))
         .collect();
-    // One wrong element says nothing about a rule; a few may agree by chance.
+    // One wrong element does not show a rule; a few may agree by chance.
     if pairs.len() >= 3 {
         let rule = factor(case, &pairs)
             .or_else(|| displaced(case, found, &off))

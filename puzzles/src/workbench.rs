@@ -231,7 +231,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// So many workgroups in two dimensions, of which neither is longer than adapters allow.
+/// This many workgroups in two dimensions, each within the limit of all adapters.
 fn fold(groups: u32) -> [u32; 2] {
     let rows = groups.div_ceil(32_768).max(1);
     [groups.div_ceil(rows).max(1), rows]

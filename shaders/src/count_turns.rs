@@ -1,8 +1,8 @@
 //! Loop turns, counted on the device: an expansion for checked mode.
 //!
-//! A plan declares how many turns the loops of one invocation take at most; a driver may end longer
-//! loops without an error. In checked mode every invocation counts its turns, and the largest count of
-//! a dispatch is kept in a buffer of its own:
+//! A plan declares how many turns the loops of one invocation take at most; a driver may end longer loops
+//! without an error. In checked mode every invocation counts its turns, and the largest count of a dispatch
+//! is stored in a separate buffer:
 //!
 //! ```wgsl
 //! for (var k = 0u; k < p.c4; k++) {     for (var k = 0u; k < p.c4; k++) { turns_taken += 1u;

@@ -1,12 +1,12 @@
 //! Storage formats: bindings that are not kept as the arrays of `vec4f` that a file declares.
 //!
 //! - **Textures.** llvmpipe reads a storage buffer one lane and one component at a time; a `vec4f` costs a
-//!   subgroup 45 ns that way (without AVX-512: 225), and 8 ns when it comes from a storage texture. Stores are
-//!   the other way round: 18 ns to a buffer (16 as two 64-bit words), 32 to a texture. So on that adapter activations live in memory that
-//!   is both, a texture of 1,024 texels a row to read and a buffer to write; or in a texture alone.
-//! - **Halves.** Where the user asks for it, activations are kept as 16-bit floats: half the memory
-//!   and half the traffic. A value is widened as it is loaded and rounded as it is stored; all
-//!   arithmetic stays f32.
+//!   subgroup 45 ns that way (without AVX-512: 225), and 8 ns when it comes from a storage texture. Stores
+//!   are the other way round: 18 ns to a buffer (16 as two 64-bit words), 32 to a texture. So on that adapter
+//!   activations are stored in memory that is both, a texture of 1,024 texels per row to read and a buffer to
+//!   write; or in a texture alone.
+//! - **Halves.** If the user requests it, activations are stored as 16-bit floats: half the memory and half
+//!   the traffic. A value is widened as it is loaded and rounded as it is stored; all arithmetic stays f32.
 //!
 //! For such a binding the declaration and its uses are rewritten:
 //!
@@ -21,13 +21,13 @@
 //! Memory that is both is read as a texture. It is written as an array of `vec2<u64>`, two words in place of four
 //! components: `y[i] = words(v);`.
 
-/// Texels of a row; `shared/texel.wgsl` says the same.
+/// Texels of a row; `shared/texel.wgsl` has the same number.
 pub const TEXELS_PER_ROW: u32 = 1024;
 
 /// How the device keeps an array of `vec4f`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Format {
-    /// A storage buffer of f32, as the file says.
+    /// A storage buffer of f32, as declared in the file.
     #[default]
     Single,
     /// A storage buffer of f16; the adapter needs the feature `shader-f16`.
@@ -50,7 +50,7 @@ pub(crate) fn rewrite(text: &str, formats: &[(&str, Format)]) -> String {
         comment.map_or(code.clone(), |comment| format!("{code}//{comment}"))
     });
     let text = lines.collect::<Vec<_>>().join("\n");
-    // An `enable` stands before everything else, and on a line of its own it would move the others.
+    // An `enable` must come first, and a separate line for it would change the numbers of the other lines.
     if formats.iter().any(|(_, format)| *format == Format::Half) {
         format!("enable f16; {text}")
     } else {
@@ -106,7 +106,7 @@ fn uses(code: &str, name: &str, format: Format) -> String {
     }
 }
 
-/// Where `name[` stands as a word of its own.
+/// Where `name[` is a separate word.
 fn find(code: &str, name: &str) -> Option<usize> {
     let mut from = 0;
     while let Some(at) = code[from..].find(name).map(|at| from + at) {

@@ -1,19 +1,19 @@
 //! The WGSL kernels of frostline and the few lines of Rust that join them.
 //!
-//! A kernel file is plain WGSL that a reader can open and any WGSL tool can check. Five things
-//! are done to it before it reaches the driver, and all leave its line numbers alone:
+//! A kernel file is plain WGSL that a reader can open and any WGSL tool can check. Five expansions change it
+//! before it reaches the driver, and none changes its line numbers:
 //!
-//! - `//!use shared/x.wgsl` appends a shared snippet **after** the file. `{share}` in the path is
-//!   replaced by the [`Share`] variant, which is how one source serves adapters with and without
-//!   subgroups, and `{M}` by the value of the constant `M`. A snippet may use others, and says with
-//!   `//!enable x` that the text is to start with `enable x;`.
+//! - `//!use shared/x.wgsl` appends a shared snippet **after** the file. `{share}` in the path is replaced by
+//!   the [`Share`] variant, so that one source works on adapters with and without subgroups. `{M}` is
+//!   replaced by the value of the constant `M`. A snippet may use others. Its line `//!enable x` makes the
+//!   text start with `enable x;`.
 //! - a line `const NAME: u32 = 8;` may get another value from the host. Register-tile sizes must
 //!   be constants (WGSL has no run-time sized private arrays), so this is the one way to tune.
 //! - a loop marked `//!unroll` is written out (see the module of that name for why).
 //! - bindings that the host keeps in textures or as 16-bit floats are rewritten ([`Format`]).
-//! - for Mesa's software driver, `Params` is read from storage ([`stored_params()`] says why).
+//! - for Mesa's software driver, `Params` is read from storage (the reason is at [`stored_params()`]).
 //!
-//! In checked mode comes a last one: loops count their turns ([`count_turns()`]).
+//! Checked mode adds one more: loops count their turns ([`count_turns()`]).
 #![forbid(unsafe_code)]
 
 mod constants;
@@ -60,7 +60,7 @@ pub enum Error {
     NoConstant {
         /// The shader file.
         file: String,
-        /// The constant that the host wanted to set.
+        /// The constant that was to be set.
         name: String,
     },
     /// The turns of a loop cannot be counted.
@@ -73,7 +73,7 @@ pub enum Error {
     },
 }
 
-/// The text of `shaders/<path>` as it lies on disk.
+/// The text of `shaders/<path>`, unchanged.
 pub fn raw(path: &str) -> Result<&'static str, Error> {
     FILES
         .iter()
@@ -100,8 +100,8 @@ fn fill_in(path: &str, share: Share, constants: &std::collections::HashMap<&str,
         .fold(path, |path, (name, value)| path.replace(&format!("{{{name}}}"), &value.to_string()))
 }
 
-/// The text of `shaders/<file>.wgsl` as the driver sees it: constants set, snippets appended, the
-/// bindings of `formats` rewritten, marked loops written out.
+/// The text of `shaders/<file>.wgsl` as the driver gets it: constants set, snippets appended, the bindings of
+/// `formats` rewritten, marked loops written out.
 pub fn source(
     file: &str,
     constants: &[(&str, u32)],

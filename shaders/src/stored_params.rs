@@ -1,10 +1,10 @@
 //! `Params` in storage: an expansion for Mesa's software driver.
 //!
-//! Lavapipe (seen in Mesa 22.3, in `update_inline_shader_state`) builds a large kernel anew at every
-//! dispatch, with the values of its uniforms written in, if that lets it write loops out, and keeps
-//! every build for as long as the pipeline lives: about 1 MiB a training step, and milliseconds for
-//! each such dispatch. It does so for uniforms only. So there `Params` is read from a storage
-//! buffer, once at the start, which costs nothing that could be measured:
+//! Lavapipe (seen in Mesa 22.3, in `update_inline_shader_state`) compiles a large kernel again at every
+//! dispatch, with the values of its uniforms as constants, if it can then unroll loops. It keeps every result
+//! as long as the pipeline exists: this costs about 1 MiB per training step, and milliseconds for each such
+//! dispatch. It happens for uniforms only. So on this driver `Params` is read from a storage buffer, once at
+//! the start, which costs nothing that could be measured:
 //!
 //! ```wgsl
 //! var<uniform> p: Params;       var<storage, read> stored: Params; var<private> p: Params;

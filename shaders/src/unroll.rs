@@ -1,8 +1,8 @@
-//! `//!unroll`: the one textual expansion.
+//! `//!unroll`: loops written out.
 //!
-//! Software Vulkan drivers do not unroll loops over private arrays, and an array that is indexed
-//! by a variable lives in memory instead of in registers.
-//! So a loop header that ends in `//!unroll` is written out, its variable replaced by literals:
+//! Software Vulkan drivers do not unroll loops over private arrays, and an array that is indexed by a
+//! variable is stored in memory instead of in registers. So a loop header that ends in `//!unroll` is written
+//! out, its variable replaced by literals:
 //!
 //! ```wgsl
 //! for (var q = 0u; q < PW; q++) { //!unroll

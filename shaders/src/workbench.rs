@@ -1,7 +1,7 @@
-//! The workbench: kernels that a reader compares, from the plain formula to what makes it fast.
+//! The workbench: kernels for a reader to compare, from the plain formula to fast versions.
 //!
-//! They lie in `shaders/workbench/` and the engine uses none of them. Of what is done to kernels' texts only
-//! the unrolling of loops is done to theirs.
+//! They are in `shaders/workbench/` and the engine uses none of them. Of the expansions of kernels' texts,
+//! only the unrolling of loops is applied to them.
 
 use crate::{Error, unroll};
 
@@ -24,7 +24,7 @@ files![
     "matmul_3_registers",
 ];
 
-/// The text of `shaders/workbench/<name>.wgsl` as the driver sees it: marked loops written out.
+/// The text of `shaders/workbench/<name>.wgsl` as the driver gets it: marked loops written out.
 ///
 /// # Errors
 /// [`Error::NoFile`].

@@ -1,4 +1,4 @@
-//! Claims: what a chapter says before its runs, and what the runs say about it.
+//! Claims: what a chapter states before its runs, and what the runs show about it.
 
 use crate::answers::Answers;
 use crate::judge::{Fault, Images, Judgement, Kind, Options, Paired, Question, Verdict, judge};
@@ -60,13 +60,13 @@ impl Term {
     }
 }
 
-/// Something that is put to the test, written down before the runs: a sum of terms, such as the accuracy of one
-/// cell less that of another, that is said to be above 0, not below −margin, or within the margin.
+/// Something that is put to the test, written down before the runs: a sum of terms, such as the accuracy of
+/// one cell less that of another, that is claimed to be above 0, not below −margin, or within the margin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
     /// In words.
     pub text: String,
-    /// What is said of the sum.
+    /// What is claimed of the sum.
     pub kind: Kind,
     /// The largest difference that does not matter, in the unit.
     pub margin: f64,
@@ -104,7 +104,7 @@ impl Claim {
         Self { text: text.into(), kind, margin: MARGIN, unit: POINTS.to_owned(), terms }
     }
 
-    /// The cells that it is about.
+    /// The cells that it compares.
     pub fn cells(&self) -> impl Iterator<Item = &Cell> {
         self.terms.iter().flat_map(|term| match &term.side {
             Side::Cell(cell) => std::slice::from_ref(cell),
@@ -146,7 +146,7 @@ impl Claim {
     }
 }
 
-/// What the runs say about a claim.
+/// What the runs show about a claim.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
     /// The claim in words.
@@ -195,7 +195,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// The runs of `settings` among `finished`, in the order of `settings`. Also says how many are missing.
+    /// The runs of `settings` among `finished`, in the order of `settings`. Also returns how many are
+    /// missing.
     pub fn of(settings: &[Setting], finished: impl Fn(&Setting) -> Option<Run>) -> (Self, usize) {
         let runs: Vec<Run> = settings.iter().filter_map(finished).collect();
         let missing = settings.len() - runs.len();
@@ -264,7 +265,7 @@ pub fn put_to_the_test(claims: &[Claim], runs: &Runs, rehearsal: bool) -> Result
     Ok(findings.collect())
 }
 
-/// The differences that a claim is about.
+/// The differences that a claim needs.
 fn measure<'a>(claim: &Claim, runs: &'a Runs, rehearsal: bool) -> Result<Question, Missing> {
     let mut terms = vec![];
     for term in &claim.terms {

@@ -3,10 +3,10 @@
 //! | what | where |
 //! |---|---|
 //! | what decides a run | [`Setting`], [`Cell`] |
-//! | what a run came to: an answer for every test image | [`Run`], [`Answers`] |
+//! | the result of a run: an answer for every test image | [`Run`], [`Answers`] |
 //! | the file that keeps finished runs | [`Store`] |
 //! | a part of the runs, for several machines | [`Shard`] |
-//! | what is put to the test, and what the runs say | [`Claim`], [`put_to_the_test`], [`Finding`] |
+//! | what is tested, and what the runs show | [`Claim`], [`put_to_the_test`], [`Finding`] |
 //! | verdicts from differences over seeds and test images | [`judge`] |
 
 mod answers;

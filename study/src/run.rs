@@ -14,7 +14,7 @@ pub const SHARE_LEFT: f64 = 0.1;
 /// … or by at most this much, in nats.
 pub const NATS_LEFT: f64 = 0.05;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// What decided it.

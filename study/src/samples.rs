@@ -1,4 +1,4 @@
-//! Runs to test with.
+//! Runs for tests.
 
 use crate::answers::Answers;
 use crate::run::{Cost, Run};

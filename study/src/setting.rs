@@ -60,7 +60,7 @@ pub fn as_written(value: f32) -> f64 {
 /// [`as_written`] for serde.
 ///
 /// # Errors
-/// What `serializer` says.
+/// The errors of `serializer`.
 pub fn serialize_as_written<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(as_written(*value))
 }

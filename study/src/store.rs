@@ -24,7 +24,7 @@ pub enum Error {
         verb: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         reason: std::io::Error,
     },
     /// A line is not a run.
@@ -85,7 +85,7 @@ pub struct Merged {
 }
 
 impl Store {
-    /// The runs in `path`; none if there is no such file. The second value says what was set aside.
+    /// The runs in `path`; none if there is no such file. The second value lists what was set aside.
     ///
     /// # Errors
     /// If the file cannot be read, or a line of it, the last one aside, is not a run.
@@ -227,7 +227,7 @@ fn lock(file: &File) -> std::io::Result<()> {
     supported(file.lock())
 }
 
-/// Some file systems of clusters know no locks: there each process needs a folder of its own.
+/// Some file systems of clusters do not support locks: there each process needs a separate folder.
 fn supported(locked: std::io::Result<()>) -> std::io::Result<()> {
     locked.or_else(|error| if error.kind() == std::io::ErrorKind::Unsupported { Ok(()) } else { Err(error) })
 }

@@ -1,9 +1,9 @@
-//! Augmentation: training images changed at random, so that few of them tell more.
+//! Augmentation: training images are changed at random, so that a network learns more from few of them.
 //!
 //! Here the numbers are drawn, as torchvision's `RandomResizedCrop`, `RandomHorizontalFlip`,
-//! `RandomVerticalFlip`, `RandomRotation` (with a shift: `RandomAffine`) and `ColorJitter` draw them, in
-//! that order; the device does the rest ([`frostline_engine::ops::Augment`]). They depend on the
-//! seed, the epoch and the image alone, so a resumed run sees what the uninterrupted one would have.
+//! `RandomVerticalFlip`, `RandomRotation` (with a shift: `RandomAffine`) and `ColorJitter` draw them, in that
+//! order; the device does the rest ([`frostline_engine::ops::Augment`]). They depend on the seed, the epoch
+//! and the image alone, so a resumed run uses the same images as an uninterrupted run.
 
 use frostline_engine::ops::{self, Interpolation, Jitter, Transform, Window};
 use frostline_loader::shuffle::{item_generator, shuffle, uniform};
@@ -163,7 +163,7 @@ impl Augment {
         }
     }
 
-    /// What the device does to images that are to be normalised as `input` says.
+    /// What the device does to images that are to be normalised as in `input`.
     pub(crate) fn op(&self, input: &Preprocessing) -> ops::Augment {
         ops::Augment {
             size: [input.crop; 2],

@@ -1,8 +1,8 @@
-//! The best weights of a run. The last ones may be worse, most of all where training images are few.
+//! The best weights of a run. The last weights may be worse, above all with few training images.
 //!
-//! Every validation is compared with the best one before it. What is remembered of them belongs to the
-//! run and goes into its checkpoints, so that a resumed run takes the same weights for its best, and
-//! stops as early, as the uninterrupted one.
+//! Every validation is compared with the best one before it. The state of this comparison belongs to the run
+//! and is stored in its checkpoints. So a resumed run chooses the same best weights as an uninterrupted run,
+//! and stops as early.
 
 use std::path::Path;
 
@@ -49,7 +49,7 @@ impl Watch {
         Self { best, since: 0 }
     }
 
-    /// Takes in a validation, and says whether it is the best so far. One whose loss is not finite
+    /// Records a validation, and returns whether it is the best so far. A validation whose loss is not finite
     /// never is.
     fn see(&mut self, step: u64, evaluation: &Evaluation) -> bool {
         let seen = Best { step, accuracy: evaluation.accuracy, loss: evaluation.loss };
@@ -62,7 +62,7 @@ impl Watch {
         better
     }
 
-    /// Whether as many validations as `patience` says have passed since the best one.
+    /// Whether `patience` validations have passed since the best one.
     pub fn is_over(&self, patience: Option<u64>) -> bool {
         patience.is_some_and(|patience| self.since >= patience)
     }
@@ -83,8 +83,8 @@ impl Learner {
         restored.map(|()| best)
     }
 
-    /// Takes in a validation of `run`. The best weights so far are kept, if the options want that;
-    /// says whether they are these.
+    /// Records a validation of `run`. Keeps the best weights so far, if the options require it; returns
+    /// whether these are the best.
     pub(crate) fn watch(
         &mut self,
         run: &mut Run,

@@ -31,7 +31,7 @@ pub struct ClassActivation<'a> {
 /// An answer about one image. See [`ClassActivation::look`].
 #[derive(Clone, Debug)]
 pub struct Look<'a> {
-    /// What [`Learner::predict`] says about the image, to the bit.
+    /// What [`Learner::predict`] returns for the image, to the bit.
     pub prediction: Prediction,
     /// The numbers that the last layer gives, one a class.
     pub logits: Vec<f32>,
@@ -73,7 +73,7 @@ impl Learner {
     ///
     /// # Errors
     /// [`Error::NoClasses`](crate::Error::NoClasses) without a last layer;
-    /// [`Error::Engine`](crate::Error::Engine) if the device has no room.
+    /// [`Error::Engine`](crate::Error::Engine) if the device has too little memory.
     pub fn class_activation(&self) -> Result<ClassActivation<'_>> {
         let layer = self.head_layer()?;
         // The last layer is a stage as well, and no other has no places.

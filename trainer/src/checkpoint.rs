@@ -1,9 +1,9 @@
 //! A learner in one file, and back.
 //!
-//! The file is the loader's [`Checkpoint`]: plain safetensors whose weights any program can read.
-//! What is random in a run is drawn from seeds and places in the sequence of batches, both of which
-//! are saved; weights and moments are saved as they are, all 32 bits, and so is the state of the loss
-//! scale. So a resumed run is the uninterrupted one, bit for bit, on the same adapter.
+//! The file is the loader's [`Checkpoint`]: plain safetensors whose weights any program can read. Every
+//! random value of a run is drawn from a seed and a place in the sequence of batches, and both are saved;
+//! weights and moments are saved as they are, all 32 bits, and so is the state of the loss scale. So a
+//! resumed run has the same bits as an uninterrupted run on the same adapter.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::moments::Moments;
 /// What the trainer puts beside the loader's own fields, as JSON.
 #[derive(Serialize, Deserialize)]
 struct Extra {
-    /// Of the first convolution; no weight's shape tells it.
+    /// Of the first convolution; it does not follow from the shape of a weight.
     first_stride: Option<usize>,
     batch_norm: String,
     /// Hashes of the running statistics that frozen batch norms should have, by layer.

@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Result};
 
-/// Weights that make all classes count alike in the loss, whatever the number of their images:
-/// n / (K·n_c) for the n_c of the n images that are of class c, of K `classes`. scikit-learn's "balanced"
-/// (King & Zeng 2001, "Logistic Regression in Rare Events Data"). A class without images weighs 0.
+/// Weights that make all classes count alike in the loss, independent of the number of their images: n /
+/// (K·n_c) for the n_c of the n images that are of class c, of K `classes`. scikit-learn's "balanced" (King &
+/// Zeng 2001, "Logistic Regression in Rare Events Data"). A class without images weighs 0.
 ///
 /// # Errors
 /// [`Error::Label`] for a label that is no class; [`Error::NoImages`].

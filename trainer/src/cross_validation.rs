@@ -15,7 +15,8 @@ const STRENGTHS: [f64; 8] = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
 const DEFAULT: f64 = 0.03;
 /// Folds, at most.
 const FOLDS: usize = 5;
-/// From so many rows on one fold is held out alone: a fifth of them tells enough, in a fifth of the time.
+/// From so many rows on one fold is held out alone: a fifth of them is precise enough, in a fifth of the
+/// time.
 const LARGE: usize = 10_000;
 /// Stream of the generator that deals images to folds.
 const STREAM: u64 = 0x666f_6c64;

@@ -1,9 +1,9 @@
-//! Deltas: what a task changed of a network that many tasks begin from.
+//! Deltas: what a task changed in a network from which many tasks start.
 //!
-//! What is frozen stays what it was, bit for bit. Ten tasks fine-tuned from one base therefore need
-//! the base once, and for each task only the tensors that trained. A delta is a safetensors file of
-//! those. It names the tensors that it left out with a SHA-256 of their values: on another base the
-//! network would be another one, so that is refused.
+//! Frozen tensors do not change, bit for bit. Ten tasks fine-tuned from one base therefore need the base
+//! once, and for each task only the tensors that trained. A delta is a safetensors file of these tensors. It
+//! lists the tensors that it left out with a SHA-256 of their values. Loading it on another base is refused,
+//! because the result would be another network.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -86,8 +86,8 @@ impl Learner {
     /// with its classes and its preprocessing. Nothing is frozen, and there is no run to continue.
     ///
     /// # Errors
-    /// [`Error::Loader`] for a file that is no sound safetensors; [`Error::Checkpoint`] for one that
-    /// is no delta, that says of itself what cannot be, or that was made on another base.
+    /// [`Error::Loader`] for a file that is no sound safetensors; [`Error::Checkpoint`] for one that is no
+    /// delta, that contains impossible entries, or that was made on another base.
     pub fn load_delta(gpu: &Arc<Gpu>, base: &StateDict, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let wrong = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };

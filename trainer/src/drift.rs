@@ -1,10 +1,10 @@
-//! The drift alarm: a frozen batch norm keeps its running statistics, and evaluation says so if not.
+//! The drift alarm: a frozen batch norm keeps its running statistics; if it did not, evaluation reports it.
 //!
-//! No gradient reaches running statistics, so freezing a layer's parameters alone leaves them to
-//! follow the batches: the "frozen" layer then computes something else after training than before
-//! (pytorch#86590, keras#9965). Here a frozen batch norm runs on its statistics and keeps them,
-//! unless [`BatchNormMode::Batch`] asks for the other behaviour. The alarm watches the values
-//! themselves, so that it rings whatever moved them.
+//! No gradient reaches running statistics, so freezing a layer's parameters alone leaves them to follow the
+//! batches: the "frozen" layer then computes something else after training than before (pytorch#86590,
+//! keras#9965). Here a frozen batch norm runs on its statistics and keeps them, unless
+//! [`BatchNormMode::Batch`] selects the other behaviour. The alarm compares the values themselves, so that it
+//! finds a change of any cause.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Everything that can go wrong while training, said so that a person can act on it.
+//! The errors of training. Each text contains what a person needs to act on it.
 
 use std::path::{Path, PathBuf};
 
@@ -114,7 +114,7 @@ pub enum Error {
          file of the best weights"
     )]
     NoBest,
-    /// A checkpoint that says something about itself which cannot be.
+    /// A checkpoint with an impossible entry.
     #[error("{}: {reason}", path.display())]
     Checkpoint { path: PathBuf, reason: String },
     /// Features of random images are not worth keeping.
@@ -147,8 +147,8 @@ pub enum Error {
 }
 
 impl From<frostline_models::Error> for Error {
-    /// What the device says is [`Error::Engine`], also where a model's weights were under way: whoever
-    /// waits for `OutOfMemory` or `DeviceLost` looks in one place.
+    /// The device's errors are [`Error::Engine`], also if they occur while a model's weights are copied: a
+    /// caller finds `OutOfMemory` and `DeviceLost` in one place.
     fn from(error: frostline_models::Error) -> Self {
         match error {
             frostline_models::Error::Engine(error) => Self::Engine(error),

@@ -1,4 +1,4 @@
-//! What a model makes of images it does not train on.
+//! Predictions for images that a model does not train on, and their accuracy.
 
 use crate::drift::Drift;
 use crate::error::Result;
@@ -42,7 +42,7 @@ impl Evaluation {
     }
 }
 
-/// What the model says about one image.
+/// What the model predicts for one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     /// The most probable class; [`NO_CLASS`](crate::NO_CLASS) if the logits are not numbers.
@@ -52,7 +52,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// What the logits of one image say.
+    /// What the logits of one image predict.
     pub fn of(logits: &[f32]) -> Self {
         Self { class: largest(logits), probabilities: softmax(logits) }
     }

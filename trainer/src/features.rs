@@ -1,4 +1,4 @@
-//! Features: what a stage makes of every image, computed once and kept.
+//! Features: the output of a stage for every image, computed once and kept.
 //!
 //! Below the frostline nothing changes from epoch to epoch. Where only a head is trained, the
 //! frozen body therefore runs once per image and not once per image and epoch.
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::learner::{Cut, Learner};
 use crate::source::{Source, normalized};
 
-/// One row of values an image, with its label.
+/// One row of values per image, with its label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
     /// Values of one image.
@@ -78,8 +78,8 @@ impl Features {
 }
 
 impl Learner {
-    /// The output of `stage` (`stem`, `layer1` …, `avgpool`) for every image, as in evaluation:
-    /// with running statistics, whatever is frozen.
+    /// The output of `stage` (`stem`, `layer1` …, `avgpool`) for every image, as in evaluation: with running
+    /// statistics, independent of what is frozen.
     ///
     /// Each channel is averaged over `grid` × `grid` cells of the image, as PyTorch's
     /// `adaptive_avg_pool2d` does; 1 keeps no place at all. Rows are (channels, grid, grid).

@@ -50,7 +50,7 @@ pub struct LrPoint {
 pub struct LrCurve {
     /// The steps.
     pub points: Vec<LrPoint>,
-    /// The steps that were asked for; there are fewer points where the loss exploded.
+    /// The steps that were requested; there are fewer points if the loss exploded.
     pub steps: u64,
     average: f64,
 }
@@ -106,7 +106,7 @@ impl LrCurve {
     }
 }
 
-/// A place within the longest run of falling losses, between which others may lie.
+/// A place within the longest run of falling losses; other losses may be between them.
 fn valley(points: &[LrPoint]) -> usize {
     // Length of the longest such run that ends at each point.
     let mut lengths: Vec<usize> = vec![];

@@ -1,4 +1,4 @@
-//! Training: where a run stands, and the loop around its steps.
+//! Training: the state of a run, and the loop around its steps.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,7 +66,7 @@ impl Run {
 
 fn settings(source: &dyn Source, options: &FitOptions<'_>, steps: u64) -> BTreeMap<String, String> {
     let Optim { rule, lr, weight_decay, groups } = &options.optim;
-    // Validations change a run where they end it, or say which weights of it are best.
+    // Validations change a run if they end it, or if they decide which of its weights are best.
     let validation = options.validation.filter(|_| options.keeps_best());
     let settings = [
         ("number of steps", steps.to_string()),
@@ -185,12 +185,11 @@ impl Learner {
     /// Momentum is carried over from the fit before (see [`Learner::reset_optimizer`]).
     ///
     /// # Errors
-    /// [`Error::BatchTooLarge`]; [`Error::ImageShape`], [`Error::Classes`] or [`Error::Label`] for
-    /// data that does not go with the model; [`Error::Engine`] if everything is frozen or the
-    /// device has no room; [`Error::Diverged`] or [`Error::NotSaved`] once numbers overflow,
-    /// [`Error::GradientOverflow`] once gradients stored as f16 do so at every step. After
-    /// an error during the run the learner's weights are what the last step left; its run cannot be
-    /// continued, only resumed from a checkpoint.
+    /// [`Error::BatchTooLarge`]; [`Error::ImageShape`], [`Error::Classes`] or [`Error::Label`] for data that
+    /// does not go with the model; [`Error::Engine`] if everything is frozen or the device has too little
+    /// memory; [`Error::Diverged`] or [`Error::NotSaved`] once numbers overflow, [`Error::GradientOverflow`]
+    /// once gradients stored as f16 do so at every step. After an error during the run the learner's weights
+    /// are what the last step left; its run cannot be continued, only resumed from a checkpoint.
     pub fn fit(
         &mut self,
         source: &dyn Source,

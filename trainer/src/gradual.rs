@@ -27,9 +27,9 @@ impl Learner {
     /// phases, and momentum is carried over. `on_step` also gets the stage that its phase trains
     /// from; where it stops the fit, later phases are left out.
     ///
-    /// What was frozen before does not count; afterwards all below the last phase's stage is frozen.
-    /// A checkpoint that the options ask for is of the phase it is written in; the best weights are
-    /// those of all phases. A phase that stops early makes room for the next.
+    /// What was frozen before does not count; afterwards all below the last phase's stage is frozen. A
+    /// checkpoint that the options request is of the phase in which it is written; the best weights are those
+    /// of all phases. After a phase that stops early the next one begins.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`]; [`Error::Setting`] for stages that do not go down, or fewer steps
@@ -44,9 +44,9 @@ impl Learner {
         self.phases(source, options, stages, None, on_step)
     }
 
-    /// Goes on with the gradual fit that was stopped or resumed from a checkpoint, as if it had never
-    /// been interrupted. Which phase that was is told by what is frozen. Phases are the rest of that one
-    /// and those after it.
+    /// Goes on with the gradual fit that was stopped or resumed from a checkpoint, as if it had never been
+    /// interrupted. What is frozen determines which phase that was. Phases are the rest of that one and those
+    /// after it.
     ///
     /// # Errors
     /// [`Error::OtherRun`] if no phase has this freeze; otherwise as [`Learner::continue_fit`] and

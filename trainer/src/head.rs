@@ -17,7 +17,7 @@ pub struct Standardization {
 
 impl Standardization {
     /// The mean and √(variance + ε) of every feature. Features of one stage can differ in size a
-    /// thousandfold; a head that is trained by steps learns from raw ones the large ones only.
+    /// thousandfold; from raw features, a head that is trained by steps learns only the large ones.
     pub fn of(features: &Features, eps: f32) -> Self {
         let (mean, variance) = moments(features);
         let deviation = variance.into_iter().map(|v| (v + f64::from(eps)).sqrt() as f32).collect();

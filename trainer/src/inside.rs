@@ -1,4 +1,5 @@
-//! Looking inside: what every stage makes of every image, and which pixels a number there depends on.
+//! The inside of a network: the output of every stage for every image, and the pixels that a number there
+//! depends on.
 
 use frostline_engine::{Plan, Session};
 use frostline_loader::{Preprocessing, eval_batches};
@@ -9,10 +10,10 @@ use crate::learner::{Cut, Learner, record};
 use crate::prefix::Activations;
 use crate::source::{Source, normalized};
 
-/// What a stage makes of an image.
+/// The output of a stage for an image.
 #[derive(Clone, Copy, Debug)]
 pub struct Map<'a> {
-    /// Index of the stage among those asked for.
+    /// Index of the stage among those that were requested.
     pub stage: usize,
     /// Index of the image.
     pub image: usize,

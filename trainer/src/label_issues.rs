@@ -4,7 +4,7 @@
 /// How far below a threshold counts as on it: sums of floats differ by their order.
 const SLACK: f64 = 1e-6;
 
-/// An image that is probably of another class than its label says.
+/// An image that is probably of another class than its label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelIssue {
     /// Which image it is.

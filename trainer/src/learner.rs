@@ -1,4 +1,4 @@
-//! A learner: a model with weights on a device, what of it is frozen, and the run it is in.
+//! A learner: a model with weights on a device, its freeze, and its current run.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -94,13 +94,12 @@ type Span = (Option<String>, Cut);
 impl Learner {
     /// `model` for images of `size` × `size` pixels, its weights drawn from `seed`.
     ///
-    /// Until [`Learner::preprocessing`] or [`Learner::normalization`] says otherwise, inputs are
-    /// normalised as the network's inventors did (EfficientNet-Lite, ImageNet's ResNets); grey
-    /// images to −1..=1.
+    /// Unless [`Learner::preprocessing`] or [`Learner::normalization`] sets it, inputs are normalised as the
+    /// network's inventors did (EfficientNet-Lite, ImageNet's ResNets); grey images to −1..=1.
     ///
     /// # Errors
-    /// [`Error::Models`] for settings that cannot be built, [`Error::Engine`] if the device has no
-    /// room.
+    /// [`Error::Models`] for settings that cannot be built, [`Error::Engine`] if the device has too little
+    /// memory.
     pub fn new(gpu: &Arc<Gpu>, model: Model, size: usize, seed: u64) -> Result<Self> {
         let preprocessing = default_preprocessing(&model, size);
         preprocessing.check()?;
@@ -271,8 +270,8 @@ impl Learner {
         Ok(Plan::training(&graph, loss, &self.freeze, &options.optim, &tuning)?)
     }
 
-    /// The whole model, on images of bytes that are augmented and mixed first, as the options say; and
-    /// what tells how they are mixed.
+    /// The whole model, on images of bytes that are augmented and mixed first, as the options specify; and
+    /// the input that contains how they are mixed.
     fn record_changed(&self, options: &FitOptions<'_>) -> Result<(Graph, Recorded, Option<TensorId>)> {
         let mut graph = Graph::new();
         let mut x = match &options.augment {
@@ -327,9 +326,9 @@ impl Learner {
         Ok(())
     }
 
-    /// Marks the checkpoints that this learner saves from now on, so that whoever reads one can tell whose
-    /// it is: with a text that is the same for runs of the same settings, data and first weights, and for no
-    /// others, so that runs stay the same bits.
+    /// Marks the checkpoints that this learner saves from now on, so that a reader can determine the run of a
+    /// checkpoint: with a text that is the same for runs of the same settings, data and first weights, and
+    /// for no others, so that runs stay the same bits.
     pub fn set_identity(&mut self, identity: impl Into<String>) {
         self.identity = Some(identity.into());
     }
@@ -450,7 +449,7 @@ impl Learner {
         Ok([shape[1], shape[2], shape[3]])
     }
 
-    /// Fails unless images and labels of `source` are what this model tells apart.
+    /// Fails unless images and labels of `source` fit this model's input and classes.
     pub(crate) fn check_source(&self, source: &dyn Source) -> Result<()> {
         self.check_images(source)?;
         self.check_labels(source)

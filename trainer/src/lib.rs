@@ -1,4 +1,4 @@
-//! Training: what happens between a model with weights and a model with better ones.
+//! Training: everything that turns a model with weights into a model with better weights.
 //!
 //! | what | where |
 //! |---|---|
@@ -8,8 +8,8 @@
 //! | images mixed in pairs; weights for classes with few images | [`FitOptions::mixup`]; [`FitOptions::class_weights`], [`balanced_class_weights()`] |
 //! | the best weights of a run; a run that ends when it no longer gets better | [`FitOptions::keep_best`], [`FitOptions::stop_early`], [`Best`] |
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
-//! | what a task changed of a base that many share | [`Learner::save_delta`], [`Learner::load_delta`] |
-//! | what a stage makes of images, computed once | [`Learner::features`], [`Features`] |
+//! | what a task changed in a base that many tasks share | [`Learner::save_delta`], [`Learner::load_delta`] |
+//! | the output of a stage for images, computed once | [`Learner::features`], [`Features`] |
 //! | a linear head on such features at its optimum, its strength by cross-validation | [`regression()`], [`Fitter`], [`cross_validate()`] |
 //! | images whose label may be wrong | [`held_out_probabilities()`], [`label_issues()`] |
 //! | a softmax head or a support vector machine trained by steps | [`linear_probe()`] |
@@ -23,9 +23,9 @@
 //! | what every depth of freezing would cost, before anything runs | [`what_if()`] |
 //! | counts | [`Evaluation`], [`Confusion`], [`wilson`] |
 //!
-//! A step is submitted to the device, which may be two steps behind: losses stay there until a bunch of
-//! them is read. Images go there as bytes and are normalised there ([`Batch`]). See [`Learner`] for an
-//! example.
+//! A step is submitted to the device, which may be two steps behind: losses stay there until several are read
+//! at once. Images are sent to the device as bytes and are normalised there ([`Batch`]). See [`Learner`] for
+//! an example.
 
 mod augment;
 mod best;

@@ -1,6 +1,6 @@
-//! A linear probe trained by steps on the device: how much of the classes can be read off features by a
-//! straight cut. It takes the steps that other ways of training are compared at; [`regression`](crate::regression())
-//! finds the optimum.
+//! A linear probe trained by steps on the device: how well the classes can be separated linearly by the
+//! features. It takes as many steps as the training methods that it is compared with;
+//! [`regression`](crate::regression()) finds the optimum.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub enum ProbeLoss {
 pub struct ProbeOptions {
     /// Steps.
     pub steps: u64,
-    /// Rows in a step; `None` takes all of them in every step, which needs no luck.
+    /// Rows in a step; `None` is the full batch, so there is no sampling noise.
     pub batch: Option<usize>,
     /// What is minimised.
     pub loss: ProbeLoss,

@@ -1,4 +1,4 @@
-//! What is counted about predictions.
+//! Counts over predictions.
 
 /// The predicted class of an image for which the network's output is not a number: none.
 pub const NO_CLASS: u32 = u32::MAX;
@@ -72,7 +72,7 @@ impl Confusion {
 /// The 95 % interval of Wilson's score (1927) for a share of `part` in `whole`; nothing of nothing.
 /// Unlike the share plus or minus two deviations it never leaves 0..=1 and is not empty at 0 and 1.
 pub fn wilson(part: u64, whole: u64) -> Option<[f64; 2]> {
-    // 97.5 % of a normal distribution lie below.
+    // 97.5% of a normal distribution are below.
     const Z: f64 = 1.959_963_984_540_054;
     let (n, z2) = (whole as f64, Z * Z);
     let share = share(part, whole)?;

@@ -2,8 +2,8 @@
 //! images, with the same mixture of their labels.
 //!
 //! As in the authors' code there is one share λ ~ Beta(α, α) for a batch, and every image's partner is
-//! another of the batch. They depend on the seed and the batch's place in the run alone, so a resumed
-//! run sees what the uninterrupted one would have.
+//! another of the batch. They depend on the seed and the batch's place in the run alone, so a resumed run
+//! uses the same mixtures as an uninterrupted run.
 
 use frostline_engine::ops::Mix;
 use frostline_loader::BatchState;

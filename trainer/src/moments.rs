@@ -1,10 +1,10 @@
 //! The optimiser's state between one fit and the next.
 //!
-//! A change of freeze needs a new plan and with it a new optimiser. SGD's momentum is carried over
-//! for all parameters that both have; those thawed just now start at zero, as at the beginning of a
-//! run. AdamW divides by 1 − βᵗ to make up for averages that start at zero, and has one t for all
-//! parameters: one thawed at a late t would take steps up to (1 − β₁)/√(1 − β₂) ≈ 3 times too
-//! long. So when a parameter is thawed, AdamW starts afresh for all.
+//! A change of freeze needs a new plan and with it a new optimiser. SGD's momentum is carried over for all
+//! parameters that both have; those thawed just now start at zero, as at the beginning of a run. AdamW
+//! divides by 1 − βᵗ to correct averages that start at zero, and has one t for all parameters. A parameter
+//! thawed at a late t would take steps up to (1 − β₁)/√(1 − β₂) ≈ 3 times too long. So when a parameter is
+//! thawed, AdamW starts again for all parameters.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl Moments {
         Self::Device { optimizer, slots: optim.slots(), parameters }
     }
 
-    /// An optimiser for `plan` that goes on from here as far as it can.
+    /// An optimiser for `plan` that continues from this state as far as possible.
     pub fn optimizer(&self, gpu: &Arc<Gpu>, plan: &Plan, optim: &Optim) -> Result<Optimizer> {
         let mut new = Optimizer::new(gpu, plan)?;
         let thaw_matters = matches!(optim.rule, Rule::AdamW { .. });

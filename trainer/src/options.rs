@@ -44,7 +44,7 @@ pub struct FitOptions<'a> {
     pub mixup: Option<f32>,
     /// How the steps store activations; evaluation stays f32.
     pub storage: Storage,
-    /// How the training images are changed at random, on the device; evaluation sees them as they are.
+    /// How the training images are changed at random, on the device; evaluation uses unchanged images.
     pub augment: Option<Augment>,
     /// Losses are read back every so many steps: reading waits for the device.
     pub read_every: u64,
@@ -153,10 +153,10 @@ impl<'a> FitOptions<'a> {
     /// Sets how the steps store activations. With [`Storage::f16`] they take half the memory, on
     /// adapters that have 16-bit floats, and the losses differ a little from those of f32.
     ///
-    /// Gradients then carry a loss scale ([`LossScale`](frostline_engine::LossScale)), which adapts to them as
-    /// in PyTorch's `GradScaler`. A step whose gradients overflow is not taken: weights, the optimiser's state
-    /// and AdamW's count of steps stay, the schedule moves on, and running statistics of batch norms were
-    /// already updated. [`History::skipped`](crate::History::skipped) counts such steps.
+    /// Gradients then carry a loss scale ([`LossScale`](frostline_engine::LossScale)), which adapts to them
+    /// as in PyTorch's `GradScaler`. A step whose gradients overflow is skipped: weights, the optimiser's
+    /// state and AdamW's count of steps stay, the schedule moves on, and running statistics of batch norms
+    /// were already updated. [`History::skipped`](crate::History::skipped) counts such steps.
     pub fn storage(mut self, storage: Storage) -> Self {
         self.storage = storage;
         self
@@ -211,8 +211,8 @@ impl<'a> FitOptions<'a> {
         self
     }
 
-    /// Takes nothing for the best of this run that does not beat `best`, of a run before it: two runs,
-    /// one after the other, then keep the best of both.
+    /// Keeps weights of this run as the best only if they are better than `best`, the best of an earlier run.
+    /// Two consecutive runs then keep the best of both.
     pub fn better_than(mut self, best: Best) -> Self {
         self.better_than = Some(best);
         self
@@ -225,7 +225,7 @@ impl<'a> FitOptions<'a> {
         self
     }
 
-    /// Whether the best weights are wanted.
+    /// Whether the best weights are kept.
     pub(crate) fn keeps_best(&self) -> bool {
         self.patience.is_some() || self.best.is_some()
     }

@@ -1,9 +1,9 @@
 //! The outputs of frozen stages, computed once: training and evaluation then start above them.
 //!
-//! Below the frostline nothing changes from step to step, so the frozen stages need to run once per
-//! image and not once per image and epoch. [`Activations`] are what they gave. They stand for the
-//! images wherever a [`Source`] is taken, and one set serves any number of runs that share the
-//! frozen weights: other seeds, other rates, other subsets.
+//! Below the frostline nothing changes from step to step, so the frozen stages need to run once per image and
+//! not once per image and epoch. [`Activations`] are their outputs. They can replace the images wherever a
+//! [`Source`] is used. One set serves any number of runs that share the frozen weights: other seeds, other
+//! rates, other subsets.
 //!
 //! They are float values of every pixel and channel: 1,000 images after ResNet-10's `layer1` are
 //! 50 MB, after its `layer3` 12.5 MB.
@@ -211,7 +211,7 @@ impl Learner {
         Ok((graph, recorded))
     }
 
-    /// Fails unless the images of `source` are what this model takes, or outputs of its own stages.
+    /// Fails unless the images of `source` fit this model's input, or are outputs of its stages.
     pub(crate) fn check_images(&self, source: &dyn Source) -> Result<()> {
         let Some(outputs) = source.activations() else { return self.check_shape(source.shape()) };
         let [channels, height, width] = self.stage_shape(&outputs.stage)?;
@@ -257,7 +257,7 @@ impl Learner {
         Ok(groups)
     }
 
-    /// A number that changes with whatever the outputs of `stage` depend on, but the images.
+    /// A number that changes with everything that the outputs of `stage` depend on, except the images.
     fn fingerprint(&self, stage: &str) -> Result<u64> {
         let groups = self.groups_through(stage)?;
         let mut hash = 0xcbf2_9ce4_8422_2325u64; // FNV-1a, by words

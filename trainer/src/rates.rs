@@ -1,7 +1,7 @@
 //! Discriminative learning rates: a rate for every stage (Howard & Ruder 2018, section 3.2).
 //!
-//! Early layers know what all images share and need to move little; the head is new. An optimiser's
-//! groups hold *factors* on its base rate, so that a schedule, or another base rate, cascades
+//! Early layers compute features that all images share, and need to change little; the head is new. An
+//! optimiser's groups hold *factors* on its base rate, so that a schedule, or another base rate, cascades
 //! through all of them.
 
 use std::ops::Range;
@@ -34,9 +34,9 @@ impl From<Range<f32>> for Slice {
 }
 
 impl Learner {
-    /// `optim` with a group for each stage, frozen ones too, whose rates are as `rates` says; the
-    /// base rate is the head's. `slice(optim, 0.01)` or `slice(optim, 1e-4..1e-2)`. Groups that
-    /// `optim` had stay, and go before those of the stages.
+    /// `optim` with a group for each stage, frozen ones too, with the rates of `rates`; the base rate is the
+    /// head's. `slice(optim, 0.01)` or `slice(optim, 1e-4..1e-2)`. Groups that `optim` had stay, and go
+    /// before those of the stages.
     ///
     /// # Errors
     /// [`Error::Setting`] for a rate that is not above 0.

@@ -147,7 +147,7 @@ pub fn regression(features: &Features, c: f64) -> Result<Regression> {
 }
 
 impl Head {
-    /// What the head makes of `features`.
+    /// The head's logits for `features`.
     ///
     /// # Errors
     /// [`Error::FeatureWidth`], [`Error::Classes`], [`Error::Label`] or [`Error::NoImages`] if features and

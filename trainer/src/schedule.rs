@@ -1,4 +1,4 @@
-//! How the learning rate moves over a run.
+//! How the learning rate changes over a run.
 
 use std::f64::consts::PI;
 

@@ -1,6 +1,7 @@
 //! Work on several threads.
 
-/// What `work` makes of each of `items`, in their order, on a thread for each. A panic of one is passed on.
+/// The results of `work` for each of `items`, in their order; each runs on its own thread. A panic of one is
+/// passed on.
 pub(crate) fn side_by_side<I: Send, T: Send>(
     items: impl Iterator<Item = I>,
     work: impl Fn(I) -> T + Sync,

@@ -1,4 +1,4 @@
-//! Weights at one time, to come back to or to measure how far training has moved.
+//! Weights at one time, to restore them or to measure how far training has moved.
 
 use frostline_engine::Params;
 use frostline_engine::params::HostValues;

@@ -55,10 +55,10 @@ impl Batch {
 
 /// Images with labels that a learner can be given, in batches.
 ///
-/// [`ImageSet`] is one, in memory; [`ImageStream`] reads a folder as it goes; [`Activations`] are
-/// images that frozen stages have seen. A source that changes images at random (augmentation) is
-/// another: it draws from the [`BatchState`] it is given and from nothing else, so that a resumed
-/// run sees what the uninterrupted one saw.
+/// [`ImageSet`] is one, in memory; [`ImageStream`] reads a folder as it goes; [`Activations`] are outputs of
+/// frozen stages. A source that changes images at random (augmentation) is another: it draws from the
+/// [`BatchState`] it is given and from nothing else, so that a resumed run uses the same images as an
+/// uninterrupted run.
 pub trait Source {
     /// Height, width and channels of every image.
     fn shape(&self) -> [usize; 3];
@@ -82,9 +82,9 @@ pub trait Source {
         out: &mut Batch,
     ) -> Result<(), LoaderError>;
 
-    /// Is told after every batch which images will be wanted next, in their order, so that it can get
-    /// them ready while the device computes. It need not, and what it was told may turn out wrong: a
-    /// run can be stopped.
+    /// Called after every batch with the images that will be needed next, in their order, so that they can be
+    /// prepared while the device computes. This is optional. The images may turn out not to be needed,
+    /// because a run can be stopped.
     fn expect(&self, _indices: &[usize]) {}
 
     /// Names what is random about the images, if anything is. Features computed once would leave
@@ -99,7 +99,7 @@ pub trait Source {
     }
 }
 
-/// How many batches a source is told of beforehand: enough to keep every worker busy.
+/// How many batches a source gets in advance: enough to keep every worker busy.
 const LOOK_AHEAD: usize = 4;
 
 /// The images of the next batches, for [`Source::expect`].
@@ -107,8 +107,8 @@ pub(crate) fn upcoming(batches: impl Iterator<Item = Vec<usize>>) -> Vec<usize> 
     batches.take(LOOK_AHEAD).flatten().collect()
 }
 
-/// The values of these images as a network sees them, normalised on the host: where values of single
-/// pixels are asked for.
+/// The values of these images as a network's input, normalised on the host, for callers that need the values
+/// of single pixels.
 pub(crate) fn normalized(
     source: &dyn Source,
     indices: &[usize],

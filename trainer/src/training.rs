@@ -1,10 +1,9 @@
-//! The loop's inside: steps that are only submitted, and losses that are read back now and then.
+//! The inner part of the loop: steps are only submitted, and losses are read back from time to time.
 //!
-//! Reading a loss waits for the device, so it is done for many steps at once, out of the ring that
-//! the plan keeps, and the batch after them is handed over before. A loss that is not finite is therefore
-//! met late, but costs nothing: from that step on the optimiser's kernels leave the weights alone. With f16
-//! storage they also leave out single steps whose gradients overflowed; the number of those is read with
-//! the losses.
+//! Reading a loss waits for the device, so it is done for many steps at once, from the ring that the plan
+//! keeps, and the next batch is submitted before. A loss that is not finite is therefore detected late, but
+//! does no harm: from that step on the optimiser's kernels leave the weights unchanged. With f16 storage they
+//! also skip single steps whose gradients overflowed; the number of those is read with the losses.
 
 use std::path::PathBuf;
 
@@ -38,7 +37,7 @@ pub(crate) struct Rows<'a> {
     /// Replaces the contents of the buffer by the values of these rows.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
     pub fill: &'a dyn Fn(&[usize], BatchState, &mut Batch) -> Result<()>,
-    /// Is told which rows come next.
+    /// Called with the rows that come next.
     pub expect: &'a dyn Fn(&[usize]),
     /// What is done to each of these rows on the device, if something is.
     #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
@@ -74,9 +73,9 @@ pub(crate) struct Training<'a> {
 #[derive(Default)]
 struct Scaling {
     state: Option<LossScaleState>,
-    /// Steps of this run of the loop that were not taken.
+    /// Steps of this run of the loop that were skipped.
     skipped: u64,
-    /// Steps before the last reading of which none was taken, with the scale as low as it gets.
+    /// Consecutive skipped steps before the last reading, with the scale at its minimum.
     stuck: u64,
 }
 

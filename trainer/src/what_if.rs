@@ -1,4 +1,4 @@
-//! What every depth of freezing would cost, before anything has run. Needs no GPU.
+//! The cost of every depth of freezing, computed without a run. Needs no GPU.
 
 use frostline_engine::{Freeze, Graph, Ledger, Optim, Plan, TensorId, Tuning};
 use frostline_models::Model;
@@ -67,7 +67,7 @@ pub fn what_if(
 mod tests {
     use super::*;
 
-    /// The table is what the plans say one by one, and freezing more never costs more.
+    /// The table agrees with the single plans, and freezing more never costs more.
     #[test]
     fn rows_are_the_plans_of_each_depth() {
         let model = Model::new("resnet10").unwrap().classes(4);

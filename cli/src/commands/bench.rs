@@ -1,4 +1,5 @@
-//! `frostline bench`: what this machine does a second, by what trains. `make bench` is the long form.
+//! `frostline bench`: how many steps and images per second this machine computes, by what trains. `make
+//! bench` is the long form.
 
 use crate::{Error, Output, Result, gpu};
 use clap::Args;

@@ -1,4 +1,4 @@
-//! `frostline completions`: the script that a shell completes this program's words with.
+//! `frostline completions`: a script for shell completion.
 
 use crate::{CommandLine, Error, Result};
 use clap::{Args, CommandFactory};

@@ -49,7 +49,7 @@ enum Numbers {
     Bf16,
 }
 
-/// What a checkpoint says that is worth keeping with bare weights.
+/// The entries of a checkpoint that are worth keeping with bare weights.
 const KEPT: [&str; 4] =
     ["frostline.architecture", "frostline.classes", "frostline.preprocessing", FIRST_STRIDE];
 

@@ -1,5 +1,5 @@
-//! `frostline doctor`: the adapters of this machine, what they can do, and whether they compute right;
-//! with `--adapter`, that one alone.
+//! `frostline doctor`: the adapters of this machine, what they can do, and whether they compute correctly;
+//! with `--adapter`, only that adapter.
 
 use crate::output::warn;
 use crate::self_test::{Check, SelfTest, class, self_test};
@@ -73,7 +73,7 @@ impl Doctor {
     }
 }
 
-/// What an adapter says of itself, and a device on it.
+/// What an adapter reports about itself, and a device on it.
 fn look(adapter: &Adapter, options: &GpuOptions) -> (Found, Option<Arc<Gpu>>) {
     let mut found =
         Found { adapter: adapter.report(), kernels: None, reason: None, self_test: None, error: None };

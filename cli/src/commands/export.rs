@@ -130,8 +130,8 @@ impl Export {
         }
     }
 
-    /// The photos to compare on, evenly chosen; nothing where nobody says and there is no run, or its
-    /// photos are gone.
+    /// The photos to compare on, evenly chosen. None if none are given and there is no run, or if its photos
+    /// are gone.
     fn photos(&self) -> Result<Option<Vec<PathBuf>>> {
         let paths = if self.photos.is_empty() {
             match validation(Path::new(&self.model)) {

@@ -1,4 +1,4 @@
-//! `frostline features`: what a stage of a model makes of photos, for other programs to learn from.
+//! `frostline features`: the output of a stage of a model for photos, for use in other programs.
 
 use crate::output::{path_text, warn};
 use crate::photos::Photos;

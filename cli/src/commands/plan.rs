@@ -1,4 +1,4 @@
-//! `frostline plan`: what a freeze would cost, before anything runs. Needs no GPU.
+//! `frostline plan`: the cost of a freeze, computed without a run. Needs no GPU.
 
 mod roofline;
 

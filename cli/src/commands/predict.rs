@@ -18,7 +18,7 @@ pub struct Predict {
     /// Photos (PNG, JPEG, WebP), and folders of photos.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// How many classes to tell of each photo.
+    /// How many classes to print for each photo.
     #[arg(long, default_value_t = 3, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
     /// Test-time augmentation: the mean of the probabilities of ten views, the four corners and the
@@ -28,11 +28,11 @@ pub struct Predict {
     /// Views at once: fewer need less memory.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
-    /// Write a table as well: a row a photo, with a column for each class. A name that a spreadsheet would take
+    /// Write a table as well: one row per photo, one column per class. A name that a spreadsheet would take
     /// for a formula, as it begins with = + - or @, has an apostrophe before it there.
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     csv: Option<PathBuf>,
-    /// Write a line of JSON a photo as well, with all classes.
+    /// Write one line of JSON per photo as well, with all classes.
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     jsonl: Option<PathBuf>,
     /// Replace these files if they are there.
@@ -41,7 +41,7 @@ pub struct Predict {
 }
 
 impl Predict {
-    /// Predicts, prints a line a photo, and writes the files that were asked for.
+    /// Predicts, prints one line per photo, and writes the files that were requested.
     ///
     /// # Errors
     /// For a model that cannot be opened; at the end [`Error::Unreadable`] if a photo could not be read, or

@@ -1,4 +1,5 @@
-//! `frostline serve`: a page in the browser with the classes of a photo and a map of where the network looked.
+//! `frostline serve`: a page in the browser with the classes of a photo and, for each, a class activation
+//! map.
 
 use crate::output::{note, warn};
 use crate::serve::{Reach, Site, Viewer, bare, queue, reach, serve};
@@ -77,7 +78,7 @@ impl Serve {
         Error::Listen { host: self.host.clone(), port: self.port, source }
     }
 
-    /// What `/model` says.
+    /// What `/model` returns.
     fn told(&self, opened: &model::Opened) -> Value {
         let accuracy = report_in(Path::new(&self.model)).map(|report| {
             let interval = wilson(report.right, report.images as u64);
@@ -94,8 +95,8 @@ impl Serve {
     }
 }
 
-/// Says when Ctrl-C was pressed. The process ends [`GRACE`] later whatever is under way, and at once if it is
-/// pressed again.
+/// Signals that Ctrl-C was pressed. The process ends [`GRACE`] later, even if requests are running, and at
+/// once if it is pressed again.
 fn stop_on_ctrl_c() -> Result<oneshot::Receiver<()>> {
     let (ask, asked) = oneshot::channel();
     let mut ask = Some(ask);

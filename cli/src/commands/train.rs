@@ -136,7 +136,7 @@ impl Train {
     }
 }
 
-/// Trains to the end, decides what the model is, and writes what there is to say of it.
+/// Trains to the end, decides what the model is, and writes the report.
 fn complete(
     gpu: &Arc<Gpu>,
     folder: &RunFolder,

@@ -7,8 +7,8 @@ use frostline_twin::Array;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// y = x, by an op that nothing is folded into. Images go through it into an op and out of it: so
-/// the op sees activations of the pool, as in a network, and not the host's buffers.
+/// y = x, by an op that nothing is folded into. Images go through it into an op and out of it: so the op
+/// reads activations of the pool, as in a network, and not the host's buffers.
 const IDENTITY: MaxPool2d = MaxPool2d { kernel: 1, stride: 1, padding: 0 };
 
 /// A graph under construction, with the values its parameters and statistics are to have.
@@ -33,7 +33,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// The output as an array, to tell where an activation was open.
+    /// The output as an array, to find where an activation was open.
     pub fn output_array(&self, shape: &[usize]) -> Array {
         Array::from_f32(shape, &self.output)
     }

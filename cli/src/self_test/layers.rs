@@ -169,7 +169,7 @@ fn activation(t: &mut Tester<'_>, activation: Activation, twin: Twin) -> Result<
     Ok(())
 }
 
-/// Nothing keeps the activation's output here: a mask of bits says where it was open.
+/// Nothing keeps the activation's output here: a mask of bits stores where it was open.
 fn masked_activation(t: &mut Tester<'_>) -> Result<()> {
     let x = cases::uniform(&mut t.rng, &[2, 5, 3, 3], -4.0..10.0);
     let w = cases::uniform(&mut t.rng, &[3, 5, 1, 1], -1.0..1.0);

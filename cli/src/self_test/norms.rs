@@ -83,7 +83,7 @@ fn normalise(t: &mut Tester<'_>, stats: Stats) -> Result<()> {
     let state = |name: &str| ran.state.get(name).cloned().unwrap_or_default();
     t.check("running mean", &state("bn.running_mean"), &after.mean);
     t.check("running variance", &state("bn.running_var"), &after.var);
-    // Where the activation was open the output tells, rounding included.
+    // The output shows where the activation was open, rounding included.
     let dz = Twin::Relu.backward(&dy, &ran.output_array(&shape)).value;
     let gradients = match stats {
         Stats::Batch => backward_batch(&x, &norm.parameters(), &dz),

@@ -1,4 +1,4 @@
-//! What a training step has besides layers: images of bytes, augmentation, mixup and the optimisers.
+//! The parts of a training step besides layers: images of bytes, augmentation, mixup and the optimisers.
 
 use super::bench::kernels;
 use super::{Case, Tester};

@@ -84,7 +84,7 @@ mod tests {
         );
     }
 
-    /// `0.0.0.0` is no address that a browser can ask for everywhere.
+    /// `0.0.0.0` is not an address that every browser can open.
     #[test]
     fn all_addresses_are_reached_by_one_of_them() {
         let at = |host: &str, address: &str| reach(host, address.parse().unwrap());

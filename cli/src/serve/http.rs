@@ -1,4 +1,4 @@
-//! HTTP: the page, what the model is, and the endpoint for photos.
+//! HTTP: the page, the description of the model, and the endpoint for photos.
 
 use super::upload;
 use super::{Answer, Queue, Refusal, bare};
@@ -15,31 +15,31 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 const PAGE: &str = include_str!("../../../web/serve.html");
-/// Nothing comes from elsewhere, whatever a class is called. `blob:` is the photo that was dropped.
+/// Nothing is loaded from elsewhere, for any name of a class. `blob:` is the photo that was dropped.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
     img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// How long a photo may be on its way here, so that nobody takes memory for ever.
+/// The longest time that an upload may take, so that no request holds memory for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is served.
 pub struct Site {
-    /// What is said of the model at `/model`.
+    /// The description of the model at `/model`.
     pub model: Value,
     /// Where photos are answered.
     pub queue: Queue<Answer>,
-    /// The names, besides `localhost` and addresses, by which this machine may be asked for.
+    /// The names, besides `localhost` and addresses, that requests may use for this machine.
     pub names: Vec<String>,
     room: Semaphore,
 }
 
 impl Site {
-    /// A site that says `model` of its model, sends photos to `queue`, and is asked for by `names`.
+    /// A site that describes its model by `model`, sends photos to `queue`, and accepts requests for `names`.
     pub fn new(model: Value, queue: Queue<Answer>, names: Vec<String>) -> Self {
         Self { model, queue, names, room: Semaphore::new(upload::ROOM) }
     }
 }
 
-/// Answers at `listener` until `stop` says so; requests that have come by then are still answered.
+/// Answers at `listener` until `stop` resolves; requests that have arrived by then are still answered.
 ///
 /// # Errors
 /// If the system does not let it.
@@ -79,8 +79,8 @@ async fn predict(State(site): State<Arc<Site>>, request: Request) -> Result<Json
     site.queue.ask(photo).await.map(Json)
 }
 
-/// Answers only who asked for this machine: another site's page could let its own name lead here (DNS
-/// rebinding), but it cannot let another name stand in the header.
+/// Answers only requests for this machine: another site's page could let its own name point here (DNS
+/// rebinding), but it cannot put another name into the header.
 async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     if !is_here(request.headers(), &site.names) {
         let text = "this server is asked for as localhost, by its address, by the name that --host gave it, or, where others may send photos, by the machine's name";

@@ -26,10 +26,10 @@ pub fn queue<A>() -> (Queue<A>, Jobs<A>) {
 }
 
 impl<A> Queue<A> {
-    /// Waits for the answer about `photo`. Who stops waiting takes the photo out of the queue.
+    /// Waits for the answer about `photo`. Dropping the future takes the photo out of the queue.
     ///
     /// # Errors
-    /// What was answered instead; if nobody answers.
+    /// The refusal that was given instead; a server error if the network's thread has ended.
     pub async fn ask(&self, photo: Bytes) -> Result<A, Refusal> {
         let gone = || Refusal::server("the network has stopped answering; start the server again");
         let (reply, answer) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! A sentence in place of what was asked for.
+//! A sentence in place of the result.
 
 use axum::Json;
 use axum::http::StatusCode;

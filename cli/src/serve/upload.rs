@@ -18,8 +18,8 @@ pub const ROOM: usize = 8 * LARGEST / PIECE;
 /// The field of a form that has the photo.
 const FIELD: &str = "photo";
 
-/// The request's body; of a form (`multipart/form-data`), the field `photo`. With the pieces of `room` that it
-/// takes, to be held for as long as it is.
+/// The request's body; of a form (`multipart/form-data`), the field `photo`. It comes with the permits of
+/// `room` that it takes, to be held for as long as the body exists.
 ///
 /// # Errors
 /// With status 413 above 64 MiB; with 400 for a form without the field, or a body that breaks off.

@@ -1,4 +1,4 @@
-//! From a photo's bytes to what the network says about them, and from where.
+//! From a photo's bytes to the network's classes, and the parts of the photo that they come from.
 
 use super::Refusal;
 use crate::photos::NOT_A_NUMBER;
@@ -13,7 +13,7 @@ const PHOTO: &str = "the photo";
 /// How many classes come with a map; with a thousand classes the maps would outweigh the photo.
 const MAPS: usize = 10;
 
-/// What the network says about a photo.
+/// The network's result for a photo.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Answer {
     /// All classes, the most probable first; of equals, the first.
@@ -24,7 +24,7 @@ pub struct Answer {
     ms: f64,
 }
 
-/// What it says about one class.
+/// Its result for one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Class {
     name: String,

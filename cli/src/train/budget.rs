@@ -1,5 +1,6 @@
-//! A time budget: the probe first, which is a model already, and then as many steps as fit. A step is
-//! measured, and the schedule is made for that many: a run that was merely cut off would end at a high rate.
+//! A time budget: the probe first, which is already a model, and then as many steps as fit. A step is
+//! measured, and the schedule is made for that number of steps; a run that was merely cut off would end at a
+//! high rate.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ struct Pace {
 /// Chooses rate and steps of `job` so that a run begun at `begun` ends after `minutes`.
 ///
 /// # Errors
-/// [`Error::Flags`] if not one step fits and there is no probe to be the model; what training says.
+/// [`Error::Flags`] if not one step fits and there is no probe to be the model; the errors of training.
 pub fn plan(job: &mut Job, minutes: f64, begun: Instant, output: &Output) -> Result<()> {
     let budget = Duration::from_secs_f64(60.0 * minutes);
     let left = || budget.saturating_sub(begun.elapsed());
@@ -97,7 +98,7 @@ fn set(job: &mut Job, steps: u64, why: String, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// A photo through the whole network, as far as the probe tells.
+/// The time of a photo through the whole network, estimated from the probe.
 fn forward(job: &Job) -> Option<Duration> {
     let photos = job.data.train.len() + job.data.validation.len();
     Some(job.probe_took? / photos as u32)

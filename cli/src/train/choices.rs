@@ -1,4 +1,4 @@
-//! What was not asked for, chosen from the data; every choice says why.
+//! What the flags leave open is chosen from the data; every choice has a reason.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::train::job::options;
 use crate::train::recipe::{Augmentation, Bn, Recipe, Storage};
 use crate::train::settle::LEAST_GAIN;
 
-/// Steps that a run takes if nothing else is asked for.
+/// Steps that a run takes if no flag sets them.
 const STEPS: usize = 200;
 /// Bytes that a step may take on any adapter: what small graphics cards have to spare.
 const MEMORY: u64 = 2 << 30;
@@ -22,12 +22,12 @@ const SOME: usize = 5000;
 /// Up to so many images' outputs of frozen stages are kept in memory.
 pub const CACHED: usize = 2000;
 
-/// What the run does, besides what the recipe says.
+/// What the run does, besides the recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chosen {
     /// Images in a step.
     pub batch: usize,
-    /// Times all images are seen, unless `steps` says less.
+    /// Passes over all images, unless `steps` is less.
     pub epochs: u64,
     /// Steps in all, where a time budget sets them.
     #[serde(default)]
@@ -79,7 +79,7 @@ impl fmt::Display for Choice {
     }
 }
 
-/// `value` if it was asked for, else what `choose` says with its reason.
+/// `value` if it was given, else the value of `choose` with its reason.
 fn asked_or<T: ToString>(
     what: &'static str,
     asked: Option<T>,
@@ -163,13 +163,13 @@ pub fn choose(
     Ok((chosen, choices))
 }
 
-/// Whether a linear probe is all that is asked for: only the head trains, and nothing says how by steps.
+/// Whether only a linear probe is requested: only the head trains, and no flag concerns training by steps.
 fn probe_alone(recipe: &Recipe, freeze_below: &str, pretrained: bool) -> bool {
     pretrained && !recipe.no_probe && freeze_below == "fc" && !by_steps(recipe)
 }
 
-/// Whether something is asked for that training by steps alone can obey: such a flag would otherwise be ignored
-/// without a word. What says that nothing is to be done, as `--augment none` does, is obeyed without steps too.
+/// Whether a flag is given that has an effect only in training by steps; without steps it would be ignored
+/// without a message. A flag that turns something off, such as `--augment none`, does not count.
 fn by_steps(recipe: &Recipe) -> bool {
     recipe.epochs.is_some()
         || recipe.batch.is_some()
@@ -188,8 +188,8 @@ fn by_steps(recipe: &Recipe) -> bool {
         || recipe.gradual
 }
 
-/// Why fine-tuning from `probe` is left out, where nothing asks for it and no fine-tuned model could be
-/// kept: with so few wrong photos not even one that recognises them all is better beyond chance.
+/// Why fine-tuning from `probe` is left out, if no flag requests it and no fine-tuned model could be kept:
+/// with so few wrong photos not even one that recognises them all is better beyond chance.
 pub fn no_fine_tuning(recipe: &Recipe, epochs: u64, probe: &Evaluation) -> Option<Choice> {
     let asked = recipe.freeze_below.is_some() || by_steps(recipe);
     let images = probe.predictions.len();
@@ -201,8 +201,8 @@ pub fn no_fine_tuning(recipe: &Recipe, epochs: u64, probe: &Evaluation) -> Optio
     (!asked && wrong < LEAST_GAIN).then(|| Choice::new("steps", 0, why))
 }
 
-/// The grid of chapter 4: few images train the last stages, many train all. Its other side, how like the
-/// images are to what the weights know, cannot be told from the images.
+/// The grid of chapter 4: few images train the last stages, many train all. Its other side, how similar the
+/// images are to those of the pretraining, cannot be determined from the images.
 fn freeze_plan(learner: &Learner, images: usize, pretrained: bool) -> (String, String) {
     let stages = learner.model().stages();
     if !pretrained {
@@ -237,11 +237,11 @@ fn augmentation(learner: &Learner, probe_alone: bool) -> (Augmentation, String) 
     }
 }
 
-/// As many images as make at least four steps an epoch, 32 at most, and fit.
+/// The batch: the largest that gives at least four steps per epoch and fits into memory, 32 at most.
 fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Result<(usize, String)> {
     let images = data.train.len();
     let wanted = [32, 16, 8, 4, 2].into_iter().find(|batch| images >= 4 * batch).unwrap_or(1);
-    // Statistics of a batch need more than one value a channel.
+    // Statistics of a batch need more than one value per channel.
     let of_one = Chosen { batch: 1, ..chosen.clone() };
     let least = if too_few(recipe, learner, data, &of_one)?.is_some() { 2.min(images) } else { 1 };
     let wanted = wanted.max(least);
@@ -274,7 +274,7 @@ fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Re
 }
 
 /// Why batch norms that train with the batch's statistics cannot do so with the chosen batch, if they cannot:
-/// of one value a channel, less its mean, nothing is left.
+/// a single value per channel minus its mean is always 0.
 fn too_few(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Result<Option<String>> {
     match learner.training_plan(&options(recipe, chosen, learner, &data.train)?) {
         Err(TrainerError::Engine(EngineError::Shape { op: "batch_norm", layer, reason })) => {

@@ -1,5 +1,5 @@
-//! One process at a time in a run's folder, by a lock on a file in it. The system releases the lock when
-//! the process ends, also by `kill -9`: no lock is left behind that somebody must remove by hand.
+//! One process at a time in a run's folder, by a lock on a file in it. The system releases the lock when the
+//! process ends, also by `kill -9`: no lock is left behind that must be removed by hand.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;

@@ -34,7 +34,7 @@ pub struct Data {
     pub validation: ImageStream,
     /// How they were split, for people.
     pub split: String,
-    /// Whether photos to validate with came in a folder of their own.
+    /// Whether the validation photos came in a separate folder.
     pub apart: bool,
     /// What is in the folder, and what to beware of.
     pub report: FolderReport,
@@ -163,7 +163,7 @@ impl Data {
         [&self.train, &self.validation].iter().any(|all| (0..all.len()).any(|i| all.path(i) == Some(path)))
     }
 
-    /// What a person should know about the folder, a line each.
+    /// Warnings about the folder, one line each.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let skipped = self.report.skipped.iter().map(|skipped| format!("skipped {skipped}"));
         skipped.chain(self.report.warnings.iter().cloned())

@@ -1,5 +1,5 @@
-//! A run's folder: claimed by one process at a time; what is where in it, and the settings that a resumed
-//! run takes from it.
+//! A run's folder: claimed by one process at a time; the places of its files, and the settings that a resumed
+//! run reads from it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::train::recipe::Recipe;
 use crate::train::report::Report;
 use crate::train::tensorboard::EVENTS;
 
-/// The folder of a run, which no other process writes to as long as this value lives. A new run that ends
+/// The folder of a run, which no other process writes to as long as this value exists. A new run that ends
 /// without a checkpoint takes its folder with it.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -30,12 +30,12 @@ pub struct RunFolder {
     leftovers: Leftovers,
 }
 
-/// `run.json`: what was asked for, and what was chosen.
+/// `run.json`: what was requested, and what was chosen.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
     /// The command that began it.
     pub command: String,
-    /// What was asked for.
+    /// What was requested.
     pub recipe: Recipe,
     /// What was chosen; nothing before it was.
     pub chosen: Option<Chosen>,

@@ -47,7 +47,7 @@ impl Interrupt {
         *self.0.phase() = Phase::Preparing(Some(folder.leftovers().clone()));
     }
 
-    /// From now on there are steps to save. What was asked for before has ended the process.
+    /// From now on there are steps to save. A Ctrl-C before this has ended the process.
     pub fn training(&self) {
         let mut phase = self.0.phase();
         if !matches!(*phase, Phase::Training) {
@@ -80,7 +80,7 @@ impl State {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What happens on Ctrl-C, on a separate thread, so that no part of the run has to ask for it.
+    /// What happens on Ctrl-C, on a separate thread, so that no part of the run has to check for it.
     fn asked(&self) {
         let again = self.asked.swap(true, Ordering::SeqCst);
         let phase = self.phase();

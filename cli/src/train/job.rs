@@ -33,12 +33,12 @@ use crate::train::tensorboard::{self, EVENTS};
 
 /// The rate if the range test suggests none.
 pub const CAUTIOUS: f32 = 1e-3;
-/// Epochs after which a run ends that were not the best so far, unless their number was asked for.
+/// A run ends after this many epochs without a new best, unless the number of epochs was given.
 const PATIENCE: u64 = 8;
 
 /// A learner on data, ready to train.
 pub struct Job {
-    /// What was asked for.
+    /// What was requested.
     pub recipe: Recipe,
     /// What was chosen.
     pub chosen: Chosen,
@@ -60,18 +60,18 @@ pub struct Job {
     pub settled: Option<Settled>,
     /// How many photos the probe's head was trained on in the end, if it was trained again.
     pub refitted: Option<usize>,
-    /// When a time budget ends the training, whatever was reckoned.
+    /// When a time budget ends the training, even if the estimate was longer.
     pub deadline: Option<Instant>,
     /// Whether an event file for TensorBoard is written.
     pub tensorboard: bool,
 }
 
 impl Job {
-    /// Reads photos and weights, chooses what was not asked for but the rate, and gives the network its
+    /// Reads photos and weights, chooses what the flags leave open except the rate, and gives the network its
     /// head.
     ///
     /// # Errors
-    /// What reading, choosing and probing give.
+    /// The errors of reading, choosing and probing.
     pub fn begin(gpu: &Arc<Gpu>, recipe: Recipe, output: &Output) -> Result<Self> {
         let start = Start::find(&recipe)?;
         let data = Data::open(&recipe, &start.input)?;
@@ -102,7 +102,7 @@ impl Job {
     /// The run in `folder`, where its last checkpoint left it.
     ///
     /// # Errors
-    /// What reading checkpoint and photos gives.
+    /// The errors of reading checkpoint and photos.
     pub fn resume(gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run, chosen: Chosen) -> Result<Self> {
         folder.put_tuned_back()?;
         let mut learner =
@@ -159,7 +159,7 @@ impl Job {
         Ok((found, evaluation))
     }
 
-    /// Plans no step where fine-tuning cannot pay, and says so.
+    /// Plans no step if fine-tuning cannot succeed, and prints the reason.
     ///
     /// # Errors
     /// If it cannot be printed.
@@ -175,7 +175,7 @@ impl Job {
         Ok(())
     }
 
-    /// Sets the rate: the one asked for, or what a range test suggests.
+    /// Sets the rate: the one that was given, or the one that a range test suggests.
     ///
     /// # Errors
     /// As [`Learner::find_lr`].
@@ -201,7 +201,7 @@ impl Job {
         self.set_rate(lr, why, output)
     }
 
-    /// Sets the rate, and says why.
+    /// Sets the rate, and prints the reason.
     ///
     /// # Errors
     /// If it cannot be printed.
@@ -237,7 +237,7 @@ impl Job {
             .checkpoint(folder.last(), per_epoch)
             .keep_best(folder.best())
             .stop_when(interrupt.flag());
-        // Who asks for so many epochs gets them.
+        // A number of epochs that was given is followed.
         let patience = if self.recipe.epochs.is_none() { PATIENCE } else { 0 };
         options.patience = Some(self.recipe.early_stop.unwrap_or(patience)).filter(|epochs| *epochs > 0);
         let mut watch = Watch::new(folder, interrupt, resumed, &stages, steps)?;
@@ -318,7 +318,8 @@ pub fn options(
     Ok(options.cache_frozen(cached(recipe, chosen, photos)))
 }
 
-/// Whether what the frozen stages give is kept: where it is the same in every epoch, and there is room.
+/// Whether the outputs of the frozen stages are kept: if they are the same in every epoch and fit into
+/// memory.
 fn cached(recipe: &Recipe, chosen: &Chosen, photos: &ImageStream) -> bool {
     let random = chosen.augment != Augmentation::None || recipe.mixup.is_some();
     !random && photos.len() <= CACHED
@@ -428,7 +429,7 @@ impl<'a> Watch<'a> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        // A run that was stopped between two readings has steps that it was not told of.
+        // A run that was stopped between two readings has steps that were not reported to it.
         let noted =
             self.metrics.lines().iter().filter(|line| line.loss.is_some()).map(|line| line.step).max();
         if let Some(Phase { from, history }) = phases.last() {
@@ -437,7 +438,7 @@ impl<'a> Watch<'a> {
             self.metrics.extend(rest.map(|record| Line::step(before + record.step, phase, record)))?;
         }
         if self.interrupt.asked() && self.interrupted.is_none() {
-            // Stopped in an evaluation, after a step of which nobody was told.
+            // Stopped in an evaluation, after a step that was not reported.
             self.interrupted = self.metrics.lines().last().map(|line| line.step);
         }
         self.folder.write("metrics.csv", &self.metrics.csv()?)?;

@@ -1,5 +1,5 @@
-//! The photos of a run: which they are, what they hold and what they are for. A resumed run must have the
-//! same, or its labels and its split mean something else than its weights do.
+//! The photos of a run: their names, their contents and their use. A resumed run must have the same photos;
+//! otherwise its labels and its split would not match its weights.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -51,7 +51,7 @@ pub enum Part {
     Skipped,
 }
 
-/// Enough of a file's contents to tell whether it is the same.
+/// Enough of a file's contents to decide whether it is the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Content {
     /// Its size.

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: a line a step, and one an evaluation.
+//! `metrics.jsonl`: one line per step and one per evaluation.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -96,10 +96,10 @@ impl Metrics {
         file.write_all(text.as_bytes()).map_err(|error| self.failed(error))
     }
 
-    /// All lines as a table: a row a step and an evaluation, cells empty where there is no value.
+    /// All lines as a table: one row per step and per evaluation; cells without a value are empty.
     ///
     /// # Errors
-    /// What the writer says of its memory.
+    /// The writer's errors for lack of memory.
     pub fn csv(&self) -> Result<Vec<u8>> {
         let columns = ["step", "from", "lr", "loss", "accuracy", "val_loss", "val_accuracy"];
         let mut table = Table::new(&self.path.with_extension("csv"), columns)?;

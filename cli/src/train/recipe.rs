@@ -1,4 +1,4 @@
-//! What is asked for: the flags that `train` and `find-lr` share. A run's folder keeps them.
+//! What is requested: the flags that `train` and `find-lr` share. A run's folder keeps them.
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;
@@ -227,13 +227,13 @@ fn rate(text: &str) -> Result<f32, String> {
     Ok(rate)
 }
 
-/// A share that leaves something.
+/// A share below 1.
 fn share(text: &str) -> Result<f32, String> {
     let share = text.trim().parse::<f32>().ok().filter(|share| (0.0..1.0).contains(share));
     share.ok_or_else(|| format!("{text:?} is no number from 0 to below 1"))
 }
 
-/// A part of which something is there, and something left.
+/// A part between 0 and 1, both excluded.
 fn part(text: &str) -> Result<f64, String> {
     let part = text.trim().parse::<f64>().ok().filter(|part| *part > 0.0 && *part < 1.0);
     part.ok_or_else(|| format!("{text:?} is no number between 0 and 1"))

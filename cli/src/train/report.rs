@@ -1,4 +1,4 @@
-//! What a finished run leaves behind: numbers, pictures and the model card.
+//! The files of a finished run: numbers, pictures and the model card.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ pub struct ClassReport {
 /// at. `checked` is what was found of the labels.
 ///
 /// # Errors
-/// What evaluating and writing give.
+/// The errors of evaluating and writing.
 pub fn report(
     gpu: &Arc<Gpu>,
     folder: &RunFolder,

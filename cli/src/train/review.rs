@@ -24,23 +24,24 @@ const ISSUES: usize = 36;
 const KIND: &str = "validation photos";
 const TITLE: &str = "Photos that may have a wrong label";
 
-/// What heads on the features of the frozen network say of the labels of photos that they were not trained on.
+/// What heads on the features of the frozen network predict for photos that they were not trained on,
+/// compared with the labels.
 pub struct Checked {
     /// Labels that may be wrong, the worst first. Photos are counted over those to train on and then those to
     /// validate with.
     pub issues: Vec<LabelIssue>,
     /// Photos that there were.
     photos: usize,
-    /// Photos of which nothing can be said.
+    /// Photos that cannot be checked.
     alone: usize,
 }
 
 impl Job {
-    /// Compares the label of every photo with what a head says that was trained without the photo. Nothing for a
-    /// run that began without a linear probe.
+    /// Compares the label of every photo with the prediction of a head that was trained without the photo.
+    /// None for a run that began without a linear probe.
     ///
     /// # Errors
-    /// What reading photos and checkpoint and training heads give.
+    /// The errors of reading photos and checkpoint and training heads.
     pub fn check_labels(&mut self, gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run) -> Result<Option<Checked>> {
         if !folder.probe().exists() {
             return Ok(None);

@@ -1,8 +1,8 @@
-//! What a run's model is in the end: the fine-tuned weights, or the linear probe that they began with.
+//! The choice of a run's model: the fine-tuned weights, or the linear probe that they began with.
 //!
-//! The best of many epochs is ahead of the probe by chance alone, and 30 photos cannot tell 96.7% from 90%.
-//! So the fine-tuned model is kept only if a sign test on the photos that one of the two recognises and the
-//! other does not says so (McNemar 1947, exact and one-sided).
+//! The best of many epochs is ahead of the probe by chance alone, and 30 photos cannot distinguish 96.7% from
+//! 90%. So the fine-tuned model is kept only if a sign test shows that it is better (McNemar 1947, exact and
+//! one-sided). The test uses the photos that only one of the two recognises.
 
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ use crate::train::job::Job;
 
 /// How likely a model that is no better may be kept.
 const LEVEL: f64 = 0.1;
-/// Photos that a fine-tuned model has to correct at least: of so many throws, all heads are unlikely enough.
+/// The fewest photos that a fine-tuned model has to correct: with fewer, no result of the test is below
+/// [`LEVEL`].
 pub const LEAST_GAIN: usize = 4;
 
 /// The linear probe beside the best fine-tuned weights.
@@ -83,11 +84,11 @@ impl Settled {
 impl Job {
     /// Decides what the run's best weights are: the fine-tuned ones if they are better than the linear probe,
     /// else the probe. The probe's head is then trained on all photos, those to validate with included: ten
-    /// photos a class are worth more than eight. Photos that came in a folder of their own stay what they are
-    /// for. What is reported are figures of the head before, on photos that it had not seen.
+    /// photos a class are worth more than eight. Validation photos from a separate folder are not used for
+    /// training. What is reported are figures of the head before, on photos that it had not seen.
     ///
     /// # Errors
-    /// What reading, evaluating, training and writing the checkpoints give.
+    /// The errors of reading, evaluating, training and writing the checkpoints.
     pub fn settle(&mut self, gpu: &Arc<Gpu>, folder: &RunFolder, run: &Run) -> Result<()> {
         if !folder.probe().exists() {
             return Ok(());
@@ -127,7 +128,7 @@ impl Job {
         Ok(())
     }
 
-    /// What the frozen network, which `probe` has, makes of all photos; computed where that is not known yet.
+    /// The features of all photos from the frozen network in `probe`; computed if they are missing.
     pub fn all_features(&mut self, probe: &mut Learner) -> Result<&Features> {
         let features = match self.features.take() {
             Some(features) => features,

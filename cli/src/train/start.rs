@@ -25,7 +25,7 @@ pub struct Start {
 }
 
 impl Start {
-    /// The weights that the recipe asks for; the embedded ones by default.
+    /// The weights that the recipe names; the embedded ones by default.
     ///
     /// # Errors
     /// [`Error::Flags`] where model and weights do not go together; what opening the weights gives.
@@ -82,7 +82,7 @@ impl Start {
     /// A learner that starts here, with a new head for `classes`.
     ///
     /// # Errors
-    /// If the weights do not fit the network, or the device has no room.
+    /// If the weights do not fit the network, or the device has too little memory.
     pub fn learner(&self, gpu: &Arc<Gpu>, classes: &[String], seed: u64) -> Result<Learner> {
         let mut learner =
             Learner::new(gpu, self.model.clone().classes(classes.len()), self.input.crop, seed)?;

@@ -17,7 +17,7 @@ use crate::train::metrics::Line;
 
 /// The file's name in a run's folder. TensorBoard looks for `tfevents` in names. A resumed run goes on in it.
 pub const EVENTS: &str = "events.out.tfevents.frostline";
-/// What the first record says.
+/// The contents of the first record.
 const VERSION: &str = "brain.Event:2";
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -71,7 +71,7 @@ impl Event {
         Self { step: line.step as i64, summary: Some(Summary { value }), ..Self::default() }
     }
 
-    /// Whether a record that was written at any time says the same.
+    /// Whether a record that was written at any time has the same contents.
     fn is_in(&self, data: &[u8]) -> bool {
         let timeless = |event| Self { wall_time: 0.0, ..event };
         // Bytes and not values: NaN is not equal to itself.
@@ -79,9 +79,9 @@ impl Event {
     }
 }
 
-/// Brings the event file at `path` up to `lines`. Records that say what `lines` say stay, with their times; those
-/// of steps that a killed run takes again go, and so does one that was cut off. The rest is appended: TensorBoard
-/// follows a file that grows.
+/// Brings the event file at `path` up to `lines`. Records with the contents of `lines` stay, with their
+/// times; those of steps that a killed run takes again go, and so does one that was cut off. The rest is
+/// appended: TensorBoard follows a file that grows.
 ///
 /// # Errors
 /// [`Error::Write`] if it cannot be read and written.
@@ -108,7 +108,7 @@ fn write_at(path: &Path, lines: &[Line], now: f64) -> std::io::Result<()> {
     file.write_all(&new.collect::<Vec<u8>>())
 }
 
-/// TensorFlow's masked CRC-32C: a checksum of data that holds checksums would say little.
+/// TensorFlow's masked CRC-32C: a plain checksum of data that contains checksums would detect little.
 fn checksum(data: &[u8]) -> u32 {
     CRC32C.checksum(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }

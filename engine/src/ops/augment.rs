@@ -1,7 +1,7 @@
 //! augment: images moved and coloured anew for every batch, and normalised.
 //!
-//! What is random is drawn on the host: the kernel is given a [`Transform`] for every image, and does
-//! what torchvision's functional transforms do to float tensors in 0..1, in this order:
+//! Random values are drawn on the host: the kernel gets a [`Transform`] for every image, and does what
+//! torchvision's functional transforms do to float tensors in 0..1, in this order:
 //!
 //! | field of [`Transform`] | torchvision |
 //! |---|---|
@@ -286,6 +286,6 @@ impl Op for Augment {
         f.dispatch(request(FORWARD).bind(&[("greys", greys), ("y", y)]).turns(turns));
     }
 
-    /// Never called: nothing that comes out of it wants a gradient.
+    /// Never called: the output needs no gradient.
     fn backward(&self, _b: &mut Backward<'_, '_>) {}
 }

@@ -23,8 +23,8 @@ static BACKWARD_INPUT_RUNNING: Kernel = kernel("backward_input_running");
 /// Whose mean and variance a batch norm uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stats {
-    /// The batch's; the running statistics move towards them. A plan is refused if the input has one
-    /// value per channel: it minus its mean is 0, whatever it is.
+    /// The batch's; the running statistics move towards them. A plan is refused if the input has one value
+    /// per channel: a single value minus its mean is always 0.
     #[default]
     Batch,
     /// The running statistics, which stay as they are.
@@ -122,7 +122,7 @@ fn per_row_block(kernel: Kernel, shape: Shape) -> Request {
     Request::new(kernel, grid(items, 64)).params(&[("rows", rows), ("c4", c4), ("items", items)]).turns(8)
 }
 
-/// Bytes of two values a channel.
+/// Bytes of two values per channel.
 fn two_vectors(shape: Shape) -> u64 {
     2 * 16 * channel_blocks(shape) as u64
 }
@@ -252,7 +252,7 @@ impl Op for BatchNorm {
         if self.reads_x(wants) { vec![0] } else { vec![] }
     }
 
-    /// Without a residual, backward sees from the kept x where the activation is open.
+    /// Without a residual, backward computes from the kept x where the activation is open.
     fn activation(&self) -> Activation {
         if !self.residual && self.stats == Stats::Batch { Activation::None } else { self.activation }
     }

@@ -105,7 +105,7 @@ impl Sizes {
         };
         let mut sizes = Self { n, h_in: h, w_in, c_in, h_out, w_out, c_out, kh, kw, stride, padding };
         if sizes.is_pointwise() {
-            // A 1×1 convolution does not know where rows end: one long row wastes no strip.
+            // A 1×1 convolution does not depend on where rows end: one long row wastes no strip.
             (sizes.n, sizes.h_in, sizes.h_out) = (1, 1, 1);
             (sizes.w_in, sizes.w_out) = (n * h * w_in, n * h * w_in);
         }
@@ -127,7 +127,8 @@ impl Sizes {
     fn turned_round(&self) -> Self {
         let Padding { top, left, bottom, right } = self.padding;
         let (rows, columns) = (self.kh - 1, self.kw - 1);
-        // More padding than taps: dy's first rows reach no pixel, so its window starts inside.
+        // With more padding than taps, the first rows of dy reach no pixel of x. The padding here is then
+        // negative: the window starts at a later row. A 1×1 convolution with a padding of 1 gives −1.
         let padding = Padding {
             top: rows.wrapping_sub(top),
             left: columns.wrapping_sub(left),
@@ -282,7 +283,7 @@ impl Conv2d {
         2 + self.bias as usize + if self.norm.is_some() { 4 } else { 0 }
     }
 
-    /// How the tuning table sees `pass` of this convolution of `x` with the filter `weight`.
+    /// The key of the tuning table for `pass` of this convolution of `x` with the filter `weight`.
     ///
     /// # Errors
     /// [`Error::Shape`] if the shapes do not fit.

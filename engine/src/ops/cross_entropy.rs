@@ -26,7 +26,7 @@ pub const HISTORY: usize = 1024;
 pub struct CrossEntropy {
     /// Share of the target spread over all classes.
     pub label_smoothing: f32,
-    /// One weight a class, 0 or more; none: all weigh the same.
+    /// One weight per class, 0 or more; none: all weigh the same.
     pub class_weights: Vec<f32>,
 }
 
@@ -63,7 +63,7 @@ impl CrossEntropy {
     }
 }
 
-/// A request with what the kernels of every loss need to know of `logits`.
+/// A request with the sizes of `logits` that the kernels of every loss need.
 pub(crate) fn request(kernel: Kernel, logits: Shape, items: usize) -> Request {
     Request::new(kernel, grid(items, 64)).params(&[
         ("rows", logits.rows()),

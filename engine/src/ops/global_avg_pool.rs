@@ -1,4 +1,4 @@
-//! global_avg_pool: the mean over all pixels, one value a channel.
+//! global_avg_pool: the mean over all pixels, one value per channel.
 
 use super::{Op, channel_blocks, image};
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! mixup: every image of a batch mixed with another one of it (Zhang et al. 2018).
 //!
-//! What is random is drawn on the host: the kernel is given a [`Mix`] for every image, and so is
+//! Random values are drawn on the host: the kernel gets a [`Mix`] for every image, and so does
 //! [`super::CrossEntropy`], which mixes the labels by the same shares.
 
 use super::{Op, channel_blocks, image};
@@ -85,6 +85,6 @@ impl Op for Mixup {
         );
     }
 
-    /// Never called: nothing that comes out of it wants a gradient.
+    /// Never called: the output needs no gradient.
     fn backward(&self, _b: &mut Backward<'_, '_>) {}
 }

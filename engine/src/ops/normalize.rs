@@ -77,6 +77,6 @@ impl Op for Normalize {
         f.dispatch(request.bind(&bindings).params(&[("pixels", pixels)]));
     }
 
-    /// Never called: nothing that comes out of it wants a gradient.
+    /// Never called: the output needs no gradient.
     fn backward(&self, _b: &mut Backward<'_, '_>) {}
 }

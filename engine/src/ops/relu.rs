@@ -1,4 +1,4 @@
-//! relu and relu6, and the mask that stands in for an activation nothing else keeps.
+//! relu and relu6, and the mask that replaces an activation that is not kept otherwise.
 
 use super::{Activation, Op, channel_blocks, image, row_blocks};
 use crate::error::Result;
@@ -25,14 +25,14 @@ fn request(kernel: Kernel, shape: Shape, activation: Activation) -> Request {
         .turns(8)
 }
 
-/// What tells backward where the activation is open: the output if it is kept, else mask bits.
+/// How backward finds where the activation is open: from the output if it is kept, else from mask bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Open {
     /// There is no activation.
     Everywhere,
     /// The output.
     Output(BufferId),
-    /// One bit a value.
+    /// One bit per value.
     Mask(BufferId),
 }
 

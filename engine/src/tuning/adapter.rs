@@ -23,13 +23,13 @@ pub(crate) fn features(
     if kernels != Kernels::Cooperative || fragments(adapter).is_none() {
         return (usual, wgpu::ExperimentalFeatures::disabled());
     }
-    // SAFETY: experimental features may have bugs; whoever sets the variable asks for them.
+    // SAFETY: experimental features may have bugs; they are on only if the user sets the variable.
     let experimental = unsafe { wgpu::ExperimentalFeatures::enabled() };
     (usual | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, experimental)
 }
 
-/// The tuning for `device`, which is `adapter` with the [`features`] above: of the class of kernels
-/// that was asked for, or of the one that fits.
+/// The tuning for `device`, which is `adapter` with the [`features`] above: of the class of kernels that was
+/// requested, or of the class that fits.
 pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kernels) -> Result<Tuning> {
     let info = adapter.get_info();
     let one_size =
@@ -50,7 +50,7 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
             Kernels::Gpu => "gpu",
             _ => "subgroup",
         };
-        // The variable is how most people ask for them.
+        // Most people set the class by the variable.
         Err(Error::Setting { name: "kernels (FROSTLINE_TUNING)", value: value.to_owned(), reason })
     };
     let tuning = match kernels {
@@ -119,9 +119,9 @@ pub(crate) fn is_lavapipe(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == DeviceType::Cpu && info.vendor == 0x1_0005
 }
 
-/// How long one submission may take. Drivers reset a device that is busy with one for 2 s (Windows) to
-/// 10 s, browsers one that is for about half a second, whatever the device. A software adapter outside
-/// of a browser has no such limit.
+/// How long one submission may take. Drivers reset a device that is busy with one for 2 s (Windows) to 10 s,
+/// browsers one that is busy for about half a second, on every device. A software adapter outside of a
+/// browser has no such limit.
 fn submit_time(info: &wgpu::AdapterInfo) -> Option<Duration> {
     match (info.backend, info.device_type) {
         (Backend::BrowserWebGpu, _) => Some(Duration::from_millis(100)),
@@ -130,14 +130,14 @@ fn submit_time(info: &wgpu::AdapterInfo) -> Option<Duration> {
     }
 }
 
-/// Has a workgroup room for `tiles`?
+/// Does a workgroup have enough memory and threads for `tiles`?
 fn fits(tiles: Tiles, limits: &wgpu::Limits) -> bool {
     let threads = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
     tiles.workgroup_bytes() <= limits.max_compute_workgroup_storage_size && tiles.threads() <= threads
 }
 
-/// The matrices that subgroups of `adapter` multiply, if there are kernels for one of its kinds and
-/// it says how many lanes a subgroup has.
+/// The matrices that subgroups of `adapter` multiply, if there are kernels for one of its kinds and it
+/// reports how many lanes a subgroup has.
 fn fragments(adapter: &wgpu::Adapter) -> Option<Fragments> {
     use wgpu::CooperativeScalarType::{F16, F32};
     let info = adapter.get_info();

@@ -1,4 +1,5 @@
-//! What could compute a convolution on this class of adapters: what `examples/tune.rs` measures.
+//! The algorithms and tiles that could compute a convolution on this class of adapters; `examples/tune.rs`
+//! measures them.
 
 use super::{Algorithm, Class, Conv, Filtering, Pass, Tile, Tiles, Tuning};
 use std::fmt;

@@ -1,7 +1,7 @@
 //! GPUs by maker and size: which tiles suit them, and how many workgroups fill them.
 //!
-//! NVIDIA's tables were measured on an H100 by `make tune` (ResNet-50, batches of 4, 8, 32 and 64). Those of
-//! other makers are reasoned from what other engines use there, and have not been measured.
+//! NVIDIA's tables were measured on an H100 by `make tune` (ResNet-50, batches of 4, 8, 32 and 64). The
+//! tables for other makers follow what other engines use there, and have not been measured.
 
 use super::tiled::{Rows, Tiles, tiles};
 use super::{Conv, Pass};

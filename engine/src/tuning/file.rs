@@ -1,4 +1,4 @@
-//! The file that measured choices are kept in: JSON, for one adapter, driver and version.
+//! The file with the measured choices: JSON, for one adapter, driver and version.
 
 use super::{Algorithm, Class, Conv, Measured, Tuning};
 use crate::cache::{self, CacheFile};
@@ -23,7 +23,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The adapter that `info` tells of, with kernels of `class`.
+    /// The adapter that `info` describes, with kernels of `class`.
     pub fn new(info: &wgpu::AdapterInfo, class: Class) -> Self {
         Self {
             adapter: info.name.clone(),
@@ -102,7 +102,7 @@ impl Measured {
     }
 }
 
-/// Small enough that no product of sizes overflows, whoever wrote the file.
+/// Small enough that no product of sizes overflows. The file may be written by anyone.
 fn is_plausible(conv: &Conv) -> bool {
     let &Conv { pass: _, kh, kw, stride, c_in, c_out, width, rows } = conv;
     let small = [kh, kw, stride].iter().all(|size| (1..=1 << 8).contains(size));

@@ -1,10 +1,10 @@
-//! Choices that were measured on the adapter at hand, in place of the table's.
+//! Choices that were measured on this adapter; they replace the table's.
 
 use super::{Algorithm, Conv};
 use indexmap::IndexMap;
 
-/// The fastest algorithm per class of convolutions, as `examples/tune.rs` measures it with f32
-/// activations; plans that store others do not ask for it.
+/// The fastest algorithm per class of convolutions, as `examples/tune.rs` measures it with f32 activations;
+/// plans with other storage do not use it.
 ///
 /// All candidates are within the same bounds of error, but they add in different orders: a loss
 /// curve has the same bits only under the same choices.

@@ -80,9 +80,8 @@ impl Tiles {
         Self { bk, ..self }
     }
 
-    /// The first tile of `table` that a workgroup has room for, that is not much higher than the
-    /// matrix, and that gives the share of `fill` workgroups which the table asks for; the last if
-    /// there is none.
+    /// The first tile of `table` that fits into a workgroup, is not much higher than the matrix, and gives
+    /// the share of `fill` workgroups that the table requires; the last tile if there is none.
     pub(super) fn pick(table: Rows, product: Product, fill: usize, fits: impl Fn(&Tiles) -> bool) -> Self {
         let Product { m, n, parts, depth } = product;
         let (_, rows) =

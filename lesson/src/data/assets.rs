@@ -50,7 +50,7 @@ impl Assets {
         Ok(ImageSet::from_sheet(&read("png")?, &read("json")?)?)
     }
 
-    /// The 147 public-domain photos, resized and cropped as `preprocessing` says.
+    /// The 147 public-domain photos, resized and cropped by `preprocessing`.
     ///
     /// # Errors
     /// If the folder or one of its photos cannot be read.

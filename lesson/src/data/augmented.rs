@@ -1,4 +1,4 @@
-//! Images as augmentation makes them, to look at: drawn by the kernel that training uses.
+//! Augmented images for figures, computed by the kernel that training uses.
 
 use crate::error::Result;
 use frostline_engine::ops::{Augment, Interpolation, Transform};
@@ -23,7 +23,7 @@ pub fn plainly(images: &ImageSet) -> Augment {
 /// a normalisation may leave, are cut off.
 ///
 /// # Errors
-/// What the engine says of transforms that cannot be carried out; there is no image `i`.
+/// The engine's errors for transforms that cannot be carried out; if there is no image `i`.
 pub fn augmented(
     gpu: &Arc<Gpu>,
     images: &ImageSet,

@@ -1,4 +1,4 @@
-//! All of Fashion-MNIST, where its package is installed: the embedded sheets hold a part of it.
+//! All of Fashion-MNIST, if its package is installed; the embedded sheets contain a part of it.
 
 use crate::error::{Error, Result};
 use frostline_loader::{ImageSet, idx};
@@ -8,7 +8,7 @@ use std::path::Path;
 /// <https://github.com/zalandoresearch/fashion-mnist>).
 pub const FASHION_CLASSES: [&str; 10] =
     ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
-/// The classes that the embedded ResNet-10 knows.
+/// The classes that the embedded ResNet-10 was pretrained on.
 pub const FASHION_SOURCE: [usize; 6] = [0, 1, 3, 5, 7, 8];
 /// The classes that it has not seen: the task `clothes`.
 pub const FASHION_TARGET: [usize; 4] = [2, 4, 6, 9];
@@ -20,8 +20,8 @@ pub const FASHION_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
 /// `t10k` (10,000), from the gzipped files in `folder`.
 ///
 /// # Errors
-/// [`Error::Flags`], which says where to get the files, if they are not there; [`Error::Loader`] if
-/// they are broken.
+/// [`Error::Flags`], which states where to get the files, if they are missing; [`Error::Loader`] if they are
+/// broken.
 pub fn fashion(folder: &Path, part: &str, classes: &[usize]) -> Result<ImageSet> {
     let [images, labels] =
         ["images-idx3", "labels-idx1"].map(|kind| folder.join(format!("{part}-{kind}-ubyte.gz")));

@@ -5,8 +5,8 @@ use frostline_loader::shuffle::{below, generator};
 use frostline_loader::{BatchState, Error, ImageSet};
 use frostline_trainer::{Batch, Source};
 
-/// Images that are mirrored and shifted at random whenever they are trained on. What comes in from
-/// outside is black. Evaluation sees them as they are.
+/// Images that are mirrored and shifted at random whenever they are trained on. Pixels from outside are
+/// black. Evaluation uses unchanged images.
 #[derive(Clone, Debug)]
 pub struct Moved {
     /// The images as they are.

@@ -1,4 +1,4 @@
-//! A change of domain that costs nothing to make: the same images, not quite in the middle.
+//! A simple change of domain: the same images, shifted from the middle.
 
 use frostline_loader::ImageSet;
 

@@ -1,9 +1,9 @@
-//! A pretrained network, and tasks that are like what it knows or unlike it.
+//! A pretrained network, and tasks that are similar to its pretraining or different from it.
 //!
-//! | network | knows | similar | different | source test |
+//! | network | pretrained on | similar | different | source test |
 //! |---|---|---|---|---|
 //! | `resnet10`, embedded | six kinds of clothes, 28×28 grey | four other kinds of clothes | digits | 600 images |
-//! | `resnet10_photo`, embedded | what EfficientNet-Lite0 knows | six kinds of photos | none | none |
+//! | `resnet10_photo`, embedded | distilled from EfficientNet-Lite0 | six kinds of photos | none | none |
 //! | `resnet18` … with `--weights` | ImageNet | six kinds of photos | digits, in colour | none |
 //!
 //! `--data` puts a folder in place of the similar task, and of the photos.
@@ -28,7 +28,7 @@ use std::sync::Arc;
 const PHOTO_SIDE: usize = 96;
 /// The embedded network for photos.
 const PHOTO_NETWORK: &str = "resnet10_photo";
-/// Share of a task's pool that is kept to choose by, where the task has a test set of its own.
+/// Share of a task's pool that is kept to choose by, if the task has a separate test set.
 const VALIDATION: f64 = 0.2;
 /// Names of the embedded tasks.
 const EMBEDDED: [&str; 3] = ["clothes", "digits", "photos"];
@@ -36,7 +36,7 @@ const EMBEDDED: [&str; 3] = ["clothes", "digits", "photos"];
 /// Name of the task of the embedded photos.
 pub const PHOTOS: &str = "photos";
 
-/// Something to learn.
+/// A task to learn.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// What it is called: `clothes`.
@@ -84,16 +84,16 @@ pub struct Track {
     input: Preprocessing,
     /// The pretrained weights.
     pub weights: SafeFile,
-    /// Like what the network knows.
+    /// Similar to the pretraining.
     pub similar: Task,
     /// Unlike it.
     pub different: Option<Task>,
-    /// Images of the classes that the weights know, to see what they forget.
+    /// Images of the classes of the pretraining, to measure what the network forgets.
     pub source: Option<ImageSet>,
 }
 
 impl Task {
-    /// A task with a test set of its own. A fifth of `images` is kept to choose by.
+    /// A task with a separate test set. A fifth of `images` is kept to choose by.
     fn tested_on(name: &str, images: &ImageSet, test: ImageSet) -> Result<Self> {
         let split = stratified_split(&images.label_indices(), VALIDATION, 0)?;
         let [pool, validation] = [images.subset(&split.train)?, images.subset(&split.validation)?];
@@ -197,7 +197,7 @@ impl Task {
 }
 
 impl Track {
-    /// The track that the chapter's flags ask for.
+    /// The track that the chapter's flags select.
     ///
     /// # Errors
     /// [`Error::Flags`] for a network without weights; what reading files gives.
@@ -253,7 +253,7 @@ impl Track {
         Ok(Self { model: Model::new(PHOTO_NETWORK)?, input, weights, similar, different: None, source: None })
     }
 
-    /// The task that is unlike what the network knows.
+    /// The task that is different from the pretraining.
     ///
     /// # Errors
     /// [`Error::Flags`] if the track has none.

@@ -1,4 +1,4 @@
-//! A contact sheet: what augmentation makes of one image.
+//! A contact sheet: one image under several augmentations.
 
 use crate::data::augmented::{augmented, plainly};
 use crate::draw::picture::picture;

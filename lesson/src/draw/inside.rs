@@ -35,7 +35,7 @@ pub fn peaks(learner: &mut Learner, set: &ImageSet, stages: &[String]) -> Result
 /// Draws [`FIGURES`], the second of image `photo` of `set`, into `folder`.
 ///
 /// # Errors
-/// If a figure cannot be written; what the trainer says.
+/// If a figure cannot be written; the trainer's errors.
 ///
 /// # Panics
 /// If there is no image `photo`, as indexing does.
@@ -140,9 +140,9 @@ fn maps(stage: &str, map: Map<'_>) -> Row {
     }
 }
 
-/// The `channels` channels of `stage` whose best images stand out most: a row a channel, of each of its `best`
-/// best images the part that it looks at, and in it the pixels that count.
-/// Channels that are saturated there (relu6 ends at 6) have no gradient and are passed over.
+/// The `channels` channels of `stage` whose best images stand out most: one row per channel. For each of its
+/// `best` best images, the row shows the part that the channel depends on, and in it the pixels that
+/// contribute. Channels that are saturated there (relu6 ends at 6) have no gradient and are skipped.
 ///
 /// # Errors
 /// As [`Learner::input_gradients`].

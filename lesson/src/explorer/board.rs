@@ -21,11 +21,11 @@ pub enum Status {
     Waiting,
     /// It trains.
     Running,
-    /// It came to its end.
+    /// It finished.
     Finished,
-    /// Another run was asked for, or nothing more.
+    /// Another run was requested, or nothing more.
     Cancelled,
-    /// It could not go on; [`Record::error`] says why.
+    /// It could not go on; [`Record::error`] contains the reason.
     Failed,
 }
 
@@ -58,7 +58,7 @@ pub struct Record {
     pub id: u64,
     /// Where it stands.
     pub status: Status,
-    /// What was asked for.
+    /// What was requested.
     pub request: Request,
     /// What its task is called.
     pub task: String,
@@ -84,7 +84,7 @@ impl Record {
     }
 }
 
-/// The runs so far, and who wants to know of their changes.
+/// The runs so far, and the channel that reports their changes.
 #[derive(Debug)]
 pub(super) struct Board {
     runs: Mutex<Runs>,
@@ -97,7 +97,7 @@ pub(super) struct Board {
 struct Runs {
     /// The last [`KEPT_RUNS`]; all but the last two are over.
     last: VecDeque<Record>,
-    /// How many were asked for.
+    /// How many were requested.
     count: u64,
     closed: bool,
 }
@@ -165,7 +165,7 @@ impl Board {
         }
     }
 
-    /// Changes run `id` and tells it to all who watch; `Break` if it has been stopped.
+    /// Changes run `id` and sends the change to all receivers; `Break` if it has been stopped.
     pub fn update(&self, id: u64, change: impl FnOnce(&mut Record)) -> ControlFlow<()> {
         let mut runs = self.lock();
         match runs.last.iter_mut().find(|record| record.id == id && record.status == Status::Running) {
@@ -206,7 +206,7 @@ impl Board {
 
     /// Told under the lock, so that changes arrive in order.
     fn tell(&self, record: &Record) {
-        // An error only says that nobody watches.
+        // An error only means that there is no receiver.
         let _ = self.changes.send(Arc::new(record.clone()));
     }
 

@@ -1,4 +1,4 @@
-//! What there is to choose from.
+//! The choices that the page offers.
 
 use crate::data::track::{Task, Track};
 use crate::error::{Error, Result};
@@ -41,7 +41,7 @@ pub struct Menu {
 /// A target.
 #[derive(Clone, Debug, Serialize)]
 pub struct Domain {
-    /// `similar` or `different`: from what the network knows.
+    /// `similar` to the network's pretraining, or `different` from it.
     pub key: String,
     /// What it is called: `clothes`.
     pub task: String,
@@ -140,8 +140,8 @@ fn groups(stages: Vec<String>) -> Vec<String> {
     }
 }
 
-/// The usual advice (Stanford's course CS231n, "Transfer Learning"): the more images, and the less
-/// like what the network knows, the more of it should train.
+/// The usual advice (Stanford's course CS231n, "Transfer Learning"): the more images there are, and the less
+/// similar they are to the pretraining, the more of the network should train.
 fn scenarios(groups: &[String], images: &[usize]) -> Vec<Scenario> {
     let (Some(&small), Some(&large)) = (images.first(), images.last()) else { return vec![] };
     let all = groups.len();

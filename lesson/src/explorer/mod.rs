@@ -5,8 +5,8 @@
 //! page ◄─ GET /events ─ server ◄── board ◄── the run's losses, accuracies, cost
 //! ```
 //!
-//! The board is all the state there is: the last runs, of which at most one is
-//! running and one is waiting. Pages are any number; they show the board and keep nothing.
+//! The board is the only state: the last runs, of which at most one is running and one is waiting. There can
+//! be any number of pages; they show the board and store nothing.
 
 mod board;
 mod menu;
@@ -40,8 +40,8 @@ pub struct Explorer {
 }
 
 impl Explorer {
-    /// Takes `port` of 127.0.0.1 (0: any that is free), for runs on `track` with the batch and the
-    /// length that `flags` say, on as many images, at such rates and with such seeds.
+    /// Takes `port` of 127.0.0.1 (0: any that is free), for runs on `track` with the batch, length, images,
+    /// rates and seeds that `flags` set.
     ///
     /// # Errors
     /// [`Error::Port`] if the port cannot be had; [`Error::Flags`] for numbers of images that a task
@@ -63,7 +63,7 @@ impl Explorer {
 
     /// Serves the page until `until` is over, then stops the run that is running.
     ///
-    /// Returns the last [`KEPT_RUNS`] runs, in the order they were asked for.
+    /// Returns the last [`KEPT_RUNS`] runs, in the order they were requested.
     ///
     /// # Errors
     /// [`Error::Server`] if the system does not let it serve.

@@ -1,4 +1,4 @@
-//! What a page may ask for, and what is wrong with it if it is wrong.
+//! What a page may request, and the error if the request is wrong.
 
 use super::menu::Menu;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ pub enum Problem {
     /// Too few or too many images.
     #[error("{images} training images: {task} has {most}, and {least} are the fewest")]
     Images {
-        /// What was asked for.
+        /// What was requested.
         images: usize,
         /// One of each class.
         least: usize,

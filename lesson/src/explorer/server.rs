@@ -1,4 +1,4 @@
-//! HTTP: the page, its events, and its wishes. Only for this machine.
+//! HTTP: the page, its events, and its requests. Only for this machine.
 
 use super::board::{Board, Record};
 use super::menu::Menu;
@@ -66,7 +66,7 @@ pub(super) async fn serve(
     }
 }
 
-/// A sentence in place of what was asked for.
+/// A sentence in place of the result.
 struct Refusal {
     status: StatusCode,
     field: Option<&'static str>,
@@ -102,8 +102,8 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Answers only who asked for this machine by name. Another site's page could have its own name
-/// lead here (DNS rebinding), but it cannot have another name stand in the header.
+/// Answers only requests for this machine by name. Another site's page could let its own name point here (DNS
+/// rebinding), but it cannot put another name into the header.
 async fn guard(request: HttpRequest, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host
@@ -148,7 +148,7 @@ async fn cancel(
     Ok(Json(json!({ "cancelled": shared.board.cancel() })))
 }
 
-/// All there is to know.
+/// The complete state.
 #[derive(Serialize)]
 struct Whole<'a> {
     menu: &'a Menu,

@@ -1,4 +1,4 @@
-//! The trainer: one thread that owns the GPU and does what the board asks for, one run at a time.
+//! The trainer: one thread that owns the GPU and performs the requests of the board, one run at a time.
 
 use super::board::{Board, Loss, Point, Record, Status};
 use super::menu::Menu;
@@ -15,14 +15,14 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Test images at the end of a run: they tell accuracies apart to 2 points.
+/// Test images at the end of a run: they distinguish accuracies to 2 points.
 const TESTED: usize = 600;
 /// Test images during a run: fewer, or a short run would be evaluated for longer than it trains.
 const WATCHED: usize = 100;
 /// How often a run is evaluated.
 const EVALUATIONS: u64 = 5;
-/// How often its loss is told, if it is short; else every [`SOON`] steps, so that a page sees it move
-/// and a run that is stopped has no more steps than that under way.
+/// How often the loss of a short run is reported; otherwise every [`SOON`] steps, so that a page shows
+/// progress and a run that is stopped has no more steps than that under way.
 const BUNCHES: u64 = 20;
 const SOON: u64 = 10;
 /// Points of a curve: from there on neighbours become one.
@@ -132,11 +132,11 @@ impl Trainer {
         Ok(Self { gpu, track, flags, groups, tests, warm: HashSet::new() })
     }
 
-    /// Does what `board` asks for until it is closed.
+    /// Performs the requests of `board` until it is closed.
     pub fn work(&mut self, board: &Board) {
         while let Some((id, request)) = board.next() {
             let outcome = self.train(board, id, &request);
-            // `Break` says that it was stopped, and is nothing to do about.
+            // `Break` means that the run was stopped; nothing is left to do.
             let _ = board.update(id, |record| match outcome {
                 Ok(accuracy) => (record.status, record.accuracy) = (Status::Finished, accuracy),
                 Err(error) => (record.status, record.error) = (Status::Failed, Some(error.to_string())),

@@ -1,4 +1,5 @@
-//! Linear centred kernel alignment: how alike two networks see the same images.
+//! Linear centred kernel alignment: how similar the features are that two networks compute for the same
+//! images.
 //!
 //! Kornblith, Norouzi, Lee and Hinton, *Similarity of Neural Network Representations Revisited* (2019): with
 //! K = X·Xᵀ of one network's features X, and L the same of the other's, CKA = HSIC(K, L) / √(HSIC(K, K) ·
@@ -24,7 +25,7 @@ pub struct Gram {
 }
 
 impl Gram {
-    /// Of `features`: a row an image.
+    /// Of `features`: one row per image.
     pub fn of(features: &Features) -> Self {
         let (n, width) = (features.labels.len(), features.width);
         let mut mean = vec![0f64; width];

@@ -12,10 +12,10 @@ pub const RATES: [&str; 2] = ["images a second, body in every step", "images a s
 /// Steps with the body that are timed, after one that is not: a driver compiles kernels when they first run.
 const TIMED: u64 = 3;
 
-/// Times both on this machine; `features` are what `body` makes of `images`.
+/// Times both on this machine; `features` are `body`'s features of `images`.
 ///
 /// # Errors
-/// What training gives.
+/// The errors of training.
 pub fn clock(
     trial: &mut Trial<'_>,
     body: &Learner,

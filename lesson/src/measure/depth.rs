@@ -8,7 +8,7 @@ use frostline_models::Model;
 /// many stages all are.
 const OF_MANY: [usize; 9] = [1, 3, 5, 8, 11, 13, 15, 16, 17];
 
-/// Stages of a network, from the image on, and how deep they lie in it.
+/// Stages of a network, from the image on, and their depth.
 #[derive(Clone, Debug)]
 pub struct Depth {
     /// The network's.
@@ -29,7 +29,7 @@ impl Depth {
         Self { network: model.name().to_owned(), stages, places }
     }
 
-    /// Index of the stage that lies two thirds of the way to the last.
+    /// Index of the stage at two thirds of the way to the last.
     pub fn two_thirds(&self) -> usize {
         self.stages.len().saturating_sub(1) * 2 / 3
     }

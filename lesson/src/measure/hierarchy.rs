@@ -14,7 +14,7 @@ use frostline_trainer::{Features, Learner, ProbeOptions};
 use std::path::Path;
 use std::rc::Rc;
 
-/// Pixels a side at which EfficientNet-Lite0 sees images for probes, and for pictures.
+/// Pixels a side of the images that EfficientNet-Lite0 gets for probes, and for pictures.
 const SIDES: [usize; 2] = [96, 128];
 /// Photos that count as those which excite a channel most.
 const BEST: usize = 5;
@@ -29,11 +29,11 @@ pub fn depths() -> Result<[Depth; 2]> {
     Ok([Depth::of(&Model::new("efficientnet_lite0")?), Depth::of(&Model::new("resnet10")?)])
 }
 
-/// Trains a softmax head on what `stage` of EfficientNet-Lite0 makes of the images, with AdamW as the trainer's own
-/// probe. Each image runs through the network once for all runs.
+/// Trains a softmax head on the output of `stage` of EfficientNet-Lite0 for the images, with AdamW as the
+/// trainer's own probe. Each image runs through the network once for all runs.
 ///
 /// # Errors
-/// What computing features and training gives.
+/// The errors of computing features and training.
 pub fn probe(trial: &mut Trial<'_>, stage: &str) -> Result<()> {
     let (lab, (_, task), setting) = (trial.lab, trial.task()?, trial.setting);
     let pool = features(lab, task, "pool", stage, &|input| {
@@ -51,7 +51,7 @@ pub fn probe(trial: &mut Trial<'_>, stage: &str) -> Result<()> {
     Ok(())
 }
 
-/// What `stage` makes of the images that `images` gives.
+/// The output of `stage` for the images that `images` returns.
 fn features(
     lab: &Lab,
     task: &Task,
@@ -72,7 +72,7 @@ fn features(
 /// kind: the mean over a stage's channels, as the number `pairs of one kind after STAGE, %`.
 ///
 /// # Errors
-/// What running the network gives.
+/// The errors of running the network.
 pub fn purity(trial: &mut Trial<'_>) -> Result<()> {
     let mut body = photo_body(trial.lab, SIDES[1], Start::Pretrained, 0)?;
     let (set, Depth { stages, .. }) = (photos(trial.lab, body.input())?, &depths()?[0]);
@@ -102,7 +102,7 @@ pub fn compared_images(lab: &Lab) -> Result<(ImageSet, [ImageSet; 2])> {
 /// without `trained` neither trains. The measure is debiased linear CKA on `seen`, as the numbers `CKA after STAGE`.
 ///
 /// # Errors
-/// What training gives.
+/// The errors of training.
 pub fn compare(trial: &mut Trial<'_>, tasks: &[ImageSet; 2], trained: bool, seen: &[ImageSet]) -> Result<()> {
     let (stages, mut grams) = (&depths()?[1].stages, vec![]);
     for (images, seed) in tasks.iter().zip(2 * trial.setting.seed..) {

@@ -1,14 +1,14 @@
-//! What it costs to forget to normalise.
+//! The cost of missing normalisation.
 
 use crate::data::track::Start;
 use crate::error::Result;
 use crate::study::Trial;
 
-/// Trains a head on features of the frozen network. Where `train` or `test` says so, those images are not normalised
-/// as the weights expect, but go in as they are, from 0 to 1.
+/// Trains a head on features of the frozen network. If `train` or `test` is true, those images are not
+/// normalised as the weights need it, but have values from 0 to 1.
 ///
 /// # Errors
-/// What computing features and training gives.
+/// The errors of computing features and training.
 pub fn head_without_normalisation(trial: &mut Trial<'_>, train: bool, test: bool) -> Result<()> {
     let (draw, mut learner) = (trial.draw()?, trial.learner(Start::Pretrained)?);
     let (input, channels) = (learner.input().clone(), learner.input().channels);

@@ -6,9 +6,9 @@ use frostline_trainer::{Features, NO_CLASS, Standardization};
 /// A map of features in two dimensions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
-    /// Where each row lies: its two principal components, in the features' unit.
+    /// The place of each row: its two principal components, in the features' unit.
     pub points: Vec<(f64, f64)>,
-    /// Share of all variance that lies along each axis, 0..=1.
+    /// Share of all variance along each axis, 0..=1.
     pub shares: [f64; 2],
 }
 
@@ -50,7 +50,7 @@ pub fn nearest(train: &Features, test: &Features) -> Vec<u32> {
     (0..test.labels.len()).map(|i| class(test.row(i))).collect()
 }
 
-/// A map of `features`, called `name`, each in units of its deviation as a head sees it.
+/// A map of `features`, called `name`, each in units of its deviation, as a head gets it.
 pub fn scatter(name: &str, features: &Features) -> Scatter {
     let map = pca(&Standardization::of(features, 1e-5).apply(features));
     let axis =

@@ -1,4 +1,4 @@
-//! A task as it is stored: only what it changed of a base that many tasks share.
+//! A task as it is stored: only what it changed in a base that many tasks share.
 
 use crate::error::{Error, Result};
 use crate::study::Trial;

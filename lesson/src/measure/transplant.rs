@@ -1,4 +1,4 @@
-//! One body under several heads: what is forgotten shows when the old head is put back.
+//! One body under several heads: with the old head put back, its accuracy shows what was forgotten.
 
 use crate::error::Result;
 use frostline_loader::ImageSet;
@@ -20,7 +20,7 @@ pub fn transplant(from: &Learner, to: &Learner) -> Result<()> {
 /// A learner with `body`'s weights below a new head for `classes`, drawn from `seed`.
 ///
 /// # Errors
-/// If the device has no room.
+/// If the device has too little memory.
 pub fn new_head(body: &Learner, classes: usize, seed: u64) -> Result<Learner> {
     let mut learner = Learner::new(body.gpu(), body.model().clone().classes(classes), body.size(), seed)?;
     learner.preprocessing(body.input().clone())?;
@@ -30,7 +30,7 @@ pub fn new_head(body: &Learner, classes: usize, seed: u64) -> Result<Learner> {
     Ok(learner)
 }
 
-/// What `old`'s head makes of `images` with `tuned`'s body below it, which `old` keeps.
+/// The predictions of `old`'s head for `images` with `tuned`'s body below it; `old` keeps that body.
 ///
 /// # Errors
 /// If the networks differ, or the images are none of the old head's.

@@ -1,4 +1,4 @@
-//! Verdicts as words with a meaning, and a class for the page's style.
+//! Verdicts as words with an explanation, and a class for the page's style.
 
 use super::results::Claim;
 

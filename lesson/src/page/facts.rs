@@ -1,4 +1,4 @@
-//! What was run, in words.
+//! A description of what was run.
 
 use super::results::{Claim, Results, Table};
 use crate::duration::duration;
@@ -35,7 +35,7 @@ impl Results {
         format!("{done}{of} runs{left}; {} of training{on}", duration(self.seconds.iter().sum()))
     }
 
-    /// What a reader has to know before the verdicts.
+    /// Warnings that a reader needs before the verdicts.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = vec![];
         if self.rehearsal {

@@ -1,8 +1,8 @@
 //! The lesson as one HTML page.
 //!
 //! A chapter leaves `results.json` and its figures in `out/chN`. The page contains both, so that it is one
-//! file to keep or to send. A chapter that has not run, or whose files are damaged, says so in its place; the
-//! rest of the page does not depend on it.
+//! file to keep or to send. For a chapter that has not run, or whose files are damaged, the page contains a
+//! note in its place; the rest of the page does not depend on it.
 
 use super::badge::{BADGES, class, counts};
 use super::results::{Claim, Figure, Quiz, Results, Row, Table, read, words};

@@ -114,7 +114,7 @@ fn table(page: &mut String, Table { title, columns, rows }: &Table) {
     }
 }
 
-/// `words` as text of a paragraph or a cell, whatever signs are in it.
+/// `words` as text of a paragraph or a cell, with special signs escaped.
 pub(super) fn text(words: &str) -> String {
     let mut escaped = String::new();
     for sign in words.chars() {

@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `stations.rs`, `text/` | the nine chapters and their texts |
-//! | `results.rs` | reading a chapter's results; a damaged chapter costs only its own place |
+//! | `results.rs` | reading a chapter's results; a damaged chapter affects only its own part |
 //! | `badge.rs`, `facts.rs` | verdicts, settings and runs in words |
 //! | `html.rs` | one page with everything inside, from `out/chN` |
 //! | `publish.rs` | what the repository keeps of a study: `docs/results`, `docs/figures` |

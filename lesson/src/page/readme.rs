@@ -1,4 +1,4 @@
-//! The README's parts that say what the lesson found: between two comments each, from `docs/results`.
+//! The README's parts with the lesson's results: each is between two comments and made from `docs/results`.
 
 use super::figure_file;
 use super::markdown::{published, summary, text};
@@ -47,7 +47,8 @@ fn chapters(docs: &Path) -> String {
     table
 }
 
-/// The verdicts in numbers, and the chapter's first claim: the first in its source, whatever the runs say.
+/// The verdicts in numbers, and the chapter's first claim: the first in its source, independent of the
+/// results.
 fn line(results: &Results) -> String {
     let mut line = String::new();
     if results.missing_runs > 0 {

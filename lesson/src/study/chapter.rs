@@ -1,4 +1,4 @@
-//! A chapter: an experiment, the runs that it asks for, its claims and its report.
+//! A chapter: an experiment, the runs that it needs, its claims and its report.
 
 use super::lab::Lab;
 use super::plan::Plan;
@@ -19,9 +19,9 @@ use std::time::Duration;
 
 /// A chapter. `E` holds the flags that only this chapter has.
 pub struct Chapter<E = crate::outline::NoFlags> {
-    /// What it is about, and its defaults.
+    /// Its subject, and its defaults.
     pub outline: Outline,
-    /// The runs that it asks for.
+    /// The runs that it needs.
     pub plan: fn(&mut Plan<'_>, &E) -> Result<()>,
     /// One run: trains once, and keeps what the trained network answers.
     pub train: fn(&mut Trial<'_>) -> Result<()>,
@@ -32,17 +32,18 @@ pub struct Chapter<E = crate::outline::NoFlags> {
 }
 
 impl<E: Args> Chapter<E> {
-    /// Reads the flags and does what they say. For `main`.
+    /// Reads the flags and runs the chapter. For `main`.
     pub fn main(&self) -> ExitCode {
         self.run(std::env::args_os()).into()
     }
 
-    /// Does what `words` say, the program's name first. Gives the exit status: 2 for flags that cannot be read.
+    /// Runs the command line `words`, the program's name first. Returns the exit status: 2 for flags that
+    /// cannot be read.
     pub fn run(&self, words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> u8 {
         let (flags, own) = match self.outline.read::<E>(words) {
             Ok(read) => read,
             Err(error) => {
-                // Prints to the right stream: `--help` is one of these errors. There may be nobody to tell.
+                // Prints to the right stream: `--help` is one of these errors. The stream may be closed.
                 let _ = error.print();
                 return u8::try_from(error.exit_code()).unwrap_or(2);
             }
@@ -59,7 +60,7 @@ impl<E: Args> Chapter<E> {
     /// Does the runs that are missing, and reports.
     ///
     /// # Errors
-    /// What the chapter's functions say; what reading and writing runs gives.
+    /// The errors of the chapter's functions, and of reading and writing runs.
     pub fn study(&self, flags: Flags, own: &E) -> Result<()> {
         let lab = Lab::new(flags);
         let flags = &lab.flags;
@@ -70,7 +71,7 @@ impl<E: Args> Chapter<E> {
         };
         let mut plan = Plan::new(&lab, &self.outline);
         (self.plan)(&mut plan, own)?;
-        // The short form asks for fewer runs, and claims less.
+        // The short form needs fewer runs, and makes fewer claims.
         let (planned, mut claims) = (plan.cells(), (self.claims)(&plan, own)?);
         claims.retain(|claim| claim.cells().all(|cell| planned.contains(cell)));
         let wanted = wanted(&plan)?;
@@ -161,7 +162,7 @@ impl<E: Args> Chapter<E> {
     }
 }
 
-/// The runs of `plan` that --shard and --only ask for.
+/// The runs of `plan` that --shard and --only select.
 fn wanted<'a>(plan: &'a Plan<'_>) -> Result<Vec<&'a Setting>> {
     let (flags, all) = (plan.flags(), plan.settings());
     let named = |setting: &Setting| flags.only.as_ref().is_none_or(|text| setting.to_string().contains(text));

@@ -52,8 +52,8 @@ impl Lab {
         })
     }
 
-    /// The network that the flags name, with a similar and a different task: the embedded ResNet-10 of clothes,
-    /// clothes and digits, unless the flags say otherwise.
+    /// The network that the flags name, with a similar and a different task: the embedded ResNet-10 of
+    /// clothes, clothes and digits, unless the flags name others.
     ///
     /// # Errors
     /// If weights or data are missing or broken.
@@ -101,11 +101,11 @@ impl Lab {
         Ok(digest(parts.iter().map(String::as_bytes)))
     }
 
-    /// The features called `name`, computed when they are first asked for: a body that is the same in many
-    /// runs sees each image once.
+    /// The features called `name`, computed on first use: a body that is the same in many runs is run on each
+    /// image once.
     ///
     /// # Errors
-    /// What `compute` says.
+    /// The errors of `compute`.
     pub fn features(&self, name: &str, compute: impl FnOnce() -> Result<Features>) -> Result<Rc<Features>> {
         if let Some(found) = self.features.borrow().get(name) {
             return Ok(found.clone());
@@ -130,7 +130,7 @@ impl Lab {
     /// Number `at` of the features called `name`, of several stages, which are computed together.
     ///
     /// # Errors
-    /// What `compute` says.
+    /// The errors of `compute`.
     pub fn features_by_depth(
         &self,
         name: &str,

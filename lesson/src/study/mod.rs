@@ -1,6 +1,6 @@
-//! The harness of all chapters. A chapter is a study: runs that are compared. It says which runs it asks for,
-//! what it claims, how one run is trained, and what to show of finished runs; the harness does the runs that
-//! are missing, keeps each as soon as it has finished, and judges the claims.
+//! The harness of all chapters. A chapter is a study: runs that are compared. It defines which runs it needs,
+//! what it claims, how one run is trained, and what to show of finished runs. The harness does the missing
+//! runs, stores each as soon as it has finished, and judges the claims.
 
 mod chapter;
 mod lab;

@@ -1,4 +1,4 @@
-//! The runs that a chapter asks for.
+//! The runs that a chapter needs.
 
 use super::lab::Lab;
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ pub(super) const REHEARSAL: u32 = 0;
 /// How much longer a run on many images is: 500 steps where others have 150.
 const LONGER: (u64, u64) = (10, 3);
 
-/// The runs of a chapter: each cell that it asks for, once for every seed.
+/// The runs of a chapter: each of its cells, once for every seed.
 pub struct Plan<'a> {
     /// Flags, data and weights.
     pub lab: &'a Lab,
@@ -38,7 +38,7 @@ impl<'a> Plan<'a> {
         &self.lab.flags
     }
 
-    /// Name of the task that is like what the network knows.
+    /// Name of the task that is similar to the pretraining.
     ///
     /// # Errors
     /// If weights or data are missing or broken.

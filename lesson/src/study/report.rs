@@ -26,7 +26,7 @@ pub struct Report<'a> {
     pub lab: &'a Lab,
     /// The finished runs of the chapter's plan.
     pub runs: Runs,
-    /// What they say about the chapter's claims, in the claims' order.
+    /// The findings about the chapter's claims, in the claims' order.
     pub findings: Vec<Finding>,
     outline: &'a Outline,
     rehearsal: bool,
@@ -401,7 +401,7 @@ impl<'a> Report<'a> {
     /// A figure that is computed anew, and not from runs: `draw` gets its path. See [`Report::pictures`].
     ///
     /// # Errors
-    /// What `draw` says.
+    /// The errors of `draw`.
     pub fn picture(
         &mut self,
         file: &str,
@@ -415,7 +415,7 @@ impl<'a> Report<'a> {
     /// finished runs alone keeps those that are there, and so does every report where there is no device.
     ///
     /// # Errors
-    /// What `draw` says.
+    /// The errors of `draw`.
     pub fn pictures(
         &mut self,
         figures: &[(&str, &str)],

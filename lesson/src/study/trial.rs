@@ -1,4 +1,4 @@
-//! One run under way: what a chapter's experiment calls, and what is kept of it.
+//! One run: the methods that a chapter's experiment calls, and what is stored of the run.
 
 use super::lab::Lab;
 use super::plan::REHEARSAL;
@@ -27,7 +27,7 @@ const REHEARSED_TESTS: usize = 64;
 
 /// A run under way. Training and testing through it keeps losses, answers and costs.
 ///
-/// A *rehearsal* trains two steps and tests few images, to say how long the run itself will take.
+/// A *rehearsal* trains two steps and tests few images, to estimate how long the run itself will take.
 pub struct Trial<'a> {
     /// Flags, device, data and weights.
     pub lab: &'a Lab,
@@ -48,7 +48,7 @@ impl<'a> Trial<'a> {
     /// Runs `experiment` for `setting`.
     ///
     /// # Errors
-    /// What the experiment says.
+    /// The errors of the experiment.
     pub(super) fn perform(
         lab: &'a Lab,
         setting: &'a Setting,
@@ -64,7 +64,7 @@ impl<'a> Trial<'a> {
     /// Seconds that the run of `setting` will take, from a short form of it.
     ///
     /// # Errors
-    /// What the experiment says.
+    /// The errors of the experiment.
     pub(super) fn rehearse(
         lab: &'a Lab,
         setting: &'a Setting,

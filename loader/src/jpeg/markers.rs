@@ -1,4 +1,4 @@
-//! What a JPEG file says of itself between its pictures' bits: its frame, its scans, its end.
+//! The markers of a JPEG file, between the bits of its pictures: its frame, its scans, its end.
 //!
 //! ITU T.81, annex B. The walk reads no picture data. It decides what the decoders cannot: whether the
 //! file ends where it should, and which of two decoders reads this kind rightly.

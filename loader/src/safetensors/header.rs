@@ -16,8 +16,8 @@ use crate::tensor::element_count;
 
 /// The limit of the reference implementation: 100 MB, thousands of times a real header.
 const MAX_HEADER: u64 = 100_000_000;
-/// Far above any network (ResNet-152 has 932), far below what would hurt: a parsed entry takes
-/// several times the room of its text, so the header's length alone does not bound memory.
+/// Far above any network (ResNet-152 has 932), far below what would hurt: a parsed entry takes several times
+/// the memory of its text, so the header's length alone does not bound memory.
 const MAX_TENSORS: usize = 65_536;
 const MAX_DIMENSIONS: usize = 8;
 /// Names longer than this are noise that would drown an error message.

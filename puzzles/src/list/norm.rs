@@ -74,7 +74,7 @@ pub(super) fn backward_input(seed: u64) -> Vec<Case> {
         let parameters = Parameters { gamma: &batch.gamma, beta: &batch.beta, eps: f64::from(EPS) };
         let gradients = twin::backward_batch(&batch.x, &parameters, &batch.dy);
         let found = twin::statistics(&batch.x);
-        // Rounded as they are given: the twin's terms have room for their rounding.
+        // Rounded as they are given: the twin's terms allow for their rounding.
         Case::new(words_of(batch.shape), "dx", &IMAGE, stored_value(&gradients.dx))
             .input("x", &stored(&batch.x))
             .input("dy", &stored(&batch.dy))

@@ -45,7 +45,7 @@ fn poolings(seed: u64) -> Vec<Pooling> {
     ];
     all.extend([(); 2].map(|()| {
         let kernel = rng.random_range(2..5);
-        // At most half of the kernel, as PyTorch asks for: every window has a pixel.
+        // At most half of the kernel, as PyTorch requires: every window has a pixel.
         let padding = rng.random_range(0..=kernel / 2);
         let mut side = || rng.random_range(kernel..kernel + 7);
         ([2, 4, side(), side()], kernel, 1 + kernel % 3, padding)

@@ -11,9 +11,9 @@ impl Parts {
     /// three times: once from the seeds, once from the images, once from both. Here each resample also gives
     /// the mean with its seeds alone and with its images alone, so that each part is known and counted once.
     ///
-    /// Seeds with images of their own are drawn whole. Their means differ by the luck of their images
-    /// already, and images drawn again within them would count it twice (Davison and Hinkley 1997,
-    /// section 3.8).
+    /// Seeds that have their own images are drawn whole. Their means differ by the luck of their images
+    /// already, and images drawn again within them would count it twice (Davison and Hinkley 1997, section
+    /// 3.8).
     pub fn resampled(paired: &Paired, resamples: usize, seed: u64) -> Self {
         let rows = in_order(&paired.rows);
         let (n, m) = (rows.len(), rows[0].len());
@@ -56,8 +56,8 @@ impl Parts {
     }
 }
 
-/// The rows in an order of their own and with a mean that is not negative: then the same draws meet the same
-/// rows, whatever the order of the seeds and the direction of the claim.
+/// The rows in a fixed order and with a mean that is not negative. Then the same draws select the same rows
+/// for any order of the seeds and either direction of the claim.
 fn in_order(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let total: f64 = rows.iter().map(|row| mean(row)).sum();
     let sign = if total < 0.0 { -1.0 } else { 1.0 };
@@ -78,7 +78,7 @@ impl Draws {
         Draws { rng: ChaCha8Rng::seed_from_u64(seed), bytes: Vec::new() }
     }
 
-    /// Draws as many of `counts` as there are, with replacement, and says how often each was drawn.
+    /// Draws as many of `counts` as there are, with replacement, and counts how often each was drawn.
     fn tally(&mut self, counts: &mut [f64]) {
         counts.fill(0.0);
         self.bytes.resize(4 * counts.len(), 0);

@@ -4,9 +4,9 @@ use super::test::{Test, tests};
 use super::{Fault, Question, Verdict};
 use serde::{Deserialize, Serialize};
 
-/// The fewest seeds that can decide a claim. Two have one degree of freedom: an interval from them is so
-/// wide that it says nothing, and rests on the assumption that seeds are normally distributed, which two
-/// cannot show to be wrong.
+/// The fewest seeds that can decide a claim. Two have one degree of freedom: an interval from them is too
+/// wide to be useful, and depends on the assumption that seeds are normally distributed, which two cannot
+/// show to be wrong.
 pub const FEWEST_SEEDS: usize = 3;
 
 /// The fewest resamples: with 100, chance moves a standard error by 7%.
@@ -17,7 +17,7 @@ const FEWEST_RESAMPLES: usize = 100;
 pub struct Options {
     /// How often a chapter without any effect may support a claim: 0.05.
     pub alpha: f64,
-    /// Draws of seeds and images per claim: 10,000. `None` takes what infinitely many come to, in closed
+    /// Draws of seeds and images per claim: 10,000. `None` takes the limit of infinitely many, in closed
     /// form.
     pub resamples: Option<usize>,
     /// For the draws. Equal seeds give equal bits.
@@ -62,8 +62,8 @@ pub struct Judgement {
     pub tested: Option<Tested>,
 }
 
-/// Judges all claims of a chapter; [the module](super) says how. Claims without enough seeds count as well:
-/// a chapter has the claims that it makes, not those that its runs are enough for.
+/// Judges all claims of a chapter; [the module](super) describes the method. Claims without enough seeds
+/// count as well: a chapter has the claims that it makes, not those that its runs are enough for.
 ///
 /// # Errors
 /// A [`Fault`] where values are missing, not finite, or of different number though images are shared; where
@@ -97,7 +97,7 @@ pub fn judge(questions: &[Question], options: &Options) -> Result<Vec<Judgement>
 fn decide(question: &Question, estimate: &Estimate, tests: &[Test], alpha: f64) -> Judgement {
     let decisive = tests.iter().find(|test| test.adjusted <= alpha);
     let shown = decisive.or_else(|| tests.iter().find(|test| test.answer == question.kind.claims()));
-    // Without a verdict, the widest interval: it has room for everything that was not ruled out.
+    // Without a verdict, the widest interval: it contains everything that was not ruled out.
     let tail = decisive.map_or_else(|| tests.iter().map(Test::tail).fold(alpha, f64::min), Test::tail);
     let tested = shown.zip(estimate.spread.as_ref()).map(|(test, spread)| Tested {
         error: spread.error,

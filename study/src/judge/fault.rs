@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why no verdict is given: what was handed in says nothing, or says it wrongly.
+/// Why no verdict is given: the input is missing or invalid.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -43,7 +43,7 @@ pub enum Fault {
         /// Its margin.
         margin: f64,
     },
-    /// The allowed rate of errors lies outside 0 to 0.5.
+    /// The allowed rate of errors is outside 0 to 0.5.
     Alpha(
         /// The rate.
         f64,

@@ -1,4 +1,4 @@
-/// What Holm's procedure makes of one test among several.
+/// The result of Holm's procedure for one test among several.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Step {
     /// The p-value with the number of tests counted in: the test rejects where it is at most alpha.

@@ -1,9 +1,9 @@
 //! From differences between runs to a verdict.
 //!
 //! Two conditions are run with the same seeds and tested on the same images. A [`Question`] has the
-//! differences, what the claim says of their mean ([`Kind`]) and the margin below which a difference does
-//! not matter. [`judge()`] takes all questions of a chapter, since several claims are several chances to
-//! be wrong, and gives each a [`Verdict`].
+//! differences, what is claimed of their mean ([`Kind`]) and the margin below which a difference does not
+//! matter. [`judge()`] takes all questions of a chapter, since several claims are several chances to be
+//! wrong, and gives each a [`Verdict`].
 //!
 //! # Standard error
 //! Seeds and test images are drawn again, with replacement, 10,000 times ([`Options::resamples`]). Where
@@ -15,14 +15,13 @@
 //! Hinkley 1997).
 //!
 //! # Quantiles
-//! Percentiles of resamples of five seeds are too narrow whatever their number, so the quantiles are
-//! Student's. The part of the variance that seeds show has n − 1 degrees of freedom, that of m images
-//! m − 1; the quantile is the average of the two with the parts as weights (Cochran and Cox 1950). Degrees of
-//! freedom after Satterthwaite (1946) were tried in a simulation that is not
-//! kept: eight claims without effect had one
-//! supported in up to 7.4% of the chapters. n − 1 throughout was safe, but decided 46% of claims where
-//! this decides 97%. All of it takes the seeds' means to be roughly normal.
-//! tests/simulations.rs measures the rates, and docs/statistics.md has them.
+//! Percentiles of resamples of five seeds are too narrow for any number of resamples, so the quantiles are
+//! Student's. The part of the variance that seeds show has n − 1 degrees of freedom, that of m images m − 1;
+//! the quantile is the average of the two with the parts as weights (Cochran and Cox 1950). Degrees of
+//! freedom after Satterthwaite (1946) were tried in a simulation that is not kept: eight claims without
+//! effect had one supported in up to 7.4% of the chapters. n − 1 throughout was safe, but decided 46% of
+//! claims where this decides 97%. All of it takes the seeds' means to be roughly normal. tests/simulations.rs
+//! measures the rates, and docs/statistics.md has them.
 //!
 //! # Verdicts
 //! | kind | equivalent | supported | contradicted |
@@ -31,11 +30,11 @@
 //! | [`Kind::NotWorse`] | | 1. mean > −margin | 2. mean < −margin |
 //! | [`Kind::Same`] | 1. −margin < mean < margin | | 2. mean < −margin or mean > margin |
 //!
-//! Each is a test; the first in this order that rejects the opposite gives the verdict, and without one
-//! the claim is inconclusive. For [`Kind::Better`], equivalence comes first: with enough data a
-//! difference of a tenth of the margin is surely above zero, and surely too small to matter. For
-//! [`Kind::NotWorse`], it would say less than "supported". Equivalence is two one-sided tests, each at
-//! the full level (Schuirmann 1987). Fewer than [`FEWEST_SEEDS`] seeds decide nothing.
+//! Each is a test; the first in this order that rejects the opposite gives the verdict, and without one the
+//! claim is inconclusive. For [`Kind::Better`], equivalence comes first: with enough data a difference of a
+//! tenth of the margin is surely above zero, and surely too small to matter. For [`Kind::NotWorse`], it would
+//! be a weaker statement than "supported". Equivalence is two one-sided tests, each at the full level
+//! (Schuirmann 1987). Fewer than [`FEWEST_SEEDS`] seeds decide nothing.
 //!
 //! # Several claims
 //! A claim can be wrongly supported, wrongly contradicted or wrongly called equivalent. These are three

@@ -18,7 +18,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// What infinitely many resamples come to, in closed form: mean squares of the two-way layout.
+    /// The limit of infinitely many resamples, in closed form: mean squares of the two-way layout.
     pub fn limit(paired: &Paired) -> Self {
         let rows = &paired.rows;
         let n = rows.len() as f64;
@@ -27,7 +27,7 @@ impl Parts {
         let seeds = squares(&means, grand) / (n - 1.0) / n;
         let m = rows[0].len();
         match paired.images {
-            // A row of one value has no spread of its own.
+            // A row of one value has no spread.
             Images::Own => Parts { seeds, images: 0.0, rest: within(rows, &means) },
             Images::Shared if m == 1 => Parts { seeds, images: 0.0, rest: 0.0 },
             Images::Shared => {

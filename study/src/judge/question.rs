@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub enum Images {
     /// Column j is the same test image in every row. Seeds then share the luck of the test set.
     Shared,
-    /// Each seed has test images of its own, such as those of its own split.
+    /// Each seed has its own test images, such as those of its own split.
     Own,
 }
 
@@ -22,7 +22,7 @@ pub struct Paired {
     pub images: Images,
 }
 
-/// What a claim says about the mean difference.
+/// What is claimed of the mean difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -30,12 +30,12 @@ pub enum Kind {
     Better,
     /// It is above −margin.
     NotWorse,
-    /// It lies between −margin and margin.
+    /// It is between −margin and margin.
     Same,
 }
 
 impl Kind {
-    /// The answer that says that the claim is right.
+    /// The verdict for a claim that is right.
     pub(super) fn claims(self) -> Verdict {
         match self {
             Kind::Better | Kind::NotWorse => Verdict::Supported,
@@ -47,7 +47,7 @@ impl Kind {
 /// A claim and the differences that were measured for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Question {
-    /// What the claim says.
+    /// What is claimed.
     pub kind: Kind,
     /// A difference below this is too small to matter. In the units of the differences: 0.02 is two points of
     /// accuracy where the values are right minus right. Above 0, and chosen before the runs.
@@ -57,8 +57,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// Nothing can be said about values that are not numbers, or that are not there. `index` is for the
-    /// fault.
+    /// Values that are missing or not finite cannot be judged. `index` is for the fault.
     pub(super) fn check(&self, index: usize) -> Result<(), Fault> {
         let question = index;
         if !(self.margin.is_finite() && self.margin > 0.0) {

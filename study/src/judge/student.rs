@@ -42,8 +42,8 @@ impl Student {
         if t <= 0.0 {
             return if t < 0.0 { 1.0 - self.above(-t) } else { 0.5 };
         }
-        // Two quantiles that average to t, equally improbable. That of the greater part lies between 0 and
-        // t / weight, where the other's is 0; halving the interval finds it to the last bits.
+        // Two quantiles that average to t, equally improbable. The quantile of the greater part is between 0
+        // and t / weight, where the other's is 0; halving the interval finds it to the last bits.
         let (one, other, weight) = if self.share < 0.5 {
             (images, &self.seeds, 1.0 - self.share)
         } else {

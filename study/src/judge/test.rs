@@ -3,13 +3,13 @@ use super::{Kind, Question, Verdict};
 
 /// One of the answers that a claim can get, and how well it is backed.
 pub(super) struct Test {
-    /// What is said where the test rejects.
+    /// The verdict if the test rejects.
     pub answer: Verdict,
     /// The p-value of its opposite.
     pub p: f64,
     /// How many tails of Student's t the test looks at.
     pub sides: f64,
-    /// What Holm's correction makes of p.
+    /// p after Holm's correction.
     pub adjusted: f64,
     /// What p is compared with.
     pub level: f64,

@@ -1,4 +1,4 @@
-//! `frostline plan --roofline CARD`: a step's kernels on a card that need not be there.
+//! `frostline plan --roofline CARD`: a step's kernels on a card that is not needed for it.
 
 use frostline_engine::roofline::{KernelBound, PublishedCard};
 
@@ -8,7 +8,7 @@ pub fn card(name: &str) -> Result<PublishedCard, String> {
     PublishedCard::named(name).ok_or(format!("no such card; there are {all}"))
 }
 
-/// A line a kernel, and their sum.
+/// One line per kernel, and their sum.
 pub fn table(card: &PublishedCard, bounds: &[KernelBound]) -> String {
     let PublishedCard { name, cores, tflops, gbytes, .. } = card;
     let mut lines = vec![
