@@ -83,10 +83,11 @@ test-export: setup  ## exported models in onnxruntime (a virtual environment fro
 	$(CARGO) test --workspace --test commands --no-run
 	./scripts/test-export.sh $(or $(CARGO_TARGET_DIR),target)/debug/frostline out/test-export
 
-lint:        ## formatting, clippy and documentation, without warnings
+lint:        ## formatting, clippy, documentation, and the matrices printed in the shaders, without warnings
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	python3 shaders/drawings/check_winograd.py
 
 plan:        ## a plan and its ledger: ResNet-50 frozen below layer4
 	$(CARGO) run --release -p frostline-cli -- plan --model resnet50 --freeze-below layer4
