@@ -61,7 +61,11 @@ def resnet10():
 
 
 # Name, network, images of a batch, their channels and side.
-NETWORKS = [("resnet18", resnet18, 8, 3, 224), ("resnet20", resnet20, 64, 3, 32), ("resnet10", resnet10, 32, 1, 28)]
+NETWORKS = [
+    ("resnet18", resnet18, 8, 3, 224),
+    ("resnet20", resnet20, 64, 3, 32),
+    ("resnet10", resnet10, 32, 1, 28),
+]
 
 
 def freeze_below(model, stage):

@@ -5,8 +5,9 @@ use frostline::bench::Workload;
 use frostline::engine::Storage;
 use frostline::models::Model;
 
-/// ResNet-18 on photos, ResNet-20 on small images, the lesson's ResNet-10 on grey ones, and what `more` names: `resnet50:8:224` is a
-/// model, a batch and a side, `resnet50:8:224:f16` the same with activations stored in 16 bits.
+/// ResNet-18 on photos, ResNet-20 on small images, the lesson's ResNet-10 on grey ones, and what `more` names:
+/// `resnet50:8:224` is a model, a batch and a side, `resnet50:8:224:f16` the same with activations stored in 16
+/// bits.
 ///
 /// # Errors
 /// If `more` is written otherwise or names no model.
