@@ -96,8 +96,9 @@ def training_step(model, x, labels):
     return step
 
 
-def rows(name, make, batch, channels, size, steps):
+def rows(name, make, batch, channels, size, arguments):
     """Milliseconds of each step of a network."""
+    steps = arguments.steps
     x = torch.rand(batch, channels, size, size) - 0.5
     labels = torch.arange(batch) % 10
     model = make().eval()
@@ -113,8 +114,9 @@ def rows(name, make, batch, channels, size, steps):
     yield f"{name}/features", median_step(training_step(linear, features, labels), steps)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def measure(doc, adapter, rows):
+    """Writes the milliseconds of the steps that `rows(*network, arguments)` gives for each network."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("out", help="the file to write")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -122,14 +124,15 @@ def main():
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     rates, milliseconds = {}, {}
-    for name, make, batch, channels, size in NETWORKS:
-        for step, median in rows(name, make, batch, channels, size, arguments.steps):
+    for network in NETWORKS:
+        _, _, batch, *_ = network
+        for step, median in rows(*network, arguments):
             rates[step], milliseconds[step] = batch * 1e3 / median, median
             print(f"{step:<20} {median:>10.2f} ms", flush=True)
-    described = {"adapter": f"PyTorch {torch.__version__}, CPU, {arguments.threads} threads", "milliseconds": milliseconds}
+    described = {"adapter": f"{adapter}, CPU, {arguments.threads} threads", "milliseconds": milliseconds}
     with open(arguments.out, "w", encoding="utf-8") as file:
         json.dump({**rates, **described}, file, indent=2)
 
 
 if __name__ == "__main__":
-    main()
+    measure(__doc__, f"PyTorch {torch.__version__}", rows)

@@ -75,7 +75,8 @@ impl Output {
 /// Whether what goes to standard error is JSON too.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// From now on errors, warnings and notes are a line of JSON each: `{"error": …}`, `{"warning": …}`, `{"note": …}`.
+/// From now on errors, warnings and notes are a line of JSON each: `{"error": …}`, `{"warning": …}`,
+/// `{"note": …}`.
 pub(crate) fn complain_in_json() {
     JSON.store(true, Ordering::Relaxed);
 }

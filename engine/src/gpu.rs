@@ -289,16 +289,10 @@ impl Gpu {
     pub(crate) fn aliased(&self, purpose: &str, rows: u32) -> Result<(wgpu::Buffer, wgpu::Texture)> {
         let bytes = ROW_BYTES * u64::from(rows);
         let create = || aliased::create(&self.device, purpose, rows, &self.aliased);
-        let created = self.allocate(purpose, bytes, create)?;
-        let (purpose, in_use) = (purpose.to_owned(), self.memory_in_use());
-        match created {
-            Some(Ok(both)) => Ok(both),
-            Some(Err(_)) => Err(self.explain(Error::OutOfMemory { bytes, purpose, in_use })),
-            None => Err(self.explain(Error::Refused {
-                what: format!("{bytes} bytes for {purpose}"),
-                reason: "no memory is a texture and a buffer here".to_owned(),
-            })),
-        }
+        self.allocate(purpose, bytes, create)?.ok_or_else(|| {
+            let (purpose, in_use) = (purpose.to_owned(), self.memory_in_use());
+            self.explain(Error::OutOfMemory { bytes, purpose, in_use })
+        })
     }
 
     fn allocate<T>(&self, purpose: &str, bytes: u64, create: impl FnOnce() -> T) -> Result<T> {

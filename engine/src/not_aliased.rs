@@ -12,6 +12,6 @@ pub(crate) fn create(
     _: &str,
     _: u32,
     _: &Arc<AtomicU64>,
-) -> Option<Result<(wgpu::Buffer, wgpu::Texture), String>> {
+) -> Option<(wgpu::Buffer, wgpu::Texture)> {
     None
 }

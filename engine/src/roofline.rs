@@ -3,10 +3,11 @@
 //! maker publishes; nothing runs.
 
 use crate::plan::Plan;
-use crate::record::Phase;
-use crate::tuning::{Maker, Tuning};
+use crate::record::{Dispatch, Phase};
+use crate::tuning::{Card, Maker, Tuning};
 use indexmap::IndexMap;
 use serde::Serialize;
+use std::ops::AddAssign;
 
 /// A card as its maker publishes it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -39,44 +40,52 @@ impl PublishedCard {
         Self::ALL.into_iter().find(|card| card.name.to_lowercase().contains(&part))
     }
 
+    fn card(&self) -> Card {
+        Card { maker: self.maker, cores: self.cores }
+    }
+
     /// The kernels that it runs.
     pub fn tuning(&self) -> Tuning {
-        Tuning { maker: self.maker, fill: self.fill() as usize, ..Tuning::gpu() }
+        self.card().fitted(Tuning::gpu())
     }
 
     /// Workgroups that fill it: two a core, so that one computes while the other loads.
     pub fn fill(&self) -> u64 {
-        2 * u64::from(self.cores)
+        self.card().fill() as u64
     }
 
     /// A bound for every kernel of a step of `plan`, in the order of their first dispatch.
     pub fn bounds(&self, plan: &Plan) -> Vec<KernelBound> {
         let mut bounds = IndexMap::<String, KernelBound>::new();
         for dispatch in plan.dispatches().iter().filter(|dispatch| dispatch.phase != Phase::Prologue) {
-            let workgroups: u64 = dispatch.grid.iter().map(|&side| u64::from(side)).product();
-            let (macs, bytes) = (dispatch.macs, dispatch.bytes_read + dispatch.bytes_written);
-            let computing = 2.0 * macs as f64 / (self.tflops * 1e12);
-            let moving = bytes as f64 / (self.gbytes * 1e9);
-            let busiest = workgroups.div_ceil(u64::from(self.cores)) as f64 / workgroups as f64;
-            let waiting = busiest * f64::from(self.cores);
-            let bound = bounds.entry(dispatch.variant.kernel.name()).or_default();
-            let first = bound.dispatches == 0;
-            bound.dispatches += 1;
-            bound.too_small += u64::from(workgroups < self.fill());
-            bound.least_workgroups = if first { workgroups } else { bound.least_workgroups.min(workgroups) };
-            bound.most_workgroups = bound.most_workgroups.max(workgroups);
-            bound.macs += macs;
-            bound.bytes += bytes;
-            bound.seconds += computing.max(moving);
-            bound.seconds_of_busiest_core += (computing * waiting).max(moving);
+            let bound = self.bound(dispatch);
+            *bounds.entry(bound.kernel.clone()).or_insert_with(|| KernelBound::none(&bound.kernel)) += &bound;
         }
-        let named = |(kernel, bound)| KernelBound { kernel, ..bound };
-        bounds.into_iter().map(named).collect()
+        bounds.into_values().collect()
+    }
+
+    fn bound(&self, dispatch: &Dispatch) -> KernelBound {
+        let workgroups: u64 = dispatch.grid.iter().map(|&side| u64::from(side)).product();
+        let (macs, bytes) = (dispatch.macs, dispatch.bytes_read + dispatch.bytes_written);
+        let computing = 2.0 * macs as f64 / (self.tflops * 1e12);
+        let moving = bytes as f64 / (self.gbytes * 1e9);
+        let busiest = workgroups.div_ceil(u64::from(self.cores)) as f64 / workgroups as f64;
+        KernelBound {
+            kernel: dispatch.variant.kernel.name(),
+            dispatches: 1,
+            too_small: u64::from(workgroups < self.fill()),
+            least_workgroups: workgroups,
+            most_workgroups: workgroups,
+            macs,
+            bytes,
+            seconds: computing.max(moving),
+            seconds_of_busiest_core: (computing * busiest * f64::from(self.cores)).max(moving),
+        }
     }
 }
 
-/// The sums over all dispatches of one kernel in a step, on a card.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+/// What all dispatches of one kernel in a step come to on a card.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct KernelBound {
     /// The kernel, such as `conv2d.forward`.
     pub kernel: String,
@@ -97,6 +106,36 @@ pub struct KernelBound {
     /// The same with whole workgroups: the core that has most of them computes all of these. Launching is not
     /// counted.
     pub seconds_of_busiest_core: f64,
+}
+
+impl KernelBound {
+    /// No dispatches, to which others are added.
+    pub fn none(kernel: &str) -> Self {
+        Self {
+            kernel: kernel.to_owned(),
+            dispatches: 0,
+            too_small: 0,
+            least_workgroups: u64::MAX,
+            most_workgroups: 0,
+            macs: 0,
+            bytes: 0,
+            seconds: 0.0,
+            seconds_of_busiest_core: 0.0,
+        }
+    }
+}
+
+impl AddAssign<&KernelBound> for KernelBound {
+    fn add_assign(&mut self, other: &KernelBound) {
+        self.dispatches += other.dispatches;
+        self.too_small += other.too_small;
+        self.least_workgroups = self.least_workgroups.min(other.least_workgroups);
+        self.most_workgroups = self.most_workgroups.max(other.most_workgroups);
+        self.macs += other.macs;
+        self.bytes += other.bytes;
+        self.seconds += other.seconds;
+        self.seconds_of_busiest_core += other.seconds_of_busiest_core;
+    }
 }
 
 #[cfg(test)]

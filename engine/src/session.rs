@@ -184,6 +184,12 @@ impl Session {
         if !gpu.has_f16() && plan.buffers.iter().any(|buffer| buffer.format == Format::Half) {
             return Err(Error::NoHalf { adapter: gpu.describe() });
         }
+        if !gpu.tuning().aliased && plan.buffers.iter().any(|buffer| buffer.format == Format::Aliased) {
+            return Err(Error::Refused {
+                what: "a plan with memory that is a texture and a buffer".to_owned(),
+                reason: "this adapter does not order writes to the one before reads of the other".to_owned(),
+            });
+        }
         let limit = gpu.largest_binding();
         if let Some(buffer) = plan.buffers.iter().find(|buffer| buffer.bytes > limit) {
             return Err(Error::TooLarge {

@@ -57,9 +57,6 @@ impl Storage {
     }
 }
 
-/// A kernel is given at most so many bytes of a buffer to write on every adapter: a texture may be larger.
-const LARGEST_ALIASED: u64 = 128 << 20;
-
 /// Gives each buffer of `buffers` its format and size, and each of `dispatches` the formats of its
 /// bindings. Only what kernels alone touch, and only as arrays of `vec4f`, has a choice; `host` does
 /// not.
@@ -70,13 +67,13 @@ pub(crate) fn choose(
     host: &[BufferId],
 ) -> Result<()> {
     let largest_texture = tuning.texture_rows.map(|rows| u64::from(rows) * 16 * u64::from(TEXELS_PER_ROW));
+    let texture = if tuning.aliased { Format::Aliased } else { Format::Texture };
     for (id, buffer) in buffers.iter_mut().enumerate() {
         let inside = matches!(buffer.home, Home::Pool | Home::Plan) && !host.contains(&BufferId(id as u32));
         buffer.format = match buffer.format {
             _ if !inside => Format::Single,
             Format::Half => Format::Half,
-            _ if tuning.aliased && buffer.bytes <= LARGEST_ALIASED => Format::Aliased,
-            _ if largest_texture.is_some_and(|largest| buffer.bytes <= largest) => Format::Texture,
+            _ if largest_texture.is_some_and(|largest| buffer.bytes <= largest) => texture,
             _ => Format::Single,
         };
     }
@@ -93,8 +90,7 @@ pub(crate) fn choose(
     }
     // What is not used has a format too: one kernel then serves with and without it.
     let absent = match tuning.storage.format() {
-        Format::Single if tuning.aliased => Format::Aliased,
-        Format::Single if tuning.texture_rows.is_some() => Format::Texture,
+        Format::Single if tuning.texture_rows.is_some() => texture,
         format => format,
     };
     for dispatch in dispatches {

@@ -7,6 +7,7 @@ mod file;
 mod measured;
 mod tiled;
 
+pub(crate) use cards::Card;
 pub use cards::Maker;
 pub use file::Machine;
 pub use measured::Measured;
@@ -126,8 +127,8 @@ pub struct Tuning {
     /// Activations are stored in textures of at most this many rows, where a software driver samples textures
     /// faster than it loads from storage buffers. None: they are in storage buffers.
     pub texture_rows: Option<u32>,
-    /// Activations are stored in memory that is a texture to read and a buffer to write, except those that
-    /// are too large for a buffer ([`crate::Gpu`] finds out whether its adapter supports this).
+    /// These textures are the same memory as buffers, which kernels write. Only for the adapter of a
+    /// [`crate::Gpu`] whose tuning has it: [`crate::Session`] refuses it elsewhere.
     pub aliased: bool,
     /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
     pub fill: usize,

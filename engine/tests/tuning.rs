@@ -176,3 +176,18 @@ fn compiled_pipelines_are_kept_and_a_bad_file_changes_nothing() {
     }
     compile(&path.join("no folder"));
 }
+
+/// Where kernels are not known to run one after the other, memory that is a texture and a buffer would give wrong
+/// results: wgpu puts no barrier between the two.
+#[test]
+fn memory_that_is_a_texture_and_a_buffer_is_refused_elsewhere() {
+    let (graph, y, _) = convolution();
+    let gpu =
+        Arc::new(Gpu::with(&GpuOptions { kernels: Kernels::Portable, ..GpuOptions::default() }).unwrap());
+    assert!(!gpu.tuning().aliased);
+    let params = Params::new(&gpu, &graph, 0).unwrap();
+    let tuning = Tuning { aliased: true, ..Tuning::subgroup(8) };
+    let plan = Plan::inference(&graph, y, &tuning).unwrap();
+    let error = Session::new(&gpu, plan, &params, None).err().unwrap().to_string();
+    assert!(error.contains("a texture and a buffer"), "{error}");
+}

@@ -214,7 +214,7 @@ fn copies_across_train_and_val_are_warned_about() {
     );
     assert!(contradiction.contains("more than one class"), "{contradiction}");
 
-    // Of two classes, one to train on and one to validate with: both are told.
+    // Of two classes, one to train on and one to validate with: both are reported.
     fs::copy(root.path().join("train/dog/4.png"), root.path().join("val/cat/4.png")).unwrap();
     let report = open(root.path()).unwrap().report;
     let [leaks, contradictions] = report.warnings.as_slice() else { panic!("{report}") };

@@ -9,6 +9,8 @@
 //!                            if marking_turns == 20001u { marking_endless = 12u; } break; }
 //! ```
 
+use frostline_shaders::{without_comments, words};
+
 /// Turns that one invocation may take, of all its loops together. Mesa's llvmpipe ends loops without a word
 /// after 65,535, and counts more as turns than stands in the text.
 pub const TURNS: u32 = 20_000;
@@ -18,65 +20,21 @@ pub const TURNS: u32 = 20_000;
 pub fn bounded(text: &str) -> String {
     let code = without_comments(text);
     let mut rewritten = String::with_capacity(2 * text.len());
-    let (mut from, mut at) = (0, 0);
-    while let Some((start, word)) = next_word(&code, at) {
-        at = start + word.len();
-        if !matches!(word, "for" | "while" | "loop") {
-            continue;
-        }
-        let Some(open) = code[at..].find('{') else { break };
+    let mut from = 0;
+    for (start, _) in words(&code).filter(|(_, word)| matches!(*word, "for" | "while" | "loop")) {
+        let Some(open) = code[start..].find('{') else { break };
         let line = 1 + code[..start].matches('\n').count();
-        let end = at + open + 1;
+        let end = start + open + 1;
         rewritten += &code[from..end];
         rewritten += &format!(
             " marking_turns += 1u; if marking_turns > {TURNS}u {{ \
              if marking_turns == {TURNS}u + 1u {{ marking_endless = {line}u; }} break; }}"
         );
-        (from, at) = (end, end);
+        from = end;
     }
     rewritten
         + &code[from..]
         + "\nvar<private> marking_turns: u32; @group(1) @binding(0) var<storage, read_write> marking_endless: u32;"
-}
-
-/// The next word of `code` from `at` on, and where it starts.
-fn next_word(code: &str, at: usize) -> Option<(usize, &str)> {
-    let part = |c: char| c.is_alphanumeric() || c == '_';
-    let start = at + code[at..].find(part)?;
-    let end = code[start..].find(|c| !part(c)).map_or(code.len(), |length| start + length);
-    Some((start, &code[start..end]))
-}
-
-/// `text` without its comments, `/* these /* in each other */ */` too; line breaks stay.
-fn without_comments(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
-    let (mut depth, mut line_comment) = (0, false);
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let (taken, shown) = match &rest.as_bytes()[..rest.len().min(2)] {
-            _ if c == '\n' => {
-                line_comment = false;
-                (1, true)
-            }
-            _ if line_comment => (c.len_utf8(), false),
-            b"/*" => {
-                depth += 1;
-                (2, false)
-            }
-            b"*/" if depth > 0 => {
-                depth -= 1;
-                (2, false)
-            }
-            b"//" if depth == 0 => {
-                line_comment = true;
-                (2, false)
-            }
-            _ => (c.len_utf8(), depth == 0),
-        };
-        code.push(if shown { c } else { ' ' });
-        rest = &rest[taken..];
-    }
-    code
 }
 
 #[cfg(test)]
@@ -85,7 +43,8 @@ mod tests {
 
     #[test]
     fn loops_are_bounded_and_comments_are_none() {
-        let text = "/* for all { /* while */ { */ fn f() { // loop {\n  for (var i = 0; i < 3; i++)\n  { loop { break; } }\n}";
+        let text = "/* for all { /* while */ { */ fn f() { // loop {\n  for (var i = 0; i < 3; i++)\n  \
+                    { loop { break; } }\n}";
         let rewritten = bounded(text);
         assert_eq!(rewritten.matches("marking_turns += 1u").count(), 2, "{rewritten}");
         assert!(rewritten.contains("marking_endless = 2u") && rewritten.contains("marking_endless = 3u"));

@@ -164,7 +164,8 @@ fn common(case: &Case, found: &[u32], kinds: &[Kind], wrong: &[usize]) -> Vec<St
     }
     if wrong.iter().any(|&i| kinds[i] == Kind::NotFinite) {
         remarks.push(
-            "What is no number comes from an overflow, from 0/0, or from behind the end of an array: NaN is stored there."
+            "What is no number comes from an overflow, from 0/0, or from behind the end of an array: NaN is \
+             stored there."
                 .to_owned(),
         );
     }

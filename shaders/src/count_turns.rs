@@ -11,6 +11,7 @@
 //! ```
 
 use crate::Error;
+use crate::words::{without_comments, words};
 
 const DECLARED: &str =
     "var<private> turns_taken: u32; @group(1) @binding(0) var<storage, read_write> most_turns: atomic<u32>;";
@@ -55,24 +56,6 @@ pub fn count_turns(text: &str) -> Result<String, Error> {
         from = at;
     }
     Ok(counted + &text[from..] + "\n" + DECLARED)
-}
-
-/// `text` with spaces in place of its `//` comments, so that every offset stays.
-fn without_comments(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        let end = line.find("//").unwrap_or(line.len());
-        code += &line[..end];
-        code.extend(line[end..].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
-    }
-    code
-}
-
-/// Every word of `code` with its offset.
-fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
-    let part = |c: char| !(c.is_alphanumeric() || c == '_');
-    let start = code.as_ptr() as usize;
-    code.split(part).filter(|word| !word.is_empty()).map(move |word| (word.as_ptr() as usize - start, word))
 }
 
 /// Offset of the brace that closes the one `code` starts with.

@@ -62,14 +62,14 @@ fn declaration(code: &str, name: &str, format: Format) -> Option<String> {
     let read = format!("var<storage, read> {name}: array<vec4f>");
     let write = format!("var<storage, read_write> {name}: array<vec4f>");
     let declared = [&read, &write].into_iter().find(|declared| code.contains(*declared))?;
-    let rewritten = match format {
-        Format::Single => return None,
-        Format::Aliased if *declared == write => declared.replace("array<vec4f>", "array<vec2<u64>>"),
-        Format::Half => declared.replace("array<vec4f>", "array<vec4<f16>>"),
-        Format::Texture | Format::Aliased if *declared == read => {
+    let rewritten = match (format, *declared == read) {
+        (Format::Single, _) => return None,
+        (Format::Half, _) => declared.replace("array<vec4f>", "array<vec4<f16>>"),
+        (Format::Texture | Format::Aliased, true) => {
             format!("var {name}: texture_storage_2d<rgba32float, read>")
         }
-        Format::Texture | Format::Aliased => format!("var {name}: texture_storage_2d<rgba32float, write>"),
+        (Format::Texture, false) => format!("var {name}: texture_storage_2d<rgba32float, write>"),
+        (Format::Aliased, false) => declared.replace("array<vec4f>", "array<vec2<u64>>"),
     };
     Some(code.replace(declared, &rewritten))
 }

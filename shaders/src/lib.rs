@@ -22,12 +22,14 @@ mod files;
 mod format;
 mod stored_params;
 mod unroll;
+mod words;
 mod workbench;
 
 pub use count_turns::count_turns;
 pub use files::FILES;
 pub use format::{Format, TEXELS_PER_ROW};
 pub use stored_params::stored_params;
+pub use words::{without_comments, words};
 pub use workbench::{WORKBENCH, workbench};
 
 /// How the lanes that need the same weights get them.

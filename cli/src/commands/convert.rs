@@ -72,7 +72,8 @@ impl Convert {
         let to = self.to.map_or(from, |names| names.dialect(from));
         if self.to == Some(Names::Torchvision) && to == Dialect::TimmEfficientNet {
             note(
-                "torchvision has no EfficientNet-Lite0; the tensors get timm's names, for timm.create_model(\"tf_efficientnet_lite0\")",
+                "torchvision has no EfficientNet-Lite0; the tensors get timm's names, for \
+                 timm.create_model(\"tf_efficientnet_lite0\")",
             );
         }
         let dtype = self.dtype.map_or(stored(&weights.file), Numbers::dtype);

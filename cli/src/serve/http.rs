@@ -83,7 +83,8 @@ async fn predict(State(site): State<Arc<Site>>, request: Request) -> Result<Json
 /// rebinding), but it cannot put another name into the header.
 async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     if !is_here(request.headers(), &site.names) {
-        let text = "this server is asked for as localhost, by its address, by the name that --host gave it, or, where others may send photos, by the machine's name";
+        let text = "this server is asked for as localhost, by its address, by the name that --host gave it, or, \
+                    where others may send photos, by the machine's name";
         return Refusal::new(StatusCode::FORBIDDEN, text).into_response();
     }
     let mut response = next.run(request).await;

@@ -196,11 +196,13 @@ impl RunFolder {
         let (best, last, folder) = (path(self.best()), path(self.last()), path(self.path.clone()));
         let advice = match frostline_loader::Checkpoint::load(self.best()) {
             Ok(best_one) if best_one.step > 0 => format!(
-                "The best weights so far, those of step {}, are whole: `frostline predict {folder} PHOTO…` uses them. Go on from there with\n\n    cp {best} {last}\n    frostline train --resume {folder}\n",
+                "The best weights so far, those of step {}, are whole: `frostline predict {folder} PHOTO…` uses \
+                 them. Go on from there with\n\n    cp {best} {last}\n    frostline train --resume {folder}\n",
                 best_one.step
             ),
             Ok(_) => format!(
-                "What is whole is {best}, from before the first step: `frostline predict {folder} PHOTO…` uses it. Begin again, in another folder, with\n\n    {}\n",
+                "What is whole is {best}, from before the first step: `frostline predict {folder} PHOTO…` uses it. \
+                 Begin again, in another folder, with\n\n    {}\n",
                 run.command
             ),
             Err(_) => format!(
@@ -224,7 +226,8 @@ impl RunFolder {
         let advice = match self.leftovers.is_nothing() {
             true => "Put them back, and begin again: there is no checkpoint yet".to_owned(),
             false => format!(
-                "Put them back as they were, and go on from the last checkpoint with\n\n    frostline train --resume {}\n",
+                "Put them back as they were, and go on from the last checkpoint with\n\n    frostline train \
+                 --resume {}\n",
                 quoted(&self.path.display().to_string())
             ),
         };

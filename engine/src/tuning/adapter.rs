@@ -80,8 +80,7 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
     if tuning.class != Class::Gpu || !hardware {
         return Ok(tuning);
     }
-    let card = Card::new(&info);
-    Ok(Tuning { maker: card.maker, fill: card.fill(), ..tuning })
+    Ok(Card::new(&info).fitted(tuning))
 }
 
 /// Why [`pick`] gave a tuning of this class, for people.

@@ -4,7 +4,7 @@
 //! tables for other makers follow what other engines use there, and have not been measured.
 
 use super::tiled::{Rows, Tiles, tiles};
-use super::{Conv, Pass};
+use super::{Conv, Pass, Tuning};
 use serde::{Deserialize, Serialize};
 
 /// Whose GPU it is, as far as tables of tiles differ.
@@ -117,6 +117,11 @@ impl Card {
     pub fn fill(&self) -> usize {
         2 * self.cores as usize
     }
+
+    /// `tuning` for it.
+    pub fn fitted(&self, tuning: Tuning) -> Tuning {
+        Tuning { maker: self.maker, fill: self.fill(), ..tuning }
+    }
 }
 
 impl Maker {
@@ -217,6 +222,7 @@ const SMALL: Rows =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::roofline::PublishedCard;
     use wgpu::DeviceType::{DiscreteGpu, IntegratedGpu};
 
     #[test]
@@ -240,5 +246,9 @@ mod tests {
         assert_eq!(card("Apple M3 Max", 0, IntegratedGpu).cores, 40);
         assert_eq!(card("Intel(R) Arc(TM) A770 Graphics", 0x8086, DiscreteGpu).cores, 32);
         assert_eq!(card("a card of 2031", 0x10de, DiscreteGpu).fill(), 128);
+        for published in PublishedCard::ALL {
+            let known = CORES.iter().find(|(part, _)| part.replace("(TM)", "").ends_with(published.name));
+            assert_eq!(known.unwrap().1, published.cores, "{}", published.name);
+        }
     }
 }

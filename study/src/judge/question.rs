@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub enum Images {
     /// Column j is the same test image in every row. Seeds then share the luck of the test set.
     Shared,
-    /// Each seed has its own test images, such as those of its own split.
+    /// Each seed has its own test images, such as the images of another split.
     Own,
 }
 

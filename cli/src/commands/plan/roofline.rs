@@ -24,7 +24,8 @@ pub fn table(card: &PublishedCard, bounds: &[KernelBound]) -> String {
     for bound in &bounds {
         lines.push(line(bound, &format!("{}..{}", bound.least_workgroups, bound.most_workgroups)));
     }
-    let sum = bounds.iter().fold(KernelBound { kernel: "a step".to_owned(), ..Default::default() }, add);
+    let mut sum = KernelBound::none("a step");
+    bounds.iter().for_each(|bound| sum += bound);
     lines.push(line(&sum, ""));
     lines.push(String::new());
     lines
@@ -32,18 +33,6 @@ pub fn table(card: &PublishedCard, bounds: &[KernelBound]) -> String {
     lines
         .push("Both leave out launching dispatches, and what a kernel computes or moves besides.".to_owned());
     lines.join("\n")
-}
-
-fn add(sum: KernelBound, bound: &KernelBound) -> KernelBound {
-    KernelBound {
-        dispatches: sum.dispatches + bound.dispatches,
-        too_small: sum.too_small + bound.too_small,
-        macs: sum.macs + bound.macs,
-        bytes: sum.bytes + bound.bytes,
-        seconds: sum.seconds + bound.seconds,
-        seconds_of_busiest_core: sum.seconds_of_busiest_core + bound.seconds_of_busiest_core,
-        ..sum
-    }
 }
 
 fn line(bound: &KernelBound, workgroups: &str) -> String {
