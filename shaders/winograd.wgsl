@@ -14,11 +14,16 @@
 //!                     v = transform_input(x)       Bᵀ·x·B
 //!                     m = multiply(v, u)           m[z,n,t] = Σ_k v[z,k,t]·u[z,k,n]
 //!                     y = transform_output(m)      Aᵀ·m·A, then scale, shift, residual and activation
-//!   backward_input:   the same, with dy in place of x and dx in place of y. Its filter is w with taps in
-//!                     reverse order and channels exchanged (FLIP = 1): K is C_out, N is C_in.
-//!   backward_weight:  v = transform_input(x),  s = transform_grad(dy)
+//!
+//! Each backward dispatch is the transpose of a forward one. s is the gradient of m, and both passes read it:
+//!
+//!   both:             s = transform_grad(dy)       A·dy·Aᵀ
+//!   backward_input:   u = transform_filter(w)
+//!                     v = multiply_input(s, u)     v[z,k,t] = Σ_n s[z,n,t]·u[z,k,n], the gradient of v
+//!                     dx = transform_overlap(v)    B·v·Bᵀ, added up where the A×A pixels of tiles overlap
+//!   backward_weight:  v = transform_input(x)
 //!                     u = multiply_weight(v, s)    u[z,k,n] = Σ_t v[z,k,t]·s[z,n,t], in splits of the tiles
-//!                     dw = transform_weight(u)
+//!                     dw = transform_weight(u)     Gᵀ·u·G
 //!
 //! Arrays: x, y, dy and w are those of conv2d.wgsl. v, m and s are stored in blocks of B tiles, u in blocks
 //! of TM channels, each with its whole depth K, so that what a workgroup of a product reads is contiguous.
@@ -30,10 +35,11 @@
 //! column 3 is z = 2·6 + 3 = 15. Channels 4 to 7 there are v[15·(1·2·32 + 4) + (0·2 + 1)·32 + 17], v[1069].
 //!
 //! Who computes what: neighbouring lanes take neighbouring tiles. A lane of `transform_input`, `_grad` and
-//! `_output` takes one tile and 4 channels, one of `transform_filter` and `_weight` one input channel and 4
-//! output channels. A lane of `multiply` takes P tiles and TM output channels of one place z, and lanes
-//! share u as those of conv2d.wgsl share w. A lane of `multiply_weight` takes 4·Q input channels and TM
-//! output channels of one z.
+//! `_output` takes one tile and 4 channels, one of `transform_overlap` M×M pixels of dx and 4 channels, one
+//! of `transform_filter` and `_weight` one input channel and 4 output channels. A lane of `multiply` takes P
+//! tiles and TM output channels of one place z, one of `multiply_input` P tiles and TM input channels, and
+//! lanes share u as those of conv2d.wgsl share w. A lane of `multiply_weight` takes 4·Q input channels and
+//! TM output channels of one z.
 //!
 //! Capital letters are constants; small ones are arrays and loop variables: v holds tiles in blocks of B,
 //! and b counts columns. The price of fewer products is workspace for the transformed arrays, and more
@@ -45,10 +51,9 @@
 const M: u32 = 4;         // rows and columns of y in a tile: 2 or 4
 const S: u32 = 8;         // sharers: lanes that load a block of u or s together; 1: each loads all of it
 const WG: u32 = 8;        // workgroup of the products: its lanes, a multiple of S
-const TM: u32 = 32;       // output channels that a lane of a product computes, a multiple of 4
+const TM: u32 = 32;       // channels that a lane of a product computes, a multiple of 4; output channels of a block of u
 const B: u32 = 32;        // block: tiles stored together; those of a workgroup of multiply; a multiple of WG
 const Q: u32 = 2;         // multiply_weight: a lane computes Q times 4 input channels
-const FLIP: u32 = 0;      // transform_filter: 1: taps reversed and channels exchanged, for backward_input
 
 const A = M + 2;                  // rows and columns of x under a tile: 4 or 6
 const TM4 = TM / 4;               // vec4f of TM channels
@@ -61,6 +66,8 @@ struct Params {
     top: u32, left: u32,                   // padding
     tiles_h: u32, tiles_w: u32, tiles: u32,   // down and across an image, and of the batch
     blocks: u32,                           // of B tiles; the last is filled up with zeros
+    cells_h: u32, cells_w: u32, cells: u32,   // transform_overlap: squares of M×M pixels of dx
+    first_h: u32, first_w: u32,            // i32: the row and column of tiles that the first square belongs to
     blocks_per_split: u32, blocks_per_run: u32,   // multiply_weight: of one split, and of one running sum
     affine: u32, residual: u32, act: u32,  // as in conv2d.wgsl
 }
@@ -80,6 +87,7 @@ struct Params {
 @group(0) @binding(13) var<storage, read_write> s_out: array<vec4f>;     // (A², blocks, N/4, B)
 @group(0) @binding(14) var<storage, read_write> y: array<vec4f>;   // (N, H_out, W_out, C_out/4)
 @group(0) @binding(15) var<storage, read_write> dw: array<vec4f>;  // (3, 3, C_in, C_out/4)
+@group(0) @binding(16) var<storage, read_write> dx: array<vec4f>;  // the shape of x
 
 // Indices of the transformed arrays. The planes of two places z are 4 vec4f further apart than they are
 // large: a distance that is a power of two would put all of them into the same few lines of a cache.
@@ -94,23 +102,21 @@ fn in_tiles(z: u32, block: u32, c: u32, c4: u32) -> u32 {
     return z * (p.blocks * c4 * B + 4u) + (block * c4 + c) * B;
 }
 
-// u = G·w·Gᵀ. Invocations are numbered so that neighbours read neighbouring w. With FLIP = 0 they are in
-// the order of u: n4 within a block of TM channels, then k, then blocks. With FLIP = 1, 4 neighbouring k
-// are in one vec4f of w: 8 neighbouring k, then n4 within a block, then the eights of k, then blocks.
+// u = G·w·Gᵀ. Invocations are in the order of u: n4 within a block of TM channels, then k, then blocks.
 @compute @workgroup_size(64)
 fn transform_filter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     // Reads w. Writes u_out.
     // Workgroup: 64 pairs (input channel k, 4 output channels), one an invocation.
     let i = id.y * groups.x * 64u + id.x;
-    let eights = (p.c_in4 + 1u) / 2u;
-    let k = select(i / TM4 % (8u * eights), i % 8u + i / (8u * TM4) % eights * 8u, FLIP == 1u);
-    let c = select(i % TM4, i / 8u % TM4, FLIP == 1u) + i / (8u * eights * TM4) * TM4;
-    if k >= 4u * p.c_in4 || c >= p.c_out4 { return; }
+    let depth = 4u * p.c_in4;
+    let k = i / TM4 % depth;
+    let c = i / (TM4 * depth) * TM4 + i % TM4;
+    if c >= p.c_out4 { return; }
     var t: array<array<vec4f, 3>, A>;
     for (var kw = 0u; kw < 3u; kw++) { //!unroll
         var g: array<vec4f, 3>;
         for (var kh = 0u; kh < 3u; kh++) { //!unroll
-            g[kh] = tap(kh, kw, k, c);
+            g[kh] = w[((kh * 3u + kw) * depth + k) * p.c_out4 + c];
         }
         let column = transform_filter_1d(g);
         for (var a = 0u; a < A; a++) { //!unroll
@@ -125,21 +131,11 @@ fn transform_filter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     }
 }
 
-// Tap (kh, kw) of the filter of this pass, from its input channel k to its output channels 4·c to 4·c + 3.
-// With FLIP = 1, k counts output channels of w and c input channels, so that the four are in four rows of
-// w.
-fn tap(kh: u32, kw: u32, k: u32, c: u32) -> vec4f {
-    if FLIP == 0u { return w[((kh * 3u + kw) * 4u * p.c_in4 + k) * p.c_out4 + c]; }
-    let at = (((2u - kh) * 3u + 2u - kw) * p.c_out4 + c) * 4u * p.c_in4 + k / 4u;
-    let j = k % 4u;
-    return vec4f(w[at][j], w[at + p.c_in4][j], w[at + 2u * p.c_in4][j], w[at + 3u * p.c_in4][j]);
-}
-
 // v = Bᵀ·x·B: first the columns of the A×A pixels, then the rows of what this gives. Tiles that fill up the
 // last block are zeros.
 @compute @workgroup_size(64)
 fn transform_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-    // Reads x (backward_input binds dy to it). Writes v_out.
+    // Reads x. Writes v_out.
     // Workgroup: 64 pairs (tile, 4 channels): 8 neighbouring tiles for 4 channels, then for the next 4.
     let i = id.y * groups.x * 64u + id.x;
     if i >= p.blocks * B * p.c_in4 { return; }
@@ -213,7 +209,7 @@ fn multiply(@builtin(workgroup_id) group: vec3u, thread: Thread) {
 // y = Aᵀ·m·A, columns before rows. A tile over the border of the image writes what is inside.
 @compute @workgroup_size(64)
 fn transform_output(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-    // Reads m; affine if p.affine > 0; residual if p.residual = 1. Writes y (backward_input binds dx to it).
+    // Reads m; affine if p.affine > 0; residual if p.residual = 1. Writes y.
     // Workgroup: 64 pairs (tile, 4 channels), as in transform_input.
     let i = id.y * groups.x * 64u + id.x;
     let c = i / 8u % p.c_out4;
@@ -252,8 +248,7 @@ fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
     return activate(p.act, value);
 }
 
-// s: the M×M values of dy in a tile become A×A, as the 3×3 taps do in transform_filter: dw is a convolution
-// of x with dy, of M×M "taps" and 3×3 "outputs".
+// s = A·dy·Aᵀ, the transpose of transform_output. Tiles that fill up the last block are zeros.
 @compute @workgroup_size(64)
 fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     // Reads dy. Writes s_out.
@@ -283,6 +278,102 @@ fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
             s_out[in_tiles(a * A + b, tile / B, c, p.c_out4) + tile % B] = row[b];
         }
     }
+}
+
+// v[z,k,t] = Σ_n s[z,n,t]·u[z,k,n], the transpose of multiply: the same u, summed over output channels.
+@compute @workgroup_size(WG)
+fn multiply_input(@builtin(workgroup_id) group: vec3u, thread: Thread) {
+    // Reads s and u. Writes v_out.
+    // Workgroup: x: block of B tiles, P a lane; y: block of TM input channels; z: place in the tile.
+    let lane = lane_of(thread);
+    let k4 = group.y * TM4;
+    let from_s = in_tiles(group.z, group.x, 0u, p.c_out4) + thread.local;
+    let to_v = in_tiles(group.z, group.x, k4, p.c_in4) + thread.local;
+    var acc: array<array<vec4f, P>, TM4>;
+    for (var n4 = 0u; n4 < p.c_out4; n4++) {
+        var values: array<vec4f, P>;
+        for (var q = 0u; q < P; q++) { //!unroll
+            values[q] = s[from_s + n4 * B + q * WG];
+        }
+        var part: array<vec4f, LOADS>;
+        for (var r = 0u; r < LOADS; r++) { //!unroll
+            let k = min(4u * k4 + min(lane + r * S, TM - 1u), 4u * p.c_in4 - 1u);
+            part[r] = u[in_u(group.z, k, n4)];
+        }
+        // u0 to u3: 4 input channels. Component i of them all belongs to component i of s.
+        for (var j = 0u; j < TM4; j++) { //!unroll
+            let u0 = share(part[4u * j / S], 4u * j % S);
+            let u1 = share(part[(4u * j + 1u) / S], (4u * j + 1u) % S);
+            let u2 = share(part[(4u * j + 2u) / S], (4u * j + 2u) % S);
+            let u3 = share(part[(4u * j + 3u) / S], (4u * j + 3u) % S);
+            for (var q = 0u; q < P; q++) { //!unroll
+                let d = values[q];
+                acc[j][q] = fma(vec4f(u0.w, u1.w, u2.w, u3.w), vec4f(d.w), fma(vec4f(u0.z, u1.z, u2.z, u3.z), vec4f(d.z),
+                    fma(vec4f(u0.y, u1.y, u2.y, u3.y), vec4f(d.y), fma(vec4f(u0.x, u1.x, u2.x, u3.x), vec4f(d.x), acc[j][q]))));
+            }
+        }
+    }
+    for (var j = 0u; j < TM4; j++) { //!unroll
+        for (var q = 0u; q < P; q++) { //!unroll
+            if k4 + j < p.c_in4 { v_out[to_v + j * B + q * WG] = acc[j][q]; }
+        }
+    }
+}
+
+// dx, the transpose of transform_input: tile (i, j) adds B·v·Bᵀ to its A×A pixels, from row M·i − top and
+// column M·j − left on. Neighbouring tiles overlap by two pixels. So dx is cut into squares of M×M pixels,
+// which are rows and columns 1 to M of a tile. A square gets from its own tile rows 1 to M of B·v, from the
+// tile above the last row, which is the last row of v, and from the tile below the first, the first of v;
+// the same across. So it is E·values·Eᵀ of the tile's A×A values with one more on each side.
+@compute @workgroup_size(64)
+fn transform_overlap(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    // Reads v; residual if p.residual = 1. Writes dx.
+    // Workgroup: 64 pairs (square, 4 input channels): 8 neighbouring squares for 4 channels, then the next 4.
+    let i = id.y * groups.x * 64u + id.x;
+    let c = i / 8u % p.c_in4;
+    let cell = i / (8u * p.c_in4) * 8u + i % 8u;
+    if cell >= p.cells { return; }
+    let n = cell / (p.cells_h * p.cells_w);
+    let row = i32(cell / p.cells_w % p.cells_h) + i32(p.first_h);
+    let column = i32(cell % p.cells_w) + i32(p.first_w);
+    var t: array<array<vec4f, A + 2>, M>;
+    for (var b = 0u; b < A + 2u; b++) { //!unroll
+        var values: array<vec4f, A + 2>;
+        for (var a = 0u; a < A + 2u; a++) { //!unroll
+            values[a] = overlapping(n, row, column, a, b, c);
+        }
+        let sums = transform_overlap_1d(values);
+        for (var a = 0u; a < M; a++) { //!unroll
+            t[a][b] = sums[a];
+        }
+    }
+    let ih = row * i32(M) - i32(p.top) + 1;
+    let iw = column * i32(M) - i32(p.left) + 1;
+    for (var a = 0u; a < M; a++) { //!unroll
+        let sums = transform_overlap_1d(t[a]);
+        for (var b = 0u; b < M; b++) { //!unroll
+            let h = ih + i32(a);
+            let at = iw + i32(b);
+            if h >= 0 && h < i32(p.h_in) && at >= 0 && at < i32(p.w_in) {
+                let pixel = ((n * p.h_in + u32(h)) * p.w_in + u32(at)) * p.c_in4 + c;
+                var value = sums[b];
+                if p.residual == 1u { value += residual[pixel]; }
+                dx[pixel] = value;
+            }
+        }
+    }
+}
+
+// Value (a, b) of tile (row, column) of image n with one value more on each side, each from 0 to A + 1: 1 to
+// A are the tile's, 0 the last of the tile before it, A + 1 the first of the tile after it. Where there is
+// no tile, 0.
+fn overlapping(n: u32, row: i32, column: i32, a: u32, b: u32, c: u32) -> vec4f {
+    let h = row + select(select(0, 1, a > A), -1, a == 0u);
+    let at = column + select(select(0, 1, b > A), -1, b == 0u);
+    let z = (a + A - 1u) % A * A + (b + A - 1u) % A;
+    let inside = (h >= 0) & (h < i32(p.tiles_h)) & (at >= 0) & (at < i32(p.tiles_w));
+    let tile = select(0u, (n * p.tiles_h + u32(h)) * p.tiles_w + u32(at), inside);
+    return select(vec4f(), v[in_tiles(z, tile / B, c, p.c_in4) + tile % B], inside);
 }
 
 // u[z,k,n] = Σ_t v[z,k,t]·s[z,n,t], 4 tiles at a time. A split adds up runs of tiles, and the runs to the
@@ -347,7 +438,7 @@ fn multiply_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
     }
 }
 
-// dw: the sums u become 3×3 taps, as they become M×M outputs in transform_output.
+// dw = Gᵀ·u·G, the transpose of transform_filter.
 @compute @workgroup_size(64)
 fn transform_weight(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     // Reads u. Writes dw.

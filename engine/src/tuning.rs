@@ -265,10 +265,10 @@ impl Tuning {
         let tiles = (conv.rows * conv.width).div_ceil(16);
         let (tm, p, q) = match self.class {
             Class::Subgroup { size } => {
-                let p = if conv.pass == Pass::BackwardWeight {
-                    4
-                } else {
+                let p = if conv.pass == Pass::Forward {
                     strip(tiles.div_ceil(size as usize), &[7, 4])
+                } else {
+                    4
                 };
                 (if n % 32 == 0 { 32 } else { 16 }, p, if conv.c_in > 32 { 2 } else { 1 })
             }

@@ -30,6 +30,10 @@ fn max_pool_of_distinct_values() {
         ([1, 3, 1, 1], 2, 1, 1),
         ([1, 2, 16, 15], 15, 2, 7),
         ([1, 7, 1, 1], 1, 1, 0),
+        // Squares of 9 pixels, and of one: windows apart, of odd padding, and far larger than their stride.
+        ([2, 8, 11, 7], 5, 3, 2),
+        ([1, 8, 13, 10], 4, 5, 1),
+        ([1, 4, 9, 12], 7, 2, 3),
     ] {
         // Half are negative: padding must not win with its zero.
         check_max_pool(&cases::distinct(&mut rng, &shape, 0.1), kernel, stride, padding);

@@ -91,7 +91,9 @@ fn texts_of_the_engine_pass() {
             let packed = fours.map(|four| four.iter().rev().fold(0, |all, place| all << 8 | place));
             prepared = prepared.words("argmax", packed.collect());
         }
-        prepared.sizes(&[("items", items)])
+        // Squares of one pixel, as the engine has them for large strides.
+        let [first, cells_h, cells_w] = ["padding", "h_in", "w_in"].map(|name| size(case, name));
+        prepared.sizes(&[("items", items), ("first", first), ("cells_h", cells_h), ("cells_w", cells_w)])
     };
     check(&device, "max_pool2d.forward", "max_pool2d", "forward", |case| pooled(case, "y"));
     check(&device, "max_pool2d.backward", "max_pool2d", "backward", |case| pooled(case, "dx"));

@@ -2,9 +2,11 @@
 """Checks the matrices printed in shared/winograd.{2,4}.wgsl: python3 shaders/drawings/check_winograd.py
 
 1. Every printed matrix is what the function below it computes.
-2. Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A is the convolution of random d and g, and with the matrices of F(3, M) the gradient
-   of its weights.
-3. Rows of G, Bᵀ and columns of Aᵀ belong to the points as the comments say.
+2. Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A is the convolution of random d and g, and Gᵀ[(A g Aᵀ) ⊙ (Bᵀ d B)]G that with M×M
+   taps, the gradient of its weights.
+3. Every matrix of a backward pass is the transpose of one of the forward pass; the neighbours' places in E are
+   those whose pixels overlap.
+4. Rows of G, Bᵀ and columns of Aᵀ belong to the points as the comments say.
 Needs nothing but Python. Ends with an error if something differs by more than 10⁻¹².
 """
 
@@ -27,7 +29,7 @@ def entry(word):
 
 def printed(comment):
     """The matrix of a comment: its lines that hold nothing but numbers, h and r."""
-    lines = [re.sub(r"^//\s*(\w+ᵀ? =)?", "", line).split() for line in comment.splitlines()]
+    lines = [re.sub(r"^//\s*(\w+ᵀ?\s+=)?", "", line).split() for line in comment.splitlines()]
     return [list(map(entry, words)) for words in lines if words and all(map(ENTRY.fullmatch, words))]
 
 
@@ -45,6 +47,10 @@ def computed(argument, size, body):
 
 def times(a, b):
     return [[sum(x * y for x, y in zip(row, column)) for column in zip(*b)] for row in a]
+
+
+def transposed(matrix):
+    return [list(column) for column in zip(*matrix)]
 
 
 def both(matrix, x):
@@ -92,12 +98,19 @@ def check(m):
     for comment, name, argument, size, body in FUNCTION.findall(path.read_text()):
         matrices[name] = computed(argument, int(size), body)
         same(printed(comment), matrices[name], f"{path.name}: {name}")
-    bt, g, at, g_grad, at_weight = (matrices[f"transform_{name}_1d"]
-                                    for name in ["input", "filter", "output", "grad", "weight"])
+    bt, g, at, a, gt, e = (matrices[f"transform_{name}_1d"]
+                           for name in ["input", "filter", "output", "grad", "weight", "overlap"])
     filtered(bt, g, at, 3, m, f"F({m}×{m}, 3×3)")
-    filtered(bt, g_grad, at_weight, m, 3, f"F(3×3, {m}×{m})")
+    filtered(bt, a, gt, m, 3, f"F(3×3, {m}×{m})")
     check_points(POINTS[m], bt, g, at, f"F({m}, 3)")
-    check_points(POINTS[m], bt, g_grad, at_weight, f"F(3, {m})")
+    same(a, transposed(at), f"F({m}, 3): A")
+    same(gt, transposed(g), f"F({m}, 3): Gᵀ")
+    b = transposed(bt)
+    # Pixel 0 of a tile is value 0 alone, and its last pixel is its last value.
+    unit = [1.0] + [0.0] * (m + 1)
+    same([b[0], b[-1]], [unit, unit[::-1]], f"F({m}, 3): the border of B")
+    side = [[float(i == 0)] for i in range(m)]
+    same(e, [left + row + right for left, row, right in zip(side, b[1:-1], side[::-1])], f"F({m}, 3): E")
 
 
 random.seed(0)

@@ -35,19 +35,29 @@ fn transform_output_1d(sums: array<vec4f, 4>) -> array<vec4f, 2> {
     return array<vec4f, 2>(sums[0] + sums[1] + sums[2], sums[1] - sums[2] + sums[3]);
 }
 
-// G·grads, F(3, 2): 2 values of dy are the taps, and the 3 taps of dw the outputs. Bᵀ is the same.
-//         1     0
-//   G =  1/2   1/2
-//        1/2  −1/2
-//         0     1
+// A·grads, the transpose of transform_output_1d
+//         1   0
+//   A  =  1   1
+//         1  −1
+//         0   1
 fn transform_grad_1d(grads: array<vec4f, 2>) -> array<vec4f, 4> {
-    return array<vec4f, 4>(grads[0], 0.5 * (grads[0] + grads[1]), 0.5 * (grads[0] - grads[1]), grads[1]);
+    return array<vec4f, 4>(grads[0], grads[0] + grads[1], grads[0] - grads[1], grads[1]);
 }
 
-// Aᵀ·sums, F(3, 2)
-//         1   1   1   0
-//   Aᵀ =  0   1  −1   0
-//         0   1   1   1
+// Gᵀ·sums, the transpose of transform_filter_1d
+//         1  1/2  1/2  0
+//   Gᵀ =  0  1/2 −1/2  0
+//         0  1/2  1/2  1
 fn transform_weight_1d(sums: array<vec4f, 4>) -> array<vec4f, 3> {
-    return array<vec4f, 3>(sums[0] + sums[1] + sums[2], sums[1] - sums[2], sums[1] + sums[2] + sums[3]);
+    let half_sum = 0.5 * (sums[1] + sums[2]);
+    return array<vec4f, 3>(sums[0] + half_sum, 0.5 * (sums[1] - sums[2]), half_sum + sums[3]);
+}
+
+// E·values: values[1] to values[4] are those of a tile, values[0] the last of the tile before it, values[5]
+// the first of the tile after it. Columns 1 to 4 of E are rows 1 and 2 of B: the transpose of
+// transform_input_1d, without the pixels 0 and 3, which the neighbours have too.
+//   E  =  1   0   1  −1  −1   0
+//         0  −1   1   1   0   1
+fn transform_overlap_1d(values: array<vec4f, 6>) -> array<vec4f, 2> {
+    return array<vec4f, 2>(values[0] + values[2] - values[3] - values[4], values[2] + values[3] - values[1] + values[5]);
 }

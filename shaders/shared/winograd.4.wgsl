@@ -57,28 +57,47 @@ fn transform_output_1d(sums: array<vec4f, 6>) -> array<vec4f, 4> {
                            0.5 * difference_a + 2.0 * difference_b + sums[5]);
 }
 
-// G·grads, F(3, 4): 4 values of dy are the taps, and the 3 taps of dw the outputs. Bᵀ is the same.
-//          1      0       0      0
-//        −2/3  −2/3·h   −1/3  −1/3·h
-//   G =  −2/3   2/3·h   −1/3   1/3·h
-//         1/6   1/6·r    1/3   1/3·r
-//         1/6  −1/6·r    1/3  −1/3·r
-//          0      0       0      1
+// A·grads, the transpose of transform_output_1d
+//         1    0    0    0
+//         1    h   1/2  1/2·h
+//   A  =  1   −h   1/2 −1/2·h
+//         1    r    2   2·r
+//         1   −r    2  −2·r
+//         0    0    0    1
 fn transform_grad_1d(grads: array<vec4f, 4>) -> array<vec4f, 6> {
-    let even_a = (-2.0 / 3.0) * (grads[0] + 0.5 * grads[2]);
-    let odd_a = (-2.0 / 3.0 * HALF_ROOT) * (grads[1] + 0.5 * grads[3]);
-    let even_b = (1.0 / 6.0) * (grads[0] + 2.0 * grads[2]);
-    let odd_b = (1.0 / 6.0 * ROOT) * (grads[1] + 2.0 * grads[3]);
+    let even_a = grads[0] + 0.5 * grads[2];
+    let odd_a = HALF_ROOT * (grads[1] + 0.5 * grads[3]);
+    let even_b = grads[0] + 2.0 * grads[2];
+    let odd_b = ROOT * (grads[1] + 2.0 * grads[3]);
     return array<vec4f, 6>(grads[0], even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, grads[3]);
 }
 
-// Aᵀ·sums, F(3, 4)
-//         1    1    1    1    1   0
-//   Aᵀ =  0    h   −h    r   −r   0
-//         0   1/2  1/2   2    2   1
+// Gᵀ·sums, the transpose of transform_filter_1d
+//         1   −2/3    −2/3    1/6    1/6    0
+//   Gᵀ =  0  −2/3·h   2/3·h  1/6·r −1/6·r   0
+//         0   −1/3    −1/3    1/3    1/3    1
 fn transform_weight_1d(sums: array<vec4f, 6>) -> array<vec4f, 3> {
-    let sum_a = sums[1] + sums[2];
-    let sum_b = sums[3] + sums[4];
-    return array<vec4f, 3>(sums[0] + sum_a + sum_b, HALF_ROOT * (sums[1] - sums[2]) + ROOT * (sums[3] - sums[4]),
-                           0.5 * sum_a + 2.0 * sum_b + sums[5]);
+    let sum_a = (-1.0 / 3.0) * (sums[1] + sums[2]);
+    let sum_b = (1.0 / 6.0) * (sums[3] + sums[4]);
+    let difference_a = (-2.0 / 3.0 * HALF_ROOT) * (sums[1] - sums[2]);
+    let difference_b = (1.0 / 6.0 * ROOT) * (sums[3] - sums[4]);
+    return array<vec4f, 3>(sums[0] + 2.0 * sum_a + sum_b, difference_a + difference_b, sum_a + 2.0 * sum_b + sums[5]);
+}
+
+// E·values: values[1] to values[6] are those of a tile, values[0] the last of the tile before it, values[7]
+// the first of the tile after it. Columns 1 to 6 of E are rows 1 to 4 of B: the transpose of
+// transform_input_1d, without the pixels 0 and 5, which the neighbours have too.
+//         1    0   −r    r   −h    h    1    0
+//   E  =  0  −5/2  −2   −2  −1/2 −1/2   0    0
+//         0    0    h   −h    r   −r  −5/2   0
+//         0    1    1    1    1    1    0    1
+fn transform_overlap_1d(values: array<vec4f, 8>) -> array<vec4f, 4> {
+    let sum_a = values[2] + values[3];
+    let sum_b = values[4] + values[5];
+    let difference_a = values[2] - values[3];
+    let difference_b = values[4] - values[5];
+    return array<vec4f, 4>(values[0] - ROOT * difference_a - HALF_ROOT * difference_b + values[6],
+                           -2.5 * values[1] - 2.0 * sum_a - 0.5 * sum_b,
+                           HALF_ROOT * difference_a + ROOT * difference_b - 2.5 * values[6],
+                           values[1] + sum_a + sum_b + values[7]);
 }

@@ -123,31 +123,6 @@ impl Sizes {
         self.is_pointwise() && self.n * self.h_out == 1
     }
 
-    /// The convolution that computes dx from dy, for a stride of 1.
-    fn turned_round(&self) -> Self {
-        let Padding { top, left, bottom, right } = self.padding;
-        let (rows, columns) = (self.kh - 1, self.kw - 1);
-        // With more padding than taps, the first rows of dy reach no pixel of x. The padding here is then
-        // negative: the window starts at a later row. A 1×1 convolution with a padding of 1 gives −1.
-        let padding = Padding {
-            top: rows.wrapping_sub(top),
-            left: columns.wrapping_sub(left),
-            bottom: rows.wrapping_sub(bottom),
-            right: columns.wrapping_sub(right),
-        };
-        let &Self { h_in, w_in, c_in, h_out, w_out, c_out, .. } = self;
-        Self {
-            h_in: h_out,
-            w_in: w_out,
-            c_in: c_out,
-            h_out: h_in,
-            w_out: w_in,
-            c_out: c_in,
-            padding,
-            ..*self
-        }
-    }
-
     /// What the tuning table is asked about.
     fn conv(&self, pass: Pass) -> Conv {
         let width = if pass == Pass::BackwardInput { self.w_in.div_ceil(self.stride) } else { self.w_out };
@@ -233,6 +208,19 @@ impl Epilogue {
     }
 }
 
+/// The gradient of a convolution's output, which its two gradients are computed from.
+pub(crate) struct GradOutput {
+    dy: BufferId,
+    /// What Winograd's kernels made of it, and for which (M, tiles of a block).
+    transformed: Option<((u32, usize), BufferId)>,
+}
+
+impl GradOutput {
+    pub(crate) fn new(dy: BufferId) -> Self {
+        Self { dy, transformed: None }
+    }
+}
+
 /// Terms that one dispatch of a chain adds up at most.
 const LINK: usize = 1_024;
 
@@ -253,27 +241,27 @@ pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, epilogue: Epilogue)
     }
 }
 
-/// Records dx from `dy`, plus `earlier` if there is one.
+/// Records dx from dy, plus `earlier` if there is one.
 pub(crate) fn backward_input(
     b: &mut Backward<'_, '_>,
     sizes: Sizes,
-    dy: BufferId,
+    grad: &mut GradOutput,
     dx: BufferId,
     earlier: Option<BufferId>,
 ) {
     match b.tuning().conv(&sizes.conv(Pass::BackwardInput)) {
-        Algorithm::Direct(tile) => direct::backward_input(b, sizes, tile, dy, dx, earlier),
-        Algorithm::Tiled(tiles) => tiled::backward_input(b, sizes, tiles, dy, dx, earlier),
-        Algorithm::Winograd(filtering) => winograd::backward_input(b, sizes, filtering, dy, dx, earlier),
+        Algorithm::Direct(tile) => direct::backward_input(b, sizes, tile, grad.dy, dx, earlier),
+        Algorithm::Tiled(tiles) => tiled::backward_input(b, sizes, tiles, grad.dy, dx, earlier),
+        Algorithm::Winograd(filtering) => winograd::backward_input(b, sizes, filtering, grad, dx, earlier),
     }
 }
 
-/// Records dw from `dy` and the kept input.
-pub(crate) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferId, dw: BufferId) {
+/// Records dw from dy and the kept input.
+pub(crate) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, grad: &mut GradOutput, dw: BufferId) {
     match b.tuning().conv(&sizes.conv(Pass::BackwardWeight)) {
-        Algorithm::Direct(tile) => direct::backward_weight(b, sizes, tile, dy, dw),
-        Algorithm::Tiled(tiles) => tiled::backward_weight(b, sizes, tiles, dy, dw),
-        Algorithm::Winograd(filtering) => winograd::backward_weight(b, sizes, filtering, dy, dw),
+        Algorithm::Direct(tile) => direct::backward_weight(b, sizes, tile, grad.dy, dw),
+        Algorithm::Tiled(tiles) => tiled::backward_weight(b, sizes, tiles, grad.dy, dw),
+        Algorithm::Winograd(filtering) => winograd::backward_weight(b, sizes, filtering, grad, dw),
     }
 }
 
@@ -366,8 +354,9 @@ impl Op for Conv2d {
         if self.bias {
             b.grad(2, |b, db, _| backward_bias(b, dy, db));
         }
-        b.grad(1, |b, dw, _| backward_weight(b, sizes, dy, dw));
-        b.grad(0, |b, dx, earlier| backward_input(b, sizes, dy, dx, earlier));
+        let mut grad = GradOutput::new(dy);
+        b.grad(1, |b, dw, _| backward_weight(b, sizes, &mut grad, dw));
+        b.grad(0, |b, dx, earlier| backward_input(b, sizes, &mut grad, dx, earlier));
     }
 }
 

@@ -1,6 +1,6 @@
 //! linear: y = x·Wᵀ + b. On features (1 × 1 images) it is a 1×1 convolution, and uses its kernels.
 
-use super::conv2d::{self, Affine, Epilogue, Padding, Sizes};
+use super::conv2d::{self, Affine, Epilogue, GradOutput, Padding, Sizes};
 use super::{Activation, Op, image, partials};
 use crate::error::{Error, Result};
 use crate::record::{Backward, Forward};
@@ -47,8 +47,9 @@ impl Op for Linear {
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let sizes = Sizes::new(b.shape(0), b.shape(1), b.output_shape(), 1, Padding::default());
         let dy = b.grad_output();
+        let mut grad = GradOutput::new(dy);
         b.grad(2, |b, db, _| partials::backward_bias(b, dy, db));
-        b.grad(1, |b, dw, _| conv2d::backward_weight(b, sizes, dy, dw));
-        b.grad(0, |b, dx, earlier| conv2d::backward_input(b, sizes, dy, dx, earlier));
+        b.grad(1, |b, dw, _| conv2d::backward_weight(b, sizes, &mut grad, dw));
+        b.grad(0, |b, dx, earlier| conv2d::backward_input(b, sizes, &mut grad, dx, earlier));
     }
 }

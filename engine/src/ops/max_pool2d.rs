@@ -10,6 +10,9 @@ use crate::shape::Shape;
 static FORWARD: Kernel = Kernel { file: "max_pool2d", entry: "forward" };
 static BACKWARD: Kernel = Kernel { file: "max_pool2d", entry: "backward" };
 
+/// The largest stride for which an invocation of backward computes all pixels that one stride advances over.
+const WIDEST_CELL: usize = 3;
+
 /// Inputs: x.
 #[derive(Clone, Copy, Debug)]
 pub struct MaxPool2d {
@@ -80,8 +83,15 @@ impl Op for MaxPool2d {
         b.accumulate(0, |b, dx| {
             // Windows over a pixel, in one direction.
             let over = self.kernel.div_ceil(self.stride);
-            let request =
-                self.request(BACKWARD, x, y, x.rows() * channel_blocks(x)).turns(over + over * over);
+            let Shape::Image { n, h, w, .. } = x else { unreachable!("x was an image in forward") };
+            let cell = if self.stride <= WIDEST_CELL { self.stride } else { 1 };
+            let first = self.padding / cell;
+            let [cells_h, cells_w] = [h, w].map(|size| (size - 1 + self.padding) / cell - first + 1);
+            let request = self
+                .request(BACKWARD, x, y, n * cells_h * cells_w * channel_blocks(x))
+                .constants(&[("CELL", cell as u32)])
+                .params(&[("first", first), ("cells_h", cells_h), ("cells_w", cells_w)])
+                .turns(over + over * over);
             b.dispatch(request.bind(&[("dy", dy), ("argmax", argmax), ("dx", dx)]));
         });
     }

@@ -1,9 +1,9 @@
 //! The kernels of `winograd.wgsl`: 3×3 convolutions of stride 1 with fewer multiplications.
 
-use super::{Epilogue, Sizes};
+use super::{Epilogue, GradOutput, Sizes};
 use crate::kernel::Kernel;
 use crate::ops::partials::in_splits;
-use crate::record::{Backward, BufferId, Forward, Request, grid};
+use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
 use crate::tuning::{Filtering, Tuning};
 
 static TRANSFORM_FILTER: Kernel = Kernel { file: "winograd", entry: "transform_filter" };
@@ -11,6 +11,8 @@ static TRANSFORM_INPUT: Kernel = Kernel { file: "winograd", entry: "transform_in
 static MULTIPLY: Kernel = Kernel { file: "winograd", entry: "multiply" };
 static TRANSFORM_OUTPUT: Kernel = Kernel { file: "winograd", entry: "transform_output" };
 static TRANSFORM_GRAD: Kernel = Kernel { file: "winograd", entry: "transform_grad" };
+static MULTIPLY_INPUT: Kernel = Kernel { file: "winograd", entry: "multiply_input" };
+static TRANSFORM_OVERLAP: Kernel = Kernel { file: "winograd", entry: "transform_overlap" };
 static MULTIPLY_WEIGHT: Kernel = Kernel { file: "winograd", entry: "multiply_weight" };
 static TRANSFORM_WEIGHT: Kernel = Kernel { file: "winograd", entry: "transform_weight" };
 
@@ -23,7 +25,6 @@ const TILES_PER_SPLIT: usize = 32 * RUN;
 
 /// What all kernels of one convolution agree on.
 struct Tiling {
-    /// The convolution; of backward_input, the one that computes dx from dy.
     sizes: Sizes,
     filtering: Filtering,
     /// (lanes that share a block, workgroup size) of the products.
@@ -87,21 +88,19 @@ impl Tiling {
             ])
     }
 
-    /// A product over a grid of (`groups`, blocks of TM output channels, places in `splits`). Its
+    /// A product over a grid of (`groups`, blocks of TM of 4·`c4` channels, places in `splits`). Its
     /// multiply-accumulates are those of the convolution it stands for.
-    fn product(&self, kernel: Kernel, groups: usize, splits: usize) -> Request {
+    fn product(&self, kernel: Kernel, groups: usize, c4: usize, splits: usize) -> Request {
         let (s, wg) = self.lanes;
-        let blocks = (4 * self.c_out4).div_ceil(self.filtering.tm as usize);
+        let blocks = (4 * c4).div_ceil(self.filtering.tm as usize);
         let grid = [groups as u32, blocks as u32, (self.places() * splits) as u32];
         self.request(kernel, grid).constants(&[("S", s), ("WG", wg)]).macs(self.sizes.macs())
     }
 
-    /// u from w, which a pass against the arrows reads turned round.
-    fn transform_filter(&self, flip: bool, w: BufferId, u: BufferId) -> Request {
+    fn transform_filter(&self, w: BufferId, u: BufferId) -> Request {
         let tm4 = self.filtering.tm as usize / 4;
-        let items = self.c_in4.next_multiple_of(2) * 4 * self.c_out4.next_multiple_of(tm4);
-        let request = self.request(TRANSFORM_FILTER, grid(items, WORKGROUP));
-        request.constants(&[("FLIP", flip as u32)]).bind(&[("w", w), ("u_out", u)])
+        let items = 4 * self.c_in4 * self.c_out4.next_multiple_of(tm4);
+        self.request(TRANSFORM_FILTER, grid(items, WORKGROUP)).bind(&[("w", w), ("u_out", u)])
     }
 
     fn transform_input(&self, x: BufferId, v: BufferId) -> Request {
@@ -110,7 +109,7 @@ impl Tiling {
     }
 
     fn multiply(&self, v: BufferId, u: BufferId, m: BufferId) -> Request {
-        let request = self.product(MULTIPLY, self.blocks(), 1).turns(self.c_in4);
+        let request = self.product(MULTIPLY, self.blocks(), self.c_out4, 1).turns(self.c_in4);
         request.bind(&[("v", v), ("u", u), ("m_out", m)])
     }
 
@@ -119,14 +118,53 @@ impl Tiling {
         let request = self.request(TRANSFORM_OUTPUT, grid(items, WORKGROUP)).bind(&[("m", m), ("y", y)]);
         epilogue.end(request)
     }
+
+    fn transform_grad(&self, dy: BufferId, s: BufferId) -> Request {
+        let items = self.blocks() * self.block() * self.c_out4;
+        self.request(TRANSFORM_GRAD, grid(items, WORKGROUP)).bind(&[("dy", dy), ("s_out", s)])
+    }
+
+    fn multiply_input(&self, s: BufferId, u: BufferId, v: BufferId) -> Request {
+        let request = self.product(MULTIPLY_INPUT, self.blocks(), self.c_in4, 1).turns(self.c_out4);
+        request.bind(&[("s", s), ("u", u), ("v_out", v)])
+    }
+
+    /// dx from v, plus `earlier` if there is one, in squares of M×M pixels: rows and columns 1 to M of a tile.
+    fn transform_overlap(&self, v: BufferId, earlier: Option<BufferId>, dx: BufferId) -> Request {
+        let &Sizes { n, h_in, w_in, padding, .. } = &self.sizes;
+        let m = self.filtering.m as isize;
+        let squares = |size: usize, before: usize| {
+            let first = (before as isize - 1).div_euclid(m);
+            let last = (size as isize + before as isize - 2).div_euclid(m);
+            (first as usize, (last - first + 1) as usize)
+        };
+        let ((first_h, cells_h), (first_w, cells_w)) =
+            (squares(h_in, padding.top), squares(w_in, padding.left));
+        let cells = n * cells_h * cells_w;
+        self.request(TRANSFORM_OVERLAP, grid(cells.next_multiple_of(8) * self.c_in4, WORKGROUP))
+            .params(&[("cells_h", cells_h), ("cells_w", cells_w), ("cells", cells)])
+            .params(&[("first_h", first_h), ("first_w", first_w), ("residual", earlier.is_some() as usize)])
+            .bind(&[("v", v), ("residual", earlier.unwrap_or(NOTHING)), ("dx", dx)])
+    }
+}
+
+/// s, from dy: computed once if both gradients have the same tiles.
+fn transformed(b: &mut Backward<'_, '_>, tiling: &Tiling, grad: &mut GradOutput) -> BufferId {
+    let tiles = (tiling.filtering.m, tiling.block());
+    if let Some((_, s)) = grad.transformed.filter(|made| made.0 == tiles) {
+        return s;
+    }
+    let s = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_out4));
+    b.dispatch(tiling.transform_grad(grad.dy, s));
+    grad.transformed = Some((tiles, s));
+    s
 }
 
 /// Records y = act(conv(x, w) · scale + shift + residual).
 pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, filtering: Filtering, epilogue: Epilogue) {
     let tiling = Tiling::new(sizes, filtering, f.tuning());
-    let u = f.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| {
-        tiling.transform_filter(false, w, u)
-    });
+    let u =
+        f.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(w, u));
     let v = f.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
     let m = f.scratch("products", tiling.tile_bytes(tiling.c_out4));
     let (x, y) = (f.input(0), f.output());
@@ -135,43 +173,38 @@ pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, filtering: Filterin
     f.dispatch(tiling.transform_output(m, epilogue, y));
 }
 
-/// Records dx from `dy`, plus `earlier` if there is one: the convolution of dy with the filter
-/// turned round.
+/// Records dx from dy, plus `earlier` if there is one: every dispatch of the forward pass transposed.
 pub(super) fn backward_input(
     b: &mut Backward<'_, '_>,
     sizes: Sizes,
     filtering: Filtering,
-    dy: BufferId,
+    grad: &mut GradOutput,
     dx: BufferId,
     earlier: Option<BufferId>,
 ) {
-    let tiling = Tiling::new(sizes.turned_round(), filtering, b.tuning());
-    let u = b.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| {
-        tiling.transform_filter(true, w, u)
-    });
-    let v = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_in4));
-    let m = b.scratch("products", tiling.tile_bytes(tiling.c_out4));
-    b.dispatch(tiling.transform_input(dy, v));
-    b.dispatch(tiling.multiply(v, u, m));
-    b.dispatch(tiling.transform_output(m, Epilogue::adding(earlier), dx));
+    let tiling = Tiling::new(sizes, filtering, b.tuning());
+    let u =
+        b.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(w, u));
+    let s = transformed(b, &tiling, grad);
+    let v = b.scratch("transformed grad input", tiling.tile_bytes(tiling.c_in4));
+    b.dispatch(tiling.multiply_input(s, u, v));
+    b.dispatch(tiling.transform_overlap(v, earlier, dx));
 }
 
-/// Records dw from `dy` and the kept input.
+/// Records dw from dy and the kept input.
 pub(super) fn backward_weight(
     b: &mut Backward<'_, '_>,
     sizes: Sizes,
     filtering: Filtering,
-    dy: BufferId,
+    grad: &mut GradOutput,
     dw: BufferId,
 ) {
     let tiling = Tiling::new(sizes, filtering, b.tuning());
     let x = b.kept_input(0);
     let v = b.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
-    let s = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_out4));
-    let u = b.scratch("transformed weight gradient", tiling.filter_bytes());
     b.dispatch(tiling.transform_input(x, v));
-    let items = tiling.blocks() * tiling.block() * tiling.c_out4;
-    b.dispatch(tiling.request(TRANSFORM_GRAD, grid(items, WORKGROUP)).bind(&[("dy", dy), ("s_out", s)]));
+    let s = transformed(b, &tiling, grad);
+    let u = b.scratch("transformed weight gradient", tiling.filter_bytes());
     let groups = tiling.c_in4.div_ceil((filtering.q * tiling.lanes.1) as usize);
     let in_blocks = |tiles: usize| (tiles / tiling.block()).max(1);
     let per_split = in_blocks(TILES_PER_SPLIT).min(tiling.blocks());
@@ -179,7 +212,7 @@ pub(super) fn backward_weight(
     let splits = tiling.blocks().div_ceil(per_split);
     in_splits(b, u, splits, tiling.filter_bytes(), |_, u| {
         tiling
-            .product(MULTIPLY_WEIGHT, groups, splits)
+            .product(MULTIPLY_WEIGHT, groups, tiling.c_out4, splits)
             .constants(&[("Q", filtering.q)])
             .params(&[("blocks_per_split", per_split), ("blocks_per_run", per_run)])
             .bind(&[("v", v), ("s", s), ("u_out", u)])
