@@ -4,8 +4,8 @@ mod common;
 
 use common::{BATCH, gpu, session, small_resnet, step, varied_params};
 use frostline_engine::faults::{Fault, Place};
-use frostline_engine::graph::Init;
 use frostline_engine::ops::{Add, BatchNorm, Conv2d, Linear};
+use frostline_engine::tensor::Init;
 use frostline_engine::{
     Error, Freeze, Gpu, GpuOptions, Graph, Kernels, Optim, Optimizer, Padding, Params, Plan, Result, Session,
     Shape, TensorId,

@@ -7,9 +7,9 @@
 //!   op's output.
 
 use crate::freeze::{BatchNormMode, Freeze};
-use crate::graph::{Graph, Node, Role, Tensor, TensorId};
+use crate::graph::{Graph, Node};
 use crate::ops::{Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Op, Relu, Stats};
-use crate::shape::Shape;
+use crate::tensor::TensorId;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -161,23 +161,4 @@ impl Folder<'_> {
         };
         Some(Node { op, output: node.output, ..producer })
     }
-}
-
-/// For every tensor: is its gradient what the plan is for (that of a trainable parameter, or of an
-/// image), or does it lead to one that is?
-pub(crate) fn wanted(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<bool> {
-    let goal = |tensor: &Tensor| match (purpose, tensor.role) {
-        (Purpose::Training, Role::Parameter(_)) => !freeze.is_frozen(&tensor.name),
-        (Purpose::InputGradient, Role::Input) => matches!(tensor.shape, Shape::Image { .. }),
-        _ => false,
-    };
-    let mut wanted: Vec<bool> = graph.tensors.iter().map(goal).collect();
-    for node in &graph.nodes {
-        wanted[node.output.index()] = node
-            .inputs
-            .iter()
-            .enumerate()
-            .any(|(i, input)| node.op.differentiable(i) && wanted[input.index()]);
-    }
-    wanted
 }

@@ -1,57 +1,10 @@
 //! The graph: what the model's code records. Nothing is computed here, but every shape is checked.
 
 use crate::error::{Error, Result};
-use crate::ops::Op;
+use crate::op::Op;
 use crate::shape::Shape;
+use crate::tensor::{Init, Role, Tensor, TensorId};
 use std::sync::Arc;
-
-/// A tensor of a graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TensorId(pub(crate) u32);
-
-impl TensorId {
-    pub(crate) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// What a tensor is for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Role {
-    /// Given by the host for every batch.
-    Input,
-    /// Learned.
-    Parameter(Init),
-    /// A running statistic: moved by training, never by a gradient. Holds its first value.
-    Statistic(f32),
-    /// Computed.
-    Activation,
-}
-
-/// How a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// Normal with variance `2 / fan_out` (He et al. 2015), torchvision's for convolutions.
-    KaimingNormal,
-    /// Uniform within `±1/√fan_in`, PyTorch's for linear layers.
-    Uniform {
-        /// Inputs of one output.
-        fan_in: usize,
-    },
-    /// One value everywhere.
-    Constant(f32),
-}
-
-/// Name, shape and role of a tensor.
-#[derive(Clone, Debug)]
-pub struct Tensor {
-    /// Parameters and statistics: torchvision's name; others: the layer's.
-    pub name: String,
-    /// Its shape.
-    pub shape: Shape,
-    /// What it is for.
-    pub role: Role,
-}
 
 /// An op with its tensors.
 #[derive(Clone, Debug)]
@@ -64,6 +17,13 @@ pub struct Node {
     pub output: TensorId,
     /// The layer that recorded it, such as `layer2.0.conv1`.
     pub layer: String,
+}
+
+impl Node {
+    /// Which inputs need a gradient, given which tensors do.
+    pub(crate) fn wants(&self, wanted: &[bool]) -> Vec<bool> {
+        self.inputs.iter().map(|id| wanted[id.index()]).collect()
+    }
 }
 
 /// Ops in the order they were recorded, which is an order they can run in.

@@ -1,7 +1,7 @@
 //! Layers by torchvision's names: the methods that model code calls to record itself.
 
 use crate::error::Result;
-use crate::graph::{Graph, Init, Role, TensorId};
+use crate::graph::Graph;
 use crate::ops::augment::{self, Augment};
 use crate::ops::mixup::{self, Mixup};
 use crate::ops::normalize::Normalize;
@@ -10,6 +10,7 @@ use crate::ops::{
     MultiMargin, Padding, Relu,
 };
 use crate::shape::Shape;
+use crate::tensor::{Init, Role, TensorId};
 
 impl Graph {
     /// (x/255 − mean) / std of images of bytes, a mean and a deviation a channel.

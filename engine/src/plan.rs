@@ -1,21 +1,23 @@
 //! The plan: a graph and a freeze turned, once, into a flat list of dispatches.
 
+use crate::context::{BackwardPass, Context, ForwardPass};
+use crate::dispatch::{Binding, Buffer, BufferId, Dispatch, Home, Phase};
 use crate::error::{Error, Result};
-use crate::fold::{Purpose, fold, wanted};
+use crate::fold::{Purpose, fold};
+use crate::formats;
 use crate::freeze::Freeze;
-use crate::graph::{Graph, Role, TensorId};
+use crate::graph::{Graph, Node};
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::loss_scale::LossScale;
-use crate::memory::{Pool, assign, lifetimes, writes};
-use crate::ops::Activation;
-use crate::optim::{self, Optim};
-use crate::record::{
-    Backward, Buffer, BufferId, Dispatch, Forward, Home, NOTHING, Phase, Recorder, gradient_of, saved_by,
-};
+use crate::memory::{Pool, assign, lifetimes};
+use crate::optim::Optim;
+use crate::recorder::Recorder;
 use crate::shape::Shape;
-use crate::storage;
+use crate::tensor::{Role, TensorId};
 use crate::tuning::Tuning;
+use crate::update;
+use crate::uses::uses;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -140,9 +142,9 @@ impl Plan {
         &self.dispatches
     }
 
-    /// What a binding of a dispatch refers to; none for [`NOTHING`].
+    /// A buffer of this plan; none if `id` is another plan's.
     pub fn buffer(&self, id: BufferId) -> Option<&Buffer> {
-        self.buffers.get(id.0 as usize)
+        self.buffers.get(id.index())
     }
 
     /// Bytes of the largest buffer: an adapter must be able to bind it whole
@@ -168,7 +170,7 @@ impl Plan {
         let written = self.dispatches.iter().flat_map(Dispatch::written).filter_map(of_model);
         let moved: BTreeSet<&str> = updated.chain(written).collect();
         let prologue = self.dispatches.iter().filter(|dispatch| dispatch.phase == Phase::Prologue);
-        let mut read = prologue.flat_map(|dispatch| &dispatch.bindings).filter_map(|(_, id)| of_model(*id));
+        let mut read = prologue.flat_map(Dispatch::used).filter_map(of_model);
         (!moved.is_empty(), read.any(|name| moved.contains(name)))
     }
 
@@ -192,8 +194,8 @@ impl Plan {
             return Err(Error::TooLarge { tensor, bytes, limited: "kernels index", limit: LARGEST_TENSOR });
         }
         let folded = fold(graph, output, purpose, freeze);
-        let wanted = wanted(&folded, purpose, freeze);
-        match (purpose, wanted[output.index()]) {
+        let uses = uses(&folded, purpose, freeze);
+        match (purpose, uses[output.index()].wanted) {
             (Purpose::Training, false) => return Err(Error::NothingToTrain),
             (Purpose::InputGradient, false) => {
                 return Err(Error::Graph(format!(
@@ -203,12 +205,10 @@ impl Plan {
             }
             _ => {}
         }
-        let kept = kept(&folded, &wanted);
         let parameters = Layout::parameters(graph);
-        let mut recorder = Recorder::new(&folded, output, tuning, wanted, kept);
-        for node in 0..folded.nodes.len() {
-            let op = folded.nodes[node].op.clone();
-            op.forward(&mut Forward { recorder: &mut recorder, node });
+        let mut recorder = Recorder::new(&folded.tensors, output, tuning, uses);
+        for node in &folded.nodes {
+            node.op.forward(&mut context(&mut recorder, node, ForwardPass))?;
         }
         let mut trainable = Layout::default();
         let mut update_groups = vec![];
@@ -220,13 +220,13 @@ impl Plan {
                 .is_none()
                 .then(|| recorder.buffer("grad output", graph.shape(output).bytes(), Home::Plan));
             grad_output = seed.map(|buffer| (buffer, graph.shape(output)));
-            backward(&mut recorder, output, seed.unwrap_or(NOTHING));
+            backward(&folded, &mut recorder, output, seed)?;
             let reached = |name: &str| {
                 let id = folded
                     .tensors
                     .iter()
                     .position(|t| t.name == name && matches!(t.role, Role::Parameter(_)));
-                id.is_some_and(|id| gradient_of(&recorder, TensorId(id as u32)).is_some())
+                id.is_some_and(|id| recorder.gradients.contains_key(&TensorId(id as u32)))
             };
             trainable = Layout::new(
                 parameters.iter().filter(|(name, _)| reached(name)).map(|(name, slice)| (name, slice.shape)),
@@ -234,9 +234,8 @@ impl Plan {
         }
         if let Some(optim) = optim {
             let summary = recorder.value(output);
-            update_groups = optim::record(&mut recorder, optim, &parameters, &trainable, summary);
+            update_groups = update::record(&mut recorder, optim, &parameters, &trainable, summary)?;
         }
-        recorder.finish()?;
 
         let mut inputs = vec![];
         let mut labels = None;
@@ -257,7 +256,7 @@ impl Plan {
                         labels = Some((buffer, n, classes(&folded, TensorId(index as u32))))
                     }
                     shape => {
-                        let gradient = gradient_of(&recorder, TensorId(index as u32));
+                        let gradient = recorder.gradients.get(&TensorId(index as u32)).copied();
                         grad_input = grad_input.or(gradient.map(|gradient| (gradient, shape)));
                         inputs.push((buffer, shape));
                     }
@@ -265,10 +264,10 @@ impl Plan {
             }
         }
         let output_buffer = recorder.value(output);
-        let history = saved_by(&recorder, output, "history");
+        let history = recorder.saved.get(&(output, "history")).copied();
         let given = labels.map(|(id, ..)| id);
-        let scaler = recorder.loss_scaler();
-        let given = given.into_iter().chain((scaler != NOTHING).then_some(scaler));
+        let scaler = recorder.loss_scaler;
+        let given = given.into_iter().chain(scaler);
         let host: Vec<BufferId> = [output_buffer]
             .into_iter()
             .chain(history)
@@ -277,7 +276,7 @@ impl Plan {
             .collect();
         let weight_copies = (0..recorder.buffers.len()).filter(|&id| recorder.is_weight_copy(id)).collect();
         let (mut buffers, mut dispatches) = (recorder.buffers, recorder.dispatches);
-        storage::choose(&mut buffers, &mut dispatches, tuning, &host)?;
+        formats::choose(&mut buffers, &mut dispatches, tuning, &host)?;
         // Prologue first; the order within each phase stays.
         dispatches.sort_by_key(|dispatch| dispatch.phase != Phase::Prologue);
         let lifetimes = lifetimes(&buffers, &dispatches);
@@ -295,11 +294,7 @@ impl Plan {
             grad_output,
             grad_input,
             history,
-            loss_scale: tuning
-                .storage
-                .loss_scale()
-                .filter(|_| scaler != NOTHING)
-                .map(|scale| (scaler, scale)),
+            loss_scale: scaler.zip(tuning.storage.loss_scale()),
             optim: optim.cloned(),
             update_groups,
             submit_time: tuning.submit_time,
@@ -341,10 +336,11 @@ impl Plan {
         let mut writer: Vec<Option<&Dispatch>> = vec![None; self.buffers.len()];
         let mut read = vec![false; self.buffers.len()];
         for dispatch in self.dispatches.iter().filter(|dispatch| dispatch.phase != Phase::Update) {
-            for &(name, id) in dispatch.bindings.iter().filter(|(_, id)| *id != NOTHING) {
+            for &Binding { buffer, written, .. } in &dispatch.bindings {
+                let Some(id) = buffer else { continue };
                 match dispatch.phase {
-                    Phase::Forward if writes(dispatch, name) => writer[id.0 as usize] = Some(dispatch),
-                    Phase::Backward => read[id.0 as usize] = true,
+                    Phase::Forward if written => writer[id.index()] = Some(dispatch),
+                    Phase::Backward => read[id.index()] = true,
                     _ => {}
                 }
             }
@@ -353,7 +349,7 @@ impl Plan {
         for (id, buffer) in
             self.buffers.iter().enumerate().filter(|(id, _)| read[*id] && !self.weight_copies.contains(id))
         {
-            let input = self.inputs.iter().any(|(input, _)| input.0 as usize == id);
+            let input = self.inputs.iter().any(|(input, _)| input.index() == id);
             match (writer[id], &buffer.home) {
                 (Some(dispatch), Home::Pool) => kept.push((dispatch.layer.clone(), buffer.bytes)),
                 _ if input => kept.push(("input".to_owned(), buffer.bytes)),
@@ -387,46 +383,50 @@ fn is_mixes(graph: &Graph, id: TensorId) -> bool {
     reads("mixup", 1) || reads("cross_entropy", 2)
 }
 
-/// Per tensor: must its value stay until backward? What can be computed again from kept tensors
-/// is not kept.
-fn kept(graph: &Graph, wanted: &[bool]) -> Vec<bool> {
-    let mut kept = vec![false; graph.tensors.len()];
-    let wants = |node: &crate::graph::Node| -> Vec<bool> {
-        node.inputs.iter().map(|id| wanted[id.index()]).collect()
-    };
-    for node in graph.nodes.iter().filter(|node| wanted[node.output.index()]) {
-        for input in node.op.keeps(&wants(node)) {
-            kept[node.inputs[input].index()] = true;
-        }
-    }
-    for node in graph.nodes.iter().filter(|node| wanted[node.output.index()]) {
-        let source = node.inputs[0];
-        let source_stays = kept[source.index()] || graph.tensor(source).role == Role::Input;
-        if kept[node.output.index()]
-            && node.op.recomputable()
-            && source_stays
-            && node.op.activation() == Activation::None
-        {
-            kept[node.output.index()] = false;
-        }
-    }
-    kept
+/// What the op of `node` can use in `pass`.
+fn context<'r, 'g, Pass>(
+    recorder: &'r mut Recorder<'g>,
+    node: &'g Node,
+    pass: Pass,
+) -> Context<'r, 'g, Pass> {
+    Context { recorder, inputs: &node.inputs, output: node.output, layer: &node.layer, pass }
 }
 
-/// Records backward, from the last node, whose gradient is in `seed`, up to the frostline: nodes whose output
-/// needs no gradient are skipped, and so is everything below them.
-fn backward(recorder: &mut Recorder<'_>, last: TensorId, seed: BufferId) {
-    recorder.set_phase(Phase::Backward);
-    let graph = recorder.graph;
-    for (node, recorded) in graph.nodes.iter().enumerate().rev() {
-        let output = recorded.output;
-        let gradient = if output == last { Some(seed) } else { gradient_of(recorder, output) };
-        if let (true, Some(grad_output)) = (recorder.wanted[output.index()], gradient) {
-            recorded.op.backward(&mut Backward { recorder, node, grad_output });
-            recorder.add_contributions(&recorded.layer);
+/// Records backward, from the last node, whose gradient is in `seed` unless it is a loss, up to the frostline:
+/// nodes whose output needs no gradient are skipped, and so is everything below them.
+fn backward<'g>(
+    graph: &'g Graph,
+    recorder: &mut Recorder<'g>,
+    last: TensorId,
+    seed: Option<BufferId>,
+) -> Result<()> {
+    recorder.phase = Phase::Backward;
+    for node in graph.nodes.iter().rev() {
+        let grad_output =
+            if node.output == last { seed } else { recorder.gradients.get(&node.output).copied() };
+        let reached = node.output == last || grad_output.is_some();
+        if !reached || !recorder.used(node.output).wanted {
+            continue;
         }
+        let wants: Vec<bool> = node.inputs.iter().map(|&id| recorder.used(id).wanted).collect();
+        for input in node.op.keeps(&wants) {
+            recompute(graph, recorder, node.inputs[input])?;
+        }
+        node.op.backward(&mut context(recorder, node, BackwardPass { grad_output }))?;
+        recorder.add_contributions(&node.layer)?;
     }
-    recorder.bring_gradients_home();
+    recorder.bring_gradients_home()
+}
+
+/// Records `id` once more, if it is computed and was not kept. From here on it is an ordinary value for all
+/// other readers too.
+fn recompute<'g>(graph: &'g Graph, recorder: &mut Recorder<'g>, id: TensorId) -> Result<()> {
+    let producer = graph.nodes.iter().find(|node| node.output == id && !recorder.used(id).kept);
+    let Some(node) = producer else { return Ok(()) };
+    recorder.forget_value(id);
+    node.op.recompute(&mut context(recorder, node, BackwardPass { grad_output: None }))?;
+    recorder.uses[id.index()].kept = true;
+    Ok(())
 }
 
 impl fmt::Display for Plan {

@@ -1,5 +1,6 @@
 //! A session: a plan on a device. Buffers, bind groups and uniforms are made here, once.
 
+use crate::dispatch::{Binding, BufferId, Dispatch, Home, Memory, Phase};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::guard::{self, Guard, TAIL};
@@ -10,14 +11,13 @@ use crate::loss_scale::{self, LossScale};
 use crate::ops::augment::{self, Transform};
 use crate::ops::cross_entropy::{HISTORY, IGNORED, MEAN};
 use crate::ops::mixup::{self, Mix};
-use crate::optim::{ADAMW, SGD};
 use crate::optimizer::Optimizer;
 use crate::pace::{self, Backlog, Pace};
 use crate::params::{Params, Version};
 use crate::plan::Plan;
-use crate::record::{BufferId, Dispatch, Home, NOTHING, Phase};
 use crate::shape::Shape;
-use crate::store::{Memory, Store};
+use crate::store::Store;
+use crate::update::{ADAMW, MOVE_LOSS_SCALE, SGD};
 use frostline_shaders::Format;
 use half::f16;
 use std::sync::Arc;
@@ -142,7 +142,7 @@ impl Changing {
         }
         let means = positions(&|dispatch| dispatch.variant.kernel == MEAN);
         let slot = means.first().map(|&at| offset(at, "slot")).transpose()?;
-        let counters = positions(&|dispatch| dispatch.variant.kernel == loss_scale::UPDATE);
+        let counters = positions(&|dispatch| dispatch.variant.kernel == MOVE_LOSS_SCALE);
         let step = counters.first().map(|&at| offset(at, "step")).transpose()?;
         Ok(Self { updates, slot, step })
     }
@@ -235,7 +235,7 @@ impl Session {
         };
         let loss_scaler = match plan.loss_scale {
             None => None,
-            Some((id, scale)) => match &owned[id.0 as usize] {
+            Some((id, scale)) => match &owned[id.index()] {
                 Some(store) => Some((scale, store.buffer()?.clone())),
                 None => optimizer.and_then(|optimizer| optimizer.loss_scaler.clone()),
             },
@@ -309,14 +309,14 @@ impl Session {
             let place = match access {
                 Access::Params => Place::Buffer(&self.uniforms, at as u64 * UNIFORM, UNIFORM),
                 Access::Read | Access::Write => {
-                    let id = dispatch
-                        .bindings
-                        .iter()
-                        .find(|(bound, _)| bound == name)
-                        .map_or(NOTHING, |(_, id)| *id);
-                    guarded = self.guard.as_ref().filter(|_| id != NOTHING).map(|guard| guard.part(id));
-                    let place = self.resolve(id, access, params, optimizer)?;
-                    place.unwrap_or_else(|| unused.place(binding, access, dispatch.variant.format(name)))
+                    let bound = dispatch.bindings.iter().find(|bound| bound.name == name);
+                    match bound.and_then(|bound| bound.buffer) {
+                        None => unused.place(binding, access, dispatch.variant.format(name)),
+                        Some(id) => {
+                            guarded = self.guard.as_ref().map(|guard| guard.part(id));
+                            self.resolve(id, access, params, optimizer)?
+                        }
+                    }
                 }
             };
             let (resource, size) = match place {
@@ -341,7 +341,7 @@ impl Session {
             }
             entries.push(wgpu::BindGroupEntry { binding, resource });
         }
-        let label = format!("{} of {}", kernel.name(), dispatch.layer);
+        let label = dispatch.label();
         debug_assert!(!is_aliased(&bound), "{label}: a browser would refuse these bindings: {bound:?}");
         let descriptor = wgpu::BindGroupDescriptor {
             label: Some(&label),
@@ -359,11 +359,8 @@ impl Session {
         access: Access,
         params: &'a Params,
         optimizer: Option<&'a Optimizer>,
-    ) -> Result<Option<Place<'a>>> {
-        if id == NOTHING {
-            return Ok(None);
-        }
-        let buffer = &self.plan.buffers[id.0 as usize];
+    ) -> Result<Place<'a>> {
+        let buffer = &self.plan.buffers[id.index()];
         let missing =
             || Error::Graph(format!("`{}` is not among the parameters this session was given", buffer.label));
         let within = |layout: &crate::layout::Layout, name: &str| {
@@ -375,9 +372,9 @@ impl Session {
         };
         let (values, statistics) = (&params.parameters, &params.statistics);
         let bytes = buffer.bytes;
-        let place = match &buffer.home {
+        Ok(match &buffer.home {
             Home::Pool => {
-                whole(&self.slots[self.plan.pool.slot_of[id.0 as usize].ok_or_else(missing)?], bytes, access)
+                whole(&self.slots[self.plan.pool.slot_of[id.index()].ok_or_else(missing)?], bytes, access)
             }
             Home::Plan => whole(self.store(id)?, bytes, access),
             Home::Parameter(name) => Place::Buffer(&values.1, within(&values.0, name)?, bytes),
@@ -404,8 +401,7 @@ impl Session {
                 let (_, scaler) = self.loss_scaler.as_ref().ok_or_else(missing)?;
                 Place::Buffer(scaler, 0, bytes)
             }
-        };
-        Ok(Some(place))
+        })
     }
 
     /// If there is a guard, fills the tails of all buffers, and gives kernels a copy, with a tail, of each part
@@ -415,14 +411,12 @@ impl Session {
         for (id, store, bytes) in self.stores() {
             guard::fill(&self.gpu, id, store, bytes);
         }
-        for &(_, id) in self.plan.dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
-            if id == NOTHING || guard.part(id).is_some() || self.stored(id).is_some() {
+        for id in self.plan.dispatches.iter().flat_map(Dispatch::used) {
+            if guard.part(id).is_some() || self.stored(id).is_some() {
                 continue;
             }
-            if let Some(Place::Buffer(flat, offset, bytes)) =
-                self.resolve(id, Access::Write, params, optimizer)?
-            {
-                let label = &self.plan.buffers[id.0 as usize].label;
+            if let Place::Buffer(flat, offset, bytes) = self.resolve(id, Access::Write, params, optimizer)? {
+                let label = &self.plan.buffers[id.index()].label;
                 guard.copy(&self.gpu, id, label, flat, offset, bytes)?;
             }
         }
@@ -844,12 +838,10 @@ impl Session {
             }
             self.run_step(at);
             let dispatch = &self.plan.dispatches[at];
-            for &(name, id) in &dispatch.bindings {
+            for &Binding { name, buffer, written } in &dispatch.bindings {
                 let float = !matches!(name, "bits" | "argmax_out" | "history");
-                if id == NOTHING || !float || !crate::memory::writes(dispatch, name) {
-                    continue;
-                }
-                let buffer = &self.plan.buffers[id.0 as usize];
+                let Some(id) = buffer.filter(|_| float && written) else { continue };
+                let buffer = &self.plan.buffers[id.index()];
                 let Some(store) = self.stored(id) else { continue };
                 let values = store.read(&self.gpu, (buffer.bytes / 4) as usize)?;
                 let finite = match buffer.format {
@@ -868,8 +860,8 @@ impl Session {
 
     /// Where a buffer of the pool or of the plan is; none for a part of a flat buffer.
     fn stored(&self, id: BufferId) -> Option<&Store> {
-        let slot = self.plan.pool.slot_of[id.0 as usize].map(|slot| &self.slots[slot]);
-        slot.or(self.owned[id.0 as usize].as_ref())
+        let slot = self.plan.pool.slot_of[id.index()].map(|slot| &self.slots[slot]);
+        slot.or(self.owned[id.index()].as_ref())
     }
 
     /// All of those, with the size in use.
@@ -882,6 +874,6 @@ impl Session {
 
     fn store(&self, id: BufferId) -> Result<&Store> {
         let missing = || Error::Graph("the plan does not hold this tensor".to_owned());
-        self.owned.get(id.0 as usize).and_then(Option::as_ref).ok_or_else(missing)
+        self.owned.get(id.index()).and_then(Option::as_ref).ok_or_else(missing)
     }
 }

@@ -1,19 +1,12 @@
 //! Device memory for a virtual buffer: a buffer, a texture of `vec4f` texels, or memory that is both.
 
+use crate::dispatch::Memory;
 use crate::error::{Error, Result};
 use crate::faults::Place;
 use crate::gpu::Gpu;
 use frostline_shaders::TEXELS_PER_ROW;
 
 pub(crate) const ROW_BYTES: u64 = 16 * TEXELS_PER_ROW as u64;
-
-/// What memory is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Memory {
-    Buffer,
-    Texture,
-    Aliased,
-}
 
 /// Memory on the device.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ mod common;
 
 use common::norm::{EPS, Norm};
 use common::{Bench, GPU, filter, image, matrix, tunings, vector};
+use frostline_engine::dispatch::Home;
 use frostline_engine::ops::{
     Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Padding, Relu,
 };
-use frostline_engine::record::Home;
 use frostline_engine::{
     BatchNormMode, Freeze, Graph, Optim, Optimizer, Params, Plan, Session, Shape, Storage,
 };
@@ -443,7 +443,7 @@ fn a_filter_of_two_branches() {
 fn tied_classifier() -> (Graph, TensorId) {
     let mut graph = Graph::new();
     let (x, labels) = (graph.input(4, 1, 1, 6), graph.labels(4));
-    let init = frostline_engine::graph::Init::Uniform { fan_in: 6 };
+    let init = frostline_engine::tensor::Init::Uniform { fan_in: 6 };
     let weight = graph.parameter("fc.weight", Shape::Matrix { c_in: 6, c_out: 6 }, init).unwrap();
     let bias = graph.parameter("fc.bias", Shape::Vector { c: 6 }, init).unwrap();
     let hidden = graph.record(Linear, "fc1", &[x, weight, bias]).unwrap();

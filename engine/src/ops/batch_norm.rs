@@ -2,9 +2,11 @@
 
 use super::relu::{self, Open};
 use super::{Activation, Op, channel_blocks, image, row_blocks};
+use crate::context::{Backward, Forward};
+use crate::dispatch::{BufferId, grid};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::request::Request;
 use crate::shape::Shape;
 use crate::tuning::{Class, Tuning};
 
@@ -129,7 +131,7 @@ fn two_vectors(shape: Shape) -> u64 {
 
 /// Scale and shift of a batch norm that is frozen whole: computed once, before the first step.
 /// `first` is the place of its weight among the inputs.
-pub(crate) fn running_constant(f: &mut Forward<'_, '_>, norm: &BatchNorm, first: usize) -> BufferId {
+pub(crate) fn running_constant(f: &mut Forward<'_, '_>, norm: &BatchNorm, first: usize) -> Result<BufferId> {
     let shape = f.output_shape();
     let eps = norm.eps;
     let stats = f.plan_buffer("stats", two_vectors(shape));
@@ -158,39 +160,57 @@ fn running(
 
 /// dy·γ·rstd where the activation is open: the backward pass of a batch norm with running
 /// statistics, whose `affine` forward saved.
-pub(crate) fn backward_scaled(b: &mut Backward<'_, '_>, dy: BufferId, activation: Activation) -> BufferId {
+pub(crate) fn backward_scaled(
+    b: &mut Backward<'_, '_>,
+    dy: BufferId,
+    activation: Activation,
+) -> Result<BufferId> {
     let shape = b.output_shape();
     let dx = b.scratch_activation("grad before batch norm", shape);
-    backward_running_into(b, dy, activation, NOTHING, dx);
-    dx
+    backward_running_into(b, dy, activation, dx)?;
+    Ok(dx)
 }
 
 fn backward_running_into(
     b: &mut Backward<'_, '_>,
     dy: BufferId,
     activation: Activation,
-    x: BufferId,
     dx: BufferId,
-) {
-    let (mask, y, bits) = mask_of(b, activation, x != NOTHING);
-    let affine = b.saved("affine").unwrap_or(NOTHING);
-    let bindings = [("x", x), ("affine", affine), ("y", y), ("mask", bits), ("dy", dy), ("out", dx)];
-    let request = per_row_block(BACKWARD_INPUT_RUNNING, b.output_shape());
-    b.dispatch(request.constants(&[("ACT", activation.code()), ("MASK", mask)]).bind(&bindings));
+) -> Result<()> {
+    let mask = Mask::of(b, activation, false);
+    let request = per_row_block(BACKWARD_INPUT_RUNNING, b.output_shape()).bind(&[("dy", dy), ("out", dx)]);
+    b.dispatch(mask.bind(request.bind_if("x", None).bind_if("affine", b.saved("affine"))))
 }
 
-/// The shader's `MASK`, and the buffers `y` and `mask` that go with it.
-fn mask_of(b: &mut Backward<'_, '_>, activation: Activation, from_x: bool) -> (u32, BufferId, BufferId) {
-    if activation == Activation::None {
-        return (0, NOTHING, NOTHING);
+/// How the kernels find where the activation was open.
+#[derive(Clone, Copy)]
+struct Mask {
+    activation: Activation,
+    /// The shader's `MASK`.
+    kind: u32,
+    y: Option<BufferId>,
+    bits: Option<BufferId>,
+}
+
+impl Mask {
+    /// From the input, which the kernels read then; or from the output, or the mask that forward kept.
+    fn of(b: &mut Backward<'_, '_>, activation: Activation, from_x: bool) -> Self {
+        let (kind, y, bits) = match (activation, from_x) {
+            (Activation::None, _) => (0, None, None),
+            (_, true) => (1, None, None),
+            (_, false) => match relu::open(b, activation) {
+                Open::Everywhere => (0, None, None),
+                Open::Output(y) => (2, Some(y), None),
+                Open::Mask(bits) => (3, None, Some(bits)),
+            },
+        };
+        Self { activation, kind, y, bits }
     }
-    if from_x {
-        return (1, NOTHING, NOTHING);
-    }
-    match relu::open(b, activation) {
-        Open::Everywhere => (0, NOTHING, NOTHING),
-        Open::Output(y) => (2, y, NOTHING),
-        Open::Mask(bits) => (3, NOTHING, bits),
+
+    /// `request`, which reads the mask.
+    fn bind(&self, request: Request) -> Request {
+        let request = request.constants(&[("ACT", self.activation.code()), ("MASK", self.kind)]);
+        request.bind_if("y", self.y).bind_if("mask", self.bits)
     }
 }
 
@@ -261,21 +281,20 @@ impl Op for BatchNorm {
         self.stats == Stats::Batch && !self.residual
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let shape = f.output_shape();
         let stats = f.save("stats", two_vectors(shape));
         let affine = f.save("affine", two_vectors(shape));
         match self.stats {
             Stats::Batch => {
                 if shape.rows() == 1 {
-                    let error = single_value(f.layer(), shape);
-                    return f.refuse(error);
+                    return Err(single_value(f.layer(), shape));
                 }
                 let chunks = Chunks::new(shape, f.tuning());
                 let vectors = 2 * chunks.chunks + 1;
                 let partial = f.scratch("partial statistics", 16 * (vectors * channel_blocks(shape)) as u64);
                 let x = f.input(0);
-                f.dispatch(chunks.reduce(STATISTICS, shape).bind(&[("x", x), ("partial_out", partial)]));
+                f.dispatch(chunks.reduce(STATISTICS, shape).bind(&[("x", x), ("partial_out", partial)]))?;
                 let bindings = [
                     ("partial_in", partial),
                     ("weight", f.input(1)),
@@ -286,90 +305,75 @@ impl Op for BatchNorm {
                     ("affine_out", affine),
                 ];
                 let request = chunks.finish(FINISH, shape).bind(&bindings);
-                f.dispatch(request.float("eps", self.eps).float("momentum", self.momentum));
+                f.dispatch(request.float("eps", self.eps).float("momentum", self.momentum))?;
             }
             Stats::Running => {
                 let request = running(f, shape, 1, self.eps, stats, affine);
-                f.dispatch(request);
+                f.dispatch(request)?;
             }
         }
-        let residual = if self.residual { f.input(RESIDUAL_INPUT) } else { NOTHING };
-        let bindings = [("x", f.input(0)), ("affine", affine), ("residual", residual), ("out", f.output())];
-        f.dispatch(self.apply(shape).bind(&bindings));
-        relu::keep_mask(f, self.activation());
+        let residual = self.residual.then(|| f.input(RESIDUAL_INPUT));
+        let bindings = [("x", f.input(0)), ("affine", affine), ("out", f.output())];
+        f.dispatch(self.apply(shape).bind(&bindings).bind_if("residual", residual))?;
+        relu::keep_mask(f, self.activation())
     }
 
-    fn recompute(&self, b: &mut Backward<'_, '_>) {
-        let affine = b.saved("affine").unwrap_or(NOTHING);
-        let bindings =
-            [("x", b.kept_input(0)), ("affine", affine), ("residual", NOTHING), ("out", b.output())];
-        b.dispatch(self.apply(b.output_shape()).bind(&bindings));
+    fn recompute(&self, b: &mut Backward<'_, '_>) -> Result<()> {
+        let request = self.apply(b.output_shape()).bind(&[("x", b.input(0)), ("out", b.output())]);
+        b.dispatch(request.bind_if("affine", b.saved("affine")).bind_if("residual", None))
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
         let shape = b.output_shape();
         let wants = [b.wants(0), b.wants(1), b.wants(2)];
         let (dz, activation) = if self.residual {
-            let dz = relu::gradient_before(b, self.activation);
-            b.pass(RESIDUAL_INPUT, dz);
+            let dz = relu::gradient_before(b, self.activation)?;
+            b.pass(RESIDUAL_INPUT, dz)?;
             (dz, Activation::None)
         } else {
-            (b.grad_output(), self.activation)
+            (b.grad_output()?, self.activation)
         };
         if !wants.contains(&true) {
-            return;
+            return Ok(());
         }
-        let stats = b.saved("stats").unwrap_or(NOTHING);
-        let affine = b.saved("affine").unwrap_or(NOTHING);
+        let (stats, affine) = (b.saved("stats"), b.saved("affine"));
         let reads_x = self.reads_x(&wants);
-        let from_x = reads_x && self.stats == Stats::Batch;
-        let x = if reads_x { b.kept_input(0) } else { NOTHING };
-        let (mask, y, bits) = mask_of(b, activation, from_x);
-        let constants = [("ACT", activation.code()), ("MASK", mask)];
+        let x = reads_x.then(|| b.input(0));
+        let mask = Mask::of(b, activation, reads_x && self.stats == Stats::Batch);
+        // What the kernels that read the input and its statistics have in common.
+        let reading = |request: Request, x: Option<BufferId>| {
+            mask.bind(request).bind_if("x", x).bind_if("stats", stats).bind_if("affine", affine)
+        };
 
         let sums = b.scratch("gradient sums", two_vectors(shape));
         if reads_x || wants[2] {
             // Without x (only β trains, running statistics) the sum with x̂ is not used: any buffer will do.
-            let x = if reads_x { x } else { dz };
+            let x = x.or(Some(dz));
             let chunks = Chunks::new(shape, b.tuning());
             let partial = b.scratch("partial gradient sums", two_vectors(shape) * chunks.chunks as u64);
-            let bindings = [
-                ("x", x),
-                ("stats", stats),
-                ("affine", affine),
-                ("y", y),
-                ("mask", bits),
-                ("dy", dz),
-                ("partial_out", partial),
-            ];
-            b.dispatch(chunks.reduce(BACKWARD_REDUCE, shape).constants(&constants).bind(&bindings));
-            let (mut dweight, mut dbias) = (NOTHING, NOTHING);
-            b.grad(1, |_, buffer, _| dweight = buffer);
-            b.grad(2, |_, buffer, _| dbias = buffer);
-            let bindings =
-                [("partial_in", partial), ("sums_out", sums), ("dweight", dweight), ("dbias", dbias)];
+            let request = chunks.reduce(BACKWARD_REDUCE, shape).bind(&[("dy", dz), ("partial_out", partial)]);
+            b.dispatch(reading(request, x))?;
+            let (mut dweight, mut dbias) = (None, None);
+            b.grad(1, |_, buffer, _| {
+                dweight = Some(buffer);
+                Ok(())
+            })?;
+            b.grad(2, |_, buffer, _| {
+                dbias = Some(buffer);
+                Ok(())
+            })?;
             let request = chunks
                 .finish(BACKWARD_FINISH, shape)
-                .constants(&[("WEIGHT", wants[1] as u32), ("BIAS", wants[2] as u32)])
-                .bind(&bindings);
-            b.dispatch(request);
+                .constants(&[("WEIGHT", dweight.is_some().into()), ("BIAS", dbias.is_some().into())])
+                .bind(&[("partial_in", partial), ("sums_out", sums)]);
+            b.dispatch(request.bind_if("dweight", dweight).bind_if("dbias", dbias))?;
         }
-        let stats_mode = self.stats;
-        b.accumulate(0, |b, dx| match stats_mode {
+        b.accumulate(0, |b, dx| match self.stats {
             Stats::Batch => {
-                let bindings = [
-                    ("x", x),
-                    ("stats", stats),
-                    ("affine", affine),
-                    ("y", y),
-                    ("mask", bits),
-                    ("dy", dz),
-                    ("sums", sums),
-                    ("out", dx),
-                ];
-                b.dispatch(per_row_block(BACKWARD_INPUT, shape).constants(&constants).bind(&bindings));
+                let request = per_row_block(BACKWARD_INPUT, shape);
+                b.dispatch(reading(request.bind(&[("dy", dz), ("sums", sums), ("out", dx)]), x))
             }
-            Stats::Running => backward_running_into(b, dz, activation, NOTHING, dx),
-        });
+            Stats::Running => backward_running_into(b, dz, activation, dx),
+        })
     }
 }

@@ -2,9 +2,11 @@
 
 use super::partials::backward_bias;
 use super::{Activation, BatchNorm, Op, batch_norm, image, relu, windows};
+use crate::context::{Backward, Forward};
+use crate::dispatch::BufferId;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::record::{Backward, BufferId, Forward, NOTHING, Request};
+use crate::request::Request;
 use crate::shape::Shape;
 use crate::tuning::{Algorithm, Conv, LONGEST_RUN, Pass};
 use std::ops::Range;
@@ -180,12 +182,12 @@ pub(crate) enum Affine {
 }
 
 impl Affine {
-    fn parts(self) -> (usize, BufferId) {
+    fn parts(self) -> (usize, Option<BufferId>) {
         match self {
-            Affine::None => (0, NOTHING),
-            Affine::Shift(buffer) => (1, buffer),
-            Affine::ScaleShift(buffer) => (2, buffer),
-            Affine::Scale(buffer) => (3, buffer),
+            Affine::None => (0, None),
+            Affine::Shift(buffer) => (1, Some(buffer)),
+            Affine::ScaleShift(buffer) => (2, Some(buffer)),
+            Affine::Scale(buffer) => (3, Some(buffer)),
         }
     }
 
@@ -229,7 +231,8 @@ impl Epilogue {
         let act = self.activation.code() as usize;
         request
             .params(&[("affine", kind), ("residual", self.residual.is_some() as usize), ("act", act)])
-            .bind(&[("affine", affine), ("residual", self.residual.unwrap_or(NOTHING))])
+            .bind_if("affine", affine)
+            .bind_if("residual", self.residual)
     }
 }
 
@@ -245,7 +248,7 @@ fn ranges(depth: usize, terms: usize, step: usize) -> Vec<Range<usize>> {
 }
 
 /// Records y = act(conv(x, w) · scale + shift + residual).
-pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, epilogue: Epilogue) {
+pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, epilogue: Epilogue) -> Result<()> {
     match f.tuning().conv(&sizes.conv(Pass::Forward)) {
         Algorithm::Direct(tile) => direct::forward(f, sizes, tile, epilogue),
         Algorithm::Tiled(tiles) => tiled::forward(f, sizes, tiles, epilogue),
@@ -260,7 +263,7 @@ pub(crate) fn backward_input(
     dy: BufferId,
     dx: BufferId,
     earlier: Option<BufferId>,
-) {
+) -> Result<()> {
     match b.tuning().conv(&sizes.conv(Pass::BackwardInput)) {
         Algorithm::Direct(tile) => direct::backward_input(b, sizes, tile, dy, dx, earlier),
         Algorithm::Tiled(tiles) => tiled::backward_input(b, sizes, tiles, dy, dx, earlier),
@@ -269,7 +272,12 @@ pub(crate) fn backward_input(
 }
 
 /// Records dw from `dy` and the kept input.
-pub(crate) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, dy: BufferId, dw: BufferId) {
+pub(crate) fn backward_weight(
+    b: &mut Backward<'_, '_>,
+    sizes: Sizes,
+    dy: BufferId,
+    dw: BufferId,
+) -> Result<()> {
     match b.tuning().conv(&sizes.conv(Pass::BackwardWeight)) {
         Algorithm::Direct(tile) => direct::backward_weight(b, sizes, tile, dy, dw),
         Algorithm::Tiled(tiles) => tiled::backward_weight(b, sizes, tiles, dy, dw),
@@ -327,47 +335,47 @@ impl Op for Conv2d {
         self.activation
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let sizes = self.sizes(f.shape(0), f.shape(1), f.output_shape());
         let affine = match &self.norm {
-            Some(norm) => Affine::ScaleShift(batch_norm::running_constant(f, norm, 2)),
+            Some(norm) => Affine::ScaleShift(batch_norm::running_constant(f, norm, 2)?),
             None if self.bias => Affine::Shift(f.input(2)),
             None => Affine::None,
         };
         let residual = self.residual.then(|| f.input(self.residual_input()));
-        forward(f, sizes, Epilogue { affine, residual, activation: self.activation });
-        relu::keep_mask(f, self.activation);
+        forward(f, sizes, Epilogue { affine, residual, activation: self.activation })?;
+        relu::keep_mask(f, self.activation)
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
         let sizes = self.sizes(b.shape(0), b.shape(1), b.output_shape());
         let branch = self.residual && b.wants(self.residual_input());
         let dz = if self.norm.is_none() || branch {
-            Some(relu::gradient_before(b, self.activation))
+            Some(relu::gradient_before(b, self.activation)?)
         } else {
             None
         };
         if let (true, Some(dz)) = (branch, dz) {
-            b.pass(self.residual_input(), dz);
+            b.pass(self.residual_input(), dz)?;
         }
         let wanted = b.wants(0) || b.wants(1) || (self.bias && b.wants(2));
         if !wanted {
-            return;
+            return Ok(());
         }
         let dy = match (&self.norm, dz) {
             (None, Some(dz)) => dz,
             // The folded batch norm's part: dy·γ·rstd, and the activation if that is still to do.
-            (Some(_), Some(dz)) => batch_norm::backward_scaled(b, dz, Activation::None),
+            (Some(_), Some(dz)) => batch_norm::backward_scaled(b, dz, Activation::None)?,
             (_, None) => {
-                let dy = b.grad_output();
-                batch_norm::backward_scaled(b, dy, self.activation)
+                let dy = b.grad_output()?;
+                batch_norm::backward_scaled(b, dy, self.activation)?
             }
         };
         if self.bias {
-            b.grad(2, |b, db, _| backward_bias(b, dy, db));
+            b.grad(2, |b, db, _| backward_bias(b, dy, db))?;
         }
-        b.grad(1, |b, dw, _| backward_weight(b, sizes, dy, dw));
-        b.grad(0, |b, dx, earlier| backward_input(b, sizes, dy, dx, earlier));
+        b.grad(1, |b, dw, _| backward_weight(b, sizes, dy, dw))?;
+        b.grad(0, |b, dx, earlier| backward_input(b, sizes, dy, dx, earlier))
     }
 }
 

@@ -3,9 +3,11 @@
 use super::conv2d::Padding;
 use super::partials::in_splits;
 use super::{Activation, BatchNorm, Op, batch_norm, channel_blocks, image, relu, windows};
+use crate::context::{Backward, Forward};
+use crate::dispatch::grid;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::record::{Backward, Forward, NOTHING, Request, grid};
+use crate::request::Request;
 use crate::shape::Shape;
 
 static FORWARD: Kernel = Kernel { file: "depthwise_conv2d", entry: "forward" };
@@ -84,15 +86,14 @@ impl Op for DepthwiseConv2d {
         self.activation
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let y = f.output_shape();
         let Shape::Image { n, h, w, .. } = y else { unreachable!("checked when recorded") };
         let Shape::Depthwise { kh, .. } = f.shape(1) else { unreachable!("checked when recorded") };
         let strips_per_row = w.div_ceil(PIXELS);
-        let affine = self.norm.as_ref().map(|norm| batch_norm::running_constant(f, norm, 2));
+        let affine = self.norm.as_ref().map(|norm| batch_norm::running_constant(f, norm, 2)).transpose()?;
         let shapes = [f.shape(0), f.shape(1), y];
-        let bindings =
-            [("x", f.input(0)), ("w", f.weight(1)), ("affine", affine.unwrap_or(NOTHING)), ("y", f.output())];
+        let bindings = [("x", f.input(0)), ("w", f.weight(1)?), ("y", f.output())];
         let request = self
             .request(FORWARD, shapes, n * h * strips_per_row * channel_blocks(y))
             .params(&[
@@ -101,18 +102,19 @@ impl Op for DepthwiseConv2d {
             ])
             .params(&[("strips_per_row", strips_per_row)])
             .bind(&bindings)
+            .bind_if("affine", affine)
             .turns(kh);
-        f.dispatch(request);
-        relu::keep_mask(f, self.activation);
+        f.dispatch(request)?;
+        relu::keep_mask(f, self.activation)
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
         let (x, w, y) = (b.shape(0), b.shape(1), b.output_shape());
         let dy = if self.norm.is_some() {
-            let dy = b.grad_output();
-            batch_norm::backward_scaled(b, dy, self.activation)
+            let dy = b.grad_output()?;
+            batch_norm::backward_scaled(b, dy, self.activation)?
         } else {
-            relu::gradient_before(b, self.activation)
+            relu::gradient_before(b, self.activation)?
         };
         b.grad(1, |b, dw, _| {
             let Shape::Image { n, h, w: width, .. } = y else { unreachable!("checked when recorded") };
@@ -121,19 +123,21 @@ impl Op for DepthwiseConv2d {
             let splits = rows.div_ceil(per_split);
             let taps = w.padded_count() / 4;
             in_splits(b, dw, splits, w.bytes(), |b, dw| {
-                self.request(BACKWARD_WEIGHT, [x, w, y], taps * splits)
+                let request = self
+                    .request(BACKWARD_WEIGHT, [x, w, y], taps * splits)
                     .params(&[("rows", rows), ("rows_per_split", per_split)])
-                    .bind(&[("x", b.kept_input(0)), ("dy", dy), ("dw", dw)])
-                    .turns(per_split * (1 + width))
-            });
-        });
+                    .bind(&[("x", b.input(0)), ("dy", dy), ("dw", dw)])
+                    .turns(per_split * (1 + width));
+                Ok(request)
+            })
+        })?;
         b.accumulate(0, |b, dx| {
             let Shape::Depthwise { kh, kw, .. } = w else { unreachable!("checked when recorded") };
             let request = self
                 .request(BACKWARD_INPUT, [x, w, y], x.rows() * channel_blocks(x))
-                .bind(&[("w", b.weight(1)), ("dy", dy), ("dx", dx)])
+                .bind(&[("w", b.weight(1)?), ("dy", dy), ("dx", dx)])
                 .turns(kh.div_ceil(self.stride) * (1 + kw.div_ceil(self.stride)));
-            b.dispatch(request);
-        });
+            b.dispatch(request)
+        })
     }
 }

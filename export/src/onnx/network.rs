@@ -6,7 +6,8 @@
 use super::writer::Writer;
 use crate::Trained;
 use crate::error::{Error, Result};
-use frostline_engine::graph::{Node, TensorId};
+use frostline_engine::TensorId;
+use frostline_engine::graph::Node;
 use frostline_engine::ops::{
     Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Op, Relu,
 };

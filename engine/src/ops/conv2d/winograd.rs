@@ -1,9 +1,12 @@
 //! The kernels of `winograd.wgsl`: 3×3 convolutions of stride 1 with fewer multiplications.
 
 use super::{Epilogue, Sizes};
+use crate::context::{Backward, Forward};
+use crate::dispatch::{BufferId, grid};
+use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::ops::partials::in_splits;
-use crate::record::{Backward, BufferId, Forward, Request, grid};
+use crate::request::Request;
 use crate::tuning::{Filtering, Tuning};
 
 static TRANSFORM_FILTER: Kernel = Kernel { file: "winograd", entry: "transform_filter" };
@@ -122,17 +125,22 @@ impl Tiling {
 }
 
 /// Records y = act(conv(x, w) · scale + shift + residual).
-pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, filtering: Filtering, epilogue: Epilogue) {
+pub(super) fn forward(
+    f: &mut Forward<'_, '_>,
+    sizes: Sizes,
+    filtering: Filtering,
+    epilogue: Epilogue,
+) -> Result<()> {
     let tiling = Tiling::new(sizes, filtering, f.tuning());
     let u = f.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| {
         tiling.transform_filter(false, w, u)
-    });
+    })?;
     let v = f.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
     let m = f.scratch("products", tiling.tile_bytes(tiling.c_out4));
     let (x, y) = (f.input(0), f.output());
-    f.dispatch(tiling.transform_input(x, v));
-    f.dispatch(tiling.multiply(v, u, m));
-    f.dispatch(tiling.transform_output(m, epilogue, y));
+    f.dispatch(tiling.transform_input(x, v))?;
+    f.dispatch(tiling.multiply(v, u, m))?;
+    f.dispatch(tiling.transform_output(m, epilogue, y))
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one: the convolution of dy with the filter
@@ -144,16 +152,16 @@ pub(super) fn backward_input(
     dy: BufferId,
     dx: BufferId,
     earlier: Option<BufferId>,
-) {
+) -> Result<()> {
     let tiling = Tiling::new(sizes.turned_round(), filtering, b.tuning());
     let u = b.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| {
         tiling.transform_filter(true, w, u)
-    });
+    })?;
     let v = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_in4));
     let m = b.scratch("products", tiling.tile_bytes(tiling.c_out4));
-    b.dispatch(tiling.transform_input(dy, v));
-    b.dispatch(tiling.multiply(v, u, m));
-    b.dispatch(tiling.transform_output(m, Epilogue::adding(earlier), dx));
+    b.dispatch(tiling.transform_input(dy, v))?;
+    b.dispatch(tiling.multiply(v, u, m))?;
+    b.dispatch(tiling.transform_output(m, Epilogue::adding(earlier), dx))
 }
 
 /// Records dw from `dy` and the kept input.
@@ -163,28 +171,29 @@ pub(super) fn backward_weight(
     filtering: Filtering,
     dy: BufferId,
     dw: BufferId,
-) {
+) -> Result<()> {
     let tiling = Tiling::new(sizes, filtering, b.tuning());
-    let x = b.kept_input(0);
+    let x = b.input(0);
     let v = b.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
     let s = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_out4));
     let u = b.scratch("transformed weight gradient", tiling.filter_bytes());
-    b.dispatch(tiling.transform_input(x, v));
+    b.dispatch(tiling.transform_input(x, v))?;
     let items = tiling.blocks() * tiling.block() * tiling.c_out4;
-    b.dispatch(tiling.request(TRANSFORM_GRAD, grid(items, WORKGROUP)).bind(&[("dy", dy), ("s_out", s)]));
+    b.dispatch(tiling.request(TRANSFORM_GRAD, grid(items, WORKGROUP)).bind(&[("dy", dy), ("s_out", s)]))?;
     let groups = tiling.c_in4.div_ceil((filtering.q * tiling.lanes.1) as usize);
     let in_blocks = |tiles: usize| (tiles / tiling.block()).max(1);
     let per_split = in_blocks(TILES_PER_SPLIT).min(tiling.blocks());
     let per_run = in_blocks(RUN);
     let splits = tiling.blocks().div_ceil(per_split);
     in_splits(b, u, splits, tiling.filter_bytes(), |_, u| {
-        tiling
+        let request = tiling
             .product(MULTIPLY_WEIGHT, groups, splits)
             .constants(&[("Q", filtering.q)])
             .params(&[("blocks_per_split", per_split), ("blocks_per_run", per_run)])
             .bind(&[("v", v), ("s", s), ("u_out", u)])
-            .turns(per_split * tiling.block() / 4 + per_split.div_ceil(per_run))
-    });
+            .turns(per_split * tiling.block() / 4 + per_split.div_ceil(per_run));
+        Ok(request)
+    })?;
     let items = 4 * tiling.c_in4 * tiling.c_out4.next_multiple_of(filtering.tm as usize / 4);
-    b.dispatch(tiling.request(TRANSFORM_WEIGHT, grid(items, WORKGROUP)).bind(&[("u", u), ("dw", dw)]));
+    b.dispatch(tiling.request(TRANSFORM_WEIGHT, grid(items, WORKGROUP)).bind(&[("u", u), ("dw", dw)]))
 }
