@@ -1,7 +1,7 @@
 //! The words of a plan: virtual buffers, and the dispatches that read and write them.
 
 use crate::kernel::{Scalar, Variant};
-use frostline_shaders::Format;
+use frostline_shaders::{Format, TEXELS_PER_ROW};
 
 /// A virtual buffer of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +44,9 @@ pub(crate) enum Memory {
     /// A texture and a buffer at once.
     Aliased,
 }
+
+/// Bytes of a row of a texture that holds a virtual buffer.
+pub(crate) const ROW_BYTES: u64 = 16 * TEXELS_PER_ROW as u64;
 
 /// A virtual buffer.
 #[derive(Clone, Debug)]

@@ -30,7 +30,7 @@ impl Backward<'_, '_> {
         let parameter = matches!(tensor.role, Role::Parameter(_));
         let home = match tensor.role {
             Role::Parameter(_) if self.recorder.used(id).readers == 1 => Home::Gradient(tensor.name.clone()),
-            Role::Input => Home::Plan,
+            Role::Input(_) => Home::Plan,
             _ => Home::Pool,
         };
         let gradient = self.recorder.tensor_buffer(format!("grad {}", tensor.name), id, home);
@@ -109,7 +109,7 @@ impl Recorder<'_> {
             let Some(&gradient) = self.gradients.get(&id) else { continue };
             let home = match tensor.role {
                 Role::Parameter(_) => Home::Gradient(tensor.name.clone()),
-                Role::Input => Home::Plan,
+                Role::Input(_) => Home::Plan,
                 _ => continue,
             };
             if self.buffers[gradient.index()].home != home {

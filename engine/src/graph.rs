@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::shape::Shape;
-use crate::tensor::{Init, Role, Tensor, TensorId};
+use crate::tensor::{Init, InputKind, Role, Tensor, TensorId};
 use std::sync::Arc;
 
 /// An op with its tensors.
@@ -63,17 +63,17 @@ impl Graph {
     /// A batch of images of bytes, `n` × `h` × `w` × `c`, given to [`crate::Session::write_pixels`];
     /// [`Graph::normalize`] makes activations of them.
     pub fn pixels(&mut self, n: usize, h: usize, w: usize, c: usize) -> TensorId {
-        self.add_tensor("input", Shape::Pixels { n, h, w, c }, Role::Input)
+        self.add_tensor("input", Shape::Pixels { n, h, w, c }, Role::Input(InputKind::Images))
     }
 
     /// A batch of images of floats, `n` × `h` × `w` × `c`, given to [`crate::Session::write_input`].
     pub fn input(&mut self, n: usize, h: usize, w: usize, c: usize) -> TensorId {
-        self.add_tensor("input", Shape::Image { n, h, w, c }, Role::Input)
+        self.add_tensor("input", Shape::Image { n, h, w, c }, Role::Input(InputKind::Images))
     }
 
     /// One class index per image, given by the host.
     pub fn labels(&mut self, n: usize) -> TensorId {
-        self.add_tensor("labels", Shape::Labels { n }, Role::Input)
+        self.add_tensor("labels", Shape::Labels { n }, Role::Input(InputKind::Labels))
     }
 
     /// A parameter; its name must be new.

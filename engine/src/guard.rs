@@ -10,12 +10,12 @@
 //! In checked mode the kernels count their loop turns as well, and the counts are compared with what
 //! the plan declares.
 
-use crate::dispatch::{BufferId, Dispatch, Memory};
+use crate::dispatch::{BufferId, Dispatch, Memory, ROW_BYTES};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::pipelines::turns_layout;
 use crate::plan::Plan;
-use crate::store::{ROW_BYTES, Store};
+use crate::store::Store;
 use std::collections::BTreeMap;
 
 /// Bytes behind each buffer: one row of a texture.

@@ -10,7 +10,7 @@ use crate::ops::{
     MultiMargin, Padding, Relu,
 };
 use crate::shape::Shape;
-use crate::tensor::{Init, Role, TensorId};
+use crate::tensor::{Init, InputKind, Role, TensorId};
 
 impl Graph {
     /// (x/255 − mean) / std of images of bytes, a mean and a deviation a channel.
@@ -21,18 +21,20 @@ impl Graph {
     /// Images that [`Augment`] makes of `x`; what is done to each is given to
     /// [`crate::Session::write_transforms`] for every batch. `x` holds values in 0..=1.
     pub fn augment(&mut self, x: TensorId, augment: Augment) -> Result<TensorId> {
-        let n = match self.shape(x) {
+        let images = self.shape(x);
+        let n = match images {
             Shape::Image { n, .. } => n,
             _ => 0,
         };
-        let transforms = self.add_tensor("transforms", augment::transforms_shape(n), Role::Input);
+        let role = Role::Input(InputKind::Transforms { images });
+        let transforms = self.add_tensor("transforms", augment::transforms_shape(n), role);
         self.record(augment, "augment", &[x, transforms])
     }
 
     /// What each of `n` images, and its label, is mixed with: given to
     /// [`crate::Session::write_mixes`] for every batch.
     pub fn mixes(&mut self, n: usize) -> TensorId {
-        self.add_tensor("mixes", mixup::mixes_shape(n), Role::Input)
+        self.add_tensor("mixes", mixup::mixes_shape(n), Role::Input(InputKind::Mixes))
     }
 
     /// `x` with every image mixed with another one of the batch. The loss mixes their labels:

@@ -110,7 +110,7 @@ impl<'g> Recorder<'g> {
         }
         let tensor = self.tensor(id);
         let home = match tensor.role {
-            Role::Input => Home::Plan,
+            Role::Input(_) => Home::Plan,
             Role::Parameter(_) => Home::Parameter(tensor.name.clone()),
             Role::Statistic(_) => Home::Statistic(tensor.name.clone()),
             Role::Activation if id == self.output => Home::Plan,

@@ -16,13 +16,29 @@ impl TensorId {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Role {
     /// Given by the host for every batch.
-    Input,
+    Input(InputKind),
     /// Learned.
     Parameter(Init),
     /// A running statistic: moved by training, never by a gradient. Holds its first value.
     Statistic(f32),
     /// Computed.
     Activation,
+}
+
+/// What the host gives for every batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputKind {
+    /// Images of bytes or floats, or the activations of an earlier stage.
+    Images,
+    /// One class index per image.
+    Labels,
+    /// What [`crate::ops::Augment`] does to each image.
+    Transforms {
+        /// The shape of the images.
+        images: Shape,
+    },
+    /// What [`crate::ops::Mixup`] mixes each image, and its label, with.
+    Mixes,
 }
 
 /// How a parameter starts.

@@ -6,7 +6,7 @@ use crate::freeze::Freeze;
 use crate::graph::{Graph, Node};
 use crate::recorder::Use;
 use crate::shape::Shape;
-use crate::tensor::{Role, Tensor};
+use crate::tensor::{InputKind, Role, Tensor};
 
 /// How each tensor of `graph` is used.
 pub(crate) fn uses(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<Use> {
@@ -28,7 +28,9 @@ pub(crate) fn uses(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<Use>
 fn wanted(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<bool> {
     let goal = |tensor: &Tensor| match (purpose, tensor.role) {
         (Purpose::Training, Role::Parameter(_)) => !freeze.is_frozen(&tensor.name),
-        (Purpose::InputGradient, Role::Input) => matches!(tensor.shape, Shape::Image { .. }),
+        (Purpose::InputGradient, Role::Input(InputKind::Images)) => {
+            matches!(tensor.shape, Shape::Image { .. })
+        }
         _ => false,
     };
     let mut wanted: Vec<bool> = graph.tensors.iter().map(goal).collect();
@@ -51,7 +53,7 @@ fn kept(graph: &Graph, wanted: &[bool]) -> Vec<bool> {
     }
     let again = |node: &Node, kept: &[bool]| {
         let source = node.inputs[0];
-        let source_stays = kept[source.index()] || graph.tensor(source).role == Role::Input;
+        let source_stays = kept[source.index()] || matches!(graph.tensor(source).role, Role::Input(_));
         node.op.recomputable() && source_stays && node.op.activation() == Activation::None
     };
     for node in with_backward() {
