@@ -2,6 +2,7 @@
 
 use crate::dispatch::{BufferId, Home, Phase};
 use crate::error::{Error, Result};
+use crate::fused::Fused;
 use crate::recorder::Recorder;
 use crate::request::Request;
 use crate::shape::Shape;
@@ -19,6 +20,7 @@ pub struct Context<'r, 'g, Pass> {
     pub(crate) recorder: &'r mut Recorder<'g>,
     /// The op's inputs, parameters included.
     pub(crate) inputs: &'g [TensorId],
+    pub(crate) fused: &'g Fused,
     pub(crate) output: TensorId,
     pub(crate) layer: &'g str,
     pub(crate) pass: Pass,
@@ -52,6 +54,21 @@ impl<'g, Pass> Context<'_, 'g, Pass> {
     /// Shape of the output.
     pub fn output_shape(&self) -> Shape {
         self.recorder.tensor(self.output).shape
+    }
+
+    /// What was folded into the op's end.
+    pub fn fused(&self) -> &'g Fused {
+        self.fused
+    }
+
+    /// Buffer of any tensor of the graph, such as one of what is fused.
+    pub fn value(&mut self, id: TensorId) -> BufferId {
+        self.recorder.value(id)
+    }
+
+    /// Buffer of the residual, if one is fused.
+    pub fn residual(&mut self) -> Option<BufferId> {
+        self.fused.residual.map(|id| self.value(id))
     }
 
     /// Buffer of input `i`.
@@ -89,6 +106,11 @@ impl<'g, Pass> Context<'_, 'g, Pass> {
     /// Does input `i` need a gradient?
     pub fn wants(&self, i: usize) -> bool {
         self.recorder.used(self.inputs[i]).wanted
+    }
+
+    /// Does the residual need a gradient?
+    pub fn wants_residual(&self) -> bool {
+        self.fused.residual.is_some_and(|id| self.recorder.used(id).wanted)
     }
 
     /// Is the output's value kept for some backward pass?

@@ -22,10 +22,17 @@ impl Backward<'_, '_> {
         i: usize,
         compute: impl FnOnce(&mut Self, BufferId, Option<BufferId>) -> Result<()>,
     ) -> Result<()> {
-        if !self.wants(i) {
+        self.grad_of(self.inputs[i], compute)
+    }
+
+    fn grad_of(
+        &mut self,
+        id: TensorId,
+        compute: impl FnOnce(&mut Self, BufferId, Option<BufferId>) -> Result<()>,
+    ) -> Result<()> {
+        if !self.recorder.used(id).wanted {
             return Ok(());
         }
-        let id = self.inputs[i];
         let tensor = self.recorder.tensor(id);
         let parameter = matches!(tensor.role, Role::Parameter(_));
         let home = match tensor.role {
@@ -48,8 +55,16 @@ impl Backward<'_, '_> {
     /// The gradient of input `i` is `gradient` itself. Buffers are written once, so that sharing
     /// one between branches is safe; a second contribution is added into a new buffer.
     pub fn pass(&mut self, i: usize, gradient: BufferId) -> Result<()> {
-        let id = self.inputs[i];
-        if !self.wants(i) {
+        self.pass_to(self.inputs[i], gradient)
+    }
+
+    /// [`Backward::pass`] to the residual, if one is fused.
+    pub fn pass_to_residual(&mut self, gradient: BufferId) -> Result<()> {
+        self.fused.residual.map_or(Ok(()), |id| self.pass_to(id, gradient))
+    }
+
+    fn pass_to(&mut self, id: TensorId, gradient: BufferId) -> Result<()> {
+        if !self.recorder.used(id).wanted {
             return Ok(());
         }
         if matches!(self.recorder.tensor(id).role, Role::Parameter(_)) {
@@ -60,8 +75,8 @@ impl Backward<'_, '_> {
             self.recorder.gradients.insert(id, gradient);
             return Ok(());
         };
-        let shape = self.shape(i);
-        self.grad(i, |b, total, _| b.dispatch(sum(shape, earlier, gradient, total, Activation::None)))
+        let shape = self.recorder.tensor(id).shape;
+        self.grad_of(id, |b, total, _| b.dispatch(sum(shape, earlier, gradient, total, Activation::None)))
     }
 
     /// [`Backward::grad`] for a kernel that cannot add an earlier contribution itself: `compute`

@@ -1,6 +1,7 @@
 //! The graph: what the model's code records. Nothing is computed here, but every shape is checked.
 
 use crate::error::{Error, Result};
+use crate::fused::Fused;
 use crate::op::Op;
 use crate::shape::Shape;
 use crate::tensor::{Init, InputKind, Role, Tensor, TensorId};
@@ -13,6 +14,8 @@ pub struct Node {
     pub op: Arc<dyn Op>,
     /// Its inputs, parameters included.
     pub inputs: Vec<TensorId>,
+    /// What was folded into its end: nothing, in a graph as it was recorded.
+    pub fused: Fused,
     /// Its output.
     pub output: TensorId,
     /// The layer that recorded it, such as `layer2.0.conv1`.
@@ -20,6 +23,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// The tensors that it reads: its inputs, and those of what is fused.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = TensorId> {
+        self.inputs.iter().copied().chain(self.fused.tensors())
+    }
+
     /// Which inputs need a gradient, given which tensors do.
     pub(crate) fn wants(&self, wanted: &[bool]) -> Vec<bool> {
         self.inputs.iter().map(|id| wanted[id.index()]).collect()
@@ -96,7 +104,8 @@ impl Graph {
         }
         let shape = op.output_shape(layer, &shapes)?;
         let output = self.add_tensor(layer, shape, Role::Activation);
-        self.nodes.push(Node { op: Arc::new(op), inputs: inputs.to_vec(), output, layer: layer.to_owned() });
+        let (op, inputs, layer) = (Arc::new(op), inputs.to_vec(), layer.to_owned());
+        self.nodes.push(Node { op, inputs, fused: Fused::default(), output, layer });
         Ok(output)
     }
 

@@ -116,7 +116,7 @@ impl Graph {
 
     /// a + b.
     pub fn add(&mut self, a: TensorId, b: TensorId, layer: &str) -> Result<TensorId> {
-        self.record(Add::default(), layer, &[a, b])
+        self.record(Add, layer, &[a, b])
     }
 
     /// The largest value of every `kernel` × `kernel` window.

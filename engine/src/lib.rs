@@ -40,6 +40,7 @@ pub mod faults;
 pub mod fold;
 mod formats;
 pub mod freeze;
+pub mod fused;
 pub mod gpu;
 mod gradients;
 pub mod graph;

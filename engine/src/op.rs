@@ -1,9 +1,10 @@
 //! What an op is.
 
-use crate::activation::Activation;
 use crate::context::{Backward, Forward};
 use crate::error::Result;
+use crate::fused::{Fused, Part};
 use crate::shape::Shape;
+use crate::tensor::TensorId;
 use std::any::Any;
 use std::fmt::Debug;
 
@@ -28,13 +29,19 @@ pub trait Op: Debug + Any + Send + Sync {
         false
     }
 
-    /// The activation at the op's end. Backward needs to find the places where it is open.
-    fn activation(&self) -> Activation {
-        Activation::None
+    /// What the op, reading `inputs`, is when it moves into the end of the op that computes one of them; with
+    /// the place of that input. All of these are tried.
+    fn as_part(&self, _inputs: &[TensorId]) -> Vec<(usize, Part)> {
+        vec![]
     }
 
-    /// Can backward compute the output again from inputs that are kept anyway?
-    fn recomputable(&self) -> bool {
+    /// Whether the op's kernels can apply `part` at their end, after what is `fused` already.
+    fn can_take(&self, _part: Part, _fused: &Fused) -> bool {
+        false
+    }
+
+    /// Can backward compute the output, with what is `fused`, again from inputs that are kept anyway?
+    fn recomputable(&self, _fused: &Fused) -> bool {
         false
     }
 

@@ -1,6 +1,5 @@
 //! How the ops of a graph use each tensor: what needs a gradient, and what must stay for backward.
 
-use crate::activation::Activation;
 use crate::fold::Purpose;
 use crate::freeze::Freeze;
 use crate::graph::{Graph, Node};
@@ -15,8 +14,8 @@ pub(crate) fn uses(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<Use>
     let mut uses: Vec<Use> =
         wanted.into_iter().zip(kept).map(|(wanted, kept)| Use { wanted, kept, ..Use::default() }).collect();
     for node in &graph.nodes {
+        node.reads().for_each(|id| uses[id.index()].readers += 1);
         for (i, input) in node.inputs.iter().enumerate() {
-            uses[input.index()].readers += 1;
             uses[input.index()].in_full |= node.op.reads_f32(i);
         }
     }
@@ -36,7 +35,9 @@ fn wanted(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<bool> {
     let mut wanted: Vec<bool> = graph.tensors.iter().map(goal).collect();
     for node in &graph.nodes {
         let leads = |(i, needed): (usize, bool)| needed && node.op.differentiable(i);
-        wanted[node.output.index()] = node.wants(&wanted).into_iter().enumerate().any(leads);
+        let through_op = node.wants(&wanted).into_iter().enumerate().any(leads);
+        let through_residual = node.fused.residual.is_some_and(|id| wanted[id.index()]);
+        wanted[node.output.index()] = through_op || through_residual;
     }
     wanted
 }
@@ -54,7 +55,7 @@ fn kept(graph: &Graph, wanted: &[bool]) -> Vec<bool> {
     let again = |node: &Node, kept: &[bool]| {
         let source = node.inputs[0];
         let source_stays = kept[source.index()] || matches!(graph.tensor(source).role, Role::Input(_));
-        node.op.recomputable() && source_stays && node.op.activation() == Activation::None
+        node.op.recomputable(&node.fused) && source_stays
     };
     for node in with_backward() {
         kept[node.output.index()] &= !again(node, &kept);

@@ -156,7 +156,7 @@ fn a_shortcut_around_every_other_op() {
                 let x = bench.image("x", &fork.x);
                 let branch = branch(&mut bench, x);
                 let inputs = if shortcut_first { [x, branch] } else { [branch, x] };
-                let y = bench.graph.record(Add::default(), "add", &inputs).unwrap();
+                let y = bench.graph.record(Add, "add", &inputs).unwrap();
                 let ran = bench.run(y, &fork.dy, &Freeze::none(), tuning);
                 ran.check_gradient(what, "x", &sum(through, &Value::exact(&fork.dy)));
             }
@@ -382,8 +382,9 @@ fn tied_batch_norms() {
             let statistics = [tied.bench.statistic(&mean, &norm.mean), tied.bench.statistic(&var, &norm.var)];
             let inputs =
                 [x, tied.parameter(at, "weight"), tied.parameter(at, "bias"), statistics[0], statistics[1]];
-            let op = BatchNorm { eps: EPS, activation: Activation::Relu, ..Default::default() };
-            tied.bench.graph.record(op, &format!("bn{at}"), &inputs).unwrap()
+            let op = BatchNorm { eps: EPS, ..Default::default() };
+            let y = tied.bench.graph.record(op, &format!("bn{at}"), &inputs).unwrap();
+            tied.bench.graph.relu(y, &format!("relu{at}")).unwrap()
         });
     }
 }

@@ -1,17 +1,16 @@
-//! add: the sum of two tensors of one shape, and an activation.
+//! add: the sum of two tensors of one shape.
 
-use super::{Activation, Op, image, relu};
+use super::{Op, image, relu};
 use crate::context::{Backward, Forward};
 use crate::error::{Error, Result};
+use crate::fused::{Fused, Part};
 use crate::request::sum;
 use crate::shape::Shape;
+use crate::tensor::TensorId;
 
-/// y = act(a + b); inputs: a, b.
+/// y = a + b; inputs: a, b.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Add {
-    /// What is done to the sum.
-    pub activation: Activation,
-}
+pub struct Add;
 
 impl Op for Add {
     fn name(&self) -> &'static str {
@@ -34,18 +33,25 @@ impl Op for Add {
         vec![]
     }
 
-    fn activation(&self) -> Activation {
-        self.activation
+    /// Either of two branches can take the other.
+    fn as_part(&self, inputs: &[TensorId]) -> Vec<(usize, Part)> {
+        let [a, b] = [inputs[0], inputs[1]];
+        if a == b { vec![] } else { vec![(0, Part::Residual(b)), (1, Part::Residual(a))] }
+    }
+
+    fn can_take(&self, part: Part, _fused: &Fused) -> bool {
+        matches!(part, Part::Activation(_))
     }
 
     fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
-        let request = sum(f.shape(0), f.input(0), f.input(1), f.output(), self.activation);
+        let activation = f.fused().activation;
+        let request = sum(f.shape(0), f.input(0), f.input(1), f.output(), activation);
         f.dispatch(request)?;
-        relu::keep_mask(f, self.activation)
+        relu::keep_mask(f, activation)
     }
 
     fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
-        let dz = relu::gradient_before(b, self.activation)?;
+        let dz = relu::gradient_before(b, b.fused().activation)?;
         b.pass(0, dz)?;
         b.pass(1, dz)
     }

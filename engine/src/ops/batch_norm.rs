@@ -2,12 +2,14 @@
 
 use super::relu::{self, Open};
 use super::{Activation, Op, channel_blocks, image, row_blocks};
-use crate::context::{Backward, Forward};
+use crate::context::{Backward, Context, Forward};
 use crate::dispatch::{BufferId, grid};
 use crate::error::{Error, Result};
+use crate::fused::{FoldedNorm, Fused, Part};
 use crate::kernel::Kernel;
 use crate::request::Request;
 use crate::shape::Shape;
+use crate::tensor::TensorId;
 use crate::tuning::{Class, Tuning};
 
 const fn kernel(entry: &'static str) -> Kernel {
@@ -33,9 +35,7 @@ pub enum Stats {
     Running,
 }
 
-/// y = act(γ·(x − μ)·rstd + β + residual).
-///
-/// Inputs: x, weight, bias, running_mean, running_var; then, if there is one, the residual.
+/// y = γ·(x − μ)·rstd + β. Inputs: x, weight, bias, running_mean, running_var.
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
     /// Added to the variance.
@@ -44,21 +44,14 @@ pub struct BatchNorm {
     pub momentum: f32,
     /// Whose statistics.
     pub stats: Stats,
-    /// Adds a residual.
-    pub residual: bool,
-    /// What is done at the end.
-    pub activation: Activation,
 }
 
 impl Default for BatchNorm {
     /// PyTorch's: eps 1e-5, momentum 0.1.
     fn default() -> Self {
-        Self { eps: 1e-5, momentum: 0.1, stats: Stats::Batch, residual: false, activation: Activation::None }
+        Self { eps: 1e-5, momentum: 0.1, stats: Stats::Batch }
     }
 }
-
-/// Where the residual comes among the inputs.
-pub(crate) const RESIDUAL_INPUT: usize = 5;
 
 /// Rows that `batch_norm.wgsl` adds up by themselves.
 const BLOCK: usize = 32;
@@ -129,33 +122,23 @@ fn two_vectors(shape: Shape) -> u64 {
     2 * 16 * channel_blocks(shape) as u64
 }
 
-/// Scale and shift of a batch norm that is frozen whole: computed once, before the first step.
-/// `first` is the place of its weight among the inputs.
-pub(crate) fn running_constant(f: &mut Forward<'_, '_>, norm: &BatchNorm, first: usize) -> Result<BufferId> {
+/// Scale and shift of a batch norm that was folded into another op: computed once, before the first step.
+pub(crate) fn folded(f: &mut Forward<'_, '_>, norm: FoldedNorm) -> Result<BufferId> {
     let shape = f.output_shape();
-    let eps = norm.eps;
     let stats = f.plan_buffer("stats", two_vectors(shape));
-    f.constant("affine", two_vectors(shape), |f, affine| running(f, shape, first, eps, stats, affine))
+    f.constant("affine", two_vectors(shape), |f, affine| running(f, norm, stats, affine))
 }
 
-fn running(
-    f: &mut Forward<'_, '_>,
-    shape: Shape,
-    first: usize,
-    eps: f32,
-    stats: BufferId,
-    affine: BufferId,
-) -> Request {
-    let bindings = [
-        ("weight", f.input(first)),
-        ("bias", f.input(first + 1)),
-        ("running_mean", f.input(first + 2)),
-        ("running_var", f.input(first + 3)),
-        ("stats_out", stats),
-        ("affine_out", affine),
-    ];
-    let c4 = channel_blocks(shape);
-    Request::new(RUNNING, grid(c4, 64)).params(&[("c4", c4)]).bind(&bindings).float("eps", eps)
+/// Scale and shift from running statistics.
+fn running(f: &mut Forward<'_, '_>, norm: FoldedNorm, stats: BufferId, affine: BufferId) -> Request {
+    let c4 = channel_blocks(f.output_shape());
+    let [weight, bias, running_mean, running_var] = norm.tensors.map(|id| f.value(id));
+    Request::new(RUNNING, grid(c4, 64))
+        .params(&[("c4", c4)])
+        .bind(&[("weight", weight), ("bias", bias)])
+        .bind(&[("running_mean", running_mean), ("running_var", running_var)])
+        .bind(&[("stats_out", stats), ("affine_out", affine)])
+        .float("eps", norm.eps)
 }
 
 /// dy·γ·rstd where the activation is open: the backward pass of a batch norm with running
@@ -214,6 +197,14 @@ impl Mask {
     }
 }
 
+/// y from x and its scale and shift, with what is fused.
+fn apply<Pass>(c: &mut Context<'_, '_, Pass>) -> Request {
+    let Fused { residual, activation, .. } = *c.fused();
+    per_row_block(FORWARD, c.output_shape())
+        .constants(&[("ACT", activation.code()), ("RESIDUAL", residual.is_some().into())])
+        .bind(&[("x", c.input(0)), ("out", c.output())])
+}
+
 /// The error for an input with one value per channel.
 fn single_value(layer: &str, shape: Shape) -> Error {
     let advice = "use a larger batch or larger images, freeze this batch norm, or let it keep to its running statistics";
@@ -228,9 +219,9 @@ impl BatchNorm {
         wants[1] || (self.stats == Stats::Batch && (wants[0] || wants[2]))
     }
 
-    fn apply(&self, shape: Shape) -> Request {
-        per_row_block(FORWARD, shape)
-            .constants(&[("ACT", self.activation.code()), ("RESIDUAL", self.residual as u32)])
+    /// What the op is as a part of another, if it uses its running statistics.
+    fn folded(&self, inputs: &[TensorId]) -> FoldedNorm {
+        FoldedNorm { eps: self.eps, tensors: [inputs[1], inputs[2], inputs[3], inputs[4]] }
     }
 }
 
@@ -272,13 +263,19 @@ impl Op for BatchNorm {
         if self.reads_x(wants) { vec![0] } else { vec![] }
     }
 
-    /// Without a residual, backward computes from the kept x where the activation is open.
-    fn activation(&self) -> Activation {
-        if !self.residual && self.stats == Stats::Batch { Activation::None } else { self.activation }
+    fn as_part(&self, inputs: &[TensorId]) -> Vec<(usize, Part)> {
+        match self.stats {
+            Stats::Running => vec![(0, Part::Norm(self.folded(inputs)))],
+            Stats::Batch => vec![],
+        }
     }
 
-    fn recomputable(&self) -> bool {
-        self.stats == Stats::Batch && !self.residual
+    fn can_take(&self, part: Part, _fused: &Fused) -> bool {
+        !matches!(part, Part::Norm(_))
+    }
+
+    fn recomputable(&self, fused: &Fused) -> bool {
+        self.stats == Stats::Batch && fused.residual.is_none()
     }
 
     fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
@@ -308,30 +305,31 @@ impl Op for BatchNorm {
                 f.dispatch(request.float("eps", self.eps).float("momentum", self.momentum))?;
             }
             Stats::Running => {
-                let request = running(f, shape, 1, self.eps, stats, affine);
+                let request = running(f, self.folded(f.inputs), stats, affine);
                 f.dispatch(request)?;
             }
         }
-        let residual = self.residual.then(|| f.input(RESIDUAL_INPUT));
-        let bindings = [("x", f.input(0)), ("affine", affine), ("out", f.output())];
-        f.dispatch(self.apply(shape).bind(&bindings).bind_if("residual", residual))?;
-        relu::keep_mask(f, self.activation())
+        let request = apply(f).bind(&[("affine", affine)]).bind_if("residual", f.residual());
+        f.dispatch(request)?;
+        // Of x, which is kept, backward computes where the activation is open.
+        if self.recomputable(f.fused()) { Ok(()) } else { relu::keep_mask(f, f.fused().activation) }
     }
 
     fn recompute(&self, b: &mut Backward<'_, '_>) -> Result<()> {
-        let request = self.apply(b.output_shape()).bind(&[("x", b.input(0)), ("out", b.output())]);
-        b.dispatch(request.bind_if("affine", b.saved("affine")).bind_if("residual", None))
+        let request = apply(b).bind_if("affine", b.saved("affine")).bind_if("residual", None);
+        b.dispatch(request)
     }
 
     fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
         let shape = b.output_shape();
         let wants = [b.wants(0), b.wants(1), b.wants(2)];
-        let (dz, activation) = if self.residual {
-            let dz = relu::gradient_before(b, self.activation)?;
-            b.pass(RESIDUAL_INPUT, dz)?;
+        let Fused { residual, activation, .. } = *b.fused();
+        let (dz, activation) = if residual.is_some() {
+            let dz = relu::gradient_before(b, activation)?;
+            b.pass_to_residual(dz)?;
             (dz, Activation::None)
         } else {
-            (b.grad_output()?, self.activation)
+            (b.grad_output()?, activation)
         };
         if !wants.contains(&true) {
             return Ok(());

@@ -1,10 +1,11 @@
 //! conv2d: two-dimensional convolution; with what the planner folded into it.
 
 use super::partials::backward_bias;
-use super::{Activation, BatchNorm, Op, batch_norm, image, relu, windows};
+use super::{Activation, Op, batch_norm, image, relu, windows};
 use crate::context::{Backward, Forward};
 use crate::dispatch::BufferId;
 use crate::error::{Error, Result};
+use crate::fused::{Fused, Part};
 use crate::kernel::Kernel;
 use crate::request::Request;
 use crate::shape::Shape;
@@ -58,10 +59,9 @@ impl Padding {
     }
 }
 
-/// y = act(conv(x, w) · scale + shift + residual).
+/// y = conv(x, w) + bias.
 ///
-/// Inputs: x, weight; then, if there is one, bias; or, if batch norm was folded in, its weight,
-/// bias, running_mean and running_var; then, if there is one, the residual.
+/// Inputs: x, weight; then, if there is one, bias.
 #[derive(Clone, Debug, Default)]
 pub struct Conv2d {
     /// Step between windows, in both directions.
@@ -70,12 +70,6 @@ pub struct Conv2d {
     pub padding: Padding,
     /// Has a bias.
     pub bias: bool,
-    /// A batch norm with running statistics and frozen parameters, folded in.
-    pub norm: Option<BatchNorm>,
-    /// Adds a residual.
-    pub residual: bool,
-    /// What is done at the end.
-    pub activation: Activation,
 }
 
 /// The sizes that a convolution's kernels need.
@@ -286,11 +280,6 @@ pub(crate) fn backward_weight(
 }
 
 impl Conv2d {
-    /// Where the residual comes among the inputs.
-    pub(crate) fn residual_input(&self) -> usize {
-        2 + self.bias as usize + if self.norm.is_some() { 4 } else { 0 }
-    }
-
     /// The key of the tuning table for `pass` of this convolution of `x` with the filter `weight`.
     ///
     /// # Errors
@@ -331,44 +320,44 @@ impl Op for Conv2d {
         if wants[1] { vec![0] } else { vec![] }
     }
 
-    fn activation(&self) -> Activation {
-        self.activation
+    fn can_take(&self, part: Part, _fused: &Fused) -> bool {
+        !(self.bias && matches!(part, Part::Norm(_)))
     }
 
     fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let sizes = self.sizes(f.shape(0), f.shape(1), f.output_shape());
-        let affine = match &self.norm {
-            Some(norm) => Affine::ScaleShift(batch_norm::running_constant(f, norm, 2)?),
+        let affine = match f.fused().norm {
+            Some(norm) => Affine::ScaleShift(batch_norm::folded(f, norm)?),
             None if self.bias => Affine::Shift(f.input(2)),
             None => Affine::None,
         };
-        let residual = self.residual.then(|| f.input(self.residual_input()));
-        forward(f, sizes, Epilogue { affine, residual, activation: self.activation })?;
-        relu::keep_mask(f, self.activation)
+        let (residual, activation) = (f.residual(), f.fused().activation);
+        forward(f, sizes, Epilogue { affine, residual, activation })?;
+        relu::keep_mask(f, activation)
     }
 
     fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
         let sizes = self.sizes(b.shape(0), b.shape(1), b.output_shape());
-        let branch = self.residual && b.wants(self.residual_input());
-        let dz = if self.norm.is_none() || branch {
-            Some(relu::gradient_before(b, self.activation)?)
+        let Fused { norm, activation, .. } = *b.fused();
+        let dz = if norm.is_none() || b.wants_residual() {
+            Some(relu::gradient_before(b, activation)?)
         } else {
             None
         };
-        if let (true, Some(dz)) = (branch, dz) {
-            b.pass(self.residual_input(), dz)?;
+        if let Some(dz) = dz {
+            b.pass_to_residual(dz)?;
         }
         let wanted = b.wants(0) || b.wants(1) || (self.bias && b.wants(2));
         if !wanted {
             return Ok(());
         }
-        let dy = match (&self.norm, dz) {
+        let dy = match (norm, dz) {
             (None, Some(dz)) => dz,
             // The folded batch norm's part: dy·γ·rstd, and the activation if that is still to do.
             (Some(_), Some(dz)) => batch_norm::backward_scaled(b, dz, Activation::None)?,
             (_, None) => {
                 let dy = b.grad_output()?;
-                batch_norm::backward_scaled(b, dy, self.activation)?
+                batch_norm::backward_scaled(b, dy, activation)?
             }
         };
         if self.bias {

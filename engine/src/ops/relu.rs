@@ -4,9 +4,11 @@ use super::{Activation, Op, channel_blocks, image, row_blocks};
 use crate::context::{Backward, Forward};
 use crate::dispatch::{BufferId, grid};
 use crate::error::Result;
+use crate::fused::Part;
 use crate::kernel::Kernel;
 use crate::request::Request;
 use crate::shape::Shape;
+use crate::tensor::TensorId;
 
 static FORWARD: Kernel = Kernel { file: "relu", entry: "forward" };
 static BACKWARD: Kernel = Kernel { file: "relu", entry: "backward" };
@@ -87,8 +89,8 @@ impl Op for Relu {
         vec![]
     }
 
-    fn activation(&self) -> Activation {
-        self.activation
+    fn as_part(&self, _inputs: &[TensorId]) -> Vec<(usize, Part)> {
+        vec![(0, Part::Activation(self.activation))]
     }
 
     fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {

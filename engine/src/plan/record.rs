@@ -13,7 +13,14 @@ fn context<'r, 'g, Pass>(
     node: &'g Node,
     pass: Pass,
 ) -> Context<'r, 'g, Pass> {
-    Context { recorder, inputs: &node.inputs, output: node.output, layer: &node.layer, pass }
+    Context {
+        recorder,
+        inputs: &node.inputs,
+        fused: &node.fused,
+        output: node.output,
+        layer: &node.layer,
+        pass,
+    }
 }
 
 /// Records forward, from the first node.
