@@ -380,7 +380,7 @@ fn burn_1254_candle_2391_training_kernels_are_plain_webgpu() {
     assert!(seen.len() > 20, "{} kernels", seen.len());
 }
 
-fn dispatches(model: &str) -> Vec<frostline_engine::record::Dispatch> {
+fn dispatches(model: &str) -> Vec<frostline_engine::dispatch::Dispatch> {
     planned(model, 2, &Tuning::portable()).dispatches().to_vec()
 }
 

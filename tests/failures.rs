@@ -4,8 +4,8 @@ mod common;
 
 use common::{BATCH, gpu, session, small_resnet, step, varied_params};
 use frostline_engine::faults::{Fault, Place};
-use frostline_engine::graph::Init;
 use frostline_engine::ops::{Add, BatchNorm, Conv2d, Linear};
+use frostline_engine::tensor::Init;
 use frostline_engine::{
     Error, Freeze, Gpu, GpuOptions, Graph, Kernels, Optim, Optimizer, Padding, Params, Plan, Result, Session,
     Shape, TensorId,
@@ -62,7 +62,7 @@ fn shape_errors_name_the_layer_and_both_shapes() {
         &["linear fc", "(10, 512)", "(1, 256, 8, 8)"],
     );
     assert_says(
-        &text(graph.record(Add::default(), "layer1.0.add", &[x, small])),
+        &text(graph.record(Add, "layer1.0.add", &[x, small])),
         &["add layer1.0.add", "(1, 256, 8, 8)", "(1, 64, 2, 2)"],
     );
     let message = text(graph.record(BatchNorm::default(), "bn1", &[x, bias, bias, bias, bias]));

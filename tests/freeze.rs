@@ -4,7 +4,7 @@
 mod common;
 
 use common::{gpu, session, small_resnet, step, varied_params};
-use frostline_engine::record::{Home, NOTHING, Phase};
+use frostline_engine::dispatch::{Home, Phase};
 use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Plan, Session, Storage, TensorId, Tuning};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -158,7 +158,7 @@ fn check_nothing_is_wasted(plan: &Plan) {
             dispatch.written().any(|id| needed.contains(&id) || reaches_the_host(id)),
             "nobody reads what {dispatch:?} writes"
         );
-        needed.extend(dispatch.bindings.iter().map(|(_, id)| *id).filter(|id| *id != NOTHING));
+        needed.extend(dispatch.used());
     }
 }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{BATCH, gpu, small_resnet, varied_params};
-use frostline_engine::record::{Home, Phase};
+use frostline_engine::dispatch::{Home, Phase};
 use frostline_engine::{Graph, Padding, Params, Plan, Session, Storage, TensorId, Tuning};
 use frostline_twin::filler;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 use crate::error::Result;
 use crate::measure::median;
 use frostline_charts::timeline::{Span, Timeline};
-use frostline_engine::record::{Dispatch, Home, Phase};
+use frostline_engine::dispatch::{Dispatch, Home, Phase};
 use frostline_engine::{Error, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, TensorId};
 use frostline_models::Model;
 use std::sync::Arc;
@@ -102,9 +102,8 @@ pub(crate) fn kernels(plan: &Plan) -> Vec<Kernel> {
             step[at + 1..].iter().zip(kernels.iter().rev()).filter(|(next, _)| next.layer == dispatch.layer)
         };
         let feeds = |id| {
-            behind().any(|(next, kernel)| {
-                kernel.purpose == WEIGHT_GRADIENT && next.bindings.iter().any(|(_, read)| *read == id)
-            })
+            behind()
+                .any(|(next, kernel)| kernel.purpose == WEIGHT_GRADIENT && next.used().any(|read| read == id))
         };
         let purpose = match dispatch.phase {
             Phase::Update => UPDATE,

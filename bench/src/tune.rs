@@ -7,8 +7,8 @@
 
 use crate::error::{Error, Result};
 use crate::profile;
-use frostline_engine::graph::Init;
 use frostline_engine::ops::{Conv2d, MaxPool2d};
+use frostline_engine::tensor::Init;
 use frostline_engine::tuning::{Algorithm, Conv, Measured, Pass};
 use frostline_engine::{
     Error as EngineError, Freeze, Gpu, Graph, Params, Plan, Session, Shape, TensorId, Tuning,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use frostline_engine::record::Phase;
+use frostline_engine::dispatch::Phase;
 use frostline_engine::{
     Error as EngineError, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session, Storage,
 };

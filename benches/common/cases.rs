@@ -1,9 +1,10 @@
 //! What the kernel benchmark measures: every shape that ResNet-18 and ResNet-50 have, once.
 
 use super::Outcome;
-use frostline::engine::graph::{Init, Node};
+use frostline::engine::dispatch::{Dispatch, Phase};
+use frostline::engine::graph::Node;
 use frostline::engine::ops::Padding;
-use frostline::engine::record::{Dispatch, Phase};
+use frostline::engine::tensor::Init;
 use frostline::engine::{Freeze, Graph, Optim, Plan, Result, Shape, TensorId, Tuning};
 use frostline::models::Model;
 

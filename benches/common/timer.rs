@@ -1,7 +1,7 @@
 //! A plan on the device, and how long some of its dispatches take.
 
 use super::{Outcome, wall};
-use frostline::engine::record::{Dispatch, Phase};
+use frostline::engine::dispatch::{Dispatch, Phase};
 use frostline::engine::{Gpu, Graph, Optimizer, Params, Plan, Session};
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,7 @@
 //! reads the texture. Therefore this is for Mesa's software driver alone, which runs a queue's dispatches one
 //! after the other and has no caches to flush.
 
-use crate::store::ROW_BYTES;
+use crate::dispatch::ROW_BYTES;
 use ash::vk;
 use frostline_shaders::TEXELS_PER_ROW;
 use std::sync::Arc;

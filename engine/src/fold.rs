@@ -7,9 +7,9 @@
 //!   op's output.
 
 use crate::freeze::{BatchNormMode, Freeze};
-use crate::graph::{Graph, Node, Role, Tensor, TensorId};
-use crate::ops::{Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Op, Relu, Stats};
-use crate::shape::Shape;
+use crate::graph::{Graph, Node};
+use crate::ops::{BatchNorm, Stats};
+use crate::tensor::TensorId;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ fn consumers(graph: &Graph, output: TensorId) -> Vec<usize> {
     let mut count = vec![0; graph.tensors.len()];
     for node in graph.nodes.iter().rev() {
         if node.output == output || count[node.output.index()] > 0 {
-            for input in &node.inputs {
-                count[input.index()] += 1;
+            for tensor in node.reads() {
+                count[tensor.index()] += 1;
             }
         }
     }
@@ -55,28 +55,20 @@ struct Folder<'g> {
     nodes: Vec<Node>,
 }
 
-fn downcast<T: 'static>(op: &Arc<dyn Op>) -> Option<&T> {
-    let any: &dyn Any = &**op;
-    any.downcast_ref()
-}
-
 impl Folder<'_> {
     fn push(&mut self, node: &Node, purpose: Purpose, freeze: &Freeze) {
-        let folded = if let Some(norm) = downcast::<BatchNorm>(&node.op) {
-            let stats = self.statistics_of(node, purpose, freeze);
-            let norm = BatchNorm { stats, ..norm.clone() };
-            let constant =
-                stats == Stats::Running && (purpose != Purpose::Training || self.all_frozen(node, freeze));
-            let folded = if constant { self.norm_into_convolution(node, &norm) } else { None };
-            folded.or_else(|| Some(Node { op: Arc::new(norm), ..node.clone() }))
-        } else if downcast::<Add>(&node.op).is_some() {
-            self.addition_into_branch(node)
-        } else if let Some(relu) = downcast::<Relu>(&node.op) {
-            self.activation_into_op(node, relu.activation)
-        } else {
-            None
+        let any: &dyn Any = &*node.op;
+        let (node, moves) = match any.downcast_ref::<BatchNorm>() {
+            None => (node.clone(), true),
+            Some(norm) => {
+                let stats = self.statistics_of(node, purpose, freeze);
+                let constant = purpose != Purpose::Training || self.all_frozen(node, freeze);
+                let op = Arc::new(BatchNorm { stats, ..norm.clone() });
+                (Node { op, ..node.clone() }, constant)
+            }
         };
-        self.nodes.push(folded.unwrap_or_else(|| node.clone()));
+        let folded = if moves { self.into_producer(&node) } else { None };
+        self.nodes.push(folded.unwrap_or(node));
     }
 
     fn all_frozen(&self, norm: &Node, freeze: &Freeze) -> bool {
@@ -92,92 +84,18 @@ impl Folder<'_> {
         }
     }
 
-    /// The node that computes `id`, if the one who asks is its only reader: it is taken out.
-    fn take_producer(&mut self, id: TensorId, fits: impl Fn(&Arc<dyn Op>) -> bool) -> Option<Node> {
-        if self.consumers[id.index()] != 1 || id == self.output {
-            return None;
-        }
-        let at = self.nodes.iter().position(|node| node.output == id && fits(&node.op))?;
-        Some(self.nodes.remove(at))
-    }
-
-    fn norm_into_convolution(&mut self, node: &Node, norm: &BatchNorm) -> Option<Node> {
-        let plain = |op: &Arc<dyn Op>| {
-            downcast::<Conv2d>(op).is_some_and(|c| {
-                c.norm.is_none() && !c.bias && c.activation == Activation::None && !c.residual
-            }) || downcast::<DepthwiseConv2d>(op)
-                .is_some_and(|c| c.norm.is_none() && c.activation == Activation::None)
-        };
-        let producer = self.take_producer(node.inputs[0], plain)?;
-        let op: Arc<dyn Op> = match downcast::<Conv2d>(&producer.op) {
-            Some(conv) => Arc::new(Conv2d { norm: Some(norm.clone()), ..conv.clone() }),
-            None => {
-                let conv = downcast::<DepthwiseConv2d>(&producer.op)?;
-                Arc::new(DepthwiseConv2d { norm: Some(norm.clone()), ..conv.clone() })
+    /// `node` at the end of the op that computes one of its inputs, if that op can take it and no other op
+    /// reads that input; that op's node is taken out.
+    fn into_producer(&mut self, node: &Node) -> Option<Node> {
+        node.op.as_part(&node.inputs).into_iter().find_map(|(input, part)| {
+            let id = node.inputs[input];
+            if self.consumers[id.index()] != 1 || id == self.output {
+                return None;
             }
-        };
-        let inputs = producer.inputs.iter().chain(&node.inputs[1..5]).copied().collect();
-        Some(Node { op, inputs, output: node.output, layer: producer.layer })
+            let at = self.nodes.iter().position(|producer| producer.output == id)?;
+            let producer = &self.nodes[at];
+            let fused = producer.fused.with(part).filter(|_| producer.op.can_take(part, &producer.fused))?;
+            Some(Node { fused, output: node.output, ..self.nodes.remove(at) })
+        })
     }
-
-    fn addition_into_branch(&mut self, node: &Node) -> Option<Node> {
-        let takes_residual = |op: &Arc<dyn Op>| {
-            downcast::<Conv2d>(op).is_some_and(|c| !c.residual && c.activation == Activation::None)
-                || downcast::<BatchNorm>(op).is_some_and(|b| !b.residual && b.activation == Activation::None)
-        };
-        let [a, b] = [node.inputs[0], node.inputs[1]];
-        if a == b {
-            return None;
-        }
-        let (producer, other) = match self.take_producer(a, takes_residual) {
-            Some(producer) => (producer, b),
-            None => (self.take_producer(b, takes_residual)?, a),
-        };
-        let op: Arc<dyn Op> = match downcast::<Conv2d>(&producer.op) {
-            Some(conv) => Arc::new(Conv2d { residual: true, ..conv.clone() }),
-            None => Arc::new(BatchNorm { residual: true, ..downcast::<BatchNorm>(&producer.op)?.clone() }),
-        };
-        let inputs = producer.inputs.iter().chain([&other]).copied().collect();
-        Some(Node { op, inputs, output: node.output, layer: producer.layer })
-    }
-
-    fn activation_into_op(&mut self, node: &Node, activation: Activation) -> Option<Node> {
-        let ends_plain = |op: &Arc<dyn Op>| {
-            downcast::<Conv2d>(op).is_some_and(|c| c.activation == Activation::None)
-                || downcast::<DepthwiseConv2d>(op)
-                    .is_some_and(|c| c.activation == Activation::None && c.norm.is_some())
-                || downcast::<BatchNorm>(op).is_some_and(|b| b.activation == Activation::None)
-                || downcast::<Add>(op).is_some_and(|a| a.activation == Activation::None)
-        };
-        let producer = self.take_producer(node.inputs[0], ends_plain)?;
-        let op: Arc<dyn Op> = if let Some(conv) = downcast::<Conv2d>(&producer.op) {
-            Arc::new(Conv2d { activation, ..conv.clone() })
-        } else if let Some(conv) = downcast::<DepthwiseConv2d>(&producer.op) {
-            Arc::new(DepthwiseConv2d { activation, ..conv.clone() })
-        } else if let Some(norm) = downcast::<BatchNorm>(&producer.op) {
-            Arc::new(BatchNorm { activation, ..norm.clone() })
-        } else {
-            Arc::new(Add { activation })
-        };
-        Some(Node { op, output: node.output, ..producer })
-    }
-}
-
-/// For every tensor: is its gradient what the plan is for (that of a trainable parameter, or of an
-/// image), or does it lead to one that is?
-pub(crate) fn wanted(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<bool> {
-    let goal = |tensor: &Tensor| match (purpose, tensor.role) {
-        (Purpose::Training, Role::Parameter(_)) => !freeze.is_frozen(&tensor.name),
-        (Purpose::InputGradient, Role::Input) => matches!(tensor.shape, Shape::Image { .. }),
-        _ => false,
-    };
-    let mut wanted: Vec<bool> = graph.tensors.iter().map(goal).collect();
-    for node in &graph.nodes {
-        wanted[node.output.index()] = node
-            .inputs
-            .iter()
-            .enumerate()
-            .any(|(i, input)| node.op.differentiable(i) && wanted[input.index()]);
-    }
-    wanted
 }

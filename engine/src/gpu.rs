@@ -3,6 +3,7 @@
 use crate::adapters::{Adapter, describe};
 use crate::aliased;
 use crate::cache::CacheFile;
+use crate::dispatch::ROW_BYTES;
 use crate::error::{Error, Result};
 use crate::faults::{Fault, Faults, Place, Reached};
 use crate::in_flight::{InFlight, Submission, deadline};
@@ -11,7 +12,6 @@ use crate::options::GpuOptions;
 use crate::pipeline_cache::PipelineCache;
 use crate::pipelines::{Pipelines, Rewrites};
 use crate::reports::{Reports, one_line};
-use crate::store::ROW_BYTES;
 use crate::tuning::{self, Machine, Measured, Tuning};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,57 +1,11 @@
 //! The graph: what the model's code records. Nothing is computed here, but every shape is checked.
 
 use crate::error::{Error, Result};
-use crate::ops::Op;
+use crate::fused::Fused;
+use crate::op::Op;
 use crate::shape::Shape;
+use crate::tensor::{Init, InputKind, Role, Tensor, TensorId};
 use std::sync::Arc;
-
-/// A tensor of a graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TensorId(pub(crate) u32);
-
-impl TensorId {
-    pub(crate) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// What a tensor is for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Role {
-    /// Given by the host for every batch.
-    Input,
-    /// Learned.
-    Parameter(Init),
-    /// A running statistic: moved by training, never by a gradient. Holds its first value.
-    Statistic(f32),
-    /// Computed.
-    Activation,
-}
-
-/// How a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// Normal with variance `2 / fan_out` (He et al. 2015), torchvision's for convolutions.
-    KaimingNormal,
-    /// Uniform within `±1/√fan_in`, PyTorch's for linear layers.
-    Uniform {
-        /// Inputs of one output.
-        fan_in: usize,
-    },
-    /// One value everywhere.
-    Constant(f32),
-}
-
-/// Name, shape and role of a tensor.
-#[derive(Clone, Debug)]
-pub struct Tensor {
-    /// Parameters and statistics: torchvision's name; others: the layer's.
-    pub name: String,
-    /// Its shape.
-    pub shape: Shape,
-    /// What it is for.
-    pub role: Role,
-}
 
 /// An op with its tensors.
 #[derive(Clone, Debug)]
@@ -60,10 +14,24 @@ pub struct Node {
     pub op: Arc<dyn Op>,
     /// Its inputs, parameters included.
     pub inputs: Vec<TensorId>,
+    /// What was folded into its end: nothing, in a graph as it was recorded.
+    pub fused: Fused,
     /// Its output.
     pub output: TensorId,
     /// The layer that recorded it, such as `layer2.0.conv1`.
     pub layer: String,
+}
+
+impl Node {
+    /// The tensors that it reads: its inputs, and those of what is fused.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = TensorId> {
+        self.inputs.iter().copied().chain(self.fused.tensors())
+    }
+
+    /// Which inputs need a gradient, given which tensors do.
+    pub(crate) fn wants(&self, wanted: &[bool]) -> Vec<bool> {
+        self.inputs.iter().map(|id| wanted[id.index()]).collect()
+    }
 }
 
 /// Ops in the order they were recorded, which is an order they can run in.
@@ -103,17 +71,17 @@ impl Graph {
     /// A batch of images of bytes, `n` × `h` × `w` × `c`, given to [`crate::Session::write_pixels`];
     /// [`Graph::normalize`] makes activations of them.
     pub fn pixels(&mut self, n: usize, h: usize, w: usize, c: usize) -> TensorId {
-        self.add_tensor("input", Shape::Pixels { n, h, w, c }, Role::Input)
+        self.add_tensor("input", Shape::Pixels { n, h, w, c }, Role::Input(InputKind::Images))
     }
 
     /// A batch of images of floats, `n` × `h` × `w` × `c`, given to [`crate::Session::write_input`].
     pub fn input(&mut self, n: usize, h: usize, w: usize, c: usize) -> TensorId {
-        self.add_tensor("input", Shape::Image { n, h, w, c }, Role::Input)
+        self.add_tensor("input", Shape::Image { n, h, w, c }, Role::Input(InputKind::Images))
     }
 
     /// One class index per image, given by the host.
     pub fn labels(&mut self, n: usize) -> TensorId {
-        self.add_tensor("labels", Shape::Labels { n }, Role::Input)
+        self.add_tensor("labels", Shape::Labels { n }, Role::Input(InputKind::Labels))
     }
 
     /// A parameter; its name must be new.
@@ -136,7 +104,8 @@ impl Graph {
         }
         let shape = op.output_shape(layer, &shapes)?;
         let output = self.add_tensor(layer, shape, Role::Activation);
-        self.nodes.push(Node { op: Arc::new(op), inputs: inputs.to_vec(), output, layer: layer.to_owned() });
+        let (op, inputs, layer) = (Arc::new(op), inputs.to_vec(), layer.to_owned());
+        self.nodes.push(Node { op, inputs, fused: Fused::default(), output, layer });
         Ok(output)
     }
 

@@ -10,13 +10,12 @@
 //! In checked mode the kernels count their loop turns as well, and the counts are compared with what
 //! the plan declares.
 
+use crate::dispatch::{BufferId, Dispatch, Memory, ROW_BYTES};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::memory::writes;
 use crate::pipelines::turns_layout;
 use crate::plan::Plan;
-use crate::record::{BufferId, Dispatch, NOTHING};
-use crate::store::{Memory, ROW_BYTES, Store};
+use crate::store::Store;
 use std::collections::BTreeMap;
 
 /// Bytes behind each buffer: one row of a texture.
@@ -99,7 +98,7 @@ impl Guard {
 
     /// Records what comes before a dispatch: its parts of flat buffers are copied.
     pub fn before(&self, dispatch: &Dispatch, encoder: &mut wgpu::CommandEncoder) {
-        for part in dispatch.bindings.iter().filter_map(|(_, id)| self.parts.get(id)) {
+        for part in dispatch.used().filter_map(|id| self.parts.get(&id)) {
             if let Store::Buffer(copy) = &part.copy {
                 encoder.copy_buffer_to_buffer(&part.flat, part.offset, copy, 0, part.bytes);
             }
@@ -178,11 +177,8 @@ pub(crate) fn check_tails(gpu: &Gpu, plan: &Plan, stores: &[(BufferId, &Store, u
 }
 
 fn out_of_bounds(plan: &Plan, id: BufferId, bytes: u64, past: u64) -> Error {
-    let of = |dispatch: &Dispatch| format!("{} of {}", dispatch.variant.kernel.name(), dispatch.layer);
-    let writers = plan.dispatches.iter().filter(|dispatch| {
-        dispatch.bindings.iter().any(|(name, bound)| *bound == id && id != NOTHING && writes(dispatch, name))
-    });
-    let kernels = writers.map(of).collect::<Vec<_>>().join(", ");
+    let writers = plan.dispatches.iter().filter(|dispatch| dispatch.written().any(|written| written == id));
+    let kernels = writers.map(Dispatch::label).collect::<Vec<_>>().join(", ");
     Error::OutOfBounds { buffer: plan.buffers[id.0 as usize].label.clone(), bytes, past, kernels }
 }
 

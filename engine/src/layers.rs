@@ -1,7 +1,7 @@
 //! Layers by torchvision's names: the methods that model code calls to record itself.
 
 use crate::error::Result;
-use crate::graph::{Graph, Init, Role, TensorId};
+use crate::graph::Graph;
 use crate::ops::augment::{self, Augment};
 use crate::ops::mixup::{self, Mixup};
 use crate::ops::normalize::Normalize;
@@ -10,6 +10,7 @@ use crate::ops::{
     MultiMargin, Padding, Relu,
 };
 use crate::shape::Shape;
+use crate::tensor::{Init, InputKind, Role, TensorId};
 
 impl Graph {
     /// (x/255 − mean) / std of images of bytes, a mean and a deviation a channel.
@@ -20,18 +21,20 @@ impl Graph {
     /// Images that [`Augment`] makes of `x`; what is done to each is given to
     /// [`crate::Session::write_transforms`] for every batch. `x` holds values in 0..=1.
     pub fn augment(&mut self, x: TensorId, augment: Augment) -> Result<TensorId> {
-        let n = match self.shape(x) {
+        let images = self.shape(x);
+        let n = match images {
             Shape::Image { n, .. } => n,
             _ => 0,
         };
-        let transforms = self.add_tensor("transforms", augment::transforms_shape(n), Role::Input);
+        let role = Role::Input(InputKind::Transforms { images });
+        let transforms = self.add_tensor("transforms", augment::transforms_shape(n), role);
         self.record(augment, "augment", &[x, transforms])
     }
 
     /// What each of `n` images, and its label, is mixed with: given to
     /// [`crate::Session::write_mixes`] for every batch.
     pub fn mixes(&mut self, n: usize) -> TensorId {
-        self.add_tensor("mixes", mixup::mixes_shape(n), Role::Input)
+        self.add_tensor("mixes", mixup::mixes_shape(n), Role::Input(InputKind::Mixes))
     }
 
     /// `x` with every image mixed with another one of the batch. The loss mixes their labels:
@@ -113,7 +116,7 @@ impl Graph {
 
     /// a + b.
     pub fn add(&mut self, a: TensorId, b: TensorId, layer: &str) -> Result<TensorId> {
-        self.record(Add::default(), layer, &[a, b])
+        self.record(Add, layer, &[a, b])
     }
 
     /// The largest value of every `kernel` × `kernel` window.

@@ -1,8 +1,9 @@
 //! The place of each parameter in a flat buffer: parameters are in model order, so that "frozen below layer4"
 //! is an offset and a run of neighbouring parameters is one dispatch of the optimiser.
 
-use crate::graph::{Graph, Role};
+use crate::graph::Graph;
 use crate::shape::Shape;
+use crate::tensor::Role;
 use indexmap::IndexMap;
 
 /// Bindings must start at a multiple of this on every adapter.

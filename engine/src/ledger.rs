@@ -1,6 +1,6 @@
 //! The ledger: what a plan costs, layer by layer, before anything has run.
 
-use crate::record::{Dispatch, Phase};
+use crate::dispatch::{Dispatch, Phase};
 use indexmap::IndexMap;
 use serde::Serialize;
 use std::ops::AddAssign;

@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+pub mod activation;
 pub mod adapters;
 #[cfg(target_os = "linux")]
 mod aliased;
@@ -31,12 +32,17 @@ mod aliased;
 #[path = "not_aliased.rs"]
 mod aliased;
 pub mod cache;
+pub mod context;
+pub mod dispatch;
 pub mod error;
 #[doc(hidden)]
 pub mod faults;
 pub mod fold;
+mod formats;
 pub mod freeze;
+pub mod fused;
 pub mod gpu;
+mod gradients;
 pub mod graph;
 mod guard;
 mod in_flight;
@@ -47,6 +53,7 @@ pub mod ledger;
 pub mod loss_scale;
 pub mod memory;
 mod missing;
+pub mod op;
 pub mod ops;
 pub mod optim;
 pub mod optimizer;
@@ -56,21 +63,25 @@ pub mod params;
 mod pipeline_cache;
 mod pipelines;
 pub mod plan;
-pub mod record;
+mod recorder;
 mod reports;
+pub mod request;
 pub mod roofline;
 pub mod session;
 pub mod shape;
 pub mod storage;
 mod store;
+pub mod tensor;
 pub mod tuning;
+mod update;
+mod uses;
 
 pub use adapters::{Adapter, AdapterReport, adapters};
 pub use cache::CacheFile;
 pub use error::{Error, Result};
 pub use freeze::{BatchNormMode, Freeze};
 pub use gpu::Gpu;
-pub use graph::{Graph, TensorId};
+pub use graph::Graph;
 pub use ledger::{Cost, Ledger};
 pub use loss_scale::{LossScale, LossScaleState};
 pub use ops::Padding;
@@ -82,4 +93,5 @@ pub use plan::Plan;
 pub use session::{Session, Summary};
 pub use shape::Shape;
 pub use storage::Storage;
+pub use tensor::TensorId;
 pub use tuning::Tuning;

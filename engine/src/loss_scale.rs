@@ -10,20 +10,6 @@
 //! that no step waits for the host. A plan without an optimiser owns such a buffer, and the host sets it.
 
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
-use crate::layout::Layout;
-use crate::optim::{Rule, runs};
-use crate::record::{BufferId, Home, Phase, Recorder, Request, grid};
-
-static CHECK: Kernel = Kernel { file: "loss_scale", entry: "check" };
-pub(crate) static UPDATE: Kernel = Kernel { file: "loss_scale", entry: "update" };
-
-/// Invocations of a workgroup of `check`, and vec4 that each of them looks at.
-const WORKGROUP: u32 = 64;
-const PER_INVOCATION: u32 = 16;
-
-/// Terms of the series in the shader, once for each of AdamW's averages.
-const UPDATE_TURNS: usize = 2 * 8;
 
 /// The largest loss scale; the smallest is 1.
 const LARGEST: u32 = 1 << 24;
@@ -114,43 +100,6 @@ impl LossScaleState {
     pub(crate) fn from_words(words: &[u32]) -> Self {
         Self { scale: f32::from_bits(words[0]) as u32, good_steps: words[1], skipped_steps: words[2] }
     }
-}
-
-/// Records what happens between backward and the optimiser: a look at every gradient of `trainable` and at
-/// the loss in `summary`, and what becomes of the scale.
-pub(crate) fn record(
-    recorder: &mut Recorder<'_>,
-    scale: LossScale,
-    rule: Rule,
-    trainable: &Layout,
-    summary: BufferId,
-) {
-    let overflow = recorder.buffer("gradient overflow", 16, Home::Plan);
-    for run in runs(|_| None, trainable, trainable) {
-        let bytes = trainable.run(&run.first, &run.last).map_or(0, |(_, bytes)| bytes);
-        let home = Home::GradientRun(run.first.clone(), run.last.clone());
-        let gradient = recorder.buffer(format!("grad {} … {}", run.first, run.last), bytes, home);
-        let size4 = (bytes / 16) as usize;
-        let request = Request::new(CHECK, grid(size4.div_ceil(PER_INVOCATION as usize), WORKGROUP))
-            .bind(&[("gradient", gradient), ("overflow", overflow)])
-            .params(&[("size4", size4)])
-            .turns(PER_INVOCATION as usize);
-        recorder.dispatch("optimizer", Phase::Update, request);
-    }
-    // 1 − βᵗ = 1 − e^(−t·decay); β = 0 decays at once.
-    let decay = |beta: f64| (-beta.ln()).min(1e6) as f32;
-    let [decay1, decay2] = match rule {
-        Rule::Sgd { .. } => [0.0; 2],
-        Rule::AdamW { beta1, beta2, .. } => [decay(beta1), decay(beta2)],
-    };
-    let scaler = recorder.loss_scaler();
-    let request = Request::new(UPDATE, [1; 3])
-        .bind(&[("summary", summary), ("overflow", overflow), ("scaler", scaler)])
-        .params(&[("step", 1), ("growth_interval", scale.growth_interval.unwrap_or(0) as usize)])
-        .float("decay1", decay1)
-        .float("decay2", decay2)
-        .turns(UPDATE_TURNS);
-    recorder.dispatch("optimizer", Phase::Update, request);
 }
 
 #[cfg(test)]

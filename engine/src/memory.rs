@@ -4,9 +4,7 @@
 //! activations as soon as the next stage has run, because no recorded dispatch reads them again. (The same
 //! idea as tinygrad's `schedule/memory.py`.)
 
-use crate::kernel::reflect;
-use crate::record::{Buffer, BufferId, Dispatch, Home, NOTHING};
-use crate::store::Memory;
+use crate::dispatch::{Buffer, Dispatch, Home, Memory};
 use std::cmp::Reverse;
 
 /// First and last dispatch that touch a buffer.
@@ -41,17 +39,12 @@ impl Pool {
     }
 }
 
-/// Whether `dispatch` writes its binding `name`.
-pub(crate) fn writes(dispatch: &Dispatch, name: &str) -> bool {
-    reflect(dispatch.variant.kernel).is_ok_and(|reflection| reflection.written.contains(name))
-}
-
 /// When each virtual buffer is in use.
 pub(crate) fn lifetimes(buffers: &[Buffer], dispatches: &[Dispatch]) -> Vec<Option<Lifetime>> {
     let mut lifetimes: Vec<Option<Lifetime>> = vec![None; buffers.len()];
     for (at, dispatch) in dispatches.iter().enumerate() {
-        for &(_, BufferId(id)) in dispatch.bindings.iter().filter(|(_, id)| *id != NOTHING) {
-            lifetimes[id as usize].get_or_insert(Lifetime { first: at, last: at }).last = at;
+        for id in dispatch.used() {
+            lifetimes[id.index()].get_or_insert(Lifetime { first: at, last: at }).last = at;
         }
     }
     lifetimes

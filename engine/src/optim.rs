@@ -1,14 +1,7 @@
-//! Optimisers: their settings, parameter groups, and the dispatches that apply them.
+//! Optimisers: their settings and parameter groups.
 
 use crate::error::{Error, Result};
 use crate::freeze::in_group;
-use crate::kernel::Kernel;
-use crate::layout::Layout;
-use crate::loss_scale;
-use crate::record::{BufferId, Home, Phase, Recorder, Request, grid};
-
-/// The largest part of the flat buffers that one dispatch updates: adapters bind 128 MiB at least.
-const LARGEST_RUN: u64 = 64 << 20;
 
 /// The rule that turns gradients into steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,9 +49,6 @@ pub struct Optim {
     /// Groups; a parameter belongs to the last that names it.
     pub groups: Vec<Group>,
 }
-
-pub(crate) static SGD: Kernel = Kernel { file: "sgd", entry: "step" };
-pub(crate) static ADAMW: Kernel = Kernel { file: "adamw", entry: "step" };
 
 impl Optim {
     /// SGD without momentum or weight decay.
@@ -164,90 +154,4 @@ impl Optim {
             }
         }
     }
-}
-
-/// Neighbouring parameters with the same settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub group: Option<usize>,
-    pub first: String,
-    pub last: String,
-}
-
-/// Cuts the trainable parameters into runs that are contiguous in `all` and share a group.
-pub(crate) fn runs(group_of: impl Fn(&str) -> Option<usize>, all: &Layout, trainable: &Layout) -> Vec<Run> {
-    let mut runs: Vec<Run> = vec![];
-    let mut neighbour = false;
-    for (name, _) in all.iter() {
-        if trainable.get(name).is_none() {
-            neighbour = false;
-            continue;
-        }
-        let group = group_of(name);
-        match runs.last_mut() {
-            Some(run)
-                if neighbour
-                    && run.group == group
-                    && all.run(&run.first, name).is_some_and(|(_, bytes)| bytes <= LARGEST_RUN) =>
-            {
-                run.last = name.to_owned();
-            }
-            _ => runs.push(Run { group, first: name.to_owned(), last: name.to_owned() }),
-        }
-        neighbour = true;
-    }
-    runs
-}
-
-/// Records one dispatch per run, and before them what moves the loss scale; returns the group of each run.
-pub(crate) fn record(
-    recorder: &mut Recorder<'_>,
-    optim: &Optim,
-    all: &Layout,
-    trainable: &Layout,
-    summary: BufferId,
-) -> Vec<Option<usize>> {
-    if let Some(scale) = recorder.tuning.storage.loss_scale() {
-        loss_scale::record(recorder, scale, optim.rule, trainable, summary);
-    }
-    let scaler = recorder.loss_scaler();
-    let runs = runs(|name| optim.group_of(name), all, trainable);
-    for run in &runs {
-        let bytes = all.run(&run.first, &run.last).map_or(0, |(_, bytes)| bytes);
-        let range =
-            if run.first == run.last { run.first.clone() } else { format!("{} … {}", run.first, run.last) };
-        let (first, last) = (run.first.clone(), run.last.clone());
-        let parameter = recorder.buffer(&range, bytes, Home::ParameterRun(first.clone(), last.clone()));
-        let gradient =
-            recorder.buffer(format!("grad {range}"), bytes, Home::GradientRun(first.clone(), last.clone()));
-        let weight_decay = run.group.map_or(optim.weight_decay, |index| optim.groups[index].weight_decay);
-        let kernel = if matches!(optim.rule, Rule::Sgd { .. }) { SGD } else { ADAMW };
-        let size4 = (bytes / 16) as usize;
-        let mut request = Request::new(kernel, grid(size4, 64))
-            .bind(&[("gradient", gradient), ("summary", summary), ("parameter", parameter)])
-            .params(&[("size4", size4)])
-            .float("weight_decay", weight_decay)
-            .scaled(scaler);
-        for (slot, name) in optim.slots().iter().enumerate() {
-            let label = format!("{name} {range}");
-            let moment = recorder.buffer(label, bytes, Home::MomentRun(slot, first.clone(), last.clone()));
-            request = request.bind(&[(name, moment)]);
-        }
-        request = match optim.rule {
-            Rule::Sgd { momentum, nesterov } => {
-                request.float("momentum", momentum).params(&[("nesterov", nesterov as usize)])
-            }
-            Rule::AdamW { beta1, beta2, eps } => request
-                .float("beta1", beta1 as f32)
-                .float("beta2", beta2 as f32)
-                .float("rest1", (1.0 - beta1) as f32)
-                .float("rest2", (1.0 - beta2) as f32)
-                .float("eps", eps),
-        };
-        for (name, value) in optim.step_fields(run.group, optim.lr, 1) {
-            request = request.float(name, value);
-        }
-        recorder.dispatch("optimizer", Phase::Update, request);
-    }
-    runs.into_iter().map(|run| run.group).collect()
 }

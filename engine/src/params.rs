@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::graph::{Graph, Init, Role};
+use crate::graph::Graph;
 use crate::layout::{Layout, Slice};
+use crate::tensor::{Init, Role};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal, Uniform};

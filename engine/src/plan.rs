@@ -1,27 +1,33 @@
 //! The plan: a graph and a freeze turned, once, into a flat list of dispatches.
 
-use crate::error::{Error, Result};
-use crate::fold::{Purpose, fold, wanted};
+use crate::dispatch::{Buffer, BufferId, Dispatch, Home, Phase};
+use crate::error::Result;
+use crate::fold::Purpose;
 use crate::freeze::Freeze;
-use crate::graph::{Graph, Role, TensorId};
+use crate::graph::Graph;
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::loss_scale::LossScale;
-use crate::memory::{Pool, assign, lifetimes, writes};
-use crate::ops::Activation;
-use crate::optim::{self, Optim};
-use crate::record::{
-    Backward, Buffer, BufferId, Dispatch, Forward, Home, NOTHING, Phase, Recorder, gradient_of, saved_by,
-};
+use crate::memory::Pool;
+use crate::optim::Optim;
 use crate::shape::Shape;
-use crate::storage;
+use crate::tensor::{InputKind, TensorId};
 use crate::tuning::Tuning;
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
 
-/// Kernels count in `u32`, and so does Vulkan when it binds a buffer.
-const LARGEST_TENSOR: u64 = u32::MAX as u64;
+mod account;
+mod build;
+mod display;
+mod record;
+
+/// What the host gives for every batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input {
+    pub kind: InputKind,
+    pub buffer: BufferId,
+    pub shape: Shape,
+}
 
 /// A list of dispatches with their buffers: everything about a step except the device.
 #[derive(Clone, Debug)]
@@ -31,15 +37,12 @@ pub struct Plan {
     pub(crate) pool: Pool,
     pub(crate) parameters: Layout,
     pub(crate) trainable: Layout,
-    pub(crate) inputs: Vec<(BufferId, Shape)>,
-    /// Where the transforms of [`crate::ops::Augment`] go, and the shape of the images they are for.
-    pub(crate) transforms: Option<(BufferId, Shape)>,
-    /// Where what [`crate::ops::Mixup`] mixes goes, and for how many images.
-    pub(crate) mixes: Option<(BufferId, usize)>,
+    /// Those that some op reads.
+    pub(crate) inputs: Vec<Input>,
+    /// Labels are below this.
+    pub(crate) classes: usize,
     /// What the host writes once.
     pub(crate) constants: Vec<(BufferId, Vec<f32>)>,
-    /// Buffer, images and classes.
-    pub(crate) labels: Option<(BufferId, usize, usize)>,
     pub(crate) output: (BufferId, Shape),
     /// Where the host puts the gradient of the output, if it gives one.
     pub(crate) grad_output: Option<(BufferId, Shape)>,
@@ -140,9 +143,9 @@ impl Plan {
         &self.dispatches
     }
 
-    /// What a binding of a dispatch refers to; none for [`NOTHING`].
+    /// A buffer of this plan; none if `id` is another plan's.
     pub fn buffer(&self, id: BufferId) -> Option<&Buffer> {
-        self.buffers.get(id.0 as usize)
+        self.buffers.get(id.index())
     }
 
     /// Bytes of the largest buffer: an adapter must be able to bind it whole
@@ -168,338 +171,12 @@ impl Plan {
         let written = self.dispatches.iter().flat_map(Dispatch::written).filter_map(of_model);
         let moved: BTreeSet<&str> = updated.chain(written).collect();
         let prologue = self.dispatches.iter().filter(|dispatch| dispatch.phase == Phase::Prologue);
-        let mut read = prologue.flat_map(|dispatch| &dispatch.bindings).filter_map(|(_, id)| of_model(*id));
+        let mut read = prologue.flat_map(Dispatch::used).filter_map(of_model);
         (!moved.is_empty(), read.any(|name| moved.contains(name)))
     }
 
     /// Shape of the output.
     pub fn output_shape(&self) -> Shape {
         self.output.1
-    }
-
-    fn build(
-        graph: &Graph,
-        output: TensorId,
-        purpose: Purpose,
-        freeze: &Freeze,
-        optim: Option<&Optim>,
-        tuning: &Tuning,
-    ) -> Result<Self> {
-        tuning.storage.check()?;
-        // Sizes are computed freely from here on: nothing that passes can overflow.
-        if let Some(tensor) = graph.tensors.iter().find(|tensor| tensor.shape.bytes() > LARGEST_TENSOR) {
-            let (tensor, bytes) = (tensor.name.clone(), tensor.shape.bytes());
-            return Err(Error::TooLarge { tensor, bytes, limited: "kernels index", limit: LARGEST_TENSOR });
-        }
-        let folded = fold(graph, output, purpose, freeze);
-        let wanted = wanted(&folded, purpose, freeze);
-        match (purpose, wanted[output.index()]) {
-            (Purpose::Training, false) => return Err(Error::NothingToTrain),
-            (Purpose::InputGradient, false) => {
-                return Err(Error::Graph(format!(
-                    "`{}` does not depend on images of floats",
-                    graph.tensor(output).name
-                )));
-            }
-            _ => {}
-        }
-        let kept = kept(&folded, &wanted);
-        let parameters = Layout::parameters(graph);
-        let mut recorder = Recorder::new(&folded, output, tuning, wanted, kept);
-        for node in 0..folded.nodes.len() {
-            let op = folded.nodes[node].op.clone();
-            op.forward(&mut Forward { recorder: &mut recorder, node });
-        }
-        let mut trainable = Layout::default();
-        let mut update_groups = vec![];
-        let mut grad_output = None;
-        if purpose != Purpose::Inference {
-            recorder.scale_gradients(optim.is_some());
-            // A loss is its own start; any other output needs a gradient from outside.
-            let seed = optim
-                .is_none()
-                .then(|| recorder.buffer("grad output", graph.shape(output).bytes(), Home::Plan));
-            grad_output = seed.map(|buffer| (buffer, graph.shape(output)));
-            backward(&mut recorder, output, seed.unwrap_or(NOTHING));
-            let reached = |name: &str| {
-                let id = folded
-                    .tensors
-                    .iter()
-                    .position(|t| t.name == name && matches!(t.role, Role::Parameter(_)));
-                id.is_some_and(|id| gradient_of(&recorder, TensorId(id as u32)).is_some())
-            };
-            trainable = Layout::new(
-                parameters.iter().filter(|(name, _)| reached(name)).map(|(name, slice)| (name, slice.shape)),
-            );
-        }
-        if let Some(optim) = optim {
-            let summary = recorder.value(output);
-            update_groups = optim::record(&mut recorder, optim, &parameters, &trainable, summary);
-        }
-        recorder.finish()?;
-
-        let mut inputs = vec![];
-        let mut labels = None;
-        let mut transforms = None;
-        let mut mixes = None;
-        let mut grad_input = None;
-        for index in 0..folded.tensors.len() {
-            if folded.tensors[index].role == Role::Input {
-                let shape = folded.tensors[index].shape;
-                let buffer = recorder.value(TensorId(index as u32));
-                let augmented = augmented(&folded, TensorId(index as u32));
-                match shape {
-                    Shape::Image { n, .. } if is_mixes(&folded, TensorId(index as u32)) => {
-                        mixes = Some((buffer, n))
-                    }
-                    _ if augmented.is_some() => transforms = augmented.map(|images| (buffer, images)),
-                    Shape::Labels { n } => {
-                        labels = Some((buffer, n, classes(&folded, TensorId(index as u32))))
-                    }
-                    shape => {
-                        let gradient = gradient_of(&recorder, TensorId(index as u32));
-                        grad_input = grad_input.or(gradient.map(|gradient| (gradient, shape)));
-                        inputs.push((buffer, shape));
-                    }
-                }
-            }
-        }
-        let output_buffer = recorder.value(output);
-        let history = saved_by(&recorder, output, "history");
-        let given = labels.map(|(id, ..)| id);
-        let scaler = recorder.loss_scaler();
-        let given = given.into_iter().chain((scaler != NOTHING).then_some(scaler));
-        let host: Vec<BufferId> = [output_buffer]
-            .into_iter()
-            .chain(history)
-            .chain(given)
-            .chain(grad_input.map(|(id, _)| id))
-            .collect();
-        let weight_copies = (0..recorder.buffers.len()).filter(|&id| recorder.is_weight_copy(id)).collect();
-        let (mut buffers, mut dispatches) = (recorder.buffers, recorder.dispatches);
-        storage::choose(&mut buffers, &mut dispatches, tuning, &host)?;
-        // Prologue first; the order within each phase stays.
-        dispatches.sort_by_key(|dispatch| dispatch.phase != Phase::Prologue);
-        let lifetimes = lifetimes(&buffers, &dispatches);
-        let pool = assign(&buffers, &lifetimes);
-        let mut plan = Self {
-            pool,
-            parameters,
-            trainable,
-            inputs,
-            transforms,
-            mixes,
-            constants: recorder.constants,
-            labels,
-            output: (output_buffer, graph.shape(output)),
-            grad_output,
-            grad_input,
-            history,
-            loss_scale: tuning
-                .storage
-                .loss_scale()
-                .filter(|_| scaler != NOTHING)
-                .map(|scale| (scaler, scale)),
-            optim: optim.cloned(),
-            update_groups,
-            submit_time: tuning.submit_time,
-            ledger: Ledger::default(),
-            unfrozen: None,
-            cached: BTreeSet::new(),
-            weight_copies,
-            buffers,
-            dispatches,
-        };
-        plan.ledger = plan.account();
-        Ok(plan)
-    }
-
-    /// Adds the ledger up from the list of dispatches.
-    fn account(&self) -> Ledger {
-        let mut ledger = Ledger {
-            pool_bytes: self.pool.bytes(),
-            parameter_bytes: self.parameters.bytes(),
-            gradient_bytes: self.trainable.bytes(),
-            optimizer_bytes: self.trainable.bytes()
-                * self.optim.as_ref().map_or(0, |optim| optim.slots().len() as u64),
-            ..Ledger::default()
-        };
-        for dispatch in &self.dispatches {
-            ledger.add(dispatch);
-        }
-        for (layer, bytes) in self.kept() {
-            ledger.kept_bytes += bytes;
-            if let Some(row) = ledger.layers.get_mut(&layer) {
-                row.kept_bytes += bytes;
-            }
-        }
-        ledger
-    }
-
-    /// Layer and bytes of everything computed (or given) before backward that backward reads.
-    fn kept(&self) -> Vec<(String, u64)> {
-        let mut writer: Vec<Option<&Dispatch>> = vec![None; self.buffers.len()];
-        let mut read = vec![false; self.buffers.len()];
-        for dispatch in self.dispatches.iter().filter(|dispatch| dispatch.phase != Phase::Update) {
-            for &(name, id) in dispatch.bindings.iter().filter(|(_, id)| *id != NOTHING) {
-                match dispatch.phase {
-                    Phase::Forward if writes(dispatch, name) => writer[id.0 as usize] = Some(dispatch),
-                    Phase::Backward => read[id.0 as usize] = true,
-                    _ => {}
-                }
-            }
-        }
-        let mut kept = vec![];
-        for (id, buffer) in
-            self.buffers.iter().enumerate().filter(|(id, _)| read[*id] && !self.weight_copies.contains(id))
-        {
-            let input = self.inputs.iter().any(|(input, _)| input.0 as usize == id);
-            match (writer[id], &buffer.home) {
-                (Some(dispatch), Home::Pool) => kept.push((dispatch.layer.clone(), buffer.bytes)),
-                _ if input => kept.push(("input".to_owned(), buffer.bytes)),
-                _ => {}
-            }
-        }
-        kept
-    }
-}
-
-/// How many classes `labels` choose from: the channels of the logits they are compared with.
-fn classes(graph: &Graph, labels: TensorId) -> usize {
-    let reader = graph.nodes.iter().find(|node| node.inputs.get(1) == Some(&labels));
-    reader.map_or(usize::MAX, |node| graph.shape(node.inputs[0]).channels())
-}
-
-/// The shape of the images that `transforms` are for, if it is an input of that kind.
-fn augmented(graph: &Graph, transforms: TensorId) -> Option<Shape> {
-    let reader = graph
-        .nodes
-        .iter()
-        .find(|node| node.op.name() == "augment" && node.inputs.get(1) == Some(&transforms));
-    reader.map(|node| graph.shape(node.inputs[0]))
-}
-
-/// Whether `id` contains what images, or labels, are mixed with.
-fn is_mixes(graph: &Graph, id: TensorId) -> bool {
-    let reads = |op: &str, input: usize| {
-        graph.nodes.iter().any(|node| node.op.name() == op && node.inputs.get(input) == Some(&id))
-    };
-    reads("mixup", 1) || reads("cross_entropy", 2)
-}
-
-/// Per tensor: must its value stay until backward? What can be computed again from kept tensors
-/// is not kept.
-fn kept(graph: &Graph, wanted: &[bool]) -> Vec<bool> {
-    let mut kept = vec![false; graph.tensors.len()];
-    let wants = |node: &crate::graph::Node| -> Vec<bool> {
-        node.inputs.iter().map(|id| wanted[id.index()]).collect()
-    };
-    for node in graph.nodes.iter().filter(|node| wanted[node.output.index()]) {
-        for input in node.op.keeps(&wants(node)) {
-            kept[node.inputs[input].index()] = true;
-        }
-    }
-    for node in graph.nodes.iter().filter(|node| wanted[node.output.index()]) {
-        let source = node.inputs[0];
-        let source_stays = kept[source.index()] || graph.tensor(source).role == Role::Input;
-        if kept[node.output.index()]
-            && node.op.recomputable()
-            && source_stays
-            && node.op.activation() == Activation::None
-        {
-            kept[node.output.index()] = false;
-        }
-    }
-    kept
-}
-
-/// Records backward, from the last node, whose gradient is in `seed`, up to the frostline: nodes whose output
-/// needs no gradient are skipped, and so is everything below them.
-fn backward(recorder: &mut Recorder<'_>, last: TensorId, seed: BufferId) {
-    recorder.set_phase(Phase::Backward);
-    let graph = recorder.graph;
-    for (node, recorded) in graph.nodes.iter().enumerate().rev() {
-        let output = recorded.output;
-        let gradient = if output == last { Some(seed) } else { gradient_of(recorder, output) };
-        if let (true, Some(grad_output)) = (recorder.wanted[output.index()], gradient) {
-            recorded.op.backward(&mut Backward { recorder, node, grad_output });
-            recorder.add_contributions(&recorded.layer);
-        }
-    }
-    recorder.bring_gradients_home();
-}
-
-impl fmt::Display for Plan {
-    /// The lesson in one table: forward and backward kernels of every layer, and the missing ones.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ledger = &self.ledger;
-        let short = |kernels: &[String]| {
-            kernels.iter().map(|name| name.replace("batch_norm", "bn")).collect::<Vec<_>>().join(" ")
-        };
-        writeln!(f, "{:<24} {:>9}  forward | backward (− = skipped, its layer is frozen)", "layer", "kept")?;
-        // A batch norm that was folded away has no row in the frozen plan; the unfrozen plan has
-        // one.
-        let full = self.unfrozen.as_deref().unwrap_or(ledger);
-        let layers =
-            full.layers.keys().chain(ledger.layers.keys().filter(|layer| !full.layers.contains_key(*layer)));
-        for layer in layers {
-            let row = ledger.layers.get(layer).cloned().unwrap_or_default();
-            let forward = match row.forward_kernels.is_empty() {
-                true if self.cached.contains(layer) => "(cached)".to_owned(),
-                true => "(folded)".to_owned(),
-                false => short(&row.forward_kernels),
-            };
-            let skipped = ledger.skipped_kernels(full, layer);
-            write!(
-                f,
-                "{layer:<24} {:>9}  {forward} | {}",
-                bytes(row.kept_bytes),
-                short(&row.backward_kernels)
-            )?;
-            for kernel in skipped {
-                write!(f, " −{}", kernel.replace("batch_norm", "bn"))?;
-            }
-            writeln!(f)?;
-        }
-        writeln!(f, "\n{:<34} {:>12} {:>12}", "a step", "this plan", "unfrozen")?;
-        let counts = [
-            ("forward dispatches", ledger.forward_dispatches, full.forward_dispatches),
-            ("backward dispatches", ledger.backward_dispatches, full.backward_dispatches),
-            ("update dispatches", ledger.update_dispatches, full.update_dispatches),
-            ("million multiply-accumulates", ledger.step.macs / 1_000_000, full.step.macs / 1_000_000),
-        ];
-        for (name, mine, other) in counts {
-            writeln!(f, "{name:<34} {mine:>12} {other:>12}")?;
-        }
-        let sizes = [
-            (
-                "read and written",
-                ledger.step.bytes_read + ledger.step.bytes_written,
-                full.step.bytes_read + full.step.bytes_written,
-            ),
-            ("activations kept for backward", ledger.kept_bytes, full.kept_bytes),
-            ("pool", ledger.pool_bytes, full.pool_bytes),
-            ("gradients", ledger.gradient_bytes, full.gradient_bytes),
-            ("optimizer state", ledger.optimizer_bytes, full.optimizer_bytes),
-            ("parameters", ledger.parameter_bytes, full.parameter_bytes),
-        ];
-        for (name, mine, other) in sizes {
-            writeln!(f, "{name:<34} {:>12} {:>12}", bytes(mine), bytes(other))?;
-        }
-        write!(
-            f,
-            "{:<34} {:>12} {:>12}",
-            "once, before the first step", ledger.prologue.dispatches, full.prologue.dispatches
-        )
-    }
-}
-
-/// Bytes for people.
-fn bytes(count: u64) -> String {
-    match count {
-        0 => "-".to_owned(),
-        1..=9_999 => format!("{count} B"),
-        10_000..=999_999 => format!("{:.1} KiB", count as f64 / 1024.0),
-        _ => format!("{:.2} MiB", count as f64 / (1 << 20) as f64),
     }
 }

@@ -2,8 +2,9 @@
 //! its dispatches are too small for the card. It is counted from the plan and from the rates that the card's
 //! maker publishes; nothing runs.
 
+use crate::dispatch::{Dispatch, Phase};
 use crate::plan::Plan;
-use crate::record::{Dispatch, Phase};
+
 use crate::tuning::{Card, Maker, Tuning};
 use indexmap::IndexMap;
 use serde::Serialize;

@@ -1,19 +1,10 @@
 //! Device memory for a virtual buffer: a buffer, a texture of `vec4f` texels, or memory that is both.
 
+use crate::dispatch::{Memory, ROW_BYTES};
 use crate::error::{Error, Result};
 use crate::faults::Place;
 use crate::gpu::Gpu;
 use frostline_shaders::TEXELS_PER_ROW;
-
-pub(crate) const ROW_BYTES: u64 = 16 * TEXELS_PER_ROW as u64;
-
-/// What memory is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Memory {
-    Buffer,
-    Texture,
-    Aliased,
-}
 
 /// Memory on the device.
 #[derive(Debug)]
@@ -48,14 +39,13 @@ impl Store {
         }
     }
 
-    /// Writes `values` from the start on.
-    pub fn write(&self, gpu: &Gpu, values: &[f32]) {
+    /// Writes `bytes`, whole words, from the start on; of a texture, whole texels.
+    pub fn write(&self, gpu: &Gpu, bytes: &[u8]) {
         match self {
-            Self::Buffer(buffer) | Self::Aliased { buffer, .. } => gpu.write(buffer, 0, values),
+            Self::Buffer(buffer) | Self::Aliased { buffer, .. } => gpu.write_bytes(buffer, 0, bytes),
             Self::Texture { texture, .. } => {
                 gpu.risk(Place::Write);
                 // Whole rows, and the part of one that is left: what is behind the values stays.
-                let bytes: &[u8] = bytemuck::cast_slice(values);
                 let (rows, rest) = (bytes.len() as u64 / ROW_BYTES, bytes.len() as u64 % ROW_BYTES);
                 for (row, size) in
                     [(0, extent(rows)), (rows, wgpu::Extent3d { width: (rest / 16) as u32, ..extent(1) })]

@@ -5,10 +5,10 @@ mod common;
 
 use common::norm::{EPS, Norm};
 use common::{Bench, GPU, filter, image, matrix, tunings, vector};
+use frostline_engine::dispatch::Home;
 use frostline_engine::ops::{
     Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Padding, Relu,
 };
-use frostline_engine::record::Home;
 use frostline_engine::{
     BatchNormMode, Freeze, Graph, Optim, Optimizer, Params, Plan, Session, Shape, Storage,
 };
@@ -156,7 +156,7 @@ fn a_shortcut_around_every_other_op() {
                 let x = bench.image("x", &fork.x);
                 let branch = branch(&mut bench, x);
                 let inputs = if shortcut_first { [x, branch] } else { [branch, x] };
-                let y = bench.graph.record(Add::default(), "add", &inputs).unwrap();
+                let y = bench.graph.record(Add, "add", &inputs).unwrap();
                 let ran = bench.run(y, &fork.dy, &Freeze::none(), tuning);
                 ran.check_gradient(what, "x", &sum(through, &Value::exact(&fork.dy)));
             }
@@ -382,8 +382,9 @@ fn tied_batch_norms() {
             let statistics = [tied.bench.statistic(&mean, &norm.mean), tied.bench.statistic(&var, &norm.var)];
             let inputs =
                 [x, tied.parameter(at, "weight"), tied.parameter(at, "bias"), statistics[0], statistics[1]];
-            let op = BatchNorm { eps: EPS, activation: Activation::Relu, ..Default::default() };
-            tied.bench.graph.record(op, &format!("bn{at}"), &inputs).unwrap()
+            let op = BatchNorm { eps: EPS, ..Default::default() };
+            let y = tied.bench.graph.record(op, &format!("bn{at}"), &inputs).unwrap();
+            tied.bench.graph.relu(y, &format!("relu{at}")).unwrap()
         });
     }
 }
@@ -443,7 +444,7 @@ fn a_filter_of_two_branches() {
 fn tied_classifier() -> (Graph, TensorId) {
     let mut graph = Graph::new();
     let (x, labels) = (graph.input(4, 1, 1, 6), graph.labels(4));
-    let init = frostline_engine::graph::Init::Uniform { fan_in: 6 };
+    let init = frostline_engine::tensor::Init::Uniform { fan_in: 6 };
     let weight = graph.parameter("fc.weight", Shape::Matrix { c_in: 6, c_out: 6 }, init).unwrap();
     let bias = graph.parameter("fc.bias", Shape::Vector { c: 6 }, init).unwrap();
     let hidden = graph.record(Linear, "fc1", &[x, weight, bias]).unwrap();

@@ -102,7 +102,8 @@ fn addition() {
             let dy = cases::uniform(&mut rng, &shape, -1.0..1.0);
             let mut bench = Bench::default();
             let inputs = [bench.image("a", &a), bench.image("b", &b)];
-            let y = bench.graph.record(Add { activation }, "add", &inputs).unwrap();
+            let y = bench.graph.record(Add, "add", &inputs).unwrap();
+            let y = bench.graph.record(Relu { activation }, "act", &[y]).unwrap();
             let ran = bench.run(y, &dy, &Freeze::none(), GPU.tuning());
             let what = format!("add {activation:?} {shape:?}");
             ran.check_output(&what, &add::forward(&a, &b, twin));

@@ -4,7 +4,7 @@ mod common;
 
 use common::norm::{EPS, Norm};
 use common::{Bench, GPU, tunings};
-use frostline_engine::ops::{Activation, BatchNorm, Stats};
+use frostline_engine::ops::{Activation, BatchNorm, Relu, Stats};
 use frostline_engine::{BatchNormMode, Freeze, Plan, TensorId, Tuning};
 use frostline_twin::activation::Activation as Twin;
 use frostline_twin::batch_norm::{backward_batch, backward_running, forward, statistics, update_running};
@@ -32,8 +32,9 @@ impl Layer {
         let mut bench = Bench::default();
         let input = bench.image("x", &x);
         let [weight, bias, mean, var] = norm.record(&mut bench, "bn");
-        let op = BatchNorm { eps: EPS, momentum: MOMENTUM, activation, ..Default::default() };
+        let op = BatchNorm { eps: EPS, momentum: MOMENTUM, ..Default::default() };
         let y = bench.graph.record(op, "bn", &[input, weight, bias, mean, var]).unwrap();
+        let y = bench.graph.record(Relu { activation }, "act", &[y]).unwrap();
         Self { x, dy, norm, bench, y }
     }
 

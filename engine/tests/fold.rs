@@ -4,8 +4,14 @@ mod common;
 
 use common::norm::{EPS, Norm};
 use common::{Bench, GPU, chained, filter, tunings};
-use frostline_engine::ops::{Activation, BatchNorm, Conv2d, DepthwiseConv2d, Relu};
-use frostline_engine::{BatchNormMode, Freeze, Padding, Plan, Session, TensorId};
+use frostline_engine::context::{Backward, Forward};
+use frostline_engine::dispatch::Phase;
+use frostline_engine::fused::{Fused, Part};
+use frostline_engine::ops::{Activation, BatchNorm, Conv2d, DepthwiseConv2d, Op, Relu};
+use frostline_engine::tensor::Init;
+use frostline_engine::{
+    BatchNormMode, Error, Freeze, Graph, Padding, Plan, Session, Shape, TensorId, Tuning,
+};
 use frostline_twin::activation::Activation as Twin;
 use frostline_twin::batch_norm::{backward_batch, forward, statistics};
 use frostline_twin::{Array, Value, cases, compare, conv2d, depthwise_conv2d, exact};
@@ -258,4 +264,58 @@ fn batch_norm_and_relu_are_computed_again_in_backward() {
         let dw = chained(|a, dy| conv2d::backward_weight(a, dy, w.dims(), 1, [1; 4]), &a, &dy);
         ran.check_gradient("conv of bn", "w", &dw);
     }
+}
+
+/// An op that is not the engine's, with the kernels of a convolution; it takes the parts that pass a test.
+#[derive(Debug)]
+struct Own(Conv2d, fn(Part) -> bool);
+
+impl Op for Own {
+    fn name(&self) -> &'static str {
+        "own"
+    }
+
+    fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape, Error> {
+        self.0.output_shape(layer, inputs)
+    }
+
+    fn can_take(&self, part: Part, fused: &Fused) -> bool {
+        (self.1)(part) && self.0.can_take(part, fused)
+    }
+
+    fn keeps(&self, wants: &[bool]) -> Vec<usize> {
+        self.0.keeps(wants)
+    }
+
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<(), Error> {
+        self.0.forward(f)
+    }
+
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<(), Error> {
+        self.0.backward(b)
+    }
+}
+
+/// What an op says that it takes is all that the planner needs: parts fold into an op of any name, in their
+/// order, up to the first that it refuses.
+#[test]
+fn any_op_takes_what_it_can() {
+    let forward = |takes: fn(Part) -> bool| {
+        let mut graph = Graph::new();
+        let [x, r] = [(); 2].map(|()| graph.input(1, 4, 4, 8));
+        let shape = Shape::Filter { kh: 3, kw: 3, c_in: 8, c_out: 8 };
+        let w = graph.parameter("w", shape, Init::KaimingNormal).unwrap();
+        let op = Own(Conv2d { stride: 1, padding: Padding::all(1), bias: false }, takes);
+        let y = graph.record(op, "own", &[x, w]).unwrap();
+        let y = graph.batch_norm(y, "bn", EPS).unwrap();
+        let y = graph.add(r, y, "add").unwrap();
+        let y = graph.relu(y, "relu").unwrap();
+        let plan = Plan::inference(&graph, y, &Tuning::portable()).unwrap();
+        let step = plan.dispatches().iter().filter(|dispatch| dispatch.phase == Phase::Forward);
+        step.map(|dispatch| dispatch.variant.kernel.name()).collect::<Vec<_>>()
+    };
+    assert_eq!(forward(|_| true), ["conv2d.forward"]);
+    let stops = forward(|part| !matches!(part, Part::Norm(_)));
+    assert_eq!(stops, ["conv2d.forward", "batch_norm.running", "batch_norm.forward"]);
+    assert_eq!(forward(|part| !matches!(part, Part::Residual(_))), ["conv2d.forward", "add.forward"]);
 }

@@ -159,8 +159,9 @@ fn batch_norms() {
         let mut bench = Bench::default();
         let input = bench.image("x", &x);
         let [weight, bias, mean, var] = norm.record(&mut bench, "bn");
-        let op = BatchNorm { eps: EPS, activation: Activation::Relu, ..Default::default() };
+        let op = BatchNorm { eps: EPS, ..Default::default() };
         let y = bench.graph.record(op, "bn", &[input, weight, bias, mean, var]).unwrap();
+        let y = bench.graph.relu(y, "relu").unwrap();
         let mut freeze = Freeze::none();
         freeze.batch_norm = mode;
         for tuning in &half_tunings() {

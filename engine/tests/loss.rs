@@ -4,8 +4,9 @@
 mod common;
 
 use common::{Bench, GPU, Ran, tunings};
+use frostline_engine::context::{Backward, Forward};
 use frostline_engine::ops::{CrossEntropy, Mix, MultiMargin, Op};
-use frostline_engine::{Freeze, Graph, Params, Plan, Session, Tuning};
+use frostline_engine::{Error, Freeze, Graph, Params, Plan, Session, Shape, Tuning};
 use frostline_twin::softmax_cross_entropy::{self, IGNORED, Settings};
 use frostline_twin::{Array, Value, cases, compare, mixup, multi_margin};
 use rand::Rng;
@@ -165,6 +166,51 @@ fn impossible_classes() {
     compare::assert_close("gradient", &others, &softmax_cross_entropy::backward(&short, &[0, 2], 0.0));
     assert_eq!(run(&full, &[0, 3], 0.1).output[0], f32::INFINITY, "as in PyTorch");
     assert_eq!(run(&full, &[1, 3], 0.0).output[0], f32::INFINITY, "the label's own class");
+}
+
+/// A loss that is no op of the engine: its own name, and the kernels of another.
+#[derive(Debug)]
+struct Own(CrossEntropy);
+
+impl Op for Own {
+    fn name(&self) -> &'static str {
+        "own_loss"
+    }
+
+    fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape, Error> {
+        self.0.output_shape(layer, inputs)
+    }
+
+    fn keeps(&self, wants: &[bool]) -> Vec<usize> {
+        self.0.keeps(wants)
+    }
+
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<(), Error> {
+        self.0.forward(f)
+    }
+
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<(), Error> {
+        self.0.backward(b)
+    }
+}
+
+/// Labels, and what is mixed, are inputs by the method that made them, whatever op reads them.
+#[test]
+fn inputs_have_kinds() {
+    let mut graph = Graph::new();
+    let (x, labels) = (graph.input(2, 1, 1, 3), graph.labels(2));
+    let mixes = graph.mixes(2);
+    let loss = graph.record(Own(CrossEntropy::default()), "loss", &[x, labels, mixes]).unwrap();
+    let params = Params::new(&GPU, &graph, 0).unwrap();
+    let plan = Plan::inference(&graph, loss, &Tuning::portable()).unwrap();
+    let session = Session::new(&GPU, plan, &params, None).unwrap();
+    session.write_input(&[0.0; 6]).unwrap();
+    session.write_labels(&[0, 2]).unwrap();
+    session.write_mixes(&[Mix { partner: 1, share: 0.5 }, Mix { partner: 0, share: 1.0 }]).unwrap();
+    let text = session.write_labels(&[0, 3]).unwrap_err().to_string();
+    assert!(text.contains("classes 0 to 2") && text.contains("3 for image 1"), "{text}");
+    let text = session.write_transforms(&[]).unwrap_err().to_string();
+    assert!(text.contains("does not augment"), "{text}");
 }
 
 /// The sum of these logits, which label smoothing once needed, is beyond f32.

@@ -1,9 +1,11 @@
 //! Settings and sizes that cannot work are refused when a graph is recorded or planned, by an error that
 //! names what is wrong; whatever is tried, nothing panics. No device is needed.
 
+use frostline_engine::context::{Backward, Forward};
+use frostline_engine::dispatch::MOST_TURNS;
 use frostline_engine::kernel::Kernel;
 use frostline_engine::ops::{BatchNorm, CrossEntropy, MaxPool2d, MultiMargin, Op};
-use frostline_engine::record::{Backward, Forward, MOST_TURNS, Request};
+use frostline_engine::request::Request;
 use frostline_engine::{Error, Freeze, Graph, Group, Optim, Padding, Plan, Rule, Shape, TensorId, Tuning};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -162,13 +164,15 @@ impl Op for Odd {
         vec![]
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<(), Error> {
         let bindings = [("x", f.input(0)), ("y", f.output())];
         let request = Request::new(Kernel { file: "copy", entry: "forward" }, [1, 1, 1]).bind(&bindings);
-        f.dispatch(request.params(&[("size4", self.size4)]).turns(self.turns));
+        f.dispatch(request.params(&[("size4", self.size4)]).turns(self.turns))
     }
 
-    fn backward(&self, _b: &mut Backward<'_, '_>) {}
+    fn backward(&self, _b: &mut Backward<'_, '_>) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// What a kernel would be given in 32 bits, or would loop over too often, is refused and not cut off.
@@ -192,6 +196,17 @@ fn requests() {
     }
     let text = text(planned(Odd { size4: 1, turns: 65_001 }));
     assert!(text.contains("layer: copy.forward") && text.contains("65001 loop turns"), "{text}");
+}
+
+/// Only a loss can be trained on: of any other output, no gradient is given.
+#[test]
+fn training_needs_a_loss() {
+    let mut graph = Graph::new();
+    let x = graph.input(1, 2, 2, 4);
+    let y = graph.conv2d(x, "conv", 4, 1, 1, Padding::all(0)).unwrap();
+    let plan = Plan::training(&graph, y, &Freeze::none(), &Optim::sgd(0.1), &Tuning::portable());
+    let text = text(plan);
+    assert!(text.contains("`conv`") && text.contains("not a loss"), "{text}");
 }
 
 /// Any call of the public API with small, odd and huge numbers: an error, or a plan, and no panic.

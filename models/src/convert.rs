@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::model::Model;
     use frostline_engine::Graph;
-    use frostline_engine::graph::Role;
+    use frostline_engine::tensor::Role;
     use frostline_loader::HostTensor;
 
     /// A model's parameters and statistics, each filled with its own number.

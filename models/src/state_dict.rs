@@ -101,8 +101,6 @@ impl fmt::Display for Report {
 
 /// Copies the tensors of `state` into `params`.
 ///
-/// Sessions that have run already must `refresh`: they may hold values computed from the old ones.
-///
 /// # Errors
 /// [`Error::Mismatch`] with every tensor that does not fit, and nothing is written then;
 /// [`Error::UnknownGroup`] if a group to skip is neither in the model nor in the file;

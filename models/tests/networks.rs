@@ -1,6 +1,6 @@
 //! Names, shapes and order of every network's tensors, its stages, and what it refuses. No GPU.
 
-use frostline_engine::graph::Role;
+use frostline_engine::tensor::Role;
 use frostline_engine::{Freeze, Graph, Shape};
 use frostline_loader::{HostTensor, StateDict};
 use frostline_models::{Error, Model, NAMES, POOLED, guess, looks_like};

@@ -1,8 +1,8 @@
 //! Plans of every network, batch and class of kernels, without an adapter: none is refused, and no
 //! dispatch has more loop turns or workgroups than adapters can do.
 
+use frostline_engine::dispatch::{Dispatch, MOST_TURNS};
 use frostline_engine::ops::Conv2d;
-use frostline_engine::record::{Dispatch, MOST_TURNS};
 use frostline_engine::tuning::{Algorithm, Fragments, Measured, Pass, Tiles};
 use frostline_engine::{Freeze, Graph, Optim, Plan, Storage, TensorId, Tuning};
 use frostline_models::Model;

@@ -1,8 +1,8 @@
 //! The engine's own kernels solve the puzzles: where their layout is the puzzle's, their text is run and marked
 //! as a reader's is; the others run in a plan, and the marking gets what the plan computed.
 
-use frostline_engine::graph::Init;
 use frostline_engine::ops::{Conv2d, Linear, Padding};
+use frostline_engine::tensor::Init;
 use frostline_engine::{Freeze, Gpu, Graph, Params, Plan, Session, Shape, TensorId, Tuning};
 use frostline_puzzles::case::{Case, Input, permuted};
 use frostline_puzzles::device::{Device, Scalar};

@@ -1,7 +1,7 @@
 //! One op on the device: all its inputs are parameters, so that each gets a gradient.
 
-use frostline_engine::graph::Init;
 use frostline_engine::ops::MaxPool2d;
+use frostline_engine::tensor::Init;
 use frostline_engine::{Freeze, Gpu, Graph, Params, Plan, Result, Session, Shape, TensorId, Tuning};
 use frostline_twin::Array;
 use std::collections::BTreeMap;

@@ -63,8 +63,9 @@ fn normalise(t: &mut Tester<'_>, stats: Stats) -> Result<()> {
     let mut bench = t.bench();
     let input = bench.image("x", &x)?;
     let [weight, bias, mean, var] = norm.record(&mut bench)?;
-    let op = BatchNorm { eps: EPS, momentum: MOMENTUM, activation: Activation::Relu, ..Default::default() };
+    let op = BatchNorm { eps: EPS, momentum: MOMENTUM, ..Default::default() };
     let y = bench.graph.record(op, "bn", &[input, weight, bias, mean, var])?;
+    let y = bench.graph.relu(y, "relu")?;
     let mut freeze = Freeze::none();
     freeze.batch_norm = if stats == Stats::Batch { BatchNormMode::Batch } else { BatchNormMode::Running };
     let ran = bench.run(y, &dy, &freeze, t.tuning)?;

@@ -1,35 +1,16 @@
-//! add: the sum of two tensors of one shape, and an activation.
+//! add: the sum of two tensors of one shape.
 
-use super::{Activation, Op, channel_blocks, image, relu};
+use super::{Op, image, relu};
+use crate::context::{Backward, Forward};
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
-use crate::record::{Backward, BufferId, Forward, Request, grid};
+use crate::fused::{Fused, Part};
+use crate::request::sum;
 use crate::shape::Shape;
+use crate::tensor::TensorId;
 
-static FORWARD: Kernel = Kernel { file: "add", entry: "forward" };
-
-/// Rows that one invocation adds.
-const ROWS: usize = 8;
-
-/// y = act(a + b); inputs: a, b.
+/// y = a + b; inputs: a, b.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Add {
-    /// What is done to the sum.
-    pub activation: Activation,
-}
-
-/// A dispatch of y = act(a + b), of images or of parameters: the rows of a filter are its taps times
-/// its input channels.
-pub(crate) fn sum(shape: Shape, a: BufferId, b: BufferId, y: BufferId, activation: Activation) -> Request {
-    let c4 = channel_blocks(shape);
-    let rows = shape.padded_count() / 4 / c4;
-    let items = rows.div_ceil(ROWS) * c4;
-    Request::new(FORWARD, grid(items, 64))
-        .constants(&[("ACT", activation.code())])
-        .bind(&[("a", a), ("b", b), ("y", y)])
-        .params(&[("rows", rows), ("c4", c4), ("items", items)])
-        .turns(ROWS)
-}
+pub struct Add;
 
 impl Op for Add {
     fn name(&self) -> &'static str {
@@ -52,19 +33,26 @@ impl Op for Add {
         vec![]
     }
 
-    fn activation(&self) -> Activation {
-        self.activation
+    /// Either of two branches can take the other.
+    fn as_part(&self, inputs: &[TensorId]) -> Vec<(usize, Part)> {
+        let [a, b] = [inputs[0], inputs[1]];
+        if a == b { vec![] } else { vec![(0, Part::Residual(b)), (1, Part::Residual(a))] }
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
-        let request = sum(f.shape(0), f.input(0), f.input(1), f.output(), self.activation);
-        f.dispatch(request);
-        relu::keep_mask(f, self.activation);
+    fn can_take(&self, part: Part, _fused: &Fused) -> bool {
+        matches!(part, Part::Activation(_))
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
-        let dz = relu::gradient_before(b, self.activation);
-        b.pass(0, dz);
-        b.pass(1, dz);
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
+        let activation = f.fused().activation;
+        let request = sum(f.shape(0), f.input(0), f.input(1), f.output(), activation);
+        f.dispatch(request)?;
+        relu::keep_mask(f, activation)
+    }
+
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
+        let dz = relu::gradient_before(b, b.fused().activation)?;
+        b.pass(0, dz)?;
+        b.pass(1, dz)
     }
 }

@@ -13,9 +13,11 @@
 
 use super::normalize::is_sound;
 use super::{Op, image};
+use crate::context::{Backward, Forward};
+use crate::dispatch::grid;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::record::{Backward, Forward, Request, grid};
+use crate::request::Request;
 use crate::shape::Shape;
 
 static GREY_SUMS: Kernel = Kernel { file: "augment", entry: "grey_sums" };
@@ -253,7 +255,7 @@ impl Op for Augment {
         vec![]
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let (Shape::Image { n, h, w, c }, [h_out, w_out]) = (f.shape(0), self.size) else {
             unreachable!("the shape check let images through only")
         };
@@ -280,12 +282,14 @@ impl Op for Augment {
         let greys = f.scratch("sums of grey", 4 * (n * parts) as u64);
         // Which of the four come before contrast; every lane adds up those of all.
         let turns = 4 + pixels_per_lane * turns_per_pixel + WORKGROUP;
-        f.dispatch(request(GREY_SUMS).bind(&[("greys_out", greys)]).turns(turns));
+        f.dispatch(request(GREY_SUMS).bind(&[("greys_out", greys)]).turns(turns))?;
         let turns = parts.div_ceil(WORKGROUP) + WORKGROUP + pixels_per_lane * turns_per_pixel;
         let y = f.output();
-        f.dispatch(request(FORWARD).bind(&[("greys", greys), ("y", y)]).turns(turns));
+        f.dispatch(request(FORWARD).bind(&[("greys", greys), ("y", y)]).turns(turns))
     }
 
     /// Never called: the output needs no gradient.
-    fn backward(&self, _b: &mut Backward<'_, '_>) {}
+    fn backward(&self, _b: &mut Backward<'_, '_>) -> Result<()> {
+        Ok(())
+    }
 }

@@ -2,10 +2,14 @@
 
 use super::relu::{self, Open};
 use super::{Activation, Op, channel_blocks, image, row_blocks};
+use crate::context::{Backward, Context, Forward};
+use crate::dispatch::{BufferId, grid};
 use crate::error::{Error, Result};
+use crate::fused::{FoldedNorm, Fused, Part};
 use crate::kernel::Kernel;
-use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::request::Request;
 use crate::shape::Shape;
+use crate::tensor::TensorId;
 use crate::tuning::{Class, Tuning};
 
 const fn kernel(entry: &'static str) -> Kernel {
@@ -31,9 +35,7 @@ pub enum Stats {
     Running,
 }
 
-/// y = act(γ·(x − μ)·rstd + β + residual).
-///
-/// Inputs: x, weight, bias, running_mean, running_var; then, if there is one, the residual.
+/// y = γ·(x − μ)·rstd + β. Inputs: x, weight, bias, running_mean, running_var.
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
     /// Added to the variance.
@@ -42,21 +44,14 @@ pub struct BatchNorm {
     pub momentum: f32,
     /// Whose statistics.
     pub stats: Stats,
-    /// Adds a residual.
-    pub residual: bool,
-    /// What is done at the end.
-    pub activation: Activation,
 }
 
 impl Default for BatchNorm {
     /// PyTorch's: eps 1e-5, momentum 0.1.
     fn default() -> Self {
-        Self { eps: 1e-5, momentum: 0.1, stats: Stats::Batch, residual: false, activation: Activation::None }
+        Self { eps: 1e-5, momentum: 0.1, stats: Stats::Batch }
     }
 }
-
-/// Where the residual comes among the inputs.
-pub(crate) const RESIDUAL_INPUT: usize = 5;
 
 /// Rows that `batch_norm.wgsl` adds up by themselves.
 const BLOCK: usize = 32;
@@ -127,71 +122,87 @@ fn two_vectors(shape: Shape) -> u64 {
     2 * 16 * channel_blocks(shape) as u64
 }
 
-/// Scale and shift of a batch norm that is frozen whole: computed once, before the first step.
-/// `first` is the place of its weight among the inputs.
-pub(crate) fn running_constant(f: &mut Forward<'_, '_>, norm: &BatchNorm, first: usize) -> BufferId {
+/// Scale and shift of a batch norm that was folded into another op: computed once, before the first step.
+pub(crate) fn folded(f: &mut Forward<'_, '_>, norm: FoldedNorm) -> Result<BufferId> {
     let shape = f.output_shape();
-    let eps = norm.eps;
     let stats = f.plan_buffer("stats", two_vectors(shape));
-    f.constant("affine", two_vectors(shape), |f, affine| running(f, shape, first, eps, stats, affine))
+    f.constant("affine", two_vectors(shape), |f, affine| running(f, norm, stats, affine))
 }
 
-fn running(
-    f: &mut Forward<'_, '_>,
-    shape: Shape,
-    first: usize,
-    eps: f32,
-    stats: BufferId,
-    affine: BufferId,
-) -> Request {
-    let bindings = [
-        ("weight", f.input(first)),
-        ("bias", f.input(first + 1)),
-        ("running_mean", f.input(first + 2)),
-        ("running_var", f.input(first + 3)),
-        ("stats_out", stats),
-        ("affine_out", affine),
-    ];
-    let c4 = channel_blocks(shape);
-    Request::new(RUNNING, grid(c4, 64)).params(&[("c4", c4)]).bind(&bindings).float("eps", eps)
+/// Scale and shift from running statistics.
+fn running(f: &mut Forward<'_, '_>, norm: FoldedNorm, stats: BufferId, affine: BufferId) -> Request {
+    let c4 = channel_blocks(f.output_shape());
+    let [weight, bias, running_mean, running_var] = norm.tensors.map(|id| f.value(id));
+    Request::new(RUNNING, grid(c4, 64))
+        .params(&[("c4", c4)])
+        .bind(&[("weight", weight), ("bias", bias)])
+        .bind(&[("running_mean", running_mean), ("running_var", running_var)])
+        .bind(&[("stats_out", stats), ("affine_out", affine)])
+        .float("eps", norm.eps)
 }
 
 /// dy·γ·rstd where the activation is open: the backward pass of a batch norm with running
 /// statistics, whose `affine` forward saved.
-pub(crate) fn backward_scaled(b: &mut Backward<'_, '_>, dy: BufferId, activation: Activation) -> BufferId {
+pub(crate) fn backward_scaled(
+    b: &mut Backward<'_, '_>,
+    dy: BufferId,
+    activation: Activation,
+) -> Result<BufferId> {
     let shape = b.output_shape();
     let dx = b.scratch_activation("grad before batch norm", shape);
-    backward_running_into(b, dy, activation, NOTHING, dx);
-    dx
+    backward_running_into(b, dy, activation, dx)?;
+    Ok(dx)
 }
 
 fn backward_running_into(
     b: &mut Backward<'_, '_>,
     dy: BufferId,
     activation: Activation,
-    x: BufferId,
     dx: BufferId,
-) {
-    let (mask, y, bits) = mask_of(b, activation, x != NOTHING);
-    let affine = b.saved("affine").unwrap_or(NOTHING);
-    let bindings = [("x", x), ("affine", affine), ("y", y), ("mask", bits), ("dy", dy), ("out", dx)];
-    let request = per_row_block(BACKWARD_INPUT_RUNNING, b.output_shape());
-    b.dispatch(request.constants(&[("ACT", activation.code()), ("MASK", mask)]).bind(&bindings));
+) -> Result<()> {
+    let mask = Mask::of(b, activation, false);
+    let request = per_row_block(BACKWARD_INPUT_RUNNING, b.output_shape()).bind(&[("dy", dy), ("out", dx)]);
+    b.dispatch(mask.bind(request.bind_if("x", None).bind_if("affine", b.saved("affine"))))
 }
 
-/// The shader's `MASK`, and the buffers `y` and `mask` that go with it.
-fn mask_of(b: &mut Backward<'_, '_>, activation: Activation, from_x: bool) -> (u32, BufferId, BufferId) {
-    if activation == Activation::None {
-        return (0, NOTHING, NOTHING);
+/// How the kernels find where the activation was open.
+#[derive(Clone, Copy)]
+struct Mask {
+    activation: Activation,
+    /// The shader's `MASK`.
+    kind: u32,
+    y: Option<BufferId>,
+    bits: Option<BufferId>,
+}
+
+impl Mask {
+    /// From the input, which the kernels read then; or from the output, or the mask that forward kept.
+    fn of(b: &mut Backward<'_, '_>, activation: Activation, from_x: bool) -> Self {
+        let (kind, y, bits) = match (activation, from_x) {
+            (Activation::None, _) => (0, None, None),
+            (_, true) => (1, None, None),
+            (_, false) => match relu::open(b, activation) {
+                Open::Everywhere => (0, None, None),
+                Open::Output(y) => (2, Some(y), None),
+                Open::Mask(bits) => (3, None, Some(bits)),
+            },
+        };
+        Self { activation, kind, y, bits }
     }
-    if from_x {
-        return (1, NOTHING, NOTHING);
+
+    /// `request`, which reads the mask.
+    fn bind(&self, request: Request) -> Request {
+        let request = request.constants(&[("ACT", self.activation.code()), ("MASK", self.kind)]);
+        request.bind_if("y", self.y).bind_if("mask", self.bits)
     }
-    match relu::open(b, activation) {
-        Open::Everywhere => (0, NOTHING, NOTHING),
-        Open::Output(y) => (2, y, NOTHING),
-        Open::Mask(bits) => (3, NOTHING, bits),
-    }
+}
+
+/// y from x and its scale and shift, with what is fused.
+fn apply<Pass>(c: &mut Context<'_, '_, Pass>) -> Request {
+    let Fused { residual, activation, .. } = *c.fused();
+    per_row_block(FORWARD, c.output_shape())
+        .constants(&[("ACT", activation.code()), ("RESIDUAL", residual.is_some().into())])
+        .bind(&[("x", c.input(0)), ("out", c.output())])
 }
 
 /// The error for an input with one value per channel.
@@ -208,9 +219,9 @@ impl BatchNorm {
         wants[1] || (self.stats == Stats::Batch && (wants[0] || wants[2]))
     }
 
-    fn apply(&self, shape: Shape) -> Request {
-        per_row_block(FORWARD, shape)
-            .constants(&[("ACT", self.activation.code()), ("RESIDUAL", self.residual as u32)])
+    /// What the op is as a part of another, if it uses its running statistics.
+    fn folded(&self, inputs: &[TensorId]) -> FoldedNorm {
+        FoldedNorm { eps: self.eps, tensors: [inputs[1], inputs[2], inputs[3], inputs[4]] }
     }
 }
 
@@ -252,30 +263,35 @@ impl Op for BatchNorm {
         if self.reads_x(wants) { vec![0] } else { vec![] }
     }
 
-    /// Without a residual, backward computes from the kept x where the activation is open.
-    fn activation(&self) -> Activation {
-        if !self.residual && self.stats == Stats::Batch { Activation::None } else { self.activation }
+    fn as_part(&self, inputs: &[TensorId]) -> Vec<(usize, Part)> {
+        match self.stats {
+            Stats::Running => vec![(0, Part::Norm(self.folded(inputs)))],
+            Stats::Batch => vec![],
+        }
     }
 
-    fn recomputable(&self) -> bool {
-        self.stats == Stats::Batch && !self.residual
+    fn can_take(&self, part: Part, _fused: &Fused) -> bool {
+        !matches!(part, Part::Norm(_))
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn recomputable(&self, fused: &Fused) -> bool {
+        self.stats == Stats::Batch && fused.residual.is_none()
+    }
+
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let shape = f.output_shape();
         let stats = f.save("stats", two_vectors(shape));
         let affine = f.save("affine", two_vectors(shape));
         match self.stats {
             Stats::Batch => {
                 if shape.rows() == 1 {
-                    let error = single_value(f.layer(), shape);
-                    return f.refuse(error);
+                    return Err(single_value(f.layer(), shape));
                 }
                 let chunks = Chunks::new(shape, f.tuning());
                 let vectors = 2 * chunks.chunks + 1;
                 let partial = f.scratch("partial statistics", 16 * (vectors * channel_blocks(shape)) as u64);
                 let x = f.input(0);
-                f.dispatch(chunks.reduce(STATISTICS, shape).bind(&[("x", x), ("partial_out", partial)]));
+                f.dispatch(chunks.reduce(STATISTICS, shape).bind(&[("x", x), ("partial_out", partial)]))?;
                 let bindings = [
                     ("partial_in", partial),
                     ("weight", f.input(1)),
@@ -286,90 +302,76 @@ impl Op for BatchNorm {
                     ("affine_out", affine),
                 ];
                 let request = chunks.finish(FINISH, shape).bind(&bindings);
-                f.dispatch(request.float("eps", self.eps).float("momentum", self.momentum));
+                f.dispatch(request.float("eps", self.eps).float("momentum", self.momentum))?;
             }
             Stats::Running => {
-                let request = running(f, shape, 1, self.eps, stats, affine);
-                f.dispatch(request);
+                let request = running(f, self.folded(f.inputs), stats, affine);
+                f.dispatch(request)?;
             }
         }
-        let residual = if self.residual { f.input(RESIDUAL_INPUT) } else { NOTHING };
-        let bindings = [("x", f.input(0)), ("affine", affine), ("residual", residual), ("out", f.output())];
-        f.dispatch(self.apply(shape).bind(&bindings));
-        relu::keep_mask(f, self.activation());
+        let request = apply(f).bind(&[("affine", affine)]).bind_if("residual", f.residual());
+        f.dispatch(request)?;
+        // Of x, which is kept, backward computes where the activation is open.
+        if self.recomputable(f.fused()) { Ok(()) } else { relu::keep_mask(f, f.fused().activation) }
     }
 
-    fn recompute(&self, b: &mut Backward<'_, '_>) {
-        let affine = b.saved("affine").unwrap_or(NOTHING);
-        let bindings =
-            [("x", b.kept_input(0)), ("affine", affine), ("residual", NOTHING), ("out", b.output())];
-        b.dispatch(self.apply(b.output_shape()).bind(&bindings));
+    fn recompute(&self, b: &mut Backward<'_, '_>) -> Result<()> {
+        let request = apply(b).bind_if("affine", b.saved("affine")).bind_if("residual", None);
+        b.dispatch(request)
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
         let shape = b.output_shape();
         let wants = [b.wants(0), b.wants(1), b.wants(2)];
-        let (dz, activation) = if self.residual {
-            let dz = relu::gradient_before(b, self.activation);
-            b.pass(RESIDUAL_INPUT, dz);
+        let Fused { residual, activation, .. } = *b.fused();
+        let (dz, activation) = if residual.is_some() {
+            let dz = relu::gradient_before(b, activation)?;
+            b.pass_to_residual(dz)?;
             (dz, Activation::None)
         } else {
-            (b.grad_output(), self.activation)
+            (b.grad_output()?, activation)
         };
         if !wants.contains(&true) {
-            return;
+            return Ok(());
         }
-        let stats = b.saved("stats").unwrap_or(NOTHING);
-        let affine = b.saved("affine").unwrap_or(NOTHING);
+        let (stats, affine) = (b.saved("stats"), b.saved("affine"));
         let reads_x = self.reads_x(&wants);
-        let from_x = reads_x && self.stats == Stats::Batch;
-        let x = if reads_x { b.kept_input(0) } else { NOTHING };
-        let (mask, y, bits) = mask_of(b, activation, from_x);
-        let constants = [("ACT", activation.code()), ("MASK", mask)];
+        let x = reads_x.then(|| b.input(0));
+        let mask = Mask::of(b, activation, reads_x && self.stats == Stats::Batch);
+        // What the kernels that read the input and its statistics have in common.
+        let reading = |request: Request, x: Option<BufferId>| {
+            mask.bind(request).bind_if("x", x).bind_if("stats", stats).bind_if("affine", affine)
+        };
 
         let sums = b.scratch("gradient sums", two_vectors(shape));
         if reads_x || wants[2] {
             // Without x (only β trains, running statistics) the sum with x̂ is not used: any buffer will do.
-            let x = if reads_x { x } else { dz };
+            let x = x.or(Some(dz));
             let chunks = Chunks::new(shape, b.tuning());
             let partial = b.scratch("partial gradient sums", two_vectors(shape) * chunks.chunks as u64);
-            let bindings = [
-                ("x", x),
-                ("stats", stats),
-                ("affine", affine),
-                ("y", y),
-                ("mask", bits),
-                ("dy", dz),
-                ("partial_out", partial),
-            ];
-            b.dispatch(chunks.reduce(BACKWARD_REDUCE, shape).constants(&constants).bind(&bindings));
-            let (mut dweight, mut dbias) = (NOTHING, NOTHING);
-            b.grad(1, |_, buffer, _| dweight = buffer);
-            b.grad(2, |_, buffer, _| dbias = buffer);
-            let bindings =
-                [("partial_in", partial), ("sums_out", sums), ("dweight", dweight), ("dbias", dbias)];
+            let request = chunks.reduce(BACKWARD_REDUCE, shape).bind(&[("dy", dz), ("partial_out", partial)]);
+            b.dispatch(reading(request, x))?;
+            let (mut dweight, mut dbias) = (None, None);
+            b.grad(1, |_, buffer, _| {
+                dweight = Some(buffer);
+                Ok(())
+            })?;
+            b.grad(2, |_, buffer, _| {
+                dbias = Some(buffer);
+                Ok(())
+            })?;
             let request = chunks
                 .finish(BACKWARD_FINISH, shape)
-                .constants(&[("WEIGHT", wants[1] as u32), ("BIAS", wants[2] as u32)])
-                .bind(&bindings);
-            b.dispatch(request);
+                .constants(&[("WEIGHT", dweight.is_some().into()), ("BIAS", dbias.is_some().into())])
+                .bind(&[("partial_in", partial), ("sums_out", sums)]);
+            b.dispatch(request.bind_if("dweight", dweight).bind_if("dbias", dbias))?;
         }
-        let stats_mode = self.stats;
-        b.accumulate(0, |b, dx| match stats_mode {
+        b.accumulate(0, |b, dx| match self.stats {
             Stats::Batch => {
-                let bindings = [
-                    ("x", x),
-                    ("stats", stats),
-                    ("affine", affine),
-                    ("y", y),
-                    ("mask", bits),
-                    ("dy", dz),
-                    ("sums", sums),
-                    ("out", dx),
-                ];
-                b.dispatch(per_row_block(BACKWARD_INPUT, shape).constants(&constants).bind(&bindings));
+                let request = per_row_block(BACKWARD_INPUT, shape);
+                b.dispatch(reading(request.bind(&[("dy", dz), ("sums", sums), ("out", dx)]), x))
             }
-            Stats::Running => backward_running_into(b, dz, activation, NOTHING, dx),
-        });
+            Stats::Running => backward_running_into(b, dz, activation, dx),
+        })
     }
 }

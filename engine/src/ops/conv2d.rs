@@ -1,10 +1,13 @@
 //! conv2d: two-dimensional convolution; with what the planner folded into it.
 
 use super::partials::backward_bias;
-use super::{Activation, BatchNorm, Op, batch_norm, image, relu, windows};
+use super::{Activation, Op, batch_norm, image, relu, windows};
+use crate::context::{Backward, Forward};
+use crate::dispatch::BufferId;
 use crate::error::{Error, Result};
+use crate::fused::{Fused, Part};
 use crate::kernel::Kernel;
-use crate::record::{Backward, BufferId, Forward, NOTHING, Request};
+use crate::request::Request;
 use crate::shape::Shape;
 use crate::tuning::{Algorithm, Conv, LONGEST_RUN, Pass};
 use std::ops::Range;
@@ -56,10 +59,9 @@ impl Padding {
     }
 }
 
-/// y = act(conv(x, w) · scale + shift + residual).
+/// y = conv(x, w) + bias.
 ///
-/// Inputs: x, weight; then, if there is one, bias; or, if batch norm was folded in, its weight,
-/// bias, running_mean and running_var; then, if there is one, the residual.
+/// Inputs: x, weight; then, if there is one, bias.
 #[derive(Clone, Debug, Default)]
 pub struct Conv2d {
     /// Step between windows, in both directions.
@@ -68,12 +70,6 @@ pub struct Conv2d {
     pub padding: Padding,
     /// Has a bias.
     pub bias: bool,
-    /// A batch norm with running statistics and frozen parameters, folded in.
-    pub norm: Option<BatchNorm>,
-    /// Adds a residual.
-    pub residual: bool,
-    /// What is done at the end.
-    pub activation: Activation,
 }
 
 /// The sizes that a convolution's kernels need.
@@ -155,12 +151,12 @@ pub(crate) enum Affine {
 }
 
 impl Affine {
-    fn parts(self) -> (usize, BufferId) {
+    fn parts(self) -> (usize, Option<BufferId>) {
         match self {
-            Affine::None => (0, NOTHING),
-            Affine::Shift(buffer) => (1, buffer),
-            Affine::ScaleShift(buffer) => (2, buffer),
-            Affine::Scale(buffer) => (3, buffer),
+            Affine::None => (0, None),
+            Affine::Shift(buffer) => (1, Some(buffer)),
+            Affine::ScaleShift(buffer) => (2, Some(buffer)),
+            Affine::Scale(buffer) => (3, Some(buffer)),
         }
     }
 
@@ -204,7 +200,8 @@ impl Epilogue {
         let act = self.activation.code() as usize;
         request
             .params(&[("affine", kind), ("residual", self.residual.is_some() as usize), ("act", act)])
-            .bind(&[("affine", affine), ("residual", self.residual.unwrap_or(NOTHING))])
+            .bind_if("affine", affine)
+            .bind_if("residual", self.residual)
     }
 }
 
@@ -233,7 +230,7 @@ fn ranges(depth: usize, terms: usize, step: usize) -> Vec<Range<usize>> {
 }
 
 /// Records y = act(conv(x, w) · scale + shift + residual).
-pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, epilogue: Epilogue) {
+pub(crate) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, epilogue: Epilogue) -> Result<()> {
     match f.tuning().conv(&sizes.conv(Pass::Forward)) {
         Algorithm::Direct(tile) => direct::forward(f, sizes, tile, epilogue),
         Algorithm::Tiled(tiles) => tiled::forward(f, sizes, tiles, epilogue),
@@ -248,7 +245,7 @@ pub(crate) fn backward_input(
     grad: &mut GradOutput,
     dx: BufferId,
     earlier: Option<BufferId>,
-) {
+) -> Result<()> {
     match b.tuning().conv(&sizes.conv(Pass::BackwardInput)) {
         Algorithm::Direct(tile) => direct::backward_input(b, sizes, tile, grad.dy, dx, earlier),
         Algorithm::Tiled(tiles) => tiled::backward_input(b, sizes, tiles, grad.dy, dx, earlier),
@@ -257,7 +254,12 @@ pub(crate) fn backward_input(
 }
 
 /// Records dw from dy and the kept input.
-pub(crate) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, grad: &mut GradOutput, dw: BufferId) {
+pub(crate) fn backward_weight(
+    b: &mut Backward<'_, '_>,
+    sizes: Sizes,
+    grad: &mut GradOutput,
+    dw: BufferId,
+) -> Result<()> {
     match b.tuning().conv(&sizes.conv(Pass::BackwardWeight)) {
         Algorithm::Direct(tile) => direct::backward_weight(b, sizes, tile, grad.dy, dw),
         Algorithm::Tiled(tiles) => tiled::backward_weight(b, sizes, tiles, grad.dy, dw),
@@ -266,11 +268,6 @@ pub(crate) fn backward_weight(b: &mut Backward<'_, '_>, sizes: Sizes, grad: &mut
 }
 
 impl Conv2d {
-    /// Where the residual comes among the inputs.
-    pub(crate) fn residual_input(&self) -> usize {
-        2 + self.bias as usize + if self.norm.is_some() { 4 } else { 0 }
-    }
-
     /// The key of the tuning table for `pass` of this convolution of `x` with the filter `weight`.
     ///
     /// # Errors
@@ -311,52 +308,52 @@ impl Op for Conv2d {
         if wants[1] { vec![0] } else { vec![] }
     }
 
-    fn activation(&self) -> Activation {
-        self.activation
+    fn can_take(&self, part: Part, _fused: &Fused) -> bool {
+        !(self.bias && matches!(part, Part::Norm(_)))
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let sizes = self.sizes(f.shape(0), f.shape(1), f.output_shape());
-        let affine = match &self.norm {
-            Some(norm) => Affine::ScaleShift(batch_norm::running_constant(f, norm, 2)),
+        let affine = match f.fused().norm {
+            Some(norm) => Affine::ScaleShift(batch_norm::folded(f, norm)?),
             None if self.bias => Affine::Shift(f.input(2)),
             None => Affine::None,
         };
-        let residual = self.residual.then(|| f.input(self.residual_input()));
-        forward(f, sizes, Epilogue { affine, residual, activation: self.activation });
-        relu::keep_mask(f, self.activation);
+        let (residual, activation) = (f.residual(), f.fused().activation);
+        forward(f, sizes, Epilogue { affine, residual, activation })?;
+        relu::keep_mask(f, activation)
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
         let sizes = self.sizes(b.shape(0), b.shape(1), b.output_shape());
-        let branch = self.residual && b.wants(self.residual_input());
-        let dz = if self.norm.is_none() || branch {
-            Some(relu::gradient_before(b, self.activation))
+        let Fused { norm, activation, .. } = *b.fused();
+        let dz = if norm.is_none() || b.wants_residual() {
+            Some(relu::gradient_before(b, activation)?)
         } else {
             None
         };
-        if let (true, Some(dz)) = (branch, dz) {
-            b.pass(self.residual_input(), dz);
+        if let Some(dz) = dz {
+            b.pass_to_residual(dz)?;
         }
         let wanted = b.wants(0) || b.wants(1) || (self.bias && b.wants(2));
         if !wanted {
-            return;
+            return Ok(());
         }
-        let dy = match (&self.norm, dz) {
+        let dy = match (norm, dz) {
             (None, Some(dz)) => dz,
             // The folded batch norm's part: dy·γ·rstd, and the activation if that is still to do.
-            (Some(_), Some(dz)) => batch_norm::backward_scaled(b, dz, Activation::None),
+            (Some(_), Some(dz)) => batch_norm::backward_scaled(b, dz, Activation::None)?,
             (_, None) => {
-                let dy = b.grad_output();
-                batch_norm::backward_scaled(b, dy, self.activation)
+                let dy = b.grad_output()?;
+                batch_norm::backward_scaled(b, dy, activation)?
             }
         };
         if self.bias {
-            b.grad(2, |b, db, _| backward_bias(b, dy, db));
+            b.grad(2, |b, db, _| backward_bias(b, dy, db))?;
         }
         let mut grad = GradOutput::new(dy);
-        b.grad(1, |b, dw, _| backward_weight(b, sizes, &mut grad, dw));
-        b.grad(0, |b, dx, earlier| backward_input(b, sizes, &mut grad, dx, earlier));
+        b.grad(1, |b, dw, _| backward_weight(b, sizes, &mut grad, dw))?;
+        b.grad(0, |b, dx, earlier| backward_input(b, sizes, &mut grad, dx, earlier))
     }
 }
 

@@ -1,9 +1,11 @@
 //! cross_entropy: softmax and its loss, with label smoothing, class weights and mixed labels.
 
 use super::{Op, channel_blocks, image, mixup};
+use crate::context::{Backward, Forward};
+use crate::dispatch::{BufferId, grid};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::request::Request;
 use crate::shape::Shape;
 use crate::tuning::Class;
 
@@ -91,7 +93,7 @@ pub(crate) const BLOCK: usize = 32;
 
 /// Sums up `rows`, (loss, hits, labelled, weight) of each, into the output and into the ring of past
 /// steps. Rows without label are zeros.
-pub(crate) fn summarise(f: &mut Forward<'_, '_>, rows: BufferId) {
+pub(crate) fn summarise(f: &mut Forward<'_, '_>, rows: BufferId) -> Result<()> {
     // A workgroup's invocations share the work on a GPU; elsewhere one does it all.
     let (span, lanes) = if f.tuning().class == Class::Gpu { (64, 64) } else { (1024, 1) };
     let turns = |terms: usize| terms + terms.div_ceil(BLOCK);
@@ -101,7 +103,7 @@ pub(crate) fn summarise(f: &mut Forward<'_, '_>, rows: BufferId) {
         let partial = f.scratch("partial losses", 16 * sums as u64);
         let request =
             Request::new(SUM, grid(sums, 64)).constants(&[("SPAN", span as u32)]).params(&[("rows", count)]);
-        f.dispatch(request.bind(&[("rows_in", rows), ("rows_out", partial)]).turns(turns(span)));
+        f.dispatch(request.bind(&[("rows_in", rows), ("rows_out", partial)]).turns(turns(span)))?;
         (rows, count) = (partial, sums);
     }
     let summary = f.output();
@@ -110,7 +112,7 @@ pub(crate) fn summarise(f: &mut Forward<'_, '_>, rows: BufferId) {
         .constants(&[("LANES", lanes as u32)])
         .params(&[("rows", count), ("slot", 0)])
         .turns(turns(count.div_ceil(lanes)) + lanes.ilog2() as usize);
-    f.dispatch(request.bind(&[("rows_in", rows), ("summary_out", summary), ("history", history)]));
+    f.dispatch(request.bind(&[("rows_in", rows), ("summary_out", summary), ("history", history)]))
 }
 
 impl Op for CrossEntropy {
@@ -149,38 +151,34 @@ impl Op for CrossEntropy {
         vec![0]
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let logits = f.shape(0);
         let rows = f.scratch("rows", 16 * logits.rows() as u64);
         let norms = f.save("norms", 8 * logits.rows().next_multiple_of(2) as u64);
-        let mixes = if f.inputs() > 2 { f.input(2) } else { NOTHING };
-        let weights = if self.class_weights.is_empty() {
-            NOTHING
-        } else {
-            f.values("class weights", &self.class_weights)
-        };
+        let mixes = (f.inputs() > 2).then(|| f.input(2));
+        let weighted = !self.class_weights.is_empty();
+        let weights = weighted.then(|| f.values("class weights", &self.class_weights));
         let bindings =
-            [("logits", f.input(0)), ("labels", f.input(1)), ("class_weights", weights), ("mixes", mixes)];
+            [("logits", f.input(0)), ("labels", f.input(1)), ("norms_out", norms), ("rows_out", rows)];
         let c4 = channel_blocks(logits);
         let request =
-            self.request(FORWARD, logits, logits.rows(), mixes != NOTHING).turns(2 * c4 + c4.div_ceil(BLOCK));
-        f.dispatch(request.bind(&bindings).bind(&[("norms_out", norms), ("rows_out", rows)]));
-        summarise(f, rows);
+            self.request(FORWARD, logits, logits.rows(), mixes.is_some()).turns(2 * c4 + c4.div_ceil(BLOCK));
+        f.dispatch(request.bind(&bindings).bind_if("class_weights", weights).bind_if("mixes", mixes))?;
+        summarise(f, rows)
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
         let logits = b.shape(0);
-        let norms = b.saved("norms").unwrap_or(NOTHING);
+        let (norms, weights) = (b.saved("norms"), b.saved("class weights"));
         let (summary, scaler) = (b.output(), b.loss_scaler());
-        let mixes = if b.inputs() > 2 { b.input(2) } else { NOTHING };
-        let weights = b.saved("class weights").unwrap_or(NOTHING);
+        let mixes = (b.inputs() > 2).then(|| b.input(2));
         b.accumulate(0, |b, dlogits| {
-            let (z, labels) = (b.kept_input(0), b.input(1));
-            let bindings = [("logits", z), ("labels", labels), ("class_weights", weights), ("mixes", mixes)];
-            let request =
-                self.request(BACKWARD, logits, logits.rows() * channel_blocks(logits), mixes != NOTHING);
-            let rest = [("norms", norms), ("summary", summary), ("dlogits", dlogits)];
-            b.dispatch(request.bind(&bindings).bind(&rest).scaled(scaler));
-        });
+            let (z, labels) = (b.input(0), b.input(1));
+            let bindings = [("logits", z), ("labels", labels), ("summary", summary), ("dlogits", dlogits)];
+            let items = logits.rows() * channel_blocks(logits);
+            let request = self.request(BACKWARD, logits, items, mixes.is_some()).bind(&bindings);
+            let request = request.bind_if("norms", norms).bind_if("class_weights", weights);
+            b.dispatch(request.bind_if("mixes", mixes).scaled(scaler))
+        })
     }
 }

@@ -2,10 +2,13 @@
 
 use super::conv2d::Padding;
 use super::partials::in_splits;
-use super::{Activation, BatchNorm, Op, batch_norm, channel_blocks, image, relu, windows};
+use super::{Op, batch_norm, channel_blocks, image, relu, windows};
+use crate::context::{Backward, Forward};
+use crate::dispatch::grid;
 use crate::error::{Error, Result};
+use crate::fused::{Fused, Part};
 use crate::kernel::Kernel;
-use crate::record::{Backward, Forward, NOTHING, Request, grid};
+use crate::request::Request;
 use crate::shape::Shape;
 
 static FORWARD: Kernel = Kernel { file: "depthwise_conv2d", entry: "forward" };
@@ -16,19 +19,13 @@ const PIXELS: usize = 4;
 /// every load, and only many invocations at a time hide that.
 const RUN: usize = 256;
 
-/// y = act(conv(x, w) · scale + shift), channel by channel.
-///
-/// Inputs: x, weight; then, if batch norm was folded in, its weight, bias, running_mean, running_var.
+/// y = conv(x, w), channel by channel. Inputs: x, weight.
 #[derive(Clone, Debug, Default)]
 pub struct DepthwiseConv2d {
     /// Step between windows, in both directions.
     pub stride: usize,
     /// Zeros around the image.
     pub padding: Padding,
-    /// A batch norm with running statistics and frozen parameters, folded in.
-    pub norm: Option<BatchNorm>,
-    /// What is done at the end.
-    pub activation: Activation,
 }
 
 impl DepthwiseConv2d {
@@ -80,39 +77,42 @@ impl Op for DepthwiseConv2d {
         if wants[1] { vec![0] } else { vec![] }
     }
 
-    fn activation(&self) -> Activation {
-        self.activation
+    fn can_take(&self, part: Part, fused: &Fused) -> bool {
+        match part {
+            Part::Norm(_) => true,
+            Part::Residual(_) => false,
+            Part::Activation(_) => fused.norm.is_some(),
+        }
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let y = f.output_shape();
         let Shape::Image { n, h, w, .. } = y else { unreachable!("checked when recorded") };
         let Shape::Depthwise { kh, .. } = f.shape(1) else { unreachable!("checked when recorded") };
         let strips_per_row = w.div_ceil(PIXELS);
-        let affine = self.norm.as_ref().map(|norm| batch_norm::running_constant(f, norm, 2));
+        let Fused { norm, activation, .. } = *f.fused();
+        let affine = norm.map(|norm| batch_norm::folded(f, norm)).transpose()?;
         let shapes = [f.shape(0), f.shape(1), y];
-        let bindings =
-            [("x", f.input(0)), ("w", f.weight(1)), ("affine", affine.unwrap_or(NOTHING)), ("y", f.output())];
+        let bindings = [("x", f.input(0)), ("w", f.weight(1)?), ("y", f.output())];
         let request = self
             .request(FORWARD, shapes, n * h * strips_per_row * channel_blocks(y))
-            .params(&[
-                ("affine", if affine.is_some() { 2 } else { 0 }),
-                ("act", self.activation.code() as usize),
-            ])
+            .params(&[("affine", if affine.is_some() { 2 } else { 0 }), ("act", activation.code() as usize)])
             .params(&[("strips_per_row", strips_per_row)])
             .bind(&bindings)
+            .bind_if("affine", affine)
             .turns(kh);
-        f.dispatch(request);
-        relu::keep_mask(f, self.activation);
+        f.dispatch(request)?;
+        relu::keep_mask(f, activation)
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
         let (x, w, y) = (b.shape(0), b.shape(1), b.output_shape());
-        let dy = if self.norm.is_some() {
-            let dy = b.grad_output();
-            batch_norm::backward_scaled(b, dy, self.activation)
-        } else {
-            relu::gradient_before(b, self.activation)
+        let dy = match *b.fused() {
+            Fused { norm: Some(_), activation, .. } => {
+                let dy = b.grad_output()?;
+                batch_norm::backward_scaled(b, dy, activation)?
+            }
+            Fused { activation, .. } => relu::gradient_before(b, activation)?,
         };
         b.grad(1, |b, dw, _| {
             let Shape::Image { n, h, w: width, .. } = y else { unreachable!("checked when recorded") };
@@ -121,19 +121,21 @@ impl Op for DepthwiseConv2d {
             let splits = rows.div_ceil(per_split);
             let taps = w.padded_count() / 4;
             in_splits(b, dw, splits, w.bytes(), |b, dw| {
-                self.request(BACKWARD_WEIGHT, [x, w, y], taps * splits)
+                let request = self
+                    .request(BACKWARD_WEIGHT, [x, w, y], taps * splits)
                     .params(&[("rows", rows), ("rows_per_split", per_split)])
-                    .bind(&[("x", b.kept_input(0)), ("dy", dy), ("dw", dw)])
-                    .turns(per_split * (1 + width))
-            });
-        });
+                    .bind(&[("x", b.input(0)), ("dy", dy), ("dw", dw)])
+                    .turns(per_split * (1 + width));
+                Ok(request)
+            })
+        })?;
         b.accumulate(0, |b, dx| {
             let Shape::Depthwise { kh, kw, .. } = w else { unreachable!("checked when recorded") };
             let request = self
                 .request(BACKWARD_INPUT, [x, w, y], x.rows() * channel_blocks(x))
-                .bind(&[("w", b.weight(1)), ("dy", dy), ("dx", dx)])
+                .bind(&[("w", b.weight(1)?), ("dy", dy), ("dx", dx)])
                 .turns(kh.div_ceil(self.stride) * (1 + kw.div_ceil(self.stride)));
-            b.dispatch(request);
-        });
+            b.dispatch(request)
+        })
     }
 }

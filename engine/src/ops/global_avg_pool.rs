@@ -1,9 +1,11 @@
 //! global_avg_pool: the mean over all pixels, one value per channel.
 
 use super::{Op, channel_blocks, image};
+use crate::context::{Backward, Forward};
+use crate::dispatch::grid;
 use crate::error::Result;
 use crate::kernel::Kernel;
-use crate::record::{Backward, Forward, Request, grid};
+use crate::request::Request;
 use crate::shape::Shape;
 
 static FORWARD: Kernel = Kernel { file: "global_avg_pool", entry: "forward" };
@@ -50,7 +52,7 @@ impl Op for GlobalAvgPool {
         vec![]
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let (x, y) = (f.input(0), f.output());
         let (n, c4, pixels) = (f.output_shape().rows(), channel_blocks(f.output_shape()), pixels(f.shape(0)));
         if pixels <= PART {
@@ -60,16 +62,16 @@ impl Op for GlobalAvgPool {
         let per_part = pixels.isqrt().next_multiple_of(BLOCK).max(PART);
         let parts = pixels.div_ceil(per_part);
         let partial = f.scratch("partial sums", 16 * (n * parts * c4) as u64);
-        f.dispatch(sums(n, c4, pixels, per_part, 1).bind(&[("x", x), ("y", partial)]));
-        f.dispatch(sums(n, c4, parts, parts, pixels).bind(&[("x", partial), ("y", y)]));
+        f.dispatch(sums(n, c4, pixels, per_part, 1).bind(&[("x", x), ("y", partial)]))?;
+        f.dispatch(sums(n, c4, parts, parts, pixels).bind(&[("x", partial), ("y", y)]))
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
-        let (x, dy) = (b.shape(0), b.grad_output());
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
+        let (x, dy) = (b.shape(0), b.grad_output()?);
         let items = x.rows() * channel_blocks(x);
         let request = Request::new(BACKWARD, grid(items, 64))
             .params(&[("pixels", pixels(x)), ("c4", channel_blocks(x)), ("items", items)])
             .float("divisor", pixels(x) as f32);
-        b.accumulate(0, |b, dx| b.dispatch(request.bind(&[("dy", dy), ("dx", dx)])));
+        b.accumulate(0, |b, dx| b.dispatch(request.bind(&[("dy", dy), ("dx", dx)])))
     }
 }

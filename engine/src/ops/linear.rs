@@ -2,8 +2,8 @@
 
 use super::conv2d::{self, Affine, Epilogue, GradOutput, Padding, Sizes};
 use super::{Activation, Op, image, partials};
+use crate::context::{Backward, Forward};
 use crate::error::{Error, Result};
-use crate::record::{Backward, Forward};
 use crate::shape::Shape;
 
 /// Inputs: x of (N, C_in, 1, 1), weight, bias.
@@ -38,18 +38,18 @@ impl Op for Linear {
         if wants[1] { vec![0] } else { vec![] }
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let sizes = Sizes::new(f.shape(0), f.shape(1), f.output_shape(), 1, Padding::default());
         let affine = Affine::Shift(f.input(2));
-        conv2d::forward(f, sizes, Epilogue { affine, residual: None, activation: Activation::None });
+        conv2d::forward(f, sizes, Epilogue { affine, residual: None, activation: Activation::None })
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
         let sizes = Sizes::new(b.shape(0), b.shape(1), b.output_shape(), 1, Padding::default());
-        let dy = b.grad_output();
+        let dy = b.grad_output()?;
         let mut grad = GradOutput::new(dy);
-        b.grad(2, |b, db, _| partials::backward_bias(b, dy, db));
-        b.grad(1, |b, dw, _| conv2d::backward_weight(b, sizes, &mut grad, dw));
-        b.grad(0, |b, dx, earlier| conv2d::backward_input(b, sizes, &mut grad, dx, earlier));
+        b.grad(2, |b, db, _| partials::backward_bias(b, dy, db))?;
+        b.grad(1, |b, dw, _| conv2d::backward_weight(b, sizes, &mut grad, dw))?;
+        b.grad(0, |b, dx, earlier| conv2d::backward_input(b, sizes, &mut grad, dx, earlier))
     }
 }

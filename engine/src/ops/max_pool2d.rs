@@ -1,10 +1,12 @@
 //! max_pool2d: the largest value of every window; windows may overlap.
 
 use super::{Op, channel_blocks, image, windows};
+use crate::context::{Backward, Forward};
+use crate::dispatch::grid;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::ops::Padding;
-use crate::record::{Backward, Forward, NOTHING, Request, grid};
+use crate::request::Request;
 use crate::shape::Shape;
 
 static FORWARD: Kernel = Kernel { file: "max_pool2d", entry: "forward" };
@@ -68,18 +70,19 @@ impl Op for MaxPool2d {
         vec![]
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let (x, y) = (f.shape(0), f.output_shape());
         let items = y.rows() * channel_blocks(y);
-        let argmax = if f.has_backward() { f.save("argmax", 4 * items as u64) } else { NOTHING };
-        let bindings = [("x", f.input(0)), ("y", f.output()), ("argmax_out", argmax)];
+        let argmax = f.has_backward().then(|| f.save("argmax", 4 * items as u64));
+        let bindings = [("x", f.input(0)), ("y", f.output())];
         let request = self.request(FORWARD, x, y, items).turns(self.kernel + self.kernel * self.kernel);
-        f.dispatch(request.constants(&[("ARGMAX", f.has_backward() as u32)]).bind(&bindings));
+        let request = request.constants(&[("ARGMAX", argmax.is_some().into())]);
+        f.dispatch(request.bind(&bindings).bind_if("argmax_out", argmax))
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
-        let (x, y, dy) = (b.shape(0), b.output_shape(), b.grad_output());
-        let argmax = b.saved("argmax").unwrap_or(NOTHING);
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
+        let (x, y, dy) = (b.shape(0), b.output_shape(), b.grad_output()?);
+        let argmax = b.saved("argmax");
         b.accumulate(0, |b, dx| {
             // Windows over a pixel, in one direction.
             let over = self.kernel.div_ceil(self.stride);
@@ -92,7 +95,7 @@ impl Op for MaxPool2d {
                 .constants(&[("CELL", cell as u32)])
                 .params(&[("first", first), ("cells_h", cells_h), ("cells_w", cells_w)])
                 .turns(over + over * over);
-            b.dispatch(request.bind(&[("dy", dy), ("argmax", argmax), ("dx", dx)]));
-        });
+            b.dispatch(request.bind(&[("dy", dy), ("dx", dx)]).bind_if("argmax", argmax))
+        })
     }
 }

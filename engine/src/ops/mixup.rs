@@ -4,9 +4,11 @@
 //! [`super::CrossEntropy`], which mixes the labels by the same shares.
 
 use super::{Op, channel_blocks, image};
+use crate::context::{Backward, Forward};
+use crate::dispatch::grid;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::record::{Backward, Forward, Request, grid};
+use crate::request::Request;
 use crate::shape::Shape;
 
 static FORWARD: Kernel = Kernel { file: "mixup", entry: "forward" };
@@ -73,7 +75,7 @@ impl Op for Mixup {
         vec![]
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let shape = f.shape(0);
         let image = channel_blocks(shape) * shape.rows() / shape.torch()[0].max(1);
         let items = channel_blocks(shape) * shape.rows();
@@ -82,9 +84,11 @@ impl Op for Mixup {
             Request::new(FORWARD, grid(items, 64))
                 .bind(&bindings)
                 .params(&[("items", items), ("image", image)]),
-        );
+        )
     }
 
     /// Never called: the output needs no gradient.
-    fn backward(&self, _b: &mut Backward<'_, '_>) {}
+    fn backward(&self, _b: &mut Backward<'_, '_>) -> Result<()> {
+        Ok(())
+    }
 }

@@ -2,9 +2,9 @@
 
 use super::cross_entropy::{request, summarise, summary_shape};
 use super::{Op, channel_blocks};
+use crate::context::{Backward, Forward};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::record::{Backward, Forward};
 use crate::shape::Shape;
 
 static FORWARD: Kernel = Kernel { file: "multi_margin", entry: "forward" };
@@ -43,27 +43,23 @@ impl Op for MultiMargin {
         vec![0]
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let logits = f.shape(0);
         let rows = f.scratch("rows", 16 * logits.rows() as u64);
         let bindings = [("logits", f.input(0)), ("labels", f.input(1)), ("rows_out", rows)];
         let request = request(FORWARD, logits, logits.rows()).turns(channel_blocks(logits));
-        f.dispatch(request.bind(&bindings).float("margin", self.margin));
-        summarise(f, rows);
+        f.dispatch(request.bind(&bindings).float("margin", self.margin))?;
+        summarise(f, rows)
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
         let (logits, summary) = (b.shape(0), b.output());
         let (margin, scaler) = (self.margin, b.loss_scaler());
         b.accumulate(0, |b, dlogits| {
-            let bindings = [
-                ("logits", b.kept_input(0)),
-                ("labels", b.input(1)),
-                ("summary", summary),
-                ("dlogits", dlogits),
-            ];
+            let bindings =
+                [("logits", b.input(0)), ("labels", b.input(1)), ("summary", summary), ("dlogits", dlogits)];
             let request = request(BACKWARD, logits, logits.rows()).turns(2 * channel_blocks(logits));
-            b.dispatch(request.bind(&bindings).float("margin", margin).scaled(scaler));
-        });
+            b.dispatch(request.bind(&bindings).float("margin", margin).scaled(scaler))
+        })
     }
 }

@@ -5,9 +5,11 @@
 //! computes in torchvision's order of f32 operations: PyTorch's bits, on every adapter.
 
 use super::Op;
+use crate::context::{Backward, Forward};
+use crate::dispatch::grid;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::record::{Backward, Forward, Request, grid};
+use crate::request::Request;
 use crate::shape::Shape;
 
 static FORWARD: Kernel = Kernel { file: "normalize", entry: "forward" };
@@ -68,15 +70,17 @@ impl Op for Normalize {
         vec![]
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let shape = f.output_shape();
         let (pixels, channels) = (shape.rows(), shape.channels() as u32);
         let table = f.values("table", &self.table());
         let bindings = [("x", f.input(0)), ("table", table), ("y", f.output())];
         let request = Request::new(FORWARD, grid(pixels, 64)).constants(&[("C", channels)]);
-        f.dispatch(request.bind(&bindings).params(&[("pixels", pixels)]));
+        f.dispatch(request.bind(&bindings).params(&[("pixels", pixels)]))
     }
 
     /// Never called: the output needs no gradient.
-    fn backward(&self, _b: &mut Backward<'_, '_>) {}
+    fn backward(&self, _b: &mut Backward<'_, '_>) -> Result<()> {
+        Ok(())
+    }
 }

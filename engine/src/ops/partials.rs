@@ -5,8 +5,11 @@
 //! as a tree whose nodes have at most [`FAN_IN`] branches, always in the same order.
 
 use super::channel_blocks;
+use crate::context::Backward;
+use crate::dispatch::{BufferId, grid};
+use crate::error::Result;
 use crate::kernel::Kernel;
-use crate::record::{Backward, BufferId, Request, grid};
+use crate::request::Request;
 
 static SUM: Kernel = Kernel { file: "partials", entry: "sum" };
 static ROWS: Kernel = Kernel { file: "partials", entry: "rows" };
@@ -21,11 +24,11 @@ pub(crate) fn in_splits(
     total: BufferId,
     splits: usize,
     bytes: u64,
-    compute: impl FnOnce(&mut Backward<'_, '_>, BufferId) -> Request,
-) {
+    compute: impl FnOnce(&mut Backward<'_, '_>, BufferId) -> Result<Request>,
+) -> Result<()> {
     let mut partial = buffer(b, total, splits, bytes);
-    let request = compute(b, partial);
-    b.dispatch(request);
+    let request = compute(b, partial)?;
+    b.dispatch(request)?;
     let (mut splits, size4) = (splits, (bytes / 16) as usize);
     while splits > 1 {
         let per_part = branches(splits);
@@ -36,9 +39,10 @@ pub(crate) fn in_splits(
             .params(&[("splits", splits), ("splits_per_part", per_part)])
             .params(&[("size4", size4), ("items", parts * size4)])
             .turns(per_part);
-        b.dispatch(request);
+        b.dispatch(request)?;
         (partial, splits) = (sums, parts);
     }
+    Ok(())
 }
 
 fn buffer(b: &mut Backward<'_, '_>, total: BufferId, splits: usize, bytes: u64) -> BufferId {
@@ -52,16 +56,17 @@ fn branches(splits: usize) -> usize {
 }
 
 /// Records the gradient of a bias: the sum of `dy` over its rows.
-pub(crate) fn backward_bias(b: &mut Backward<'_, '_>, dy: BufferId, db: BufferId) {
+pub(crate) fn backward_bias(b: &mut Backward<'_, '_>, dy: BufferId, db: BufferId) -> Result<()> {
     let shape = b.output_shape();
     let (rows, c4) = (shape.rows(), channel_blocks(shape));
     let (per_chunk, chunks) = super::chunks(rows);
     in_splits(b, db, chunks, 16 * c4 as u64, |_, y| {
-        Request::new(ROWS, grid(chunks * c4, 64))
+        let request = Request::new(ROWS, grid(chunks * c4, 64))
             .bind(&[("x", dy), ("y", y)])
             .params(&[("rows", rows), ("rows_per_chunk", per_chunk), ("c4", c4), ("items", chunks * c4)])
-            .turns(per_chunk)
-    });
+            .turns(per_chunk);
+        Ok(request)
+    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! relu and relu6, and the mask that replaces an activation that is not kept otherwise.
 
 use super::{Activation, Op, channel_blocks, image, row_blocks};
+use crate::context::{Backward, Forward};
+use crate::dispatch::{BufferId, grid};
 use crate::error::Result;
+use crate::fused::Part;
 use crate::kernel::Kernel;
-use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::request::Request;
 use crate::shape::Shape;
+use crate::tensor::TensorId;
 
 static FORWARD: Kernel = Kernel { file: "relu", entry: "forward" };
 static BACKWARD: Kernel = Kernel { file: "relu", entry: "backward" };
@@ -37,14 +41,14 @@ pub(crate) enum Open {
 }
 
 /// After an op's forward: saves the mask, if there is an activation whose output is not kept.
-pub(crate) fn keep_mask(f: &mut Forward<'_, '_>, activation: Activation) {
+pub(crate) fn keep_mask(f: &mut Forward<'_, '_>, activation: Activation) -> Result<()> {
     if activation == Activation::None || !f.has_backward() || f.keeps_output() {
-        return;
+        return Ok(());
     }
     let shape = f.output_shape();
     let bits = f.save("mask", 4 * row_blocks(shape) as u64);
     let y = f.output();
-    f.dispatch(request(MASK, shape, activation).bind(&[("y", y), ("bits", bits)]));
+    f.dispatch(request(MASK, shape, activation).bind(&[("y", y), ("bits", bits)]))
 }
 
 /// How backward finds out where the activation was open.
@@ -57,18 +61,18 @@ pub(crate) fn open(b: &mut Backward<'_, '_>, activation: Activation) -> Open {
 }
 
 /// The gradient before an op's activation: the output's gradient where the activation is open.
-pub(crate) fn gradient_before(b: &mut Backward<'_, '_>, activation: Activation) -> BufferId {
+pub(crate) fn gradient_before(b: &mut Backward<'_, '_>, activation: Activation) -> Result<BufferId> {
     let (mask, y, bits) = match open(b, activation) {
         Open::Everywhere => return b.grad_output(),
-        Open::Output(y) => (NOTHING, y, 0),
-        Open::Mask(mask) => (mask, NOTHING, 1),
+        Open::Output(y) => (None, Some(y), 0),
+        Open::Mask(mask) => (Some(mask), None, 1),
     };
     let shape = b.output_shape();
     let dz = b.scratch_activation("grad before activation", shape);
-    let dy = b.grad_output();
-    let bindings = [("y", y), ("mask", mask), ("dy", dy), ("out", dz)];
-    b.dispatch(request(BACKWARD, shape, activation).constants(&[("BITS", bits)]).bind(&bindings));
-    dz
+    let dy = b.grad_output()?;
+    let request = request(BACKWARD, shape, activation).constants(&[("BITS", bits)]);
+    b.dispatch(request.bind_if("y", y).bind_if("mask", mask).bind(&[("dy", dy), ("out", dz)]))?;
+    Ok(dz)
 }
 
 impl Op for Relu {
@@ -85,18 +89,18 @@ impl Op for Relu {
         vec![]
     }
 
-    fn activation(&self) -> Activation {
-        self.activation
+    fn as_part(&self, _inputs: &[TensorId]) -> Vec<(usize, Part)> {
+        vec![(0, Part::Activation(self.activation))]
     }
 
-    fn forward(&self, f: &mut Forward<'_, '_>) {
+    fn forward(&self, f: &mut Forward<'_, '_>) -> Result<()> {
         let bindings = [("x", f.input(0)), ("out", f.output())];
-        f.dispatch(request(FORWARD, f.output_shape(), self.activation).bind(&bindings));
-        keep_mask(f, self.activation);
+        f.dispatch(request(FORWARD, f.output_shape(), self.activation).bind(&bindings))?;
+        keep_mask(f, self.activation)
     }
 
-    fn backward(&self, b: &mut Backward<'_, '_>) {
-        let dx = gradient_before(b, self.activation);
-        b.pass(0, dx);
+    fn backward(&self, b: &mut Backward<'_, '_>) -> Result<()> {
+        let dx = gradient_before(b, self.activation)?;
+        b.pass(0, dx)
     }
 }

@@ -13,8 +13,8 @@
 
 pub mod norm;
 
-use frostline_engine::graph::Init;
 use frostline_engine::ops::{MaxPool2d, Mix};
+use frostline_engine::tensor::Init;
 use frostline_engine::{
     Error, Freeze, Gpu, GpuOptions, Graph, Padding, Params, Plan, Session, Shape, TensorId, Tuning,
 };

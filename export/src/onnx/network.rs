@@ -6,7 +6,8 @@
 use super::writer::Writer;
 use crate::Trained;
 use crate::error::{Error, Result};
-use frostline_engine::graph::{Node, TensorId};
+use frostline_engine::TensorId;
+use frostline_engine::graph::Node;
 use frostline_engine::ops::{
     Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, Op, Relu,
 };
@@ -45,17 +46,11 @@ impl Network<'_, '_> {
     fn node(&mut self, node: &Node, norm: Option<&Node>) -> Result<()> {
         let op = &*node.op;
         let cannot = || Error::Op { layer: node.layer.clone(), op: op.name().to_owned() };
-        if op.activation() != Activation::None && is::<Relu>(op).is_none() {
-            return Err(cannot());
-        }
         let x = self.value(node.inputs[0])?;
         let name = format!("net/{}", node.layer);
-        let output = if let Some(Conv2d {
-            stride, padding, bias: false, norm: None, residual: false, ..
-        }) = is(op)
-        {
+        let output = if let Some(Conv2d { stride, padding, bias: false }) = is(op) {
             self.convolution(node, norm, &x, *stride, *padding, 1)?
-        } else if let Some(DepthwiseConv2d { stride, padding, norm: None, .. }) = is(op) {
+        } else if let Some(DepthwiseConv2d { stride, padding }) = is(op) {
             let channels = self.graph.shape(node.inputs[0]).channels();
             self.convolution(node, norm, &x, *stride, *padding, channels)?
         } else if let Some(Relu { activation }) = is(op) {

@@ -1,9 +1,12 @@
 //! The kernels of `conv2d.wgsl`: every size, stride and padding.
 
 use super::{Epilogue, Sizes, ranges};
+use crate::context::{Backward, Forward};
+use crate::dispatch::{BufferId, grid};
+use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::ops::partials::in_splits;
-use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::request::Request;
 use crate::tuning::Tile;
 use std::ops::Range;
 
@@ -50,7 +53,7 @@ fn request(
 }
 
 /// Records y = act(conv(x, w) · scale + shift + residual).
-pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tile: Tile, epilogue: Epilogue) {
+pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tile: Tile, epilogue: Epilogue) -> Result<()> {
     let lanes = f.tuning().lanes();
     let strips_per_row = sizes.w_out.div_ceil(tile.pw as usize);
     let grid = [sizes.n * sizes.h_out * strips_per_row, sizes.c_out, 1];
@@ -64,10 +67,11 @@ pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tile: Tile, epilogu
             .constants(&window(taps, sizes.stride))
             .constants(&[("CI", filled(sizes.c_in))])
             .params(&[("strips_per_row", strips_per_row)])
-            .bind(&[("x", f.input(0)), ("w", f.weight(1)), ("y", outputs[i])])
+            .bind(&[("x", f.input(0)), ("w", f.weight(1)?), ("y", outputs[i])])
             .turns(steps * (1 + range.len()));
-        f.dispatch(epilogue.link(i, &outputs).end(request));
+        f.dispatch(epilogue.link(i, &outputs).end(request))?;
     }
+    Ok(())
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one.
@@ -78,7 +82,7 @@ pub(super) fn backward_input(
     dy: BufferId,
     dx: BufferId,
     earlier: Option<BufferId>,
-) {
+) -> Result<()> {
     let (stride, lanes) = (sizes.stride, b.tuning().lanes());
     let strips_per_row = sizes.w_in.div_ceil(stride).div_ceil(tile.pw as usize);
     let grid = [sizes.n * sizes.h_in.div_ceil(stride) * strips_per_row, sizes.c_in, stride * stride];
@@ -92,15 +96,12 @@ pub(super) fn backward_input(
         let request = request(BACKWARD_INPUT, &sizes, (tile, lanes), grid, range, sizes.c_out)
             .constants(&window(taps, stride))
             .params(&[("strips_per_row", strips_per_row), ("residual", residual.is_some() as usize)])
-            .bind(&[
-                ("w", b.weight(1)),
-                ("dy", dy),
-                ("residual", residual.unwrap_or(NOTHING)),
-                ("dx", outputs[i]),
-            ])
+            .bind(&[("w", b.weight(1)?), ("dy", dy), ("dx", outputs[i])])
+            .bind_if("residual", residual)
             .turns(rows * (1 + columns * (1 + range.len())));
-        b.dispatch(request);
+        b.dispatch(request)?;
     }
+    Ok(())
 }
 
 /// Records dw from `dy` and the kept input.
@@ -110,7 +111,7 @@ pub(super) fn backward_weight(
     tile: Tile,
     dy: BufferId,
     dw: BufferId,
-) {
+) -> Result<()> {
     let (s, wg) = b.tuning().lanes();
     let lanes = (sizes.kh * sizes.c_in.div_ceil(4)).div_ceil(wg as usize);
     let tiles = sizes.c_out.next_multiple_of(4).div_ceil(tile.tm as usize);
@@ -130,15 +131,16 @@ pub(super) fn backward_weight(
     let splits = rows.div_ceil(rows_per_split);
     let bytes = b.shape(1).bytes();
     in_splits(b, dw, splits, bytes, |b, dw| {
-        sizes
+        let request = sizes
             .request(BACKWARD_WEIGHT, [lanes as u32, tiles as u32, splits as u32])
             .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("U", tile.u)])
             .constants(&window(sizes.kw, sizes.stride))
             .constants(&[("CI", filled(sizes.c_in))])
-            .bind(&[("x", b.kept_input(0)), ("dy", dy), ("dw", dw)])
+            .bind(&[("x", b.input(0)), ("dy", dy), ("dw", dw)])
             .params(&[("rows", rows), ("rows_per_split", rows_per_split)])
             .params(&[("rows_per_run", rows_per_run), ("missing", missing)])
             .turns(rows_per_split * turns_per_row + rows_per_split.div_ceil(rows_per_run))
-            .macs(macs)
-    });
+            .macs(macs);
+        Ok(request)
+    })
 }

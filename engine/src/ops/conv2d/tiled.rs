@@ -1,9 +1,12 @@
 //! The kernels of `conv2d_tiled.wgsl`: the same sums as products of matrices, for GPUs.
 
 use super::{Epilogue, LINK, LONGEST_RUN, Sizes, ranges};
+use crate::context::{Backward, Forward};
+use crate::dispatch::{BufferId, grid};
+use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::ops::partials::in_splits;
-use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::request::Request;
 use crate::tuning::{LEAST_SLICES, Tiles};
 use std::ops::Range;
 
@@ -84,7 +87,7 @@ impl Deep {
 }
 
 /// Records y = act(conv(x, w) · scale + shift + residual).
-pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tiles: Tiles, epilogue: Epilogue) {
+pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tiles: Tiles, epilogue: Epilogue) -> Result<()> {
     let matrix = [sizes.n * sizes.h_out * sizes.w_out, padded(sizes.c_out)];
     let depth4 = sizes.kh * sizes.kw * sizes.c_in.div_ceil(4);
     let deep = Deep::new(matrix, 1, depth4, tiles, f.tuning().fill, f.output_shape().bytes());
@@ -96,13 +99,14 @@ pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, tiles: Tiles, epilo
     for (i, range) in deep.chain.iter().enumerate() {
         let request = request(FORWARD, sizes, tiles, matrix, deep.splits)
             .params(&[("pixels", matrix[0])])
-            .bind(&[("x", f.input(0)), ("w", f.weight(1)), ("y", outputs[i])]);
+            .bind(&[("x", f.input(0)), ("w", f.weight(1)?), ("y", outputs[i])]);
         let own = if deep.splits > 1 { Epilogue::adding(None) } else { epilogue.link(i, &outputs) };
-        f.dispatch(own.end(deep.link(request, range, sizes.macs(), tiles)));
+        f.dispatch(own.end(deep.link(request, range, sizes.macs(), tiles)))?;
     }
     if deep.splits > 1 {
-        f.dispatch(deep.finish(outputs[0], y, epilogue));
+        f.dispatch(deep.finish(outputs[0], y, epilogue))?;
     }
+    Ok(())
 }
 
 /// Records dx from `dy`, plus `earlier` if there is one.
@@ -113,7 +117,7 @@ pub(super) fn backward_input(
     dy: BufferId,
     dx: BufferId,
     earlier: Option<BufferId>,
-) {
+) -> Result<()> {
     let stride = sizes.stride;
     let phases = stride * stride;
     let matrix = [sizes.n * sizes.h_in.div_ceil(stride) * sizes.w_in.div_ceil(stride), padded(sizes.c_in)];
@@ -131,17 +135,14 @@ pub(super) fn backward_input(
         let request = request(BACKWARD_INPUT, sizes, tiles, matrix, deep.splits * phases)
             .params(&[("pixels", matrix[0]), ("residual", residual.is_some() as usize)])
             .params(&[("size4", (deep.bytes / 16) as usize)])
-            .bind(&[
-                ("w", b.weight(1)),
-                ("dy", dy),
-                ("residual", residual.unwrap_or(NOTHING)),
-                ("dx", outputs[i]),
-            ]);
-        b.dispatch(deep.link(request, range, sizes.macs(), tiles));
+            .bind(&[("w", b.weight(1)?), ("dy", dy), ("dx", outputs[i])])
+            .bind_if("residual", residual);
+        b.dispatch(deep.link(request, range, sizes.macs(), tiles))?;
     }
     if deep.splits > 1 {
-        b.dispatch(deep.finish(outputs[0], dx, epilogue));
+        b.dispatch(deep.finish(outputs[0], dx, epilogue))?;
     }
+    Ok(())
 }
 
 /// Records dw from `dy` and the kept input.
@@ -151,7 +152,7 @@ pub(super) fn backward_weight(
     tiles: Tiles,
     dy: BufferId,
     dw: BufferId,
-) {
+) -> Result<()> {
     let (bk, pixels) = (tiles.bk as usize, sizes.n * sizes.h_out * sizes.w_out);
     let matrix = [sizes.kh * sizes.kw * padded(sizes.c_in), padded(sizes.c_out)];
     let slices = pixels.div_ceil(bk);
@@ -161,11 +162,12 @@ pub(super) fn backward_weight(
     let pixels_per_split = slices_per_split * bk;
     let bytes = b.shape(1).bytes();
     in_splits(b, dw, splits, bytes, |b, dw| {
-        request(BACKWARD_WEIGHT, sizes, tiles, matrix, splits)
+        let request = request(BACKWARD_WEIGHT, sizes, tiles, matrix, splits)
             .params(&[("pixels", pixels), ("pixels_per_split", pixels_per_split)])
-            .bind(&[("x", b.kept_input(0)), ("dy", dy), ("dw", dw)])
-            .turns(turns(pixels_per_split.min(pixels), tiles))
-    });
+            .bind(&[("x", b.input(0)), ("dy", dy), ("dw", dw)])
+            .turns(turns(pixels_per_split.min(pixels), tiles));
+        Ok(request)
+    })
 }
 
 fn padded(channels: usize) -> usize {

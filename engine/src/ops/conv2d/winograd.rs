@@ -1,9 +1,12 @@
 //! The kernels of `winograd.wgsl`: 3×3 convolutions of stride 1 with fewer multiplications.
 
 use super::{Epilogue, GradOutput, Sizes};
+use crate::context::{Backward, Forward};
+use crate::dispatch::{BufferId, grid};
+use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::ops::partials::in_splits;
-use crate::record::{Backward, BufferId, Forward, NOTHING, Request, grid};
+use crate::request::Request;
 use crate::tuning::{Filtering, Tuning};
 
 static TRANSFORM_FILTER: Kernel = Kernel { file: "winograd", entry: "transform_filter" };
@@ -144,33 +147,39 @@ impl Tiling {
         self.request(TRANSFORM_OVERLAP, grid(cells.next_multiple_of(8) * self.c_in4, WORKGROUP))
             .params(&[("cells_h", cells_h), ("cells_w", cells_w), ("cells", cells)])
             .params(&[("first_h", first_h), ("first_w", first_w), ("residual", earlier.is_some() as usize)])
-            .bind(&[("v", v), ("residual", earlier.unwrap_or(NOTHING)), ("dx", dx)])
+            .bind(&[("v", v), ("dx", dx)])
+            .bind_if("residual", earlier)
     }
 }
 
 /// s, from dy: computed once if both gradients have the same tiles.
-fn transformed(b: &mut Backward<'_, '_>, tiling: &Tiling, grad: &mut GradOutput) -> BufferId {
+fn transformed(b: &mut Backward<'_, '_>, tiling: &Tiling, grad: &mut GradOutput) -> Result<BufferId> {
     let tiles = (tiling.filtering.m, tiling.block());
     if let Some((_, s)) = grad.transformed.filter(|made| made.0 == tiles) {
-        return s;
+        return Ok(s);
     }
     let s = b.scratch("transformed grad output", tiling.tile_bytes(tiling.c_out4));
-    b.dispatch(tiling.transform_grad(grad.dy, s));
+    b.dispatch(tiling.transform_grad(grad.dy, s))?;
     grad.transformed = Some((tiles, s));
-    s
+    Ok(s)
 }
 
 /// Records y = act(conv(x, w) · scale + shift + residual).
-pub(super) fn forward(f: &mut Forward<'_, '_>, sizes: Sizes, filtering: Filtering, epilogue: Epilogue) {
+pub(super) fn forward(
+    f: &mut Forward<'_, '_>,
+    sizes: Sizes,
+    filtering: Filtering,
+    epilogue: Epilogue,
+) -> Result<()> {
     let tiling = Tiling::new(sizes, filtering, f.tuning());
     let u =
-        f.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(w, u));
+        f.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(w, u))?;
     let v = f.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
     let m = f.scratch("products", tiling.tile_bytes(tiling.c_out4));
     let (x, y) = (f.input(0), f.output());
-    f.dispatch(tiling.transform_input(x, v));
-    f.dispatch(tiling.multiply(v, u, m));
-    f.dispatch(tiling.transform_output(m, epilogue, y));
+    f.dispatch(tiling.transform_input(x, v))?;
+    f.dispatch(tiling.multiply(v, u, m))?;
+    f.dispatch(tiling.transform_output(m, epilogue, y))
 }
 
 /// Records dx from dy, plus `earlier` if there is one: every dispatch of the forward pass transposed.
@@ -181,14 +190,14 @@ pub(super) fn backward_input(
     grad: &mut GradOutput,
     dx: BufferId,
     earlier: Option<BufferId>,
-) {
+) -> Result<()> {
     let tiling = Tiling::new(sizes, filtering, b.tuning());
     let u =
-        b.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(w, u));
-    let s = transformed(b, &tiling, grad);
+        b.from_weight(1, "transformed filter", tiling.filter_bytes(), |w, u| tiling.transform_filter(w, u))?;
+    let s = transformed(b, &tiling, grad)?;
     let v = b.scratch("transformed grad input", tiling.tile_bytes(tiling.c_in4));
-    b.dispatch(tiling.multiply_input(s, u, v));
-    b.dispatch(tiling.transform_overlap(v, earlier, dx));
+    b.dispatch(tiling.multiply_input(s, u, v))?;
+    b.dispatch(tiling.transform_overlap(v, earlier, dx))
 }
 
 /// Records dw from dy and the kept input.
@@ -198,12 +207,12 @@ pub(super) fn backward_weight(
     filtering: Filtering,
     grad: &mut GradOutput,
     dw: BufferId,
-) {
+) -> Result<()> {
     let tiling = Tiling::new(sizes, filtering, b.tuning());
-    let x = b.kept_input(0);
+    let x = b.input(0);
     let v = b.scratch("transformed input", tiling.tile_bytes(tiling.c_in4));
-    b.dispatch(tiling.transform_input(x, v));
-    let s = transformed(b, &tiling, grad);
+    b.dispatch(tiling.transform_input(x, v))?;
+    let s = transformed(b, &tiling, grad)?;
     let u = b.scratch("transformed weight gradient", tiling.filter_bytes());
     let groups = tiling.c_in4.div_ceil((filtering.q * tiling.lanes.1) as usize);
     let in_blocks = |tiles: usize| (tiles / tiling.block()).max(1);
@@ -211,13 +220,14 @@ pub(super) fn backward_weight(
     let per_run = in_blocks(RUN);
     let splits = tiling.blocks().div_ceil(per_split);
     in_splits(b, u, splits, tiling.filter_bytes(), |_, u| {
-        tiling
+        let request = tiling
             .product(MULTIPLY_WEIGHT, groups, tiling.c_out4, splits)
             .constants(&[("Q", filtering.q)])
             .params(&[("blocks_per_split", per_split), ("blocks_per_run", per_run)])
             .bind(&[("v", v), ("s", s), ("u_out", u)])
-            .turns(per_split * tiling.block() / 4 + per_split.div_ceil(per_run))
-    });
+            .turns(per_split * tiling.block() / 4 + per_split.div_ceil(per_run));
+        Ok(request)
+    })?;
     let items = 4 * tiling.c_in4 * tiling.c_out4.next_multiple_of(filtering.tm as usize / 4);
-    b.dispatch(tiling.request(TRANSFORM_WEIGHT, grid(items, WORKGROUP)).bind(&[("u", u), ("dw", dw)]));
+    b.dispatch(tiling.request(TRANSFORM_WEIGHT, grid(items, WORKGROUP)).bind(&[("u", u), ("dw", dw)]))
 }

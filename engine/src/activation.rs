@@ -1,0 +1,24 @@
+//! Activations that are fused into the end of another op.
+
+/// An activation fused into the end of another op.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// y = x.
+    #[default]
+    None,
+    /// y = max(x, 0).
+    Relu,
+    /// y = min(max(x, 0), 6).
+    Relu6,
+}
+
+impl Activation {
+    /// The value of the shaders' `ACT`.
+    pub(crate) fn code(self) -> u32 {
+        match self {
+            Activation::None => 0,
+            Activation::Relu => 1,
+            Activation::Relu6 => 2,
+        }
+    }
+}
