@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluation;
-use crate::fit::Run;
 use crate::learner::Learner;
 use crate::options::FitOptions;
 use crate::snapshot::Snapshot;
+use crate::state::FitState;
 
 /// The best validation of a run: the highest accuracy and, of equals, the lowest loss; of equals in
 /// both, the first.
@@ -87,7 +87,7 @@ impl Learner {
     /// whether these are the best.
     pub(crate) fn watch(
         &mut self,
-        run: &mut Run,
+        run: &mut FitState,
         evaluation: &Evaluation,
         options: &FitOptions<'_>,
     ) -> Result<bool> {
@@ -100,7 +100,7 @@ impl Learner {
 
     /// Before `run` goes on: brings its best weights back, from memory or from the file that holds
     /// them.
-    pub(crate) fn recall_best(&mut self, run: &Run, options: &FitOptions<'_>) -> Result<()> {
+    pub(crate) fn recall_best(&mut self, run: &FitState, options: &FitOptions<'_>) -> Result<()> {
         let known = run.watch.best.filter(|_| options.keeps_best());
         if self.best.as_ref().map(|(best, _)| *best) != known {
             self.best = match (known, &options.best) {

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::error::{Error, Result};
-use crate::fit::{History, Progress};
 use crate::freeze;
 use crate::learner::Learner;
 use crate::options::{FitOptions, Length};
+use crate::progress::{History, Progress};
 use crate::source::Source;
 
 /// A part of a gradual fit.

@@ -107,9 +107,9 @@ impl Job {
         folder.put_tuned_back()?;
         let mut learner =
             folder.learner(gpu, &folder.last(), run).map_err(|error| folder.without_last(error, run))?;
-        learner.evaluation_batch(chosen.batch);
+        learner.set_evaluation_batch(chosen.batch);
         let recipe = run.recipe.clone();
-        let data = Data::reopen(&recipe, learner.input(), folder.manifest()?, folder.path())?;
+        let data = Data::reopen(&recipe, learner.preprocessing(), folder.manifest()?, folder.path())?;
         Ok(Self::new(recipe, chosen, vec![], data, learner))
     }
 
