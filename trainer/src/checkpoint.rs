@@ -14,7 +14,7 @@ use frostline_loader::{Checkpoint, StateDict};
 use frostline_models::{LoadOptions, Model, guess, state_dict};
 use serde::{Deserialize, Serialize};
 
-use crate::drift::Watch;
+use crate::drift::FrozenStatistics;
 use crate::error::{Error, Result};
 use crate::learner::Learner;
 use crate::moments::Moments;
@@ -139,7 +139,8 @@ impl Learner {
             learner.freeze(name)?;
         }
         learner.set_batch_norm(*batch_norm);
-        learner.watch = Watch::recorded(extra.frozen_statistics, &learner.params.statistics_to_host()?);
+        learner.watch =
+            FrozenStatistics::recorded(extra.frozen_statistics, &learner.params.statistics_to_host()?);
         learner.classes = checkpoint.classes;
         let loss_scale = extra.loss_scale.map(LossScale::state).transpose().map_err(wrong)?;
         learner.moments = Moments::Host { state: checkpoint.optimizer, steps: checkpoint.step, loss_scale };

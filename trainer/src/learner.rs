@@ -11,7 +11,7 @@ use frostline_models::{LoadOptions, Model, Report, state_dict};
 use sha2::{Digest, Sha256};
 
 use crate::best::Best;
-use crate::drift::Watch;
+use crate::drift::FrozenStatistics;
 use crate::error::{Error, Result};
 use crate::inference::Inference;
 use crate::moments::Moments;
@@ -69,7 +69,7 @@ pub struct Learner {
     /// What its checkpoints are marked with.
     pub(crate) identity: Option<String>,
     /// The statistics that frozen batch norms should have.
-    pub(crate) watch: Watch,
+    pub(crate) watch: FrozenStatistics,
     pub(crate) last_checkpoint: Option<PathBuf>,
     /// The best weights of the last fit that was to keep them.
     pub(crate) best: Option<(Best, Snapshot)>,
@@ -107,7 +107,7 @@ impl Learner {
             moments: Moments::None,
             run: None,
             identity: None,
-            watch: Watch::default(),
+            watch: FrozenStatistics::default(),
             last_checkpoint: None,
             best: None,
             evaluation_batch: EVALUATION_BATCH,
@@ -125,7 +125,7 @@ impl Learner {
         let report = state_dict::load(&self.params, tensors, options)?;
         self.moments = Moments::None;
         self.run = None;
-        self.watch = Watch::default();
+        self.watch = FrozenStatistics::default();
         Ok(report)
     }
 

@@ -6,7 +6,7 @@ use frostline_engine::Optim;
 use frostline_loader::{BatchState, Batches};
 use serde::{Deserialize, Serialize};
 
-use crate::best::Watch;
+use crate::best::Validations;
 use crate::error::{Error, Result};
 use crate::options::{FitOptions, Length};
 use crate::source::Source;
@@ -24,7 +24,7 @@ pub(crate) struct FitState {
     pub settings: BTreeMap<String, String>,
     /// Its validations so far.
     #[serde(default)]
-    pub watch: Watch,
+    pub watch: Validations,
     /// Whether it was stopped in the validation after its last step.
     #[serde(default)]
     pub unvalidated: bool,
@@ -48,7 +48,7 @@ impl FitState {
             steps,
             batches: batches.state(),
             settings,
-            watch: Watch::new(options.better_than),
+            watch: Validations::new(options.better_than),
             unvalidated: false,
         })
     }
