@@ -70,7 +70,7 @@ fn head(trial: &mut Trial<'_>, features: &str) -> Result<()> {
     let start = if features == FEATURES { Start::Pretrained } else { Start::Scratch };
     let features = lab.features(&format!("{features}, seed {}", setting.seed), || {
         let mut body = photo_body(lab, 128, start, setting.seed)?;
-        let images = photos(lab, body.input())?;
+        let images = photos(lab, body.preprocessing())?;
         Ok(body.features(&images, "avgpool", 1)?)
     })?;
     let [train, test] = trial.task()?.1.divide(&features, setting.images, setting.seed)?;

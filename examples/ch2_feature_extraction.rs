@@ -50,7 +50,7 @@ fn space(lab: &Lab, name: &str) -> Result<Rc<Features>> {
             return Ok(Features::pixels(&photos(lab, &small)?, &small.mean, &small.std)?);
         }
         let mut body = photo_body(lab, SIDE, Start::Pretrained, 0)?;
-        let images = photos(lab, body.input())?;
+        let images = photos(lab, body.preprocessing())?;
         Ok(body.features(&images, "avgpool", 1)?)
     })
 }
@@ -59,7 +59,7 @@ fn space(lab: &Lab, name: &str) -> Result<Rc<Features>> {
 fn train(trial: &mut Trial<'_>) -> Result<()> {
     let Some((of, head)) = trial.condition().split_once(", ") else {
         let body = photo_body(trial.lab, SIDE, Start::Pretrained, 0)?;
-        let (images, all) = (photos(trial.lab, body.input())?, space(trial.lab, SPACES[1])?);
+        let (images, all) = (photos(trial.lab, body.preprocessing())?, space(trial.lab, SPACES[1])?);
         return clock(trial, &body, &images, &all, &options(trial, ProbeLoss::Softmax));
     };
     let all = space(trial.lab, of)?;

@@ -64,7 +64,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     let mut learner = trial.learner(Start::Pretrained)?;
     match approach {
         PARTIAL => learner.freeze_below("layer4")?,
-        FROZEN_NORMS => learner.batch_norm(Running),
+        FROZEN_NORMS => learner.set_batch_norm(Running),
         _ => {}
     }
     // On photos all begin with a head that fits: what changes is what fine-tuning changed.

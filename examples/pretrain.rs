@@ -159,7 +159,7 @@ fn pretrain(flags: &Flags) -> Result<()> {
 fn fresh(gpu: &Arc<Gpu>, classes: &[String], seed: u64) -> Result<Learner> {
     let mut learner =
         Learner::new(gpu, Model::new("resnet10")?.in_channels(1).classes(classes.len()), 28, seed)?;
-    learner.normalization(&[FASHION_MEAN], &[FASHION_STD])?;
+    learner.set_normalization(&[FASHION_MEAN], &[FASHION_STD])?;
     Ok(learner)
 }
 

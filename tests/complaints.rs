@@ -213,7 +213,7 @@ fn pytorch_86590_keras_9965_a_frozen_batch_norm_keeps_its_statistics_and_what_dr
 
     // What others do, if it is asked for: parameters frozen, statistics not. It does not go unnoticed.
     let mut learner = frozen_below_layer3();
-    learner.batch_norm(BatchNormMode::Batch);
+    learner.set_batch_norm(BatchNormMode::Batch);
     let drift = fit(&mut learner).expect("an alarm");
     let norms = before.iter().filter(|(name, _)| name.ends_with("running_var")).count();
     assert_eq!(drift.layers.len(), norms);

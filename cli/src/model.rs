@@ -74,7 +74,7 @@ fn weights(gpu: &Arc<Gpu>, weights: Weights) -> Result<Opened> {
     let mut learner = Learner::new(gpu, model, size, 0)?;
     learner.load(&weights.file.tensors, &LoadOptions::strict())?;
     if let Some(preprocessing) = weights.preset.preprocessing {
-        learner.preprocessing(preprocessing)?;
+        learner.set_preprocessing(preprocessing)?;
     }
     let classes = weights.preset.classes.filter(|names| Some(names.len()) == count);
     Ok(Opened { classes: classes.unwrap_or_else(|| learner.classes().to_vec()), learner })

@@ -130,7 +130,7 @@ fn a_run_leaves_a_model_and_what_is_known_about_it() {
     let gpu = Arc::new(Gpu::new().unwrap());
     let best = Learner::resume(&gpu, run.join("best.safetensors")).unwrap();
     assert_eq!(best.classes(), CLASSES);
-    assert_eq!((best.size(), best.input().channels), (16, 3), "preprocessing comes with the weights");
+    assert_eq!((best.size(), best.preprocessing().channels), (16, 3), "preprocessing comes with the weights");
     for picture in ["curves.png", "confusion.png", "mistakes.png"] {
         let drawn = image::open(run.join(picture)).unwrap().to_rgb8();
         assert!(drawn.pixels().any(|pixel| pixel.0 != [255; 3]), "{picture} is empty");

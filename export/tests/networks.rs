@@ -33,7 +33,7 @@ fn learner(model: Model, block: Block, preprocessing: Preprocessing) -> Learner 
     for (name, shape) in learner.params().tensors() {
         learner.params().set(name, &filler::parameter(name, &shape.torch(), block)).unwrap();
     }
-    learner.preprocessing(preprocessing).unwrap();
+    learner.set_preprocessing(preprocessing).unwrap();
     learner
 }
 
@@ -43,13 +43,13 @@ fn compare(mut learner: Learner) {
     let trained = Trained {
         model: learner.model(),
         weights: &weights,
-        preprocessing: learner.input(),
+        preprocessing: learner.preprocessing(),
         classes: &classes,
         about: &BTreeMap::from([("model_card".to_owned(), "# A model".to_owned())]),
     };
     let bytes = onnx::model(&trained).unwrap();
     let mut runner = Runner::new(&bytes).unwrap();
-    let (photos, input) = (photos(), learner.input().clone());
+    let (photos, input) = (photos(), learner.preprocessing().clone());
     let set = ImageSet {
         height: input.crop,
         width: input.crop,
@@ -117,7 +117,7 @@ fn what_does_not_fit_together_is_refused() {
     let trained = Trained {
         model: learner.model(),
         weights: &weights,
-        preprocessing: learner.input(),
+        preprocessing: learner.preprocessing(),
         classes: &names,
         about: &BTreeMap::new(),
     };

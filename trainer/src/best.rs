@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluation;
-use crate::fit::Run;
 use crate::learner::Learner;
 use crate::options::FitOptions;
 use crate::snapshot::Snapshot;
+use crate::state::FitState;
 
 /// The best validation of a run: the highest accuracy and, of equals, the lowest loss; of equals in
 /// both, the first.
@@ -37,13 +37,13 @@ impl Best {
 
 /// What a run remembers of its validations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Watch {
+pub(crate) struct Validations {
     pub best: Option<Best>,
     /// Validations since the best one.
     since: u64,
 }
 
-impl Watch {
+impl Validations {
     /// Nothing seen yet, but `best` is to be beaten.
     pub fn new(best: Option<Best>) -> Self {
         Self { best, since: 0 }
@@ -87,7 +87,7 @@ impl Learner {
     /// whether these are the best.
     pub(crate) fn watch(
         &mut self,
-        run: &mut Run,
+        run: &mut FitState,
         evaluation: &Evaluation,
         options: &FitOptions<'_>,
     ) -> Result<bool> {
@@ -100,7 +100,7 @@ impl Learner {
 
     /// Before `run` goes on: brings its best weights back, from memory or from the file that holds
     /// them.
-    pub(crate) fn recall_best(&mut self, run: &Run, options: &FitOptions<'_>) -> Result<()> {
+    pub(crate) fn recall_best(&mut self, run: &FitState, options: &FitOptions<'_>) -> Result<()> {
         let known = run.watch.best.filter(|_| options.keeps_best());
         if self.best.as_ref().map(|(best, _)| *best) != known {
             self.best = match (known, &options.best) {
@@ -144,14 +144,14 @@ mod tests {
     use super::*;
     use crate::metrics::Confusion;
 
-    fn seen(watch: &mut Watch, step: u64, accuracy: f64, loss: f64) -> bool {
+    fn seen(watch: &mut Validations, step: u64, accuracy: f64, loss: f64) -> bool {
         let confusion = Confusion::new(2, []);
         watch.see(step, &Evaluation { loss, accuracy, confusion, predictions: vec![], drift: None })
     }
 
     #[test]
     fn accuracy_comes_first_then_loss_then_time() {
-        let mut watch = Watch::default();
+        let mut watch = Validations::default();
         assert!(!seen(&mut watch, 1, 0.9, f64::NAN), "a loss that is no number is never the best");
         assert!(seen(&mut watch, 2, 0.5, 1.0));
         assert!(seen(&mut watch, 3, 0.6, 2.0), "a higher accuracy, whatever the loss");
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn patience_counts_validations_since_the_best() {
-        let mut watch = Watch::default();
+        let mut watch = Validations::default();
         seen(&mut watch, 1, 0.5, 1.0);
         for step in 2..4 {
             assert!(!watch.is_over(Some(2)));
@@ -179,8 +179,8 @@ mod tests {
     fn what_is_remembered_survives_its_text_to_the_bit() {
         for i in 1..2000 {
             let best = Best { step: i, accuracy: i as f64 / 2003.0, loss: 1.0 / (i as f64).sqrt() * 1e-3 };
-            let text = serde_json::to_string(&Watch::new(Some(best))).unwrap();
-            assert_eq!(serde_json::from_str::<Watch>(&text).unwrap().best, Some(best), "{text}");
+            let text = serde_json::to_string(&Validations::new(Some(best))).unwrap();
+            assert_eq!(serde_json::from_str::<Validations>(&text).unwrap().best, Some(best), "{text}");
         }
     }
 }

@@ -14,11 +14,11 @@ use frostline_loader::{Checkpoint, StateDict};
 use frostline_models::{LoadOptions, Model, guess, state_dict};
 use serde::{Deserialize, Serialize};
 
-use crate::drift::Watch;
+use crate::drift::FrozenStatistics;
 use crate::error::{Error, Result};
-use crate::fit::Run;
 use crate::learner::Learner;
 use crate::moments::Moments;
+use crate::state::FitState;
 
 /// What the trainer puts beside the loader's own fields, as JSON.
 #[derive(Serialize, Deserialize)]
@@ -33,7 +33,7 @@ struct Extra {
     #[serde(default)]
     loss_scale: Option<LossScale>,
     /// The run that can be continued, if there is one.
-    run: Option<Run>,
+    run: Option<FitState>,
     /// Whose checkpoint this is ([`Learner::set_identity`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     identity: Option<String>,
@@ -133,13 +133,14 @@ impl Learner {
         let model =
             model(&checkpoint.architecture, &checkpoint.weights, named, extra.first_stride).map_err(wrong)?;
         let mut learner = Self::new(gpu, model, checkpoint.preprocessing.crop, checkpoint.seed)?;
-        learner.preprocessing(checkpoint.preprocessing)?;
+        learner.set_preprocessing(checkpoint.preprocessing)?;
         state_dict::load(&learner.params, &checkpoint.weights, &LoadOptions::strict())?;
         for name in &checkpoint.frozen {
             learner.freeze(name)?;
         }
-        learner.batch_norm(*batch_norm);
-        learner.watch = Watch::recorded(extra.frozen_statistics, &learner.params.statistics_to_host()?);
+        learner.set_batch_norm(*batch_norm);
+        learner.watch =
+            FrozenStatistics::recorded(extra.frozen_statistics, &learner.params.statistics_to_host()?);
         learner.classes = checkpoint.classes;
         let loss_scale = extra.loss_scale.map(LossScale::state).transpose().map_err(wrong)?;
         learner.moments = Moments::Host { state: checkpoint.optimizer, steps: checkpoint.step, loss_scale };
@@ -160,7 +161,7 @@ fn extra(checkpoint: &Checkpoint) -> Result<Extra, String> {
 }
 
 /// The run that `checkpoint`, read from `path`, stands in, and its identity.
-pub(crate) fn run_of(checkpoint: &Checkpoint, path: &Path) -> Result<(Option<Run>, Option<String>)> {
+pub(crate) fn run_of(checkpoint: &Checkpoint, path: &Path) -> Result<(Option<FitState>, Option<String>)> {
     let extra = extra(checkpoint).map_err(|reason| Error::Checkpoint { path: path.to_owned(), reason })?;
     Ok((extra.run, extra.identity))
 }

@@ -121,7 +121,7 @@ impl Learner {
             model(&description.architecture, &weights, description.classes.len(), description.first_stride)
                 .map_err(wrong)?;
         let mut learner = Self::new(gpu, model, description.preprocessing.crop, 0)?;
-        learner.preprocessing(description.preprocessing)?;
+        learner.set_preprocessing(description.preprocessing)?;
         learner.load(&weights, &LoadOptions::strict())?;
         learner.classes = description.classes;
         Ok(learner)

@@ -81,9 +81,9 @@ struct Kept {
 /// The statistics that frozen batch norms had when a fit first found them frozen, or that a
 /// checkpoint recorded.
 #[derive(Debug, Default)]
-pub(crate) struct Watch(BTreeMap<String, Kept>);
+pub(crate) struct FrozenStatistics(BTreeMap<String, Kept>);
 
-impl Watch {
+impl FrozenStatistics {
     /// Takes over what a checkpoint recorded by layer, for the tensors that it holds.
     pub fn recorded(hashes: BTreeMap<String, String>, tensors: &[HostValues]) -> Self {
         let mut now = statistics(tensors);

@@ -1,10 +1,78 @@
-//! Which parameters a name stands for: a stage (`stem`, `layer4`, `fc`), or a layer or parameter.
+//! What a learner freezes, and which parameters a name stands for: a stage (`stem`, `layer4`, `fc`), or a layer
+//! or parameter.
 
-use frostline_engine::Graph;
 use frostline_engine::freeze::in_group;
+use frostline_engine::{BatchNormMode, Freeze, Graph};
 use frostline_models::Model;
 
 use crate::error::{Error, Result};
+use crate::learner::Learner;
+
+impl Learner {
+    /// Freezes everything below the stage or group `name` (`layer4`, `fc`), and nothing else: all
+    /// from `name` on trains. Below `stem` there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`].
+    pub fn freeze_below(&mut self, name: &str) -> Result<()> {
+        let frozen = below(&self.model, &self.outline, name)?;
+        self.set_frozen(&frozen);
+        Ok(())
+    }
+
+    /// Freezes the stage or group `name` (`stem`, `layer1`, `layer2.0.bn1`) as well.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`].
+    pub fn freeze(&mut self, name: &str) -> Result<()> {
+        let more = self.members(name)?;
+        let frozen: Vec<String> = self.frozen().map(str::to_owned).chain(more).collect();
+        self.set_frozen(&frozen);
+        Ok(())
+    }
+
+    /// Lets everything train.
+    pub fn unfreeze_all(&mut self) {
+        self.set_frozen(&[]);
+    }
+
+    /// Lets the stage or group `name` train again: surgical fine-tuning is
+    /// `freeze_below("fc")`, `freeze("fc")`, then `unfreeze("layer2")`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`].
+    pub fn unfreeze(&mut self, name: &str) -> Result<()> {
+        let open = self.members(name)?;
+        let rest = self.frozen().filter(|frozen| !open.iter().any(|name| name == frozen));
+        let frozen: Vec<String> = rest.map(str::to_owned).collect();
+        self.set_frozen(&frozen);
+        Ok(())
+    }
+
+    /// Sets which statistics batch norm layers use while training.
+    pub fn set_batch_norm(&mut self, mode: BatchNormMode) {
+        self.freeze.batch_norm = mode;
+    }
+
+    fn set_frozen(&mut self, names: &[String]) {
+        let batch_norm = self.freeze.batch_norm;
+        self.freeze = Freeze::names(names.iter().map(String::as_str));
+        self.freeze.batch_norm = batch_norm;
+    }
+
+    /// Names of the frozen parameters.
+    pub fn frozen(&self) -> impl Iterator<Item = &str> {
+        self.freeze.frozen_names()
+    }
+
+    /// Names of the parameters of the stage or group `name`, for an optimiser's groups.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`].
+    pub fn members(&self, name: &str) -> Result<Vec<String>> {
+        members(&self.model, &self.outline, name)
+    }
+}
 
 /// Names of the parameters of stage, layer or parameter `name`, in model order.
 pub(crate) fn members(model: &Model, graph: &Graph, name: &str) -> Result<Vec<String>> {

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::error::{Error, Result};
-use crate::fit::{History, Progress};
 use crate::freeze;
 use crate::learner::Learner;
 use crate::options::{FitOptions, Length};
+use crate::progress::{History, Progress};
 use crate::source::Source;
 
 /// A part of a gradual fit.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Phase {
+pub struct GradualPhase {
     /// All from this stage on was trained; below it, nothing was dispatched backwards.
     pub from: String,
     /// Its steps, counted from 1 in every phase.
@@ -40,7 +40,7 @@ impl Learner {
         options: &FitOptions<'_>,
         stages: &[&str],
         on_step: impl FnMut(&str, &Progress<'_>) -> ControlFlow<()>,
-    ) -> Result<Vec<Phase>> {
+    ) -> Result<Vec<GradualPhase>> {
         self.phases(source, options, stages, None, on_step)
     }
 
@@ -57,7 +57,7 @@ impl Learner {
         options: &FitOptions<'_>,
         stages: &[&str],
         on_step: impl FnMut(&str, &Progress<'_>) -> ControlFlow<()>,
-    ) -> Result<Vec<Phase>> {
+    ) -> Result<Vec<GradualPhase>> {
         let under_way = self.phase_under_way(stages)?;
         self.phases(source, options, stages, Some(under_way), on_step)
     }
@@ -70,7 +70,7 @@ impl Learner {
         stages: &[&str],
         under_way: Option<usize>,
         mut on_step: impl FnMut(&str, &Progress<'_>) -> ControlFlow<()>,
-    ) -> Result<Vec<Phase>> {
+    ) -> Result<Vec<GradualPhase>> {
         let steps = match options.length {
             Length::Steps(steps) => steps,
             Length::Epochs(epochs) => {
@@ -101,7 +101,7 @@ impl Learner {
             };
             best = history.best;
             stopped |= !history.finished;
-            phases.push(Phase { from: from.to_owned(), history });
+            phases.push(GradualPhase { from: from.to_owned(), history });
             // A phase that was stopped at its last step is finished, and still the last.
             if stopped {
                 break;

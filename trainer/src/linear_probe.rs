@@ -114,21 +114,10 @@ pub fn linear_probe(
     };
     let plan = Plan::training(&graph, loss, &Freeze::none(), &options.optim, gpu.tuning())?;
     let params = Params::new(gpu, &graph, options.seed)?;
-    let mut optimizer = Optimizer::new(gpu, &plan)?;
-    let mut session = Session::new(gpu, plan, &params, Some(&optimizer))?;
-    let mut batches = Batches::new(images, batch, options.seed)?;
-    let fill = |indices: &[usize], _: BatchState, out: &mut Batch| {
-        gather(&train, indices, out.floats());
-        Ok(())
-    };
-    let rows = Rows {
-        labels: &train.labels,
-        fill: &fill,
-        expect: &|_| {},
-        transforms: &|_, _| None,
-        mixes: &|_| Ok(None),
-    };
-    let mut training = Training::new(&mut session, &mut optimizer, &mut batches, rows, batch)?;
+    let optimizer = Optimizer::new(gpu, &plan)?;
+    let session = Session::new(gpu, plan, &params, Some(&optimizer))?;
+    let batches = Batches::new(images, batch, options.seed)?;
+    let mut training = Training::new(session, optimizer, batches, &train, batch)?;
     let mut records = vec![];
     for step in 0..options.steps {
         let lr = options.optim.lr * options.schedule.factor(step, options.steps);
@@ -163,6 +152,17 @@ pub fn linear_probe(
         train: on_train,
         test: on_test,
     })
+}
+
+impl Rows for Features {
+    fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    fn fill(&self, indices: &[usize], _: BatchState, out: &mut Batch) -> Result<()> {
+        gather(self, indices, out.floats());
+        Ok(())
+    }
 }
 
 fn gather(features: &Features, indices: &[usize], out: &mut Vec<f32>) {

@@ -126,7 +126,7 @@ impl Learner {
     /// frozen. `source` may itself be the outputs of an earlier stage.
     ///
     /// Losses are those of training on the images, up to rounding; they are the same bits where
-    /// [`Learner::evaluation_batch`] is the batch of training, for which the same kernels are chosen.
+    /// [`Learner::set_evaluation_batch`] is the batch of training, for which the same kernels are chosen.
     ///
     /// # Errors
     /// [`Error::StochasticCache`] for a source that changes its images at random,

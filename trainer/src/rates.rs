@@ -13,7 +13,7 @@ use crate::learner::Learner;
 
 /// fastai's `slice`: rates from the first stage to the head.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Slice {
+pub enum RateSlice {
     /// `slice(hi)`: this rate for the head, a tenth of it for all other stages.
     Head(f32),
     /// `slice(lo, hi)`: the first rate at the first stage, the second at the head, and the same
@@ -21,13 +21,13 @@ pub enum Slice {
     Geometric(f32, f32),
 }
 
-impl From<f32> for Slice {
+impl From<f32> for RateSlice {
     fn from(hi: f32) -> Self {
         Self::Head(hi)
     }
 }
 
-impl From<Range<f32>> for Slice {
+impl From<Range<f32>> for RateSlice {
     fn from(rates: Range<f32>) -> Self {
         Self::Geometric(rates.start, rates.end)
     }
@@ -40,10 +40,10 @@ impl Learner {
     ///
     /// # Errors
     /// [`Error::Setting`] for a rate that is not above 0.
-    pub fn slice(&self, optim: Optim, rates: impl Into<Slice>) -> Result<Optim> {
+    pub fn slice(&self, optim: Optim, rates: impl Into<RateSlice>) -> Result<Optim> {
         let (lo, hi) = match rates.into() {
-            Slice::Head(hi) => (None, hi),
-            Slice::Geometric(lo, hi) => (Some(lo), hi),
+            RateSlice::Head(hi) => (None, hi),
+            RateSlice::Geometric(lo, hi) => (Some(lo), hi),
         };
         for rate in lo.into_iter().chain([hi]) {
             positive("rates", rate)?;

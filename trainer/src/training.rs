@@ -32,19 +32,24 @@ pub struct StepRecord {
 }
 
 /// Labelled rows of any kind: images, or features that were computed earlier.
-pub(crate) struct Rows<'a> {
-    pub labels: &'a [u32],
+pub(crate) trait Rows {
+    fn labels(&self) -> &[u32];
+
     /// Replaces the contents of the buffer by the values of these rows.
-    #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
-    pub fill: &'a dyn Fn(&[usize], BatchState, &mut Batch) -> Result<()>,
+    fn fill(&self, indices: &[usize], state: BatchState, out: &mut Batch) -> Result<()>;
+
     /// Called with the rows that come next.
-    pub expect: &'a dyn Fn(&[usize]),
+    fn expect(&self, _indices: &[usize]) {}
+
     /// What is done to each of these rows on the device, if something is.
-    #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
-    pub transforms: &'a dyn Fn(&[usize], BatchState) -> Option<Vec<Transform>>,
+    fn transforms(&self, _indices: &[usize], _state: BatchState) -> Option<Vec<Transform>> {
+        None
+    }
+
     /// What each of a batch's rows is mixed with, if they are mixed.
-    #[allow(clippy::type_complexity, reason = "used once, and an alias would hide it")]
-    pub mixes: &'a dyn Fn(BatchState) -> Result<Option<Vec<Mix>>>,
+    fn mixes(&self, _state: BatchState) -> Result<Option<Vec<Mix>>> {
+        Ok(None)
+    }
 }
 
 /// A step whose loss is still on the device.
@@ -55,10 +60,10 @@ struct Unread {
 }
 
 pub(crate) struct Training<'a> {
-    pub session: &'a mut Session,
-    pub optimizer: &'a mut Optimizer,
-    pub batches: &'a mut Batches,
-    pub rows: Rows<'a>,
+    pub session: Session,
+    pub optimizer: Optimizer,
+    pub batches: Batches,
+    rows: &'a dyn Rows,
     /// Where the last good checkpoint is, for the message that may need it.
     pub checkpoint: Option<PathBuf>,
     batch: usize,
@@ -97,10 +102,10 @@ const MOST_STUCK: u64 = 25;
 
 impl<'a> Training<'a> {
     pub fn new(
-        session: &'a mut Session,
-        optimizer: &'a mut Optimizer,
-        batches: &'a mut Batches,
-        rows: Rows<'a>,
+        session: Session,
+        optimizer: Optimizer,
+        batches: Batches,
+        rows: &'a dyn Rows,
         batch: usize,
     ) -> Result<Self> {
         let scaling = Scaling { state: optimizer.loss_scale()?, ..Scaling::default() };
@@ -130,8 +135,8 @@ impl<'a> Training<'a> {
         self.give()?;
         let state = self.batches.state();
         self.batches.next_batch();
-        (self.rows.expect)(&upcoming(self.batches.clone()));
-        self.session.begin_step(self.optimizer, lr)?;
+        self.rows.expect(&upcoming(self.batches.clone()));
+        self.session.begin_step(&mut self.optimizer, lr)?;
         self.session.run()?;
         self.unread.push(Unread { step, lr, state });
         Ok(())
@@ -149,15 +154,16 @@ impl<'a> Training<'a> {
     }
 
     fn write(&mut self, indices: &[usize], state: BatchState) -> Result<()> {
-        (self.rows.fill)(indices, state, &mut self.input)?;
-        self.input.write(self.session)?;
-        if let Some(transforms) = (self.rows.transforms)(indices, state) {
+        self.rows.fill(indices, state, &mut self.input)?;
+        self.input.write(&mut self.session)?;
+        if let Some(transforms) = self.rows.transforms(indices, state) {
             self.session.write_transforms(&transforms)?;
         }
-        if let Some(mixes) = (self.rows.mixes)(state)? {
+        if let Some(mixes) = self.rows.mixes(state)? {
             self.session.write_mixes(&mixes)?;
         }
-        let labels: Vec<u32> = indices.iter().map(|&i| self.rows.labels[i]).collect();
+        let labels = self.rows.labels();
+        let labels: Vec<u32> = indices.iter().map(|&i| labels[i]).collect();
         Ok(self.session.write_labels(&labels)?)
     }
 
@@ -204,7 +210,7 @@ impl<'a> Training<'a> {
 
     /// Looks for where it went wrong, on the batch that it went wrong with.
     fn diverged(&mut self, step: &Unread, loss: f32, params: &Params) -> Result<Error> {
-        let images = self.rows.labels.len();
+        let images = self.rows.labels().len();
         let indices = Batches::restore(images, self.batch, step.state)?.next_batch();
         self.write(&indices, step.state)?;
         Ok(Error::Diverged {

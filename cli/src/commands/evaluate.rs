@@ -39,9 +39,9 @@ impl Evaluate {
             review::room_for(page)?;
         }
         let mut opened = model::open(&gpu::open()?, &self.model)?;
-        opened.learner.evaluation_batch(usize::from(self.batch));
+        opened.learner.set_evaluation_batch(usize::from(self.batch));
         let (photos, warnings) =
-            Photos::of_classes(&self.dir, &opened.classes, opened.learner.input().clone())?;
+            Photos::of_classes(&self.dir, &opened.classes, opened.learner.preprocessing().clone())?;
         for warning in warnings {
             warn(warning);
         }

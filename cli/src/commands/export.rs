@@ -71,7 +71,7 @@ impl Export {
         let trained = Trained {
             model: opened.learner.model(),
             weights: &weights,
-            preprocessing: opened.learner.input(),
+            preprocessing: opened.learner.preprocessing(),
             classes: &opened.classes,
             about: &about,
         };
@@ -199,7 +199,7 @@ struct Compared {
 }
 
 fn compare(opened: &mut Opened, bytes: &[u8], paths: Vec<PathBuf>) -> Result<Compared> {
-    let photos = Photos::unlabelled(paths, opened.learner.input().clone(), 1);
+    let photos = Photos::unlabelled(paths, opened.learner.preprocessing().clone(), 1);
     let here = opened.learner.predict(&photos)?;
     let mut runner = Runner::new(bytes)?;
     let mut pairs = vec![];

@@ -48,8 +48,8 @@ impl Features {
         Error::if_no_folder(&self.out)?;
         Error::if_exists(&self.out, self.force)?;
         let mut opened = model::open_body(&gpu::open()?, &self.model)?;
-        opened.learner.evaluation_batch(usize::from(self.batch));
-        let (photos, warnings) = Photos::all_classes(&self.dir, opened.learner.input().clone())?;
+        opened.learner.set_evaluation_batch(usize::from(self.batch));
+        let (photos, warnings) = Photos::all_classes(&self.dir, opened.learner.preprocessing().clone())?;
         for warning in warnings {
             warn(warning);
         }

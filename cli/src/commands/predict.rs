@@ -56,9 +56,9 @@ impl Predict {
             warn(warning);
         }
         let mut opened = model::open(&gpu::open()?, &self.model)?;
-        opened.learner.evaluation_batch(usize::from(self.batch));
+        opened.learner.set_evaluation_batch(usize::from(self.batch));
         let views = if self.tta { VIEWS } else { 1 };
-        let photos = Photos::unlabelled(paths, opened.learner.input().clone(), views);
+        let photos = Photos::unlabelled(paths, opened.learner.preprocessing().clone(), views);
         let predicted = opened.learner.predict(&photos)?;
 
         let classes = &opened.classes;

@@ -89,7 +89,7 @@ impl Serve {
             "model": self.model.to_string_lossy(),
             "network": opened.learner.model().name(),
             "classes": opened.classes,
-            "preprocessing": opened.learner.input(),
+            "preprocessing": opened.learner.preprocessing(),
             "accuracy": accuracy,
         })
     }

@@ -47,7 +47,7 @@ impl<'a> Viewer<'a> {
     /// # Errors
     /// As [`Learner::class_activation`].
     pub fn new(learner: &'a Learner, classes: &'a [String]) -> Result<Self> {
-        Ok(Self { activation: learner.class_activation()?, preprocessing: learner.input(), classes })
+        Ok(Self { activation: learner.class_activation()?, preprocessing: learner.preprocessing(), classes })
     }
 
     /// Answers about the photo in these bytes, a PNG, JPEG or WebP, as `predict` does, to the bit.

@@ -73,7 +73,7 @@ const FILES: &[(&str, &str)] = &[
 
 fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
     let (chosen, learner) = (&job.chosen, &job.learner);
-    let input = learner.input();
+    let input = learner.preprocessing();
     let resize = input.resize.map_or(String::new(), |side| format!("shorter side to {side}, "));
     let schedule = recipe.schedule.unwrap_or_default();
     let mut rate = format!("{:.2e}, {schedule:?}, warm-up {} steps", chosen.lr, recipe.warm_up);

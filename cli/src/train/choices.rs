@@ -109,7 +109,7 @@ pub fn choose(
         asked_or("trains", recipe.freeze_below.clone(), || Ok(freeze_plan(learner, images, pretrained)))?;
     learner.freeze_below(&freeze_below)?;
     let bn = recipe.bn.unwrap_or(if pretrained { Bn::Running } else { Bn::Batch });
-    learner.batch_norm(bn.into());
+    learner.set_batch_norm(bn.into());
     let (augment, augment_choice) = asked_or("augment", recipe.augment, || {
         Ok(augmentation(learner, probe_alone(recipe, &freeze_below, pretrained)))
     })?;
@@ -133,7 +133,7 @@ pub fn choose(
         return Err(Error::SmallBatch { batch, reason });
     }
     // What fits into a step fits into an evaluation.
-    learner.evaluation_batch(batch);
+    learner.set_evaluation_batch(batch);
     let per_epoch = (images / batch).max(1);
     let probe_alone = augment == Augmentation::None && probe_alone(recipe, &chosen.freeze_below, pretrained);
     let (epochs, epochs_choice) = asked_or("epochs", recipe.epochs, || {

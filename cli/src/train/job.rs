@@ -11,8 +11,8 @@ use frostline_engine::{Gpu, Optim};
 use frostline_loader::ImageStream;
 use frostline_models::POOLED;
 use frostline_trainer::{
-    Best, CrossValidation, Evaluation, Features, FitOptions, Learner, LrRange, Phase, Progress, Schedule,
-    Source, balanced_class_weights, cross_validate,
+    Best, CrossValidation, Evaluation, Features, FitOptions, GradualPhase, Learner, LrRange, Progress,
+    Schedule, Source, balanced_class_weights, cross_validate,
 };
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
@@ -107,9 +107,9 @@ impl Job {
         folder.put_tuned_back()?;
         let mut learner =
             folder.learner(gpu, &folder.last(), run).map_err(|error| folder.without_last(error, run))?;
-        learner.evaluation_batch(chosen.batch);
+        learner.set_evaluation_batch(chosen.batch);
         let recipe = run.recipe.clone();
-        let data = Data::reopen(&recipe, learner.input(), folder.manifest()?, folder.path())?;
+        let data = Data::reopen(&recipe, learner.preprocessing(), folder.manifest()?, folder.path())?;
         Ok(Self::new(recipe, chosen, vec![], data, learner))
     }
 
@@ -425,14 +425,14 @@ impl<'a> Watch<'a> {
         self.steps * place as u64 / self.stages.len() as u64
     }
 
-    fn finish(mut self, phases: &[Phase]) -> Result<()> {
+    fn finish(mut self, phases: &[GradualPhase]) -> Result<()> {
         if let Some(error) = self.failed {
             return Err(error);
         }
         // A run that was stopped between two readings has steps that were not reported to it.
         let noted =
             self.metrics.lines().iter().filter(|line| line.loss.is_some()).map(|line| line.step).max();
-        if let Some(Phase { from, history }) = phases.last() {
+        if let Some(GradualPhase { from, history }) = phases.last() {
             let (before, phase) = (self.before(from), self.phase(from));
             let rest = history.records.iter().filter(|record| Some(before + record.step) > noted);
             self.metrics.extend(rest.map(|record| Line::step(before + record.step, phase, record)))?;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use frostline_engine::BatchNormMode;
-use frostline_trainer::{Augment, Schedule, Slice};
+use frostline_trainer::{Augment, RateSlice, Schedule};
 use serde::{Deserialize, Serialize};
 
 /// How to train. What is left out is chosen from the data, and printed with the reason.
@@ -209,7 +209,7 @@ impl FromStr for Rates {
     }
 }
 
-impl From<Rates> for Slice {
+impl From<Rates> for RateSlice {
     fn from(rates: Rates) -> Self {
         rates.lo.map_or(Self::Head(rates.hi), |lo| Self::Geometric(lo, rates.hi))
     }
@@ -252,8 +252,8 @@ mod tests {
 
     #[test]
     fn rates_are_a_range_or_the_heads() {
-        assert_eq!(Slice::from("1e-5..1e-3".parse::<Rates>().unwrap()), Slice::Geometric(1e-5, 1e-3));
-        assert_eq!(Slice::from("0.01".parse::<Rates>().unwrap()), Slice::Head(0.01));
+        assert_eq!(RateSlice::from("1e-5..1e-3".parse::<Rates>().unwrap()), RateSlice::Geometric(1e-5, 1e-3));
+        assert_eq!(RateSlice::from("0.01".parse::<Rates>().unwrap()), RateSlice::Head(0.01));
         for wrong in ["", "..", "1e-3..", "0..1", "-1", "nan", "1e99", "1e30", "1e-3..1e-5"] {
             assert!(wrong.parse::<Rates>().is_err(), "{wrong:?}");
         }

@@ -111,7 +111,7 @@ pub fn report(
     // A head that was trained again has seen the photos to validate with.
     let measured = if job.refitted.is_some() { folder.probe() } else { folder.best() };
     let mut learner = folder.learner(gpu, &measured, run)?;
-    learner.evaluation_batch(job.chosen.batch);
+    learner.set_evaluation_batch(job.chosen.batch);
     let photos = &job.data.validation;
     let (evaluation, predictions) = learner.evaluate_each(photos)?;
     if let Some(drift) = &evaluation.drift {
@@ -226,8 +226,9 @@ fn mistakes(data: &Data, learner: &Learner, predictions: &[Prediction]) -> Resul
                 )
             }
         };
-        let pixels = learner.input().pixels(&decode(data.validation.path(i).unwrap_or(Path::new("")))?)?;
-        tiles.push(Tile::new(label, picture(&pixels, learner.size(), learner.input().channels)));
+        let pixels =
+            learner.preprocessing().pixels(&decode(data.validation.path(i).unwrap_or(Path::new("")))?)?;
+        tiles.push(Tile::new(label, picture(&pixels, learner.size(), learner.preprocessing().channels)));
     }
     Ok(Grid {
         title: format!("Worst of the validation photos: {wrong} of {} are wrong", labels.len()),

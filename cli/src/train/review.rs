@@ -49,7 +49,7 @@ impl Job {
         let (seed, strength) = (self.recipe.seed, self.strength);
         if self.features.is_none() {
             let mut probe = folder.learner(gpu, &folder.probe(), run)?;
-            probe.evaluation_batch(self.chosen.batch);
+            probe.set_evaluation_batch(self.chosen.batch);
             self.all_features(&mut probe)?;
         }
         let Some(features) = &self.features else { return Ok(None) };

@@ -94,12 +94,12 @@ impl Job {
             return Ok(());
         }
         let mut probe = folder.learner(gpu, &folder.probe(), run)?;
-        probe.evaluation_batch(self.chosen.batch);
+        probe.set_evaluation_batch(self.chosen.batch);
         let step = Checkpoint::load(folder.best())?.step;
         if step > 0 {
             let photos = self.data.to_validate_with();
             let mut best = folder.learner(gpu, &folder.best(), run)?;
-            best.evaluation_batch(self.chosen.batch);
+            best.set_evaluation_batch(self.chosen.batch);
             let (of_probe, of_best) = (probe.evaluate(photos)?, best.evaluate(photos)?);
             let settled = Settled::of(step, photos.labels(), &of_probe.predictions, &of_best.predictions);
             let kept = settled.kept;

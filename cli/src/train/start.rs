@@ -86,11 +86,11 @@ impl Start {
     pub fn learner(&self, gpu: &Arc<Gpu>, classes: &[String], seed: u64) -> Result<Learner> {
         let mut learner =
             Learner::new(gpu, self.model.clone().classes(classes.len()), self.input.crop, seed)?;
-        learner.preprocessing(self.input.clone())?;
+        learner.set_preprocessing(self.input.clone())?;
         if let Some(tensors) = &self.tensors {
             learner.load(tensors, &LoadOptions::skip_head())?;
         }
-        learner.name_classes(classes)?;
+        learner.set_classes(classes)?;
         Ok(learner)
     }
 }

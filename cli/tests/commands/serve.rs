@@ -192,7 +192,7 @@ fn names_are_texts_and_maps_make_the_probabilities() {
     let file = run.path().join("best.safetensors");
     let model = Model::new("resnet10").unwrap().width(4).in_channels(3).classes(3);
     let mut learner = Learner::new(&Arc::new(Gpu::new().unwrap()), model, 32, 5).unwrap();
-    learner.name_classes(&names).unwrap();
+    learner.set_classes(&names).unwrap();
     let bias = [0.25, -1.0, 0.5];
     learner.params().set("fc.bias", &bias).unwrap();
     learner.save(&file).unwrap();

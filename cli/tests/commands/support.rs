@@ -149,7 +149,7 @@ pub fn train(photos: &Path) -> Learner {
 /// A folder of class folders as the learner sees it.
 pub fn images(photos: &Path, learner: &Learner) -> ImageSet {
     let found = ImageFolder::open(photos, OnCorrupt::Fail).unwrap();
-    let input = learner.input();
+    let input = learner.preprocessing();
     let pixels = |path: &PathBuf| input.pixels(&image::decode(path).unwrap()).unwrap();
     ImageSet {
         height: input.crop,

@@ -270,13 +270,13 @@ impl Track {
     pub fn learner(&self, gpu: &Arc<Gpu>, task: &Task, start: Start, seed: u64) -> Result<Learner> {
         let mut learner =
             Learner::new(gpu, self.model.clone().classes(task.pool.classes.len()), self.input.crop, seed)?;
-        learner.preprocessing(self.input.clone())?;
+        learner.set_preprocessing(self.input.clone())?;
         if start == Start::Pretrained {
             learner.load(&self.weights.tensors, &LoadOptions::skip_head())?;
         }
         if task.tests_vary() {
             // Some tens of photos shall not be filled up to a batch of 64 or 128.
-            learner.evaluation_batch(21);
+            learner.set_evaluation_batch(21);
         }
         Ok(learner)
     }
@@ -288,7 +288,7 @@ impl Track {
     pub fn pretrained(&self, gpu: &Arc<Gpu>) -> Result<Learner> {
         let head = self.weights.tensors.get("fc.bias").map_or(1000, |bias| bias.data.len());
         let mut learner = Learner::new(gpu, self.model.clone().classes(head), self.input.crop, 0)?;
-        learner.preprocessing(self.input.clone())?;
+        learner.set_preprocessing(self.input.clone())?;
         learner.load(&self.weights.tensors, &LoadOptions::strict())?;
         Ok(learner)
     }
@@ -322,7 +322,7 @@ impl Track {
 
 /// A body with ImageNet weights for images of `side` × `side` pixels, to compute features with:
 /// the flags' network if it is one for photos, else EfficientNet-Lite0. Its features are those of
-/// `avgpool`, its images those of [`Learner::input`]. With [`Start::Scratch`] the same network with weights
+/// `avgpool`, its images those of [`Learner::preprocessing`]. With [`Start::Scratch`] the same network with weights
 /// that `seed` draws.
 ///
 /// # Errors
@@ -341,13 +341,13 @@ pub fn photo_body(lab: &Lab, side: usize, start: Start, seed: u64) -> Result<Lea
     };
     let mut learner = Learner::new(gpu, Model::new(name)?.without_head(), side, seed)?;
     if name != "efficientnet_lite0" {
-        learner.preprocessing(Preprocessing { resize: Some(side), ..learner.input().clone() })?;
+        learner.set_preprocessing(Preprocessing { resize: Some(side), ..learner.preprocessing().clone() })?;
     }
     if start == Start::Pretrained {
         learner.load(&weights.tensors, &options)?;
     }
     // The embedded photos are 147: seven batches without a rest.
-    learner.evaluation_batch(21);
+    learner.set_evaluation_batch(21);
     Ok(learner)
 }
 

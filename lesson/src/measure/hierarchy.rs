@@ -63,7 +63,7 @@ fn features(
     let at = stages.iter().position(|name| name == stage).unwrap_or_default();
     lab.features_by_depth(&format!("{} {part}", task.name), at, || {
         let mut body = photo_body(lab, SIDES[0], Start::Pretrained, 0)?;
-        let images = images(body.input())?;
+        let images = images(body.preprocessing())?;
         Ok(body.features_by_depth(&images, stages)?)
     })
 }
@@ -75,7 +75,7 @@ fn features(
 /// The errors of running the network.
 pub fn purity(trial: &mut Trial<'_>) -> Result<()> {
     let mut body = photo_body(trial.lab, SIDES[1], Start::Pretrained, 0)?;
-    let (set, Depth { stages, .. }) = (photos(trial.lab, body.input())?, &depths()?[0]);
+    let (set, Depth { stages, .. }) = (photos(trial.lab, body.preprocessing())?, &depths()?[0]);
     let half = stratified_subset(&set.label_indices(), set.len() / 2, set.classes.len(), trial.setting.seed)?;
     for (stage, peaks) in stages.iter().zip(inside::peaks(&mut body, &set, stages)?) {
         trial.number(
@@ -108,7 +108,7 @@ pub fn compare(trial: &mut Trial<'_>, tasks: &[ImageSet; 2], trained: bool, seen
     for (images, seed) in tasks.iter().zip(2 * trial.setting.seed..) {
         let model = Model::new("resnet10")?.in_channels(1).classes(images.classes.len());
         let mut learner = Learner::new(trial.lab.gpu()?, model, images.width, seed)?;
-        learner.normalization(&[FASHION_MEAN], &[FASHION_STD])?;
+        learner.set_normalization(&[FASHION_MEAN], &[FASHION_STD])?;
         if trained {
             trial.fit(&mut learner, images, &trial.options().seed(seed))?;
         }
@@ -127,7 +127,7 @@ pub fn compare(trial: &mut Trial<'_>, tasks: &[ImageSet; 2], trained: bool, seen
 /// If there is no such photo, or a figure cannot be written.
 pub fn look(lab: &Lab, photo: usize, folder: &Path) -> Result<()> {
     let mut body = photo_body(lab, SIDES[1], Start::Pretrained, 0)?;
-    let set = photos(lab, body.input())?;
+    let set = photos(lab, body.preprocessing())?;
     if photo >= set.len() {
         let words = format!("--photo {photo}: there are {} photos, counted from 0", set.len());
         return Err(crate::Error::Flags(words));

@@ -11,13 +11,13 @@ use crate::study::Trial;
 /// The errors of computing features and training.
 pub fn head_without_normalisation(trial: &mut Trial<'_>, train: bool, test: bool) -> Result<()> {
     let (draw, mut learner) = (trial.draw()?, trial.learner(Start::Pretrained)?);
-    let (input, channels) = (learner.input().clone(), learner.input().channels);
+    let (input, channels) = (learner.preprocessing().clone(), learner.preprocessing().channels);
     let mut sets = vec![];
     for (images, forgotten) in [(&draw.train, train), (&draw.test, test)] {
         if forgotten {
-            learner.normalization(&vec![0.0; channels], &vec![1.0; channels])?;
+            learner.set_normalization(&vec![0.0; channels], &vec![1.0; channels])?;
         } else {
-            learner.normalization(&input.mean, &input.std)?;
+            learner.set_normalization(&input.mean, &input.std)?;
         }
         sets.push(learner.features(images, "avgpool", 1)?);
     }

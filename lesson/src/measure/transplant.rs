@@ -23,9 +23,9 @@ pub fn transplant(from: &Learner, to: &Learner) -> Result<()> {
 /// If the device has too little memory.
 pub fn new_head(body: &Learner, classes: usize, seed: u64) -> Result<Learner> {
     let mut learner = Learner::new(body.gpu(), body.model().clone().classes(classes), body.size(), seed)?;
-    learner.preprocessing(body.input().clone())?;
+    learner.set_preprocessing(body.preprocessing().clone())?;
     // As in `photo_body`: some tens of photos shall not be filled up to 64 or 128.
-    learner.evaluation_batch(21);
+    learner.set_evaluation_batch(21);
     transplant(body, &learner)?;
     Ok(learner)
 }

@@ -48,7 +48,7 @@ fn evaluation_is_not_augmented() {
     let evaluate = |options: frostline_trainer::FitOptions<'_>| {
         let mut learner = learner(1);
         // Neither a step nor the batch's statistics may change what is evaluated.
-        learner.batch_norm(BatchNormMode::Running);
+        learner.set_batch_norm(BatchNormMode::Running);
         let history = learner.fit(&set, &options.lr(1e-30).validate(&set, 1), go_on).unwrap();
         (history.losses()[0], history.evaluations[0].1.predictions.clone())
     };

@@ -90,7 +90,7 @@ fn a_run_that_no_longer_gets_better_ends() {
     let (set, folder) = (images(18), tempfile::tempdir().unwrap());
     let path = folder.path().join("last.safetensors");
     let mut learner = learner(1);
-    learner.batch_norm(BatchNormMode::Running);
+    learner.set_batch_norm(BatchNormMode::Running);
     let options = options(50).lr(1e-30).validate(&set, 3).stop_early(2).checkpoint(&path, 50);
     let history = learner.fit(&set, &options, go_on).unwrap();
     assert_eq!(history.records.len(), 9);

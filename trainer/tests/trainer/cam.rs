@@ -12,7 +12,7 @@ use crate::setup::{go_on, gpu, images, learner, model, options};
 /// channels there; and the map's mean plus the bias is the device's logit, within the bound of every kernel.
 #[track_caller]
 fn check(learner: &mut Learner, set: &ImageSet, last_stage: &str) {
-    learner.evaluation_batch(1);
+    learner.set_evaluation_batch(1);
     let (logits, predictions) = (learner.logits(set).unwrap(), learner.predict(set).unwrap());
     let outputs = learner.activations(set, last_stage).unwrap();
     let layer = &learner.members("fc").unwrap()[0];
@@ -71,7 +71,7 @@ fn a_map_and_the_bias_make_the_logit_of_the_embedded_efficientnet() {
     files.sort();
     let photos: Vec<Vec<u8>> = files[..3]
         .iter()
-        .map(|file| learner.input().pixels(&image::decode(file).unwrap()).unwrap())
+        .map(|file| learner.preprocessing().pixels(&image::decode(file).unwrap()).unwrap())
         .collect();
     let set = ImageSet {
         height: 128,

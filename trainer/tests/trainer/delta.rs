@@ -11,7 +11,7 @@ fn tuned() -> (StateDict, Learner) {
     let base = state_dict::save(learner(1).params()).unwrap();
     let mut tuned = learner(2);
     tuned.load(&base, &LoadOptions::skip_head()).unwrap();
-    tuned.normalization(&[0.25], &[0.5]).unwrap();
+    tuned.set_normalization(&[0.25], &[0.5]).unwrap();
     tuned.freeze_below("layer4").unwrap();
     tuned.fit(&images(18), &options(6), go_on).unwrap();
     (base, tuned)
@@ -44,8 +44,8 @@ fn base_and_delta_are_the_learner_bit_for_bit() {
     let mut loaded = Learner::load_delta(gpu(), &base, &path).unwrap();
     assert_eq!(bits(&loaded), bits(&tuned));
     assert_eq!(
-        (loaded.classes(), loaded.input(), loaded.model()),
-        (tuned.classes(), tuned.input(), tuned.model())
+        (loaded.classes(), loaded.preprocessing(), loaded.model()),
+        (tuned.classes(), tuned.preprocessing(), tuned.model())
     );
     let logits = |learner: &mut Learner| learner.features(&images(9), "fc", 1).unwrap();
     assert_eq!(logits(&mut loaded), logits(&mut tuned));

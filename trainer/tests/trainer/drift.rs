@@ -15,7 +15,7 @@ fn a_frozen_batch_norm_that_keeps_its_statistics_is_no_alarm() {
     let history = learner.fit(&set, &options(4).validate(&set, 2), go_on).unwrap();
     assert!(history.evaluations.iter().all(|(_, evaluation)| evaluation.drift.is_none()));
     // What trains moves, and that is no drift.
-    learner.unfreeze();
+    learner.unfreeze_all();
     let history = learner.fit(&set, &options(4).validate(&set, 2), go_on).unwrap();
     assert!(history.evaluations.iter().all(|(_, evaluation)| evaluation.drift.is_none()));
 }
@@ -25,7 +25,7 @@ fn statistics_of_a_frozen_group_that_follow_the_batches_are_told_at_every_evalua
     let (set, mut learner) = (images(18), learner(1));
     learner.freeze_below("layer1").unwrap();
     // What other frameworks do: the parameters are frozen, the statistics are not.
-    learner.batch_norm(BatchNormMode::Batch);
+    learner.set_batch_norm(BatchNormMode::Batch);
     let before = learner.params().get("bn1.running_var").unwrap();
     let history = learner.fit(&set, &options(4).validate(&set, 2), go_on).unwrap();
     assert_eq!(history.evaluations.len(), 2);
@@ -56,7 +56,7 @@ fn statistics_that_somebody_else_changed_are_told_too_and_thawed_layers_are_not(
     learner.params().set("layer1.0.bn2.running_mean", &mean).unwrap();
     let drift = learner.evaluate(&set).unwrap().drift.unwrap();
     assert_eq!(drift.layers, [LayerDrift { layer: "layer1.0.bn2".to_owned(), max_change: Some(0.25) }]);
-    learner.unfreeze();
+    learner.unfreeze_all();
     assert_eq!(learner.evaluate(&set).unwrap().drift, None);
 }
 
@@ -101,7 +101,7 @@ fn drift_while_saving_is_still_known_after_resuming() {
     let path = folder.path().join("run.safetensors");
     let mut drifting = learner(1);
     drifting.freeze_below("layer1").unwrap();
-    drifting.batch_norm(BatchNormMode::Batch);
+    drifting.set_batch_norm(BatchNormMode::Batch);
     drifting.fit(&set, &options(4).checkpoint(&path, 2), go_on).unwrap();
     let before = bits(&drifting);
     let mut resumed = Learner::resume(gpu(), &path).unwrap();

@@ -25,7 +25,7 @@ fn frozen_weights_and_running_statistics_keep_their_bits() {
 #[test]
 fn batch_norm_can_be_held_while_its_layers_train() {
     let mut learner = learner(1);
-    learner.batch_norm(BatchNormMode::Running);
+    learner.set_batch_norm(BatchNormMode::Running);
     let moved = moved(&mut learner);
     assert!(moved.contains(&"bn1.weight".to_owned()));
     assert!(!moved.iter().any(|name| name.contains("running")), "{moved:?}");
@@ -36,11 +36,11 @@ fn groups_freeze_and_thaw_by_stage_layer_or_name() {
     let mut learner = learner(1);
     learner.freeze("stem").unwrap();
     assert_eq!(learner.frozen().collect::<Vec<_>>(), ["bn1.bias", "bn1.weight", "conv1.weight"]);
-    learner.unfreeze_only("bn1").unwrap();
+    learner.unfreeze("bn1").unwrap();
     assert_eq!(learner.frozen().collect::<Vec<_>>(), ["conv1.weight"]);
     learner.freeze_below("layer2").unwrap();
     assert!(learner.frozen().all(|name| !name.starts_with("layer2") && !name.starts_with("fc")));
-    learner.unfreeze();
+    learner.unfreeze_all();
     assert_eq!(learner.frozen().count(), 0);
     learner.freeze_below("stem").unwrap();
     assert_eq!(learner.frozen().count(), 0);

@@ -12,9 +12,9 @@ fn a_short_last_batch_counts_like_any_other() {
     let set = images(7);
     let mut learner = learner(1);
     learner.fit(&images(18), &options(10), go_on).unwrap();
-    learner.evaluation_batch(4); // 7 images: a batch of 4 and one of 3
+    learner.set_evaluation_batch(4); // 7 images: a batch of 4 and one of 3
     let together = learner.evaluate(&set).unwrap();
-    learner.evaluation_batch(1);
+    learner.set_evaluation_batch(1);
     let one_by_one = learner.evaluate(&set).unwrap();
     assert_eq!(together.predictions, one_by_one.predictions);
     assert_eq!(together.confusion, one_by_one.confusion);
@@ -41,7 +41,7 @@ fn a_batch_that_the_adapter_cannot_bind_is_divided() {
     let set = ImageSet { height: size, width: size, images: pixels, ..small };
     let mut learner = Learner::new(gpu(), model().width(16), size, 0).unwrap();
     let features = learner.features(&set, "stem", 1).unwrap();
-    learner.evaluation_batch(8);
+    learner.set_evaluation_batch(8);
     let expected = learner.features(&set, "stem", 1).unwrap();
     assert!(expected.values.iter().any(|value| *value > 0.0));
     assert!(features.values.iter().zip(&expected.values).all(|(a, b)| close((*a).into(), (*b).into())));
@@ -90,9 +90,9 @@ fn another_normalization_counts_from_the_next_image_on() {
     let set = images(9);
     let mut changed = learner(1);
     let before = changed.logits(&set).unwrap();
-    changed.normalization(&[0.25], &[0.5]).unwrap();
+    changed.set_normalization(&[0.25], &[0.5]).unwrap();
     let mut fresh = learner(1);
-    fresh.normalization(&[0.25], &[0.5]).unwrap();
+    fresh.set_normalization(&[0.25], &[0.5]).unwrap();
     let after = changed.logits(&set).unwrap();
     assert_eq!(after, fresh.logits(&set).unwrap());
     assert_ne!(after, before);

@@ -7,7 +7,7 @@ fn a_walk_shows_what_each_stage_alone_gives() {
     let set = images(5);
     let mut learner = learner(1);
     learner.fit(&images(18), &options(6), go_on).unwrap();
-    learner.evaluation_batch(2);
+    learner.set_evaluation_batch(2);
     let stages = ["stem", "layer2", "layer4"];
     let sides = [8, 4, 1];
     let mut seen = vec![];
@@ -53,7 +53,7 @@ fn a_walk_shows_what_each_stage_alone_gives() {
 fn a_pixel_out_of_a_units_reach_has_no_gradient() {
     let set = images(6);
     let mut learner = learner(1);
-    learner.evaluation_batch(2);
+    learner.set_evaluation_batch(2);
     // The brightest place of an image opens its ReLU.
     let mut peaks = vec![];
     learner
@@ -70,7 +70,7 @@ fn a_pixel_out_of_a_units_reach_has_no_gradient() {
             assert_eq!(gradient[y * 8 + x] != 0.0, near, "the stem is 3x3: pixel {y}, {x} of {unit:?}");
         }
     }
-    learner.evaluation_batch(1);
+    learner.set_evaluation_batch(1);
     assert_eq!(
         learner.input_gradients(&set, "stem", &units).unwrap(),
         gradients,

@@ -11,7 +11,7 @@ fn a_share_of_all_or_nothing_is_training_without() {
     let set = images(18);
     let run = |options: FitOptions<'_>| {
         let mut learner = learner(1);
-        learner.batch_norm(BatchNormMode::Running);
+        learner.set_batch_norm(BatchNormMode::Running);
         let history = learner.fit(&set, &options.batch(18), go_on).unwrap();
         (history.losses(), history.records.iter().map(|record| record.accuracy).collect::<Vec<_>>())
     };
@@ -86,7 +86,7 @@ fn balanced_weights_make_classes_count_alike() {
     let set = imbalanced();
     let weights = balanced_class_weights(&set.labels, 3).unwrap();
     let mut learner = learner(1);
-    learner.batch_norm(BatchNormMode::Running);
+    learner.set_batch_norm(BatchNormMode::Running);
     let options = options(1).batch(18).lr(1e-30);
     let weighted = learner.fit(&set, &options.clone().class_weights(weights), go_on).unwrap().losses()[0];
     let plain = learner.fit(&set, &options, go_on).unwrap().losses()[0];

@@ -37,7 +37,7 @@ fn nothing_frozen_leaves_nothing_to_cache() {
     assert_eq!(learner.frozen_stage().as_deref(), Some("layer2"));
     learner.freeze_below("fc").unwrap();
     assert_eq!(learner.frozen_stage().as_deref(), Some("avgpool"));
-    learner.batch_norm(BatchNormMode::Batch);
+    learner.set_batch_norm(BatchNormMode::Batch);
     assert_eq!(learner.frozen_stage(), None);
 }
 
@@ -75,16 +75,16 @@ fn outputs_that_would_change_are_refused() {
     assert!(error.to_string().contains("`conv1.weight` trains"), "{error}");
 
     learner.freeze_below("layer3").unwrap();
-    learner.batch_norm(BatchNormMode::Batch);
+    learner.set_batch_norm(BatchNormMode::Batch);
     assert!(matches!(learner.fit(&outputs, &options(2), go_on), Err(Error::NotFrozen { .. })));
-    learner.batch_norm(BatchNormMode::FollowFreeze);
+    learner.set_batch_norm(BatchNormMode::FollowFreeze);
     learner.fit(&outputs, &options(2), go_on).unwrap();
 
     // Weights above the outputs may move; those below, and the normalisation, may not.
     learner.evaluate(&outputs).unwrap();
-    learner.normalization(&[0.1], &[0.2]).unwrap();
+    learner.set_normalization(&[0.1], &[0.2]).unwrap();
     assert!(matches!(learner.evaluate(&outputs), Err(Error::StaleActivations { .. })));
-    learner.normalization(&[0.5], &[0.5]).unwrap();
+    learner.set_normalization(&[0.5], &[0.5]).unwrap();
     learner.evaluate(&outputs).unwrap();
     learner.params().set("layer2.0.bn1.running_mean", &[0.5; 8]).unwrap();
     let error = learner.evaluate(&outputs).unwrap_err();

@@ -154,9 +154,9 @@ fn checkpoints_are_written_on_the_way_and_tell_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
     let mut learner = learner(7);
-    learner.normalization(&[0.25], &[0.5]).unwrap();
+    learner.set_normalization(&[0.25], &[0.5]).unwrap();
     learner.freeze("stem").unwrap();
-    learner.batch_norm(BatchNormMode::Running);
+    learner.set_batch_norm(BatchNormMode::Running);
     let options = options(6).checkpoint(&path, 4);
     let mut written = vec![];
     learner
@@ -176,7 +176,7 @@ fn checkpoints_are_written_on_the_way_and_tell_all() {
     // Stopped at 5: saved there, too.
     let mut resumed = Learner::resume(gpu(), &path).unwrap();
     assert_eq!(bits(&resumed), bits(&learner));
-    assert_eq!(resumed.input(), learner.input());
+    assert_eq!(resumed.preprocessing(), learner.preprocessing());
     assert_eq!(resumed.model(), learner.model());
     assert!(resumed.frozen().eq(learner.frozen()));
     let rest = resumed.continue_fit(&set, &options, go_on).unwrap();
@@ -228,7 +228,7 @@ fn a_run_that_is_stopped_in_a_validation_makes_up_for_it() {
     let narrow = || {
         let mut learner = learner(1);
         learner.freeze_below("layer3").unwrap();
-        learner.evaluation_batch(4);
+        learner.set_evaluation_batch(4);
         learner
     };
     let mut whole = narrow();
@@ -244,7 +244,7 @@ fn a_run_that_is_stopped_in_a_validation_makes_up_for_it() {
         assert_eq!(first.records.len() as u64, step);
 
         let mut resumed = Learner::resume(gpu(), &files("stopped")[0]).unwrap();
-        resumed.evaluation_batch(4);
+        resumed.set_evaluation_batch(4);
         let rest = resumed.continue_fit(&set, &with("stopped").validate(&calm, 3), go_on).unwrap();
         assert!(rest.finished);
         assert_eq!([first.evaluations, rest.evaluations].concat(), history.evaluations);

@@ -27,7 +27,7 @@ fn a_stream_trains_to_the_same_bits_as_a_set_in_memory() {
     let root = tempfile::tempdir().unwrap();
     write(&images(18), root.path());
     let mut folder = ImageFolder::open(root.path(), OnCorrupt::Fail).unwrap();
-    let preprocessing = learner(0).input().clone();
+    let preprocessing = learner(0).preprocessing().clone();
     let set = folder.load_all(&preprocessing).unwrap();
     let train = |source: &dyn Source, cache: bool| {
         let mut learner = learner(1);
@@ -109,7 +109,7 @@ fn every_batch_is_announced_before_it_is_wanted() {
 
     let source = watched();
     let mut learner = learner(1);
-    learner.evaluation_batch(4);
+    learner.set_evaluation_batch(4);
     learner.evaluate(&source).unwrap();
     assert_eq!(*source.checked.borrow(), 4);
     assert_eq!(source.announced.take(), Some(vec![]), "after the last batch nothing is left to decode");
