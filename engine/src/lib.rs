@@ -30,6 +30,7 @@ mod aliased;
 #[cfg(not(target_os = "linux"))]
 #[path = "not_aliased.rs"]
 mod aliased;
+pub mod blocking;
 pub mod cache;
 pub mod error;
 #[doc(hidden)]
@@ -58,6 +59,7 @@ mod pipelines;
 pub mod plan;
 pub mod record;
 mod reports;
+mod scopes;
 pub mod roofline;
 pub mod session;
 pub mod shape;
@@ -78,6 +80,7 @@ pub use optim::{Group, Optim, Rule};
 pub use optimizer::Optimizer;
 pub use options::{GpuOptions, Kernels};
 pub use params::Params;
+pub use pipelines::Compiled;
 pub use plan::Plan;
 pub use session::{Session, Summary};
 pub use shape::Shape;

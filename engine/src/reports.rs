@@ -12,6 +12,8 @@ struct State {
     lost: Option<String>,
     /// What was refused, and why.
     refused: Option<(String, String)>,
+    /// What there was no memory for, and its bytes.
+    full: Option<(String, u64)>,
 }
 
 impl Reports {
@@ -27,20 +29,27 @@ impl Reports {
         self.state().refused.get_or_insert((what, one_line(error)));
     }
 
+    /// The device has no memory for `bytes` of `purpose`; the first report stays until it is read.
+    pub fn fill(&self, purpose: String, bytes: u64) {
+        self.state().full.get_or_insert((purpose, bytes));
+    }
+
     /// Whether a refusal waits to be reported.
     pub fn has_refusal(&self) -> bool {
         self.state().refused.is_some()
     }
 
-    /// [`Error::DeviceLost`] if the device is gone, [`Error::Refused`] if it refused something since the
-    /// last call.
+    /// [`Error::DeviceLost`] if the device is gone; [`Error::OutOfMemory`] or [`Error::Refused`] if it refused
+    /// something since the last call.
     pub fn check(&self) -> Result<()> {
         let mut state = self.state();
-        let refused = state.refused.take();
-        match (&state.lost, refused) {
-            (Some(reason), _) => Err(Error::DeviceLost { reason: reason.clone() }),
-            (None, Some((what, reason))) => Err(Error::Refused { what, reason }),
-            (None, None) => Ok(()),
+        let (full, refused) = (state.full.take(), state.refused.take());
+        match (&state.lost, full, refused) {
+            (Some(reason), ..) => Err(Error::DeviceLost { reason: reason.clone() }),
+            // What follows from it is refused as well.
+            (None, Some((purpose, bytes)), _) => Err(Error::OutOfMemory { bytes, purpose, in_use: None }),
+            (None, None, Some((what, reason))) => Err(Error::Refused { what, reason }),
+            (None, None, None) => Ok(()),
         }
     }
 
