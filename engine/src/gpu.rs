@@ -539,6 +539,9 @@ impl Gpu {
         self.check()?;
         mapped.map_err(|error| lost(error.to_string()))?;
         let view = staging.get_mapped_range(0..bytes).map_err(|error| lost(error.to_string()))?;
-        Ok(view.to_vec())
+        let values = view.to_vec();
+        drop(view);
+        staging.destroy();
+        Ok(values)
     }
 }

@@ -20,6 +20,7 @@ struct Queue {
 
 /// One submission.
 #[derive(Clone, Debug)]
+#[cfg_attr(target_family = "wasm", expect(dead_code, reason = "in a browser one awaits `done`"))]
 pub(crate) struct Submission {
     pub index: wgpu::SubmissionIndex,
     /// What it runs, for people.

@@ -110,7 +110,12 @@ impl Params {
 
     /// The running statistics by name, in model order, read in one transfer.
     pub fn statistics_to_host(&self) -> Result<Vec<HostValues>> {
-        block_on(self.read(&self.statistics))
+        block_on(self.statistics_to_host_async())
+    }
+
+    /// [`Params::statistics_to_host`] for callers that must not block.
+    pub async fn statistics_to_host_async(&self) -> Result<Vec<HostValues>> {
+        self.read(&self.statistics).await
     }
 
     async fn read(&self, (layout, buffer): &(Layout, wgpu::Buffer)) -> Result<Vec<HostValues>> {

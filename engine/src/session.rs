@@ -149,6 +149,14 @@ impl Changing {
     }
 }
 
+#[cfg(target_family = "wasm")]
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.slots.iter().chain(self.owned.iter().flatten()).for_each(Store::destroy);
+        self.gradients.iter().chain([&self.uniforms]).for_each(wgpu::Buffer::destroy);
+    }
+}
+
 /// A plan with everything it needs on the device to run.
 pub struct Session {
     gpu: Arc<Gpu>,
@@ -290,8 +298,9 @@ impl Session {
         for (buffer, values) in &session.plan.constants {
             session.store(*buffer)?.write(gpu, values);
         }
+        session.steps = steps;
         gpu.check()?;
-        Ok(Self { steps, ..session })
+        Ok(session)
     }
 
     fn prepare(

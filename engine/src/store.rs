@@ -103,6 +103,16 @@ impl Store {
         }
     }
 
+    /// Gives the memory back once the work that uses it is done. A browser does so only when it collects its
+    /// garbage, which does not count the memory of a device.
+    #[cfg(target_family = "wasm")]
+    pub fn destroy(&self) {
+        match self {
+            Self::Buffer(buffer) | Self::Aliased { buffer, .. } => buffer.destroy(),
+            Self::Texture { texture, .. } => texture.destroy(),
+        }
+    }
+
     /// The buffer, if it is one.
     pub fn buffer(&self) -> Result<&wgpu::Buffer> {
         match self {
