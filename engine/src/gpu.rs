@@ -224,6 +224,11 @@ impl Gpu {
         self.settle();
     }
 
+    /// The reason, once the device is lost; the other calls return it as [`Error::DeviceLost`].
+    pub async fn lost(&self) -> String {
+        self.reports.lost().await
+    }
+
     /// An error if the device was lost, or refused something since the last call.
     pub(crate) fn check(&self) -> Result<()> {
         if self.reports.has_refusal() {

@@ -14,6 +14,8 @@ struct State {
     refused: Option<(String, String)>,
     /// What there was no memory for, and its bytes.
     full: Option<(String, u64)>,
+    /// Those who wait for a loss: each is disconnected by it.
+    waiting: Vec<flume::Sender<()>>,
 }
 
 impl Reports {
@@ -22,6 +24,21 @@ impl Reports {
         let mut state = self.state();
         let cause = state.refused.take().map(|(what, cause)| format!(", after it refused {what}: {cause}"));
         state.lost.get_or_insert(reason + &cause.unwrap_or_default());
+        state.waiting.clear();
+    }
+
+    /// The reason of the loss, once there is one.
+    pub async fn lost(&self) -> String {
+        let (waiting, lost) = flume::bounded(1);
+        {
+            let mut state = self.state();
+            if let Some(reason) = &state.lost {
+                return reason.clone();
+            }
+            state.waiting.push(waiting);
+        }
+        let _ = lost.recv_async().await;
+        self.state().lost.clone().unwrap_or_default()
     }
 
     /// The device works, and did not do `what`; the first report stays until it is read.
