@@ -13,6 +13,13 @@ pub struct Images {
     pub(crate) set: ImageSet,
 }
 
+impl Images {
+    /// The images, for Rust.
+    pub fn set(&self) -> &ImageSet {
+        &self.set
+    }
+}
+
 #[wasm_bindgen]
 impl Images {
     /// An image sheet: the bytes of its PNG and of its JSON.

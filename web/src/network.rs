@@ -94,8 +94,7 @@ impl Network {
             true => Preprocessing { channels: 1, mean: vec![FASHION.0], std: vec![FASHION.1], ..input },
         })?;
         if let Some(file) = &file {
-            let options =
-                if classes.is_some() { LoadOptions::skip_head() } else { LoadOptions::default().lenient() };
+            let options = if classes.is_some() { LoadOptions::skip_head() } else { LoadOptions::strict() };
             learner.load(&file.tensors, &options)?;
         }
         if let Some(classes) = &classes {
