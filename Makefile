@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo demo-own lesson publish test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint test-browser test-export lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
+.PHONY: demo demo-own lesson publish test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint web test-site test-browser test-export lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -72,6 +72,12 @@ test-halves: setup  ## gradients of a batch against those of its halves, all net
 
 # Where cargo puts the example.
 EXPLORER = $(or $(CARGO_TARGET_DIR),target)/release/examples/explorer
+
+web:  ## the engine for browsers, in web/site/pkg (rustup target add wasm32-unknown-unknown, or on Debian apt-get install rustc-web rust-web-src)
+	scripts/build-web.sh web/site/pkg
+
+test-site: web  ## the engine in a tab of headless Chromium (apt-get install chromium chromium-driver)
+	python3 tests/browser/engine.py web/site/pkg
 
 test-browser: setup  ## the explorer's page and that of `frostline serve` in headless Chromium (apt-get install chromium chromium-driver)
 	$(CARGO) build --release --example explorer

@@ -31,6 +31,7 @@ mod aliased;
 #[cfg(not(target_os = "linux"))]
 #[path = "not_aliased.rs"]
 mod aliased;
+pub mod blocking;
 pub mod cache;
 pub mod context;
 pub mod dispatch;
@@ -67,6 +68,7 @@ mod recorder;
 mod reports;
 pub mod request;
 pub mod roofline;
+mod scopes;
 pub mod session;
 pub mod shape;
 pub mod storage;
@@ -89,6 +91,7 @@ pub use optim::{Group, Optim, Rule};
 pub use optimizer::Optimizer;
 pub use options::{GpuOptions, Kernels};
 pub use params::Params;
+pub use pipelines::Compiled;
 pub use plan::Plan;
 pub use session::{Session, Summary};
 pub use shape::Shape;

@@ -71,6 +71,15 @@ pub struct Session {
     backlog: Backlog<Submission>,
 }
 
+/// A browser frees memory late otherwise: it waits for its garbage collector.
+#[cfg(target_family = "wasm")]
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.slots.iter().chain(self.owned.iter().flatten()).for_each(Store::destroy);
+        self.gradients.iter().chain([&self.uniforms]).for_each(wgpu::Buffer::destroy);
+    }
+}
+
 impl Session {
     /// The plan that runs here.
     pub fn plan(&self) -> &Plan {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use frostline_engine::Session;
+use frostline_engine::blocking::block_on;
 use frostline_engine::ops::{Mix, Transform};
 use frostline_loader::{BatchState, Batches};
 use web_time::Instant;
@@ -157,7 +158,7 @@ impl<'a> Fit<'a> {
         let optimizer = learner.moments.optimizer(&learner.gpu, &plan, &options.optim)?;
         let session = Session::new(&learner.gpu, plan, &learner.params, Some(&optimizer))?;
         let batches = Batches::restore(source.labels().len(), options.batch, state.batches)?;
-        learner.watch_frozen()?;
+        block_on(learner.watch_frozen())?;
         learner.classes = source.classes().to_vec();
         // Until the run is stopped in good order there is none to continue.
         learner.run = None;

@@ -54,7 +54,7 @@ impl Learner {
         self.freeze.batch_norm = mode;
     }
 
-    fn set_frozen(&mut self, names: &[String]) {
+    pub(crate) fn set_frozen(&mut self, names: &[String]) {
         let batch_norm = self.freeze.batch_norm;
         self.freeze = Freeze::names(names.iter().map(String::as_str));
         self.freeze.batch_norm = batch_norm;

@@ -3,6 +3,7 @@
 use super::bind::{Place, Unused, is_aliased};
 use super::changing::Changing;
 use super::{Session, Step, UNIFORM};
+use crate::blocking::block_on;
 use crate::dispatch::{Dispatch, Home, Memory};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -18,6 +19,21 @@ use frostline_shaders::Format;
 use std::sync::Arc;
 
 impl Session {
+    /// [`Session::new`] for callers that must not block: kernels are compiled first, one after another, and the
+    /// observer of [`Gpu::on_compile`] is called after each.
+    ///
+    /// # Errors
+    /// The errors of [`Session::new`].
+    pub async fn open(
+        gpu: &Arc<Gpu>,
+        plan: Plan,
+        params: &Params,
+        optimizer: Option<&Optimizer>,
+    ) -> Result<Self> {
+        gpu.compile(&plan).await?;
+        Self::new(gpu, plan, params, optimizer)
+    }
+
     /// Puts `plan` on the device of `gpu`, over `params` and, if it trains, the optimiser's state.
     pub fn new(
         gpu: &Arc<Gpu>,
@@ -110,8 +126,7 @@ impl Session {
             plan,
         };
         session.guard_buffers(params, optimizer)?;
-        let variants = session.plan.dispatches.iter().map(|dispatch| &dispatch.variant);
-        gpu.pipelines.compile(&gpu.device, variants).map_err(|error| gpu.explain(error))?;
+        block_on(gpu.compile(&session.plan))?;
         let mut steps = vec![];
         for (at, dispatch) in session.plan.dispatches.iter().enumerate() {
             steps.push(session.prepare(at, dispatch, params, optimizer, &unused)?);
@@ -119,8 +134,9 @@ impl Session {
         for (buffer, values) in &session.plan.constants {
             session.store(*buffer)?.write(gpu, bytemuck::cast_slice(values));
         }
+        session.steps = steps;
         gpu.check()?;
-        Ok(Self { steps, ..session })
+        Ok(session)
     }
 
     fn prepare(
@@ -192,7 +208,7 @@ impl Session {
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         };
-        let bind_group = gpu.scoped(|| label.clone(), || gpu.device.create_bind_group(&descriptor))?;
+        let bind_group = gpu.scoped(&label, || gpu.device.create_bind_group(&descriptor))?;
         Ok(Step { bind_group, pipeline, grid: dispatch.grid, phase: dispatch.phase, cost, label })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::bind::Place;
+use crate::blocking::block_on;
 use crate::dispatch::{Binding, Dispatch, Phase};
 use crate::error::Result;
 use crate::guard;
@@ -69,7 +70,7 @@ impl Session {
         });
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         let resolved = self.gpu.buffer("timestamps", 8 * u64::from(count), usage)?;
-        self.run_steps(Some(&queries))?;
+        block_on(self.run_steps(Some(&queries)))?;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
         self.gpu.submit(encoder, "reading timestamps");

@@ -1,6 +1,7 @@
 //! The steps of a session.
 
 use super::{Session, Step};
+use crate::blocking::block_on;
 use crate::dispatch::Phase;
 use crate::error::Result;
 use crate::kernel::Scalar;
@@ -36,7 +37,15 @@ impl Session {
     ///
     /// Returns before the device is done, unless it is several steps behind: then it waits for the oldest.
     pub fn run(&mut self) -> Result<()> {
-        if self.guard.is_some() { self.run_guarded() } else { self.run_steps(None) }
+        block_on(self.run_async())
+    }
+
+    /// [`Session::run`] for callers that must not block.
+    ///
+    /// # Errors
+    /// The errors of [`Session::run`].
+    pub async fn run_async(&mut self) -> Result<()> {
+        if self.guard.is_some() { self.run_guarded() } else { self.run_steps(None).await }
     }
 
     /// [`Session::run`] with a guard: every dispatch is a submission, and waited for in checked mode, so
@@ -81,7 +90,7 @@ impl Session {
         self.gpu.submit(encoder, &step.label);
     }
 
-    pub(super) fn run_steps(&mut self, timestamps: Option<&wgpu::QuerySet>) -> Result<()> {
+    pub(super) async fn run_steps(&mut self, timestamps: Option<&wgpu::QuerySet>) -> Result<()> {
         self.gpu.check()?;
         let version = self.version.get();
         let fresh = self.prologue_of == Some(version);
@@ -89,7 +98,7 @@ impl Session {
             self.steps.iter().filter(|step| step.phase != Phase::Prologue || !fresh).collect();
         let work: Vec<u64> = steps.iter().map(|step| pace::work(&step.cost)).collect();
         let started = if self.pace.begin() {
-            self.gpu.wait()?;
+            self.gpu.wait_async().await?;
             Some(Instant::now())
         } else {
             None
@@ -121,11 +130,11 @@ impl Session {
             last = Some(self.gpu.submit(encoder, what));
         }
         if let Some(started) = started {
-            self.gpu.wait()?;
+            self.gpu.wait_async().await?;
             self.pace.measured(work.iter().fold(0, |sum, more| sum.saturating_add(*more)), started.elapsed());
         }
         if let Some(behind) = last.and_then(|last| self.backlog.push(last)) {
-            self.gpu.wait_until(&behind)?;
+            self.gpu.wait_until(&behind).await?;
         }
         self.count_run(version, fresh);
         self.gpu.check()

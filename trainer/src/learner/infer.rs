@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use frostline_engine::Error as EngineError;
+use frostline_engine::blocking::block_on;
 
 use super::Learner;
 use crate::error::{Error, Result};
@@ -26,6 +27,10 @@ pub(crate) type Span = (Option<String>, Cut);
 impl Learner {
     /// The plan's values at `cut` for every image of `source`, one after another.
     pub(crate) fn infer(&mut self, source: &dyn Source, cut: Cut) -> Result<Vec<f32>> {
+        block_on(self.infer_async(source, cut))
+    }
+
+    pub(crate) async fn infer_async(&mut self, source: &dyn Source, cut: Cut) -> Result<Vec<f32>> {
         self.check_images(source)?;
         let len = source.labels().len();
         if len == 0 {
@@ -35,7 +40,7 @@ impl Learner {
         let span = (source.activations().map(|outputs| outputs.stage().to_owned()), cut);
         let mut inference = match self.inference.take() {
             Some((of, images, inference)) if of == span && images == batch => inference,
-            _ => self.prepare(&span, batch)?,
+            _ => self.prepare(&span, batch).await?,
         };
         let step = inference.batch();
         let stop = self.stop.clone();
@@ -49,17 +54,18 @@ impl Learner {
                 (next..len).step_by(step).map(|first| (first..len.min(first + step)).collect()),
             ));
             Ok(())
-        })?;
+        });
+        let values = values.await?;
         self.inference = Some((span, batch, inference));
         Ok(values)
     }
 
     /// Inference of `span` in batches of `batch` images, or of fewer where the adapter cannot bind what so
     /// many take.
-    pub(crate) fn prepare(&self, span: &Span, mut batch: usize) -> Result<Inference> {
+    pub(crate) async fn prepare(&self, span: &Span, mut batch: usize) -> Result<Inference> {
         loop {
             let (graph, output) = self.record_span(span, batch)?;
-            match Inference::new(&self.gpu, &graph, output, &self.params, batch) {
+            match Inference::open(&self.gpu, &graph, output, &self.params, batch).await {
                 Err(Error::Engine(EngineError::TooLarge { .. })) if batch > 1 => batch = batch.div_ceil(2),
                 made => return made,
             }
