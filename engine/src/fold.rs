@@ -67,7 +67,7 @@ impl Folder<'_> {
                 (Node { op, ..node.clone() }, constant)
             }
         };
-        let folded = if moves { self.into_producer(&node) } else { None };
+        let folded = if moves { self.move_into_producer(&node) } else { None };
         self.nodes.push(folded.unwrap_or(node));
     }
 
@@ -86,7 +86,7 @@ impl Folder<'_> {
 
     /// `node` at the end of the op that computes one of its inputs, if that op can take it and no other op
     /// reads that input; that op's node is taken out.
-    fn into_producer(&mut self, node: &Node) -> Option<Node> {
+    fn move_into_producer(&mut self, node: &Node) -> Option<Node> {
         node.op.as_part(&node.inputs).into_iter().find_map(|(input, part)| {
             let id = node.inputs[input];
             if self.consumers[id.index()] != 1 || id == self.output {

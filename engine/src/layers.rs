@@ -77,7 +77,7 @@ impl Graph {
             Shape::Vector { c: c_out },
             Init::Uniform { fan_in: shape.fan_in() },
         )?;
-        self.record(Conv2d { stride, padding, bias: true, ..Default::default() }, layer, &[x, weight, bias])
+        self.record(Conv2d { stride, padding, bias: true }, layer, &[x, weight, bias])
     }
 
     /// A depthwise convolution `layer` without bias: `layer.weight`.
@@ -91,7 +91,7 @@ impl Graph {
     ) -> Result<TensorId> {
         let shape = Shape::Depthwise { kh: kernel, kw: kernel, c: self.shape(x).channels() };
         let weight = self.parameter(&format!("{layer}.weight"), shape, Init::KaimingNormal)?;
-        self.record(DepthwiseConv2d { stride, padding, ..Default::default() }, layer, &[x, weight])
+        self.record(DepthwiseConv2d { stride, padding }, layer, &[x, weight])
     }
 
     /// Batch norm `layer`: `layer.weight`, `layer.bias`, `layer.running_mean`, `layer.running_var`.

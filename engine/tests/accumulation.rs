@@ -136,14 +136,7 @@ fn a_shortcut_around_every_other_op() {
     };
     let depthwise = |bench: &mut Bench, x| {
         let w = bench.parameter("w", common::depthwise(&w), &w);
-        bench
-            .graph
-            .record(
-                DepthwiseConv2d { stride: 1, padding: Padding::all(1), ..Default::default() },
-                "conv",
-                &[x, w],
-            )
-            .unwrap()
+        bench.graph.record(DepthwiseConv2d { stride: 1, padding: Padding::all(1) }, "conv", &[x, w]).unwrap()
     };
     let relu = |bench: &mut Bench, x| {
         bench.graph.record(Relu { activation: Activation::Relu }, "relu", &[x]).unwrap()
@@ -331,7 +324,7 @@ fn tied_convolutions_with_a_bias() {
     let values = [("w", filter(&w), w), ("b", vector(&b), b)];
     check_tied("conv2d with bias", &values, (&x, &dy), 2, BatchNormMode::Batch, |tied, at, x| {
         let inputs = [x, tied.parameter(at, "w"), tied.parameter(at, "b")];
-        let op = Conv2d { stride: 1, padding: Padding::all(1), bias: true, ..Default::default() };
+        let op = Conv2d { stride: 1, padding: Padding::all(1), bias: true };
         tied.bench.graph.record(op, &format!("conv{at}"), &inputs).unwrap()
     });
 }
@@ -353,7 +346,7 @@ fn tied_depthwise_convolutions() {
     let mut rng = cases::rng(131);
     let [x, dy] = [(); 2].map(|()| cases::uniform(&mut rng, &[2, 6, 9, 7], -1.0..1.0));
     let w = cases::uniform(&mut rng, &[6, 1, 3, 3], -0.5..0.5);
-    let op = DepthwiseConv2d { stride: 1, padding: Padding::all(1), ..Default::default() };
+    let op = DepthwiseConv2d { stride: 1, padding: Padding::all(1) };
     check_tied(
         "depthwise",
         &[("w", common::depthwise(&w), w)],

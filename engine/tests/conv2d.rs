@@ -124,10 +124,7 @@ fn bias() {
         bench.parameter("w", filter(&conv.w), &conv.w),
         bench.parameter("b", vector(&b), &b),
     ];
-    let y = bench
-        .graph
-        .record(Conv2d { stride: 2, padding, bias: true, ..Default::default() }, "conv", &inputs)
-        .unwrap();
+    let y = bench.graph.record(Conv2d { stride: 2, padding, bias: true }, "conv", &inputs).unwrap();
     let epilogue = frostline_twin::epilogue::Epilogue { shift: Some(&b), ..Default::default() };
     let expected = conv2d::forward_fused(&conv.x, &conv.w, 2, conv.case.padding, &epilogue);
     for tuning in &tunings() {

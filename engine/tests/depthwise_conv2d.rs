@@ -26,8 +26,7 @@ impl Depthwise {
         let dy = cases::uniform(&mut rng, &case.y_shape(), -1.0..1.0);
         let mut bench = Bench::default();
         let inputs = [bench.image("x", &x), bench.parameter("w", depthwise(&w), &w)];
-        let op =
-            DepthwiseConv2d { stride: case.stride, padding: padding(case.padding), ..Default::default() };
+        let op = DepthwiseConv2d { stride: case.stride, padding: padding(case.padding) };
         let y = bench.graph.record(op, "conv", &inputs).unwrap();
         Self { case, x, w, dy, bench, y }
     }

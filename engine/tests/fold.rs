@@ -183,7 +183,7 @@ fn a_frozen_batch_norm_goes_into_a_depthwise_convolution() {
     {
         let mut bench = Bench::default();
         let inputs = [bench.image("x", &x), bench.parameter("w", common::depthwise(&w), &w)];
-        let conv = DepthwiseConv2d { stride: 1, padding: Padding::all(1), ..Default::default() };
+        let conv = DepthwiseConv2d { stride: 1, padding: Padding::all(1) };
         let mut y = bench.graph.record(conv, "conv", &inputs).unwrap();
         let [weight, bias, mean, var] = norm.record(&mut bench, "bn");
         y = bench

@@ -207,7 +207,7 @@ fn convolution(case: &mut Case<'_>, tuning: &Tuning) -> Outputs {
         outputs(&ran, conv2d::forward(&x, &w, stride, pad), [("dx", "x", dx), ("dw", "w", dw)])
     } else {
         let inputs = [case.image("x"), case.parameter("w", depthwise)];
-        let y = case.record(DepthwiseConv2d { stride, padding: padding(pad), ..Default::default() }, &inputs);
+        let y = case.record(DepthwiseConv2d { stride, padding: padding(pad) }, &inputs);
         let dx = depthwise_conv2d::backward_input(&dy, &w, x.dims(), stride, pad);
         let dw = depthwise_conv2d::backward_weight(&x, &dy, w.dims(), stride, pad);
         let ran = case.bench.run(y, &dy, &Freeze::none(), tuning);

@@ -107,7 +107,7 @@ fn depthwise_convolution() {
     let w = cases::uniform(&mut rng, &case.w_shape(), -1.0..1.0);
     let mut bench = Bench::default();
     let inputs = [bench.image("x", &x), bench.parameter("w", depthwise(&w), &w)];
-    let op = DepthwiseConv2d { stride: case.stride, padding: padding(case.padding), ..Default::default() };
+    let op = DepthwiseConv2d { stride: case.stride, padding: padding(case.padding) };
     let y = bench.graph.record(op, "conv", &inputs).unwrap();
     for tuning in &half_tunings() {
         let ran = bench.run(y, &dy, &Freeze::none(), tuning);
@@ -217,7 +217,7 @@ fn pools_and_branches() {
         let mut bench = Bench::default();
         let input = bench.image("x", &x);
         let open = bench.graph.record(Relu { activation: Activation::Relu6 }, "relu6", &[input]).unwrap();
-        let y = bench.graph.record(Add::default(), "add", &[input, open]).unwrap();
+        let y = bench.graph.record(Add, "add", &[input, open]).unwrap();
         let dy = halves(&mut rng, &x.shape);
         let ran = bench.run(y, &dy, &Freeze::none(), tuning);
         let twin = activation::Activation::Relu6;

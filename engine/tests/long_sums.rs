@@ -172,7 +172,7 @@ fn check_weight(case: ConvCase, is_depthwise: bool, wanted: usize) {
 fn record(bench: &mut Bench, case: ConvCase, is_depthwise: bool, inputs: &[TensorId]) -> TensorId {
     let (stride, padding) = (case.stride, padding(case.padding));
     let recorded = if is_depthwise {
-        bench.graph.record(DepthwiseConv2d { stride, padding, ..Default::default() }, "conv", inputs)
+        bench.graph.record(DepthwiseConv2d { stride, padding }, "conv", inputs)
     } else {
         bench.graph.record(Conv2d { stride, padding, ..Default::default() }, "conv", inputs)
     };

@@ -117,7 +117,7 @@ async fn depthwise_convolution(t: &mut Tester<'_>, size: [usize; 2], k: usize, s
         .map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
     let mut bench = t.bench();
     let inputs = [bench.image("x", &x)?, bench.parameter("w", depthwise(&w), &w)?];
-    let op = DepthwiseConv2d { stride, padding: Padding::all(k / 2), ..Default::default() };
+    let op = DepthwiseConv2d { stride, padding: Padding::all(k / 2) };
     let y = bench.graph.record(op, "conv", &inputs)?;
     let ran = bench.run(y, &dy, &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);

@@ -155,7 +155,7 @@ impl<'a> Training<'a> {
 
     fn write(&mut self, indices: &[usize], state: BatchState) -> Result<()> {
         self.rows.fill(indices, state, &mut self.input)?;
-        self.input.write(&mut self.session)?;
+        self.input.write(&self.session)?;
         if let Some(transforms) = self.rows.transforms(indices, state) {
             self.session.write_transforms(&transforms)?;
         }

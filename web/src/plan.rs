@@ -1,8 +1,8 @@
 //! A plan as pages show it: the dispatches of a step, those that freezing removed among them.
 
 use crate::fault::Result;
-use frostline_engine::freeze::in_group;
 use frostline_engine::dispatch::{Dispatch, Phase};
+use frostline_engine::freeze::in_group;
 use frostline_engine::{Ledger, Plan};
 use frostline_models::Model;
 use serde::Serialize;

@@ -1,7 +1,6 @@
 //! batch_norm: normalises every channel, with the batch's statistics or with the running ones.
 
-use super::relu::{self, Open};
-use super::{Activation, Op, channel_blocks, image, row_blocks};
+use super::{Activation, Op, channel_blocks, image, relu};
 use crate::context::{Backward, Context, Forward};
 use crate::dispatch::{BufferId, grid};
 use crate::error::{Error, Result};
@@ -10,7 +9,12 @@ use crate::kernel::Kernel;
 use crate::request::Request;
 use crate::shape::Shape;
 use crate::tensor::TensorId;
-use crate::tuning::{Class, Tuning};
+
+mod chunks;
+mod mask;
+
+use chunks::{Chunks, per_row_block, two_vectors};
+use mask::Mask;
 
 const fn kernel(entry: &'static str) -> Kernel {
     Kernel { file: "batch_norm", entry }
@@ -51,75 +55,6 @@ impl Default for BatchNorm {
     fn default() -> Self {
         Self { eps: 1e-5, momentum: 0.1, stats: Stats::Batch }
     }
-}
-
-/// Rows that `batch_norm.wgsl` adds up by themselves.
-const BLOCK: usize = 32;
-
-/// How the sums over the rows are divided.
-#[derive(Clone, Copy)]
-struct Chunks {
-    rows_per_chunk: usize,
-    chunks: usize,
-    /// Invocations of a finishing kernel for the same channels.
-    lanes: usize,
-}
-
-impl Chunks {
-    /// Chunks of `shape` that fill the machine: tens of thousands of invocations on a GPU, whose
-    /// workgroups join them; few elsewhere, where one invocation joins them, one after the other.
-    ///
-    /// A small batch does not fill a GPU, and the time is that of the rows that one invocation adds up and of
-    /// the chunks that one lane joins, one after the other: there it is the size for which these are fewest.
-    fn new(shape: Shape, tuning: &Tuning) -> Self {
-        let gpu = tuning.class == Class::Gpu;
-        let (invocations, most, lanes) = if gpu { (65_536, 4096, 64) } else { (2048, 64, 1) };
-        let (rows, c4) = (shape.rows(), channel_blocks(shape));
-        let wanted = rows.div_ceil(invocations / c4.clamp(1, invocations)).max(rows.div_ceil(most));
-        // An invocation's loop must not become too long, however many rows there are.
-        let whole_blocks = wanted.next_multiple_of(BLOCK).min(1 << 15);
-        let parts = [8, 16, BLOCK].into_iter().filter(|&part| gpu && part >= wanted);
-        let rows_per_chunk =
-            parts.min_by_key(|part| part + rows.div_ceil(part * lanes)).unwrap_or(whole_blocks);
-        Self { rows_per_chunk, chunks: rows.div_ceil(rows_per_chunk), lanes }
-    }
-
-    /// A request for `kernel` on `shape`, with an invocation for 4 channels.
-    fn request(self, kernel: Kernel, shape: Shape) -> Request {
-        let (rows, c4) = (shape.rows(), channel_blocks(shape));
-        let params =
-            [("rows", rows), ("c4", c4), ("rows_per_chunk", self.rows_per_chunk), ("chunks", self.chunks)];
-        Request::new(kernel, grid(c4, 64)).params(&params)
-    }
-
-    /// A request with an invocation for 4 channels of a chunk.
-    fn reduce(self, kernel: Kernel, shape: Shape) -> Request {
-        let mut request = self.request(kernel, shape);
-        request.grid = grid(self.chunks * channel_blocks(shape), 64);
-        let rows = self.rows_per_chunk.min(shape.rows());
-        request.turns(rows + rows.div_ceil(BLOCK))
-    }
-
-    /// A request that joins the chunks.
-    fn finish(self, kernel: Kernel, shape: Shape) -> Request {
-        let across = if self.lanes > 1 { 4 } else { 64 };
-        let mut request = self.request(kernel, shape);
-        request.grid = grid(channel_blocks(shape), across);
-        request
-            .constants(&[("ACROSS", across), ("LANES", self.lanes as u32)])
-            .turns(self.chunks.div_ceil(self.lanes) + self.lanes.ilog2() as usize)
-    }
-}
-
-/// A request with an invocation for 8 rows of 4 channels.
-fn per_row_block(kernel: Kernel, shape: Shape) -> Request {
-    let (rows, c4, items) = (shape.rows(), channel_blocks(shape), row_blocks(shape));
-    Request::new(kernel, grid(items, 64)).params(&[("rows", rows), ("c4", c4), ("items", items)]).turns(8)
-}
-
-/// Bytes of two values per channel.
-fn two_vectors(shape: Shape) -> u64 {
-    2 * 16 * channel_blocks(shape) as u64
 }
 
 /// Scale and shift of a batch norm that was folded into another op: computed once, before the first step.
@@ -163,38 +98,6 @@ fn backward_running_into(
     let mask = Mask::of(b, activation, false);
     let request = per_row_block(BACKWARD_INPUT_RUNNING, b.output_shape()).bind(&[("dy", dy), ("out", dx)]);
     b.dispatch(mask.bind(request.bind_if("x", None).bind_if("affine", b.saved("affine"))))
-}
-
-/// How the kernels find where the activation was open.
-#[derive(Clone, Copy)]
-struct Mask {
-    activation: Activation,
-    /// The shader's `MASK`.
-    kind: u32,
-    y: Option<BufferId>,
-    bits: Option<BufferId>,
-}
-
-impl Mask {
-    /// From the input, which the kernels read then; or from the output, or the mask that forward kept.
-    fn of(b: &mut Backward<'_, '_>, activation: Activation, from_x: bool) -> Self {
-        let (kind, y, bits) = match (activation, from_x) {
-            (Activation::None, _) => (0, None, None),
-            (_, true) => (1, None, None),
-            (_, false) => match relu::open(b, activation) {
-                Open::Everywhere => (0, None, None),
-                Open::Output(y) => (2, Some(y), None),
-                Open::Mask(bits) => (3, None, Some(bits)),
-            },
-        };
-        Self { activation, kind, y, bits }
-    }
-
-    /// `request`, which reads the mask.
-    fn bind(&self, request: Request) -> Request {
-        let request = request.constants(&[("ACT", self.activation.code()), ("MASK", self.kind)]);
-        request.bind_if("y", self.y).bind_if("mask", self.bits)
-    }
 }
 
 /// y from x and its scale and shift, with what is fused.

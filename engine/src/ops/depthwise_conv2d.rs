@@ -1,8 +1,7 @@
 //! depthwise_conv2d: one filter per channel; with what the planner folded into it.
 
-use super::conv2d::Padding;
 use super::partials::in_splits;
-use super::{Op, batch_norm, channel_blocks, image, relu, windows};
+use super::{Op, Padding, batch_norm, channel_blocks, image, relu, windows};
 use crate::context::{Backward, Forward};
 use crate::dispatch::grid;
 use crate::error::{Error, Result};

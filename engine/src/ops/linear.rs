@@ -1,7 +1,7 @@
 //! linear: y = x·Wᵀ + b. On features (1 × 1 images) it is a 1×1 convolution, and uses its kernels.
 
-use super::conv2d::{self, Affine, Epilogue, GradOutput, Padding, Sizes};
-use super::{Activation, Op, image, partials};
+use super::conv2d::{self, Affine, Epilogue, GradOutput, Sizes};
+use super::{Activation, Op, Padding, image, partials};
 use crate::context::{Backward, Forward};
 use crate::error::{Error, Result};
 use crate::shape::Shape;

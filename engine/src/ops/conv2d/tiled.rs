@@ -1,13 +1,13 @@
 //! The kernels of `conv2d_tiled.wgsl`: the same sums as products of matrices, for GPUs.
 
-use super::{Epilogue, LINK, LONGEST_RUN, Sizes, ranges};
+use super::{Epilogue, LINK, Sizes, ranges};
 use crate::context::{Backward, Forward};
 use crate::dispatch::{BufferId, grid};
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::ops::partials::in_splits;
 use crate::request::Request;
-use crate::tuning::{LEAST_SLICES, Tiles};
+use crate::tuning::{LEAST_SLICES, LONGEST_RUN, Tiles};
 use std::ops::Range;
 
 static FORWARD: Kernel = Kernel { file: "conv2d_tiled", entry: "forward" };
