@@ -8,12 +8,14 @@ Needs what explorer.py needs. Nothing is fetched from elsewhere: the pages are s
 request for another host fails the test.
 """
 
+import base64
 import functools
 import http.server
 import json
 import sys
 import tempfile
 import threading
+import urllib.request
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -133,7 +135,7 @@ return [...document.body.querySelectorAll('*')].filter((node) => node.getBoundin
 
 def width(browser, wide, high):
     """Sets the size of the window, and waits until the page has it."""
-    browser.cdp("Emulation.setDeviceMetricsOverride", width=wide, height=high, deviceScaleFactor=1, mobile=wide < 500)
+    browser.cdp("Emulation.setDeviceMetricsOverride", width=wide, height=high, deviceScaleFactor=1, mobile=False)
     wait(f"a width of {wide}", lambda: browser.js("return innerWidth") == wide)
 
 
@@ -215,6 +217,40 @@ def check_kernel(browser, url):
     print("a kernel opens at its entry point")
 
 
+def check_frostline(browser, url):
+    """The line of chapter 4 moves with keys and pointer; its numbers are those of the plans; bars open kernels."""
+    plans = json.loads(urllib.request.urlopen(f"{url}/data/plans.json").read())["plans"]
+    browser.post("url", url=f"{url}/ch4.html?freeze=layer3")
+    wait("the line", lambda: browser.js("return document.querySelector('.frostline')"))
+    cells = lambda: browser.js("return [...document.querySelectorAll('.live tbody tr:first-child td')].map((cell) => cell.textContent)")
+    absent = lambda: browser.js("return document.querySelectorAll('.kernel-bars .absent').length")
+
+    def expect(stage):
+        plan = next(plan for plan in plans if plan["freezeBelow"] == stage)
+        counts = [str(plan[name]["dispatches"]) for name in ("ledger", "unfrozen")]
+        wait(f"the plan of {stage}", lambda: cells()[:2] == counts)
+        assert absent() == sum(not one["present"] for one in plan["dispatches"]), stage
+
+    expect("layer3")
+    browser.js("document.querySelector('.frostline').focus()")
+    browser.press("\ue014")
+    expect("layer4")
+    assert browser.js("return document.querySelector('.frostline').ariaValueText ?? document.querySelector('.frostline').getAttribute('aria-valuetext')") == "frozen before layer4"
+    browser.press("\ue011")
+    expect("stem")
+    box = browser.js("const box = document.querySelector('.strip').getBoundingClientRect(); document.querySelector('.strip').scrollIntoView({block: 'center'}); const now = document.querySelector('.strip').getBoundingClientRect(); return [now.left, now.top + now.height / 2, now.width]")
+    move = lambda share: {"type": "pointerMove", "duration": 0, "x": round(box[0] + box[2] * share), "y": round(box[1])}
+    drag = [move(0.02), {"type": "pointerDown", "button": 0}, move(0.5), move(0.82), {"type": "pointerUp", "button": 0}]
+    browser.post("actions", actions=[{"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": drag}])
+    expect("fc")
+    assert browser.js("return location.search") == "?freeze=fc"
+    browser.click(".kernel-bars .weight.absent")
+    assert "fn backward_weight" in wait("the kernel", lambda: browser.js("return document.querySelector('dialog[open] .line.here')?.textContent"))
+    browser.press("\ue00c")
+    assert not errors(browser)
+    print("the frostline moved with keys and pointer; an absent bar opened its kernel")
+
+
 def screenshots(browser, url, names, folder):
     for name in names:
         for wide, high in [(1280, 900), (360, 740)]:
@@ -231,9 +267,9 @@ def screenshots(browser, url, names, folder):
 
 def shot(browser, path, wide):
     """The whole page, its lazy figures included."""
-    import base64
-
-    browser.js("for (const image of document.images) image.loading = 'eager'; return Promise.all([...document.images].map((image) => image.decode().catch(() => 0))).then(() => true)")
+    browser.js("scrollTo(0, document.body.scrollHeight)")
+    wait("the live parts", lambda: browser.js("return ![...document.querySelectorAll('.fallback')].some((note) => note.checkVisibility())"))
+    browser.js("scrollTo(0, 0); for (const image of document.images) image.loading = 'eager'; return Promise.all([...document.images].map((image) => image.decode().catch(() => 0))).then(() => true)")
     high = browser.js("return document.documentElement.scrollHeight")
     clip = {"x": 0, "y": 0, "width": wide, "height": min(high, 12000), "scale": 1}
     path.write_bytes(base64.b64decode(browser.cdp("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]))
@@ -255,6 +291,7 @@ def main():
             check_quiz(browser, url)
             check_grid(browser, url)
             check_kernel(browser, url)
+            check_frostline(browser, url)
             screenshots(browser, url, [name for name in names if not name.startswith(("kernel-", "code-"))] + ["kernel-relu.html"], folder)
         finally:
             browser.close()

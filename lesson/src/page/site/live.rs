@@ -4,7 +4,7 @@
 use super::Result;
 use super::files::Files;
 use super::shell::{Place, Shell};
-use crate::page::html::{add, text};
+use crate::page::html::text;
 use std::path::{Path, PathBuf};
 
 /// A part of a chapter's page, or a page of its own.
@@ -131,7 +131,7 @@ impl Live {
             format!(
                 "<section class=\"live\" aria-labelledby=\"try\"><h2 id=\"try\">{title}</h2>\n<p>{words}</p>\n{}\
                  </section>\n",
-                place(module)
+                self.place(module)
             )
         })
     }
@@ -139,6 +139,14 @@ impl Live {
     /// The pages that it has.
     pub(super) fn pages(&self) -> impl Iterator<Item = &'static Page> {
         PAGES.iter().filter(|page| self.has(page.module, true))
+    }
+
+    /// Where a script puts a part.
+    fn place(&self, module: &str) -> String {
+        let engine = if self.engine { "yes" } else { "no" };
+        format!(
+            "<div data-live=\"{module}\" data-engine=\"{engine}\"><p class=\"note fallback\">{FALLBACK}</p></div>\n"
+        )
     }
 
     /// A paragraph for the start page.
@@ -163,24 +171,14 @@ impl Live {
     }
 }
 
-/// Where a script puts a part.
-fn place(module: &str) -> String {
-    let mut html = String::new();
-    add(
-        &mut html,
-        format_args!("<div data-live=\"{module}\"><p class=\"note fallback\">{FALLBACK}</p></div>\n"),
-    );
-    html
-}
-
 /// A page of its own.
-pub(super) fn page(shell: &Shell, page: &Page) -> String {
+pub(super) fn page(shell: &Shell, page: &Page, live: &Live) -> String {
     let main = format!(
         "<h1>{}</h1>\n<p class=\"lead\">{}</p>\n<section class=\"live\" aria-label=\"{}\">\n{}</section>\n",
         text(page.title),
         text(page.lead),
         text(page.title),
-        place(page.module)
+        live.place(page.module)
     );
     let title = format!("{} – Transfer Learning From Zero", page.title);
     shell.page(Place::File(page.file), &title, page.lead, &main)

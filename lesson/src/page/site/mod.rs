@@ -57,7 +57,7 @@ pub fn site(root: &Path, out: &Path) -> Result<Vec<String>> {
     let kernels = source::kernels(&shell, &files)?;
     kernels.iter().try_for_each(|(name, page)| files.write(name, page))?;
     for page in live.pages() {
-        files.write(page.file, &live::page(&shell, page))?;
+        files.write(page.file, &live::page(&shell, page, &live))?;
     }
     files.write("data/plans.json", &plans::plans()?.to_string())?;
     files.copy_site(&live)?;
