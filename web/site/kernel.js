@@ -22,9 +22,12 @@ export async function open(name) {
     const listing = page.querySelector('.listing');
     // The anchors of the listing would be there twice if two kernels were opened.
     place.replaceChildren(listing);
-    const line = entry && [...listing.querySelectorAll('.line > a')].find((anchor) => anchor.id === entry)?.parentElement;
+    const line =
+      entry &&
+      [...listing.querySelectorAll('.line > a')].find((anchor) => anchor.id === entry)?.parentElement;
     line?.classList.add('here');
-    if (line) line.scrollIntoView({ block: 'center' }); else dialog.scrollTop = 0;
+    if (line) line.scrollIntoView({ block: 'center' });
+    else dialog.scrollTop = 0;
   } catch (error) {
     place.textContent = `There is no kernel ${name} (${error.message}).`;
   }
@@ -33,9 +36,12 @@ export async function open(name) {
 function make() {
   const made = document.createElement('dialog');
   made.setAttribute('aria-label', 'The WGSL of a kernel');
-  made.innerHTML = '<div class="bar"><p><b></b> <a>Open as a page</a></p><button type="button">Close</button></div><div class="text"></div>';
+  made.innerHTML =
+    '<div class="bar"><p><b></b> <a>Open as a page</a></p><button type="button">Close</button></div><div class="text"></div>';
   made.querySelector('button').onclick = () => made.close();
-  made.addEventListener('click', (event) => { if (event.target === made) made.close(); });
+  made.addEventListener('click', (event) => {
+    if (event.target === made) made.close();
+  });
   made.addEventListener('close', () => set({ kernel: null }));
   document.body.append(made);
   return made;

@@ -3,8 +3,9 @@
 
 import { get, set } from './state.js';
 
-export const BROWSERS = 'Chrome and Edge from version 113, Safari from version 26, and Firefox from version 141 on Windows '
-  + '(145 on Macs with Apple chips) can train in this page.';
+export const BROWSERS =
+  'Chrome and Edge from version 113, Safari from version 26, and Firefox from version 141 on Windows ' +
+  '(145 on Macs with Apple chips) can train in this page.';
 
 if (!navigator.gpu) {
   for (const node of document.querySelectorAll('[data-webgpu]')) {
@@ -27,7 +28,8 @@ for (const form of document.querySelectorAll('form.quiz')) {
 
 const grid = document.querySelector('[data-grid]');
 if (grid) {
-  const panels = [...grid.querySelectorAll('.panel')], choices = grid.querySelector('.choices');
+  const panels = [...grid.querySelectorAll('.panel')],
+    choices = grid.querySelector('.choices');
   const show = (id) => {
     for (const panel of panels) panel.hidden = panel.id !== id;
     for (const button of choices.children) button.setAttribute('aria-pressed', button.dataset.panel === id);
@@ -36,7 +38,10 @@ if (grid) {
     const button = document.createElement('button');
     Object.assign(button, { type: 'button', textContent: panel.dataset.name });
     button.dataset.panel = panel.id;
-    button.onclick = () => { show(panel.id); set({ situation: panel.id }); };
+    button.onclick = () => {
+      show(panel.id);
+      set({ situation: panel.id });
+    };
     choices.append(button);
   }
   choices.hidden = false;
@@ -45,15 +50,20 @@ if (grid) {
 }
 
 // A live part is loaded when it comes near the window, and told when it may use the device.
-const near = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    near.unobserve(target);
-    import(`./live/${target.dataset.live}.js`).then((part) => part.begin(target)).catch((error) => {
-      target.textContent = `This part could not be loaded (${error.message}). Reload the page to try again.`;
-    });
-  }
-}, { rootMargin: '400px' });
+const near = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      import(`./live/${target.dataset.live}.js`)
+        .then((part) => part.begin(target))
+        .catch((error) => {
+          target.textContent = `This part could not be loaded (${error.message}). Reload the page to try again.`;
+        });
+    }
+  },
+  { rootMargin: '400px' },
+);
 for (const part of document.querySelectorAll('[data-live]')) near.observe(part);
 
 if (get('kernel')) import('./kernel.js').then(({ open }) => open(get('kernel')));

@@ -11,7 +11,8 @@ export function number(name, otherwise, low, high) {
 /** Sets the given ones; null removes one. */
 export function set(values) {
   const all = new URLSearchParams(location.search);
-  for (const [name, value] of Object.entries(values)) value === null ? all.delete(name) : all.set(name, value);
+  for (const [name, value] of Object.entries(values))
+    value === null ? all.delete(name) : all.set(name, value);
   const text = all.toString();
   history.replaceState(history.state, '', `${location.pathname}${text && `?${text}`}${location.hash}`);
 }

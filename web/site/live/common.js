@@ -8,7 +8,8 @@ import { BROWSERS } from '../site.js';
 export function h(name, properties = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
-    if (key.includes('-') || key === 'role' || key === 'for') node.setAttribute(key, value); else node[key] = value;
+    if (key.includes('-') || key === 'role' || key === 'for') node.setAttribute(key, value);
+    else node[key] = value;
   }
   node.append(...children.flat().filter((child) => child !== null && child !== undefined));
   return node;
@@ -16,7 +17,11 @@ export function h(name, properties = {}, ...children) {
 
 /** A labelled choice: `options` are [value, words]. */
 export function choice(words, options, value, change) {
-  const select = h('select', {}, options.map(([key, text]) => h('option', { value: key, selected: String(key) === String(value) }, text)));
+  const select = h(
+    'select',
+    {},
+    options.map(([key, text]) => h('option', { value: key, selected: String(key) === String(value) }, text)),
+  );
   select.onchange = () => change(select.value);
   return h('label', {}, `${words} `, select);
 }
@@ -34,18 +39,41 @@ export function slider(words, { low, high, step = 1, value, show = String }, cha
   return h('label', { className: 'slider' }, h('span', {}, `${words} `, said), input);
 }
 
-export const button = (words, click, properties = {}) => h('button', { type: 'button', onclick: click, ...properties }, words);
+export const button = (words, click, properties = {}) =>
+  h('button', { type: 'button', onclick: click, ...properties }, words);
 export const percent = (share) => `${(100 * share).toFixed(1)} %`;
-export const bytes = (count) => count >= 1048576 ? `${(count / 1048576).toFixed(2)} MiB` : count >= 1024 ? `${(count / 1024).toFixed(1)} KiB` : `${count} B`;
-export const milliseconds = (count) => count >= 1000 ? `${(count / 1000).toFixed(1)} s` : count >= 10 ? `${count.toFixed(0)} ms` : `${count.toFixed(1)} ms`;
+export const bytes = (count) =>
+  count >= 1048576
+    ? `${(count / 1048576).toFixed(2)} MiB`
+    : count >= 1024
+      ? `${(count / 1024).toFixed(1)} KiB`
+      : `${count} B`;
+export const milliseconds = (count) =>
+  count >= 1000
+    ? `${(count / 1000).toFixed(1)} s`
+    : count >= 10
+      ? `${count.toFixed(0)} ms`
+      : `${count.toFixed(1)} ms`;
 
 /** A chart in a box, drawn again when the box changes its width. */
 export function chart() {
   const box = h('div', { className: 'chart' });
-  let last = null, wide = 0;
-  new ResizeObserver(() => { if (last && box.clientWidth !== wide) paint(); }).observe(box);
-  function paint() { wide = box.clientWidth; draw(box, last); }
-  return { box, draw(what) { last = what; if (box.isConnected) paint(); } };
+  let last = null,
+    wide = 0;
+  new ResizeObserver(() => {
+    if (last && box.clientWidth !== wide) paint();
+  }).observe(box);
+  function paint() {
+    wide = box.clientWidth;
+    draw(box, last);
+  }
+  return {
+    box,
+    draw(what) {
+      last = what;
+      if (box.isConnected) paint();
+    },
+  };
 }
 
 let opened = null; // The engine of this page, or a promise of it.
@@ -60,17 +88,22 @@ export class Part {
     this.trouble = h('p', { className: 'alert', role: 'alert', hidden: true });
     place.replaceChildren();
     document.addEventListener('visibilitychange', () => {
-      for (const run of this.runs) if (document.hidden) run.pause().catch(() => {}); else if (!run.held) run.resume().catch(() => {});
+      for (const run of this.runs)
+        if (document.hidden) run.pause().catch(() => {});
+        else if (!run.held) run.resume().catch(() => {});
       if (this.runs.size) this.say(document.hidden ? 'Paused while this page is hidden.' : 'Training again.');
     });
   }
 
-  say(words) { this.status.textContent = words; }
+  say(words) {
+    this.status.textContent = words;
+  }
 
   fail(error) {
     this.trouble.hidden = !error;
     if (error) {
-      this.trouble.textContent = error.message + (['no-webgpu', 'no-adapter'].includes(error.kind) ? ` ${BROWSERS}` : '');
+      this.trouble.textContent =
+        error.message + (['no-webgpu', 'no-adapter'].includes(error.kind) ? ` ${BROWSERS}` : '');
       this.say('');
     }
   }
@@ -91,16 +124,26 @@ export class Part {
     if (!opened) {
       this.say('Opening the engine …');
       const start = performance.now();
-      opened = import('../engine.js').then(({ openEngine }) => openEngine({
-        assets: new URL('../assets/', import.meta.url).href,
-        onCompile: ({ done, total, kernel }) => this.say(`Compiling kernels: ${done} of ${total}, ${kernel} (${milliseconds(performance.now() - start)}).`),
-      }));
+      opened = import('../engine.js').then(({ openEngine }) =>
+        openEngine({
+          assets: new URL('../assets/', import.meta.url).href,
+          onCompile: ({ done, total, kernel }) =>
+            this.say(
+              `Compiling kernels: ${done} of ${total}, ${kernel} (${milliseconds(performance.now() - start)}).`,
+            ),
+        }),
+      );
       try {
         const engine = await opened;
         engine.lost.then((error) => {
           opened = null;
           this.runs.clear();
-          this.fail(Object.assign(new Error(`${error.message} What you see stays. Start again to open the device again.`), { kind: error.kind }));
+          this.fail(
+            Object.assign(
+              new Error(`${error.message} What you see stays. Start again to open the device again.`),
+              { kind: error.kind },
+            ),
+          );
         });
         this.say(`Ready on ${engine.adapter} after ${milliseconds(performance.now() - start)}.`);
       } catch (error) {
@@ -113,14 +156,21 @@ export class Part {
 
   /** Starts a run that pauses while the page is hidden. Its compile events are told. */
   async train(settings, told) {
-    const engine = await this.engine(), start = performance.now();
+    const engine = await this.engine(),
+      start = performance.now();
     const run = await engine.train(settings, (event) => {
-      if (event.type === 'compile') this.say(`Compiling kernels for this run: ${event.done} of ${event.total}, ${event.kernel} (${milliseconds(performance.now() - start)}).`);
+      if (event.type === 'compile')
+        this.say(
+          `Compiling kernels for this run: ${event.done} of ${event.total}, ${event.kernel} (${milliseconds(performance.now() - start)}).`,
+        );
       told(event);
     });
     this.runs.add(run);
     const over = () => this.runs.delete(run);
-    run.finished.then(over, (error) => { over(); this.fail(error); });
+    run.finished.then(over, (error) => {
+      over();
+      this.fail(error);
+    });
     if (document.hidden) run.pause().catch(() => {});
     return run;
   }
@@ -129,7 +179,8 @@ export class Part {
 /** Draws pixels on a canvas: `at(i)` gives [r, g, b] of pixel i. */
 export function picture(width, height, at, words) {
   const canvas = h('canvas', { width, height, role: 'img', 'aria-label': words });
-  const context = canvas.getContext('2d'), image = context.createImageData(width, height);
+  const context = canvas.getContext('2d'),
+    image = context.createImageData(width, height);
   for (let i = 0; i < width * height; i++) image.data.set([...at(i), 255], 4 * i);
   context.putImageData(image, 0, 0);
   return canvas;
@@ -137,4 +188,9 @@ export function picture(width, height, at, words) {
 
 /** The pixels that `engine.js` gives, as a canvas. */
 export const shown = ({ width, height, channels, pixels }, words) =>
-  picture(width, height, (i) => [0, 1, 2].map((c) => pixels[channels * i + Math.min(c, channels - 1)]), words);
+  picture(
+    width,
+    height,
+    (i) => [0, 1, 2].map((c) => pixels[channels * i + Math.min(c, channels - 1)]),
+    words,
+  );
