@@ -64,6 +64,20 @@ const near = new IntersectionObserver(
   },
   { rootMargin: '400px' },
 );
-for (const part of document.querySelectorAll('[data-live]')) near.observe(part);
+for (const part of document.querySelectorAll('[data-live]')) {
+  if (navigator.gpu || part.dataset.engine === 'no') {
+    near.observe(part);
+    continue;
+  }
+  // The engine is there and the browser cannot run it. What trains is replaced by a sentence.
+  const note = document.createElement('p');
+  Object.assign(note, { className: 'note', textContent: `This browser has no WebGPU. ${BROWSERS}` });
+  if (part.dataset.trains === 'yes') part.replaceChildren(note);
+  else {
+    part.after(note);
+    part.dataset.engine = 'no';
+    near.observe(part);
+  }
+}
 
 if (get('kernel')) import('./kernel.js').then(({ open }) => open(get('kernel')));

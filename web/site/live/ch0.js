@@ -44,7 +44,7 @@ export async function begin(place) {
     h(
       'p',
       { className: 'soft' },
-      'Both take the same number of steps on the same images. The network from scratch has a learning rate of 0.1, the pretrained one of 0.02, as in the chapter’s runs. One race is one seed: the intervals are in the published results.',
+      'Both take the same number of steps on the same images. The network from scratch trains all layers at a rate of 0.05, the pretrained one layer4 and the head at 0.02, as in the chapter’s runs. One race is one seed: the intervals are in the published results.',
     ),
   );
   reset();
@@ -90,8 +90,8 @@ export async function begin(place) {
               data: 'fashion',
               network: 'fashion',
               start,
-              freezeBelow: 'stem',
-              rate: start === 'scratch' ? 0.1 : 0.02,
+              freezeBelow: start === 'scratch' ? 'stem' : 'layer4',
+              rate: start === 'scratch' ? 0.05 : 0.02,
               perClass: chosen.perClass,
               batch: 16,
               steps: 150,

@@ -126,8 +126,8 @@ export async function begin(place) {
             batch: 16,
             steps: STEPS,
             readEvery: 5,
-            evaluateEvery: null,
-            evaluateOn: 300,
+            evaluateEvery: STEPS,
+            evaluateOn: 200,
           },
           (event) => {
             if (event.type === 'plan') macs = event.plan.ledger.macs;

@@ -26,17 +26,27 @@ export function choice(words, options, value, change) {
   return h('label', {}, `${words} `, select);
 }
 
+let sliders = 0;
+
 /** A labelled slider; `show` gives the words of a value. */
 export function slider(words, { low, high, step = 1, value, show = String }, change) {
-  const said = h('output', {}, show(value));
-  const input = h('input', { type: 'range', min: low, max: high, step, value });
-  input.setAttribute('aria-valuetext', show(value));
+  const id = `slider${sliders++}`;
+  const said = h('output', { for: id }, show(value));
+  const input = h('input', {
+    type: 'range',
+    id,
+    min: low,
+    max: high,
+    step,
+    value,
+    'aria-valuetext': show(value),
+  });
   input.oninput = () => {
     said.textContent = show(Number(input.value));
     input.setAttribute('aria-valuetext', said.textContent);
     change(Number(input.value));
   };
-  return h('label', { className: 'slider' }, h('span', {}, `${words} `, said), input);
+  return h('div', { className: 'slider' }, h('span', {}, h('label', { for: id }, words), ' ', said), input);
 }
 
 export const button = (words, click, properties = {}) =>
@@ -102,8 +112,9 @@ export class Part {
   fail(error) {
     this.trouble.hidden = !error;
     if (error) {
-      this.trouble.textContent =
-        error.message + (['no-webgpu', 'no-adapter'].includes(error.kind) ? ` ${BROWSERS}` : '');
+      const words = error.message.replace(/[.]?$/, '.');
+      const where = error.kind === 'no-adapter' ? ` ${BROWSERS}` : '';
+      this.trouble.textContent = words[0].toUpperCase() + words.slice(1) + where;
       this.say('');
     }
   }
@@ -115,7 +126,7 @@ export class Part {
       return await work();
     } catch (error) {
       this.fail(error);
-      if (!error.kind) console.error(error);
+      if (!error.kind && error.name !== 'Error') console.error(error);
     }
   }
 
@@ -127,10 +138,8 @@ export class Part {
       opened = import('../engine.js').then(({ openEngine }) =>
         openEngine({
           assets: new URL('../assets/', import.meta.url).href,
-          onCompile: ({ done, total, kernel }) =>
-            this.say(
-              `Compiling kernels: ${done} of ${total}, ${kernel} (${milliseconds(performance.now() - start)}).`,
-            ),
+          onCompile: ({ done, total, kernel, milliseconds: time }) =>
+            this.say(`Compiling kernels: ${done} of ${total} in ${milliseconds(time)}, now ${kernel}.`),
         }),
       );
       try {
@@ -154,17 +163,11 @@ export class Part {
     return opened;
   }
 
-  /** Starts a run that pauses while the page is hidden. Its compile events are told. */
+  /** Starts a run that pauses while the page is hidden; `told` gets its events. */
   async train(settings, told) {
-    const engine = await this.engine(),
-      start = performance.now();
-    const run = await engine.train(settings, (event) => {
-      if (event.type === 'compile')
-        this.say(
-          `Compiling kernels for this run: ${event.done} of ${event.total}, ${event.kernel} (${milliseconds(performance.now() - start)}).`,
-        );
-      told(event);
-    });
+    const engine = await this.engine();
+    this.say('Making the plan and compiling its kernels …');
+    const run = await engine.train(settings, told);
     this.runs.add(run);
     const over = () => this.runs.delete(run);
     run.finished.then(over, (error) => {

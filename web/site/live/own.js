@@ -182,7 +182,8 @@ export async function begin(place) {
       wrong.push(
         `${left} of ${files.length} photos were left out: the page keeps at most ${MOST}. The command below takes any number.`,
       );
-    reading.textContent = `${done - wrong.length + (left > 0 ? 1 : 0)} photos read.`;
+    const all = classes.reduce((sum, one) => sum + one.photos.length, 0);
+    reading.textContent = `${all} photos in all.`;
     if (wrong.length)
       part.fail(
         new Error(

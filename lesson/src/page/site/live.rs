@@ -131,7 +131,7 @@ impl Live {
             format!(
                 "<section class=\"live\" aria-labelledby=\"try\"><h2 id=\"try\">{title}</h2>\n<p>{words}</p>\n{}\
                  </section>\n",
-                self.place(module)
+                self.place(module, part.trains)
             )
         })
     }
@@ -142,10 +142,11 @@ impl Live {
     }
 
     /// Where a script puts a part.
-    fn place(&self, module: &str) -> String {
-        let engine = if self.engine { "yes" } else { "no" };
+    fn place(&self, module: &str, trains: bool) -> String {
+        let word = |is: bool| if is { "yes" } else { "no" };
+        let (engine, trains) = (word(self.engine), word(trains));
         format!(
-            "<div data-live=\"{module}\" data-engine=\"{engine}\"><p class=\"note fallback\">{FALLBACK}</p></div>\n"
+            "<div data-live=\"{module}\" data-engine=\"{engine}\" data-trains=\"{trains}\"><p class=\"note fallback\">{FALLBACK}</p></div>\n"
         )
     }
 
@@ -178,14 +179,14 @@ pub(super) fn page(shell: &Shell, page: &Page, live: &Live) -> String {
         text(page.title),
         text(page.lead),
         text(page.title),
-        live.place(page.module)
+        live.place(page.module, true)
     );
     let title = format!("{} – Transfer Learning From Zero", page.title);
     shell.page(Place::File(page.file), &title, page.lead, &main)
 }
 
 /// Weights and data that the engine reads, below `assets/`.
-pub(super) const ASSETS: [&str; 10] = [
+pub(super) const ASSETS: [&str; 12] = [
     "resnet10_fashion.safetensors",
     "resnet10_photos.safetensors",
     "digits_train.png",
@@ -196,6 +197,8 @@ pub(super) const ASSETS: [&str; 10] = [
     "fashion_train.json",
     "fashion_test.png",
     "fashion_test.json",
+    "fashion_source_test.png",
+    "fashion_source_test.json",
 ];
 
 /// Writes the list of the example photos.
