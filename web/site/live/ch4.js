@@ -12,14 +12,14 @@ const KINDS = [
   ['other', 'other backward work'],
   ['update', 'update'],
 ];
-const kind = ({ phase, kernel }) =>
-  phase !== 'backward'
-    ? phase
-    : kernel.endsWith('backward_input') || kernel === 'global_avg_pool.backward'
-      ? 'input'
-      : kernel.includes('backward_weight') || kernel.startsWith('partials')
-        ? 'weight'
-        : 'other';
+/** What a dispatch computes. Winograd's parts are named in shaders/winograd.wgsl. */
+function kind({ phase, kernel }) {
+  if (phase !== 'backward') return phase;
+  if (/backward_weight|^partials|multiply_weight|transform_(grad|weight)/.test(kernel)) return 'weight';
+  if (/backward_input|^global_avg_pool|^winograd.(multiply|transform_filter|transform_output)/.test(kernel))
+    return 'input';
+  return 'other';
+}
 
 export async function begin(place) {
   const part = new Part(place);
@@ -67,7 +67,7 @@ export async function begin(place) {
     h(
       'p',
       { className: 'soft' },
-      'Drag the line, or use the arrow keys. Network: ResNet-10 on 28×28 pixels; the kernels are those for GPUs.',
+      'Drag the line, or use the arrow keys. The network is a ResNet-10 on 16 images of 28×28 pixels. The bars are the kernels for GPUs; while it trains, they are those that this device runs.',
     ),
     table,
     legend,
@@ -78,7 +78,7 @@ export async function begin(place) {
       'The width of a bar grows with the square root of its multiply-accumulates. Choose a bar to open its WGSL.',
     ),
   );
-  if (part.has) place.append(training(), part.status, part.trouble);
+  if (part.has) place.append(training());
   show();
 
   function move(to) {
@@ -281,6 +281,8 @@ export async function begin(place) {
         go,
         hold,
       ),
+      part.status,
+      part.trouble,
       numbers,
       accuracy.box,
       time.box,

@@ -121,8 +121,8 @@ export async function begin(place) {
       };
       for (const [k, normalise] of [true, false].entries()) {
         const found = await engine.predict(image, { network: 'fashion', normalise });
-        right[k] += Number(found.class === classes[test.labels[i]]);
-        if (n === 0) example.push(`${found.class} ${percent(found.probabilities[found.label])}`);
+        right[k] += Number(found.label === test.labels[i]);
+        if (n === 0) example.push(`${classes[found.label]} ${percent(found.probabilities[found.label])}`);
       }
       if (n % 5 === 0) part.say(`Image ${n + 1} of ${count}.`);
     }

@@ -25,7 +25,7 @@ export async function begin(place) {
       { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Tasks on one base' },
       h(
         'table',
-        {},
+        { className: 'costs' },
         h(
           'thead',
           {},

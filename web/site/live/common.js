@@ -123,7 +123,9 @@ export class Part {
   async attempt(work) {
     this.fail(null);
     try {
-      return await work();
+      const result = await work();
+      if (/^(Compiling|Making)/.test(this.status.textContent) && !this.runs.size) this.say('Ready.');
+      return result;
     } catch (error) {
       this.fail(error);
       if (!error.kind && error.name !== 'Error') console.error(error);
