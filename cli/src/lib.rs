@@ -17,7 +17,6 @@ mod path_json;
 pub mod photos;
 mod predictions;
 mod review;
-pub mod self_test;
 mod serve;
 mod table;
 mod train;

@@ -1,5 +1,6 @@
 //! Which adapters this machine has, and what each can do.
 
+use crate::blocking::block_on;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::options::GpuOptions;
@@ -47,7 +48,7 @@ pub struct AdapterReport {
 /// # Errors
 /// [`Error::NoAdapter`] if there is none.
 pub fn adapters() -> Result<Vec<Adapter>> {
-    pollster::block_on(all())
+    block_on(all())
 }
 
 async fn all() -> Result<Vec<Adapter>> {
@@ -113,7 +114,7 @@ impl Adapter {
     /// # Errors
     /// The same.
     pub fn find(wanted: Option<&str>) -> Result<Self> {
-        pollster::block_on(Self::choose(wanted))
+        block_on(Self::choose(wanted))
     }
 
     /// The adapter that `wanted` names: an index in the order of [`adapters()`], a part of a name, driver or
@@ -148,7 +149,7 @@ impl Adapter {
     /// # Errors
     /// [`Error::NoDevice`]; [`Error::Setting`] if the adapter cannot do what `options` require.
     pub fn open(&self, options: &GpuOptions) -> Result<Gpu> {
-        pollster::block_on(Gpu::on(self, options))
+        block_on(Gpu::on(self, options))
     }
 
     /// What the adapter reports about itself.

@@ -60,6 +60,11 @@ pub enum Error {
         /// wgpu's message.
         reason: String,
     },
+    /// A call would have to wait for the device, in a browser.
+    #[error(
+        "this thread of a browser cannot wait for the device: use the method whose name ends in `_async`, and await it"
+    )]
+    CannotBlock,
     /// One submission takes longer than it may.
     #[error(
         "the GPU did not finish within {seconds} s: {what}. Either its driver hangs, and the system's log may have the reason, or \

@@ -2,6 +2,7 @@
 
 use crate::adapters::{Adapter, describe};
 use crate::aliased;
+use crate::blocking::block_on;
 use crate::cache::CacheFile;
 use crate::error::{Error, Result};
 use crate::faults::{Fault, Faults, Place, Reached};
@@ -9,8 +10,10 @@ use crate::in_flight::{InFlight, Submission, deadline};
 use crate::missing;
 use crate::options::GpuOptions;
 use crate::pipeline_cache::PipelineCache;
-use crate::pipelines::{Pipelines, Rewrites};
+use crate::pipelines::{Compiled, Pipelines, Rewrites};
+use crate::plan::Plan;
 use crate::reports::{Reports, one_line};
+use crate::scopes;
 use crate::store::ROW_BYTES;
 use crate::tuning::{self, Machine, Measured, Tuning};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -67,7 +70,7 @@ impl Gpu {
     /// The adapter that `options` choose, else the best of this machine, a software adapter where there is
     /// no other.
     pub fn with(options: &GpuOptions) -> Result<Self> {
-        pollster::block_on(Self::request(options))
+        block_on(Self::request(options))
     }
 
     /// [`Gpu::with`] for callers that must not block, such as a browser.
@@ -221,6 +224,11 @@ impl Gpu {
         self.settle();
     }
 
+    /// The reason, once the device is lost; the other calls return it as [`Error::DeviceLost`].
+    pub async fn lost(&self) -> String {
+        self.reports.lost().await
+    }
+
     /// An error if the device was lost, or refused something since the last call.
     pub(crate) fn check(&self) -> Result<()> {
         if self.reports.has_refusal() {
@@ -231,12 +239,15 @@ impl Gpu {
     }
 
     /// What `act` gives, or [`Error::Refused`] with `what` if the device refused it.
-    pub(crate) fn scoped<T>(&self, what: impl FnOnce() -> String, act: impl FnOnce() -> T) -> Result<T> {
+    pub(crate) fn scoped<T>(&self, what: &str, act: impl FnOnce() -> T) -> Result<T> {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let done = act();
-        match pollster::block_on(scope.pop()) {
+        let (reports, later) = (self.reports.clone(), what.to_owned());
+        match scopes::error(scope.pop(), move |error| reports.refuse(later, &error)) {
             None => Ok(done),
-            Some(error) => Err(self.explain(Error::Refused { what: what(), reason: one_line(&error) })),
+            Some(error) => {
+                Err(self.explain(Error::Refused { what: what.to_owned(), reason: one_line(&error) }))
+            }
         }
     }
 
@@ -308,17 +319,18 @@ impl Gpu {
         if fault == Some(Fault::Refused) {
             self.ask_too_much();
         }
-        let refused = pollster::block_on(validation.pop());
-        let full = pollster::block_on(memory.pop()).is_some() || fault == Some(Fault::OutOfMemory);
+        let what = format!("{bytes} bytes for {purpose}");
+        let (reports, later) = (self.reports.clone(), what.clone());
+        let refused = scopes::error(validation.pop(), move |error| reports.refuse(later, &error));
+        let (reports, later) = (self.reports.clone(), purpose.to_owned());
+        let full = scopes::error(memory.pop(), move |_| reports.fill(later, bytes)).is_some()
+            || fault == Some(Fault::OutOfMemory);
         match refused {
             _ if full => {
                 let (purpose, in_use) = (purpose.to_owned(), self.memory_in_use());
                 Err(self.explain(Error::OutOfMemory { bytes, purpose, in_use }))
             }
-            Some(error) => {
-                let what = format!("{bytes} bytes for {purpose}");
-                Err(self.explain(Error::Refused { what, reason: one_line(&error) }))
-            }
+            Some(error) => Err(self.explain(Error::Refused { what, reason: one_line(&error) })),
             None => Ok(created),
         }
     }
@@ -383,12 +395,28 @@ impl Gpu {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         self.risk(Place::Submit);
         let submission = self.in_flight.submit(&self.queue, encoder.finish(), what.clone());
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            self.reports.refuse(what, &error);
+        let reports = self.reports.clone();
+        let refuse = move |error| reports.refuse(what, &error);
+        if let Some(error) = scopes::error(scope.pop(), refuse.clone()) {
+            refuse(error);
         }
         // Without it a lost device would not be noticed before the next read.
         let _ = self.poll(wgpu::PollType::Poll);
         submission
+    }
+
+    /// Compiles the kernels of `plan`, before a [`crate::Session`] needs them.
+    ///
+    /// # Errors
+    /// [`Error::Shader`]; [`Error::DeviceLost`].
+    pub async fn compile(&self, plan: &Plan) -> Result<()> {
+        let variants = plan.dispatches.iter().map(|dispatch| &dispatch.variant);
+        self.pipelines.compile(&self.device, variants).await.map_err(|error| self.explain(error))
+    }
+
+    /// Has `observe` called after each pipeline that is compiled from now on, on any thread.
+    pub fn on_compile(&self, observe: impl Fn(&Compiled) + Send + Sync + 'static) {
+        self.pipelines.observer.set(Arc::new(observe));
     }
 
     /// What has been asked of the device so far.
@@ -419,24 +447,41 @@ impl Gpu {
     /// it was done; a later call waits for it again. [`Error::DeviceLost`], and [`Error::Refused`] if the
     /// device refused something since the last error.
     pub fn wait(&self) -> Result<()> {
+        block_on(self.wait_async())
+    }
+
+    /// [`Gpu::wait`] for callers that must not block, such as a browser.
+    ///
+    /// # Errors
+    /// The errors of [`Gpu::wait`], [`Error::Deadline`] only natively.
+    pub async fn wait_async(&self) -> Result<()> {
         self.waits.fetch_add(1, Ordering::Relaxed);
-        while let Some(submission) = self.in_flight.first() {
-            self.wait_for(Some(submission.index.clone()), &submission.what)?;
-            self.in_flight.remove(&submission);
+        for submission in self.in_flight.all() {
+            self.wait_for_submission(&submission).await?;
         }
         // Values that were written after the last submission, and read-backs that became ready.
+        #[cfg(not(target_family = "wasm"))]
         self.wait_for(None, "writing values")?;
         self.check()
     }
 
     /// Waits for the work up to `submission`, with the errors of [`Gpu::wait`].
-    pub(crate) fn wait_until(&self, submission: &Submission) -> Result<()> {
+    pub(crate) async fn wait_until(&self, submission: &Submission) -> Result<()> {
         self.waits.fetch_add(1, Ordering::Relaxed);
-        self.wait_for(Some(submission.index.clone()), &submission.what)?;
-        self.in_flight.remove(submission);
+        self.wait_for_submission(submission).await?;
         self.check()
     }
 
+    async fn wait_for_submission(&self, submission: &Submission) -> Result<()> {
+        #[cfg(not(target_family = "wasm"))]
+        self.wait_for(Some(submission.index.clone()), &submission.what)?;
+        #[cfg(target_family = "wasm")]
+        submission.done().await;
+        self.in_flight.remove(submission);
+        Ok(())
+    }
+
+    #[cfg(not(target_family = "wasm"))]
     fn wait_for(&self, submission_index: Option<wgpu::SubmissionIndex>, what: &str) -> Result<()> {
         match (self.poll(wgpu::PollType::Wait { submission_index, timeout: self.deadline }), self.deadline) {
             (Err(wgpu::PollError::Timeout), Some(deadline)) => {
@@ -465,11 +510,25 @@ impl Gpu {
     }
 
     /// `count` values of `buffer` from byte `offset` on; waits for the work before it.
-    pub(crate) fn read(&self, buffer: &wgpu::Buffer, offset: u64, count: usize) -> Result<Vec<f32>> {
-        Ok(bytemuck::cast_slice(&self.read_bytes(buffer, offset, 4 * count as u64)?).to_vec())
+    pub(crate) async fn read_async(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        count: usize,
+    ) -> Result<Vec<f32>> {
+        Ok(bytemuck::pod_collect_to_vec(&self.read_bytes_async(buffer, offset, 4 * count as u64).await?))
     }
 
     pub(crate) fn read_bytes(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        block_on(self.read_bytes_async(buffer, offset, bytes))
+    }
+
+    pub(crate) async fn read_bytes_async(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Vec<u8>> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = self.buffer("a read-back", bytes, usage)?;
         let mut encoder = self.device.create_command_encoder(&Default::default());
@@ -479,10 +538,15 @@ impl Gpu {
         staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             let _ = sender.send(result);
         });
-        self.wait()?;
+        self.wait_async().await?;
         let lost = |reason: String| Error::DeviceLost { reason };
-        receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
+        let mapped = receiver.recv_async().await.map_err(|error| lost(error.to_string()))?;
+        self.check()?;
+        mapped.map_err(|error| lost(error.to_string()))?;
         let view = staging.get_mapped_range(0..bytes).map_err(|error| lost(error.to_string()))?;
-        Ok(view.to_vec())
+        let values = view.to_vec();
+        drop(view);
+        staging.destroy();
+        Ok(values)
     }
 }

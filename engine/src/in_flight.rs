@@ -20,32 +20,40 @@ struct Queue {
 
 /// One submission.
 #[derive(Clone, Debug)]
+#[cfg_attr(target_family = "wasm", expect(dead_code, reason = "in a browser one awaits `done`"))]
 pub(crate) struct Submission {
     pub index: wgpu::SubmissionIndex,
     /// What it runs, for people.
     pub what: String,
     number: u64,
+    /// Disconnected once the device has reported that it is done.
+    #[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "natively one polls the device"))]
+    done: flume::Receiver<()>,
 }
 
 impl InFlight {
     /// Submits `commands` to `queue`. The entry goes once the device has reported that it is done.
     pub fn submit(&self, queue: &wgpu::Queue, commands: wgpu::CommandBuffer, what: String) -> Submission {
         let index = queue.submit([commands]);
+        let (running, done) = flume::bounded(1);
         let submission = {
             let mut all = self.queue();
             all.numbered += 1;
-            let submission = Submission { index, what, number: all.numbered };
+            let submission = Submission { index, what, number: all.numbered, done };
             all.submissions.push_back(submission.clone());
             submission
         };
-        let (done, number) = (self.clone(), submission.number);
-        queue.on_submitted_work_done(move || done.finish(number));
+        let (all, number) = (self.clone(), submission.number);
+        queue.on_submitted_work_done(move || {
+            all.finish(number);
+            drop(running);
+        });
         submission
     }
 
-    /// The oldest.
-    pub fn first(&self) -> Option<Submission> {
-        self.queue().submissions.front().cloned()
+    /// All of them.
+    pub fn all(&self) -> Vec<Submission> {
+        self.queue().submissions.iter().cloned().collect()
     }
 
     /// Removes `submission`, and those before it.
@@ -62,6 +70,15 @@ impl InFlight {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Submission {
+    /// Returns once the device has reported that it is done. Natively nothing is reported unless the device is
+    /// polled.
+    #[cfg(target_family = "wasm")]
+    pub async fn done(&self) {
+        let _ = self.done.recv_async().await;
     }
 }
 

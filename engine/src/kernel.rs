@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use frostline_shaders::{Format, Share};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
+#[cfg(not(target_family = "wasm"))]
 use wgpu::naga;
 
 /// An entry point of a shader file.

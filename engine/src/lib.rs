@@ -30,6 +30,7 @@ mod aliased;
 #[cfg(not(target_os = "linux"))]
 #[path = "not_aliased.rs"]
 mod aliased;
+pub mod blocking;
 pub mod cache;
 pub mod error;
 #[doc(hidden)]
@@ -59,6 +60,7 @@ pub mod plan;
 pub mod record;
 mod reports;
 pub mod roofline;
+mod scopes;
 pub mod session;
 pub mod shape;
 pub mod storage;
@@ -78,6 +80,7 @@ pub use optim::{Group, Optim, Rule};
 pub use optimizer::Optimizer;
 pub use options::{GpuOptions, Kernels};
 pub use params::Params;
+pub use pipelines::Compiled;
 pub use plan::Plan;
 pub use session::{Session, Summary};
 pub use shape::Shape;

@@ -1,6 +1,7 @@
 //! The optimiser's state on the device: one flat buffer per slot, of the trainable parameters only, and
 //! the loss scale where gradients are stored as f16.
 
+use crate::blocking::block_on;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::layout::Layout;
@@ -53,8 +54,13 @@ impl Optimizer {
     /// Where the loss scale stands after the last step; none unless gradients are stored as f16. Waits for
     /// the device.
     pub fn loss_scale(&self) -> Result<Option<LossScaleState>> {
+        block_on(self.loss_scale_async())
+    }
+
+    /// [`Optimizer::loss_scale`] for callers that must not block.
+    pub async fn loss_scale_async(&self) -> Result<Option<LossScaleState>> {
         let Some((_, buffer)) = &self.loss_scaler else { return Ok(None) };
-        let bytes = self.gpu.read_bytes(buffer, 0, loss_scale::BYTES)?;
+        let bytes = self.gpu.read_bytes_async(buffer, 0, loss_scale::BYTES).await?;
         Ok(Some(LossScaleState::from_words(&bytemuck::pod_collect_to_vec(&bytes))))
     }
 
@@ -98,9 +104,14 @@ impl Optimizer {
 
     /// All moments as (slot, parameter, PyTorch's shape, values).
     pub fn to_host(&self) -> Result<Vec<HostMoment>> {
+        block_on(self.to_host_async())
+    }
+
+    /// [`Optimizer::to_host`] for callers that must not block.
+    pub async fn to_host_async(&self) -> Result<Vec<HostMoment>> {
         let mut all = vec![];
         for (slot, moment) in self.slots.iter().zip(&self.moments) {
-            let flat = self.gpu.read(moment, 0, (self.layout.bytes() / 4) as usize)?;
+            let flat = self.gpu.read_async(moment, 0, (self.layout.bytes() / 4) as usize).await?;
             for (name, slice) in self.layout.iter() {
                 let at = (slice.offset / 4) as usize;
                 let values = slice.shape.unpack(&flat[at..at + slice.shape.padded_count()]);

@@ -1,5 +1,6 @@
 //! Parameters and running statistics on the device: two flat buffers, shared by all plans.
 
+use crate::blocking::block_on;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Init, Role};
@@ -74,8 +75,14 @@ impl Params {
 
     /// The values of `name`, in PyTorch's order.
     pub fn get(&self, name: &str) -> Result<Vec<f32>> {
+        block_on(self.get_async(name))
+    }
+
+    /// [`Params::get`] for callers that must not block.
+    pub async fn get_async(&self, name: &str) -> Result<Vec<f32>> {
         let (slice, buffer) = self.find(name)?;
-        Ok(slice.shape.unpack(&self.gpu.read(buffer, slice.offset, slice.shape.padded_count())?))
+        let values = self.gpu.read_async(buffer, slice.offset, slice.shape.padded_count()).await?;
+        Ok(slice.shape.unpack(&values))
     }
 
     /// Sets `name` from values in PyTorch's order.
@@ -91,21 +98,31 @@ impl Params {
 
     /// All values by name, in model order, read in two transfers.
     pub fn to_host(&self) -> Result<Vec<HostValues>> {
-        let mut all = self.read(&self.parameters)?;
-        all.extend(self.read(&self.statistics)?);
+        block_on(self.to_host_async())
+    }
+
+    /// [`Params::to_host`] for callers that must not block.
+    pub async fn to_host_async(&self) -> Result<Vec<HostValues>> {
+        let mut all = self.read(&self.parameters).await?;
+        all.extend(self.read(&self.statistics).await?);
         Ok(all)
     }
 
     /// The running statistics by name, in model order, read in one transfer.
     pub fn statistics_to_host(&self) -> Result<Vec<HostValues>> {
-        self.read(&self.statistics)
+        block_on(self.statistics_to_host_async())
     }
 
-    fn read(&self, (layout, buffer): &(Layout, wgpu::Buffer)) -> Result<Vec<HostValues>> {
+    /// [`Params::statistics_to_host`] for callers that must not block.
+    pub async fn statistics_to_host_async(&self) -> Result<Vec<HostValues>> {
+        self.read(&self.statistics).await
+    }
+
+    async fn read(&self, (layout, buffer): &(Layout, wgpu::Buffer)) -> Result<Vec<HostValues>> {
         if layout.is_empty() {
             return Ok(vec![]);
         }
-        let flat = self.gpu.read(buffer, 0, (layout.bytes() / 4) as usize)?;
+        let flat = self.gpu.read_async(buffer, 0, (layout.bytes() / 4) as usize).await?;
         let values = |(name, slice): (&str, Slice)| {
             let at = (slice.offset / 4) as usize;
             (

@@ -5,8 +5,11 @@ use crate::kernel::{Access, Variant, reflect};
 use crate::pipeline_cache::PipelineCache;
 use frostline_shaders::Format;
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::fmt;
+#[cfg(not(target_family = "wasm"))]
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use web_time::Instant;
 
@@ -27,16 +30,57 @@ pub(crate) struct Pipelines {
     cache: Option<PipelineCache>,
     compiled: Mutex<HashMap<Variant, wgpu::ComputePipeline>>,
     nanoseconds: AtomicU64,
+    /// Who is told of each.
+    pub observer: Observer,
+}
+
+/// A pipeline that was compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// Its kernel, such as `conv2d.forward`.
+    pub kernel: String,
+    /// How many of those that a caller waits for are compiled.
+    pub done: usize,
+    /// How many that caller waits for.
+    pub total: usize,
+    /// How long this one took.
+    pub time: Duration,
+}
+
+type Observe = Arc<dyn Fn(&Compiled) + Send + Sync>;
+
+/// What is called after each pipeline.
+#[derive(Default)]
+pub(crate) struct Observer(Mutex<Option<Observe>>);
+
+impl Observer {
+    pub fn set(&self, observe: Observe) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(observe);
+    }
+
+    fn tell(&self, variant: &Variant, done: usize, total: usize, time: Duration) {
+        let observe = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(observe) = observe {
+            observe(&Compiled { kernel: variant.kernel.name(), done, total, time });
+        }
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Pipelines {
     /// None yet.
     pub fn new(rewrites: Rewrites, cache: Option<PipelineCache>) -> Self {
-        Self { rewrites, cache, compiled: Mutex::default(), nanoseconds: AtomicU64::new(0) }
+        let nanoseconds = AtomicU64::new(0);
+        Self { rewrites, cache, compiled: Mutex::default(), nanoseconds, observer: Observer::default() }
     }
 
-    /// Compiles those of `variants` that are not there yet, on all cores at once.
-    pub fn compile<'v>(
+    /// Compiles those of `variants` that are not there yet.
+    pub async fn compile<'v>(
         &self,
         device: &wgpu::Device,
         variants: impl Iterator<Item = &'v Variant>,
@@ -47,16 +91,43 @@ impl Pipelines {
             let mut seen = HashSet::new();
             variants.filter(|variant| !compiled.contains_key(*variant) && seen.insert(*variant)).collect()
         };
-        let next = AtomicUsize::new(0);
+        let outcome = self.compile_all(device, &missing).await;
+        if let (Some(cache), false) = (&self.cache, missing.is_empty()) {
+            cache.save();
+        }
+        self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        outcome
+    }
+
+    /// One after another: a browser compiles in another process, and has compiled one when its scope ends.
+    #[cfg(target_family = "wasm")]
+    async fn compile_all(&self, device: &wgpu::Device, missing: &[&Variant]) -> Result<()> {
+        for (at, &variant) in missing.iter().enumerate() {
+            let start = Instant::now();
+            let pipeline = compile(device, variant, self.rewrites, self.cache.as_ref()).await?;
+            self.compiled.lock().expect("no panic while compiling").insert(variant.clone(), pipeline);
+            self.observer.tell(variant, at + 1, missing.len(), start.elapsed());
+        }
+        Ok(())
+    }
+
+    /// On all cores at once.
+    #[cfg(not(target_family = "wasm"))]
+    async fn compile_all(&self, device: &wgpu::Device, missing: &[&Variant]) -> Result<()> {
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let work = || -> Result<()> {
             while let Some(&variant) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let pipeline = compile(device, variant, self.rewrites, self.cache.as_ref())?;
+                let start = Instant::now();
+                let pipeline =
+                    pollster::block_on(compile(device, variant, self.rewrites, self.cache.as_ref()))?;
                 self.compiled.lock().expect("no panic while compiling").insert(variant.clone(), pipeline);
+                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                self.observer.tell(variant, done, missing.len(), start.elapsed());
             }
             Ok(())
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let outcome = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             // A thread that cannot be had is no error: this one does its work.
             let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
             let helpers: Vec<_> = (1..cores.min(missing.len())).filter_map(spawn).collect();
@@ -65,12 +136,7 @@ impl Pipelines {
                 .into_iter()
                 .map(|helper| helper.join().expect("no panic while compiling"))
                 .fold(mine, Result::and)
-        });
-        if let (Some(cache), false) = (&self.cache, missing.is_empty()) {
-            cache.save();
-        }
-        self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        outcome
+        })
     }
 
     /// The pipeline of `variant`, if it was compiled.
@@ -89,7 +155,7 @@ impl Pipelines {
     }
 }
 
-fn compile(
+async fn compile(
     device: &wgpu::Device,
     variant: &Variant,
     rewrites: Rewrites,
@@ -154,7 +220,7 @@ fn compile(
         },
         cache: cache.map(PipelineCache::get),
     });
-    match pollster::block_on(scope.pop()) {
+    match scope.pop().await {
         Some(error) => Err(fail(error.to_string())),
         None => Ok(pipeline),
     }

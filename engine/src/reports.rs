@@ -12,6 +12,10 @@ struct State {
     lost: Option<String>,
     /// What was refused, and why.
     refused: Option<(String, String)>,
+    /// What there was no memory for, and its bytes.
+    full: Option<(String, u64)>,
+    /// Those who wait for a loss: each is disconnected by it.
+    waiting: Vec<flume::Sender<()>>,
 }
 
 impl Reports {
@@ -20,6 +24,21 @@ impl Reports {
         let mut state = self.state();
         let cause = state.refused.take().map(|(what, cause)| format!(", after it refused {what}: {cause}"));
         state.lost.get_or_insert(reason + &cause.unwrap_or_default());
+        state.waiting.clear();
+    }
+
+    /// The reason of the loss, once there is one.
+    pub async fn lost(&self) -> String {
+        let (waiting, lost) = flume::bounded(1);
+        {
+            let mut state = self.state();
+            if let Some(reason) = &state.lost {
+                return reason.clone();
+            }
+            state.waiting.push(waiting);
+        }
+        let _ = lost.recv_async().await;
+        self.state().lost.clone().unwrap_or_default()
     }
 
     /// The device works, and did not do `what`; the first report stays until it is read.
@@ -27,20 +46,27 @@ impl Reports {
         self.state().refused.get_or_insert((what, one_line(error)));
     }
 
+    /// The device has no memory for `bytes` of `purpose`; the first report stays until it is read.
+    pub fn fill(&self, purpose: String, bytes: u64) {
+        self.state().full.get_or_insert((purpose, bytes));
+    }
+
     /// Whether a refusal waits to be reported.
     pub fn has_refusal(&self) -> bool {
         self.state().refused.is_some()
     }
 
-    /// [`Error::DeviceLost`] if the device is gone, [`Error::Refused`] if it refused something since the
-    /// last call.
+    /// [`Error::DeviceLost`] if the device is gone; [`Error::OutOfMemory`] or [`Error::Refused`] if it refused
+    /// something since the last call.
     pub fn check(&self) -> Result<()> {
         let mut state = self.state();
-        let refused = state.refused.take();
-        match (&state.lost, refused) {
-            (Some(reason), _) => Err(Error::DeviceLost { reason: reason.clone() }),
-            (None, Some((what, reason))) => Err(Error::Refused { what, reason }),
-            (None, None) => Ok(()),
+        let (full, refused) = (state.full.take(), state.refused.take());
+        match (&state.lost, full, refused) {
+            (Some(reason), ..) => Err(Error::DeviceLost { reason: reason.clone() }),
+            // What follows from it is refused as well.
+            (None, Some((purpose, bytes)), _) => Err(Error::OutOfMemory { bytes, purpose, in_use: None }),
+            (None, None, Some((what, reason))) => Err(Error::Refused { what, reason }),
+            (None, None, None) => Ok(()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A session: a plan on a device. Buffers, bind groups and uniforms are made here, once.
 
+use crate::blocking::block_on;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::guard::{self, Guard, TAIL};
@@ -148,6 +149,14 @@ impl Changing {
     }
 }
 
+#[cfg(target_family = "wasm")]
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.slots.iter().chain(self.owned.iter().flatten()).for_each(Store::destroy);
+        self.gradients.iter().chain([&self.uniforms]).for_each(wgpu::Buffer::destroy);
+    }
+}
+
 /// A plan with everything it needs on the device to run.
 pub struct Session {
     gpu: Arc<Gpu>,
@@ -174,6 +183,21 @@ pub struct Session {
 }
 
 impl Session {
+    /// [`Session::new`] for callers that must not block: kernels are compiled first, one after another, and
+    /// [`Gpu::on_compile`] is called after each.
+    ///
+    /// # Errors
+    /// The errors of [`Session::new`].
+    pub async fn open(
+        gpu: &Arc<Gpu>,
+        plan: Plan,
+        params: &Params,
+        optimizer: Option<&Optimizer>,
+    ) -> Result<Self> {
+        gpu.compile(&plan).await?;
+        Self::new(gpu, plan, params, optimizer)
+    }
+
     /// Puts `plan` on the device of `gpu`, over `params` and, if it trains, the optimiser's state.
     pub fn new(
         gpu: &Arc<Gpu>,
@@ -266,8 +290,7 @@ impl Session {
             plan,
         };
         session.guard_buffers(params, optimizer)?;
-        let variants = session.plan.dispatches.iter().map(|dispatch| &dispatch.variant);
-        gpu.pipelines.compile(&gpu.device, variants).map_err(|error| gpu.explain(error))?;
+        block_on(gpu.compile(&session.plan))?;
         let mut steps = vec![];
         for (at, dispatch) in session.plan.dispatches.iter().enumerate() {
             steps.push(session.prepare(at, dispatch, params, optimizer, &unused)?);
@@ -275,8 +298,9 @@ impl Session {
         for (buffer, values) in &session.plan.constants {
             session.store(*buffer)?.write(gpu, values);
         }
+        session.steps = steps;
         gpu.check()?;
-        Ok(Self { steps, ..session })
+        Ok(session)
     }
 
     fn prepare(
@@ -348,7 +372,7 @@ impl Session {
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         };
-        let bind_group = gpu.scoped(|| label.clone(), || gpu.device.create_bind_group(&descriptor))?;
+        let bind_group = gpu.scoped(&label, || gpu.device.create_bind_group(&descriptor))?;
         Ok(Step { bind_group, pipeline, grid: dispatch.grid, phase: dispatch.phase, cost, label })
     }
 
@@ -602,7 +626,15 @@ impl Session {
     ///
     /// Returns before the device is done, unless it is several steps behind: then it waits for the oldest.
     pub fn run(&mut self) -> Result<()> {
-        if self.guard.is_some() { self.run_guarded() } else { self.run_steps(None) }
+        block_on(self.run_async())
+    }
+
+    /// [`Session::run`] for callers that must not block.
+    ///
+    /// # Errors
+    /// The errors of [`Session::run`].
+    pub async fn run_async(&mut self) -> Result<()> {
+        if self.guard.is_some() { self.run_guarded() } else { self.run_steps(None).await }
     }
 
     /// [`Session::run`] with a guard: every dispatch is a submission, and waited for in checked mode, so
@@ -661,7 +693,7 @@ impl Session {
         self.gpu.submit(encoder, &step.label);
     }
 
-    fn run_steps(&mut self, timestamps: Option<&wgpu::QuerySet>) -> Result<()> {
+    async fn run_steps(&mut self, timestamps: Option<&wgpu::QuerySet>) -> Result<()> {
         self.gpu.check()?;
         let version = self.version.get();
         let fresh = self.prologue_of == Some(version);
@@ -669,7 +701,7 @@ impl Session {
             self.steps.iter().filter(|step| step.phase != Phase::Prologue || !fresh).collect();
         let work: Vec<u64> = steps.iter().map(|step| pace::work(&step.cost)).collect();
         let started = if self.pace.begin() {
-            self.gpu.wait()?;
+            self.gpu.wait_async().await?;
             Some(Instant::now())
         } else {
             None
@@ -701,11 +733,11 @@ impl Session {
             last = Some(self.gpu.submit(encoder, what));
         }
         if let Some(started) = started {
-            self.gpu.wait()?;
+            self.gpu.wait_async().await?;
             self.pace.measured(work.iter().fold(0, |sum, more| sum.saturating_add(*more)), started.elapsed());
         }
         if let Some(behind) = last.and_then(|last| self.backlog.push(last)) {
-            self.gpu.wait_until(&behind)?;
+            self.gpu.wait_until(&behind).await?;
         }
         self.count_run(version, fresh);
         self.gpu.check()
@@ -751,7 +783,7 @@ impl Session {
         });
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         let resolved = self.gpu.buffer("timestamps", 8 * u64::from(count), usage)?;
-        self.run_steps(Some(&queries))?;
+        block_on(self.run_steps(Some(&queries)))?;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
         self.gpu.submit(encoder, "reading timestamps");
@@ -770,8 +802,16 @@ impl Session {
 
     /// The output's values in PyTorch's order; waits for the run.
     pub fn read_output(&self) -> Result<Vec<f32>> {
+        block_on(self.read_output_async())
+    }
+
+    /// [`Session::read_output`] for callers that must not block.
+    ///
+    /// # Errors
+    /// The errors of [`Gpu::wait`].
+    pub async fn read_output_async(&self) -> Result<Vec<f32>> {
         let (buffer, shape) = self.plan.output;
-        Ok(shape.unpack(&self.store(buffer)?.read(&self.gpu, shape.padded_count())?))
+        Ok(shape.unpack(&self.store(buffer)?.read_async(&self.gpu, shape.padded_count()).await?))
     }
 
     /// Loss and hits of the last run; waits for it.
@@ -783,8 +823,16 @@ impl Session {
     /// The summaries of the `count` steps up to number `last` (counted from 1), oldest first, in
     /// one transfer. At most [`HISTORY`] are remembered.
     pub fn read_history(&self, last: u64, count: usize) -> Result<Vec<Summary>> {
+        block_on(self.read_history_async(last, count))
+    }
+
+    /// [`Session::read_history`] for callers that must not block.
+    ///
+    /// # Errors
+    /// The errors of [`Gpu::wait`]; [`Error::Graph`] for a plan without a loss.
+    pub async fn read_history_async(&self, last: u64, count: usize) -> Result<Vec<Summary>> {
         let buffer = self.plan.history.ok_or_else(|| Error::Graph("this plan has no loss".to_owned()))?;
-        let values = self.store(buffer)?.read(&self.gpu, 4 * HISTORY)?;
+        let values = self.store(buffer)?.read_async(&self.gpu, 4 * HISTORY).await?;
         let count = (count as u64).min(last).min(HISTORY as u64);
         let summary = |step: u64| {
             let at = 4 * ((step % HISTORY as u64) as usize);
@@ -795,6 +843,14 @@ impl Session {
 
     /// The gradient of a parameter after a step, in PyTorch's order.
     pub fn read_gradient(&self, name: &str) -> Result<Vec<f32>> {
+        block_on(self.read_gradient_async(name))
+    }
+
+    /// [`Session::read_gradient`] for callers that must not block.
+    ///
+    /// # Errors
+    /// The errors of [`Gpu::wait`]; [`Error::Unknown`] for a parameter that has no gradient.
+    pub async fn read_gradient_async(&self, name: &str) -> Result<Vec<f32>> {
         let unknown = || Error::Unknown {
             what: "gradient",
             name: name.to_owned(),
@@ -802,28 +858,37 @@ impl Session {
         };
         let slice = self.plan.trainable.get(name).ok_or_else(unknown)?;
         let buffer = self.gradients.as_ref().ok_or_else(unknown)?;
-        let mut gradient =
-            slice.shape.unpack(&self.gpu.read(buffer, slice.offset, slice.shape.padded_count())?);
-        self.unscale(&mut gradient)?;
+        let values = self.gpu.read_async(buffer, slice.offset, slice.shape.padded_count()).await?;
+        let mut gradient = slice.shape.unpack(&values);
+        self.unscale(&mut gradient).await?;
         Ok(gradient)
     }
 
     /// The gradient of the images after a run of a [`Plan::input_gradient`], in the order of
     /// [`Session::write_input`]: NHWC without padding. Waits for the run.
     pub fn read_input_gradient(&self) -> Result<Vec<f32>> {
+        block_on(self.read_input_gradient_async())
+    }
+
+    /// [`Session::read_input_gradient`] for callers that must not block.
+    ///
+    /// # Errors
+    /// The errors of [`Gpu::wait`]; [`Error::Graph`] for a plan that computes no such gradient.
+    pub async fn read_input_gradient_async(&self) -> Result<Vec<f32>> {
         let (buffer, shape) = self
             .plan
             .grad_input
             .ok_or_else(|| Error::Graph("this plan computes no gradient of images".to_owned()))?;
-        let mut gradient = shape.unpack_nhwc(&self.store(buffer)?.read(&self.gpu, shape.padded_count())?);
-        self.unscale(&mut gradient)?;
+        let values = self.store(buffer)?.read_async(&self.gpu, shape.padded_count()).await?;
+        let mut gradient = shape.unpack_nhwc(&values);
+        self.unscale(&mut gradient).await?;
         Ok(gradient)
     }
 
     /// Takes the loss scale of the last run out of its gradients.
-    fn unscale(&self, gradient: &mut [f32]) -> Result<()> {
+    async fn unscale(&self, gradient: &mut [f32]) -> Result<()> {
         let Some((_, scaler)) = &self.loss_scaler else { return Ok(()) };
-        let unscale = self.gpu.read(scaler, loss_scale::UNSCALE, 1)?[0];
+        let unscale = self.gpu.read_async(scaler, loss_scale::UNSCALE, 1).await?[0];
         gradient.iter_mut().for_each(|value| *value *= unscale);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Device memory for a virtual buffer: a buffer, a texture of `vec4f` texels, or memory that is both.
 
+use crate::blocking::block_on;
 use crate::error::{Error, Result};
 use crate::faults::Place;
 use crate::gpu::Gpu;
@@ -78,8 +79,13 @@ impl Store {
 
     /// Reads `count` values from the start on; waits for the work before it.
     pub fn read(&self, gpu: &Gpu, count: usize) -> Result<Vec<f32>> {
+        block_on(self.read_async(gpu, count))
+    }
+
+    /// [`Store::read`] for callers that must not block.
+    pub async fn read_async(&self, gpu: &Gpu, count: usize) -> Result<Vec<f32>> {
         match self {
-            Self::Buffer(buffer) | Self::Aliased { buffer, .. } => gpu.read(buffer, 0, count),
+            Self::Buffer(buffer) | Self::Aliased { buffer, .. } => gpu.read_async(buffer, 0, count).await,
             Self::Texture { texture, .. } => {
                 let rows = (4 * count as u64).div_ceil(ROW_BYTES);
                 let staging = gpu.storage("a read-back", rows * ROW_BYTES)?;
@@ -92,8 +98,18 @@ impl Store {
                 let target = wgpu::TexelCopyBufferInfo { buffer: &staging, layout };
                 encoder.copy_texture_to_buffer(texture.as_image_copy(), target, extent(rows));
                 gpu.submit(encoder, "a read-back");
-                gpu.read(&staging, 0, count)
+                gpu.read_async(&staging, 0, count).await
             }
+        }
+    }
+
+    /// Gives the memory back once the work that uses it is done. A browser does so only when it collects its
+    /// garbage, which does not count the memory of a device.
+    #[cfg(target_family = "wasm")]
+    pub fn destroy(&self) {
+        match self {
+            Self::Buffer(buffer) | Self::Aliased { buffer, .. } => buffer.destroy(),
+            Self::Texture { texture, .. } => texture.destroy(),
         }
     }
 

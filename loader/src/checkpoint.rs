@@ -54,6 +54,21 @@ impl Checkpoint {
     /// (see [`Checkpoint::load`]); otherwise as [`safetensors::write`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
+        let (tensors, metadata) = self.parts(path)?;
+        safetensors::write(path, &tensors, &metadata, Dtype::F32)
+    }
+
+    /// The bytes that [`Checkpoint::save`] writes. `label` stands for the path in errors.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::save`], [`Error::Io`] aside.
+    pub fn to_bytes(&self, label: &Path) -> Result<Vec<u8>, Error> {
+        let (tensors, metadata) = self.parts(label)?;
+        safetensors::to_bytes(label, &tensors, &metadata, Dtype::F32)
+    }
+
+    /// Tensors and metadata, as a file has them.
+    fn parts(&self, path: &Path) -> Result<(StateDict, BTreeMap<String, String>), Error> {
         self.check(path)?;
         // "format": other loaders ask which framework's conventions the tensors follow.
         let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
@@ -72,7 +87,7 @@ impl Checkpoint {
         for (name, state) in &self.optimizer {
             tensors.insert(format!("{OPTIMIZER_PREFIX}{name}"), state.clone());
         }
-        safetensors::write(path, &tensors, &metadata, Dtype::F32)
+        Ok((tensors, metadata))
     }
 
     /// Reads a checkpoint back.

@@ -24,7 +24,7 @@ use std::path::Path;
 use crate::{Error, HostTensor, StateDict, file};
 use header::Entry;
 
-pub use write::write;
+pub use write::{to_bytes, write};
 
 /// The number types that weights come in. In memory all of them become f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

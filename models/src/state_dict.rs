@@ -10,6 +10,7 @@ use crate::dialect::Dialect;
 use crate::diff::{Diff, WrongShape, quoted};
 use crate::error::{Error, Result};
 use crate::model::Model;
+use frostline_engine::blocking::block_on;
 use frostline_engine::freeze::in_group;
 use frostline_engine::layout::Layout;
 use frostline_engine::{Graph, Params};
@@ -197,8 +198,17 @@ fn matched<'a>(
 /// # Errors
 /// [`Error::Engine`] if the device is gone.
 pub fn save(params: &Params) -> Result<StateDict> {
+    block_on(save_async(params))
+}
+
+/// [`save`] for callers that must not block.
+///
+/// # Errors
+/// As [`save`].
+pub async fn save_async(params: &Params) -> Result<StateDict> {
+    let host = params.to_host_async().await?;
     let mut host: IndexMap<String, HostTensor> =
-        params.to_host()?.into_iter().map(|(name, shape, data)| (name, HostTensor { shape, data })).collect();
+        host.into_iter().map(|(name, shape, data)| (name, HostTensor { shape, data })).collect();
     let mut state = StateDict::with_capacity(host.len());
     // The engine lists all parameters first; a statistic's place is behind its layer's bias.
     let parameters: Vec<String> = host.keys().filter(|name| !is_statistic(name)).cloned().collect();

@@ -10,6 +10,7 @@ use crate::evaluate::Prediction;
 use crate::inference::Inference;
 use crate::learner::{Cut, Learner};
 use crate::prefix::channels_last;
+use frostline_engine::blocking::block_on;
 
 /// Answers about single images, each with what the maps are made from, at the cost of one pass through the
 /// network. Made by [`Learner::class_activation`]; it borrows the learner, so that the weights stay as they
@@ -83,9 +84,9 @@ impl Learner {
         let [channels, height, width] = self.stage_shape(&last)?;
         Ok(ClassActivation {
             _learner: self,
-            body: self.prepare(&(None, Cut::Stage(last.clone())), 1)?,
+            body: block_on(self.prepare(&(None, Cut::Stage(last.clone())), 1))?,
             shape: [height, width, channels],
-            head: self.prepare(&(Some(last), Cut::Logits), 1)?,
+            head: block_on(self.prepare(&(Some(last), Cut::Logits), 1))?,
             weight: self.params.get(&format!("{layer}.weight"))?,
             bias: self.params.get(&format!("{layer}.bias"))?,
         })
@@ -102,12 +103,14 @@ impl ClassActivation<'_> {
         let planes = self.body.run(1, |_, batch| {
             batch.bytes().extend_from_slice(pixels);
             Ok(())
-        })?;
+        });
+        let planes = block_on(planes)?;
         let values: Vec<f32> = channels_last(&planes, self.shape[2]).collect();
         let logits = self.head.run(1, |_, batch| {
             batch.floats().extend_from_slice(&values);
             Ok(())
-        })?;
+        });
+        let logits = block_on(logits)?;
         Ok(Look {
             prediction: Prediction::of(&logits),
             logits,

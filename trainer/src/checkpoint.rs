@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use frostline_engine::blocking::block_on;
 use frostline_engine::{BatchNormMode, Gpu, LossScaleState};
 use frostline_loader::{Checkpoint, StateDict};
 use frostline_models::{LoadOptions, Model, guess, state_dict};
@@ -80,24 +81,38 @@ impl Learner {
     /// [`Error::Loader`] if the file cannot be written.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let weights = state_dict::save(&self.params)?;
-        let optimizer = self.moments.to_host()?;
+        block_on(self.checkpoint())?.save(path)?;
+        self.last_checkpoint = Some(path.to_owned());
+        Ok(())
+    }
+
+    /// The bytes of the file that [`Learner::save`] writes, for callers that must not block and have no files.
+    ///
+    /// # Errors
+    /// [`Error::NotSaved`] if a value is not finite.
+    pub async fn save_async(&mut self) -> Result<Vec<u8>> {
+        Ok(self.checkpoint().await?.to_bytes(Path::new("the checkpoint"))?)
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint> {
+        let weights = state_dict::save_async(&self.params).await?;
+        let optimizer = self.moments.to_host().await?;
         let step = self.moments.steps();
         if let Some(tensor) = first_not_finite(&weights).or_else(|| first_not_finite(&optimizer)) {
             return Err(Error::NotSaved { step, tensor, checkpoint: self.last_checkpoint.clone() });
         }
-        self.watch_frozen()?;
+        self.watch_frozen().await?;
         let mode = MODES.iter().find(|(mode, _)| *mode == self.freeze.batch_norm);
         let extra = Extra {
             first_stride: self.model.first_stride(),
             batch_norm: mode.map_or("", |(_, name)| name).to_owned(),
             frozen_statistics: self.frozen_statistics(),
-            loss_scale: self.moments.loss_scale()?.map(LossScale::from),
+            loss_scale: self.moments.loss_scale().await?.map(LossScale::from),
             run: self.run.clone(),
             identity: self.identity.clone(),
         };
         let extra = serde_json::to_string(&extra).expect("plain data always has a JSON form");
-        let checkpoint = Checkpoint {
+        Ok(Checkpoint {
             architecture: self.model.name().to_owned(),
             classes: self.classes.clone(),
             preprocessing: self.preprocessing.clone(),
@@ -108,10 +123,7 @@ impl Learner {
             extra: [(EXTRA.to_owned(), extra)].into(),
             weights,
             optimizer,
-        };
-        checkpoint.save(path)?;
-        self.last_checkpoint = Some(path.to_owned());
-        Ok(())
+        })
     }
 
     /// A learner as [`Learner::save`] left it; [`Learner::continue_fit`] goes on with its run.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use frostline_engine::BatchNormMode;
+use frostline_engine::blocking::block_on;
 use frostline_engine::params::HostValues;
 use sha2::{Digest, Sha256};
 
@@ -104,11 +105,19 @@ impl Learner {
     /// # Errors
     /// [`Error::Engine`](crate::Error::Engine) if they cannot be read.
     pub fn drift(&self) -> Result<Option<Drift>> {
+        block_on(self.drift_async())
+    }
+
+    /// [`Learner::drift`] for callers that must not block.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn drift_async(&self) -> Result<Option<Drift>> {
         let held = self.held_norms();
         if !held.iter().any(|layer| self.watch.0.contains_key(layer)) {
             return Ok(None);
         }
-        let now = statistics(&self.params.statistics_to_host()?);
+        let now = statistics(&self.params.statistics_to_host_async().await?);
         let mut layers = vec![];
         for (layer, Kept { hash: recorded, values }) in
             self.watch.0.iter().filter(|(layer, _)| held.contains(layer))
@@ -123,11 +132,11 @@ impl Learner {
     }
 
     /// Begins to watch the layers that are frozen now, and ends it for those that are not.
-    pub(crate) fn watch_frozen(&mut self) -> Result<()> {
+    pub(crate) async fn watch_frozen(&mut self) -> Result<()> {
         let held = self.held_norms();
         self.watch.0.retain(|layer, _| held.contains(layer));
         if held.iter().any(|layer| !self.watch.0.contains_key(layer)) {
-            let mut now = statistics(&self.params.statistics_to_host()?);
+            let mut now = statistics(&self.params.statistics_to_host_async().await?);
             for layer in held {
                 if let (false, Some(values)) = (self.watch.0.contains_key(&layer), now.remove(&layer)) {
                     self.watch.0.insert(layer, Kept { hash: hash(&values), values: Some(values) });

@@ -1,5 +1,7 @@
 //! Predictions for images that a model does not train on, and their accuracy.
 
+use frostline_engine::blocking::block_on;
+
 use crate::drift::Drift;
 use crate::error::Result;
 use crate::learner::{Cut, Learner};
@@ -67,7 +69,15 @@ impl Learner {
     /// or [`Error::Label`](crate::Error::Label) for data that does not go with the model;
     /// [`Error::NoImages`](crate::Error::NoImages); [`Error::Engine`](crate::Error::Engine).
     pub fn evaluate(&mut self, source: &dyn Source) -> Result<Evaluation> {
-        Ok(self.evaluate_each(source)?.0)
+        block_on(self.evaluate_async(source))
+    }
+
+    /// [`Learner::evaluate`] for callers that must not block.
+    ///
+    /// # Errors
+    /// As [`Learner::evaluate`].
+    pub async fn evaluate_async(&mut self, source: &dyn Source) -> Result<Evaluation> {
+        Ok(self.evaluate_each_async(source).await?.0)
     }
 
     /// [`Learner::evaluate`], with the prediction for every image, in one pass.
@@ -75,11 +85,15 @@ impl Learner {
     /// # Errors
     /// As [`Learner::evaluate`].
     pub fn evaluate_each(&mut self, source: &dyn Source) -> Result<(Evaluation, Vec<Prediction>)> {
+        block_on(self.evaluate_each_async(source))
+    }
+
+    async fn evaluate_each_async(&mut self, source: &dyn Source) -> Result<(Evaluation, Vec<Prediction>)> {
         self.check_labels(source)?;
-        let logits = self.infer(source, Cut::Logits)?;
+        let logits = self.infer_async(source, Cut::Logits).await?;
         let evaluation = Evaluation::of(&logits, source.labels(), source.classes().len());
         let predictions = predictions(&logits, source);
-        Ok((Evaluation { drift: self.drift()?, ..evaluation }, predictions))
+        Ok((Evaluation { drift: self.drift_async().await?, ..evaluation }, predictions))
     }
 
     /// The numbers that the last layer gives, one a class and image: (images, classes). Labels are
@@ -88,7 +102,15 @@ impl Learner {
     /// # Errors
     /// As [`Learner::evaluate`], labels aside.
     pub fn logits(&mut self, source: &dyn Source) -> Result<Vec<f32>> {
-        self.infer(source, Cut::Logits)
+        block_on(self.logits_async(source))
+    }
+
+    /// [`Learner::logits`] for callers that must not block.
+    ///
+    /// # Errors
+    /// As [`Learner::evaluate`], labels aside.
+    pub async fn logits_async(&mut self, source: &dyn Source) -> Result<Vec<f32>> {
+        self.infer_async(source, Cut::Logits).await
     }
 
     /// The class of every image of `source`, whose labels are not looked at.

@@ -3,6 +3,8 @@
 //! Below the frostline nothing changes from epoch to epoch. Where only a head is trained, the
 //! frozen body therefore runs once per image and not once per image and epoch.
 
+use frostline_engine::blocking::block_on;
+
 use crate::error::{Error, Result};
 use crate::learner::{Cut, Learner};
 use crate::source::{Source, normalized};
@@ -89,6 +91,19 @@ impl Learner {
     /// [`Error::UnknownGroup`] for an unknown stage, [`Error::Setting`] for a grid finer than the
     /// stage's output; [`Error::ImageShape`], [`Error::NoImages`], [`Error::Engine`].
     pub fn features(&mut self, source: &dyn Source, stage: &str, grid: usize) -> Result<Features> {
+        block_on(self.features_async(source, stage, grid))
+    }
+
+    /// [`Learner::features`] for callers that must not block.
+    ///
+    /// # Errors
+    /// As [`Learner::features`].
+    pub async fn features_async(
+        &mut self,
+        source: &dyn Source,
+        stage: &str,
+        grid: usize,
+    ) -> Result<Features> {
         check(source)?;
         let [channels, height, width] = self.stage_shape(stage)?;
         if !(1..=height.min(width)).contains(&grid) {
@@ -105,9 +120,9 @@ impl Learner {
         }
         if grid == 1 {
             // The mean is taken on the device: far less to read back.
-            return Ok(Features::new(source, self.infer(source, Cut::Pooled(stage.to_owned()))?));
+            return Ok(Features::new(source, self.infer_async(source, Cut::Pooled(stage.to_owned())).await?));
         }
-        let values = self.infer(source, Cut::Stage(stage.to_owned()))?;
+        let values = self.infer_async(source, Cut::Stage(stage.to_owned())).await?;
         let planes = values.chunks_exact(height * width);
         debug_assert_eq!(planes.len(), channels * source.labels().len());
         let pooled = planes.flat_map(|plane| pool(plane, (height, width), grid)).collect();

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use frostline_engine::blocking::block_on;
 use frostline_engine::{Optim, Optimizer, Session};
 use frostline_loader::{BatchState, Batches};
 use serde::{Deserialize, Serialize};
@@ -259,7 +260,7 @@ impl Learner {
         let mut optimizer = self.moments.optimizer(&self.gpu, &plan, &options.optim)?;
         let mut session = Session::new(&self.gpu, plan, &self.params, Some(&optimizer))?;
         let mut batches = Batches::restore(images, options.batch, run.batches)?;
-        self.watch_frozen()?;
+        block_on(self.watch_frozen())?;
         self.classes = source.classes().to_vec();
         // Until the run is stopped in good order there is none to continue.
         self.run = None;

@@ -16,7 +16,7 @@ pub(crate) struct Inference {
 
 impl Inference {
     /// Puts `output` of `graph`, recorded for batches of `batch`, on the device.
-    pub fn new(
+    pub async fn open(
         gpu: &Arc<Gpu>,
         graph: &Graph,
         output: TensorId,
@@ -24,7 +24,7 @@ impl Inference {
         batch: usize,
     ) -> Result<Self> {
         let plan = Plan::inference(graph, output, gpu.tuning())?;
-        let session = Session::new(gpu, plan, params, None)?;
+        let session = Session::open(gpu, plan, params, None).await?;
         Ok(Self { session, batch })
     }
 
@@ -35,7 +35,11 @@ impl Inference {
 
     /// The output's values for `len` rows, one after another, each in PyTorch's order. The plan has
     /// a fixed batch: the last one is filled up with a row that is then left out.
-    pub fn run(&mut self, len: usize, fill: impl Fn(&[usize], &mut Batch) -> Result<()>) -> Result<Vec<f32>> {
+    pub async fn run(
+        &mut self,
+        len: usize,
+        fill: impl Fn(&[usize], &mut Batch) -> Result<()>,
+    ) -> Result<Vec<f32>> {
         let mut input = Batch::default();
         let mut output = vec![];
         let mut batches = eval_batches(len, self.batch)?.peekable();
@@ -46,10 +50,10 @@ impl Inference {
         };
         give(&self.session, batches.peek())?;
         while let Some(batch) = batches.next() {
-            self.session.run()?;
+            self.session.run_async().await?;
             // The next batch gets ready while the device computes.
             give(&self.session, batches.peek())?;
-            let values = self.session.read_output()?;
+            let values = self.session.read_output_async().await?;
             output.extend(&values[..values.len() / self.batch * batch.count]);
         }
         Ok(output)

@@ -1,6 +1,7 @@
 //! The inside of a network: the output of every stage for every image, and the pixels that a number there
 //! depends on.
 
+use frostline_engine::blocking::block_on;
 use frostline_engine::{Plan, Session};
 use frostline_loader::{Preprocessing, eval_batches};
 
@@ -113,6 +114,19 @@ impl Learner {
         stage: &str,
         units: &[(usize, Unit)],
     ) -> Result<Vec<Vec<f32>>> {
+        block_on(self.input_gradients_async(source, stage, units))
+    }
+
+    /// [`Learner::input_gradients`] for callers that must not block.
+    ///
+    /// # Errors
+    /// As [`Learner::input_gradients`].
+    pub async fn input_gradients_async(
+        &mut self,
+        source: &dyn Source,
+        stage: &str,
+        units: &[(usize, Unit)],
+    ) -> Result<Vec<Vec<f32>>> {
         self.check_shape(source.shape())?;
         let [c, h, w] = self.stage_shape(stage)?;
         if let Some((_, unit)) =
@@ -129,7 +143,7 @@ impl Learner {
         let (mut graph, recorded) = record(&self.model, self.size(), batch)?;
         let output = self.output_at(&mut graph, &recorded, &Cut::Stage(stage.to_owned()))?;
         let plan = Plan::input_gradient(&graph, output, self.gpu.tuning())?;
-        let mut session = Session::new(&self.gpu, plan, &self.params, None)?;
+        let mut session = Session::open(&self.gpu, plan, &self.params, None).await?;
         let Preprocessing { mean, std, .. } = &self.preprocessing;
         let mut gradients = vec![];
         for eval in eval_batches(units.len(), batch)? {
@@ -141,8 +155,8 @@ impl Learner {
             }
             session.write_input(&normalized(source, &indices, mean, std)?)?;
             session.write_grad_output(&seed)?;
-            session.run()?;
-            let values = session.read_input_gradient()?;
+            session.run_async().await?;
+            let values = session.read_input_gradient_async().await?;
             gradients.extend(values.chunks_exact(values.len() / batch).take(eval.count).map(<[f32]>::to_vec));
         }
         Ok(gradients)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use frostline_engine::blocking::block_on;
 use frostline_engine::ops::CrossEntropy;
 use frostline_engine::{BatchNormMode, Error as EngineError, Freeze, Gpu, Graph, Params, Plan, TensorId};
 use frostline_loader::{Preprocessing, StateDict};
@@ -213,7 +214,7 @@ impl Learner {
         self.freeze.batch_norm = mode;
     }
 
-    fn set_frozen(&mut self, names: &[String]) {
+    pub(crate) fn set_frozen(&mut self, names: &[String]) {
         let batch_norm = self.freeze.batch_norm;
         self.freeze = Freeze::names(names.iter().map(String::as_str));
         self.freeze.batch_norm = batch_norm;
@@ -368,6 +369,10 @@ impl Learner {
 
     /// The plan's values at `cut` for every image of `source`, one after another.
     pub(crate) fn infer(&mut self, source: &dyn Source, cut: Cut) -> Result<Vec<f32>> {
+        block_on(self.infer_async(source, cut))
+    }
+
+    pub(crate) async fn infer_async(&mut self, source: &dyn Source, cut: Cut) -> Result<Vec<f32>> {
         self.check_images(source)?;
         let len = source.labels().len();
         if len == 0 {
@@ -377,7 +382,7 @@ impl Learner {
         let span = (source.activations().map(|outputs| outputs.stage().to_owned()), cut);
         let mut inference = match self.inference.take() {
             Some((of, images, inference)) if of == span && images == batch => inference,
-            _ => self.prepare(&span, batch)?,
+            _ => self.prepare(&span, batch).await?,
         };
         let step = inference.batch();
         let stop = self.stop.clone();
@@ -391,17 +396,18 @@ impl Learner {
                 (next..len).step_by(step).map(|first| (first..len.min(first + step)).collect()),
             ));
             Ok(())
-        })?;
+        });
+        let values = values.await?;
         self.inference = Some((span, batch, inference));
         Ok(values)
     }
 
     /// Inference of `span` in batches of `batch` images, or of fewer where the adapter cannot bind what so
     /// many take.
-    pub(crate) fn prepare(&self, span: &Span, mut batch: usize) -> Result<Inference> {
+    pub(crate) async fn prepare(&self, span: &Span, mut batch: usize) -> Result<Inference> {
         loop {
             let (graph, output) = self.record_span(span, batch)?;
-            match Inference::new(&self.gpu, &graph, output, &self.params, batch) {
+            match Inference::open(&self.gpu, &graph, output, &self.params, batch).await {
                 Err(Error::Engine(EngineError::TooLarge { .. })) if batch > 1 => batch = batch.div_ceil(2),
                 made => return made,
             }

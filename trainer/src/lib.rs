@@ -15,6 +15,7 @@
 //! | a softmax head or a support vector machine trained by steps | [`linear_probe()`] |
 //! | the outputs of frozen stages, computed once and trained on | [`FitOptions::cache_frozen`], [`Learner::activations`] |
 //! | a rate to begin with; a rate for each stage | [`Learner::find_lr`]; [`Learner::slice`], [`Learner::layer_decay`] |
+//! | a run whose freeze, rates and images change while it trains | [`Live`] |
 //! | one stage more at a time | [`Learner::fit_gradually`] |
 //! | whether a frozen batch norm kept its statistics | [`Evaluation::drift`], [`Learner::drift`] |
 //! | how far each stage has moved | [`Learner::snapshot`], [`Learner::updates_since`] |
@@ -48,6 +49,7 @@ mod inside;
 mod label_issues;
 mod learner;
 mod linear_probe;
+mod live;
 mod metrics;
 mod mixup;
 mod moments;
@@ -82,6 +84,7 @@ pub use inside::{Map, Unit};
 pub use label_issues::{LabelIssue, label_issues};
 pub use learner::Learner;
 pub use linear_probe::{Probe, ProbeLoss, ProbeOptions, linear_probe};
+pub use live::Live;
 pub use metrics::{Confusion, NO_CLASS, wilson};
 pub use options::{FitOptions, Length};
 pub use prefix::Activations;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use frostline_engine::blocking::block_on;
 use frostline_engine::{Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan, Session};
 use frostline_loader::{BatchState, Batches, HostTensor};
 
@@ -145,12 +146,12 @@ pub fn linear_probe(
         let mut graph = Graph::new();
         let x = graph.input(batch, 1, 1, features.width);
         let logits = graph.linear(x, "fc", classes)?;
-        let mut inference = Inference::new(gpu, &graph, logits, &params, batch)?;
+        let mut inference = block_on(Inference::open(gpu, &graph, logits, &params, batch))?;
         let fill = |indices: &[usize], out: &mut Batch| {
             gather(features, indices, out.floats());
             Ok(())
         };
-        Ok(Evaluation::of(&inference.run(len, fill)?, &features.labels, classes))
+        Ok(Evaluation::of(&block_on(inference.run(len, fill))?, &features.labels, classes))
     };
     let (on_train, on_test) = (evaluate(&train)?, evaluate(&test)?);
     Ok(Probe {

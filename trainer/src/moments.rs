@@ -72,22 +72,22 @@ impl Moments {
     }
 
     /// Where the loss scale stands, if gradients carry one.
-    pub fn loss_scale(&self) -> Result<Option<LossScaleState>> {
+    pub async fn loss_scale(&self) -> Result<Option<LossScaleState>> {
         match self {
             Self::None => Ok(None),
-            Self::Device { optimizer, .. } => Ok(optimizer.loss_scale()?),
+            Self::Device { optimizer, .. } => Ok(optimizer.loss_scale_async().await?),
             Self::Host { loss_scale, .. } => Ok(*loss_scale),
         }
     }
 
     /// All values, by `<slot>.<parameter>`, as checkpoints hold them.
-    pub fn to_host(&self) -> Result<StateDict> {
+    pub async fn to_host(&self) -> Result<StateDict> {
         match self {
             Self::None => Ok(StateDict::new()),
             Self::Host { state, .. } => Ok(state.clone()),
             Self::Device { optimizer, .. } => {
                 let mut state = StateDict::new();
-                for (slot, name, shape, values) in optimizer.to_host()? {
+                for (slot, name, shape, values) in optimizer.to_host_async().await? {
                     state.insert(format!("{slot}.{name}"), HostTensor::new(shape, values)?);
                 }
                 Ok(state)

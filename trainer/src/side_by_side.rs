@@ -1,7 +1,17 @@
 //! Work on several threads.
 
+/// The results of `work` for each of `items`, in their order, on this thread: a browser has no others here.
+#[cfg(target_family = "wasm")]
+pub(crate) fn side_by_side<I: Send, T: Send>(
+    items: impl Iterator<Item = I>,
+    work: impl Fn(I) -> T + Sync,
+) -> Vec<T> {
+    items.map(work).collect()
+}
+
 /// The results of `work` for each of `items`, in their order; each runs on its own thread. A panic of one is
 /// passed on.
+#[cfg(not(target_family = "wasm"))]
 pub(crate) fn side_by_side<I: Send, T: Send>(
     items: impl Iterator<Item = I>,
     work: impl Fn(I) -> T + Sync,

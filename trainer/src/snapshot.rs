@@ -1,6 +1,7 @@
 //! Weights at one time, to restore them or to measure how far training has moved.
 
 use frostline_engine::Params;
+use frostline_engine::blocking::block_on;
 use frostline_engine::params::HostValues;
 use frostline_loader::StateDict;
 
@@ -49,7 +50,15 @@ impl Learner {
     /// # Errors
     /// [`Error::Engine`](crate::Error::Engine) if they cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Ok(Snapshot { tensors: self.params.to_host()? })
+        block_on(self.snapshot_async())
+    }
+
+    /// [`Learner::snapshot`] for callers that must not block.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn snapshot_async(&self) -> Result<Snapshot> {
+        Ok(Snapshot { tensors: self.params.to_host_async().await? })
     }
 
     /// Sets all weights and running statistics back, to the bit. The optimiser's state stays.
@@ -69,7 +78,15 @@ impl Learner {
     /// # Errors
     /// [`Error::Engine`](crate::Error::Engine) if the weights cannot be read.
     pub fn updates_since(&self, before: &Snapshot) -> Result<Vec<StageUpdate>> {
-        let after = self.params.to_host()?;
+        block_on(self.updates_since_async(before))
+    }
+
+    /// [`Learner::updates_since`] for callers that must not block.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn updates_since_async(&self, before: &Snapshot) -> Result<Vec<StageUpdate>> {
+        let after = self.params.to_host_async().await?;
         let pairs = || before.tensors.iter().zip(&after);
         let update = |stage: String| {
             let members = freeze::members(&self.model, &self.outline, &stage)?;

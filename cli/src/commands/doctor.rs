@@ -2,10 +2,10 @@
 //! with `--adapter`, only that adapter.
 
 use crate::output::warn;
-use crate::self_test::{Check, SelfTest, class, self_test};
 use crate::{Error, Output, Result, gpu};
 use clap::Args;
 use frostline_engine::{Adapter, AdapterReport, Gpu, GpuOptions, adapters};
+use frostline_self_test::{Check, SelfTest, class, self_test};
 use indicatif::BinaryBytes;
 use serde::Serialize;
 use std::sync::Arc;

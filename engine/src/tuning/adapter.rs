@@ -34,7 +34,9 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
     let info = adapter.get_info();
     let one_size =
         info.subgroup_min_size == info.subgroup_max_size && (4..=32).contains(&info.subgroup_min_size);
-    let subgroups = device.features().contains(wgpu::Features::SUBGROUP) && one_size;
+    // Browsers require `enable subgroups;`, which naga rejects: their kernels have none.
+    let browser = info.backend == Backend::BrowserWebGpu;
+    let subgroups = device.features().contains(wgpu::Features::SUBGROUP) && one_size && !browser;
     let hardware = is_hardware(&info);
     let fragments = fragments(adapter)
         .filter(|_| device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
@@ -101,8 +103,7 @@ pub(crate) fn reason(info: &wgpu::AdapterInfo, kernels: Kernels, class: Class) -
 }
 
 /// A browser and GL do not report the kind of an adapter. A browser marks its own software adapter
-/// `Cpu`, so what is left is a GPU. (No browser has the subgroups of wgpu's native interface, so none
-/// gets the class of that name.)
+/// `Cpu`, so what is left is a GPU.
 fn is_hardware(info: &wgpu::AdapterInfo) -> bool {
     let unreported = matches!(info.backend, Backend::BrowserWebGpu | Backend::Gl);
     match info.device_type {

@@ -107,7 +107,7 @@ fn is_plausible(conv: &Conv) -> bool {
     let &Conv { pass: _, kh, kw, stride, c_in, c_out, width, rows } = conv;
     let small = [kh, kw, stride].iter().all(|size| (1..=1 << 8).contains(size));
     let narrow = [c_in, c_out].iter().all(|size| (1..=1 << 16).contains(size));
-    small && narrow && (1..=1 << 40).contains(&rows.saturating_mul(width))
+    small && narrow && (1..=1u64 << 40).contains(&(rows as u64).saturating_mul(width as u64))
 }
 
 fn wrong(path: &Path, reason: String) -> Error {

@@ -29,41 +29,78 @@ pub fn write(
     dtype: Dtype,
 ) -> Result<(), Error> {
     let path = path.as_ref();
-    let mut entries = Vec::with_capacity(tensors.len());
-    for (name, tensor) in tensors {
-        let stored = match is_counter(name, tensor.data.len() as u64) {
-            true => Dtype::I64,
-            false => dtype,
-        };
-        check(path, name, tensor, stored)?;
-        entries.push((name, tensor, stored));
-    }
-    // A stable sort: within one size, the order of the state dict stays.
-    entries.sort_by_key(|(_, _, dtype)| std::cmp::Reverse(dtype.size()));
+    let content = Content::new(path, tensors, metadata, dtype)?;
+    write_atomically(path, |file| content.write(file))
+}
 
-    let mut header = serde_json::Map::new();
-    if !metadata.is_empty() {
-        header.insert("__metadata__".to_owned(), json!(metadata));
-    }
-    let mut begin = 0;
-    for (name, tensor, dtype) in &entries {
-        let end = begin + tensor.data.len() * dtype.size();
-        let entry = json!({"dtype": dtype.name(), "shape": tensor.shape, "data_offsets": [begin, end]});
-        header.insert((*name).clone(), entry);
-        begin = end;
-    }
-    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
-    // Spaces up to a multiple of 8, so that the data begins aligned.
-    header.resize(header.len().next_multiple_of(8), b' ');
+/// The bytes that [`write()`] writes. `label` stands for the path in errors.
+///
+/// # Errors
+/// As [`write()`]; [`Error::Io`] never.
+pub fn to_bytes(
+    label: &Path,
+    tensors: &StateDict,
+    metadata: &BTreeMap<String, String>,
+    dtype: Dtype,
+) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![];
+    Content::new(label, tensors, metadata, dtype)?.write(&mut bytes).map_err(Error::io(label, "write"))?;
+    Ok(bytes)
+}
 
-    write_atomically(path, |file| {
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(&header)?;
-        for (_, tensor, dtype) in &entries {
+/// What a file consists of.
+struct Content<'a> {
+    header: Vec<u8>,
+    tensors: Vec<(&'a HostTensor, Dtype)>,
+}
+
+impl<'a> Content<'a> {
+    /// Fails for what [`super::read`] would refuse.
+    fn new(
+        path: &Path,
+        tensors: &'a StateDict,
+        metadata: &BTreeMap<String, String>,
+        dtype: Dtype,
+    ) -> Result<Self, Error> {
+        let mut entries = Vec::with_capacity(tensors.len());
+        for (name, tensor) in tensors {
+            let stored = match is_counter(name, tensor.data.len() as u64) {
+                true => Dtype::I64,
+                false => dtype,
+            };
+            check(path, name, tensor, stored)?;
+            entries.push((name, tensor, stored));
+        }
+        // A stable sort: within one size, the order of the state dict stays.
+        entries.sort_by_key(|(_, _, dtype)| std::cmp::Reverse(dtype.size()));
+
+        let mut header = serde_json::Map::new();
+        if !metadata.is_empty() {
+            header.insert("__metadata__".to_owned(), json!(metadata));
+        }
+        let mut begin = 0;
+        for (name, tensor, dtype) in &entries {
+            let end = begin + tensor.data.len() * dtype.size();
+            let entry = json!({"dtype": dtype.name(), "shape": tensor.shape, "data_offsets": [begin, end]});
+            header.insert((*name).clone(), entry);
+            begin = end;
+        }
+        let mut header = serde_json::Value::Object(header).to_string().into_bytes();
+        // Spaces up to a multiple of 8, so that the data begins aligned.
+        header.resize(header.len().next_multiple_of(8), b' ');
+
+        let tensors = entries.into_iter().map(|(_, tensor, dtype)| (tensor, dtype)).collect();
+        Ok(Self { header, tensors })
+    }
+
+    fn write(&self, file: &mut dyn Write) -> io::Result<()> {
+        file.write_all(&(self.header.len() as u64).to_le_bytes())?;
+        file.write_all(&self.header)?;
+        for (tensor, dtype) in &self.tensors {
             write_values(file, &tensor.data, *dtype)?;
         }
         Ok(())
-    })
+    }
 }
 
 fn check(path: &Path, name: &str, tensor: &HostTensor, stored: Dtype) -> Result<(), Error> {

@@ -11,6 +11,7 @@ mod freeze;
 mod inference;
 mod inside;
 mod label_issues;
+mod live;
 mod mixup;
 mod prefix;
 mod probe;

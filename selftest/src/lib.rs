@@ -11,12 +11,14 @@ mod norms;
 mod steps;
 
 use bench::Bench;
+use frostline_engine::blocking::block_on;
 use frostline_engine::tuning::Class;
-use frostline_engine::{Gpu, Tuning};
+use frostline_engine::{Error, Gpu, Tuning};
 use frostline_twin::{Value, cases, compare};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// What a self-test found.
@@ -49,6 +51,13 @@ pub struct Check {
 
 /// Runs every op on `gpu`, with the kernels that fit it and with those that run everywhere.
 pub fn self_test(gpu: &Arc<Gpu>) -> SelfTest {
+    let found = block_on(async { Ok::<_, Error>(self_test_async(gpu, |_| ()).await) });
+    // Only a browser refuses to block, and it has the other function.
+    found.unwrap_or_default()
+}
+
+/// [`self_test`] for callers that must not block. `on_check` is called for each check, after the op it is of.
+pub async fn self_test_async(gpu: &Arc<Gpu>, mut on_check: impl FnMut(&Check)) -> SelfTest {
     let mut found = SelfTest::default();
     let mut tunings = vec![gpu.tuning().clone()];
     if gpu.tuning().class != Class::Portable {
@@ -56,10 +65,12 @@ pub fn self_test(gpu: &Arc<Gpu>) -> SelfTest {
     }
     for tuning in &tunings {
         for (op, case) in layers::CASES.iter().chain(norms::CASES).chain(steps::CASES) {
+            let before = found.checks.len();
             let mut tester = Tester { gpu, tuning, op, rng: cases::rng(1), found: &mut found };
-            if let Err(error) = case(&mut tester) {
+            if let Err(error) = case(&mut tester).await {
                 tester.failed("the run", error.to_string());
             }
+            found.checks[before..].iter().for_each(&mut on_check);
         }
     }
     found
@@ -79,7 +90,10 @@ impl SelfTest {
 }
 
 /// A case of an op: what it is called, and what compares it.
-type Case = (&'static str, fn(&mut Tester<'_>) -> frostline_engine::Result<()>);
+type Case = (&'static str, for<'t> fn(&'t mut Tester<'_>) -> Running<'t>);
+
+/// A case that runs.
+type Running<'t> = Pin<Box<dyn Future<Output = frostline_engine::Result<()>> + 't>>;
 
 /// One case at work.
 struct Tester<'a> {

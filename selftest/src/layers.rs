@@ -1,7 +1,7 @@
 //! Convolutions, linear layers, activations, additions, poolings and losses.
 
-use super::bench::{depthwise, filter, matrix, vector};
-use super::{Case, Tester};
+use crate::bench::{depthwise, filter, matrix, vector};
+use crate::{Case, Tester};
 use frostline_engine::ops::{
     Activation, Add, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin,
     Op, Relu,
@@ -16,39 +16,35 @@ use frostline_twin::{
 
 /// In the order of a network.
 pub const CASES: &[Case] = &[
-    ("conv2d 7×7 stride 2", |t| convolution(t, [2, 3, 8], [13, 11], 7, 2)),
-    ("conv2d 3×3", |t| convolution(t, [2, 8, 12], [7, 9], 3, 1)),
-    ("conv2d 3×3 stride 2", |t| convolution(t, [2, 8, 12], [7, 9], 3, 2)),
-    ("conv2d 1×1", |t| convolution(t, [3, 6, 5], [5, 4], 1, 1)),
-    ("conv2d 3×3 of 32 channels", |t| convolution(t, [2, 32, 33], [8, 8], 3, 1)),
-    ("conv2d with bias", biased_convolution),
-    ("depthwise_conv2d 3×3", |t| depthwise_convolution(t, [7, 9], 3, 1)),
-    ("depthwise_conv2d 5×5 stride 2", |t| depthwise_convolution(t, [8, 7], 5, 2)),
-    ("linear", |t| linear_layer(t, [67, 6, 3])),
+    ("conv2d 7×7 stride 2", |t| Box::pin(convolution(t, [2, 3, 8], [13, 11], 7, 2))),
+    ("conv2d 3×3", |t| Box::pin(convolution(t, [2, 8, 12], [7, 9], 3, 1))),
+    ("conv2d 3×3 stride 2", |t| Box::pin(convolution(t, [2, 8, 12], [7, 9], 3, 2))),
+    ("conv2d 1×1", |t| Box::pin(convolution(t, [3, 6, 5], [5, 4], 1, 1))),
+    ("conv2d 3×3 of 32 channels", |t| Box::pin(convolution(t, [2, 32, 33], [8, 8], 3, 1))),
+    ("conv2d with bias", |t| Box::pin(biased_convolution(t))),
+    ("depthwise_conv2d 3×3", |t| Box::pin(depthwise_convolution(t, [7, 9], 3, 1))),
+    ("depthwise_conv2d 5×5 stride 2", |t| Box::pin(depthwise_convolution(t, [8, 7], 5, 2))),
+    ("linear", |t| Box::pin(linear_layer(t, [67, 6, 3]))),
     // As many pixels, rows and inputs as there are in practice: sums that kernels split.
-    ("conv2d 7×7 stride 2 of photos", |t| convolution(t, [2, 3, 4], [112, 112], 7, 2)),
-    ("conv2d 1×1 over 62,720 pixels", |t| convolution(t, [20, 4, 4], [56, 56], 1, 1)),
-    ("depthwise_conv2d 3×3 of photos", |t| depthwise_convolution(t, [112, 112], 3, 1)),
-    ("linear over 30,011 rows", |t| linear_layer(t, [30_011, 4, 4])),
-    ("linear of 25,088 inputs", |t| linear_layer(t, [2, 25_088, 5])),
-    ("linear of 10,000 outputs", |t| linear_layer(t, [2, 5, 10_000])),
-    ("relu", |t| activation(t, Activation::Relu, Twin::Relu)),
-    ("relu6", |t| activation(t, Activation::Relu6, Twin::Relu6)),
-    ("relu before a frozen convolution", masked_activation),
-    ("add", |t| addition(t, Activation::None, Twin::None)),
-    ("add and relu", |t| addition(t, Activation::Relu, Twin::Relu)),
-    ("max_pool2d 3×3 stride 2", max_pool),
-    ("global_avg_pool", average_pool),
-    ("cross_entropy", |t| softmax_loss(t, 70)),
-    ("cross_entropy of 5,000 rows", |t| softmax_loss(t, 5_000)),
-    ("multi_margin", |t| {
-        loss(t, 70, MultiMargin { margin: 1.0 }, |logits, labels| {
-            (multi_margin::forward(logits, labels, 1.0), multi_margin::backward(logits, labels, 1.0))
-        })
-    }),
+    ("conv2d 7×7 stride 2 of photos", |t| Box::pin(convolution(t, [2, 3, 4], [112, 112], 7, 2))),
+    ("conv2d 1×1 over 62,720 pixels", |t| Box::pin(convolution(t, [20, 4, 4], [56, 56], 1, 1))),
+    ("depthwise_conv2d 3×3 of photos", |t| Box::pin(depthwise_convolution(t, [112, 112], 3, 1))),
+    ("linear over 30,011 rows", |t| Box::pin(linear_layer(t, [30_011, 4, 4]))),
+    ("linear of 25,088 inputs", |t| Box::pin(linear_layer(t, [2, 25_088, 5]))),
+    ("linear of 10,000 outputs", |t| Box::pin(linear_layer(t, [2, 5, 10_000]))),
+    ("relu", |t| Box::pin(activation(t, Activation::Relu, Twin::Relu))),
+    ("relu6", |t| Box::pin(activation(t, Activation::Relu6, Twin::Relu6))),
+    ("relu before a frozen convolution", |t| Box::pin(masked_activation(t))),
+    ("add", |t| Box::pin(addition(t, Activation::None, Twin::None))),
+    ("add and relu", |t| Box::pin(addition(t, Activation::Relu, Twin::Relu))),
+    ("max_pool2d 3×3 stride 2", |t| Box::pin(max_pool(t))),
+    ("global_avg_pool", |t| Box::pin(average_pool(t))),
+    ("cross_entropy", |t| Box::pin(softmax_loss(t, 70))),
+    ("cross_entropy of 5,000 rows", |t| Box::pin(softmax_loss(t, 5_000))),
+    ("multi_margin", |t| Box::pin(margin_loss(t))),
 ];
 
-fn convolution(
+async fn convolution(
     t: &mut Tester<'_>,
     [n, c_in, c_out]: [usize; 3],
     size: [usize; 2],
@@ -62,7 +58,7 @@ fn convolution(
     let inputs = [bench.image("x", &x)?, bench.parameter("w", filter(&w), &w)?];
     let op = Conv2d { stride, padding: Padding::all(k / 2), ..Default::default() };
     let y = bench.graph.record(op, "conv", &inputs)?;
-    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);
     let winograd = ran.kernels.iter().any(|kernel| kernel.starts_with("winograd."));
     let by_tile = |value: Value, m: usize| if winograd { by_tile(value, m) } else { value };
@@ -88,7 +84,7 @@ fn by_tile(mut value: Value, m: usize) -> Value {
     value
 }
 
-fn biased_convolution(t: &mut Tester<'_>) -> Result<()> {
+async fn biased_convolution(t: &mut Tester<'_>) -> Result<()> {
     let [x, dy] = [[2, 5, 4, 7], [2, 6, 4, 7]].map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
     let (w, b) =
         (cases::uniform(&mut t.rng, &[6, 5, 1, 1], -1.0..1.0), cases::uniform(&mut t.rng, &[6], -1.0..1.0));
@@ -96,7 +92,7 @@ fn biased_convolution(t: &mut Tester<'_>) -> Result<()> {
     let inputs =
         [bench.image("x", &x)?, bench.parameter("w", filter(&w), &w)?, bench.parameter("b", vector(&b), &b)?];
     let y = bench.graph.record(Conv2d { stride: 1, bias: true, ..Default::default() }, "conv", &inputs)?;
-    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);
     let epilogue = frostline_twin::epilogue::Epilogue { shift: Some(&b), ..Default::default() };
     t.check("output", &ran.output, &conv2d::forward_fused(&x, &w, 1, [0; 4], &epilogue));
@@ -115,7 +111,7 @@ fn pixels(array: &Array) -> Array {
     rows
 }
 
-fn depthwise_convolution(t: &mut Tester<'_>, size: [usize; 2], k: usize, stride: usize) -> Result<()> {
+async fn depthwise_convolution(t: &mut Tester<'_>, size: [usize; 2], k: usize, stride: usize) -> Result<()> {
     let case = WindowCase { n: 2, c: 6, size, kernel: [k; 2], stride, padding: [k / 2; 4] };
     let [x, w, dy] = [case.x_shape(), case.w_shape(), case.y_shape()]
         .map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
@@ -123,7 +119,7 @@ fn depthwise_convolution(t: &mut Tester<'_>, size: [usize; 2], k: usize, stride:
     let inputs = [bench.image("x", &x)?, bench.parameter("w", depthwise(&w), &w)?];
     let op = DepthwiseConv2d { stride, padding: Padding::all(k / 2), ..Default::default() };
     let y = bench.graph.record(op, "conv", &inputs)?;
-    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);
     t.check("output", &ran.output, &depthwise_conv2d::forward(&x, &w, stride, case.padding));
     t.check(
@@ -139,14 +135,14 @@ fn depthwise_convolution(t: &mut Tester<'_>, size: [usize; 2], k: usize, stride:
     Ok(())
 }
 
-fn linear_layer(t: &mut Tester<'_>, [rows, c_in, c_out]: [usize; 3]) -> Result<()> {
+async fn linear_layer(t: &mut Tester<'_>, [rows, c_in, c_out]: [usize; 3]) -> Result<()> {
     let shapes = [&[rows, c_in][..], &[c_out, c_in], &[c_out], &[rows, c_out]];
     let [x, w, b, dy] = shapes.map(|shape| cases::uniform(&mut t.rng, shape, -1.0..1.0));
     let mut bench = t.bench();
     let inputs =
         [bench.image("x", &x)?, bench.parameter("w", matrix(&w), &w)?, bench.parameter("b", vector(&b), &b)?];
     let y = bench.graph.record(Linear, "fc", &inputs)?;
-    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);
     t.check("output", &ran.output, &linear::forward(&x, &w, Some(&b)));
     t.check("gradient of x", ran.gradient("x"), &linear::backward_input(&dy, &w));
@@ -155,14 +151,14 @@ fn linear_layer(t: &mut Tester<'_>, [rows, c_in, c_out]: [usize; 3]) -> Result<(
     Ok(())
 }
 
-fn activation(t: &mut Tester<'_>, activation: Activation, twin: Twin) -> Result<()> {
+async fn activation(t: &mut Tester<'_>, activation: Activation, twin: Twin) -> Result<()> {
     let shape = [3, 3, 5, 7];
     let (x, dy) =
         (cases::uniform(&mut t.rng, &shape, -4.0..10.0), cases::uniform(&mut t.rng, &shape, -1.0..1.0));
     let mut bench = t.bench();
     let input = bench.image("x", &x)?;
     let y = bench.graph.record(Relu { activation }, "act", &[input])?;
-    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);
     t.check("output", &ran.output, &twin.forward(&x));
     t.check("gradient of x", ran.gradient("x"), &twin.backward(&dy, &x));
@@ -170,7 +166,7 @@ fn activation(t: &mut Tester<'_>, activation: Activation, twin: Twin) -> Result<
 }
 
 /// Nothing keeps the activation's output here: a mask of bits stores where it was open.
-fn masked_activation(t: &mut Tester<'_>) -> Result<()> {
+async fn masked_activation(t: &mut Tester<'_>) -> Result<()> {
     let x = cases::uniform(&mut t.rng, &[2, 5, 3, 3], -4.0..10.0);
     let w = cases::uniform(&mut t.rng, &[3, 5, 1, 1], -1.0..1.0);
     let dy = cases::uniform(&mut t.rng, &[2, 3, 3, 3], -1.0..1.0);
@@ -178,7 +174,7 @@ fn masked_activation(t: &mut Tester<'_>) -> Result<()> {
     let (input, weight) = (bench.image("x", &x)?, bench.parameter("w", filter(&w), &w)?);
     let a = bench.graph.record(Relu { activation: Activation::Relu }, "act", &[input])?;
     let y = bench.graph.record(Conv2d { stride: 1, ..Default::default() }, "conv", &[a, weight])?;
-    let ran = bench.run(y, &dy, &Freeze::names(["w"]), t.tuning)?;
+    let ran = bench.run(y, &dy, &Freeze::names(["w"]), t.tuning).await?;
     t.ran(&ran.kernels);
     let mut dx = conv2d::backward_input(&dy, &w, x.dims(), 1, [0; 4]);
     for (i, _) in x.data.iter().enumerate().filter(|(_, value)| !Twin::Relu.passes(**value)) {
@@ -188,13 +184,13 @@ fn masked_activation(t: &mut Tester<'_>) -> Result<()> {
     Ok(())
 }
 
-fn addition(t: &mut Tester<'_>, activation: Activation, twin: Twin) -> Result<()> {
+async fn addition(t: &mut Tester<'_>, activation: Activation, twin: Twin) -> Result<()> {
     let shape = [3, 3, 5, 7];
     let [a, b, dy] = [-2.0..5.0, -2.0..5.0, -1.0..1.0].map(|range| cases::uniform(&mut t.rng, &shape, range));
     let mut bench = t.bench();
     let inputs = [bench.image("a", &a)?, bench.image("b", &b)?];
     let y = bench.graph.record(Add { activation }, "add", &inputs)?;
-    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);
     t.check("output", &ran.output, &add::forward(&a, &b, twin));
     let gradient = add::backward(&dy, &ran.output_array(&shape), twin);
@@ -203,27 +199,27 @@ fn addition(t: &mut Tester<'_>, activation: Activation, twin: Twin) -> Result<()
     Ok(())
 }
 
-fn max_pool(t: &mut Tester<'_>) -> Result<()> {
+async fn max_pool(t: &mut Tester<'_>) -> Result<()> {
     let x = cases::distinct(&mut t.rng, &[2, 5, 7, 9], 0.1);
     let pooled = max_pool2d::forward(&x, [3; 2], 2, [1; 4]);
     let dy = cases::uniform(&mut t.rng, &pooled.y.value.shape, -1.0..1.0);
     let mut bench = t.bench();
     let input = bench.image("x", &x)?;
     let y = bench.graph.record(MaxPool2d { kernel: 3, stride: 2, padding: 1 }, "pool", &[input])?;
-    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);
     t.check("output", &ran.output, &pooled.y);
     t.check("gradient of x", ran.gradient("x"), &max_pool2d::backward(&dy, &pooled.pixel, x.dims()));
     Ok(())
 }
 
-fn average_pool(t: &mut Tester<'_>) -> Result<()> {
+async fn average_pool(t: &mut Tester<'_>) -> Result<()> {
     let x = cases::uniform(&mut t.rng, &[2, 5, 7, 9], -1.0..1.0);
     let dy = cases::uniform(&mut t.rng, &[2, 5], -1.0..1.0);
     let mut bench = t.bench();
     let input = bench.image("x", &x)?;
     let y = bench.graph.record(GlobalAvgPool, "pool", &[input])?;
-    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning)?;
+    let ran = bench.run(y, &dy, &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);
     t.check("output", &ran.output, &global_avg_pool::forward(&x));
     t.check("gradient of x", ran.gradient("x"), &global_avg_pool::backward(&dy, x.dims()));
@@ -231,7 +227,7 @@ fn average_pool(t: &mut Tester<'_>) -> Result<()> {
 }
 
 /// The loss is its own start of backward: the gradient given from outside does not count.
-fn softmax_loss(t: &mut Tester<'_>, rows: usize) -> Result<()> {
+async fn softmax_loss(t: &mut Tester<'_>, rows: usize) -> Result<()> {
     let smoothing = 0.1f32;
     let op = CrossEntropy { label_smoothing: smoothing, ..Default::default() };
     loss(t, rows, op, |logits, labels| {
@@ -239,9 +235,18 @@ fn softmax_loss(t: &mut Tester<'_>, rows: usize) -> Result<()> {
         let backward = softmax_cross_entropy::backward(logits, labels, smoothing);
         (softmax_cross_entropy::forward(logits, labels, smoothing), backward)
     })
+    .await
 }
 
-fn loss(
+async fn margin_loss(t: &mut Tester<'_>) -> Result<()> {
+    let op = MultiMargin { margin: 1.0 };
+    let twin = |logits: &Array, labels: &[u32]| {
+        (multi_margin::forward(logits, labels, 1.0), multi_margin::backward(logits, labels, 1.0))
+    };
+    loss(t, 70, op, twin).await
+}
+
+async fn loss(
     t: &mut Tester<'_>,
     rows: usize,
     op: impl Op,
@@ -254,7 +259,7 @@ fn loss(
     let mut bench = t.bench();
     let inputs = [bench.image("logits", &logits)?, bench.labels(&labels)];
     let loss = bench.graph.record(op, "loss", &inputs)?;
-    let ran = bench.run(loss, &Array::new(&[4], vec![7.0; 4]), &Freeze::none(), t.tuning)?;
+    let ran = bench.run(loss, &Array::new(&[4], vec![7.0; 4]), &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);
     let (mean, gradient) = twin(&logits, &labels);
     t.check("output", &ran.output[..ran.output.len().min(1)], &mean);

@@ -75,7 +75,7 @@ impl Bench {
     }
 
     /// Runs forward to `output` and backward from the gradient `dy` of it.
-    pub fn run(&self, output: TensorId, dy: &Array, freeze: &Freeze, tuning: &Tuning) -> Result<Ran> {
+    pub async fn run(&self, output: TensorId, dy: &Array, freeze: &Freeze, tuning: &Tuning) -> Result<Ran> {
         let mut graph = self.graph.clone();
         let output = match graph.shape(output) {
             Shape::Image { .. } => graph.record(IDENTITY, "out of the pool", &[output])?,
@@ -88,18 +88,23 @@ impl Bench {
         for (name, values) in &self.values {
             params.set(name, values)?;
         }
-        let mut session = Session::new(&self.gpu, plan, &params, None)?;
+        let mut session = Session::open(&self.gpu, plan, &params, None).await?;
         if !self.labels.is_empty() {
             session.write_labels(&self.labels)?;
         }
         session.write_grad_output(&dy.to_f32())?;
         session.poison();
-        session.run()?;
-        let gradient = |name: String| Ok((name.clone(), session.read_gradient(&name)?));
+        session.run_async().await?;
+        let mut gradients = BTreeMap::new();
+        for name in trainable {
+            let gradient = session.read_gradient_async(&name).await?;
+            gradients.insert(name, gradient);
+        }
+        let state = params.to_host_async().await?;
         Ok(Ran {
-            output: session.read_output()?,
-            gradients: trainable.into_iter().map(gradient).collect::<Result<_>>()?,
-            state: params.to_host()?.into_iter().map(|(name, _, values)| (name, values)).collect(),
+            output: session.read_output_async().await?,
+            gradients,
+            state: state.into_iter().map(|(name, _, values)| (name, values)).collect(),
             kernels,
         })
     }

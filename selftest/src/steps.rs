@@ -1,7 +1,7 @@
 //! The parts of a training step besides layers: images of bytes, augmentation, mixup and the optimisers.
 
-use super::bench::kernels;
-use super::{Case, Tester};
+use crate::bench::kernels;
+use crate::{Case, Tester};
 use frostline_engine::ops::{Augment, Interpolation, Jitter, Mix, Transform, Window};
 use frostline_engine::{Freeze, Graph, Optim, Optimizer, Params, Plan, Result, Rule, Session, Storage};
 use frostline_twin::adamw::AdamW;
@@ -11,19 +11,19 @@ use std::collections::BTreeMap;
 
 /// In the order of a step.
 pub const CASES: &[Case] = &[
-    ("normalize, grey", |t| normalization(t, 1)),
-    ("normalize, RGB", |t| normalization(t, 3)),
-    ("augment", augmentation),
-    ("mixup", mixing),
-    ("sgd with momentum", |t| step(t, &Optim::sgd(RATE).momentum(0.9).weight_decay(0.01), Storage::F32)),
-    ("adamw", |t| step(t, &Optim::adamw(RATE), Storage::F32)),
-    ("adamw with a loss scale", |t| {
-        if t.gpu.has_f16() { step(t, &Optim::adamw(RATE), Storage::f16()) } else { Ok(()) }
+    ("normalize, grey", |t| Box::pin(normalization(t, 1))),
+    ("normalize, RGB", |t| Box::pin(normalization(t, 3))),
+    ("augment", |t| Box::pin(augmentation(t))),
+    ("mixup", |t| Box::pin(mixing(t))),
+    ("sgd with momentum", |t| {
+        Box::pin(step(t, Optim::sgd(RATE).momentum(0.9).weight_decay(0.01), Storage::F32))
     }),
+    ("adamw", |t| Box::pin(step(t, Optim::adamw(RATE), Storage::F32))),
+    ("adamw with a loss scale", |t| Box::pin(half_step(t))),
 ];
 
 /// Every byte, in images whose bytes fill no whole word.
-fn normalization(t: &mut Tester<'_>, c: usize) -> Result<()> {
+async fn normalization(t: &mut Tester<'_>, c: usize) -> Result<()> {
     let [n, h, w] = [3, 11, 17];
     let bytes: Vec<u8> = (0..n * h * w * c).map(|i| (i * 151 + i / 256) as u8).collect();
     let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
@@ -33,22 +33,26 @@ fn normalization(t: &mut Tester<'_>, c: usize) -> Result<()> {
     let y = graph.max_pool2d(y, "out of the pool", 1, 1, 0)?;
     let plan = Plan::inference(&graph, y, t.tuning)?;
     t.ran(&kernels(&plan));
-    let mut session = Session::new(t.gpu, plan, &Params::new(t.gpu, &graph, 0)?, None)?;
+    let mut session = Session::open(t.gpu, plan, &Params::new(t.gpu, &graph, 0)?, None).await?;
     session.write_pixels(&bytes)?;
     session.poison();
-    session.run()?;
+    session.run_async().await?;
 
     // From (N, H, W, C) to (N, C, H, W).
     let (image, plane) = (h * w * c, h * w);
     let at = |i: usize| i / image * image + i % plane * c + i % image / plane;
     let x = Array::new(&[n, c, h, w], (0..bytes.len()).map(|i| f64::from(bytes[at(i)])).collect());
     let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&value| f64::from(value)).collect() };
-    t.check("output", &session.read_output()?, &normalize::forward(&x, &wide(&mean[..c]), &wide(&std[..c])));
+    t.check(
+        "output",
+        &session.read_output_async().await?,
+        &normalize::forward(&x, &wide(&mean[..c]), &wide(&std[..c])),
+    );
     Ok(())
 }
 
 /// A crop, a flip, a rotation and every change of colour, on one image; nothing on the other.
-fn augmentation(t: &mut Tester<'_>) -> Result<()> {
+async fn augmentation(t: &mut Tester<'_>) -> Result<()> {
     let [n, c, h, w] = [2, 3, 17, 19];
     let x = cases::uniform(&mut t.rng, &[n, c, h, w], 0.0..1.0);
     let augment = Augment {
@@ -79,11 +83,11 @@ fn augmentation(t: &mut Tester<'_>) -> Result<()> {
     let y = graph.max_pool2d(y, "out of the pool", 1, 1, 0)?;
     let plan = Plan::inference(&graph, y, t.tuning)?;
     t.ran(&kernels(&plan));
-    let mut session = Session::new(t.gpu, plan, &Params::new(t.gpu, &graph, 0)?, None)?;
+    let mut session = Session::open(t.gpu, plan, &Params::new(t.gpu, &graph, 0)?, None).await?;
     session.write_input(&interleaved(&x))?;
     session.write_transforms(&transforms)?;
     session.poison();
-    session.run()?;
+    session.run_async().await?;
 
     let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
     let settings = twin::Settings {
@@ -94,12 +98,12 @@ fn augmentation(t: &mut Tester<'_>) -> Result<()> {
         std: wide(&augment.std),
     };
     let transforms: Vec<twin::Transform> = transforms.iter().map(of_twin).collect();
-    t.check("output", &session.read_output()?, &twin::forward(&x, &transforms, &settings));
+    t.check("output", &session.read_output_async().await?, &twin::forward(&x, &transforms, &settings));
     Ok(())
 }
 
 /// Two images mixed with each other, and one with itself.
-fn mixing(t: &mut Tester<'_>) -> Result<()> {
+async fn mixing(t: &mut Tester<'_>) -> Result<()> {
     let [n, c, h, w] = [3, 3, 5, 7];
     let x = cases::uniform(&mut t.rng, &[n, c, h, w], -1.0..1.0);
     let mixes = [(1, 0.7), (0, 0.2), (2, 0.4)].map(|(partner, share)| Mix { partner, share });
@@ -110,13 +114,13 @@ fn mixing(t: &mut Tester<'_>) -> Result<()> {
     let y = graph.max_pool2d(y, "out of the pool", 1, 1, 0)?;
     let plan = Plan::inference(&graph, y, t.tuning)?;
     t.ran(&kernels(&plan));
-    let mut session = Session::new(t.gpu, plan, &Params::new(t.gpu, &graph, 0)?, None)?;
+    let mut session = Session::open(t.gpu, plan, &Params::new(t.gpu, &graph, 0)?, None).await?;
     session.write_input(&interleaved(&x))?;
     session.write_mixes(&mixes)?;
     session.poison();
-    session.run()?;
+    session.run_async().await?;
     let mixes = mixes.map(|mix| (mix.partner, f64::from(mix.share)));
-    t.check("output", &session.read_output()?, &mixup::forward(&x, &mixes));
+    t.check("output", &session.read_output_async().await?, &mixup::forward(&x, &mixes));
     Ok(())
 }
 
@@ -147,34 +151,39 @@ fn interleaved(x: &Array) -> Vec<f32> {
 
 const RATE: f32 = 0.1;
 
+/// Gradients as f16, where the adapter has them.
+async fn half_step(t: &mut Tester<'_>) -> Result<()> {
+    if t.gpu.has_f16() { step(t, Optim::adamw(RATE), Storage::f16()).await } else { Ok(()) }
+}
+
 /// One step of a linear layer, from the weights, gradients and moments that are read back.
-fn step(t: &mut Tester<'_>, optim: &Optim, storage: Storage) -> Result<()> {
+async fn step(t: &mut Tester<'_>, optim: Optim, storage: Storage) -> Result<()> {
     let (rows, features, classes) = (4, 6, 5);
     let mut graph = Graph::new();
     let x = graph.input(rows, 1, 1, features);
     let labels = graph.labels(rows);
     let logits = graph.linear(x, "fc", classes)?;
     let loss = graph.cross_entropy(logits, labels, 0.0)?;
-    let plan = Plan::training(&graph, loss, &Freeze::none(), optim, &t.tuning.with_storage(storage))?;
+    let plan = Plan::training(&graph, loss, &Freeze::none(), &optim, &t.tuning.with_storage(storage))?;
     t.ran(&kernels(&plan));
     let params = Params::new(t.gpu, &graph, 7)?;
     let mut optimizer = Optimizer::new(t.gpu, &plan)?;
-    let mut session = Session::new(t.gpu, plan, &params, Some(&optimizer))?;
+    let mut session = Session::open(t.gpu, plan, &params, Some(&optimizer)).await?;
     session.write_input(&cases::uniform(&mut t.rng, &[rows, features], -2.0..2.0).to_f32())?;
     session.write_labels(&cases::labels(&mut t.rng, rows, classes))?;
     // The first step gives the moments values.
     let mut before = BTreeMap::new();
     for _ in 0..2 {
-        before = state(&params, &optimizer)?;
+        before = state(&params, &optimizer).await?;
         session.begin_step(&mut optimizer, RATE)?;
         session.poison();
-        session.run()?;
+        session.run_async().await?;
     }
-    let after = state(&params, &optimizer)?;
+    let after = state(&params, &optimizer).await?;
     for name in ["fc.weight", "fc.bias"] {
         let at = |slot: &str| before.get(&key(slot, name)).cloned().unwrap_or_else(|| Array::zeros(&[0]));
         let weight = at(WEIGHT);
-        let gradient = Array::from_f32(&weight.shape, &session.read_gradient(name)?);
+        let gradient = Array::from_f32(&weight.shape, &session.read_gradient_async(name).await?);
         let (rate, decay) = (f64::from(RATE), f64::from(optim.weight_decay));
         let expected: Vec<(&str, Value)> = match optim.rule {
             Rule::Sgd { momentum, nesterov } => {
@@ -205,12 +214,13 @@ fn key(slot: &str, name: &str) -> (String, String) {
 }
 
 /// Parameters and moments by slot and name.
-fn state(params: &Params, optimizer: &Optimizer) -> Result<BTreeMap<(String, String), Array>> {
+async fn state(params: &Params, optimizer: &Optimizer) -> Result<BTreeMap<(String, String), Array>> {
     let weights = params
-        .to_host()?
+        .to_host_async()
+        .await?
         .into_iter()
         .map(|(name, shape, values)| (key(WEIGHT, &name), Array::from_f32(&shape, &values)));
-    let moments = optimizer.to_host()?.into_iter();
+    let moments = optimizer.to_host_async().await?.into_iter();
     Ok(weights
         .chain(
             moments.map(|(slot, name, shape, values)| (key(slot, &name), Array::from_f32(&shape, &values))),

@@ -1,7 +1,7 @@
 //! Batch norms: with both kinds of statistics, and folded into the convolution before them.
 
-use super::bench::{Bench, filter, vector};
-use super::{Case, Tester};
+use crate::bench::{Bench, filter, vector};
+use crate::{Case, Tester};
 use frostline_engine::ops::{Activation, BatchNorm, Conv2d, Relu, Stats};
 use frostline_engine::{BatchNormMode, Freeze, Padding, Result, TensorId};
 use frostline_twin::activation::Activation as Twin;
@@ -13,9 +13,9 @@ use rand_chacha::ChaCha8Rng;
 
 /// In the order of a network.
 pub const CASES: &[Case] = &[
-    ("batch_norm, batch statistics", |t| normalise(t, Stats::Batch)),
-    ("batch_norm, running statistics", |t| normalise(t, Stats::Running)),
-    ("conv2d, frozen batch_norm and relu", folded),
+    ("batch_norm, batch statistics", |t| Box::pin(normalise(t, Stats::Batch))),
+    ("batch_norm, running statistics", |t| Box::pin(normalise(t, Stats::Running))),
+    ("conv2d, frozen batch_norm and relu", |t| Box::pin(folded(t))),
 ];
 
 const EPS: f32 = 1e-3;
@@ -55,7 +55,7 @@ impl Norm {
     }
 }
 
-fn normalise(t: &mut Tester<'_>, stats: Stats) -> Result<()> {
+async fn normalise(t: &mut Tester<'_>, stats: Stats) -> Result<()> {
     let shape = [3, 6, 19, 23];
     let (x, dy) =
         (cases::uniform(&mut t.rng, &shape, -2.0..3.0), cases::uniform(&mut t.rng, &shape, -1.0..1.0));
@@ -67,7 +67,7 @@ fn normalise(t: &mut Tester<'_>, stats: Stats) -> Result<()> {
     let y = bench.graph.record(op, "bn", &[input, weight, bias, mean, var])?;
     let mut freeze = Freeze::none();
     freeze.batch_norm = if stats == Stats::Batch { BatchNormMode::Batch } else { BatchNormMode::Running };
-    let ran = bench.run(y, &dy, &freeze, t.tuning)?;
+    let ran = bench.run(y, &dy, &freeze, t.tuning).await?;
     t.ran(&ran.kernels);
 
     let (used, after) = match stats {
@@ -96,7 +96,7 @@ fn normalise(t: &mut Tester<'_>, stats: Stats) -> Result<()> {
 }
 
 /// A frozen prefix runs one kernel a block: the convolution, with the norm in its weights.
-fn folded(t: &mut Tester<'_>) -> Result<()> {
+async fn folded(t: &mut Tester<'_>) -> Result<()> {
     let [x, dy] = [[2, 5, 6, 4], [2, 6, 6, 4]].map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
     let w = cases::uniform(&mut t.rng, &[6, 5, 3, 3], -1.0..1.0);
     let norm = Norm::random(&mut t.rng, 6);
@@ -114,7 +114,7 @@ fn folded(t: &mut Tester<'_>) -> Result<()> {
         &[conv, weight, bias, mean, var],
     )?;
     let y = bench.graph.record(Relu { activation: Activation::Relu }, "act", &[normalised])?;
-    let ran = bench.run(y, &dy, &Freeze::names(["bn.weight", "bn.bias"]), t.tuning)?;
+    let ran = bench.run(y, &dy, &Freeze::names(["bn.weight", "bn.bias"]), t.tuning).await?;
     t.ran(&ran.kernels);
 
     let sums = conv2d::forward(&x, &w, 1, [1; 4]);
