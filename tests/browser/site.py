@@ -12,10 +12,13 @@ import base64
 import functools
 import http.server
 import json
+import struct
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -251,6 +254,175 @@ def check_frostline(browser, url):
     print("the frostline moved with keys and pointer; an absent bar opened its kernel")
 
 
+def check_no_webgpu(browser, url):
+    """A browser without WebGPU gets the text, the results, and one sentence about which browsers train."""
+    script = "Object.defineProperty(Navigator.prototype, 'gpu', { get: () => undefined })"
+    name = browser.cdp("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
+    for page in ("ch0.html", "ch4.html"):
+        browser.post("url", url=f"{url}/{page}")
+        said = wait("the sentence", lambda: browser.js("return [...document.querySelectorAll('.live .note')].map((note) => note.textContent).find((text) => text.includes('no WebGPU'))"))
+        assert "Chrome and Edge from version 113" in said, said
+        assert "interval" in browser.text("#results ~ .verdicts"), "the results are there"
+    wait("the line, which needs no GPU", lambda: browser.js("return document.querySelector('.frostline')"))
+    browser.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=name)
+    print(f"without WebGPU: {said}")
+
+
+def png(path, width, height, pixel):
+    """Writes an RGB image whose pixels are `pixel(row)` along a row."""
+    rows = b"".join(b"\0" + pixel(row) for row in range(height))
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+
+
+def give(browser, css, *paths):
+    """Chooses files in the input `css`, as if in the dialog."""
+    browser.post(f"element/{browser.find(css)}/value", text="\n".join(map(str, paths)))
+
+
+def status(browser):
+    return browser.text(".live .status")
+
+
+def check_own(browser, url, scratch):
+    """Nine generated photos in three classes; files that are none; a huge one; 2,000; a reload; a lost device."""
+    colours = {"red": (200, 40, 40), "green": (40, 190, 60), "blue": (50, 60, 210)}
+    paths = {}
+    for label, (name, (r, g, b)) in enumerate(colours.items()):
+        for i in range(3):
+            stripe = 8 + 8 * label + i
+            row = lambda y: b"".join(bytes((r, g, b)) if (x // stripe + y // stripe) % 2 else bytes((r // 3, g // 3, b // 3)) for x in range(120))
+            png(scratch / f"{name}{i}.png", 120, 100, row)
+        paths[name] = [scratch / f"{name}{i}.png" for i in range(3)]
+    browser.post("url", url=f"{url}/own.html")
+    count = lambda: browser.js("return [...document.querySelectorAll('.class .soft:first-of-type')].map((node) => parseInt(node.textContent)).filter((n) => !isNaN(n))")
+    wait("three classes", lambda: len(count()) == 3)
+    for label, name in enumerate(colours):
+        give(browser, f".class:nth-child({label + 1}) input[type=file]", *paths[name])
+    wait("nine photos", lambda: count() == [3, 3, 3])
+    wait("a head", lambda: status(browser).startswith("The head is ready"))
+    give(browser, ".steps > li:nth-child(3) input[type=file]", paths["green"][1])
+    first = wait("an answer", lambda: browser.js("return document.querySelector('.answer tbody tr')?.textContent"))
+    assert first.startswith("second"), first
+    print(f"own photos: the head answered {first!r}")
+
+    (scratch / "notes.jpg").write_text("no image")
+    give(browser, ".class:nth-child(1) input[type=file]", scratch / "notes.jpg")
+    said = wait("what is wrong", lambda: browser.text(".live .alert"))
+    assert "“notes.jpg” is no image" in said and count() == [3, 3, 3], (said, count())
+    png(scratch / "huge.png", 10_000, 6_000, lambda row, line=bytes((40, 190, 60)) * 10_000: line)
+    give(browser, ".steps > li:nth-child(3) input[type=file]", scratch / "huge.png")
+    wait("an answer about 60 megapixels", lambda: browser.js("return document.querySelector('.answer tbody tr')?.textContent !== arguments[0] && document.querySelector('.live .alert').hidden", first))
+    print(f"no image: {said} 60 megapixels were read.")
+
+    browser.post("refresh")
+    wait("the photos after a reload", lambda: count() == [3, 3, 3])
+    wait("a head after a reload", lambda: status(browser).startswith("The head is ready"))
+    print("the photos survived a reload")
+
+    # The device is lost: the photos stay, and the next question opens another one.
+    browser.js("import('/live/common.js').then(({ current }) => current()).then((engine) => engine.loseDevice())")
+    said = wait("the loss to be told", lambda: (lambda text: text if "lost" in text else None)(browser.text(".live .alert")))
+    assert count() == [3, 3, 3]
+    give(browser, ".steps > li:nth-child(3) input[type=file]", paths["blue"][0])
+    last = wait("an answer on a new device", lambda: browser.js("return document.querySelector('.answer tbody tr')?.textContent"))
+    assert last.startswith("third"), last
+    print(f"lost device: {said} Then: {last!r}")
+
+    many = scratch / "many"
+    many.mkdir()
+    for i in range(2000):
+        (many / f"{i}.png").write_bytes(paths["red"][0].read_bytes())
+    give(browser, ".class:nth-child(1) input[type=file]", *sorted(many.iterdir()))
+    said = wait("2,000 photos", lambda: (lambda text: text if "left out" in text else None)(browser.text(".live .alert")))
+    assert "1409 of 2000 photos were left out" in said and count()[0] == 594, (said, count())
+    print(f"2,000 photos: {said}")
+    browser.js("[...document.querySelectorAll('.live button')].find((one) => one.textContent === 'Remove all photos').click()")
+
+
+def check_training(browser, url):
+    """Chapter 4 trains while the line moves: the page's counts change with the plan, and it pauses when hidden."""
+    browser.post("url", url=f"{url}/ch4.html?freeze=layer4")
+    wait("the part", lambda: browser.js("return document.querySelector('.live .primary')"))
+    start = time.monotonic()
+    browser.click(".live .primary")
+    step = lambda: browser.js("return Number(document.querySelector('.live .now').textContent.match(/^Step (\\d+)/)?.[1] ?? 0)")
+    wait("the first step", step)
+    print(f"chapter 4: the first step was there after {time.monotonic() - start:.1f} s")
+    cells = lambda: browser.js("return [...document.querySelectorAll('.live tbody tr:first-child td')].map((cell) => cell.textContent)")
+    before = cells()
+    browser.js("document.querySelector('.frostline').focus()")
+    browser.press("\ue014")
+    wait("another plan", lambda: int(cells()[0]) < int(before[0]))
+    now = step()
+    wait("steps with the other plan", lambda: step() > now + 4)
+    hide = "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true }); document.dispatchEvent(new Event('visibilitychange'))"
+    browser.js(hide, True)
+    wait("the pause", lambda: status(browser) == "Paused while this page is hidden.")
+    time.sleep(2)
+    paused = step()
+    time.sleep(3)
+    assert step() == paused, "it trains while the page is hidden"
+    browser.js(hide, False)
+    wait("steps after the pause", lambda: step() > paused)
+    browser.click(".live .primary")
+    wait("the end", lambda: status(browser) == "Stopped.")
+    assert not errors(browser)
+    print(f"chapter 4: the line moved while it trained, from {before[0]} to {cells()[0]} kernels; it paused while hidden")
+
+
+def check_puzzle(browser, url):
+    """A wrong kernel, one that does not compile, and a right one."""
+    browser.post("url", url=f"{url}/puzzles.html?puzzle=relu.forward")
+    wait("the puzzle", lambda: browser.js("return document.querySelector('textarea').value.includes('// Your lines.')"))
+
+    def tried(line):
+        browser.js("const text = document.querySelector('textarea'); text.value = text.value.replace(/(id: vec3u\\) \\{\\n)[^}]*/, `$1    ${arguments[0]}\\n`); text.oninput()", line)
+        browser.js("document.querySelector('.status').textContent = ''")
+        browser.click(".live .primary")
+        return wait("a mark", lambda: (lambda text: text if text.startswith(("Not yet", "relu.forward is")) else None)(status(browser))), browser.text(".result")
+
+    said, why = tried("let i = id.x; if i < p.size { y[i] = x[i]; }")
+    assert "elements are wrong" in why, why
+    _, compiler = tried("let i = id.y +; y[i] = 1.0;")
+    assert browser.js("return document.querySelector('.numbers .wrong')?.textContent.trim()") == "15", compiler
+    _, endless = tried("let i = id.x; while true { y[i] = 1.0; }")
+    assert "does not end" in endless, endless
+    said, why = tried("let i = id.x; if i < p.size { y[i] = max(x[i], 0.0); }")
+    assert said.startswith("relu.forward is solved"), (said, why)
+    assert not errors(browser)
+    print(f"puzzle: {said} A compiler error was shown at its line, and an endless loop was found.")
+
+
+LIVE = {
+    "ch0": "Start the race",
+    "ch1": ".pick",
+    "ch2": "Compute features and fit a head",
+    "ch3": "Train",
+    "ch5": "Train",
+    "ch6": ".pick",
+    "ch7": "Train",
+    "ch8": "Fit a head for each task",
+}
+
+
+def check_parts(browser, url):
+    """Each other part does its first thing without an error."""
+    for page, what in LIVE.items():
+        browser.post("url", url=f"{url}/{page}.html")
+        browser.js("document.querySelector('.live').scrollIntoView()")
+        find = "return [...document.querySelectorAll('.live button')].find((one) => one.matches(arguments[0].startsWith('.') ? arguments[0] : '*') && (arguments[0].startsWith('.') || one.textContent === arguments[0]))"
+        wait(f"{page}: {what}", lambda: browser.js(find, what))
+        start = time.monotonic()
+        browser.js(f"{find.replace('return ', 'const node = ')}; node.click()", what)
+        done = "const said = document.querySelector('.live .status').textContent; return document.querySelector('.live .alert').hidden ? /Both train|went through|head is ready|: step|variants, made|are ready/.test(said) && said : document.querySelector('.live .alert').textContent"
+        said = wait(f"{page} to do it", lambda: browser.js(done))
+        assert browser.js("return document.querySelector('.live .alert').hidden"), f"{page}: {said}"
+        assert not (found := errors(browser)), f"{page}: {found}"
+        print(f"{page}: {said} ({time.monotonic() - start:.1f} s)")
+
+
 def screenshots(browser, url, names, folder):
     for name in names:
         for wide, high in [(1280, 900), (360, 740)]:
@@ -292,9 +464,22 @@ def main():
             check_grid(browser, url)
             check_kernel(browser, url)
             check_frostline(browser, url)
+            if (site / "engine.js").is_file():
+                check_no_webgpu(browser, url)
             screenshots(browser, url, [name for name in names if not name.startswith(("kernel-", "code-"))] + ["kernel-relu.html"], folder)
         finally:
             browser.close()
+        if (site / "engine.js").is_file():
+            # Without --disable-gpu, and with WebGPU on a software driver.
+            browser = Browser(driver, chromium, f"{scratch}/gpu", ("--enable-unsafe-webgpu",))
+            try:
+                width(browser, 1280, 900)
+                check_puzzle(browser, url)
+                check_own(browser, url, Path(scratch))
+                check_training(browser, url)
+                check_parts(browser, url)
+            finally:
+                browser.close()
     print(f"passed; screenshots in {folder}")
 
 

@@ -38,6 +38,10 @@ export async function begin(place) {
     answer,
   );
 
+  part.onLost = () => {
+    probe = null;
+  };
+
   async function train() {
     const found = await examples(),
       names = Object.keys(found);

@@ -43,6 +43,11 @@ export async function begin(place) {
     asked,
   );
 
+  part.onLost = () => {
+    heads.length = 0;
+    next.disabled = true;
+  };
+
   async function train() {
     const engine = await part.engine(),
       { ledger } = await engine.plan({ network: 'fashion', freezeBelow: 'fc', batch: 1, classes: 4 });

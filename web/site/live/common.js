@@ -88,6 +88,9 @@ export function chart() {
 
 let opened = null; // The engine of this page, or a promise of it.
 
+/** The engine of this page, if it is open. */
+export const current = () => opened;
+
 /** A live part: its status line, the page's engine, and its runs. */
 export class Part {
   constructor(place) {
@@ -104,6 +107,9 @@ export class Part {
       if (this.runs.size) this.say(document.hidden ? 'Paused while this page is hidden.' : 'Training again.');
     });
   }
+
+  /** What a part forgets with the device, such as heads; parts replace it. */
+  onLost() {}
 
   say(words) {
     this.status.textContent = words;
@@ -149,6 +155,7 @@ export class Part {
         engine.lost.then((error) => {
           opened = null;
           this.runs.clear();
+          this.onLost();
           this.fail(
             Object.assign(
               new Error(`${error.message} What you see stays. Start again to open the device again.`),

@@ -113,6 +113,9 @@ export async function begin(place) {
       h('li', {}, h('h2', {}, 'Take it with you'), take),
     ),
   );
+  part.onLost = () => {
+    [probe, tuned] = [null, null];
+  };
   await restore();
   showTake();
 
@@ -315,6 +318,7 @@ export async function begin(place) {
     await part.attempt(answerNow);
   }
   async function answerNow() {
+    if (!probe && !tuned) await fit(); // After a device was lost.
     if (!probe && !tuned) {
       answer.textContent = 'Give at least two classes some photos first.';
       return;

@@ -94,7 +94,7 @@ impl<'a> Files<'a> {
         let site = self.root.join("web/site");
         for path in below(&site, Path::new(""))? {
             let name = path.to_string_lossy().replace('\\', "/");
-            let is_engine = name.starts_with("engine") || name.starts_with("pkg/");
+            let is_engine = ["engine", "puzzles-worker", "pkg/"].iter().any(|part| name.starts_with(part));
             if name != "shell.html" && !name.ends_with(".md") && (live.engine || !is_engine) {
                 self.copy(&site.join(&path), &name)?;
             }
