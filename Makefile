@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo demo-own lesson publish test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint web test-site test-browser test-export lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
+.PHONY: demo demo-own lesson site serve publish test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint web test-site test-browser test-export lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -24,6 +24,13 @@ demo-own: setup  ## trains on photos that are none of the embedded ones (fetches
 
 # Where cargo puts the command.
 FROSTLINE = $(or $(CARGO_TARGET_DIR),target)/release/frostline
+
+site:        ## the published lesson as a static site: out/site; with the engine for browsers where it can be built
+	@scripts/build-web.sh web/site/pkg || echo "The site has no engine for browsers: nothing trains in it, and the rest is complete."
+	$(CARGO) run --release --example lesson -- --site out/site
+
+serve: site  ## the same at http://127.0.0.1:8080/
+	python3 -m http.server --bind 127.0.0.1 --directory out/site 8080
 
 lesson: setup  ## all nine chapters and their page, out/lesson.html; QUICK=1 for a rehearsal
 	$(CARGO) build --release --examples
@@ -76,8 +83,9 @@ EXPLORER = $(or $(CARGO_TARGET_DIR),target)/release/examples/explorer
 web:  ## the engine for browsers, in web/site/pkg (rustup target add wasm32-unknown-unknown, or on Debian apt-get install rustc-web rust-web-src)
 	scripts/build-web.sh web/site/pkg
 
-test-site: web  ## the engine in a tab of headless Chromium (apt-get install chromium chromium-driver)
+test-site: site  ## the site and its engine in headless Chromium (apt-get install chromium chromium-driver)
 	python3 tests/browser/engine.py web/site/pkg
+	python3 tests/browser/site.py out/site
 
 test-browser: setup  ## the explorer's page and that of `frostline serve` in headless Chromium (apt-get install chromium chromium-driver)
 	$(CARGO) build --release --example explorer

@@ -5,10 +5,11 @@
 //!
 //!     make lesson            # or QUICK=1 make lesson for the short form
 //!     cargo run --release --example lesson -- --assemble
+//!     make site              # the published results as a static site: out/site
 //!     make publish           # from finished studies in out/chN: docs/results, docs/lesson.md, README
 
 use clap::Parser;
-use frostline::lesson::page::{STATIONS, Station, page, publish};
+use frostline::lesson::page::{STATIONS, Station, page, publish, site};
 use frostline::lesson::{Error, Result};
 use frostline::loader::atomic::write_atomically;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,9 @@ struct Flags {
     /// Run nothing: publish what is there in this folder, and make its lesson.md and the README beside it
     #[arg(long, conflicts_with_all = ["quick", "only", "assemble"], value_name = "DIR")]
     publish: Option<PathBuf>,
+    /// Run nothing: write the lesson as a static site into this folder, from the published results
+    #[arg(long, conflicts_with_all = ["quick", "only", "assemble", "publish"], value_name = "DIR")]
+    site: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -57,6 +61,12 @@ fn lesson(flags: &Flags) -> Result<usize> {
             Err(line) => eprintln!("warning: {line}"),
         });
         return Ok(lines.iter().filter(|line| line.is_err()).count());
+    }
+    if let Some(out) = &flags.site {
+        // The repository that this program was built from.
+        let lines = site(Path::new(env!("CARGO_MANIFEST_DIR")), out)?;
+        lines.iter().for_each(|line| println!("{line}"));
+        return Ok(0);
     }
     let mut notes = vec![None; STATIONS.len()];
     for (number, station) in STATIONS.iter().enumerate() {

@@ -1,7 +1,7 @@
 // Charts as SVG, drawn at the width they are shown in, so that words keep their size.
 
 const SVG = 'http://www.w3.org/2000/svg';
-const MARGIN = { left: 52, right: 14, top: 26, bottom: 42 };
+const MARGIN = { left: 60, right: 14, top: 26, bottom: 42 };
 
 function add(parent, name, attributes, text) {
   const node = document.createElementNS(SVG, name);

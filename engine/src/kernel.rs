@@ -1,12 +1,16 @@
 //! Kernels by name, and what their WGSL declares.
 //!
 //! The WGSL is the declaration: binding names, their access and the fields of `Params` are read from it with
-//! naga, so that Rust code does not repeat them.
+//! naga, so that Rust code does not repeat them. naga is a third of a module for browsers, and a browser has a
+//! compiler of its own: there they are read from `reflected.json`, which a test writes and compares.
 
 use crate::error::{Error, Result};
 use frostline_shaders::{Format, Share};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, LazyLock, Mutex};
+#[cfg(not(target_family = "wasm"))]
+use std::sync::Mutex;
+use std::sync::{Arc, LazyLock};
 #[cfg(not(target_family = "wasm"))]
 use wgpu::naga;
 
@@ -47,7 +51,7 @@ impl Variant {
 }
 
 /// How a kernel uses a binding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// The uniform `Params`.
     Params,
@@ -77,7 +81,7 @@ impl Scalar {
 }
 
 /// What an entry point declares.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reflection {
     /// Binding index and access by name.
     pub bindings: BTreeMap<String, (u32, Access)>,
@@ -92,7 +96,25 @@ pub struct Reflection {
     pub params_bytes: u32,
 }
 
+/// What `kernel` declares, read from its WGSL before this was compiled.
+#[cfg(target_family = "wasm")]
+pub fn reflect(kernel: Kernel) -> Result<Arc<Reflection>> {
+    static TABLE: LazyLock<serde_json::Result<HashMap<String, Arc<Reflection>>>> = LazyLock::new(|| {
+        let table: HashMap<String, Reflection> = serde_json::from_str(REFLECTED)?;
+        Ok(table.into_iter().map(|(name, reflection)| (name, Arc::new(reflection))).collect())
+    });
+    let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
+    let table = TABLE.as_ref().map_err(|error| fail(error.to_string()))?;
+    let known = table.get(&kernel.name()).cloned();
+    known.ok_or_else(|| fail("it is not in reflected.json".to_owned()))
+}
+
+/// By name of the kernel.
+#[cfg(any(target_family = "wasm", test))]
+const REFLECTED: &str = include_str!("reflected.json");
+
 /// Reads what `kernel` declares; parsed once per process.
+#[cfg(not(target_family = "wasm"))]
 pub fn reflect(kernel: Kernel) -> Result<Arc<Reflection>> {
     static CACHE: LazyLock<Mutex<HashMap<Kernel, Arc<Reflection>>>> = LazyLock::new(Mutex::default);
     if let Some(known) = CACHE.lock().expect("no panic while reflecting").get(&kernel) {
@@ -114,6 +136,7 @@ pub fn reflect(kernel: Kernel) -> Result<Arc<Reflection>> {
     Ok(reflection)
 }
 
+#[cfg(not(target_family = "wasm"))]
 fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflection {
     let mut reflection = Reflection {
         bindings: BTreeMap::new(),
@@ -155,10 +178,41 @@ fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflecti
     reflection
 }
 
+#[cfg(not(target_family = "wasm"))]
 fn is_array_of_vec4f(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
     let naga::TypeInner::Array { base, .. } = module.types[ty].inner else { return false };
     let naga::TypeInner::Vector { size: naga::VectorSize::Quad, scalar } = module.types[base].inner else {
         return false;
     };
     scalar.kind == naga::ScalarKind::Float
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `FROSTLINE_WRITE=1` writes the file anew.
+    #[test]
+    fn what_browsers_get_is_what_naga_reads() {
+        let reflected = |(file, entry)| {
+            let kernel = Kernel { file, entry };
+            let reflection = reflect(kernel).unwrap();
+            (kernel.name(), serde_json::to_value(&*reflection).unwrap())
+        };
+        let read: BTreeMap<String, serde_json::Value> = frostline_shaders::kernels().map(reflected).collect();
+        assert!(read.len() > 50, "{} kernels", read.len());
+        if std::env::var("FROSTLINE_WRITE").is_ok() {
+            let lines: Vec<String> =
+                read.iter().map(|(name, value)| format!("  {}: {value}", serde_json::json!(name))).collect();
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/reflected.json");
+            return std::fs::write(path, format!("{{\n{}\n}}\n", lines.join(",\n"))).unwrap();
+        }
+        let written: BTreeMap<String, serde_json::Value> = serde_json::from_str(REFLECTED).unwrap();
+        assert!(read == written, "a shader changed: FROSTLINE_WRITE=1 cargo test -p frostline-engine --lib naga");
+        let parsed: BTreeMap<String, Reflection> = serde_json::from_str(REFLECTED).unwrap();
+        for (file, entry) in frostline_shaders::kernels() {
+            let kernel = Kernel { file, entry };
+            assert_eq!(*reflect(kernel).unwrap(), parsed[&kernel.name()], "{}", kernel.name());
+        }
+    }
 }

@@ -47,7 +47,7 @@ const [body, argument, done] = arguments;
 (async () => {
     window.engine ??= await openEngine({ assets: '/assets/', onCompile: (event) => { (window.compiled ??= []).push(event); } });
     return new (Object.getPrototypeOf(async () => {}).constructor)('engine', 'argument', body)(window.engine, argument);
-})().then(done, (error) => done({ failed: `${error.kind ?? error.name}: ${error.message}`, stack: error.stack }));
+})().then(done, (error) => done({ broken: `${error.kind ?? error.name}: ${error.message}`, stack: error.stack }));
 """
 
 
@@ -96,8 +96,8 @@ class Tab:
 
     def run(self, body, argument=None):
         answer = self.browser.post("execute/async", script=RUN, args=[body, argument])
-        if isinstance(answer, dict) and "failed" in answer:
-            raise AssertionError(f"{answer['failed']}\n{answer['stack']}")
+        if isinstance(answer, dict) and "broken" in answer:
+            raise AssertionError(f"{answer['broken']}\n{answer['stack']}")
         return answer
 
 
@@ -247,7 +247,10 @@ def test_own_photos(tab):
         const answers = [];
         for (const image of images) answers.push((await engine.predict(image, { network: 'photos', probe: probe.id })).class);
         const seen = await engine.activations(images[0], { network: 'photos' });
-        const excite = await engine.excite(images[0], { network: 'photos', stage: 'layer2', channel: 3 });
+        // A channel that the image excites: others have no gradient.
+        const { values: maps, height, width } = seen.stages.find(({ name }) => name === 'layer2');
+        const channel = Math.floor(maps.indexOf(maps.reduce((most, value) => Math.max(most, value))) / (height * width));
+        const excite = await engine.excite(images[0], { network: 'photos', stage: 'layer2', channel });
         const filters = await engine.filters('photos');
         const augment = { crop: [0.5, 1], horizontalFlip: 0.5, degrees: 10, brightness: 0.2 };
         const variants = [await engine.augment(images[0], 1, augment), await engine.augment(images[0], 1, augment), await engine.augment(images[0], 2, augment)];

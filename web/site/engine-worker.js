@@ -22,6 +22,7 @@ const sheets = new Map();    // Name of a data set -> promise of { pool, test }.
 const networks = new Map();  // Name -> promise of a Shared.
 const runs = new Map();      // Id -> Run.
 const probes = new Map();    // Id -> Probe.
+const compiling = new Set(); // Ids of runs that wait for kernels.
 
 class Fault extends Error {
   constructor(kind, message) {
@@ -255,6 +256,16 @@ class Run {
   }
 }
 
+/** What `work` resolves to; meanwhile the run `id` is told of every kernel that is compiled. */
+async function waiting(id, work) {
+  compiling.add(id);
+  try {
+    return await work();
+  } finally {
+    compiling.delete(id);
+  }
+}
+
 function run(id) {
   const found = runs.get(id);
   if (!found) throw input('this run was closed');
@@ -265,18 +276,28 @@ function run(id) {
 
 const now = () => performance.now();
 
+/** Name of an adapter for people, of what the browser tells about it. */
+function adapterName({ vendor, architecture, device, description, isFallbackAdapter }) {
+  const name = description || [vendor, device || architecture].filter(Boolean).join(' ') || 'an adapter without a name';
+  return isFallbackAdapter ? `${name} (software)` : name;
+}
+
 const calls = {
   async open({ kernels, assets: folder }) {
     if (!navigator.gpu) throw new Fault('no-webgpu', 'this browser has WebGPU in pages and not in workers, which the engine needs');
-    if (!(await navigator.gpu.requestAdapter())) {
+    const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
+    if (!adapter) {
       throw new Fault('no-adapter', 'this browser has WebGPU and offers no adapter: its GPU may be blocked, or WebGPU switched off for it');
     }
     assets = folder.endsWith('/') ? folder : `${folder}/`;
     const module_or_path = new URL('./pkg/frostline_web_bg.wasm', import.meta.url);
     await init({ module_or_path });
-    engine = await Engine.open(kernels, (json) => post(null, { type: 'compile', ...JSON.parse(json) }));
+    engine = await Engine.open(kernels, (json) => {
+      const event = { type: 'compile', ...JSON.parse(json) };
+      [null, ...compiling].forEach((about) => post(about, event));
+    });
     engine.lost().then((message) => post(null, { type: 'lost', message: `the GPU device was lost: ${message}` }));
-    return { adapter: engine.adapter(), kernels: engine.kernels() };
+    return { adapter: adapterName(adapter.info), kernels: engine.kernels() };
   },
 
   async network({ network: name }) { return (await network(name)).use(described); },
@@ -384,11 +405,13 @@ const calls = {
     const base = NETWORKS[options.network];
     if (!base) throw input(`train: there is no network ${options.network}; there are ${Object.keys(NETWORKS).join(', ')}`);
     if (!['pretrained', 'scratch'].includes(options.start)) throw input(`train: start ${options.start}; it is pretrained or scratch`);
-    if (options.old && options.network !== 'fashion') throw input('train: `old` needs the network fashion, whose old classes are known');
+    if (options.old && (options.network !== 'fashion' || options.start === 'scratch')) {
+      throw input('train: `old` needs the pretrained network fashion, whose old classes are known');
+    }
     const loaded = own ? null : await dataset(options.data);
     const classes = own ? options.data.classes : JSON.parse(loaded.pool.classes());
-    const weights = options.start === 'scratch' && !options.old ? undefined : await file(`${base.weights}.safetensors`);
-    const object = Network.new(engine, base.model, options.start === 'scratch' ? undefined : weights, JSON.stringify(classes), BigInt(options.seed));
+    const weights = options.start === 'scratch' ? undefined : await file(`${base.weights}.safetensors`);
+    const object = Network.new(engine, base.model, weights, JSON.stringify(classes), BigInt(options.seed));
     const run = new Run(id, new Shared(object), options);
     if (own) {
       const { train, test } = await ownData(object, options.data);
@@ -402,7 +425,7 @@ const calls = {
     if (options.old) run.old = (await dataset('fashion-source')).test.some(options.evaluateOn);
     const { freezeBelow, rate, batch, seed, augment } = options;
     const recipe = { freezeBelow, rate, batch: Math.min(batch, run.images.count()), seed, augment };
-    await object.train(run.images, JSON.stringify(recipe));
+    await waiting(id, () => object.train(run.images, JSON.stringify(recipe)));
     runs.set(id, run);
     run.plan(object);
     run.loop();
@@ -412,7 +435,7 @@ const calls = {
   setFreezeBelow({ run: id, stage }) {
     const found = run(id);
     return found.shared.use(async (object) => {
-      found.losses(object, await object.freeze_below(stage), 0);
+      found.losses(object, await waiting(id, () => object.freeze_below(stage)), 0);
       return found.plan(object);
     });
   },

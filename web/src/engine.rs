@@ -65,11 +65,6 @@ impl Engine {
         Ok(Self { gpu: Arc::new(gpu) })
     }
 
-    /// Name, kind and backend of the adapter, for people.
-    pub fn adapter(&self) -> String {
-        self.gpu.describe()
-    }
-
     /// The class of kernels in use: "gpu" or "portable".
     pub fn kernels(&self) -> String {
         class(self.gpu.tuning()).to_owned()

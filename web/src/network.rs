@@ -97,8 +97,12 @@ impl Network {
             let options = if classes.is_some() { LoadOptions::skip_head() } else { LoadOptions::strict() };
             learner.load(&file.tensors, &options)?;
         }
-        if let Some(classes) = &classes {
-            learner.set_classes(classes)?;
+        let named = || -> Option<Vec<String>> {
+            let names = file.as_ref()?.metadata.get("classes")?;
+            serde_json::from_str(names).ok().filter(|names: &Vec<String>| Some(names.len()) == count)
+        };
+        if let Some(classes) = classes.or_else(named) {
+            learner.set_classes(&classes)?;
         }
         let body = Body::Still(Box::new(learner));
         Ok(Self { gpu: engine.gpu.clone(), body, old_head, recipe: Recipe::default(), start: None })

@@ -31,11 +31,7 @@ pub fn page(out: &Path, notes: &[Option<String>]) -> String {
     }
     let mut introduction = String::new();
     markdown(&mut introduction, INTRODUCTION);
-    let mut legend = String::new();
-    for found in BADGES {
-        let (badge, meaning) = (badge(found.word, found.word), text(found.meaning));
-        add(&mut legend, format_args!("<dt>{badge}</dt><dd>{meaning}</dd>\n"));
-    }
+    let legend = legend();
     let style = include_str!("page.css");
     format!(
         "<!doctype html>
@@ -107,12 +103,7 @@ fn findings(page: &mut String, results: &Results, folder: &Path) {
     for warning in results.warnings() {
         add(page, format_args!("<p class=\"note\">{}</p>\n", text(&warning)));
     }
-    page.push_str("<ul class=\"verdicts\">\n");
-    for Claim { claim, verdict, evidence, .. } in &results.claims {
-        let (badge, claim, evidence) = (badge(verdict, verdict), text(claim), text(evidence));
-        add(page, format_args!("<li>{badge}{claim}<br><span class=\"soft\">{evidence}</span></li>\n"));
-    }
-    page.push_str("</ul>\n");
+    verdicts(page, &results.claims);
     results.figures.iter().for_each(|figure| draw(page, figure, folder));
     results.tables.iter().for_each(|found| table(page, found));
     if let Some(star) = Results::star(&results.tables) {
@@ -126,6 +117,26 @@ fn findings(page: &mut String, results: &Results, folder: &Path) {
     }
     let (settings, runs) = (text(&results.settings_in_words()), text(&results.runs_in_words()));
     add(page, format_args!("<p class=\"soft\">{settings}.<br>{runs}.</p>\n"));
+}
+
+/// Each claim with its verdict and the numbers behind it.
+pub(super) fn verdicts(page: &mut String, claims: &[Claim]) {
+    page.push_str("<ul class=\"verdicts\">\n");
+    for Claim { claim, verdict, evidence, .. } in claims {
+        let (badge, claim, evidence) = (badge(verdict, verdict), text(claim), text(evidence));
+        add(page, format_args!("<li>{badge}{claim}<br><span class=\"soft\">{evidence}</span></li>\n"));
+    }
+    page.push_str("</ul>\n");
+}
+
+/// What each verdict means.
+pub(super) fn legend() -> String {
+    let mut legend = String::new();
+    for found in BADGES {
+        let (badge, meaning) = (badge(found.word, found.word), text(found.meaning));
+        add(&mut legend, format_args!("<dt>{badge}</dt><dd>{meaning}</dd>\n"));
+    }
+    legend
 }
 
 fn draw(page: &mut String, Figure { file, caption }: &Figure, folder: &Path) {
@@ -145,7 +156,7 @@ fn draw(page: &mut String, Figure { file, caption }: &Figure, folder: &Path) {
     }
 }
 
-fn table(page: &mut String, Table { title, columns, rows }: &Table) {
+pub(super) fn table(page: &mut String, Table { title, columns, rows }: &Table) {
     let title = text(title);
     // Wide tables scroll, also with the keyboard.
     page.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\"");
@@ -164,27 +175,27 @@ fn table(page: &mut String, Table { title, columns, rows }: &Table) {
 }
 
 /// How many claims have which verdict, as badges.
-fn summary(results: &Results) -> String {
+pub(super) fn summary(results: &Results) -> String {
     counts(&results.claims).into_iter().map(|(word, count)| badge(word, &format!("{count} {word}"))).collect()
 }
 
-fn badge(verdict: &str, words: &str) -> String {
+pub(super) fn badge(verdict: &str, words: &str) -> String {
     format!("<span class=\"badge {}\">{}</span> ", class(verdict), text(words))
 }
 
-fn markdown(page: &mut String, words: &str) {
+pub(super) fn markdown(page: &mut String, words: &str) {
     html::push_html(page, Parser::new_ext(words, Options::ENABLE_SMART_PUNCTUATION));
 }
 
 /// `words` as text or in a quoted attribute.
-fn text(words: &str) -> String {
+pub(super) fn text(words: &str) -> String {
     let mut escaped = String::new();
     // Writing to a string does not fail.
     let _ = escape_html(&mut escaped, words);
     escaped
 }
 
-fn add(page: &mut String, words: std::fmt::Arguments<'_>) {
+pub(super) fn add(page: &mut String, words: std::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
     let _ = page.write_fmt(words);
 }

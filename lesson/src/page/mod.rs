@@ -7,6 +7,7 @@
 //! | `badge.rs`, `facts.rs` | verdicts, settings and runs in words |
 //! | `html.rs` | one page with everything inside, from `out/chN` |
 //! | `publish.rs` | what the repository keeps of a study: `docs/results`, `docs/figures` |
+//! | `site/` | the static site of `make site`, from `docs/results` |
 //! | `markdown.rs`, `readme.rs` | `docs/lesson.md` and the README's parts, from `docs/results` |
 
 mod badge;
@@ -16,12 +17,14 @@ mod markdown;
 mod publish;
 mod readme;
 mod results;
+mod site;
 mod stations;
 
 pub use html::page;
 pub use markdown::lesson;
 pub use publish::{publish, write_documents};
 pub use readme::readme;
+pub use site::site;
 pub use stations::{STATIONS, Station};
 
 use frostline_charts::Files;

@@ -1,0 +1,487 @@
+"""The static lesson in headless Chromium: every page at two widths, links, quiz by keyboard, contrast, sizes.
+
+    make test-site
+
+    python3 tests/browser/site.py out/site [FOLDER]    # FOLDER for the screenshots: out/site-shots
+
+Needs what explorer.py needs. Nothing is fetched from elsewhere: the pages are served from this machine, and a
+request for another host fails the test.
+"""
+
+import base64
+import functools
+import http.server
+import json
+import struct
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from explorer import TAB, Browser, programs, wait
+
+print = functools.partial(print, flush=True)
+FIRST_SCREEN = 300_000  # Bytes of a page before it is scrolled, without weights.
+DOWN = "\ue015"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def serve(folder):
+    """Serves `folder` on a free port of this machine; the address."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+class Page(HTMLParser):
+    """The links and anchors of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.ids, self.headings = [], set(), []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if "id" in found:
+            assert found["id"] not in self.ids, f"the id {found['id']} is there twice"
+            self.ids.add(found["id"])
+        self.links += [found[name] for name in ("href", "src") if found.get(name)]
+        if tag in ("h1", "h2", "h3", "h4"):
+            self.headings.append(int(tag[1]))
+
+
+def check_links(folder):
+    """Every link leads to a file of the site, and to an anchor that is there."""
+    pages = {path.name: Page(path) for path in folder.glob("*.html")}
+    count = 0
+    for name, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            assert parts.scheme in ("", "data"), f"{name} loads or links {link}"
+            if parts.scheme:
+                continue
+            target = unquote(parts.path) or name
+            assert (folder / target).is_file(), f"{name}: {link} leads nowhere"
+            if parts.fragment and target in pages:
+                assert parts.fragment in pages[target].ids, f"{name}: {link} has no such anchor"
+            count += 1
+        levels = page.headings
+        assert levels.count(1) == 1 and levels[0] == 1, f"{name}: headings {levels}"
+        assert all(after - before <= 1 for before, after in zip(levels, levels[1:])), f"{name}: headings {levels}"
+    print(f"{count} links of {len(pages)} pages lead somewhere")
+    return sorted(pages)
+
+
+def errors(browser):
+    return [entry["message"] for entry in browser.post("se/log", type="browser") if entry["level"] == "SEVERE"]
+
+
+# Names of what a screen reader needs and does not get.
+UNNAMED = """
+const named = (node) => node.labels?.length || node.ariaLabel || node.getAttribute('aria-labelledby') || node.textContent.trim() || node.title;
+const shown = (node) => node.checkVisibility();
+return [...document.querySelectorAll('a[href], button, input, select, textarea')].filter((node) => shown(node) && !named(node))
+  .concat([...document.images].filter((image) => !image.alt)).map((node) => node.outerHTML.slice(0, 120));
+"""
+
+# Words whose contrast with what is behind them is below 4.5 (WCAG 2.2, level AA), 3 for large ones.
+PALE = """
+const rgba = (text) => {
+  const found = text.match(/^rgba?\\(([^)]+)\\)/);
+  if (found) { const [r, g, b, a] = found[1].split(/[ ,/]+/).map(Number); return [r, g, b, a ?? 1]; }
+  const srgb = text.match(/^color\\(srgb ([^)]+)\\)/)[1].split(/[ /]+/).map(Number);
+  return [srgb[0] * 255, srgb[1] * 255, srgb[2] * 255, srgb[3] ?? 1];
+};
+const light = ([r, g, b]) => { const f = (v) => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; return .2126 * f(r) + .7152 * f(g) + .0722 * f(b); };
+const over = (top, under) => top.slice(0, 3).map((value, i) => value * top[3] + under[i] * (1 - top[3])).concat(1);
+function behind(node) {
+  const layers = [];
+  for (let at = node; at; at = at.parentElement) layers.push(rgba(getComputedStyle(at).backgroundColor));
+  const page = matchMedia('(prefers-color-scheme: dark)').matches ? [20, 24, 28, 1] : [255, 255, 255, 1];
+  return layers.reverse().reduce((under, top) => over(top, under), page);
+}
+const found = new Map();
+const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walk.nextNode()) {
+  const text = walk.currentNode.data.trim(), node = walk.currentNode.parentElement;
+  if (!text || node.closest('script, style, svg, .hidden, .skip, :disabled') || !node.checkVisibility()) continue;
+  const style = getComputedStyle(node), back = behind(node), front = over(rgba(style.color), back);
+  const [a, b] = [light(front), light(back)].sort((x, y) => y - x), ratio = (a + .05) / (b + .05);
+  const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.6 && Number(style.fontWeight) >= 700);
+  if (ratio < (large ? 3 : 4.5)) found.set(`${node.tagName}.${node.className}`, `${ratio.toFixed(2)} ${node.tagName}.${node.className}: ${text.slice(0, 40)}`);
+}
+return [...found.values()];
+"""
+
+LOADED = """
+const all = performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource'));
+return [all.reduce((sum, one) => sum + one.encodedBodySize, 0), all.map((one) => one.name)];
+"""
+
+OVERFLOW = """
+const wide = document.documentElement.clientWidth;
+if (document.documentElement.scrollWidth <= wide) return [];
+const clipped = (node) => { for (let at = node.parentElement; at; at = at.parentElement) if (getComputedStyle(at).overflowX !== 'visible') return true; return false; };
+return [...document.body.querySelectorAll('*')].filter((node) => node.getBoundingClientRect().right > wide + 1 && !clipped(node)).map((node) => node.outerHTML.slice(0, 100)).slice(0, 5);
+"""
+
+
+def width(browser, wide, high):
+    """Sets the size of the window, and waits until the page has it."""
+    browser.cdp("Emulation.setDeviceMetricsOverride", width=wide, height=high, deviceScaleFactor=1, mobile=False)
+    wait(f"a width of {wide}", lambda: browser.js("return innerWidth") == wide)
+
+
+def dark(browser, on):
+    browser.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if on else "light"}])
+
+
+def check_pages(browser, url, names):
+    """Each page at two widths and in the dark: no errors, no overflow, everything named, enough contrast."""
+    sizes = {}
+    for name in names:
+        width(browser, 1280, 900)
+        browser.post("url", url=f"{url}/{name}")
+        browser.js("return document.fonts.ready.then(() => true)")
+        size, addresses = browser.js(LOADED)
+        assert all(address.startswith((url, "data:", "blob:")) for address in addresses), addresses
+        sizes[name] = size
+        assert size < FIRST_SCREEN, f"{name}: {size} bytes before anything is scrolled: {addresses}"
+        for wide, high in [(1280, 900), (360, 740)]:
+            width(browser, wide, high)
+            page = browser.js("return document.documentElement.scrollWidth")
+            assert page <= wide, f"{name} is {page} px wide at {wide}: {browser.js(OVERFLOW)}"
+        unnamed = browser.js(UNNAMED)
+        assert not unnamed, f"{name}: no name for a screen reader: {unnamed}"
+        for on in (False, True):
+            dark(browser, on)
+            pale = browser.js(PALE)
+            assert not pale, f"{name}, {'dark' if on else 'light'}: too pale: {pale}"
+        dark(browser, False)
+        assert not (said := errors(browser)), f"{name}: {said}"
+    largest = max(sizes, key=sizes.get)
+    print(f"{len(names)} pages at two widths, light and dark: no errors, no overflow, contrast of 4.5 and more")
+    print(f"first screen: start page {sizes['index.html'] / 1000:.0f} kB, largest {largest} {sizes[largest] / 1000:.0f} kB (not compressed)")
+
+
+def check_quiz(browser, url):
+    """A question is answered with the keyboard alone, and the answer has its measured numbers."""
+    width(browser, 1280, 900)
+    browser.post("url", url=f"{url}/ch0.html")
+    browser.js("document.querySelector('#results').tabIndex = -1; document.querySelector('#results').focus()")
+    for _ in range(40):
+        browser.press(TAB)
+        if browser.js("return document.activeElement.type === 'radio'"):
+            break
+    browser.press(" ")
+    said = wait("a mark", lambda: browser.text("form.quiz .said"))
+    assert said == "The runs say something else.", said
+    browser.press(DOWN)
+    said = wait("another mark", lambda: (lambda text: text if text == "Right." else None)(browser.text("form.quiz .said")))
+    assert browser.js("return document.querySelector('form.quiz details').open")
+    answer = browser.text("form.quiz details")
+    assert "74.1 %" in answer and "interval" in answer, answer
+    assert browser.js("return getComputedStyle(document.activeElement).outlineStyle") != "none", "the focus is not to be seen"
+    print(f"the keyboard answered a question: {said}")
+
+
+def check_grid(browser, url):
+    """Chapter 4's situations: one at a time, in the address, and there after a reload."""
+    browser.post("url", url=f"{url}/ch4.html")
+    shown = "return [...document.querySelectorAll('[data-grid] .panel')].filter((panel) => !panel.hidden).map((panel) => panel.id)"
+    assert wait("a situation", lambda: browser.js(shown)) == ["few-similar"]
+    browser.click("[data-panel=many-different]")
+    assert browser.js(shown) == ["many-different"] and "97.7" in browser.text("#many-different")
+    assert browser.js("return location.search") == "?situation=many-different"
+    browser.post("refresh")
+    assert wait("the situation after a reload", lambda: browser.js(shown)) == ["many-different"]
+    print("a situation is in the address, and there after a reload")
+
+
+def check_kernel(browser, url):
+    """A kernel opens in a dialog, at its entry point, from the address as well; Escape closes it."""
+    browser.post("url", url=f"{url}/ch4.html?kernel=conv2d.backward_weight")
+    line = wait("the kernel", lambda: browser.js("return document.querySelector('dialog[open] .line.here')?.textContent"))
+    assert "fn backward_weight" in line, line
+    browser.press("\ue00c")
+    wait("the dialog to close", lambda: browser.js("return !document.querySelector('dialog').open"))
+    assert browser.js("return location.search") == "", "a closed kernel stays in the address"
+    assert not errors(browser)
+    print("a kernel opens at its entry point")
+
+
+def check_frostline(browser, url):
+    """The line of chapter 4 moves with keys and pointer; its numbers are those of the plans; bars open kernels."""
+    plans = json.loads(urllib.request.urlopen(f"{url}/data/plans.json").read())["plans"]
+    browser.post("url", url=f"{url}/ch4.html?freeze=layer3")
+    wait("the line", lambda: browser.js("return document.querySelector('.frostline')"))
+    cells = lambda: browser.js("return [...document.querySelectorAll('.live tbody tr:first-child td')].map((cell) => cell.textContent)")
+    absent = lambda: browser.js("return document.querySelectorAll('.kernel-bars .absent').length")
+
+    def expect(stage):
+        plan = next(plan for plan in plans if plan["freezeBelow"] == stage)
+        counts = [str(plan[name]["dispatches"]) for name in ("ledger", "unfrozen")]
+        wait(f"the plan of {stage}", lambda: cells()[:2] == counts)
+        assert absent() == sum(not one["present"] for one in plan["dispatches"]), stage
+
+    expect("layer3")
+    browser.js("document.querySelector('.frostline').focus()")
+    browser.press("\ue014")
+    expect("layer4")
+    assert browser.js("return document.querySelector('.frostline').ariaValueText ?? document.querySelector('.frostline').getAttribute('aria-valuetext')") == "frozen before layer4"
+    browser.press("\ue011")
+    expect("stem")
+    box = browser.js("const box = document.querySelector('.strip').getBoundingClientRect(); document.querySelector('.strip').scrollIntoView({block: 'center'}); const now = document.querySelector('.strip').getBoundingClientRect(); return [now.left, now.top + now.height / 2, now.width]")
+    move = lambda share: {"type": "pointerMove", "duration": 0, "x": round(box[0] + box[2] * share), "y": round(box[1])}
+    drag = [move(0.02), {"type": "pointerDown", "button": 0}, move(0.5), move(0.82), {"type": "pointerUp", "button": 0}]
+    browser.post("actions", actions=[{"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": drag}])
+    expect("fc")
+    assert browser.js("return location.search") == "?freeze=fc"
+    browser.click(".kernel-bars .weight.absent")
+    assert "fn backward_weight" in wait("the kernel", lambda: browser.js("return document.querySelector('dialog[open] .line.here')?.textContent"))
+    browser.press("\ue00c")
+    assert not errors(browser)
+    print("the frostline moved with keys and pointer; an absent bar opened its kernel")
+
+
+def check_no_webgpu(browser, url):
+    """A browser without WebGPU gets the text, the results, and one sentence about which browsers train."""
+    script = "Object.defineProperty(Navigator.prototype, 'gpu', { get: () => undefined })"
+    name = browser.cdp("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
+    for page in ("ch0.html", "ch4.html"):
+        browser.post("url", url=f"{url}/{page}")
+        said = wait("the sentence", lambda: browser.js("return [...document.querySelectorAll('.live .note')].map((note) => note.textContent).find((text) => text.includes('no WebGPU'))"))
+        assert "Chrome and Edge from version 113" in said, said
+        assert "interval" in browser.text("#results ~ .verdicts"), "the results are there"
+    wait("the line, which needs no GPU", lambda: browser.js("return document.querySelector('.frostline')"))
+    browser.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=name)
+    print(f"without WebGPU: {said}")
+
+
+def png(path, width, height, pixel):
+    """Writes an RGB image whose pixels are `pixel(row)` along a row."""
+    rows = b"".join(b"\0" + pixel(row) for row in range(height))
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+
+
+def give(browser, css, *paths):
+    """Chooses files in the input `css`, as if in the dialog."""
+    browser.post(f"element/{browser.find(css)}/value", text="\n".join(map(str, paths)))
+
+
+def status(browser):
+    return browser.text(".live .status")
+
+
+def check_own(browser, url, scratch):
+    """Nine generated photos in three classes; files that are none; a huge one; 2,000; a reload; a lost device."""
+    colours = {"red": (200, 40, 40), "green": (40, 190, 60), "blue": (50, 60, 210)}
+    paths = {}
+    for label, (name, (r, g, b)) in enumerate(colours.items()):
+        for i in range(3):
+            stripe = 8 + 8 * label + i
+            row = lambda y: b"".join(bytes((r, g, b)) if (x // stripe + y // stripe) % 2 else bytes((r // 3, g // 3, b // 3)) for x in range(120))
+            png(scratch / f"{name}{i}.png", 120, 100, row)
+        paths[name] = [scratch / f"{name}{i}.png" for i in range(3)]
+    browser.post("url", url=f"{url}/own.html")
+    count = lambda: browser.js("return [...document.querySelectorAll('.class .soft:first-of-type')].map((node) => parseInt(node.textContent)).filter((n) => !isNaN(n))")
+    wait("three classes", lambda: len(count()) == 3)
+    for label, name in enumerate(colours):
+        give(browser, f".class:nth-child({label + 1}) input[type=file]", *paths[name])
+    wait("nine photos", lambda: count() == [3, 3, 3])
+    wait("a head", lambda: status(browser).startswith("The head is ready"))
+    give(browser, ".steps > li:nth-child(3) input[type=file]", paths["green"][1])
+    first = wait("an answer", lambda: browser.js("return document.querySelector('.answer tbody tr')?.textContent"))
+    assert first.startswith("second"), first
+    print(f"own photos: the head answered {first!r}")
+
+    (scratch / "notes.jpg").write_text("no image")
+    give(browser, ".class:nth-child(1) input[type=file]", scratch / "notes.jpg")
+    said = wait("what is wrong", lambda: browser.text(".live .alert"))
+    assert "“notes.jpg” is no image" in said and count() == [3, 3, 3], (said, count())
+    png(scratch / "huge.png", 10_000, 6_000, lambda row, line=bytes((40, 190, 60)) * 10_000: line)
+    give(browser, ".steps > li:nth-child(3) input[type=file]", scratch / "huge.png")
+    wait("an answer about 60 megapixels", lambda: browser.js("return document.querySelector('.answer tbody tr')?.textContent !== arguments[0] && document.querySelector('.live .alert').hidden", first))
+    print(f"no image: {said} 60 megapixels were read.")
+
+    browser.post("refresh")
+    wait("the photos after a reload", lambda: count() == [3, 3, 3])
+    wait("a head after a reload", lambda: status(browser).startswith("The head is ready"))
+    print("the photos survived a reload")
+
+    # The device is lost: the photos stay, and the next question opens another one.
+    browser.js("import('/live/common.js').then(({ current }) => current()).then((engine) => engine.loseDevice())")
+    said = wait("the loss to be told", lambda: (lambda text: text if "lost" in text else None)(browser.text(".live .alert")))
+    assert count() == [3, 3, 3]
+    give(browser, ".steps > li:nth-child(3) input[type=file]", paths["blue"][0])
+    last = wait("an answer on a new device", lambda: browser.js("return document.querySelector('.answer tbody tr')?.textContent"))
+    assert last.startswith("third"), last
+    print(f"lost device: {said} Then: {last!r}")
+
+    many = scratch / "many"
+    many.mkdir()
+    for i in range(2000):
+        (many / f"{i}.png").write_bytes(paths["red"][0].read_bytes())
+    give(browser, ".class:nth-child(1) input[type=file]", *sorted(many.iterdir()))
+    said = wait("2,000 photos", lambda: (lambda text: text if "left out" in text else None)(browser.text(".live .alert")))
+    assert "1409 of 2000 photos were left out" in said and count()[0] == 594, (said, count())
+    print(f"2,000 photos: {said}")
+    browser.js("[...document.querySelectorAll('.live button')].find((one) => one.textContent === 'Remove all photos').click()")
+
+
+def check_training(browser, url):
+    """Chapter 4 trains while the line moves: the page's counts change with the plan, and it pauses when hidden."""
+    browser.post("url", url=f"{url}/ch4.html?freeze=layer4")
+    wait("the part", lambda: browser.js("return document.querySelector('.live .primary')"))
+    start = time.monotonic()
+    browser.click(".live .primary")
+    step = lambda: browser.js("return Number(document.querySelector('.live .now').textContent.match(/^Step (\\d+)/)?.[1] ?? 0)")
+    wait("the first step", step)
+    print(f"chapter 4: the first step was there after {time.monotonic() - start:.1f} s")
+    cells = lambda: browser.js("return [...document.querySelectorAll('.live tbody tr:first-child td')].map((cell) => cell.textContent)")
+    before = cells()
+    browser.js("document.querySelector('.frostline').focus()")
+    browser.press("\ue014")
+    wait("another plan", lambda: int(cells()[0]) < int(before[0]))
+    now = step()
+    wait("steps with the other plan", lambda: step() > now + 4)
+    hide = "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true }); document.dispatchEvent(new Event('visibilitychange'))"
+    browser.js(hide, True)
+    wait("the pause", lambda: status(browser) == "Paused while this page is hidden.")
+    time.sleep(2)
+    paused = step()
+    time.sleep(3)
+    assert step() == paused, "it trains while the page is hidden"
+    browser.js(hide, False)
+    wait("steps after the pause", lambda: step() > paused)
+    browser.click(".live .primary")
+    wait("the end", lambda: status(browser) == "Stopped.")
+    assert not errors(browser)
+    print(f"chapter 4: the line moved while it trained, from {before[0]} to {cells()[0]} kernels; it paused while hidden")
+
+
+def check_puzzle(browser, url):
+    """A wrong kernel, one that does not compile, and a right one."""
+    browser.post("url", url=f"{url}/puzzles.html?puzzle=relu.forward")
+    wait("the puzzle", lambda: browser.js("return document.querySelector('textarea').value.includes('// Your lines.')"))
+
+    def tried(line):
+        browser.js("const text = document.querySelector('textarea'); text.value = text.value.replace(/(id: vec3u\\) \\{\\n)[^}]*/, `$1    ${arguments[0]}\\n`); text.oninput()", line)
+        browser.js("document.querySelector('.status').textContent = ''")
+        browser.click(".live .primary")
+        return wait("a mark", lambda: (lambda text: text if text.startswith(("Not yet", "relu.forward is")) else None)(status(browser))), browser.text(".result")
+
+    said, why = tried("let i = id.x; if i < p.size { y[i] = x[i]; }")
+    assert "elements are wrong" in why, why
+    _, compiler = tried("let i = id.y +; y[i] = 1.0;")
+    assert browser.js("return document.querySelector('.numbers .wrong')?.textContent.trim()") == "15", compiler
+    _, endless = tried("let i = id.x; while true { y[i] = 1.0; }")
+    assert "does not end" in endless, endless
+    said, why = tried("let i = id.x; if i < p.size { y[i] = max(x[i], 0.0); }")
+    assert said.startswith("relu.forward is solved"), (said, why)
+    assert not errors(browser)
+    print(f"puzzle: {said} A compiler error was shown at its line, and an endless loop was found.")
+
+
+LIVE = {
+    "ch0": "Start the race",
+    "ch1": ".pick",
+    "ch2": "Compute features and fit a head",
+    "ch3": "Train",
+    "ch5": "Train",
+    "ch6": ".pick",
+    "ch7": "Train",
+    "ch8": "Fit a head for each task",
+}
+
+
+def check_parts(browser, url):
+    """Each other part does its first thing without an error."""
+    for page, what in LIVE.items():
+        browser.post("url", url=f"{url}/{page}.html")
+        browser.js("document.querySelector('.live').scrollIntoView()")
+        find = "return [...document.querySelectorAll('.live button')].find((one) => one.matches(arguments[0].startsWith('.') ? arguments[0] : '*') && (arguments[0].startsWith('.') || one.textContent === arguments[0]))"
+        wait(f"{page}: {what}", lambda: browser.js(find, what))
+        start = time.monotonic()
+        browser.js(f"{find.replace('return ', 'const node = ')}; node.click()", what)
+        done = "const said = document.querySelector('.live .status').textContent; return document.querySelector('.live .alert').hidden ? /Both train|went through|head is ready|: step|variants, made|are ready/.test(said) && said : document.querySelector('.live .alert').textContent"
+        said = wait(f"{page} to do it", lambda: browser.js(done))
+        assert browser.js("return document.querySelector('.live .alert').hidden"), f"{page}: {said}"
+        assert not (found := errors(browser)), f"{page}: {found}"
+        print(f"{page}: {said} ({time.monotonic() - start:.1f} s)")
+
+
+def screenshots(browser, url, names, folder):
+    for name in names:
+        for wide, high in [(1280, 900), (360, 740)]:
+            width(browser, wide, high)
+            browser.post("url", url=f"{url}/{name}")
+            shot(browser, folder / f"{Path(name).stem}-{wide}.png", wide)
+    for name in ("index.html", "ch4.html"):
+        dark(browser, True)
+        width(browser, 1280, 900)
+        browser.post("url", url=f"{url}/{name}")
+        shot(browser, folder / f"{Path(name).stem}-dark.png", 1280)
+        dark(browser, False)
+
+
+def shot(browser, path, wide):
+    """The whole page, its lazy figures included."""
+    browser.js("scrollTo(0, document.body.scrollHeight)")
+    wait("the live parts", lambda: browser.js("return ![...document.querySelectorAll('.fallback')].some((note) => note.checkVisibility())"))
+    browser.js("scrollTo(0, 0); for (const image of document.images) image.loading = 'eager'; return Promise.all([...document.images].map((image) => image.decode().catch(() => 0))).then(() => true)")
+    high = browser.js("return document.documentElement.scrollHeight")
+    clip = {"x": 0, "y": 0, "width": wide, "height": min(high, 12000), "scale": 1}
+    path.write_bytes(base64.b64decode(browser.cdp("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]))
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    site = Path(sys.argv[1])
+    folder = Path(sys.argv[2] if len(sys.argv) > 2 else "out/site-shots")
+    folder.mkdir(parents=True, exist_ok=True)
+    names = check_links(site)
+    url = serve(site)
+    driver, chromium = programs()
+    with tempfile.TemporaryDirectory() as scratch:
+        browser = Browser(driver, chromium, f"{scratch}/profile")
+        try:
+            check_pages(browser, url, names)
+            check_quiz(browser, url)
+            check_grid(browser, url)
+            check_kernel(browser, url)
+            check_frostline(browser, url)
+            if (site / "engine.js").is_file():
+                check_no_webgpu(browser, url)
+            screenshots(browser, url, [name for name in names if not name.startswith(("kernel-", "code-"))] + ["kernel-relu.html"], folder)
+        finally:
+            browser.close()
+        if (site / "engine.js").is_file():
+            # Without --disable-gpu, and with WebGPU on a software driver.
+            browser = Browser(driver, chromium, f"{scratch}/gpu", ("--enable-unsafe-webgpu",))
+            try:
+                width(browser, 1280, 900)
+                check_puzzle(browser, url)
+                check_own(browser, url, Path(scratch))
+                check_training(browser, url)
+                check_parts(browser, url)
+            finally:
+                browser.close()
+    print(f"passed; screenshots in {folder}")
+
+
+if __name__ == "__main__":
+    main()

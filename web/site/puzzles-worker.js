@@ -1,0 +1,23 @@
+// Marks kernels that a reader writes. It has a device of its own, so that a text that breaks it costs no run.
+
+import init, { Marker } from './pkg/frostline_web.js';
+
+const ready = init({ module_or_path: new URL('./pkg/frostline_web_bg.wasm', import.meta.url) });
+let marker = null;
+
+const calls = {
+  list: () => Marker.puzzles(),
+  async mark({ name, text, seed }) {
+    marker ??= await Marker.open();
+    return marker.mark(name, text, seed);
+  },
+};
+
+onmessage = async ({ data: { id, call, args } }) => {
+  try {
+    await ready;
+    postMessage({ id, result: JSON.parse(await calls[call](args)) });
+  } catch (error) {
+    postMessage({ id, error: String(error.message ?? error) });
+  }
+};
