@@ -117,7 +117,7 @@ fn run(mut case: Case<'_>, tuning: &Tuning) -> Outputs {
         "relu6" => activation(&mut case, ops::Activation::Relu6, Activation::Relu6, tuning),
         "add" => {
             let inputs = [case.image("a"), case.image("b")];
-            let y = case.record(Add::default(), &inputs);
+            let y = case.record(Add, &inputs);
             let (dy, twin) =
                 (case.grad_output(), add::forward(&case.input("a"), &case.input("b"), Activation::None));
             let ran = case.bench.run(y, &dy, &Freeze::none(), tuning);

@@ -50,7 +50,7 @@ impl fmt::Display for Progress<'_> {
     }
 }
 
-/// What a call of [`Learner::fit`] or [`Learner::continue_fit`] did.
+/// What a call of [`crate::Learner::fit`] or [`crate::Learner::continue_fit`] did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// Its steps.
@@ -64,7 +64,7 @@ pub struct History {
     pub skipped: u64,
     /// Whether the run ended because it no longer got better, before its last step.
     pub stopped_early: bool,
-    /// Whether the run is at its end; else [`Learner::continue_fit`] goes on.
+    /// Whether the run is at its end; else [`crate::Learner::continue_fit`] goes on.
     pub finished: bool,
 }
 
