@@ -49,6 +49,6 @@ mod tests {
         assert_eq!(rewritten.matches("marking_turns += 1u").count(), 2, "{rewritten}");
         assert!(rewritten.contains("marking_endless = 2u") && rewritten.contains("marking_endless = 3u"));
         assert_eq!(rewritten.lines().count(), text.lines().count() + 1);
-        wgpu::naga::front::wgsl::parse_str(&rewritten).unwrap();
+        naga::front::wgsl::parse_str(&rewritten).unwrap();
     }
 }

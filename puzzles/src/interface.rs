@@ -1,7 +1,5 @@
 //! What a WGSL text declares, read by naga: bindings by name, the fields of `Params`, the workgroup.
 
-use wgpu::naga;
-
 /// How an entry point uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

@@ -439,7 +439,7 @@ def screenshots(browser, url, names, folder):
 
 def shot(browser, path, wide):
     """The whole page, its lazy figures included."""
-    browser.js("scrollTo(0, document.body.scrollHeight)")
+    browser.js("document.querySelector('[data-live]')?.scrollIntoView()")
     wait("the live parts", lambda: browser.js("return ![...document.querySelectorAll('.fallback')].some((note) => note.checkVisibility())"))
     browser.js("scrollTo(0, 0); for (const image of document.images) image.loading = 'eager'; return Promise.all([...document.images].map((image) => image.decode().catch(() => 0))).then(() => true)")
     high = browser.js("return document.documentElement.scrollHeight")

@@ -1,8 +1,8 @@
 // Marks kernels that a reader writes. It has a device of its own, so that a text that breaks it costs no run.
 
-import init, { Marker } from './pkg/frostline_web.js';
+import init, { Marker } from './pkg/frostline_web_puzzles.js';
 
-const ready = init({ module_or_path: new URL('./pkg/frostline_web_bg.wasm', import.meta.url) });
+const ready = init({ module_or_path: new URL('./pkg/frostline_web_puzzles_bg.wasm', import.meta.url) });
 let marker = null;
 
 const calls = {

@@ -1,13 +1,17 @@
-//! Puzzles: kernels that a reader writes, marked against their f64 twins on the reader's device.
+//! Puzzles in a browser tab: kernels that a reader writes, marked against their f64 twins on the reader's
+//! device.
+//!
+//! A module of its own, not a part of `frostline-web`: it needs naga to read texts that nobody has seen before,
+//! and naga is larger than all else in it. `web/site/puzzles-worker.js` loads it when a reader opens the page.
 
-use crate::fault::{Fault, Result};
 use frostline_puzzles::device::Device;
 use frostline_puzzles::{PUZZLES, Puzzle, mark};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-/// A device for texts that may be wrong: of its own, so that what such a text does to it costs no run.
+/// A device for texts that may be wrong: separate from that of runs, so that such a text ends none of them.
 #[wasm_bindgen]
+#[derive(Debug)]
 pub struct Marker {
     device: Device,
 }
@@ -29,17 +33,26 @@ struct Marked {
     complaint: Option<String>,
 }
 
+fn error(message: &dyn std::fmt::Display) -> JsValue {
+    js_sys::Error::new(&message.to_string()).into()
+}
+
 #[wasm_bindgen]
 impl Marker {
     /// Opens a device.
-    pub async fn open() -> Result<Marker> {
+    ///
+    /// # Errors
+    /// If the browser gives none.
+    pub async fn open() -> Result<Marker, JsValue> {
         console_error_panic_hook::set_once();
-        let device = Device::open().await;
-        Ok(Self { device: device.map_err(|trouble| Fault::no_adapter(trouble.to_string()))? })
+        Ok(Self { device: Device::open().await.map_err(|trouble| error(&trouble))? })
     }
 
     /// All puzzles in order: JSON.
-    pub fn puzzles() -> Result<String> {
+    ///
+    /// # Errors
+    /// None: the list is a part of the module.
+    pub fn puzzles() -> Result<String, JsValue> {
         let listed = |puzzle: &Puzzle| Listed {
             name: puzzle.name,
             about: puzzle.about,
@@ -47,17 +60,23 @@ impl Marker {
             template: puzzle.template,
             hints: puzzle.hints,
         };
-        Ok(serde_json::to_string(&PUZZLES.iter().map(listed).collect::<Vec<_>>())?)
+        json(&PUZZLES.iter().map(listed).collect::<Vec<_>>())
     }
 
     /// Marks `text` as the puzzle `name` at the shapes of `seed`: JSON. Lines of compiler messages are those of
     /// `text`.
-    pub async fn mark(&self, name: String, text: String, seed: u32) -> Result<String> {
-        let puzzle = Puzzle::find(&name).ok_or_else(|| Fault::input(format!("there is no puzzle {name}")))?;
-        let marked = match mark(&self.device, puzzle, &text, "line", u64::from(seed)).await {
+    ///
+    /// # Errors
+    /// If there is no such puzzle.
+    pub async fn mark(&self, name: String, text: String, seed: u32) -> Result<String, JsValue> {
+        let puzzle = Puzzle::find(&name).ok_or_else(|| error(&format_args!("there is no puzzle {name}")))?;
+        json(&match mark(&self.device, puzzle, &text, "line", u64::from(seed)).await {
             Ok(right) => Marked { right, complaint: None },
             Err(complaint) => Marked { right: vec![], complaint: Some(complaint.to_string()) },
-        };
-        Ok(serde_json::to_string(&marked)?)
+        })
     }
+}
+
+fn json(value: &impl Serialize) -> Result<String, JsValue> {
+    serde_json::to_string(value).map_err(|wrong| error(&wrong))
 }
