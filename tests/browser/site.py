@@ -375,7 +375,7 @@ def check_training(browser, url):
 def check_puzzle(browser, url):
     """A wrong kernel, one that does not compile, and a right one."""
     browser.post("url", url=f"{url}/puzzles.html?puzzle=relu.forward")
-    wait("the puzzle", lambda: browser.js("return document.querySelector('textarea').value.includes('// Your lines.')"))
+    wait("the puzzle", lambda: browser.js("return document.querySelector('textarea')?.value.includes('// Your lines.')"))
 
     def tried(line):
         browser.js("const text = document.querySelector('textarea'); text.value = text.value.replace(/(id: vec3u\\) \\{\\n)[^}]*/, `$1    ${arguments[0]}\\n`); text.oninput()", line)
