@@ -2,7 +2,7 @@
 //!
 //! The WGSL is the declaration: binding names, their access and the fields of `Params` are read from it with
 //! naga, so that Rust code does not repeat them. naga is a third of a module for browsers, and a browser has a
-//! compiler of its own: there they are read from `reflected.json`, which a test writes and compares.
+//! compiler of its own: there they are read from `reflected.json`, which `engine/tests/reflected.rs` compares.
 
 use crate::error::{Error, Result};
 use frostline_shaders::{Format, Share};
@@ -100,7 +100,7 @@ pub struct Reflection {
 #[cfg(target_family = "wasm")]
 pub fn reflect(kernel: Kernel) -> Result<Arc<Reflection>> {
     static TABLE: LazyLock<serde_json::Result<HashMap<String, Arc<Reflection>>>> = LazyLock::new(|| {
-        let table: HashMap<String, Reflection> = serde_json::from_str(REFLECTED)?;
+        let table: HashMap<String, Reflection> = serde_json::from_str(include_str!("reflected.json"))?;
         Ok(table.into_iter().map(|(name, reflection)| (name, Arc::new(reflection))).collect())
     });
     let fail = |reason: String| Error::Shader { kernel: kernel.name(), reason };
@@ -108,10 +108,6 @@ pub fn reflect(kernel: Kernel) -> Result<Arc<Reflection>> {
     let known = table.get(&kernel.name()).cloned();
     known.ok_or_else(|| fail("it is not in reflected.json".to_owned()))
 }
-
-/// By name of the kernel.
-#[cfg(any(target_family = "wasm", test))]
-const REFLECTED: &str = include_str!("reflected.json");
 
 /// Reads what `kernel` declares; parsed once per process.
 #[cfg(not(target_family = "wasm"))]
@@ -185,34 +181,4 @@ fn is_array_of_vec4f(module: &naga::Module, ty: naga::Handle<naga::Type>) -> boo
         return false;
     };
     scalar.kind == naga::ScalarKind::Float
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `FROSTLINE_WRITE=1` writes the file anew.
-    #[test]
-    fn what_browsers_get_is_what_naga_reads() {
-        let reflected = |(file, entry)| {
-            let kernel = Kernel { file, entry };
-            let reflection = reflect(kernel).unwrap();
-            (kernel.name(), serde_json::to_value(&*reflection).unwrap())
-        };
-        let read: BTreeMap<String, serde_json::Value> = frostline_shaders::kernels().map(reflected).collect();
-        assert!(read.len() > 50, "{} kernels", read.len());
-        if std::env::var("FROSTLINE_WRITE").is_ok() {
-            let lines: Vec<String> =
-                read.iter().map(|(name, value)| format!("  {}: {value}", serde_json::json!(name))).collect();
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/reflected.json");
-            return std::fs::write(path, format!("{{\n{}\n}}\n", lines.join(",\n"))).unwrap();
-        }
-        let written: BTreeMap<String, serde_json::Value> = serde_json::from_str(REFLECTED).unwrap();
-        assert!(read == written, "a shader changed: FROSTLINE_WRITE=1 cargo test -p frostline-engine --lib naga");
-        let parsed: BTreeMap<String, Reflection> = serde_json::from_str(REFLECTED).unwrap();
-        for (file, entry) in frostline_shaders::kernels() {
-            let kernel = Kernel { file, entry };
-            assert_eq!(*reflect(kernel).unwrap(), parsed[&kernel.name()], "{}", kernel.name());
-        }
-    }
 }

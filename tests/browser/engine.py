@@ -23,7 +23,7 @@ from explorer import Browser, PATIENCE, programs
 
 ROOT = Path(__file__).parents[2]
 # Losses and logits, as a share of the value or of 1: the bound of web/tests/native.rs.
-BOUND = 1e-3
+BOUND = 1e-5
 
 # Counts what the browser is asked to dispatch. It goes into the worker in front of its own text.
 COUNT = """

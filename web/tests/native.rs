@@ -14,7 +14,7 @@ use frostline_web::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
 /// Between kernels of different classes: they add in other orders, and ten steps carry that on.
-const BOUND: f32 = 1e-3;
+const BOUND: f32 = 1e-5;
 
 const STEPS: u64 = 10;
 const RECIPE: &str = r#"{ "freezeBelow": "layer3", "rate": 0.02, "batch": 4, "seed": 0 }"#;
