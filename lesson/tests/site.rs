@@ -12,7 +12,8 @@ fn root() -> PathBuf {
 
 /// `words` as the pages have them.
 fn escaped(words: &str) -> String {
-    words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    let signs = [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;"), ('"', "&quot;"), ('\'', "&#39;")];
+    signs.iter().fold(words.to_owned(), |words, (sign, escaped)| words.replace(*sign, escaped))
 }
 
 #[test]
@@ -47,7 +48,11 @@ fn every_chapter_has_its_published_claims_figures_and_program() {
         assert!(start.contains(&escaped(station.question)));
         let program = fs::read_to_string(out.join(format!("code-{}.html", station.binary))).unwrap();
         assert!(program.contains("<span class=\"k\">fn</span> main"), "{}", station.binary);
-        assert!(!html.contains("http://") && !html.contains("https://"), "chapter {number} has a link elsewhere");
+        assert!(
+            !html.contains("http://") && !html.contains("https://"),
+            "chapter {number} has a link \
+            elsewhere"
+        );
         assert!(!html.contains("{{"), "chapter {number} has an empty place");
     }
     // The four situations, with the numbers of their tables.
@@ -62,7 +67,8 @@ fn every_kernel_has_a_page_with_its_entry_points() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("site");
     site(&root(), &out).unwrap();
-    let plans: Value = serde_json::from_str(&fs::read_to_string(out.join("data/plans.json")).unwrap()).unwrap();
+    let plans: Value =
+        serde_json::from_str(&fs::read_to_string(out.join("data/plans.json")).unwrap()).unwrap();
     for dispatch in plans["plans"][0]["dispatches"].as_array().unwrap() {
         let (file, entry) = dispatch["kernel"].as_str().unwrap().split_once('.').unwrap();
         let page = fs::read_to_string(out.join(format!("kernel-{file}.html"))).unwrap();
@@ -71,8 +77,18 @@ fn every_kernel_has_a_page_with_its_entry_points() {
 }
 
 /// A copy of the repository's parts that a site is made of, in which the engine can be there or not.
+#[cfg(unix)]
 fn copy(to: &Path) {
-    for folder in ["docs/results", "docs/figures", "shaders", "shaders/shared", "examples", "web", "web/site", "web/site/live"] {
+    for folder in [
+        "docs/results",
+        "docs/figures",
+        "shaders",
+        "shaders/shared",
+        "examples",
+        "web",
+        "web/site",
+        "web/site/live",
+    ] {
         fs::create_dir_all(to.join(folder)).unwrap();
         for entry in fs::read_dir(root().join(folder)).unwrap().map(Result::unwrap) {
             if entry.path().is_file() {
@@ -91,7 +107,9 @@ fn what_trains_is_there_only_with_the_engine() {
     copy(&root);
     let said = site(&root, &out).unwrap();
     assert!(said[1].starts_with("without the engine"), "{said:?}");
-    assert!(!out.join("own.html").exists() && !out.join("assets").exists() && !out.join("engine.js").exists());
+    assert!(
+        !out.join("own.html").exists() && !out.join("assets").exists() && !out.join("engine.js").exists()
+    );
     let chapter = |number: usize| fs::read_to_string(out.join(format!("ch{number}.html"))).unwrap();
     assert!(!chapter(0).contains("data-live"), "nothing trains");
     assert!(chapter(4).contains("data-live=\"ch4\" data-engine=\"no\""), "the frostline needs no engine");
@@ -103,7 +121,12 @@ fn what_trains_is_there_only_with_the_engine() {
     assert!(said[1].starts_with("with the engine"), "{said:?}");
     assert!(chapter(0).contains("data-live=\"ch0\" data-engine=\"yes\""));
     assert!(chapter(0).contains("href=\"own.html\""));
-    for name in ["own.html", "assets/resnet10_fashion.safetensors", "assets/photos/LICENSES.csv", "pkg/frostline_web_bg.wasm"] {
+    for name in [
+        "own.html",
+        "assets/resnet10_fashion.safetensors",
+        "assets/photos/LICENSES.csv",
+        "pkg/frostline_web_bg.wasm",
+    ] {
         assert!(out.join(name).is_file(), "{name}");
     }
     // A part that is not built is absent.

@@ -375,10 +375,13 @@ def check_training(browser, url):
 def check_puzzle(browser, url):
     """A wrong kernel, one that does not compile, and a right one."""
     browser.post("url", url=f"{url}/puzzles.html?puzzle=relu.forward")
-    wait("the puzzle", lambda: browser.js("return document.querySelector('textarea').value.includes('// Your lines.')"))
+    wait("the puzzle", lambda: browser.js("return document.querySelector('textarea')?.value.includes('// Your lines.')"))
+
+    template = browser.js("return document.querySelector('textarea').value")
 
     def tried(line):
-        browser.js("const text = document.querySelector('textarea'); text.value = text.value.replace(/(id: vec3u\\) \\{\\n)[^}]*/, `$1    ${arguments[0]}\\n`); text.oninput()", line)
+        text = template.replace("// Your lines.", line)
+        browser.js("const text = document.querySelector('textarea'); text.value = arguments[0]; text.oninput()", text)
         browser.js("document.querySelector('.status').textContent = ''")
         browser.click(".live .primary")
         return wait("a mark", lambda: (lambda text: text if text.startswith(("Not yet", "relu.forward is")) else None)(status(browser))), browser.text(".result")

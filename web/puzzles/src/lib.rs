@@ -1,8 +1,8 @@
 //! Puzzles in a browser tab: kernels that a reader writes, marked against their f64 twins on the reader's
 //! device.
 //!
-//! A module of its own, not a part of `frostline-web`: it needs naga to read texts that nobody has seen before,
-//! and naga is larger than all else in it. `web/site/puzzles-worker.js` loads it when a reader opens the page.
+//! A module of its own, not a part of `frostline-web`: it needs naga to read a reader's texts, and the engine
+//! does without naga in a browser. `web/site/puzzles-worker.js` loads it when a reader opens the page.
 
 use frostline_puzzles::device::Device;
 use frostline_puzzles::{PUZZLES, Puzzle, mark};
@@ -63,8 +63,8 @@ impl Marker {
         json(&PUZZLES.iter().map(listed).collect::<Vec<_>>())
     }
 
-    /// Marks `text` as the puzzle `name` at the shapes of `seed`: JSON. Lines of compiler messages are those of
-    /// `text`.
+    /// Marks `text` as the puzzle `name` at the shapes of `seed`: JSON. Lines of compiler messages are those
+    /// of `text`.
     ///
     /// # Errors
     /// If there is no such puzzle.

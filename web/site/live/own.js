@@ -89,7 +89,7 @@ export async function begin(place) {
         h(
           'p',
           {},
-          'The head uses features as they are. Fine-tuning changes the last stages as well. With few photos it may help or hurt: chapter 4 measured both.',
+          'The head uses features as they are. Fine-tuning changes the last stages as well. Whether that helps with few photos is the question of chapters 3 and 4.',
         ),
         h(
           'div',

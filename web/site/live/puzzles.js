@@ -126,7 +126,7 @@ export async function begin(place) {
     editor.rows = Math.min(Math.max(count + 1, 14), 36);
     numbers.replaceChildren(
       ...Array.from({ length: count }, (_, i) =>
-        h('span', { className: wrong.includes(i + 1) ? 'wrong' : '' }, `${i + 1}\n`),
+        h('span', { className: wrong.includes(i + 1) ? 'wrong' : '' }, `${i + 1}`),
       ),
     );
   }

@@ -70,7 +70,12 @@ pub(super) fn figure(Figure { file, caption }: &Figure, files: &Files<'_>, first
         return Ok(format!("<p class=\"note\">The figure {} is missing: {caption}</p>\n", text(file)));
     };
     let (name, class) = (text(&found.name), if found.photos { "photos" } else { "drawing" });
-    let size = found.size.map_or(String::new(), |(w, h)| format!(" width=\"{w}\" height=\"{h}\""));
+    let size = found.size.map_or(String::new(), |(w, h)| {
+        format!(
+            " width=\"{w}\" height=\"{h}\" \
+        style=\"--wide:{w}px\""
+        )
+    });
     let loading = if first { "eager" } else { "lazy" };
     Ok(format!(
         "<figure><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{caption}\">\
@@ -117,5 +122,11 @@ fn neighbours(main: &mut String, number: usize) {
     };
     let previous = number.checked_sub(1).map_or(String::new(), |at| link(at, "prev", "Previous"));
     let next = if number + 1 < STATIONS.len() { link(number + 1, "next", "Next") } else { String::new() };
-    add(main, format_args!("<nav class=\"neighbours\" aria-label=\"Other chapters\">{previous}{next}</nav>\n"));
+    add(
+        main,
+        format_args!(
+            "<nav class=\"neighbours\" aria-label=\"Other \
+        chapters\">{previous}{next}</nav>\n"
+        ),
+    );
 }

@@ -61,7 +61,12 @@ impl<'a> Files<'a> {
         let mut paths = vec![];
         for (folder, prefix) in [("shaders", ""), ("shaders/shared", "shared/")] {
             let names = names(&self.root.join(folder))?;
-            paths.extend(names.into_iter().filter(|name| name.ends_with(".wgsl")).map(|name| format!("{prefix}{name}")));
+            paths.extend(
+                names
+                    .into_iter()
+                    .filter(|name| name.ends_with(".wgsl"))
+                    .map(|name| format!("{prefix}{name}")),
+            );
         }
         Ok(paths)
     }
@@ -69,11 +74,14 @@ impl<'a> Files<'a> {
     /// Copies the published figure `file`, if there is one.
     pub(super) fn figure(&self, file: &str) -> Result<Option<Found>> {
         let Some(from) = figure_file(&self.root.join("docs/figures"), file) else { return Ok(None) };
-        let Some(name) = from.file_name().map(|name| name.to_string_lossy().into_owned()) else { return Ok(None) };
+        let Some(name) = from.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+            return Ok(None);
+        };
         let bytes = fs::read(&from).map_err(|error| failed(&from, &error))?;
         let text = String::from_utf8_lossy(&bytes);
         self.copy(&from, &format!("figures/{name}"))?;
-        let is_drawing = from.extension().is_some_and(|extension| extension == "svg") && !text.contains("<image");
+        let is_drawing =
+            from.extension().is_some_and(|extension| extension == "svg") && !text.contains("<image");
         Ok(Some(Found { name, photos: !is_drawing, size: size(&text) }))
     }
 

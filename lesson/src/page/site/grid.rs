@@ -15,8 +15,10 @@ const SITUATIONS: [(&str, &str, &str, &str, usize); 4] = [
 
 /// All four panels. A script shows one at a time; without it all are shown.
 pub(super) fn panels(results: &Results) -> String {
-    let mut html = "<section aria-labelledby=\"situations\" data-grid><h2 id=\"situations\">Four situations, measured</h2>\n\
-                    <p>The similar task is four other kinds of clothes, the different one is digits. A bar is the mean \
+    let mut html = "<section aria-labelledby=\"situations\" data-grid><h2 id=\"situations\">Four \
+        situations, measured</h2>\n\
+                    <p>The similar task is four other kinds of clothes, the different one is digits. A \
+                    bar is the mean \
                     test accuracy over seeds; the thin line is one standard deviation to each side.</p>\n\
                     <div class=\"choices\" role=\"group\" aria-label=\"Situation\" hidden></div>\n"
         .to_owned();
@@ -34,7 +36,13 @@ pub(super) fn panels(results: &Results) -> String {
         html.push_str("<ul class=\"verdicts\">\n");
         for claim in results.claims.iter().filter(|claim| claim.claim.starts_with(prefix)) {
             let (badge, words) = (badge(&claim.verdict, &claim.verdict), text(&claim.claim));
-            add(&mut html, format_args!("<li>{badge}{words}<br><span class=\"soft\">{}</span></li>\n", text(&claim.evidence)));
+            add(
+                &mut html,
+                format_args!(
+                    "<li>{badge}{words}<br><span class=\"soft\">{}</span></li>\n",
+                    text(&claim.evidence)
+                ),
+            );
         }
         html.push_str("</ul></section>\n");
     }
@@ -48,9 +56,12 @@ fn is_of(table: &Table, task: &str) -> bool {
 
 /// The rows of a column as bars from 50 to 100 %, each with its number.
 fn bars(html: &mut String, table: &Table, column: usize) {
-    html.push_str("<table class=\"bars\"><thead><tr><th scope=\"col\">what trains</th>\
-                   <th scope=\"col\">accuracy, %</th><th scope=\"col\" class=\"axis\"><span>50</span><span>75</span>\
-                   <span>100</span></th></tr></thead><tbody>\n");
+    html.push_str(
+        "<table class=\"bars\"><thead><tr><th scope=\"col\">what trains</th>\
+                   <th scope=\"col\">accuracy, %</th><th scope=\"col\" \
+                   class=\"axis\"><span>50</span><span>75</span>\
+                   <span>100</span></th></tr></thead><tbody>\n",
+    );
     let mean = |row: &Row| row.cells.get(column).and_then(|cell| cell["mean"].as_f64());
     let best = table.rows.iter().filter_map(mean).fold(f64::MIN, f64::max);
     for row in &table.rows {

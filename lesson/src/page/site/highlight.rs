@@ -4,9 +4,9 @@ use crate::page::html::{add, text};
 
 /// The words of both languages that are coloured as keywords.
 const KEYWORDS: &[&str] = &[
-    "array", "as", "async", "await", "break", "const", "continue", "else", "enum", "false", "fn", "for", "if",
-    "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref", "return", "self", "static",
-    "struct", "switch", "true", "type", "use", "var", "where", "while",
+    "array", "as", "async", "await", "break", "const", "continue", "else", "enum", "false", "fn", "for",
+    "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref", "return", "self",
+    "static", "struct", "switch", "true", "type", "use", "var", "where", "while",
 ];
 
 /// A line and what it ends within.
@@ -104,9 +104,13 @@ mod tests {
 
     #[test]
     fn the_text_stays_and_is_escaped() {
-        let code = "fn f(x: vec4f) { // <b>\n    let s = \"a \\\" // no comment \\\n  goes on\"; return x * 2.5; }\n@compute";
+        let code = "fn f(x: vec4f) { // <b>\n    let s = \"a \\\" // no comment \\\n  goes on\"; return x * \
+            2.5; }\n@compute";
         let html = listing(code, |line| line.strip_prefix("fn ").map(|_| "f".to_owned()));
-        assert!(html.contains("<span class=\"line\" id=\"L1\"><a id=\"f\"></a><span class=\"k\">fn</span> f("));
+        assert!(html.contains(
+            "<span class=\"line\" id=\"L1\"><a id=\"f\"></a><span class=\"k\">fn</span> \
+            f("
+        ));
         assert!(html.contains("<span class=\"c\">// &lt;b&gt;</span>"));
         assert!(html.contains("<span class=\"s\">&quot;a \\&quot; // no comment \\</span>"));
         assert!(html.contains("<span class=\"s\">  goes on&quot;</span>; <span class=\"k\">return</span>"));

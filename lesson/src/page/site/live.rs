@@ -22,13 +22,15 @@ const PARTS: [Part; 9] = [
     Part {
         module: "ch0",
         title: "Try it: a race",
-        words: "Two networks learn four kinds of clothes from the same images: one from random weights, one from pretrained ones.",
+        words: "Two networks learn four kinds of clothes from the same images: one from random weights, one \
+            from pretrained ones.",
         trains: true,
     },
     Part {
         module: "ch1",
         title: "Try it: look inside",
-        words: "Choose or drop a photo. Each stage of the network computes maps from it: many channels, each a small picture.",
+        words: "Choose or drop a photo. Each stage of the network computes maps from it: many channels, \
+            each a small picture.",
         trains: true,
     },
     Part {
@@ -40,19 +42,22 @@ const PARTS: [Part; 9] = [
     Part {
         module: "ch3",
         title: "Try it: tune and forget",
-        words: "Choose what trains and at which rate. The second curve is the accuracy on the classes that the network was pretrained on.",
+        words: "Choose what trains and at which rate. The second curve is the accuracy on the classes that \
+            the network was pretrained on.",
         trains: true,
     },
     Part {
         module: "ch4",
         title: "Try it: move the frostline",
-        words: "All stages before the line are frozen. Move it: the kernels that disappear from a training step are drawn as empty bars. Choose a bar to read its WGSL.",
+        words: "All stages before the line are frozen. Move it: the kernels that disappear from a training \
+            step are drawn as empty bars. Choose a bar to read its WGSL.",
         trains: false,
     },
     Part {
         module: "ch5",
         title: "Try it: a rate for each stage",
-        words: "Choose a base rate and the factor from stage to stage, train, and see how far each stage moves.",
+        words: "Choose a base rate and the factor from stage to stage, train, and see how far each stage \
+            moves.",
         trains: true,
     },
     Part {
@@ -64,7 +69,8 @@ const PARTS: [Part; 9] = [
     Part {
         module: "ch7",
         title: "Try it: accuracy against cost",
-        words: "Each run trains a part of the network and becomes a point: what it cost, and what it reached.",
+        words: "Each run trains a part of the network and becomes a point: what it cost, and what it \
+            reached.",
         trains: true,
     },
     Part {
@@ -91,14 +97,16 @@ const PAGES: [Page; 2] = [
         module: "own",
         name: "Your photos",
         title: "Your photos",
-        lead: "Teach the network classes of your own. Nothing leaves your machine: the page has no server to send photos to.",
+        lead: "Teach the network classes of your own. Nothing leaves your machine: the page has no server \
+            to send photos to.",
     },
     Page {
         file: "puzzles.html",
         module: "puzzles",
         name: "Puzzles",
         title: "Write a kernel",
-        lead: "Fill in the missing lines of a kernel. Your GPU runs it, and the page compares the result with plain loops in double precision.",
+        lead: "Fill in the missing lines of a kernel. Your GPU runs it, and the page compares the result \
+            with plain loops in double precision.",
     },
 ];
 
@@ -129,7 +137,8 @@ impl Live {
         found.map_or(String::new(), |part| {
             let (title, words) = (text(part.title), text(part.words));
             format!(
-                "<section class=\"live\" aria-labelledby=\"try\"><h2 id=\"try\">{title}</h2>\n<p>{words}</p>\n{}\
+                "<section class=\"live\" aria-labelledby=\"try\"><h2 \
+                    id=\"try\">{title}</h2>\n<p>{words}</p>\n{}\
                  </section>\n",
                 self.place(module, part.trains)
             )
@@ -146,17 +155,20 @@ impl Live {
         let word = |is: bool| if is { "yes" } else { "no" };
         let (engine, trains) = (word(self.engine), word(trains));
         format!(
-            "<div data-live=\"{module}\" data-engine=\"{engine}\" data-trains=\"{trains}\"><p class=\"note fallback\">{FALLBACK}</p></div>\n"
+            "<div data-live=\"{module}\" data-engine=\"{engine}\" data-trains=\"{trains}\"><p class=\"note \
+                fallback\">{FALLBACK}</p></div>\n"
         )
     }
 
     /// A paragraph for the start page.
     pub(super) fn welcome(&self) -> String {
         let words = if self.engine {
-            "The parts called “Try it” train in this tab, on your own GPU. Nothing that you give them leaves \
+            "The parts called “Try it” train in this tab, on your own GPU. Nothing that you give them \
+            leaves \
              your machine."
         } else {
-            "This copy of the lesson has no engine for browsers, so nothing trains in it. The measured results \
+            "This copy of the lesson has no engine for browsers, so nothing trains in it. The measured \
+                results \
              are complete."
         };
         format!("<p>{words} <span data-webgpu hidden></span></p>")

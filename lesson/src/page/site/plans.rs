@@ -44,7 +44,10 @@ pub(super) fn plans() -> Result<Value> {
 
 fn one(below: &str, mine: &Plan, open: &Plan, stages: &[(String, Vec<String>)]) -> Value {
     let stage_of = |layer: &str| {
-        stages.iter().find(|(_, members)| members.iter().any(|member| in_group(layer, member))).map(|(name, _)| name)
+        stages
+            .iter()
+            .find(|(_, members)| members.iter().any(|member| in_group(layer, member)))
+            .map(|(name, _)| name)
     };
     let step = |plan: &Plan| -> Vec<Dispatch> {
         plan.dispatches().iter().filter(|dispatch| dispatch.phase != Phase::Prologue).cloned().collect()
@@ -87,8 +90,8 @@ fn ledger(ledger: &Ledger) -> Value {
     })
 }
 
-/// The dispatches of `mine` in order, and between them those that only `all` has, where it would run them: the
-/// longest common subsequence of the two lists.
+/// The dispatches of `mine` in order, and between them those that only `all` has, where it would run them:
+/// the longest common subsequence of the two lists.
 fn merged<'a>(mine: &'a [Dispatch], all: &'a [Dispatch]) -> Vec<(&'a Dispatch, bool)> {
     let same = |a: &Dispatch, b: &Dispatch| {
         a.layer == b.layer && a.phase == b.phase && a.variant.kernel == b.variant.kernel

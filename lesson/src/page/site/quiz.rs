@@ -21,12 +21,14 @@ struct Question {
 const QUESTIONS: [Question; 18] = [
     Question {
         chapter: 0,
-        question: "A network has 50 labelled images of clothes. It starts from weights that were trained on other clothes, and not from random ones. What happens to its test accuracy?",
+        question: "A network has 50 labelled images of clothes. It starts from weights that were trained on \
+            other clothes, and not from random ones. What happens to its test accuracy?",
         choices: ["It rises by about 1 point", "It rises by about 11 points", "It stays the same"],
         right: 1,
         claim: "clothes, 50 images: pretrained weights generalise better than random ones",
         verdict: "supported",
-        why: "Fifty images do not contain enough information to learn edges and shapes. The pretrained weights contain them already.",
+        why: "Fifty images do not contain enough information to learn edges and shapes. The pretrained \
+            weights contain them already.",
     },
     Question {
         chapter: 0,
@@ -35,88 +37,118 @@ const QUESTIONS: [Question; 18] = [
         right: 0,
         claim: "from scratch, few images are overfitted more",
         verdict: "supported",
-        why: "Overfitting is the difference between training and test accuracy. The training accuracies are equal, so the lower test accuracy decides.",
+        why: "Overfitting is the difference between training and test accuracy. The training accuracies are \
+            equal, so the lower test accuracy decides.",
     },
     Question {
         chapter: 1,
-        question: "A network was trained on photos. A linear probe reads digits from one of its stages. Which stage serves it best?",
+        question: "A network was trained on photos. A linear probe reads digits from one of its stages. \
+            Which stage serves it best?",
         choices: ["The first", "One in the middle", "The last"],
         right: 1,
         claim: "digits: the middle beats the end",
         verdict: "supported",
-        why: "The last stages depend on the classes of the pretraining. Strokes of a pen are described better before.",
+        why: "The last stages depend on the classes of the pretraining. The stages before describe \
+            the strokes of a digit better.",
     },
     Question {
         chapter: 1,
-        question: "Two networks were trained for the same clothes, two were not trained at all. Their last stages are compared on the same images. Do the runs show that the trained pair is more alike?",
+        question: "Two networks were trained for the same clothes, two were not trained at all. Their last \
+            stages are compared on the same images. Do the runs show that the trained pair is more alike?",
         choices: ["Yes, by a large margin", "No: the untrained pair is more alike", "The runs do not decide"],
         right: 2,
         claim: "the ends of networks for the same clothes are more alike than untrained ones",
         verdict: "inconclusive",
-        why: "Untrained networks have the same architecture and see the same images, so they are alike as well. The interval contains zero.",
+        why: "Untrained networks have the same architecture and see the same images, so they are alike as \
+            well. The interval contains zero.",
     },
     Question {
         chapter: 2,
-        question: "You have 30 labelled photos and no GPU. One linear layer is trained on the features of a frozen network. How many new photos does it recognise?",
+        question: "You have 30 labelled photos and no GPU. One linear layer is trained on the features of a \
+            frozen network. How many new photos does it recognise?",
         choices: ["About 4 in 10", "About 6 in 10", "About 8 in 10"],
         right: 2,
         claim: "30 photos: features beat pixels (softmax)",
         verdict: "supported",
-        why: "The same linear layer on pixels recognises about 4 in 10. The difference is what the frozen network adds.",
+        why: "The same linear layer on pixels recognises about 4 in 10. The difference is what the frozen \
+            network adds.",
     },
     Question {
         chapter: 2,
-        question: "Which head profits from features: softmax, a linear support vector machine, or the nearest photo?",
+        question: "Which head profits from features: softmax, a linear support vector machine, or the \
+            nearest photo?",
         choices: ["Only softmax", "All three", "Only those that train"],
         right: 1,
         claim: "30 photos: features beat pixels (nearest photo)",
         verdict: "supported",
-        why: "Even the nearest photo, which trains nothing, is better on features than on pixels. So are the other two.",
+        why: "Even the nearest photo, which trains nothing, is better on features than on pixels. So are \
+            the other two.",
     },
     Question {
         chapter: 3,
-        question: "All layers of a pretrained network are tuned at a rate that is ten times the best one. What happens to the classes that it could recognise before?",
-        choices: ["Nothing: only new classes change", "Their accuracy is about halved", "Their accuracy rises"],
+        question: "All layers of a pretrained network are tuned at a rate that is ten times the best one. \
+            What happens to the classes that it could recognise before?",
+        choices: [
+            "Nothing: only new classes change",
+            "Their accuracy is about halved",
+            "Their accuracy \
+            rises",
+        ],
         right: 1,
         claim: "too large a rate destroys what was pretrained",
         verdict: "supported",
-        why: "Large steps overwrite the pretrained features. The new classes lose much less, so one does not notice it from their accuracy alone.",
+        why: "Large steps overwrite the pretrained features. The new classes lose much less, so one does \
+            not notice it from their accuracy alone.",
     },
     Question {
         chapter: 3,
-        question: "Does it help to train the head first and everything after it (LP-FT), on test images like the training images?",
-        choices: ["It helps by several points", "It makes no difference beyond 2 points", "It costs several points"],
+        question: "Does it help to train the head first and everything after it (LP-FT), on test images \
+            like the training images?",
+        choices: [
+            "It helps by several points",
+            "It makes no difference beyond 2 points",
+            "It costs several \
+            points",
+        ],
         right: 1,
         claim: "a head trained first helps full fine-tuning",
         verdict: "equivalent",
-        why: "The verdict is “equivalent”: the difference is surely smaller than the margin. That is more than a difference that was not found.",
+        why: "The verdict is “equivalent”: the difference is surely smaller than the margin. That is \
+        more \
+            than a difference that was not found.",
     },
     Question {
         chapter: 4,
-        question: "You have 50 images of digits and a network that was pretrained on clothes. What should train?",
+        question: "You have 50 images of digits and a network that was pretrained on clothes. What should \
+            train?",
         choices: ["The head alone", "From an earlier stage on", "Nothing"],
         right: 1,
         claim: "few and different: from earlier layers on, not the head alone",
         verdict: "supported",
-        why: "The last stages are specific to clothes. Training from layer2 on lets them change, and the earliest layers stay.",
+        why: "The last stages are specific to clothes. Training from layer2 on lets them change, and the \
+            earliest layers stay.",
     },
     Question {
         chapter: 4,
-        question: "With few images of a similar task the usual advice is to freeze most of the network. Do these runs show that it is more accurate?",
+        question: "With few images of a similar task the usual advice is to freeze most of the network. Do \
+            these runs show that it is more accurate?",
         choices: ["Yes", "No, it is less accurate", "They do not decide"],
         right: 2,
         claim: "few and similar: the head or the last stage, not everything",
         verdict: "inconclusive",
-        why: "The interval reaches from below zero to above it. The freeze is still cheaper, which chapter 7 measures.",
+        why: "The interval reaches from below zero to above it. The freeze is still cheaper, which chapter \
+            7 measures.",
     },
     Question {
         chapter: 5,
-        question: "For a task that is unlike the old one, is a rate that is ten times smaller at each earlier stage a good idea?",
+        question: "For a task that is unlike the old one, is a rate that is ten times smaller at each \
+            earlier stage a good idea?",
         choices: ["Yes, it wins", "It makes no difference", "No, it loses to one rate for all"],
         right: 2,
         claim: "digits: at the best rates a tenth a stage beats one rate",
         verdict: "contradicted",
-        why: "Digits need other early features than clothes. With a thousandth of the rate the early stages cannot change.",
+        why: "Digits need other early features than clothes. With a small part of the rate the early \
+            stages hardly change.",
     },
     Question {
         chapter: 5,
@@ -125,11 +157,13 @@ const QUESTIONS: [Question; 18] = [
         right: 0,
         claim: "at too large a rate a tenth a stage beats one rate",
         verdict: "supported",
-        why: "The small rates protect the early stages from a base rate that is badly chosen. At the best rates the runs do not decide.",
+        why: "The small rates protect the early stages from a base rate that is badly chosen. At the best \
+            rates the runs do not decide.",
     },
     Question {
         chapter: 6,
-        question: "Digits are turned by any angle up to 180° while a network trains. What does that cost in test accuracy?",
+        question: "Digits are turned by any angle up to 180° while a network trains. What does that cost in \
+            test accuracy?",
         choices: ["Nothing: more variants help", "About 5 points", "About 40 points"],
         right: 2,
         claim: "digits: labels that an augmentation breaks cost accuracy (rotation up to 180°, shift)",
@@ -138,8 +172,14 @@ const QUESTIONS: [Question; 18] = [
     },
     Question {
         chapter: 6,
-        question: "A head was trained on normalised images. Somebody forgets to normalise when predicting. What is left?",
-        choices: ["Almost the same accuracy", "About the accuracy of guessing one of four", "About half of the gain"],
+        question: "A head was trained on normalised images. Somebody forgets to normalise when predicting. \
+            What is left?",
+        choices: [
+            "Almost the same accuracy",
+            "About the accuracy of guessing one of four",
+            "About half of \
+            the gain",
+        ],
         right: 1,
         claim: "head, normalisation forgotten when testing: costs accuracy",
         verdict: "supported",
@@ -147,25 +187,30 @@ const QUESTIONS: [Question; 18] = [
     },
     Question {
         chapter: 7,
-        question: "On 200 images of clothes, validation images choose how much to train. Is the partial freeze as accurate as training everything?",
+        question: "On 200 images of clothes, validation images choose how much to train. Is the partial \
+            freeze as accurate as training everything?",
         choices: ["Yes, within the margin", "No, it loses more than the margin", "The runs do not decide"],
         right: 0,
         claim: "clothes, 200 images: a partial freeze is as good as training everything",
         verdict: "supported",
-        why: "It also dispatches fewer kernels and keeps fewer bytes for the backward pass, as the table of costs shows.",
+        why: "It also dispatches fewer kernels and keeps fewer bytes for the backward pass, as the table of \
+            costs shows.",
     },
     Question {
         chapter: 7,
-        question: "90 photos, and only layer3, layer4 and the head train. What did the test say beside training everything?",
+        question: "90 photos, and only layer3, layer4 and the head train. What did the test say beside \
+            training everything?",
         choices: ["Clearly worse", "As good, at a lower cost", "Not tested"],
         right: 1,
         claim: "photos, 90 images: a partial freeze is as good as training everything",
         verdict: "supported",
-        why: "A step of it computes about 60 % of the multiply-accumulates and keeps about a seventh of the bytes.",
+        why: "A step of it computes about 60 % of the multiply-accumulates and keeps about a seventh of the \
+            bytes.",
     },
     Question {
         chapter: 8,
-        question: "500 images of digits, and weights that were pretrained on clothes. Is training from scratch justified?",
+        question: "500 images of digits, and weights that were pretrained on clothes. Is training from \
+            scratch justified?",
         choices: ["Yes, it is as good", "No, it is clearly worse", "The runs do not decide"],
         right: 0,
         claim: "digits, 500 images: scratch is as good as full fine-tuning",
@@ -174,7 +219,8 @@ const QUESTIONS: [Question; 18] = [
     },
     Question {
         chapter: 8,
-        question: "1,000 images of clothes, like those of the pretraining. Do the pretrained weights still gain anything over scratch?",
+        question: "1,000 images of clothes, like those of the pretraining. Do the pretrained weights still \
+            gain anything over scratch?",
         choices: ["No: so many images are enough", "Yes, some points", "They cost accuracy"],
         right: 1,
         claim: "clothes, 1000 images: full fine-tuning still beats scratch",
@@ -183,11 +229,12 @@ const QUESTIONS: [Question; 18] = [
     },
 ];
 
-/// The questions of a chapter, each a form that works with the keyboard; the answer is in the page for readers
-/// without scripts.
+/// The questions of a chapter, each a form that works with the keyboard. The answer is in the page for
+/// readers without scripts.
 pub(super) fn questions(number: usize, results: &Results) -> String {
     let of_chapter = QUESTIONS.iter().filter(|question| question.chapter == number);
-    let found: Vec<_> = of_chapter.filter_map(|question| Some((question, decided(question, results)?))).collect();
+    let found: Vec<_> =
+        of_chapter.filter_map(|question| Some((question, decided(question, results)?))).collect();
     if found.is_empty() {
         return String::new();
     }

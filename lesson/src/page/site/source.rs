@@ -12,7 +12,8 @@ pub(super) fn program(shell: &Shell, number: usize, station: &Station, files: &F
     let path = format!("examples/{}.rs", station.binary);
     let code = files.read(&path)?;
     let main = format!(
-        "<h1><code>{path}</code></h1>\n<p>The program of <a href=\"ch{number}.html\">chapter {number}: {}</a>. \
+        "<h1><code>{path}</code></h1>\n<p>The program of <a href=\"ch{number}.html\">chapter {number}: \
+            {}</a>. \
          It trains every condition, compares them and writes the chapter’s results.</p>\n{}",
         text(station.title),
         listing(&code, |_| None)
@@ -22,8 +23,10 @@ pub(super) fn program(shell: &Shell, number: usize, station: &Station, files: &F
 
 /// The pages of all kernels: their names and texts. The first lists them.
 pub(super) fn kernels(shell: &Shell, files: &Files<'_>) -> Result<Vec<(String, String)>> {
-    let mut list = "<h1>The kernels</h1>\n<p class=\"lead\">Every number of the lesson was computed by these WGSL \
-                    files. A browser runs the same texts on WebGPU. The head of each file has its formulae, the \
+    let mut list = "<h1>The kernels</h1>\n<p class=\"lead\">Every number of the lesson was computed by \
+        these WGSL \
+                    files. A browser runs the same texts on WebGPU. The head of each file has its \
+                    formulae, the \
                     shapes of its arrays, and what one invocation computes.</p>\n<ul class=\"kernels\">\n"
         .to_owned();
     let mut shared = String::new();
@@ -38,7 +41,13 @@ pub(super) fn kernels(shell: &Shell, files: &Files<'_>) -> Result<Vec<(String, S
         } else {
             let anchors = entries.iter().map(|entry| format!("<a href=\"{name}#{entry}\">{entry}</a>"));
             let anchors = anchors.collect::<Vec<_>>().join(", ");
-            add(&mut list, format_args!("<li>{link}<br>{first}<br><span class=\"soft\">{anchors}</span></li>\n"));
+            add(
+                &mut list,
+                format_args!(
+                    "<li>{link}<br>{first}<br><span \
+                class=\"soft\">{anchors}</span></li>\n"
+                ),
+            );
         }
         pages.push((name, page));
     }
@@ -60,7 +69,13 @@ fn kernel(shell: &Shell, path: &str, code: &str) -> (String, String) {
     }
     let used: Vec<_> = code.lines().filter_map(|line| line.strip_prefix("//!use ")).collect();
     if !used.is_empty() {
-        add(&mut main, format_args!("<p class=\"soft\">Before it is compiled, {} is added.</p>\n", text(&used.join(", "))));
+        add(
+            &mut main,
+            format_args!(
+                "<p class=\"soft\">Before it is compiled, {} is added.</p>\n",
+                text(&used.join(", "))
+            ),
+        );
     }
     main.push_str(&listing(code, |line| entry(line).filter(|name| entries.contains(name))));
     let title = format!("{path} – the kernels");
@@ -99,7 +114,8 @@ mod tests {
 
     #[test]
     fn entry_points_are_those_after_compute() {
-        let code = "//! x: y\nfn helper() {}\n@compute @workgroup_size(64)\nfn forward(a: u32) {}\n@compute @workgroup_size(1) fn mean() {}";
+        let code = "//! x: y\nfn helper() {}\n@compute @workgroup_size(64)\nfn forward(a: u32) {}\n@compute \
+            @workgroup_size(1) fn mean() {}";
         assert_eq!(entries(code), ["forward", "mean"]);
         assert_eq!(first_line(code), "x: y");
         assert_eq!(page_name("shared/words.wgsl"), "kernel-shared-words.html");

@@ -11,7 +11,8 @@ use crate::page::stations::STATIONS;
 
 const TITLE: &str = "Transfer Learning From Zero";
 const WHAT: &str = "Nine chapters about using a pretrained network for a new task. Each chapter trained \
-                    networks for real, with several seeds, and reports what the runs show and what they do not.";
+                    networks for real, with several seeds, and reports what the runs \
+                    show and what they do not.";
 
 pub(super) fn page(
     shell: &Shell,
@@ -24,25 +25,39 @@ pub(super) fn page(
         && let Some(figure) = first.figures.first()
     {
         let claim = chapter::short(first);
-        add(&mut main, format_args!("<section aria-labelledby=\"first\"><h2 id=\"first\">One result first</h2>\n"));
+        add(
+            &mut main,
+            format_args!(
+                "<section aria-labelledby=\"first\"><h2 id=\"first\">One result \
+            first</h2>\n"
+            ),
+        );
         main.push_str(&claim);
         main.push_str(&chapter::figure(figure, files, true)?);
         main.push_str("</section>\n");
     }
-    main.push_str("<section aria-labelledby=\"chapters\"><h2 id=\"chapters\">The chapters</h2>\n<ol class=\"cards\" start=\"0\">\n");
+    main.push_str(
+        "<section aria-labelledby=\"chapters\"><h2 id=\"chapters\">The chapters</h2>\n<ol \
+        class=\"cards\" start=\"0\">\n",
+    );
     for (number, (station, results)) in STATIONS.iter().zip(chapters).enumerate() {
         let (title, question) = (text(station.title), text(station.question));
-        let verdicts = results.as_ref().map_or_else(|why| format!("<p class=\"note\">This chapter {}.</p>", text(why)), |found| {
-            format!("<p class=\"badges\">{}</p>", summary(found))
-        });
+        let verdicts = results.as_ref().map_or_else(
+            |why| format!("<p class=\"note\">This chapter {}.</p>", text(why)),
+            |found| format!("<p class=\"badges\">{}</p>", summary(found)),
+        );
         add(
             &mut main,
             format_args!(
-                "<li><h3><a href=\"ch{number}.html\">{number}. {title}</a></h3><p>{question}</p>{verdicts}</li>\n"
+                "<li><h3><a href=\"ch{number}.html\">{number}. \
+                    {title}</a></h3><p>{question}</p>{verdicts}</li>\n"
             ),
         );
     }
-    main.push_str("</ol></section>\n<section aria-labelledby=\"how\"><h2 id=\"how\">How claims become verdicts</h2>\n");
+    main.push_str(
+        "</ol></section>\n<section aria-labelledby=\"how\"><h2 id=\"how\">How claims become \
+        verdicts</h2>\n",
+    );
     markdown(&mut main, INTRODUCTION);
     add(&mut main, format_args!("<dl>{}</dl></section>\n", legend()));
     Ok(shell.page(Place::Start, TITLE, WHAT, &main))
