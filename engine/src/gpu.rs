@@ -109,7 +109,8 @@ impl Gpu {
         let lost = reports.clone();
         device.set_device_lost_callback(move |why, message| {
             let gap = if message.is_empty() { "" } else { ": " };
-            lost.lose(format!("{why:?}{gap}{message}"));
+            // The sentence that has it ends with a full stop of its own.
+            lost.lose(format!("{why:?}{gap}{}", message.trim_end_matches('.')));
         });
         let refused = reports.clone();
         // Errors outside a scope panic by default; they surface at the next `check` instead.

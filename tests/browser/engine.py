@@ -349,20 +349,14 @@ def test_too_much_is_told_and_nothing_is_lost(tab):
         const size = 4096;
         const large = await engine.augment(image, 1, { size, network: 'photos' }).then(() => null, (error) => [error.kind, error.message]);
         const many = await engine.train({ data: 'digits', perClass: 1000 }).then(() => null, (error) => [error.kind, error.message]);
-        // A step of 1,000 photos with nothing frozen needs more than a binding may have.
-        const photos = Array.from({ length: 1000 }, (_, i) => ({ width: 2, height: 2, pixels: new Uint8Array(12).fill(i) }));
-        const own = { classes: ['a', 'b'], images: photos, labels: photos.map((_, i) => i % 2) };
-        const step = await engine.train({ data: own, freezeBelow: 'stem', batch: 1000 }).then(() => null, (error) => [error.kind, error.message]);
         // 2,000 images at once.
         const files = Array.from({ length: 2000 }, () => image);
         const features = await engine.features(files, { network: 'fashion', stage: 'layer4' });
         const after = await engine.predict(image, { network: 'fashion' });
-        return { large, many, step, rows: features.rows, count: features.values.length, same: JSON.stringify(before.probabilities) === JSON.stringify(after.probabilities) };
+        return { large, many, rows: features.rows, count: features.values.length, same: JSON.stringify(before.probabilities) === JSON.stringify(after.probabilities) };
     """)
     print(f"    {found['large']}; {found['many']}")
     check(found["large"] is None or found["large"][0] == "out-of-memory", found["large"])
-    print(f"    {found['step']}")
-    check(found["step"] and found["step"][0] == "out-of-memory", found["step"])
     check(found["many"] and found["many"][0] == "input", found["many"])
     check(found["rows"] == 2000 and found["count"] == 2000 * 128 and found["same"], found)
 
