@@ -45,7 +45,7 @@ window.rows = async (images, data) => Array.from(images, (at) => ({ width: data.
 RUN = """
 const [body, argument, done] = arguments;
 (async () => {
-    window.engine ??= await openEngine({ assets: '/assets/', onCompile: (event) => { (window.compiled ??= []).push(event); } });
+    window.engine ??= await openEngine({ assets: '/assets/', kernels: window.kernels, onCompile: (event) => { (window.compiled ??= []).push(event); } });
     return new (Object.getPrototypeOf(async () => {}).constructor)('engine', 'argument', body)(window.engine, argument);
 })().then(done, (error) => done({ broken: `${error.kind ?? error.name}: ${error.message}`, stack: error.stack }));
 """
@@ -94,7 +94,9 @@ class Tab:
         while not self.browser.js("return window.ready === true"):
             time.sleep(0.05)
 
-    def run(self, body, argument=None):
+    def run(self, body, argument=None, kernels=None):
+        if kernels:
+            self.browser.js("window.kernels = arguments[0]", kernels)
         answer = self.browser.post("execute/async", script=RUN, args=[body, argument])
         if isinstance(answer, dict) and "broken" in answer:
             raise AssertionError(f"{answer['broken']}\n{answer['stack']}")
@@ -125,13 +127,13 @@ def test_ten_steps_give_the_native_losses(tab):
     native = json.loads((Path(__file__).parent / "native.json").read_text())
     found = tab.run("""
         const losses = [], states = [];
+        let steady = 0;
         const start = performance.now();
         const run = await engine.train({ data: 'digits', network: 'fashion', ...argument.recipe, perClass: argument.per_class, steps: 10, readEvery: 5,
-            evaluateEvery: null }, (event) => { if (event.type === 'step') losses.push(...event.losses);
+            evaluateEvery: null }, (event) => { if (event.type === 'step') { losses.push(...event.losses); steady = event.milliseconds; }
                 if (event.type === 'state') states.push(event.state); });
         const compiled = performance.now() - start;
         const end = await run.finished;
-        const all = performance.now() - start;
         const bytes = await run.checkpoint();
         const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
         const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
@@ -139,7 +141,7 @@ def test_ten_steps_give_the_native_losses(tab):
         const data = await engine.data('fashion-source');
         const logits = [];
         for (const image of await rows([0, 1, 2], data)) logits.push(...(await engine.activations(image, { network: 'fashion' })).logits);
-        return { losses, states, end, logits, header, size: bytes.length, compiled, step: (all - compiled) / 10 };
+        return { losses, states, end, logits, header, size: bytes.length, compiled, step: steady };
     """, native)
     losses = [step["loss"] for step in found["losses"]]
     check([step["step"] for step in found["losses"]] == list(range(1, 11)), found["losses"])
@@ -337,6 +339,43 @@ def test_kernels_beside_their_twins(tab):
     print(f"    {found['sum']['passed']} of {found['count']} checks, {len(found['sum']['kernels'])} kernels, {time.monotonic() - start:.0f} s")
     check(found["sum"]["checks"] == found["count"] and found["count"] > 50, found["sum"])
     check(found["sum"]["failed"] == 0 and not found["failed"], json.dumps(found["failed"], indent=1))
+
+
+def test_too_much_is_told_and_nothing_is_lost(tab):
+    found = tab.run("""
+        const data = await engine.data('digits');
+        const [image] = await rows([0], data);
+        const before = await engine.predict(image, { network: 'fashion' });
+        const size = 4096;
+        const large = await engine.augment(image, 1, { size, network: 'photos' }).then(() => null, (error) => [error.kind, error.message]);
+        const many = await engine.train({ data: 'digits', perClass: 1000 }).then(() => null, (error) => [error.kind, error.message]);
+        // 2,000 images at once.
+        const files = Array.from({ length: 2000 }, () => image);
+        const features = await engine.features(files, { network: 'fashion', stage: 'layer4' });
+        const after = await engine.predict(image, { network: 'fashion' });
+        return { large, many, rows: features.rows, count: features.values.length, same: JSON.stringify(before.probabilities) === JSON.stringify(after.probabilities) };
+    """)
+    print(f"    {found['large']}; {found['many']}")
+    check(found["large"] is None or found["large"][0] == "out-of-memory", found["large"])
+    check(found["many"] and found["many"][0] == "input", found["many"])
+    check(found["rows"] == 2000 and found["count"] == 2000 * 128 and found["same"], found)
+
+
+def test_kernels_of_gpus_beside_their_twins(tab):
+    """What a browser with a GPU runs, here on the software adapter."""
+    start = time.monotonic()
+    tab.fresh()
+    tab.run("return null", kernels="gpu")
+    found = tab.run("""
+        const checks = [];
+        const sum = await engine.selfTest((check) => checks.push(check));
+        return { sum, kernels: engine.kernels, failed: checks.filter((check) => !check.passed), tiled: sum.kernels.filter((name) => name.startsWith('conv2d_tiled.')) };
+    """)
+    print(f"    {found['sum']['passed']} of {found['sum']['checks']} checks, {len(found['sum']['kernels'])} kernels, {time.monotonic() - start:.0f} s")
+    check(found["kernels"] == "gpu" and len(found["tiled"]) >= 3, found["tiled"])
+    check(found["sum"]["failed"] == 0 and not found["failed"], json.dumps(found["failed"], indent=1))
+    test_ten_steps_give_the_native_losses(tab)
+    tab.fresh()
 
 
 def main():

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use frostline_engine::{Gpu, GpuOptions, Kernels};
 use frostline_loader::{ImageSet, Preprocessing, safetensors};
@@ -59,7 +60,18 @@ fn native(kernels: Kernels) -> Native {
     let options = recipe.options(digits.model()).unwrap();
     digits.freeze_below(&recipe.freeze_below).unwrap();
     let options = FitOptions { length: Length::Steps(STEPS), ..options };
-    let history = digits.fit(&images, &options, |_| ControlFlow::Continue(())).unwrap();
+    let (mut fifth, mut last) = (Duration::ZERO, Duration::ZERO);
+    let options = options.read_every(5);
+    let history = digits
+        .fit(&images, &options, |progress| {
+            if progress.step == 5 {
+                fifth = progress.elapsed;
+            }
+            last = progress.elapsed;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    println!("{kernels:?} kernels: {:.0} ms a step", (last - fifth).as_secs_f64() * 1e3 / 5.0);
     let first = sheet("fashion_source_test").set().subset(&[0, 1, 2]).unwrap();
     Native {
         recipe: serde_json::from_str(RECIPE).unwrap(),

@@ -54,8 +54,8 @@ fn the_frostline_moves_while_it_trains() {
     assert!(more > head, "{more} dispatches, {head} with a frozen body");
     run(&mut live, 5);
     assert_eq!(live.executed().dispatches, 4 * head + 5 * more);
-    let moved = |(old, new): (&(String, Vec<u32>), (String, Vec<u32>))| (*old != new).then(|| new.0.clone());
-    let moved: Vec<String> = below.iter().zip(bits(live.learner())).filter_map(moved).collect();
+    let pairs = below.into_iter().zip(bits(live.learner()));
+    let moved: Vec<String> = pairs.filter(|(old, new)| old != new).map(|(old, _)| old.0).collect();
     assert!(!moved.is_empty() && moved.iter().all(|name| !name.starts_with("layer2")), "{moved:?}");
     assert!(moved.iter().any(|name| name.starts_with("layer3")), "{moved:?}");
 
