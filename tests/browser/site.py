@@ -321,6 +321,21 @@ def check_own(browser, url, scratch):
     wait("a head after a reload", lambda: status(browser).startswith("The head is ready"))
     print("the photos survived a reload")
 
+    # The head is tuned in the network, and the checkpoint is a safetensors file with its tensors.
+    browser.js("const make = URL.createObjectURL; URL.createObjectURL = (blob) => { window.saved = blob; return make.call(URL, blob); }")
+    browser.js("const depth = document.querySelector('.steps > li:nth-child(4) select'); depth.value = 'fc'; depth.onchange()")
+    browser.click(".steps > li:nth-child(4) button")
+    wait("the tuned head", lambda: status(browser).startswith("Fine-tuned for 60 steps"))
+    assert "--freeze-below fc" in browser.text(".steps > li:nth-child(5) pre")
+    browser.click(".steps > li:nth-child(5) button")
+    wait("the file", lambda: browser.js("return window.saved?.size"))
+    length, names = browser.js("""return saved.arrayBuffer().then((bytes) => {
+        const head = new Uint8Array(bytes, 8, Number(new DataView(bytes).getBigUint64(0, true)));
+        return [bytes.byteLength, Object.keys(JSON.parse(new TextDecoder().decode(head)))];
+    })""")
+    assert "fc.weight" in names and "layer4.0.conv1.weight" in names, names
+    print(f"the checkpoint has {length} bytes and {len(names)} entries")
+
     # The device is lost: the photos stay, and the next question opens another one.
     browser.js("import('/live/common.js').then(({ current }) => current()).then((engine) => engine.loseDevice())")
     said = wait("the loss to be told", lambda: (lambda text: text if "lost" in text else None)(browser.text(".live .alert")))

@@ -81,48 +81,59 @@ export async function begin(place) {
   async function start() {
     reset();
     go.disabled = true;
-    await part.attempt(async () => {
+    const ready = await part.attempt(async () => {
       for (const [start, words] of SIDES) {
         const track = tracks[start];
-        runs.push(
-          await part.train(
-            {
-              data: 'fashion',
-              network: 'fashion',
-              start,
-              freezeBelow: start === 'scratch' ? 'stem' : 'layer4',
-              rate: start === 'scratch' ? 0.05 : 0.02,
-              perClass: chosen.perClass,
-              batch: 16,
-              steps: 150,
-              seed: chosen.seed,
-              readEvery: 5,
-              evaluateEvery: 15,
-              evaluateOn: 200,
-            },
-            (event) => {
-              if (event.type === 'step') {
-                track.loss.push({
-                  x: event.step,
-                  y: event.losses.reduce((sum, one) => sum + one.loss, 0) / event.losses.length,
-                });
-                time.step = event.milliseconds;
-                part.say('Both train, in turns.');
-              }
-              if (event.type === 'accuracy')
-                track.accuracy.push({
-                  x: event.step,
-                  y: 100 * event.accuracy,
-                  title: `${words}, step ${event.step}: ${percent(event.accuracy)}`,
-                });
-              paint();
-            },
-          ),
+        const run = await part.train(
+          {
+            data: 'fashion',
+            network: 'fashion',
+            start,
+            freezeBelow: start === 'scratch' ? 'stem' : 'layer4',
+            rate: start === 'scratch' ? 0.05 : 0.02,
+            perClass: chosen.perClass,
+            batch: 16,
+            steps: 150,
+            seed: chosen.seed,
+            readEvery: 5,
+            evaluateEvery: 15,
+            evaluateOn: 200,
+          },
+          (event) => {
+            if (event.type === 'step') {
+              track.loss.push({
+                x: event.step,
+                y: event.losses.reduce((sum, one) => sum + one.loss, 0) / event.losses.length,
+              });
+              time.step = event.milliseconds;
+              part.say('Both train, in turns.');
+            }
+            if (event.type === 'accuracy')
+              track.accuracy.push({
+                x: event.step,
+                y: 100 * event.accuracy,
+                title: `${words}, step ${event.step}: ${percent(event.accuracy)}`,
+              });
+            paint();
+          },
         );
+        // It waits at the line until the other one is compiled.
+        runs.push(run);
+        run.held = true;
+        await run.pause();
       }
+      for (const run of runs) {
+        run.held = false;
+        if (!document.hidden) await run.resume();
+      }
+      return true;
     });
     go.disabled = false;
-    if (!runs.length) return;
+    if (!ready) {
+      for (const run of runs) run.close().catch(() => {});
+      runs = [];
+      return;
+    }
     go.textContent = 'Stop';
     const mine = runs;
     Promise.allSettled(mine.map((run) => run.finished)).then((ends) => {

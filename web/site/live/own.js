@@ -104,6 +104,7 @@ export async function begin(place) {
             'layer4',
             (stage) => {
               depth.value = stage;
+              showTake();
             },
           ),
           tune,
