@@ -98,8 +98,8 @@ impl Request {
     }
 
     /// Sets the number of multiply-accumulates.
-    pub fn macs(mut self, macs: usize) -> Self {
-        self.macs = macs as u64;
+    pub fn macs(mut self, macs: u64) -> Self {
+        self.macs = macs;
         self
     }
 

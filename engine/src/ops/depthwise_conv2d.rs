@@ -47,7 +47,7 @@ impl DepthwiseConv2d {
                 ("c4", channel_blocks(y)),
             ])
             .params(&[("kh", kh), ("top", self.padding.top), ("left", self.padding.left), ("items", items)])
-            .macs(y.count() * kh * kw)
+            .macs((y.count() * kh * kw) as u64)
     }
 }
 

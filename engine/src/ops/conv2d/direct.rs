@@ -49,7 +49,7 @@ fn request(
         .request(kernel, [x, tiles as u32, folds * phases as u32])
         .constants(&[("S", s), ("WG", wg), ("TM", tile.tm), ("PW", tile.pw)])
         .params(&[("kw", sizes.kw), ("c_first4", range.start), ("c_end4", range.end), ("strips", strips)])
-        .macs(sizes.macs() / depth * share)
+        .macs(sizes.macs() / depth as u64 * share as u64)
 }
 
 /// Records y = act(conv(x, w) · scale + shift + residual).

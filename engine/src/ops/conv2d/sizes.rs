@@ -60,8 +60,10 @@ impl Sizes {
         Conv { pass, kh, kw, stride, c_in, c_out, width, rows: self.n * self.h_out }
     }
 
-    pub fn macs(&self) -> usize {
-        self.n * self.h_out * self.w_out * self.c_out * self.c_in * self.kh * self.kw
+    /// Multiply-accumulates: 64 bits, which a `usize` has not in a browser.
+    pub fn macs(&self) -> u64 {
+        let per_pixel = (self.c_out * self.c_in * self.kh * self.kw) as u64;
+        (self.n * self.h_out * self.w_out) as u64 * per_pixel
     }
 
     pub fn request(&self, kernel: Kernel, grid: [u32; 3]) -> Request {

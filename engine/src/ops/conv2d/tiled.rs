@@ -24,8 +24,9 @@ fn turns(k: usize, tiles: Tiles) -> usize {
 }
 
 /// What share of `macs` falls to `range` of `0..depth`.
-fn share(macs: usize, range: &Range<usize>, depth: usize) -> usize {
-    macs / depth * range.len() + (macs % depth * range.end) / depth - (macs % depth * range.start) / depth
+fn share(macs: u64, range: &Range<usize>, depth: usize) -> u64 {
+    let [start, end, depth] = [range.start, range.end, depth].map(|blocks| blocks as u64);
+    macs / depth * (end - start) + (macs % depth * end) / depth - (macs % depth * start) / depth
 }
 
 /// A result of `bytes`, m × n, whose depth of `depth4` blocks is added up in `phases` side by side.
@@ -68,7 +69,7 @@ impl Deep {
     }
 
     /// `request`, which adds up `range` of `macs` multiply-accumulates.
-    fn link(&self, request: Request, range: &Range<usize>, macs: usize, tiles: Tiles) -> Request {
+    fn link(&self, request: Request, range: &Range<usize>, macs: u64, tiles: Tiles) -> Request {
         request
             .params(&[("k_first4", range.start), ("k_end4", range.end), ("k_split4", self.split4)])
             .turns(turns(4 * range.len().min(self.split4), tiles))

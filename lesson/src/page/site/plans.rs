@@ -2,8 +2,8 @@
 //! executes. Planning needs no GPU, so every reader can move the freeze and see which kernels disappear.
 
 use crate::error::Result;
-use frostline_engine::freeze::in_group;
 use frostline_engine::dispatch::{Dispatch, Phase};
+use frostline_engine::freeze::in_group;
 use frostline_engine::{Freeze, Graph, Ledger, Optim, Plan, Tuning};
 use frostline_models::Model;
 use serde_json::{Value, json};
