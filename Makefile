@@ -26,7 +26,7 @@ demo-own: setup  ## trains on photos that are none of the embedded ones (fetches
 FROSTLINE = $(or $(CARGO_TARGET_DIR),target)/release/frostline
 
 site:        ## the published lesson as a static site: out/site; with the engine for browsers where it can be built
-	@scripts/build-web.sh web/site/pkg || echo "The site has no engine for browsers: nothing trains in it, and the rest is complete."
+	@scripts/build-web.sh web/site/pkg || echo "The engine for browsers was not built. Nothing trains on the site, unless web/site/pkg has an earlier one; the rest is complete."
 	$(CARGO) run --release --example lesson -- --site out/site
 
 serve: site  ## the same at http://127.0.0.1:8080/

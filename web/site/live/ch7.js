@@ -100,6 +100,7 @@ export async function begin(place) {
       x: 'billion multiply-accumulates of a run (the number: stages that train)',
       y: 'accuracy, %',
       high: 100,
+      wide: points.length ? undefined : 50,
       series,
     });
   }

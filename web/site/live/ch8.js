@@ -22,7 +22,7 @@ export async function begin(place) {
     part.trouble,
     h(
       'div',
-      { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Tasks on one base' },
+      { className: 'scroll', tabIndex: 0, hidden: true, role: 'region', 'aria-label': 'Tasks on one base' },
       h(
         'table',
         { className: 'costs' },
@@ -52,6 +52,7 @@ export async function begin(place) {
     const engine = await part.engine(),
       { ledger } = await engine.plan({ network: 'fashion', freezeBelow: 'fc', batch: 1, classes: 4 });
     heads.length = 0;
+    body.closest('.scroll').hidden = false;
     body.replaceChildren(
       h(
         'tr',
