@@ -10,6 +10,8 @@ pub enum Activation {
     Relu,
     /// y = min(max(x, 0), 6).
     Relu6,
+    /// y = x·σ(x), with σ(x) = 1/(1 + exp(−x)).
+    Silu,
 }
 
 impl Activation {
@@ -19,6 +21,15 @@ impl Activation {
             Activation::None => 0,
             Activation::Relu => 1,
             Activation::Relu6 => 2,
+            Activation::Silu => 3,
+        }
+    }
+
+    /// Does backward need the activation's input? Otherwise the output, or one bit per value, has its slope.
+    pub(crate) fn backward_reads_input(self) -> bool {
+        match self {
+            Activation::None | Activation::Relu | Activation::Relu6 => false,
+            Activation::Silu => true,
         }
     }
 }

@@ -4,12 +4,15 @@
 //!   moves into the epilogue of the convolution before it. So a frozen prefix, and all of inference, run
 //!   without any batch norm kernel.
 //! - An addition and an activation move into the epilogue of the op before them, if no other op reads that
-//!   op's output.
+//!   op's output. An activation whose backward pass reads its input (silu) moves only where no gradient is
+//!   needed: after folding that input does not exist.
 
 use crate::freeze::{BatchNormMode, Freeze};
+use crate::fused::Part;
 use crate::graph::{Graph, Node};
 use crate::ops::{BatchNorm, Stats};
 use crate::tensor::TensorId;
+use crate::uses::wanted;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -26,7 +29,8 @@ pub(crate) enum Purpose {
 
 /// `graph` without what `output` does not need, folded.
 pub(crate) fn fold(graph: &Graph, output: TensorId, purpose: Purpose, freeze: &Freeze) -> Graph {
-    let mut folder = Folder { graph, consumers: consumers(graph, output), output, nodes: vec![] };
+    let (consumers, wanted) = (consumers(graph, output), wanted(graph, purpose, freeze));
+    let mut folder = Folder { graph, consumers, wanted, output, nodes: vec![] };
     for node in &graph.nodes {
         if folder.consumers[node.output.index()] > 0 || node.output == output {
             folder.push(node, purpose, freeze);
@@ -51,6 +55,8 @@ fn consumers(graph: &Graph, output: TensorId) -> Vec<usize> {
 struct Folder<'g> {
     graph: &'g Graph,
     consumers: Vec<usize>,
+    /// For every tensor: does it need a gradient?
+    wanted: Vec<bool>,
     output: TensorId,
     nodes: Vec<Node>,
 }
@@ -89,7 +95,9 @@ impl Folder<'_> {
     fn move_into_producer(&mut self, node: &Node) -> Option<Node> {
         node.op.as_part(&node.inputs).into_iter().find_map(|(input, part)| {
             let id = node.inputs[input];
-            if self.consumers[id.index()] != 1 || id == self.output {
+            let stays = matches!(part, Part::Activation(activation) if activation.backward_reads_input())
+                && self.wanted[node.output.index()];
+            if stays || self.consumers[id.index()] != 1 || id == self.output {
                 return None;
             }
             let at = self.nodes.iter().position(|producer| producer.output == id)?;

@@ -7,7 +7,7 @@ use crate::ops::mixup::{self, Mixup};
 use crate::ops::normalize::Normalize;
 use crate::ops::{
     Activation, Add, BatchNorm, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d,
-    MultiMargin, Padding, Relu,
+    MultiMargin, Padding, Relu, Silu,
 };
 use crate::shape::Shape;
 use crate::tensor::{Init, InputKind, Role, TensorId};
@@ -112,6 +112,11 @@ impl Graph {
     /// min(max(x, 0), 6).
     pub fn relu6(&mut self, x: TensorId, layer: &str) -> Result<TensorId> {
         self.record(Relu { activation: Activation::Relu6 }, layer, &[x])
+    }
+
+    /// x·σ(x), with σ(x) = 1/(1 + exp(−x)).
+    pub fn silu(&mut self, x: TensorId, layer: &str) -> Result<TensorId> {
+        self.record(Silu, layer, &[x])
     }
 
     /// a + b.

@@ -14,6 +14,7 @@ pub mod multi_margin;
 pub mod normalize;
 pub(crate) mod partials;
 pub mod relu;
+pub mod silu;
 mod windows;
 
 pub use add::Add;
@@ -29,6 +30,7 @@ pub use mixup::{Mix, Mixup};
 pub use multi_margin::MultiMargin;
 pub use normalize::Normalize;
 pub use relu::Relu;
+pub use silu::Silu;
 pub use windows::Padding;
 pub(crate) use windows::windows;
 

@@ -24,7 +24,7 @@ pub(crate) fn uses(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<Use>
 
 /// For every tensor: is its gradient what the plan is for (that of a trainable parameter, or of an
 /// image), or does it lead to one that is?
-fn wanted(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<bool> {
+pub(crate) fn wanted(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<bool> {
     let goal = |tensor: &Tensor| match (purpose, tensor.role) {
         (Purpose::Training, Role::Parameter(_)) => !freeze.is_frozen(&tensor.name),
         (Purpose::InputGradient, Role::Input(InputKind::Images)) => {

@@ -47,9 +47,11 @@ impl Block {
             let r = bench.image("r", &r);
             y = bench.graph.add(y, r, "add").unwrap();
         }
-        if activation != Activation::None {
-            y = bench.graph.record(Relu { activation }, "act", &[y]).unwrap();
-        }
+        y = match activation {
+            Activation::None => y,
+            Activation::Silu => bench.graph.silu(y, "act").unwrap(),
+            _ => bench.graph.record(Relu { activation }, "act", &[y]).unwrap(),
+        };
         Self { x, w, r, dy, norm, bench, y }
     }
 
@@ -212,7 +214,8 @@ fn a_frozen_batch_norm_goes_into_a_depthwise_convolution() {
 /// Inference folds whatever is trainable: nothing is left but convolutions.
 #[test]
 fn inference_runs_convolutions_only() {
-    for (residual, activation, twin) in FORMS {
+    let silu = [false, true].map(|residual| (residual, Activation::Silu, Twin::Silu));
+    for (residual, activation, twin) in FORMS.into_iter().chain(silu) {
         let block = Block::new(residual, activation);
         for tuning in &tunings() {
             let mut graph = block.bench.graph.clone();
@@ -222,7 +225,7 @@ fn inference_runs_convolutions_only() {
             let kernels: Vec<String> =
                 plan.dispatches().iter().map(|dispatch| dispatch.variant.kernel.name()).collect();
             let normal = |kernel: &&String| {
-                ["batch_norm.forward", "add.forward", "relu.forward", "relu.mask_bits"]
+                ["batch_norm.forward", "add.forward", "relu.forward", "relu.mask_bits", "silu.forward"]
                     .contains(&kernel.as_str())
             };
             assert_eq!(kernels.iter().find(normal), None, "{kernels:?}");

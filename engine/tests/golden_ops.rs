@@ -110,11 +110,13 @@ fn every_operation() {
 }
 
 fn run(mut case: Case<'_>, tuning: &Tuning) -> Outputs {
+    let relu = |activation| Relu { activation };
     match case.json["op"].as_str().unwrap() {
         "conv2d" | "depthwise_conv2d" => convolution(&mut case, tuning),
         "batch_norm" => batch_norm(&mut case, tuning),
-        "relu" => activation(&mut case, ops::Activation::Relu, Activation::Relu, tuning),
-        "relu6" => activation(&mut case, ops::Activation::Relu6, Activation::Relu6, tuning),
+        "relu" => activation(&mut case, relu(ops::Activation::Relu), Activation::Relu, tuning),
+        "relu6" => activation(&mut case, relu(ops::Activation::Relu6), Activation::Relu6, tuning),
+        "silu" => activation(&mut case, ops::Silu, Activation::Silu, tuning),
         "add" => {
             let inputs = [case.image("a"), case.image("b")];
             let y = case.record(Add, &inputs);
@@ -257,14 +259,9 @@ fn batch_norm(case: &mut Case<'_>, tuning: &Tuning) -> Outputs {
     outputs
 }
 
-fn activation(
-    case: &mut Case<'_>,
-    activation: ops::Activation,
-    twin: Activation,
-    tuning: &Tuning,
-) -> Outputs {
+fn activation(case: &mut Case<'_>, op: impl ops::Op, twin: Activation, tuning: &Tuning) -> Outputs {
     let input = case.image("x");
-    let y = case.record(Relu { activation }, &[input]);
+    let y = case.record(op, &[input]);
     let (x, dy) = (case.input("x"), case.grad_output());
     let ran = case.bench.run(y, &dy, &Freeze::none(), tuning);
     outputs(&ran, twin.forward(&x), [("dx", "x", twin.backward(&dy, &x))])

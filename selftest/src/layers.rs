@@ -4,7 +4,7 @@ use crate::bench::{depthwise, filter, matrix, vector};
 use crate::{Case, Tester};
 use frostline_engine::ops::{
     Activation, Add, Conv2d, CrossEntropy, DepthwiseConv2d, GlobalAvgPool, Linear, MaxPool2d, MultiMargin,
-    Op, Relu,
+    Op, Relu, Silu,
 };
 use frostline_engine::{Freeze, Padding, Result};
 use frostline_twin::activation::Activation as Twin;
@@ -32,8 +32,9 @@ pub const CASES: &[Case] = &[
     ("linear over 30,011 rows", |t| Box::pin(linear_layer(t, [30_011, 4, 4]))),
     ("linear of 25,088 inputs", |t| Box::pin(linear_layer(t, [2, 25_088, 5]))),
     ("linear of 10,000 outputs", |t| Box::pin(linear_layer(t, [2, 5, 10_000]))),
-    ("relu", |t| Box::pin(activation(t, Activation::Relu, Twin::Relu))),
-    ("relu6", |t| Box::pin(activation(t, Activation::Relu6, Twin::Relu6))),
+    ("relu", |t| Box::pin(activation(t, Relu { activation: Activation::Relu }, Twin::Relu))),
+    ("relu6", |t| Box::pin(activation(t, Relu { activation: Activation::Relu6 }, Twin::Relu6))),
+    ("silu", |t| Box::pin(activation(t, Silu, Twin::Silu))),
     ("relu before a frozen convolution", |t| Box::pin(masked_activation(t))),
     ("add", |t| Box::pin(addition(t, Activation::None, Twin::None))),
     ("add and relu", |t| Box::pin(addition(t, Activation::Relu, Twin::Relu))),
@@ -151,13 +152,13 @@ async fn linear_layer(t: &mut Tester<'_>, [rows, c_in, c_out]: [usize; 3]) -> Re
     Ok(())
 }
 
-async fn activation(t: &mut Tester<'_>, activation: Activation, twin: Twin) -> Result<()> {
+async fn activation(t: &mut Tester<'_>, op: impl Op, twin: Twin) -> Result<()> {
     let shape = [3, 3, 5, 7];
     let (x, dy) =
         (cases::uniform(&mut t.rng, &shape, -4.0..10.0), cases::uniform(&mut t.rng, &shape, -1.0..1.0));
     let mut bench = t.bench();
     let input = bench.image("x", &x)?;
-    let y = bench.graph.record(Relu { activation }, "act", &[input])?;
+    let y = bench.graph.record(op, "act", &[input])?;
     let ran = bench.run(y, &dy, &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);
     t.check("output", &ran.output, &twin.forward(&x));

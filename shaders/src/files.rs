@@ -40,5 +40,6 @@ files![
     "shared/words.wgsl",
     "shared/winograd.2.wgsl",
     "shared/winograd.4.wgsl",
+    "silu.wgsl",
     "winograd.wgsl",
 ];

@@ -209,9 +209,9 @@ fn every_flag_is_valid() {
     for file in ["multi_margin", "sgd", "adamw"] {
         validate(file, &[("SCALED", 1)], Share::Portable);
     }
-    for act in 0..3 {
+    for act in 0..4 {
         validate("add", &[("ACT", act)], Share::Portable);
-        validate("relu", &[("ACT", act.max(1)), ("BITS", act % 2)], Share::Portable);
+        validate("relu", &[("ACT", act.clamp(1, 2)), ("BITS", act % 2)], Share::Portable);
         for mask in 0..4 {
             validate(
                 "batch_norm",

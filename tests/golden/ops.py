@@ -157,6 +157,7 @@ CASES = [
     batch_norm("batch_norm_eval", False),
     Case("relu", "relu", {"x": X}, {}, F.relu),
     Case("relu6", "relu6", {"x": X}, {}, F.relu6, {"x": (-4.0, 10.0)}),
+    Case("silu", "silu", {"x": X}, {}, F.silu, {"x": (-8.0, 8.0)}),
     Case("add", "add", {"a": X, "b": X}, {}, torch.add),
     Case(
         "max_pool2d",

@@ -3,7 +3,7 @@
 use super::{Activation, Op, channel_blocks, image, row_blocks};
 use crate::context::{Backward, Forward};
 use crate::dispatch::{BufferId, grid};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fused::Part;
 use crate::kernel::Kernel;
 use crate::request::Request;
@@ -17,7 +17,7 @@ static MASK: Kernel = Kernel { file: "relu", entry: "mask_bits" };
 /// y = max(x, 0), or relu6; inputs: x.
 #[derive(Clone, Copy, Debug)]
 pub struct Relu {
-    /// Which of them.
+    /// Which of them; [`super::Silu`] is an op of its own.
     pub activation: Activation,
 }
 
@@ -82,6 +82,10 @@ impl Op for Relu {
 
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
         image("relu", layer, inputs[0])?;
+        if self.activation.backward_reads_input() {
+            let reason = format!("{:?} is not a relu: record its own op", self.activation);
+            return Err(Error::shape("relu", layer, reason));
+        }
         Ok(inputs[0])
     }
 

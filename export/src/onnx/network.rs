@@ -62,6 +62,7 @@ impl Network<'_, '_> {
                     self.writer.named("Clip", &[&x, &low, &high], &name)
                 }
                 Activation::None => x,
+                Activation::Silu => return Err(cannot()),
             }
         } else if is::<Add>(op).is_some() {
             let other = self.value(node.inputs[1])?;

@@ -1,5 +1,6 @@
 //! relu: y = max(x, 0). relu6: y = min(max(x, 0), 6).
 //! backward: dx = dy where 0 < x (and x < 6), else 0.
+//! silu: y = x·σ(x), σ(x) = 1 / (1 + exp(−x)). backward: dx = dy·σ(x)·(1 + x·σ(−x)).
 
 use crate::{Array, Tracked, Value, exact};
 
@@ -13,6 +14,18 @@ pub enum Activation {
     Relu,
     /// y = min(max(x, 0), 6)
     Relu6,
+    /// y = x·σ(x)
+    Silu,
+}
+
+/// σ(x) = 1 / (1 + exp(−x)).
+fn sigmoid(x: Tracked) -> Tracked {
+    exact(1.0) / (exact(1.0) + (-x).exp())
+}
+
+/// The slope of silu at x: σ(x)·(1 + x·σ(−x)).
+pub fn silu_slope(x: Tracked) -> Tracked {
+    sigmoid(x) * (exact(1.0) + x * sigmoid(-x))
 }
 
 impl Activation {
@@ -22,15 +35,16 @@ impl Activation {
             Activation::None => x,
             Activation::Relu => x.clamp(0.0, f64::INFINITY),
             Activation::Relu6 => x.clamp(0.0, 6.0),
+            Activation::Silu => x * sigmoid(x),
         }
     }
 
     /// Whether a gradient passes at this input. Both kinks, 0 and 6, block it, as in PyTorch.
     ///
-    /// The output may be given instead of the input: it lies inside the same open interval.
+    /// The output of relu and relu6 may be given instead: it lies inside the same open interval.
     pub fn passes(self, x: f64) -> bool {
         match self {
-            Activation::None => true,
+            Activation::None | Activation::Silu => true,
             Activation::Relu => x > 0.0,
             Activation::Relu6 => x > 0.0 && x < 6.0,
         }
@@ -41,15 +55,20 @@ impl Activation {
         Value::build(&x.shape, |i| self.apply(exact(x.data[i])))
     }
 
-    /// `activation.backward`: dx from dy and either x or y, all of one shape.
+    /// `activation.backward`: dx from dy and either x or y (silu: x), all of one shape.
     ///
-    /// Nothing is computed, only selected: a kernel has to match exactly where it passes nothing.
+    /// Except for silu nothing is computed, only selected: a kernel has to match exactly where it passes
+    /// nothing.
     pub fn backward(self, dy: &Array, x_or_y: &Array) -> Value {
         dy.expect_shape("grad_output", &x_or_y.shape);
-        Value::build(
-            &dy.shape,
-            |i| if self.passes(x_or_y.data[i]) { exact(dy.data[i]) } else { Tracked::ZERO },
-        )
+        Value::build(&dy.shape, |i| {
+            let (dy, at) = (exact(dy.data[i]), x_or_y.data[i]);
+            match self {
+                Activation::Silu => dy * silu_slope(exact(at)),
+                _ if self.passes(at) => dy,
+                _ => Tracked::ZERO,
+            }
+        })
     }
 }
 
@@ -88,6 +107,35 @@ mod tests {
                 let forward = |v: &[Array]| activation.forward(&v[0]);
                 gradcheck::check(&name, forward, &[x], &[from_input], 1e-4, 1e-9);
             }
+        }
+    }
+
+    /// No kinks. The third derivative is below 1, so the difference is off by about eps² = 1e-8 per term.
+    #[test]
+    fn gradients_of_silu() {
+        let mut rng = cases::rng(2);
+        for shape in [vec![1, 1, 1, 1], vec![2, 5, 3, 7]] {
+            let x = cases::uniform(&mut rng, &shape, -9.0..9.0);
+            let dx = Activation::Silu.backward(&gradcheck::grad_output(&shape), &x);
+            let forward = |v: &[Array]| Activation::Silu.forward(&v[0]);
+            gradcheck::check(&format!("silu {shape:?}"), forward, &[x], &[dx], 1e-4, 1e-7);
+        }
+    }
+
+    /// The minimum of silu is at −1.278464542761074, where its slope is 0.
+    #[test]
+    fn values_of_silu() {
+        let x = Array::new(&[4], vec![0.0, 1.0, -1.278464542761074, -700.0]);
+        let (y, dx) =
+            (Activation::Silu.forward(&x), Activation::Silu.backward(&Array::new(&[4], vec![1.0; 4]), &x));
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-15, "{a} is not {b}");
+        for (i, (value, slope)) in
+            [(0.0, 0.5), (0.7310585786300049, 0.9276705118714867), (-0.2784645427610738, 0.0), (0.0, 0.0)]
+                .into_iter()
+                .enumerate()
+        {
+            near(y.value.data[i], value);
+            near(dx.value.data[i], slope);
         }
     }
 }

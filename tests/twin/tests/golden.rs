@@ -130,6 +130,7 @@ fn run(case: &Case<'_>) -> Vec<(&'static str, Array)> {
         "batch_norm" => run_batch_norm(case, &dy),
         "relu" => run_activation(Activation::Relu, &case.input("x"), &dy),
         "relu6" => run_activation(Activation::Relu6, &case.input("x"), &dy),
+        "silu" => run_activation(Activation::Silu, &case.input("x"), &dy),
         "add" => {
             let y = add::forward(&case.input("a"), &case.input("b"), Activation::None);
             let d = add::backward(&dy, &y.value, Activation::None);
