@@ -124,11 +124,11 @@ export async function begin(place) {
         run.held = true;
         await run.pause();
       }
+      part.say('Measuring the accuracy before the first step …');
       for (const run of runs) {
         run.held = false;
         if (!document.hidden) await run.resume();
       }
-      part.say('Measuring the accuracy before the first step …');
       return true;
     });
     go.disabled = false;
