@@ -467,10 +467,8 @@ def check_one_run(browser, url):
     wait("the part", lambda: browser.js("return document.querySelector('.live .primary')"))
     taken = "const go = document.querySelector('.live .primary'); go.click(); return [go.disabled, go.nextSibling.disabled]"
     assert browser.js(taken) == [True, True], "another run can be started"
-    wait("the run", lambda: browser.js("const go = document.querySelector('.live .primary'); return !go.disabled && go.textContent === 'Stop'"))
-    assert status(browser).startswith("Measuring the accuracy"), status(browser)
-    browser.click(".live .primary")
-    assert status(browser).startswith("Stopping"), status(browser)
+    stop = "const go = document.querySelector('.live .primary'); if (go.disabled || go.textContent !== 'Stop') return null; go.click(); return [go.disabled, document.querySelector('.live .status').textContent]"
+    assert wait("the run", lambda: browser.js(stop)) == [True, "Stopping after this step …"]
     wait("the end", lambda: status(browser) == "Stopped.")
     assert browser.js("return !document.querySelector('.live .primary').disabled") and not errors(browser)
     print("chapter 7: one run at a time, and Stop answered at once")

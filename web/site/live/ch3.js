@@ -15,7 +15,11 @@ export async function begin(place) {
     curve = chart(),
     said = h('p', { className: 'now' });
   const chosen = {
-    freeze: among('freeze', APPROACHES.map(([stage]) => stage), 'stem'),
+    freeze: among(
+      'freeze',
+      APPROACHES.map(([stage]) => stage),
+      'stem',
+    ),
     rate: RATES.indexOf(among('rate', RATES, 0.03)),
   };
   let run = null,

@@ -153,7 +153,11 @@ export async function begin(place) {
       time = chart(),
       numbers = h('p', { className: 'now' });
     const chosen = {
-      data: among('data', TASKS.map(([data]) => data), 'digits'),
+      data: among(
+        'data',
+        TASKS.map(([data]) => data),
+        'digits',
+      ),
       perClass: among('perclass', COUNTS, 10),
       rate: among('rate', RATES, 0.02),
     };
