@@ -441,6 +441,39 @@ def check_parts(browser, url):
         print(f"{page}: {said} ({time.monotonic() - start:.1f} s)")
 
 
+def check_choices(browser, url):
+    """A link chooses what the page can show, or what it has without the link."""
+    shown = "return [...document.querySelectorAll('.live select, .live output')].map((node) => node.value)"
+    for link, values in [
+        ("ch0.html?perclass=7.5&seed=7", ["12", "0"]),
+        ("ch0.html?perclass=25&seed=2", ["25", "2"]),
+        ("ch3.html?freeze=layer9&rate=0.02", ["stem", "0.03"]),
+        ("ch4.html?perclass=7&rate=0.003", ["digits", "10", "0.02"]),
+        ("ch4.html?data=fashion&perclass=50&rate=0.1", ["fashion", "50", "0.1"]),
+        ("ch5.html?base=0.02&factor=0.3", ["0.03", "2", "fashion"]),
+    ]:
+        browser.post("url", url=f"{url}/{link}")
+        browser.js("document.querySelector('.live').scrollIntoView()")
+        wait(f"the choices of {link}", lambda: browser.js("return document.querySelector('.live .primary')"))
+        found = browser.js(shown)
+        assert sorted(found) == sorted(values), f"{link}: {found}"
+    print("a link chose only what its page can show")
+
+
+def check_one_run(browser, url):
+    """Chapter 7 takes one click while it compiles: no second run starts beside the first."""
+    browser.post("url", url=f"{url}/ch7.html")
+    browser.js("document.querySelector('.live').scrollIntoView()")
+    wait("the part", lambda: browser.js("return document.querySelector('.live .primary')"))
+    taken = "const go = document.querySelector('.live .primary'); go.click(); return [go.disabled, go.nextSibling.disabled]"
+    assert browser.js(taken) == [True, True], "another run can be started"
+    stop = "const go = document.querySelector('.live .primary'); if (go.disabled || go.textContent !== 'Stop') return null; go.click(); return [go.disabled, document.querySelector('.live .status').textContent]"
+    assert wait("the run", lambda: browser.js(stop)) == [True, "Stopping after this step …"]
+    wait("the end", lambda: status(browser) == "Stopped.")
+    assert browser.js("return !document.querySelector('.live .primary').disabled") and not errors(browser)
+    print("chapter 7: one run at a time, and Stop answered at once")
+
+
 def screenshots(browser, url, names, folder):
     for name in names:
         for wide, high in [(1280, 900), (360, 740)]:
@@ -495,6 +528,8 @@ def main():
                 check_puzzle(browser, url)
                 check_own(browser, url, Path(scratch))
                 check_training(browser, url)
+                check_choices(browser, url)
+                check_one_run(browser, url)
                 check_parts(browser, url)
             finally:
                 browser.close()

@@ -2,11 +2,8 @@
 
 export const get = (name) => new URLSearchParams(location.search).get(name);
 
-/** The number `name` if it is one from `low` to `high`, or `otherwise`. */
-export function number(name, otherwise, low, high) {
-  const value = Number(get(name) ?? NaN);
-  return value >= low && value <= high ? value : otherwise;
-}
+/** The one of `list` that `name` says, or `otherwise`: what a choice cannot show is not chosen. */
+export const among = (name, list, otherwise) => list.find((one) => String(one) === get(name)) ?? otherwise;
 
 /** Sets the given ones; null removes one. */
 export function set(values) {

@@ -1,8 +1,10 @@
 // Chapter 0: two networks learn the same images, one from random weights and one from pretrained ones.
 
-import { number, set } from '../state.js';
+import { among, set } from '../state.js';
 import { Part, button, chart, choice, h, milliseconds, percent } from './common.js';
 
+const COUNTS = [3, 12, 25, 50],
+  SEEDS = [0, 1, 2, 3, 4];
 const SIDES = [
   ['scratch', 'from scratch', 0],
   ['pretrained', 'pretrained', 1],
@@ -12,7 +14,7 @@ export async function begin(place) {
   const part = new Part(place);
   const picture = chart(),
     losses = chart();
-  const chosen = { perClass: number('perclass', 12, 1, 100), seed: number('seed', 0, 0, 99) };
+  const chosen = { perClass: among('perclass', COUNTS, 12), seed: among('seed', SEEDS, 0) };
   let runs = [],
     tracks = {},
     time = {};
@@ -24,13 +26,13 @@ export async function begin(place) {
       { className: 'row' },
       choice(
         'Images of each class',
-        [3, 12, 25, 50].map((n) => [n, n]),
+        COUNTS.map((n) => [n, n]),
         chosen.perClass,
         (n) => change({ perClass: Number(n) }),
       ),
       choice(
         'Seed',
-        [0, 1, 2, 3, 4].map((n) => [n, n]),
+        SEEDS.map((n) => [n, n]),
         chosen.seed,
         (n) => change({ seed: Number(n) }),
       ),
@@ -122,6 +124,7 @@ export async function begin(place) {
         run.held = true;
         await run.pause();
       }
+      part.say('Measuring the accuracy before the first step …');
       for (const run of runs) {
         run.held = false;
         if (!document.hidden) await run.resume();

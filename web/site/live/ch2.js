@@ -13,15 +13,24 @@ export async function begin(place) {
     answer = h('div', { className: 'answer', role: 'status' }),
     fitted = h('div');
   let probe = null,
-    rest = [];
-  const fit = button('Compute features and fit a head', () => part.attempt(train), { className: 'primary' });
+    rest = [],
+    fitting = ''; // What the status line says about the head, between questions too.
+  const say = (words) => part.say((fitting = words));
+  const fit = button(
+    'Compute features and fit a head',
+    async () => {
+      fit.disabled = true;
+      say((await part.attempt(train)) ?? '');
+      fit.disabled = false;
+    },
+    { className: 'primary' },
+  );
   const next = button(
     'New image',
-    () =>
-      part.attempt(async () => {
-        const { blob, name } = rest[Math.floor(Math.random() * rest.length)];
-        await ask(await small(await blob()), name);
-      }),
+    () => {
+      const { blob, name } = rest[Math.floor(Math.random() * rest.length)];
+      look(blob, name);
+    },
     { disabled: true },
   );
   place.append(
@@ -31,7 +40,7 @@ export async function begin(place) {
     fitted,
     drop(
       'Ask about a photo of your own',
-      ([file]) => file && part.attempt(async () => ask(await small(file))),
+      ([file]) => file && look(() => file),
       false,
     ),
     way,
@@ -40,7 +49,14 @@ export async function begin(place) {
 
   part.onLost = () => {
     probe = null;
+    fitting = '';
   };
+
+  async function look(photo, name) {
+    part.say('Looking …');
+    await part.attempt(async () => ask(await small(await photo()), name));
+    part.say(fitting);
+  }
 
   async function train() {
     const found = await examples(),
@@ -53,7 +69,7 @@ export async function begin(place) {
     let values = [],
       width = 0;
     for (let at = 0; at < files.length; at += AT_ONCE) {
-      part.say(`Features: photo ${at + 1} of ${files.length}.`);
+      say(`Features: photo ${at + 1} of ${files.length}.`);
       const some = await Promise.all(files.slice(at, at + AT_ONCE).map(({ file }) => blob(file)));
       const features = await engine.features(some, { network: 'photos', stage: 'avgpool' });
       width = features.width;
@@ -70,7 +86,6 @@ export async function begin(place) {
       labels: files.map(({ label }) => label),
       classes: names,
     });
-    part.say('The head is ready.');
     fitted.replaceChildren(
       h(
         'p',
@@ -82,6 +97,7 @@ export async function begin(place) {
       ),
     );
     next.disabled = false;
+    return 'The head is ready.';
   }
 
   async function ask({ blob }, truth) {

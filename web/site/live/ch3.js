@@ -1,6 +1,6 @@
 // Chapter 3: what trains and how fast, with the accuracy on the old classes beside that on the new ones.
 
-import { get, number, set } from '../state.js';
+import { among, set } from '../state.js';
 import { Part, button, chart, choice, h, milliseconds, slider } from './common.js';
 
 const APPROACHES = [
@@ -15,18 +15,22 @@ export async function begin(place) {
     curve = chart(),
     said = h('p', { className: 'now' });
   const chosen = {
-    freeze: APPROACHES.some(([stage]) => stage === get('freeze')) ? get('freeze') : 'stem',
-    rate: RATES.indexOf(number('rate', 0.03, 0, 1)),
+    freeze: among(
+      'freeze',
+      APPROACHES.map(([stage]) => stage),
+      'stem',
+    ),
+    rate: RATES.indexOf(among('rate', RATES, 0.03)),
   };
-  if (chosen.rate < 0) chosen.rate = 3;
   let run = null,
     series = [],
+    live = [], // The curves of the run, which stay while it draws them.
     count = 0;
-  const go = button('Train', () => (run ? part.attempt(() => run.stop()) : start()), {
+  const go = button('Train', () => (run ? stop() : start()), {
     className: 'primary',
   });
   const clear = button('Remove the curves', () => {
-    series = [];
+    series = live;
     paint();
   });
   place.append(
@@ -72,13 +76,19 @@ export async function begin(place) {
       series,
     });
   }
+  async function stop() {
+    go.disabled = true;
+    part.say('Stopping after this step …');
+    await part.attempt(() => run.stop());
+  }
   async function start() {
     const rate = RATES[chosen.rate],
       name = `${APPROACHES.find(([stage]) => stage === chosen.freeze)[1]} at ${rate}`;
     const color = count++ % 3;
     const fresh = { name: `${name}, new`, color: 2 * color, line: true, points: [] },
       old = { name: `${name}, old`, color: 2 * color + 1, line: true, square: true, points: [] };
-    series = [...series.slice(-4), fresh, old];
+    live = [fresh, old];
+    series = [...series.slice(-4), ...live];
     go.disabled = true;
     const begun = await part.attempt(() =>
       part.train(
@@ -97,7 +107,7 @@ export async function begin(place) {
           old: true,
         },
         (event) => {
-          if (event.type === 'step')
+          if (event.type === 'step' && !go.disabled)
             part.say(`Training ${name}: step ${event.step}, ${milliseconds(event.milliseconds)} a step.`);
           if (event.type !== 'accuracy') return;
           fresh.points.push({ x: event.step, y: 100 * event.accuracy });
@@ -108,13 +118,17 @@ export async function begin(place) {
       ),
     );
     go.disabled = false;
-    if (!begun) return;
+    if (!begun) {
+      live = [];
+      return;
+    }
     run = begun;
     go.textContent = 'Stop';
+    part.say('Measuring the accuracy before the first step …');
     await run.finished.catch(() => {});
     run.close?.().catch(() => {});
-    run = null;
-    go.textContent = 'Train another';
+    [run, live] = [null, []];
+    [go.textContent, go.disabled] = ['Train another', false];
     part.say('The run has ended.');
   }
 }

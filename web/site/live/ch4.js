@@ -1,7 +1,7 @@
 // Chapter 4: a line is moved through the network. What is before it is frozen: its gradient kernels are in no plan.
 // The plans come with the page, so that the line moves without a GPU; with one, the network trains meanwhile.
 
-import { get, number, set } from '../state.js';
+import { among, set } from '../state.js';
 import { open } from '../kernel.js';
 import { Part, button, bytes, chart, choice, h, milliseconds, percent, slider } from './common.js';
 
@@ -12,6 +12,13 @@ const KINDS = [
   ['other', 'other backward work'],
   ['update', 'update'],
 ];
+const TASKS = [
+  ['digits', 'digits (different)'],
+  ['fashion', 'other clothes (similar)'],
+];
+const COUNTS = [5, 10, 20, 50],
+  RATES = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
+
 /** What a dispatch computes. Winograd's parts are named in shaders/winograd.wgsl. */
 function kind({ phase, kernel }) {
   if (phase !== 'backward') return phase;
@@ -26,7 +33,7 @@ export async function begin(place) {
   const answer = await fetch('data/plans.json');
   const { plans } = await answer.json();
   const stages = plans.map((plan) => plan.freezeBelow);
-  let at = Math.max(stages.indexOf(get('freeze')), 0);
+  let at = stages.indexOf(among('freeze', stages, stages[0]));
   let plan = plans[at],
     run = null,
     held = false,
@@ -93,18 +100,25 @@ export async function begin(place) {
   async function follow() {
     if (!run || busy) return;
     busy = true;
-    while (run && run.below !== stages[at]) {
-      const to = stages[at];
-      const found = await part.attempt(() => run.setFreezeBelow(to));
-      if (!found) break;
-      run.below = to;
-      seen.moved = to;
-      if (stages[at] === to) {
-        plan = found;
-        show();
+    try {
+      while (run && !run.stopping && run.below !== stages[at]) {
+        const mine = run,
+          to = stages[at];
+        const found = await part.attempt(() => mine.setFreezeBelow(to));
+        // Meanwhile it may have ended, and another one may have begun.
+        if (run !== mine || mine.stopping) continue;
+        part.say(held || document.hidden ? 'Paused.' : 'Training.');
+        if (!found) break;
+        mine.below = to;
+        seen.moved = to;
+        if (stages[at] === to) {
+          plan = found;
+          show();
+        }
       }
+    } finally {
+      busy = false;
     }
-    busy = false;
   }
 
   function show() {
@@ -139,9 +153,13 @@ export async function begin(place) {
       time = chart(),
       numbers = h('p', { className: 'now' });
     const chosen = {
-      data: get('data') === 'fashion' ? 'fashion' : 'digits',
-      perClass: number('perclass', 10, 1, 100),
-      rate: number('rate', 0.02, 0.0005, 0.5),
+      data: among(
+        'data',
+        TASKS.map(([data]) => data),
+        'digits',
+      ),
+      perClass: among('perclass', COUNTS, 10),
+      rate: among('rate', RATES, 0.02),
     };
     const go = button('Train', () => (run ? end() : start()), { className: 'primary' });
     const hold = button(
@@ -163,6 +181,7 @@ export async function begin(place) {
         y: '%',
         low: 0,
         high: 100,
+        wide: 20,
         series: line,
       });
       time.draw({
@@ -170,6 +189,7 @@ export async function begin(place) {
         x: 'step',
         y: 'ms',
         low: 0,
+        wide: 20,
         series: [{ name: '', color: 0, line: true, points: seen.time }],
       });
       const last = seen.accuracy.at(-1),
@@ -184,7 +204,7 @@ export async function begin(place) {
         show();
       }
       if (event.type === 'step') {
-        if (seen.time.length === 0) part.say('Training. Move the line.');
+        if (seen.time.length === 0 && !held && !run?.stopping) part.say('Training. Move the line.');
         seen.time.push({ x: event.step, y: event.milliseconds, label: seen.moved });
         seen.moved = undefined;
         seen.dispatches = event.dispatches;
@@ -196,6 +216,7 @@ export async function begin(place) {
       paint();
     };
     async function start() {
+      const below = stages[at];
       seen = fresh();
       go.disabled = true;
       const begun = await part.attempt(() =>
@@ -204,7 +225,7 @@ export async function begin(place) {
             data: chosen.data,
             network: 'fashion',
             start: 'pretrained',
-            freezeBelow: stages[at],
+            freezeBelow: below,
             rate: chosen.rate,
             perClass: chosen.perClass,
             batch: 16,
@@ -219,8 +240,9 @@ export async function begin(place) {
       go.disabled = false;
       if (!begun) return;
       run = begun;
-      [run.below, held] = [stages[at], false];
+      [run.below, held] = [below, false];
       [go.textContent, hold.disabled, hold.textContent] = ['Stop', false, 'Pause'];
+      part.say('Measuring the accuracy before the first step …');
       const mine = run;
       mine.finished
         .catch(() => {})
@@ -231,13 +253,15 @@ export async function begin(place) {
     }
     async function end() {
       const mine = run;
+      mine.stopping = go.disabled = hold.disabled = true;
+      part.say('Stopping after this step …');
       await part.attempt(() => mine.stop());
-      await mine.close?.().catch(() => {});
       part.say('Stopped.');
+      await mine.close?.().catch(() => {});
     }
     function over() {
       run = null;
-      [go.textContent, hold.disabled] = ['Train', true];
+      [go.textContent, go.disabled, hold.disabled] = ['Train', false, true];
     }
     const changed = (values) => {
       Object.assign(chosen, values);
@@ -259,22 +283,19 @@ export async function begin(place) {
         { className: 'row' },
         choice(
           'Task',
-          [
-            ['digits', 'digits (different)'],
-            ['fashion', 'other clothes (similar)'],
-          ],
+          TASKS,
           chosen.data,
           (data) => changed({ data }),
         ),
         choice(
           'Images of each class',
-          [5, 10, 20, 50].map((n) => [n, n]),
+          COUNTS.map((n) => [n, n]),
           chosen.perClass,
           (n) => changed({ perClass: Number(n) }),
         ),
         choice(
           'Rate',
-          [0.002, 0.005, 0.01, 0.02, 0.05, 0.1].map((n) => [n, n]),
+          RATES.map((n) => [n, n]),
           chosen.rate,
           (n) => changed({ rate: Number(n) }),
         ),

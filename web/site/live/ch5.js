@@ -1,6 +1,6 @@
 // Chapter 5: a base rate and a factor from stage to stage; how far each stage moves while the network trains.
 
-import { number, set } from '../state.js';
+import { among, set } from '../state.js';
 import { Part, button, chart, choice, h, milliseconds, percent, slider } from './common.js';
 
 const STAGES = ['stem', 'layer1', 'layer2', 'layer3', 'layer4', 'fc'];
@@ -12,16 +12,16 @@ export async function begin(place) {
     curve = chart(),
     body = h('tbody'),
     said = h('p', { className: 'now' });
-  const near = (list, value) => Math.max(0, list.indexOf(value));
   const chosen = {
-    base: near(BASES, number('base', 0.03, 0, 1)),
-    factor: near(FACTORS, number('factor', 1, 0, 1)),
+    base: BASES.indexOf(among('base', BASES, 0.03)),
+    factor: FACTORS.indexOf(among('factor', FACTORS, 1)),
     data: 'fashion',
   };
   let run = null,
+    began = '', // The rates it began with, in words.
     updates = [],
     series = [];
-  const go = button('Train', () => (run ? part.attempt(() => run.stop()) : start()), {
+  const go = button('Train', () => (run ? stop() : start()), {
     className: 'primary',
   });
   const table = h(
@@ -88,6 +88,13 @@ export async function begin(place) {
       ]),
     );
   }
+  const words = () =>
+    `${BASES[chosen.base]}${chosen.factor ? ` × ${FACTORS[chosen.factor]} a stage` : ', one rate'}`;
+  /** Tells the run the rates as they are now, and names its curve after them. */
+  function follow() {
+    series.at(-1).name = `${began}, then ${words()}`;
+    part.attempt(() => run.setRate(rates()));
+  }
   function change(values) {
     Object.assign(chosen, values);
     set({
@@ -95,8 +102,8 @@ export async function begin(place) {
       factor: chosen.factor ? FACTORS[chosen.factor] : null,
     });
     updates = run ? updates : [];
+    if (run && !values.data) follow();
     show();
-    if (run) part.attempt(() => run.setRate(rates()));
   }
   function show() {
     const all = rates(),
@@ -126,10 +133,14 @@ export async function begin(place) {
       series,
     });
   }
+  async function stop() {
+    go.disabled = true;
+    part.say('Stopping after this step …');
+    await part.attempt(() => run.stop());
+  }
   async function start() {
-    const color = series.length % 6,
-      name = `${BASES[chosen.base]}${chosen.factor ? ` × ${FACTORS[chosen.factor]} a stage` : ', one rate'}`;
-    const mine = { name, color, line: true, points: [] };
+    began = words();
+    const mine = { name: began, color: series.length % 6, line: true, points: [] };
     series = [...series.slice(-3), mine];
     updates = [];
     go.disabled = true;
@@ -150,7 +161,7 @@ export async function begin(place) {
             evaluateOn: 200,
           },
           (event) => {
-            if (event.type === 'step')
+            if (event.type === 'step' && !go.disabled)
               part.say(`Training: step ${event.step} of 120, ${milliseconds(event.milliseconds)} a step.`);
             if (event.type !== 'accuracy') return;
             mine.points.push({ x: event.step, y: 100 * event.accuracy });
@@ -163,11 +174,13 @@ export async function begin(place) {
     go.disabled = false;
     if (!run) return;
     go.textContent = 'Stop';
+    part.say('Measuring the accuracy before the first step …');
+    if (words() !== began) follow(); // They were changed while it was compiled.
     const now = run;
     await now.finished.catch(() => {});
     now.close?.().catch(() => {});
     run = null;
-    go.textContent = 'Train another';
+    [go.textContent, go.disabled] = ['Train another', false];
     part.say('The run has ended.');
   }
 }

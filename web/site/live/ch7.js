@@ -106,6 +106,8 @@ export async function begin(place) {
   }
   async function stop() {
     sweep = [];
+    go.disabled = true;
+    part.say('Stopping after this step …');
     await part.attempt(() => run.stop());
   }
   /** One run; whether it came to its end. */
@@ -113,7 +115,7 @@ export async function begin(place) {
     const words = DEPTHS.find(([stage]) => stage === freeze)[1],
       { data, perClass } = chosen;
     let macs = 0;
-    all.disabled = true;
+    go.disabled = all.disabled = true;
     run =
       (await part.attempt(() =>
         part.train(
@@ -132,23 +134,25 @@ export async function begin(place) {
           },
           (event) => {
             if (event.type === 'plan') macs = event.plan.ledger.macs;
-            if (event.type === 'step')
+            if (event.type === 'step' && !go.disabled)
               part.say(
                 `${words}: step ${event.step} of ${STEPS}, ${milliseconds(event.milliseconds)} a step.`,
               );
           },
         ),
       )) ?? null;
+    go.disabled = false;
     if (!run) {
       all.disabled = false;
       return false;
     }
     go.textContent = 'Stop';
+    part.say('Measuring the accuracy before the first step …');
     const now = run,
       end = await now.finished.catch(() => null);
     now.close?.().catch(() => {});
     run = null;
-    [go.textContent, all.disabled] = ['Train', false];
+    [go.textContent, go.disabled, all.disabled] = ['Train', false, false];
     if (end?.reason !== 'steps' || end.accuracy == null) {
       part.say('Stopped.');
       return false;
