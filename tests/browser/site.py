@@ -309,7 +309,9 @@ def check_own(browser, url, scratch):
 
     (scratch / "notes.jpg").write_text("no image")
     give(browser, ".class:nth-child(1) input[type=file]", scratch / "notes.jpg")
-    said = wait("what is wrong", lambda: browser.text(".live .alert"))
+    said = wait("what is wrong", lambda: browser.text(".live .refused"))
+    time.sleep(1)  # The head is fitted again, and what was refused stays.
+    assert browser.js("return document.querySelector('.live .refused').checkVisibility()"), "what was refused vanished"
     assert "“notes.jpg” is no image" in said and count() == [3, 3, 3], (said, count())
     png(scratch / "huge.png", 10_000, 6_000, lambda row, line=bytes((40, 190, 60)) * 10_000: line)
     give(browser, ".steps > li:nth-child(3) input[type=file]", scratch / "huge.png")
@@ -350,10 +352,46 @@ def check_own(browser, url, scratch):
     for i in range(2000):
         (many / f"{i}.png").write_bytes(paths["red"][0].read_bytes())
     give(browser, ".class:nth-child(1) input[type=file]", *sorted(many.iterdir()))
-    said = wait("2,000 photos", lambda: (lambda text: text if "left out" in text else None)(browser.text(".live .alert")))
+    said = wait("2,000 photos", lambda: (lambda text: text if "left out" in text else None)(browser.text(".live .refused")))
     assert "1409 of 2000 photos were left out" in said and count()[0] == 594, (said, count())
     print(f"2,000 photos: {said}")
     browser.js("[...document.querySelectorAll('.live button')].find((one) => one.textContent === 'Remove all photos').click()")
+
+
+def check_examples(browser, url):
+    """The example photos are taken once; a run ends when all photos are removed."""
+    browser.post("url", url=f"{url}/own.html")
+    count = lambda: browser.js("return [...document.querySelectorAll('.class')].map((one) => one.querySelectorAll('.pick').length)")
+    find = "const node = [...document.querySelectorAll('.live button')].find((one) => one.textContent === arguments[0]);"
+    idle = lambda words: browser.js(f"{find} return node && !node.disabled", words)
+    click = lambda words: (wait(words, lambda: idle(words)), browser.js(f"{find} node.click()", words))
+    for _ in range(2):
+        click("Use example photos")
+        wait("24 photos", lambda: count() == [8, 8, 8] and idle("Use example photos"))
+    wait("a head", lambda: status(browser).startswith("The head is ready"))
+    browser.js("const depth = document.querySelector('.steps > li:nth-child(4) select'); depth.value = 'fc'; depth.onchange()")
+    click("Fine-tune the last stages")
+    wait("the run", lambda: idle("Stop"))
+    click("Remove all photos")
+    wait("the end of the run", lambda: browser.js(f"{find} return Boolean(node)", "Fine-tune the last stages"))
+    assert count() == [0, 0, 0] and not idle("Fine-tune the last stages")
+    assert not errors(browser)
+    print("example photos were taken once; the run ended with its photos")
+
+
+def check_storage(browser, url):
+    """Pages that keep something work where storage is blocked."""
+    script = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('denied'); } })"
+    name = browser.cdp("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
+    for page, css in {"own": ".class", "puzzles": ".editor textarea", "ch7": ".live .primary"}.items():
+        browser.post("url", url=f"{url}/{page}.html")
+        browser.js("document.querySelector('[data-live]').scrollIntoView()")
+        wait(f"{page} without storage", lambda: browser.js("return document.querySelector(arguments[0])", css))
+        assert "could not be loaded" not in browser.text(".live"), page
+    browser.post("url", url=f"{url}/puzzles.html")
+    wait("its text", lambda: browser.js("return document.querySelector('textarea')?.value.includes('// Your lines.')"))
+    browser.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=name)
+    print("blocked storage: the pages work")
 
 
 def check_training(browser, url):
@@ -527,6 +565,8 @@ def main():
                 width(browser, 1280, 900)
                 check_puzzle(browser, url)
                 check_own(browser, url, Path(scratch))
+                check_examples(browser, url)
+                check_storage(browser, url)
                 check_training(browser, url)
                 check_choices(browser, url)
                 check_one_run(browser, url)

@@ -1,6 +1,7 @@
 // Chapter 7: each run is a point of accuracy against cost. Points survive a reload.
 
 import { Part, button, chart, choice, h, milliseconds } from './common.js';
+import { remember } from './store.js';
 
 const DEPTHS = [
   ['fc', 'head only'],
@@ -80,7 +81,7 @@ export async function begin(place) {
     }
   }
   function keep() {
-    localStorage.setItem(KEPT, JSON.stringify(points.slice(-60)));
+    remember(KEPT, JSON.stringify(points.slice(-60)));
   }
   function paint() {
     const series = ['fashion', 'digits'].map((data, color) => ({

@@ -2,7 +2,10 @@
 // pause while the page is hidden.
 
 import { draw } from '../charts.js';
-import { BROWSERS } from '../site.js';
+
+const NO_ADAPTER =
+  'Switch on graphics acceleration in the settings of the browser and start it again; in Chrome and Edge, ' +
+  'chrome://gpu says why WebGPU is off.';
 
 /** An element with properties and children. Those whose name has a dash are attributes. */
 export function h(name, properties = {}, ...children) {
@@ -104,7 +107,9 @@ export class Part {
       for (const run of this.runs)
         if (document.hidden) run.pause().catch(() => {});
         else if (!run.held) run.resume().catch(() => {});
-      if (this.runs.size) this.say(document.hidden ? 'Paused while this page is hidden.' : 'Training again.');
+      if (!this.runs.size) return;
+      const again = [...this.runs].some((run) => !run.held) ? 'Training again.' : 'Paused.';
+      this.say(document.hidden ? 'Paused while this page is hidden.' : again);
     });
   }
 
@@ -112,6 +117,8 @@ export class Part {
   onLost() {}
 
   say(words) {
+    // A screen reader is told what happens, and not each step of it.
+    this.status.setAttribute('aria-live', /\bstep \d|\d of \d/.test(words) ? 'off' : 'polite');
     this.status.textContent = words;
   }
 
@@ -119,7 +126,7 @@ export class Part {
     this.trouble.hidden = !error;
     if (error) {
       const words = error.message.replace(/[.]?$/, '.');
-      const where = error.kind === 'no-adapter' ? ` ${BROWSERS}` : '';
+      const where = error.kind === 'no-adapter' ? ` ${NO_ADAPTER}` : '';
       this.trouble.textContent = words[0].toUpperCase() + words.slice(1) + where;
       this.say('');
     }
@@ -143,7 +150,10 @@ export class Part {
     if (!opened) {
       this.say('Opening the engine …');
       const start = performance.now();
-      opened = import('../engine.js').then(({ openEngine }) =>
+      const offline = () => {
+        throw new Error('The engine could not be loaded: is this machine offline?');
+      };
+      opened = import('../engine.js').catch(offline).then(({ openEngine }) =>
         openEngine({
           assets: new URL('../assets/', import.meta.url).href,
           onCompile: ({ done, total, kernel, milliseconds: time }) =>
@@ -178,6 +188,13 @@ export class Part {
     this.say('Making the plan and compiling its kernels …');
     const run = await engine.train(settings, told);
     this.runs.add(run);
+    // Compiling is over, and the first step waits for an evaluation.
+    if (/^(Compiling|Making)/.test(this.status.textContent))
+      this.say(
+        settings.evaluateEvery === null
+          ? 'Taking the first step …'
+          : 'Measuring the accuracy before the first step …',
+      );
     const over = () => this.runs.delete(run);
     run.finished.then(over, (error) => {
       over();

@@ -4,6 +4,7 @@
 import { Part, button, bytes, chart, choice, h, milliseconds, percent } from './common.js';
 import { MOST, camera, drop, examples, small } from './photos.js';
 import * as store from './store.js';
+import { recall, remember } from './store.js';
 
 const NAMES = ['first', 'second', 'third'];
 const EXAMPLES = ['fish', 'tool', 'windmill'],
@@ -11,18 +12,24 @@ const EXAMPLES = ['fish', 'tool', 'windmill'],
 const STAGE = 'avgpool';
 const AT_ONCE = 32; // Photos in one pass through the network.
 
+const photos = (count) => `${count} ${count === 1 ? 'photo' : 'photos'}`;
+
 export async function begin(place) {
   const part = new Part(place);
   const classes = NAMES.map((name, label) => makeClass(name, label));
   const asked = { blob: null, thumb: null };
   let probe = null,
     run = null,
+    starting = false, // A run is being compiled.
+    version = 0, // Of the photos and names: a run belongs to one.
     tuned = null,
     settling = null;
   const reading = h('p', { className: 'now', role: 'status' });
+  const refused = h('p', { className: 'refused', role: 'alert', hidden: true });
   const result = h('div', { 'aria-live': 'polite' });
   const answer = h('div', { className: 'answer', role: 'status' });
-  const curve = chart();
+  const curve = chart(),
+    curveless = h('p', { className: 'soft' });
   const live = camera(
     (photo) => ask(photo),
     (error) => part.fail(error),
@@ -37,17 +44,29 @@ export async function begin(place) {
   const take = h('div', {});
   const sample = button('Use example photos', () =>
     part.attempt(async () => {
-      const found = await examples();
-      for (const [label, name] of EXAMPLES.entries()) {
-        classes[label].rename(name);
-        const files = await Promise.all(
-          found[name].slice(0, EACH).map(async (file) => (await fetch(file)).blob()),
-        );
-        await read(label, files);
+      const own = classes.some((one) => one.photos.some(({ from }) => !from));
+      const question = 'The classes get the names of the examples, and your photos stay in them. Go on?';
+      if (own && !confirm(question)) return;
+      [sample.disabled, forget.disabled] = [true, true];
+      try {
+        const found = await examples();
+        for (const [label, name] of EXAMPLES.entries()) {
+          const one = classes[label],
+            there = new Set(one.photos.map(({ from }) => from));
+          if (one.name() !== name) one.rename(name);
+          const missing = found[name].slice(0, EACH).filter((file) => !there.has(file));
+          const files = await Promise.all(
+            missing.map(async (from) => Object.assign(await (await fetch(from)).blob(), { from })),
+          );
+          if (files.length) await read(label, files);
+        }
+      } finally {
+        [sample.disabled, forget.disabled] = [false, false];
       }
     }),
   );
   const forget = button('Remove all photos', async () => {
+    if (run) part.attempt(() => run.stop());
     await store.clear().catch(() => {});
     for (const one of classes) {
       one.photos = [];
@@ -72,6 +91,7 @@ export async function begin(place) {
           classes.map(({ node }) => node),
         ),
         reading,
+        refused,
       ),
       h('li', {}, h('h2', {}, 'A head is fitted at once'), part.status, part.trouble, result),
       h(
@@ -110,6 +130,7 @@ export async function begin(place) {
           tune,
         ),
         curve.box,
+        curveless,
       ),
       h('li', {}, h('h2', {}, 'Take it with you'), take),
     ),
@@ -125,7 +146,7 @@ export async function begin(place) {
   function makeClass(name, label) {
     const input = h('input', {
       type: 'text',
-      value: localStorage.getItem(`class${label}`) ?? name,
+      value: recall(`class${label}`) ?? name,
       maxLength: 40,
       'aria-label': `Name of class ${label + 1}`,
     });
@@ -135,7 +156,7 @@ export async function begin(place) {
       said: h('span', { className: 'soft' }),
     };
     one.count = () => {
-      one.said.textContent = `${one.photos.length} photos`;
+      one.said.textContent = photos(one.photos.length);
     };
     one.rename = (words) => {
       input.value = words;
@@ -143,7 +164,7 @@ export async function begin(place) {
     };
     one.name = () => input.value.trim() || NAMES[label];
     input.onchange = () => {
-      localStorage.setItem(`class${label}`, input.value);
+      remember(`class${label}`, input.value);
       changed();
     };
     const cam = button('From the camera', async () => {
@@ -171,10 +192,11 @@ export async function begin(place) {
   async function read(label, files) {
     const room = Math.max(0, MOST - classes.reduce((sum, one) => sum + one.photos.length, 0));
     const wrong = [];
+    refused.hidden = true;
     let done = 0;
     for (const file of files.slice(0, room)) {
       try {
-        await keep(label, await small(file));
+        await keep(label, { ...(await small(file)), from: file.from });
       } catch (error) {
         wrong.push(error.message);
       }
@@ -186,20 +208,16 @@ export async function begin(place) {
       wrong.push(
         `${left} of ${files.length} photos were left out: the page keeps at most ${MOST}. The command below takes any number.`,
       );
-    const all = classes.reduce((sum, one) => sum + one.photos.length, 0);
-    reading.textContent = `${all} photos in all.`;
-    if (wrong.length)
-      part.fail(
-        new Error(
-          wrong.length > 4 ? `${wrong.slice(0, 3).join(' ')} And ${wrong.length - 3} more.` : wrong.join(' '),
-        ),
-      );
     changed();
+    // Not in the line of the head, which is fitted next and says how that went.
+    refused.hidden = !wrong.length;
+    refused.textContent =
+      wrong.length > 4 ? `${wrong.slice(0, 3).join(' ')} And ${wrong.length - 3} more.` : wrong.join(' ');
   }
 
   async function keep(label, photo, key) {
     const one = classes[label];
-    const kept = { ...photo, key: key ?? (await store.add(label, photo.blob).catch(() => null)) };
+    const kept = { ...photo, key: key ?? (await store.add(label, photo.blob, photo.from).catch(() => null)) };
     const away = button(
       '',
       async () => {
@@ -219,15 +237,15 @@ export async function begin(place) {
 
   async function restore() {
     const kept = await store.all().catch(() => []);
-    for (const { key, label, blob } of kept) {
+    for (const { key, label, blob, from } of kept) {
       if (classes[label])
         await small(blob)
-          .then((photo) => keep(label, { ...photo, blob }, key))
+          .then((photo) => keep(label, { ...photo, blob, from }, key))
           .catch(() => {});
     }
     if (kept.length) {
-      reading.textContent = `${kept.length} photos from your last visit.`;
       changed();
+      reading.textContent = `${photos(kept.length)} from your last visit.`;
     }
   }
 
@@ -238,9 +256,22 @@ export async function begin(place) {
 
   /** The photos or names have changed: a head is fitted when they have settled. */
   function changed() {
+    version++;
+    const all = classes.reduce((sum, one) => sum + one.photos.length, 0);
+    reading.textContent = `${photos(all)} in all.`;
+    probe = null;
+    replace(null);
     clearTimeout(settling);
     settling = setTimeout(() => part.attempt(fit), 400);
     showTake();
+  }
+  /** Another tuned network, or none; the memory of the last one is free again. */
+  function replace(other) {
+    tuned?.close().catch(() => {});
+    tuned = other;
+  }
+  function allow() {
+    tune.disabled = !run && (starting || used().length < 2);
   }
 
   let again = false,
@@ -262,15 +293,15 @@ export async function begin(place) {
   }
   async function fitNow() {
     const found = used();
-    tune.disabled = found.length < 2;
-    [probe, tuned] = [null, null];
+    allow();
+    probe = null;
     if (found.length < 2) {
       result.textContent = 'At least two classes with two photos each are needed.';
       return;
     }
     const engine = await part.engine();
-    const photos = found.flatMap(({ one }, label) => one.photos.map((photo) => ({ photo, label })));
-    const missing = photos.filter(({ photo }) => !photo.features).map(({ photo }) => photo);
+    const rows = found.flatMap(({ one }, label) => one.photos.map((photo) => ({ photo, label })));
+    const missing = rows.filter(({ photo }) => !photo.features).map(({ photo }) => photo);
     const start = performance.now();
     for (let at = 0; at < missing.length; at += AT_ONCE) {
       const some = missing.slice(at, at + AT_ONCE);
@@ -284,32 +315,51 @@ export async function begin(place) {
       });
     }
     const features = performance.now() - start,
-      width = photos[0].photo.features.length;
-    const values = new Float32Array(width * photos.length);
-    photos.forEach(({ photo }, i) => values.set(photo.features, i * width));
+      width = rows[0].photo.features.length;
+    const values = new Float32Array(width * rows.length);
+    rows.forEach(({ photo }, i) => values.set(photo.features, i * width));
     const names = found.map(({ one }) => one.name());
     probe = await engine.probe({
-      features: { width, rows: photos.length, values },
-      labels: photos.map(({ label }) => label),
+      features: { width, rows: rows.length, values },
+      labels: rows.map(({ label }) => label),
       classes: names,
     });
     part.say('The head is ready: ask about a new photo.');
     const judged = probe.crossValidated ?? null;
     result.replaceChildren(
+      ...doubts(names, rows).map((words) => h('p', { className: 'note' }, words)),
       h(
         'p',
         {},
         judged === null
           ? 'There are too few photos to judge the head.'
-          : `Each fifth of the photos was recognised by a head that was fitted to the others: ${percent(judged)} right, of ${photos.length}.`,
+          : `Each fifth of the photos was recognised by a head that was fitted to the others: ${percent(judged)} right, of ${rows.length}.`,
       ),
       h(
         'p',
         { className: 'soft' },
-        `Features of ${missing.length} new photos in ${milliseconds(features)}; head in ${milliseconds(probe.milliseconds)}.`,
+        `Features of ${missing.length} new ${missing.length === 1 ? 'photo' : 'photos'} in ${milliseconds(features)}; head in ${milliseconds(probe.milliseconds)}.`,
       ),
     );
     if (asked.blob) await answerNow();
+  }
+
+  /** What is odd about the classes: two with one name, or with the same photos. */
+  function doubts(names, rows) {
+    const twice = new Set(names.filter((name, i) => names.indexOf(name) < i));
+    const words = [...twice].map((name) => `Two classes are called “${name}”.`);
+    const first = new Map(); // The class in which a photo, known by its features, was found first.
+    let both = 0;
+    for (const { photo, label } of rows) {
+      const key = photo.features.join();
+      if (!first.has(key)) first.set(key, label);
+      else if (first.get(key) !== label) both++;
+    }
+    if (both)
+      words.push(
+        `${both} ${both === 1 ? 'photo is' : 'photos are'} in two classes: no head can be right about both.`,
+      );
+    return words;
   }
 
   // ---- predictions
@@ -398,7 +448,13 @@ export async function begin(place) {
         high: 100,
         series: [{ name: '', color: 1, line: true, points: points.accuracy }],
       });
-    tune.disabled = true;
+    const begun = version;
+    curveless.textContent = test.images.length
+      ? ''
+      : 'There is no curve: it needs a class of five photos, of which one is held out.';
+    if (!test.images.length) curve.box.replaceChildren();
+    starting = true;
+    allow();
     run =
       (await part.attempt(() =>
         part.train(
@@ -427,15 +483,22 @@ export async function begin(place) {
           },
         ),
       )) ?? null;
-    tune.disabled = false;
+    starting = false;
+    allow();
     if (!run) return;
+    if (used().length < 2) part.attempt(() => run.stop()); // The photos were removed meanwhile.
     tune.textContent = 'Stop';
     const mine = run,
       end = await mine.finished.catch(() => null);
     run = null;
     tune.textContent = 'Fine-tune the last stages';
-    if (!end) return;
-    tuned = mine;
+    allow();
+    if (!end || version !== begun) {
+      mine.close().catch(() => {});
+      if (end) part.say('The photos changed meanwhile: tune again.');
+      return;
+    }
+    replace(mine);
     part.say(`Fine-tuned for ${end.steps} steps. Predictions now come from the tuned network.`);
     showTake();
     if (asked.blob) await part.attempt(answerNow);
@@ -444,7 +507,8 @@ export async function begin(place) {
   // ---- to keep
 
   function showTake() {
-    const names = classes.map((one) => one.name());
+    const some = classes.filter((one) => one.photos.length);
+    const folders = new Set((some.length ? some : classes).map((one) => folder(one.name())));
     const command = `frostline train photos --weights embedded-resnet10 --freeze-below ${depth.value} --out run`;
     take.replaceChildren(
       h(
@@ -469,13 +533,17 @@ export async function begin(place) {
         'p',
         {},
         'The command that trains the same network on photos on your disk, in folders ',
-        ...names.flatMap((name, i) => [i ? ', ' : '', h('code', {}, `photos/${name}`)]),
+        ...[...folders].flatMap((name, i) => [i ? ', ' : '', h('code', {}, `photos/${name}`)]),
         ':',
       ),
       h('pre', {}, h('code', {}, command)),
     );
   }
 }
+
+/** The name of a class as that of a folder: letters, digits, spaces and dashes. */
+const folder = (name) =>
+  name.replace(/[^\p{L}\p{M}\p{N}_ -]+/gu, '-').replace(/^[ -]+|[ -]+$/g, '') || 'class';
 
 function save(bytes, name) {
   const link = h('a', { href: URL.createObjectURL(new Blob([bytes])), download: name });

@@ -47,6 +47,8 @@ export async function small(file) {
   canvas.getContext('2d').drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
   const blob = await new Promise((done) => canvas.toBlob(done, 'image/jpeg', 0.95));
+  if (!blob)
+    throw new Error(`${name} is too long for its width: ${canvas.width} × ${canvas.height} pixels. Cut it.`);
   return { blob, thumb: thumbnail(canvas, file.name ?? 'photo') };
 }
 
@@ -65,6 +67,12 @@ async function dimensions(file) {
   }
   return null;
 }
+
+// A file that is dropped beside a place for it would open in the tab, and what the page holds would be gone.
+for (const kind of ['dragover', 'drop'])
+  window.addEventListener(kind, (event) => {
+    if (event.dataTransfer?.types.includes('Files')) event.preventDefault();
+  });
 
 /** A place to drop or choose files; `take` gets a list of them. */
 export function drop(words, take, several = true) {

@@ -2,6 +2,7 @@
 
 import { get, set } from '../state.js';
 import { Part, button, h, milliseconds } from './common.js';
+import { recall, remember } from './store.js';
 
 const SOLVED = 'puzzles-solved'; // In localStorage, with the text of each puzzle.
 const PATIENCE = 60; // Seconds until a marking can be given up.
@@ -47,7 +48,7 @@ export async function begin(place) {
   );
   const puzzles = await part.attempt(() => ask('list'));
   if (!puzzles) return;
-  const solved = new Set(JSON.parse(localStorage.getItem(SOLVED) ?? '[]'));
+  const solved = before();
   fill();
   list.onchange = () => show(list.value);
   editor.oninput = () => {
@@ -71,6 +72,15 @@ export async function begin(place) {
   };
   const first = puzzles.find(({ name }) => !solved.has(name)) ?? puzzles[0];
   show(puzzles.some(({ name }) => name === get('puzzle')) ? get('puzzle') : first.name);
+
+  /** The puzzles that were solved on earlier visits. */
+  function before() {
+    try {
+      return new Set(JSON.parse(recall(SOLVED)) ?? []);
+    } catch {
+      return new Set();
+    }
+  }
 
   /** Asks the worker, and begins another one if there is none. */
   function ask(call, args = {}) {
@@ -110,7 +120,7 @@ export async function begin(place) {
     list.value = name;
     set({ puzzle: name });
     about.textContent = `Fill in ${puzzle.entry}: ${puzzle.about}. The first lines of the file say what it computes.`;
-    editor.value = localStorage.getItem(`puzzle-${name}`) ?? puzzle.template;
+    editor.value = recall(`puzzle-${name}`) ?? puzzle.template;
     hints = 0;
     shown.replaceChildren();
     hint.disabled = false;
@@ -118,7 +128,7 @@ export async function begin(place) {
     number();
   }
   function kept() {
-    localStorage.setItem(`puzzle-${puzzle.name}`, editor.value);
+    remember(`puzzle-${puzzle.name}`, editor.value);
   }
   /** Numbers the lines; those in `wrong` are marked. */
   function number(wrong = []) {
@@ -152,8 +162,14 @@ export async function begin(place) {
     const time = milliseconds(performance.now() - start);
     if (found.complaint === null) {
       solved.add(name);
-      localStorage.setItem(SOLVED, JSON.stringify([...solved]));
+      remember(SOLVED, JSON.stringify([...solved]));
       fill();
+    }
+    if (puzzle.name !== name) {
+      part.say(`Meanwhile ${name} was marked: ${found.complaint === null ? 'it is solved' : 'not yet'} (${time}).`);
+      return;
+    }
+    if (found.complaint === null) {
       part.say(`${name} is solved (${time}).`);
       result.textContent = found.right.map((shape) => `right at ${shape}`).join('\n');
       return;
@@ -166,9 +182,10 @@ export async function begin(place) {
   }
   /** Selects a line of the editor. */
   function choose(line) {
-    const before = editor.value.split('\n').slice(0, line - 1);
-    const from = before.reduce((sum, text) => sum + text.length + 1, 0);
+    const lines = editor.value.split('\n');
+    if (line > lines.length) return; // The text became shorter while it was marked.
+    const from = lines.slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
     editor.focus();
-    editor.setSelectionRange(from, from + editor.value.split('\n')[line - 1].length);
+    editor.setSelectionRange(from, from + lines[line - 1].length);
   }
 }

@@ -1,4 +1,23 @@
-// Photos of the reader's classes in IndexedDB, so that they survive a reload. They stay in this browser.
+// Photos of the reader's classes in IndexedDB, so that they survive a reload, and a few words in localStorage. They
+// stay in this browser.
+
+/** Keeps `value` for the next visit, where the browser allows it. */
+export function remember(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // Storage is blocked or full: the page works without it.
+  }
+}
+
+/** What was kept as `key`, or null. */
+export function recall(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
 
 let opening = null;
 
@@ -21,7 +40,7 @@ async function within(mode, work) {
   });
 }
 
-/** All photos: [{ key, label, blob }]. */
+/** All photos: [{ key, label, blob, from }]; `from` is the address of an example. */
 export async function all() {
   const found = [];
   await within('readonly', (store) => {
@@ -34,6 +53,6 @@ export async function all() {
   return found;
 }
 
-export const add = (label, blob) => within('readwrite', (store) => store.add({ label, blob }));
+export const add = (label, blob, from) => within('readwrite', (store) => store.add({ label, blob, from }));
 export const remove = (key) => within('readwrite', (store) => store.delete(key));
 export const clear = () => within('readwrite', (store) => store.clear());
