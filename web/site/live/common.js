@@ -156,7 +156,9 @@ export class Part {
       opened = import('../engine.js').catch(offline).then(({ openEngine }) =>
         openEngine({
           assets: new URL('../assets/', import.meta.url).href,
+          // A single kernel is compiled in an instant, in the midst of other work that the line is about.
           onCompile: ({ done, total, kernel, milliseconds: time }) =>
+            total > 1 &&
             this.say(`Compiling kernels: ${done} of ${total} in ${milliseconds(time)}, now ${kernel}.`),
         }),
       );
