@@ -31,7 +31,7 @@
 //! software adapter, where a load costs as much as a hundred multiply-adds. GPUs get conv2d_tiled.wgsl
 //! instead.
 //!use shared/share.{share}.wgsl
-//!use shared/activation.wgsl
+//!use shared/epilogue.wgsl
 
 const S: u32 = 8;         // sharers: lanes that load a block of weights together; 1: each loads all of it
 const WG: u32 = 8;        // workgroup: its lanes, a multiple of S
@@ -135,17 +135,6 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
             }
         }
     }
-}
-
-// What the plan folded into this convolution: scale and shift of a batch norm or the bias, an addition, an
-// activation. `at` is the index in y, c that of the 4 channels.
-fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
-    var value = sum;
-    if p.affine == 1u { value += affine[c]; }
-    if p.affine == 2u { value = fma(value, affine[c], affine[p.c_out4 + c]); }
-    if p.affine == 3u { value *= affine[c]; }
-    if p.residual == 1u { value += residual[at]; }
-    return activate(p.act, value);
 }
 
 // With a stride s, only some taps reach an input pixel: those with kh ≡ ih + top and kw ≡ iw + left (mod

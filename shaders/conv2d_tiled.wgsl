@@ -28,7 +28,7 @@
 //! constants below, to thread 2·16 + 5 = 37, as row 8 = 4·2 + 0 and column 20 = 4·5 + 0. It is component 0
 //! of this thread's sums[0].
 //!use shared/product.{FRAGMENT}.wgsl
-//!use shared/activation.wgsl
+//!use shared/epilogue.wgsl
 
 const BM: u32 = 64;       // block: rows of C that a workgroup computes, a multiple of RM
 const BN: u32 = 64;       // block: columns of C that a workgroup computes, a multiple of RN
@@ -204,16 +204,6 @@ fn load_forward(first4: u32, co: u32, step: vec3u, local: u32) {
             }
         }
     }
-}
-
-// As in conv2d.wgsl.
-fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
-    var value = sum;
-    if p.affine == 1u { value += affine[c]; }
-    if p.affine == 2u { value = fma(value, affine[c], affine[p.c_out4 + c]); }
-    if p.affine == 3u { value *= affine[c]; }
-    if p.residual == 1u { value += residual[at]; }
-    return activate(p.act, value);
 }
 
 // With a stride s, an input pixel is reached by the taps of its phase only: kh ≡ ih + top (mod s). Row j_h

@@ -11,8 +11,11 @@ const WG: u32 = 64;
 const ARGMAX: u32 = 0;   // 1: forward keeps the place of the maximum
 const CELL: u32 = 1;     // backward: rows and columns of a square: the stride, or 1
 
-struct Params { h_in: u32, w_in: u32, h_out: u32, w_out: u32, c4: u32, kernel: u32, stride: u32, padding: u32, items: u32,
-                first: u32, cells_h: u32, cells_w: u32 }   // backward: number of the first square; squares
+struct Params {
+    h_in: u32, w_in: u32, h_out: u32, w_out: u32, c4: u32,
+    kernel: u32, stride: u32, padding: u32, items: u32,
+    first: u32, cells_h: u32, cells_w: u32,   // backward: number of the first square; squares down and across
+}
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;                // (N, H_in, W_in, C/4)
 @group(0) @binding(2) var<storage, read> dy: array<vec4f>;               // (N, H_out, W_out, C/4)

@@ -45,13 +45,13 @@
 //! and b counts columns. The price of fewer products is workspace for the transformed arrays, and more
 //! rounding.
 //!use shared/share.{share}.wgsl
-//!use shared/activation.wgsl
+//!use shared/epilogue.wgsl
 //!use shared/winograd.{M}.wgsl
 
 const M: u32 = 4;         // rows and columns of y in a tile: 2 or 4
 const S: u32 = 8;         // sharers: lanes that load a block of u or s together; 1: each loads all of it
 const WG: u32 = 8;        // workgroup of the products: its lanes, a multiple of S
-const TM: u32 = 32;       // channels that a lane of a product computes, a multiple of 4; output channels of a block of u
+const TM: u32 = 32;       // channels that a lane of a product computes, a multiple of 4; a block of u has TM too
 const B: u32 = 32;        // block: tiles stored together; those of a workgroup of multiply; a multiple of WG
 const Q: u32 = 2;         // multiply_weight: a lane computes Q times 4 input channels
 
@@ -238,16 +238,6 @@ fn transform_output(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     }
 }
 
-// As in conv2d.wgsl.
-fn epilogue(sum: vec4f, at: u32, c: u32) -> vec4f {
-    var value = sum;
-    if p.affine == 1u { value += affine[c]; }
-    if p.affine == 2u { value = fma(value, affine[c], affine[p.c_out4 + c]); }
-    if p.affine == 3u { value *= affine[c]; }
-    if p.residual == 1u { value += residual[at]; }
-    return activate(p.act, value);
-}
-
 // s = A·dy·Aᵀ, the transpose of transform_output. Tiles that fill up the last block are zeros.
 @compute @workgroup_size(64)
 fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -308,8 +298,10 @@ fn multiply_input(@builtin(workgroup_id) group: vec3u, thread: Thread) {
             let u3 = share(part[(4u * j + 3u) / S], (4u * j + 3u) % S);
             for (var q = 0u; q < P; q++) { //!unroll
                 let d = values[q];
-                acc[j][q] = fma(vec4f(u0.w, u1.w, u2.w, u3.w), vec4f(d.w), fma(vec4f(u0.z, u1.z, u2.z, u3.z), vec4f(d.z),
-                    fma(vec4f(u0.y, u1.y, u2.y, u3.y), vec4f(d.y), fma(vec4f(u0.x, u1.x, u2.x, u3.x), vec4f(d.x), acc[j][q]))));
+                var sum = fma(vec4f(u0.x, u1.x, u2.x, u3.x), vec4f(d.x), acc[j][q]);
+                sum = fma(vec4f(u0.y, u1.y, u2.y, u3.y), vec4f(d.y), sum);
+                sum = fma(vec4f(u0.z, u1.z, u2.z, u3.z), vec4f(d.z), sum);
+                acc[j][q] = fma(vec4f(u0.w, u1.w, u2.w, u3.w), vec4f(d.w), sum);
             }
         }
     }

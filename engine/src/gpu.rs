@@ -109,7 +109,7 @@ impl Gpu {
         let lost = reports.clone();
         device.set_device_lost_callback(move |why, message| {
             let gap = if message.is_empty() { "" } else { ": " };
-            // The sentence that has it ends with a full stop of its own.
+            // The error that contains the message ends with a full stop.
             lost.lose(format!("{why:?}{gap}{}", message.trim_end_matches('.')));
         });
         let refused = reports.clone();

@@ -1,8 +1,8 @@
 //! Kernels by name, and what their WGSL declares.
 //!
 //! The WGSL is the declaration: binding names, their access and the fields of `Params` are read from it with
-//! naga, so that Rust code does not repeat them. naga is a third of a module for browsers, and a browser has a
-//! compiler of its own: there they are read from `reflected.json`, which `engine/tests/reflected.rs` compares.
+//! naga, so that Rust code does not repeat them. naga is a third of a module for browsers, and a browser
+//! compiles WGSL itself: there they are read from `reflected.json`, which `engine/tests/reflected.rs` compares.
 
 use crate::error::{Error, Result};
 use frostline_shaders::{Format, Share};

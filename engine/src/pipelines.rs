@@ -30,7 +30,7 @@ pub(crate) struct Pipelines {
     cache: Option<PipelineCache>,
     compiled: Mutex<HashMap<Variant, wgpu::ComputePipeline>>,
     nanoseconds: AtomicU64,
-    /// Who is told of each.
+    /// Called after each pipeline is compiled.
     pub observer: Observer,
 }
 

@@ -265,6 +265,7 @@ impl Tuning {
         let tiles = (conv.rows * conv.width).div_ceil(16);
         let (tm, p, q) = match self.class {
             Class::Subgroup { size } => {
+                // Both gradients have the same blocks, so that dy is transformed once for them.
                 let p = if conv.pass == Pass::Forward {
                     strip(tiles.div_ceil(size as usize), &[7, 4])
                 } else {

@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Bench, by_tile, filter, padding, tunings};
+use common::{Bench, filter, padding, tunings};
 use frostline_engine::ops::Conv2d;
 use frostline_engine::tuning::{Algorithm, Measured, Pass};
 use frostline_engine::{Freeze, Shape, Tuning};
@@ -52,16 +52,16 @@ fn check(case: ConvCase) {
                 &Freeze::none(),
                 &Tuning { measured: Some(Arc::new(measured)), ..tuning.clone() },
             );
-            ran.check_output(&what, &by_tile(conv2d::forward(&x, &w, case.stride, case.padding), 4));
+            ran.check_output(&what, &conv2d::forward(&x, &w, case.stride, case.padding).by_tile(4));
             ran.check_gradient(
                 &what,
                 "x",
-                &by_tile(conv2d::backward_input(&dy, &w, x.dims(), case.stride, case.padding), 4),
+                &conv2d::backward_input(&dy, &w, x.dims(), case.stride, case.padding).by_tile(4),
             );
             ran.check_gradient(
                 &what,
                 "w",
-                &by_tile(conv2d::backward_weight(&x, &dy, w.dims(), case.stride, case.padding), 3),
+                &conv2d::backward_weight(&x, &dy, w.dims(), case.stride, case.padding).by_tile(3),
             );
         }
     }

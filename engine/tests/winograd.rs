@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Bench, by_tile, filter, padding, tunings};
+use common::{Bench, filter, padding, tunings};
 use frostline_engine::ops::Conv2d;
 use frostline_engine::tuning::{Algorithm, Class, Conv, Filtering, Measured, Pass};
 use frostline_engine::{Freeze, Tuning};
@@ -58,16 +58,16 @@ fn check(case: ConvCase, m: u32) {
         for kernel in ["multiply", "multiply_weight"] {
             assert!(ran.count(&format!("winograd.{kernel}")) > 0, "{what}: no {kernel}");
         }
-        ran.check_output(&what, &by_tile(conv2d::forward(&x, &w, 1, case.padding), m as usize));
+        ran.check_output(&what, &conv2d::forward(&x, &w, 1, case.padding).by_tile(m as usize));
         ran.check_gradient(
             &what,
             "x",
-            &by_tile(conv2d::backward_input(&dy, &w, x.dims(), 1, case.padding), m as usize),
+            &conv2d::backward_input(&dy, &w, x.dims(), 1, case.padding).by_tile(m as usize),
         );
         ran.check_gradient(
             &what,
             "w",
-            &by_tile(conv2d::backward_weight(&x, &dy, w.dims(), 1, case.padding), 3),
+            &conv2d::backward_weight(&x, &dy, w.dims(), 1, case.padding).by_tile(3),
         );
     }
 }

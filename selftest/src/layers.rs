@@ -62,27 +62,13 @@ async fn convolution(
     let ran = bench.run(y, &dy, &Freeze::none(), t.tuning).await?;
     t.ran(&ran.kernels);
     let winograd = ran.kernels.iter().any(|kernel| kernel.starts_with("winograd."));
-    let by_tile = |value: Value, m: usize| if winograd { by_tile(value, m) } else { value };
+    let by_tile = |value: Value, m: usize| if winograd { value.by_tile(m) } else { value };
     t.check("output", &ran.output, &by_tile(conv2d::forward(&x, &w, stride, case.padding), 4));
     let dx = conv2d::backward_input(&dy, &w, x.dims(), stride, case.padding);
     t.check("gradient of x", ran.gradient("x"), &by_tile(dx, 4));
     let dw = conv2d::backward_weight(&x, &dy, w.dims(), stride, case.padding);
     t.check("gradient of w", ran.gradient("w"), &by_tile(dw, 3));
     Ok(())
-}
-
-/// `value` with the terms of every element those of the largest in its tile of m × m, which is what
-/// Winograd's algorithm computes an element from.
-fn by_tile(mut value: Value, m: usize) -> Value {
-    let [_, _, h, w] = value.terms.dims();
-    let terms = value.terms.clone();
-    for (i, largest) in value.terms.data.iter_mut().enumerate() {
-        let (image, row, column) = (i / (h * w), i / w % h / m * m, i % w / m * m);
-        let tile = (row..(row + m).min(h))
-            .flat_map(|row| (column..(column + m).min(w)).map(move |column| (row, column)));
-        *largest = tile.map(|(row, column)| terms.data[(image * h + row) * w + column]).fold(0.0, f64::max);
-    }
-    value
 }
 
 async fn biased_convolution(t: &mut Tester<'_>) -> Result<()> {

@@ -59,5 +59,6 @@ fn transform_weight_1d(sums: array<vec4f, 4>) -> array<vec4f, 3> {
 //   E  =  1   0   1  −1  −1   0
 //         0  −1   1   1   0   1
 fn transform_overlap_1d(values: array<vec4f, 6>) -> array<vec4f, 2> {
-    return array<vec4f, 2>(values[0] + values[2] - values[3] - values[4], values[2] + values[3] - values[1] + values[5]);
+    return array<vec4f, 2>(values[0] + values[2] - values[3] - values[4],
+                           values[2] + values[3] - values[1] + values[5]);
 }

@@ -27,6 +27,7 @@ files![
     "relu.wgsl",
     "sgd.wgsl",
     "shared/activation.wgsl",
+    "shared/epilogue.wgsl",
     "shared/finite.wgsl",
     "shared/fragments.wgsl",
     "shared/loss_scaler.wgsl",

@@ -1,4 +1,4 @@
-// Marks kernels that a reader writes. It has a device of its own, so that a text that breaks it costs no run.
+// Marks kernels that a reader writes. It has a separate device, so that a text that breaks it costs no run.
 
 import init, { Marker } from './pkg/frostline_web_puzzles.js';
 

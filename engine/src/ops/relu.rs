@@ -17,7 +17,7 @@ static MASK: Kernel = Kernel { file: "relu", entry: "mask_bits" };
 /// y = max(x, 0), or relu6; inputs: x.
 #[derive(Clone, Copy, Debug)]
 pub struct Relu {
-    /// Which of them; [`super::Silu`] is an op of its own.
+    /// Which of them; [`super::Silu`] is another op.
     pub activation: Activation,
 }
 

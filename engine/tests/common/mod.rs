@@ -87,20 +87,6 @@ pub fn padding([top, left, bottom, right]: [usize; 4]) -> Padding {
     Padding { top, left, bottom, right }
 }
 
-/// `value` with the terms of every element those of the largest in its tile of m × m, which is what
-/// Winograd's algorithm computes an element from.
-pub fn by_tile(mut value: Value, m: usize) -> Value {
-    let [_, _, h, w] = value.terms.dims();
-    let terms = value.terms.clone();
-    for (i, largest) in value.terms.data.iter_mut().enumerate() {
-        let (image, row, column) = (i / (h * w), i / w % h / m * m, i % w / m * m);
-        let tile = (row..(row + m).min(h))
-            .flat_map(|row| (column..(column + m).min(w)).map(move |column| (row, column)));
-        *largest = tile.map(|(row, column)| terms.data[(image * h + row) * w + column]).fold(0.0, f64::max);
-    }
-    value
-}
-
 /// The output of mixup in PyTorch's order, from x (N, C, H, W). It has no gradient, so the plan is one
 /// of inference. The pool was filled with NaN before.
 pub fn mixed(x: &Array, mixes: &[(usize, f64)], tuning: &Tuning) -> Vec<f32> {

@@ -41,7 +41,7 @@ impl Activation {
 
     /// Whether a gradient passes at this input. Both kinks, 0 and 6, block it, as in PyTorch.
     ///
-    /// The output of relu and relu6 may be given instead: it lies inside the same open interval.
+    /// The output of relu and relu6 may be given instead: it is inside the open interval exactly if the input is.
     pub fn passes(self, x: f64) -> bool {
         match self {
             Activation::None | Activation::Silu => true,

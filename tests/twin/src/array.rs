@@ -104,6 +104,21 @@ impl Value {
         Value::build(&array.shape, |i| crate::exact(array.data[i]))
     }
 
+    /// This (N, C, H, W), but the terms of every element are the largest in its tile of m × m, which is what
+    /// Winograd's algorithm computes an element from.
+    pub fn by_tile(mut self, m: usize) -> Value {
+        let [_, _, h, w] = self.terms.dims();
+        let terms = self.terms.clone();
+        for (i, largest) in self.terms.data.iter_mut().enumerate() {
+            let (image, row, column) = (i / (h * w), i / w % h / m * m, i % w / m * m);
+            let tile = (row..(row + m).min(h))
+                .flat_map(|row| (column..(column + m).min(w)).map(move |column| (row, column)));
+            *largest =
+                tile.map(|(row, column)| terms.data[(image * h + row) * w + column]).fold(0.0, f64::max);
+        }
+        self
+    }
+
     /// Computes every element from its row-major index.
     pub fn build(shape: &[usize], element: impl Fn(usize) -> Tracked) -> Value {
         let mut result = Value::zeros(shape);

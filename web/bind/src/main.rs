@@ -12,7 +12,8 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let mut bindgen = Bindgen::new();
-    let bound = bindgen.input_path(module).typescript(false).remove_name_section(true).remove_producers_section(true).web(true).and_then(|web| web.generate(folder));
+    bindgen.input_path(module).typescript(false).remove_name_section(true).remove_producers_section(true);
+    let bound = bindgen.web(true).and_then(|web| web.generate(folder));
     match bound {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

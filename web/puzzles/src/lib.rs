@@ -1,7 +1,7 @@
 //! Puzzles in a browser tab: kernels that a reader writes, marked against their f64 twins on the reader's
 //! device.
 //!
-//! A module of its own, not a part of `frostline-web`: it needs naga to read a reader's texts, and the engine
+//! A separate module, not a part of `frostline-web`: it needs naga to read a reader's texts, and the engine
 //! does without naga in a browser. `web/site/puzzles-worker.js` loads it when a reader opens the page.
 
 use frostline_puzzles::device::Device;

@@ -1,7 +1,7 @@
 // Chapter 3: what trains and how fast, with the accuracy on the old classes beside that on the new ones.
 
 import { among, set } from '../state.js';
-import { Part, button, chart, choice, h, milliseconds, slider } from './common.js';
+import { Part, Single, button, chart, choice, h, milliseconds, slider } from './common.js';
 
 const APPROACHES = [
   ['fc', 'head only'],
@@ -22,13 +22,13 @@ export async function begin(place) {
     ),
     rate: RATES.indexOf(among('rate', RATES, 0.03)),
   };
-  let run = null,
-    series = [],
+  let series = [],
     live = [], // The curves of the run, which stay while it draws them.
     count = 0;
-  const go = button('Train', () => (run ? stop() : start()), {
+  const go = button('Train', () => (single.run ? single.stop() : start()), {
     className: 'primary',
   });
+  const single = new Single(part, go);
   const clear = button('Remove the curves', () => {
     series = live;
     paint();
@@ -76,11 +76,6 @@ export async function begin(place) {
       series,
     });
   }
-  async function stop() {
-    go.disabled = true;
-    part.say('Stopping after this step …');
-    await part.attempt(() => run.stop());
-  }
   async function start() {
     const rate = RATES[chosen.rate],
       name = `${APPROACHES.find(([stage]) => stage === chosen.freeze)[1]} at ${rate}`;
@@ -89,46 +84,34 @@ export async function begin(place) {
       old = { name: `${name}, old`, color: 2 * color + 1, line: true, square: true, points: [] };
     live = [fresh, old];
     series = [...series.slice(-4), ...live];
-    go.disabled = true;
-    const begun = await part.attempt(() =>
-      part.train(
-        {
-          data: 'fashion',
-          network: 'fashion',
-          start: 'pretrained',
-          freezeBelow: chosen.freeze,
-          rate,
-          perClass: 50,
-          batch: 16,
-          steps: 120,
-          readEvery: 5,
-          evaluateEvery: 10,
-          evaluateOn: 200,
-          old: true,
-        },
-        (event) => {
-          if (event.type === 'step' && !go.disabled)
-            part.say(`Training ${name}: step ${event.step}, ${milliseconds(event.milliseconds)} a step.`);
-          if (event.type !== 'accuracy') return;
-          fresh.points.push({ x: event.step, y: 100 * event.accuracy });
-          if (event.old !== null) old.points.push({ x: event.step, y: 100 * event.old });
-          said.textContent = `${name}, step ${event.step}: new classes ${(100 * event.accuracy).toFixed(1)} %${event.old === null ? '' : `, old classes ${(100 * event.old).toFixed(1)} %`}.`;
-          paint();
-        },
-      ),
+    const end = await single.train(
+      {
+        data: 'fashion',
+        network: 'fashion',
+        start: 'pretrained',
+        freezeBelow: chosen.freeze,
+        rate,
+        perClass: 50,
+        batch: 16,
+        steps: 120,
+        readEvery: 5,
+        evaluateEvery: 10,
+        evaluateOn: 200,
+        old: true,
+      },
+      (event) => {
+        if (event.type === 'step' && !go.disabled)
+          part.say(`Training ${name}: step ${event.step}, ${milliseconds(event.milliseconds)} a step.`);
+        if (event.type !== 'accuracy') return;
+        fresh.points.push({ x: event.step, y: 100 * event.accuracy });
+        if (event.old !== null) old.points.push({ x: event.step, y: 100 * event.old });
+        said.textContent = `${name}, step ${event.step}: new classes ${(100 * event.accuracy).toFixed(1)} %${event.old === null ? '' : `, old classes ${(100 * event.old).toFixed(1)} %`}.`;
+        paint();
+      },
     );
-    go.disabled = false;
-    if (!begun) {
-      live = [];
-      return;
-    }
-    run = begun;
-    go.textContent = 'Stop';
-    part.say('Measuring the accuracy before the first step …');
-    await run.finished.catch(() => {});
-    run.close?.().catch(() => {});
-    [run, live] = [null, []];
-    [go.textContent, go.disabled] = ['Train another', false];
+    live = [];
+    if (end === undefined) return;
+    go.textContent = 'Train another';
     part.say('The run has ended.');
   }
 }

@@ -242,7 +242,6 @@ export async function begin(place) {
       run = begun;
       [run.below, held] = [below, false];
       [go.textContent, hold.disabled, hold.textContent] = ['Stop', false, 'Pause'];
-      part.say('Measuring the accuracy before the first step …');
       const mine = run;
       mine.finished
         .catch(() => {})

@@ -1,7 +1,7 @@
 // Chapter 5: a base rate and a factor from stage to stage; how far each stage moves while the network trains.
 
 import { among, set } from '../state.js';
-import { Part, button, chart, choice, h, milliseconds, percent, slider } from './common.js';
+import { Part, Single, button, chart, choice, h, milliseconds, percent, slider } from './common.js';
 
 const STAGES = ['stem', 'layer1', 'layer2', 'layer3', 'layer4', 'fc'];
 const BASES = [0.003, 0.01, 0.03, 0.1, 0.3],
@@ -17,11 +17,10 @@ export async function begin(place) {
     factor: FACTORS.indexOf(among('factor', FACTORS, 1)),
     data: 'fashion',
   };
-  let run = null,
-    began = '', // The rates it began with, in words.
+  let began = '', // The rates it began with, in words.
     updates = [],
     series = [];
-  const go = button('Train', () => (run ? stop() : start()), {
+  const go = button('Train', () => (single.run ? single.stop() : start()), {
     className: 'primary',
   });
   const table = h(
@@ -93,7 +92,7 @@ export async function begin(place) {
   /** Tells the run the rates as they are now, and names its curve after them. */
   function follow() {
     series.at(-1).name = `${began}, then ${words()}`;
-    part.attempt(() => run.setRate(rates()));
+    part.attempt(() => single.run.setRate(rates()));
   }
   function change(values) {
     Object.assign(chosen, values);
@@ -101,8 +100,8 @@ export async function begin(place) {
       base: BASES[chosen.base] === 0.03 ? null : BASES[chosen.base],
       factor: chosen.factor ? FACTORS[chosen.factor] : null,
     });
-    updates = run ? updates : [];
-    if (run && !values.data) follow();
+    updates = single.run ? updates : [];
+    if (single.run && !values.data) follow();
     show();
   }
   function show() {
@@ -133,54 +132,40 @@ export async function begin(place) {
       series,
     });
   }
-  async function stop() {
-    go.disabled = true;
-    part.say('Stopping after this step …');
-    await part.attempt(() => run.stop());
-  }
   async function start() {
     began = words();
     const mine = { name: began, color: series.length % 6, line: true, points: [] };
     series = [...series.slice(-3), mine];
     updates = [];
-    go.disabled = true;
-    run =
-      (await part.attempt(() =>
-        part.train(
-          {
-            data: chosen.data,
-            network: 'fashion',
-            start: 'pretrained',
-            freezeBelow: 'stem',
-            rate: rates(),
-            perClass: 25,
-            batch: 16,
-            steps: 120,
-            readEvery: 5,
-            evaluateEvery: 10,
-            evaluateOn: 200,
-          },
-          (event) => {
-            if (event.type === 'step' && !go.disabled)
-              part.say(`Training: step ${event.step} of 120, ${milliseconds(event.milliseconds)} a step.`);
-            if (event.type !== 'accuracy') return;
-            mine.points.push({ x: event.step, y: 100 * event.accuracy });
-            updates = event.updates ?? [];
-            said.textContent = `Step ${event.step}: ${percent(event.accuracy)} of the held-out images.`;
-            show();
-          },
-        ),
-      )) ?? null;
-    go.disabled = false;
-    if (!run) return;
-    go.textContent = 'Stop';
-    part.say('Measuring the accuracy before the first step …');
-    if (words() !== began) follow(); // They were changed while it was compiled.
-    const now = run;
-    await now.finished.catch(() => {});
-    now.close?.().catch(() => {});
-    run = null;
-    [go.textContent, go.disabled] = ['Train another', false];
+    const end = await single.train(
+      {
+        data: chosen.data,
+        network: 'fashion',
+        start: 'pretrained',
+        freezeBelow: 'stem',
+        rate: rates(),
+        perClass: 25,
+        batch: 16,
+        steps: 120,
+        readEvery: 5,
+        evaluateEvery: 10,
+        evaluateOn: 200,
+      },
+      (event) => {
+        if (event.type === 'step' && !go.disabled)
+          part.say(`Training: step ${event.step} of 120, ${milliseconds(event.milliseconds)} a step.`);
+        if (event.type !== 'accuracy') return;
+        mine.points.push({ x: event.step, y: 100 * event.accuracy });
+        updates = event.updates ?? [];
+        said.textContent = `Step ${event.step}: ${percent(event.accuracy)} of the held-out images.`;
+        show();
+      },
+      () => {
+        if (words() !== began) follow(); // They were changed while it was compiled.
+      },
+    );
+    if (end === undefined) return;
+    go.textContent = 'Train another';
     part.say('The run has ended.');
   }
 }

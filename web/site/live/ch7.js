@@ -1,7 +1,7 @@
 // Chapter 7: each run is a point of accuracy against cost. Points survive a reload.
 
-import { Part, button, chart, choice, h, milliseconds } from './common.js';
-import { remember } from './store.js';
+import { Part, Single, button, chart, choice, h, milliseconds } from './common.js';
+import { recall, remember } from './store.js';
 
 const DEPTHS = [
   ['fc', 'head only'],
@@ -19,9 +19,9 @@ export async function begin(place) {
     scatter = chart();
   const chosen = { data: 'fashion', freeze: 'layer4', perClass: 50 };
   let points = kept(),
-    run = null,
     sweep = [];
-  const go = button('Train', () => (run ? stop() : one(chosen.freeze)), { className: 'primary' });
+  const go = button('Train', () => (single.run ? stop() : one(chosen.freeze)), { className: 'primary' });
+  const single = new Single(part, go);
   const all = button('Try every depth', async () => {
     sweep = DEPTHS.map(([stage]) => stage);
     while (sweep.length && (await one(sweep.shift())));
@@ -75,7 +75,7 @@ export async function begin(place) {
 
   function kept() {
     try {
-      return JSON.parse(localStorage.getItem(KEPT)) ?? [];
+      return JSON.parse(recall(KEPT)) ?? [];
     } catch {
       return [];
     }
@@ -107,53 +107,39 @@ export async function begin(place) {
   }
   async function stop() {
     sweep = [];
-    go.disabled = true;
-    part.say('Stopping after this step …');
-    await part.attempt(() => run.stop());
+    await single.stop();
   }
   /** One run; whether it came to its end. */
   async function one(freeze) {
     const words = DEPTHS.find(([stage]) => stage === freeze)[1],
       { data, perClass } = chosen;
     let macs = 0;
-    go.disabled = all.disabled = true;
-    run =
-      (await part.attempt(() =>
-        part.train(
-          {
-            data,
-            network: 'fashion',
-            start: 'pretrained',
-            freezeBelow: freeze,
-            rate: freeze === 'fc' ? 0.1 : 0.02,
-            perClass,
-            batch: 16,
-            steps: STEPS,
-            readEvery: 5,
-            evaluateEvery: STEPS,
-            evaluateOn: 200,
-          },
-          (event) => {
-            if (event.type === 'plan') macs = event.plan.ledger.macs;
-            if (event.type === 'step' && !go.disabled)
-              part.say(
-                `${words}: step ${event.step} of ${STEPS}, ${milliseconds(event.milliseconds)} a step.`,
-              );
-          },
-        ),
-      )) ?? null;
-    go.disabled = false;
-    if (!run) {
-      all.disabled = false;
-      return false;
-    }
-    go.textContent = 'Stop';
-    part.say('Measuring the accuracy before the first step …');
-    const now = run,
-      end = await now.finished.catch(() => null);
-    now.close?.().catch(() => {});
-    run = null;
-    [go.textContent, go.disabled, all.disabled] = ['Train', false, false];
+    all.disabled = true;
+    const end = await single.train(
+      {
+        data,
+        network: 'fashion',
+        start: 'pretrained',
+        freezeBelow: freeze,
+        rate: freeze === 'fc' ? 0.1 : 0.02,
+        perClass,
+        batch: 16,
+        steps: STEPS,
+        readEvery: 5,
+        evaluateEvery: STEPS,
+        evaluateOn: 200,
+      },
+      (event) => {
+        if (event.type === 'plan') macs = event.plan.ledger.macs;
+        if (event.type === 'step' && !go.disabled)
+          part.say(
+            `${words}: step ${event.step} of ${STEPS}, ${milliseconds(event.milliseconds)} a step.`,
+          );
+      },
+    );
+    all.disabled = false;
+    if (end === undefined) return false;
+    go.textContent = 'Train';
     if (end?.reason !== 'steps' || end.accuracy == null) {
       part.say('Stopped.');
       return false;

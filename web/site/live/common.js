@@ -207,6 +207,36 @@ export class Part {
   }
 }
 
+/** A button that starts a run and then stops it: one run at a time. */
+export class Single {
+  constructor(part, go) {
+    [this.part, this.go, this.run] = [part, go, null];
+  }
+
+  async stop() {
+    this.go.disabled = true;
+    this.part.say('Stopping after this step …');
+    await this.part.attempt(() => this.run.stop());
+  }
+
+  /** Runs `settings` to the end. `told` gets the events, and `begun` is called when compiling is over. Gives how
+   * the run ended, null if it failed, and undefined if it did not begin. */
+  async train(settings, told, begun = () => {}) {
+    this.go.disabled = true;
+    const run = await this.part.attempt(() => this.part.train(settings, told));
+    this.go.disabled = false;
+    if (!run) return undefined;
+    this.run = run;
+    this.go.textContent = 'Stop';
+    begun();
+    const end = await run.finished.catch(() => null);
+    run.close?.().catch(() => {});
+    this.run = null;
+    this.go.disabled = false; // A stop disabled it.
+    return end;
+  }
+}
+
 /** Draws pixels on a canvas: `at(i)` gives [r, g, b] of pixel i. */
 export function picture(width, height, at, words) {
   const canvas = h('canvas', { width, height, role: 'img', 'aria-label': words });

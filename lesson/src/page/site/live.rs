@@ -7,7 +7,7 @@ use super::shell::{Place, Shell};
 use crate::page::html::text;
 use std::path::{Path, PathBuf};
 
-/// A part of a chapter's page, or a page of its own.
+/// A part of a chapter's page, or of a page without a chapter.
 pub(super) struct Part {
     /// Its module: `live/ch4.js`.
     module: &'static str,
@@ -81,7 +81,7 @@ const PARTS: [Part; 9] = [
     },
 ];
 
-/// A page of its own.
+/// A page that belongs to no chapter.
 pub(super) struct Page {
     pub file: &'static str,
     module: &'static str,
@@ -184,7 +184,7 @@ impl Live {
     }
 }
 
-/// A page of its own.
+/// The HTML of such a page.
 pub(super) fn page(shell: &Shell, page: &Page, live: &Live) -> String {
     let main = format!(
         "<h1>{}</h1>\n<p class=\"lead\">{}</p>\n<section class=\"live\" aria-label=\"{}\">\n{}</section>\n",
