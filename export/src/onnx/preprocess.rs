@@ -11,6 +11,7 @@
 //! windows of up to 512 pixels: such sums are whole numbers that f32 holds. The byte is
 //! ⌊(256·Σh + Σl + 2²¹) / 2²²⌋ = ⌊(Σh + ⌊Σl / 256⌋ + 2¹³) / 2¹⁴⌋, again without rounding.
 
+use super::messages::DataType;
 use super::writer::Writer;
 use frostline_loader::{Interpolation, Preprocessing};
 
@@ -240,8 +241,8 @@ fn bicubic(w: &mut Nodes<'_>, name: &str, x: &str, zero: &str, one: &str) -> Str
     w.op("Where", &[&is_near, &near, &far], &n("filter"))
 }
 
-const FLOAT: i64 = tract_onnx::pb::tensor_proto::DataType::Float as i64;
-const DOUBLE: i64 = tract_onnx::pb::tensor_proto::DataType::Double as i64;
+const FLOAT: i64 = DataType::Float as i64;
+const DOUBLE: i64 = DataType::Double as i64;
 
 /// A writer with what this file needs often. Names begin with `preprocessing/`.
 struct Nodes<'a> {
@@ -284,15 +285,14 @@ impl Nodes<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "runner"))]
 mod tests {
     use super::*;
     use crate::Runner;
+    use crate::onnx::messages::{ModelProto, OperatorSetIdProto};
     use crate::onnx::{OPSET, writer::Dim};
     use frostline_loader::RgbImage8;
     use prost::Message;
-    use tract_onnx::pb::tensor_proto::DataType;
-    use tract_onnx::pb::{ModelProto, OperatorSetIdProto};
 
     /// A graph of the preprocessing alone.
     fn graph(preprocessing: &Preprocessing) -> Runner {

@@ -1,11 +1,8 @@
 //! Nodes and constants of an ONNX graph, one after another.
 
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::type_proto::{Tensor, Value};
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
+use super::messages::{
+    AttributeProto, AttributeType, DataType, Dimension, DimensionValue, GraphProto, NodeProto, TensorProto,
+    TensorShapeProto, TensorType, TypeProto, ValueInfoProto,
 };
 
 /// A graph that is being written. Values are named by what computes them.
@@ -75,7 +72,6 @@ impl Writer {
             name: output.to_owned(),
             op_type: op.to_owned(),
             attribute: given.0,
-            ..NodeProto::default()
         });
         output.to_owned()
     }
@@ -114,7 +110,6 @@ impl Writer {
             data_type: of as i32,
             dims: dims.iter().map(|&dim| dim as i64).collect(),
             raw_data,
-            ..TensorProto::default()
         });
         name.to_owned()
     }
@@ -128,13 +123,11 @@ impl Writer {
 fn value_info(name: &str, of: DataType, dims: &[Dim]) -> ValueInfoProto {
     let dim = |dim: &Dim| Dimension {
         value: Some(match *dim {
-            Dim::Of(size) => dimension::Value::DimValue(size as i64),
-            Dim::Named(name) => dimension::Value::DimParam(name.to_owned()),
+            Dim::Of(size) => DimensionValue::DimValue(size as i64),
+            Dim::Named(name) => DimensionValue::DimParam(name.to_owned()),
         }),
-        ..Dimension::default()
     };
     let shape = TensorShapeProto { dim: dims.iter().map(dim).collect() };
-    let tensor = Tensor { elem_type: of as i32, shape: Some(shape) };
-    let r#type = TypeProto { value: Some(Value::TensorType(tensor)), ..TypeProto::default() };
-    ValueInfoProto { name: name.to_owned(), r#type: Some(r#type), ..ValueInfoProto::default() }
+    let tensor_type = Some(TensorType { elem_type: of as i32, shape: Some(shape) });
+    ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { tensor_type }) }
 }
