@@ -25,14 +25,31 @@ ROOT = Path(__file__).parents[2]
 # Losses and logits, as a share of the value or of 1: the bound of web/tests/native.rs.
 BOUND = 1e-5
 
-# Counts what the browser is asked to dispatch. It goes into the worker in front of its own text.
+# Counts what the browser is asked to dispatch, and answers one question for errors with a lack of memory. It goes
+# into the worker in front of its own text.
 COUNT = """
 let dispatched = 0;
 const original = GPUComputePassEncoder.prototype.dispatchWorkgroups;
 GPUComputePassEncoder.prototype.dispatchWorkgroups = function (...sizes) { dispatched += 1; return original.apply(this, sizes); };
+let asked = 0, lacking = 0;
+const scopes = [], { pushErrorScope, popErrorScope } = GPUDevice.prototype;
+GPUDevice.prototype.pushErrorScope = function (filter) { scopes.push(filter); return pushErrorScope.call(this, filter); };
+GPUDevice.prototype.popErrorScope = async function () {
+    const at = scopes.pop() === 'out-of-memory' ? ++asked : null, found = await popErrorScope.call(this);
+    return at !== null && at === lacking ? new GPUOutOfMemoryError('no memory left') : found;
+};
 """
-ASK = "  dispatched() { return this.#link.call('dispatched'); }\n\n"
-COUNTED = "\ncalls.dispatched = () => dispatched;\n"
+ASK = """
+  dispatched() { return this.#link.call('dispatched'); }
+  lack(at) { return this.#link.call('lack', { at }); }
+  asked() { return this.#link.call('asked'); }
+
+"""
+COUNTED = """
+calls.dispatched = () => dispatched;
+calls.lack = ({ at }) => { [asked, lacking] = [0, at]; };
+calls.asked = () => asked;
+"""
 
 PAGE = """<!doctype html><title>engine</title><script type="module">
 import { openEngine, EngineError } from './engine.js';
@@ -306,6 +323,81 @@ def test_wrong_input_is_told(tab):
         check(known and kind == "input" and words in message, found[name])
     check("fn backward_weight(" in found["source"]["text"].splitlines()[found["source"]["line"] - 1], found["source"]["line"])
     check(found["large"] is None, found["large"])
+
+
+def test_a_checkpoint_comes_back(tab):
+    found = tab.run("""
+        const data = await engine.data('digits');
+        const [image] = await rows([7], data);
+        const settings = { data: 'digits', freezeBelow: 'layer4', perClass: 2, batch: 4, readEvery: 1, evaluateOn: 50 };
+        const accuracies = (events) => events.filter(({ type }) => type === 'accuracy').map(({ accuracy }) => accuracy);
+        const train = async (more) => {
+            const events = [], run = await engine.train({ ...settings, ...more }, (event) => events.push(event));
+            await run.finished;
+            return [run, accuracies(events)];
+        };
+        const [run, judged] = await train({ steps: 20, evaluateEvery: 20 });
+        const file = await run.checkpoint();
+        const loaded = await engine.load(new File([file], 'digits.safetensors'));
+        const answers = await Promise.all([run, loaded].map((network) => engine.predict(image, { network })));
+        const graphs = await Promise.all([run, loaded].map((network) => network.onnx()));
+        const text = (bytes) => bytes.join();
+        // A copy with the head; one without, for other classes.
+        const [again, first] = await train({ start: loaded, steps: 1, evaluateEvery: 1 });
+        const [other, second] = await train({ start: run, data: 'fashion', steps: 1, evaluateEvery: 1 });
+        const scratch = await engine.predict(image, { network: run });
+        const closed = await loaded.close().then(() => engine.predict(image, { network: loaded })).catch((error) => error);
+        const refused = async (bytes, name) => engine.load(new File([bytes], name)).then(() => null, ({ kind, message }) => [kind, message]);
+        const weights = await (await fetch('/assets/resnet10_fashion.safetensors')).arrayBuffer();
+        const result = {
+            name: loaded.name, classes: loaded.classes, judged, first, second: (await engine.network(other)).classes,
+            answers: answers.map(({ probabilities }) => Array.from(probabilities)), graphs: graphs.map((bytes) => bytes.length),
+            sameGraph: text(graphs[0]) === text(graphs[1]), sameFile: text(file) === text(await run.checkpoint()),
+            untouched: Array.from(scratch.probabilities), closed: [closed.kind, closed.message],
+            weights: await refused(weights, 'weights.safetensors'), cut: await refused(file.slice(0, 100000), 'cut.safetensors'),
+            noise: await refused(new Uint8Array(64), 'noise.bin'),
+        };
+        for (const one of [run, again, other]) await one.close();
+        return result;
+    """)
+    check(found["name"] == "resnet10" and found["classes"] == [str(i) for i in range(10)], found)
+    check(found["answers"][0] == found["answers"][1] == found["untouched"], found["answers"])
+    check(found["sameGraph"] and found["sameFile"] and found["graphs"][0] > 500_000, found)
+    check(found["first"][0] == found["judged"][-1], (found["judged"], found["first"]))
+    check(len(found["second"]) == 4, found["second"])
+    check(found["closed"] == ["input", "this network was closed"], found["closed"])
+    for name in ("weights", "cut", "noise"):
+        kind, message = found[name]
+        check(kind == "input" and name in message, found[name])
+        print(f"    {message}")
+
+
+def test_a_lack_of_memory_is_told_and_nothing_is_lost(tab):
+    """The device answers with a lack of memory at one allocation, at a time: while a run starts, and later."""
+    found = tab.run("""
+        const data = await engine.data('digits');
+        const [image] = await rows([0], data);
+        const before = await engine.predict(image, { network: 'fashion' });
+        const attempt = async () => {
+            const run = await engine.train({ data: 'digits', freezeBelow: 'layer3', perClass: 2, batch: 4, steps: 3, readEvery: 1, evaluateEvery: null });
+            try { return await run.finished; } finally { await run.close(); }
+        };
+        await engine.lack(0);
+        await attempt();
+        const scopes = await engine.asked(), outcomes = [];
+        for (let at = 1; at <= scopes; at += Math.max(1, Math.floor(scopes / 12))) {
+            await engine.lack(at);
+            outcomes.push(await attempt().then(({ steps }) => ['ran', steps], ({ kind, message }) => [kind, message]));
+            await engine.lack(0);
+            const after = await engine.predict(image, { network: 'fashion' }).catch(({ message }) => ({ probabilities: message }));
+            outcomes.at(-1).push(JSON.stringify(after.probabilities) === JSON.stringify(before.probabilities));
+        }
+        return { scopes, outcomes, last: await attempt() };
+    """)
+    print(f"    {found['scopes']} questions; {found['outcomes']}")
+    check(found["scopes"] >= 12 and found["last"]["steps"] == 3, found)
+    for kind, message, same in found["outcomes"]:
+        check(kind == "out-of-memory" and same, (kind, message, same))
 
 
 def test_a_lost_device_is_told(tab):

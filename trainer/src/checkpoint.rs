@@ -133,7 +133,22 @@ impl Learner {
     /// is not the trainer's, or whose parts contradict one another; otherwise as [`Learner::new`].
     pub fn resume(gpu: &Arc<Gpu>, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let checkpoint = Checkpoint::load(path)?;
+        let mut learner = block_on(Self::of_checkpoint(gpu, Checkpoint::load(path)?, path))?;
+        learner.last_checkpoint = Some(path.to_owned());
+        Ok(learner)
+    }
+
+    /// [`Learner::resume`] from the bytes of a file, for callers that must not block and have no files.
+    /// `label` stands for the path in errors.
+    ///
+    /// # Errors
+    /// As [`Learner::resume`].
+    pub async fn resume_bytes(gpu: &Arc<Gpu>, bytes: &[u8], label: impl AsRef<Path>) -> Result<Self> {
+        let label = label.as_ref();
+        Self::of_checkpoint(gpu, Checkpoint::parse(bytes, label)?, label).await
+    }
+
+    async fn of_checkpoint(gpu: &Arc<Gpu>, checkpoint: Checkpoint, path: &Path) -> Result<Self> {
         let wrong = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
         let extra = extra(&checkpoint).map_err(wrong)?;
         let (batch_norm, _) = MODES
@@ -151,14 +166,13 @@ impl Learner {
             learner.freeze(name)?;
         }
         learner.set_batch_norm(*batch_norm);
-        learner.watch =
-            FrozenStatistics::recorded(extra.frozen_statistics, &learner.params.statistics_to_host()?);
+        let statistics = learner.params.statistics_to_host_async().await?;
+        learner.watch = FrozenStatistics::recorded(extra.frozen_statistics, &statistics);
         learner.classes = checkpoint.classes;
         let loss_scale = extra.loss_scale.map(LossScale::state).transpose().map_err(wrong)?;
         learner.moments = Moments::Host { state: checkpoint.optimizer, steps: checkpoint.step, loss_scale };
         learner.run = extra.run;
         learner.identity = extra.identity;
-        learner.last_checkpoint = Some(path.to_owned());
         Ok(learner)
     }
 }

@@ -21,6 +21,7 @@ const fetched = new Map();   // Name of a file -> promise of its bytes.
 const sheets = new Map();    // Name of a data set -> promise of { pool, test }.
 const networks = new Map();  // Name -> promise of a Shared.
 const runs = new Map();      // Id -> Run.
+const loaded = new Map();    // Id -> Shared: the networks of checkpoints.
 const probes = new Map();    // Id -> Probe.
 const compiling = new Set(); // Ids of runs that wait for kernels.
 
@@ -80,7 +81,7 @@ function dataset(name) {
 
 /** A network by name, or that of a run. */
 function network(name) {
-  if (runs.has(name)) return runs.get(name).shared;
+  if (typeof name === 'number') return held(name);
   const [base, scratch] = String(name).split('-scratch');
   if (!NETWORKS[base] || (scratch !== undefined && scratch !== '')) {
     throw input(`network: there is no ${name}; there are ${Object.keys(NETWORKS).join(', ')}, the same with -scratch, and runs`);
@@ -272,6 +273,13 @@ function run(id) {
   return found;
 }
 
+/** The network of a run or a checkpoint. */
+function held(id) {
+  const found = runs.get(id)?.shared ?? loaded.get(id);
+  if (!found) throw input('this network was closed');
+  return found;
+}
+
 // Calls ----------------------------------------------------------------------------------------------------
 
 const now = () => performance.now();
@@ -318,6 +326,13 @@ const calls = {
     } finally {
       planned.free();
     }
+  },
+
+  async load({ file }, id) {
+    const bytes = new Uint8Array(file instanceof Blob ? await file.arrayBuffer() : file);
+    const shared = new Shared(await Network.open(engine, bytes, file.name ?? 'the checkpoint'));
+    loaded.set(id, shared);
+    return { id, ...(await shared.use(described)) };
   },
 
   source({ kernel }) { return JSON.parse(engine.source(kernel)); },
@@ -398,33 +413,38 @@ const calls = {
   },
 
   async train(given, id) {
-    const defaults = { data: 'digits', start: 'pretrained', freezeBelow: 'layer4', rate: 0.02, perClass: 10, batch: 16,
+    const defaults = { data: 'digits', start: 'pretrained', freezeBelow: 'layer4', trainable: null, rate: 0.02, perClass: 10, images: null, batch: 16,
       steps: 300, seed: 0, augment: null, readEvery: 5, evaluateEvery: 25, evaluateOn: 200, old: false };
     const own = typeof given.data === 'object' && given.data !== null;
     const options = { ...defaults, network: own ? 'photos' : 'fashion', ...given };
     const base = NETWORKS[options.network];
     if (!base) throw input(`train: there is no network ${options.network}; there are ${Object.keys(NETWORKS).join(', ')}`);
-    if (!['pretrained', 'scratch'].includes(options.start)) throw input(`train: start ${options.start}; it is pretrained or scratch`);
-    if (options.old && (options.network !== 'fashion' || options.start === 'scratch')) {
+    const from = typeof options.start === 'number' ? held(options.start) : null;
+    if (!from && !['pretrained', 'scratch'].includes(options.start)) {
+      throw input(`train: start ${options.start}; it is pretrained, scratch, a run or a loaded network`);
+    }
+    if (options.old && (options.network !== 'fashion' || options.start !== 'pretrained')) {
       throw input('train: `old` needs the pretrained network fashion, whose old classes are known');
     }
-    const loaded = own ? null : await dataset(options.data);
-    const classes = own ? options.data.classes : JSON.parse(loaded.pool.classes());
-    const weights = options.start === 'scratch' ? undefined : await file(`${base.weights}.safetensors`);
-    const object = Network.new(engine, base.model, weights, JSON.stringify(classes), BigInt(options.seed));
+    const set = own ? null : await dataset(options.data);
+    const classes = own ? options.data.classes : JSON.parse(set.pool.classes());
+    const head = [JSON.stringify(classes), BigInt(options.seed)];
+    const weights = options.start === 'pretrained' ? await file(`${base.weights}.safetensors`) : undefined;
+    const object = from ? await from.use((network) => network.copy(...head))
+      : Network.new(engine, base.model, weights, ...head);
     const run = new Run(id, new Shared(object), options);
     if (own) {
       const { train, test } = await ownData(object, options.data);
       run.images = train;
       run.test = test;
     } else {
-      run.pool = loaded.pool;
-      run.images = loaded.pool.draw(options.perClass * classes.length, BigInt(options.seed));
-      run.test = loaded.test.some(options.evaluateOn);
+      run.pool = set.pool;
+      run.images = set.pool.draw(options.images ?? options.perClass * classes.length, BigInt(options.seed));
+      run.test = set.test.some(options.evaluateOn);
     }
     if (options.old) run.old = (await dataset('fashion-source')).test.some(options.evaluateOn);
-    const { freezeBelow, rate, batch, seed, augment } = options;
-    const recipe = { freezeBelow, rate, batch: Math.min(batch, run.images.count()), seed, augment };
+    const { freezeBelow, trainable, rate, batch, seed, augment } = options;
+    const recipe = { freezeBelow, trainable, rate, batch: Math.min(batch, run.images.count()), seed, augment };
     await waiting(id, () => object.train(run.images, JSON.stringify(recipe)));
     runs.set(id, run);
     run.plan(object);
@@ -471,13 +491,16 @@ const calls = {
     await found.ended;
   },
 
-  checkpoint({ run: id }) { return run(id).shared.use((object) => object.checkpoint()); },
+  checkpoint({ network: id }) { return held(id).use((object) => object.checkpoint()); },
 
-  async closeRun({ run: id }) {
-    const found = run(id);
-    await calls.stop({ run: id });
-    await found.shared.use((object) => object.free());
+  onnx({ network: id }) { return held(id).use((object) => object.onnx()); },
+
+  async close({ network: id }) {
+    const shared = held(id);
+    if (runs.has(id)) await calls.stop({ run: id });
+    await shared.use((object) => object.free());
     runs.delete(id);
+    loaded.delete(id);
   },
 
   loseDevice() { engine.lose(); },

@@ -87,8 +87,11 @@ class Link {
   }
 }
 
-/** What is meant by a network: a name, or the id of a run. */
-const named = (options) => (options?.network instanceof Run ? { ...options, network: options.network.id } : options);
+/** Options in which the networks of this page are their ids. */
+function named(options) {
+  const id = (value) => (value instanceof Network ? value.id : value);
+  return options && { ...options, ...('network' in options && { network: id(options.network) }), ...('start' in options && { start: id(options.start) }) };
+}
 
 class Engine {
   #link;
@@ -103,6 +106,7 @@ class Engine {
 
   network(network) { return this.#link.call('network', named({ network })); }
   data(name) { return this.#link.call('data', { name }); }
+  async load(file) { return new Loaded(this.#link, await this.#link.call('load', { file })); }
   plan(options) { return this.#link.call('plan', named(options)); }
   source(kernel) { return this.#link.call('source', { kernel }); }
   activations(image, options) { return this.#link.call('activations', { image, ...named(options) }); }
@@ -135,12 +139,34 @@ class Engine {
   close() { this.#link.close(); }
 }
 
-class Run {
+/** A network of this page. */
+class Network {
+  #link;
+
+  constructor(link, id) {
+    this.#link = link;
+    this.id = id;
+  }
+
+  checkpoint() { return this.#link.call('checkpoint', { network: this.id }); }
+  onnx() { return this.#link.call('onnx', { network: this.id }); }
+  close() { return this.#link.call('close', { network: this.id }); }
+}
+
+/** The network of a checkpoint. */
+class Loaded extends Network {
+  constructor(link, { id, ...described }) {
+    super(link, id);
+    Object.assign(this, described);
+  }
+}
+
+class Run extends Network {
   #link;
 
   constructor(link, id, finished) {
+    super(link, id);
     this.#link = link;
-    this.id = id;
     /** Resolves to { steps, accuracy, reason } at the end of the run. */
     this.finished = finished;
   }
@@ -151,6 +177,4 @@ class Run {
   pause() { return this.#link.call('pause', { run: this.id }); }
   resume() { return this.#link.call('resume', { run: this.id }); }
   stop() { return this.#link.call('stop', { run: this.id }); }
-  checkpoint() { return this.#link.call('checkpoint', { run: this.id }); }
-  close() { return this.#link.call('closeRun', { run: this.id }); }
 }

@@ -1,6 +1,7 @@
 //! Errors for JavaScript: a message for people, and a kind for pages.
 
 use frostline_engine::Error as Engine;
+use frostline_export::Error as Export;
 use frostline_loader::Error as Loader;
 use frostline_models::Error as Models;
 use frostline_trainer::Error as Trainer;
@@ -68,6 +69,12 @@ impl From<Models> for Fault {
             Models::Engine(error) => error.into(),
             error => Self::input(error.to_string()),
         }
+    }
+}
+
+impl From<Export> for Fault {
+    fn from(error: Export) -> Self {
+        Self::input(error.to_string())
     }
 }
 

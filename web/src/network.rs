@@ -8,10 +8,12 @@ use crate::plan;
 use crate::probe::Probe;
 use crate::recipe::{Rate, Recipe};
 use frostline_engine::{Gpu, Graph};
+use frostline_export::{Trained, onnx};
 use frostline_loader::{ImageSet, Preprocessing, RgbImage8, StateDict, safetensors};
-use frostline_models::{LoadOptions, Model};
+use frostline_models::{LoadOptions, Model, state_dict};
 use frostline_trainer::{Evaluation, Features, Learner, Live, Prediction, Snapshot, StepRecord, Unit};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use wasm_bindgen::prelude::*;
@@ -104,8 +106,30 @@ impl Network {
         if let Some(classes) = classes.or_else(named) {
             learner.set_classes(&classes)?;
         }
-        let body = Body::Still(Box::new(learner));
-        Ok(Self { gpu: engine.gpu.clone(), body, old_head, recipe: Recipe::default(), start: None })
+        Ok(Self { old_head, ..Self::still(&engine.gpu, learner) })
+    }
+
+    /// The network of a checkpoint: the bytes of the file that `frostline train` or
+    /// [`Network::checkpoint`] made. `name` is the file's, for errors.
+    pub async fn open(engine: &Engine, bytes: Vec<u8>, name: &str) -> Result<Network> {
+        let learner = Learner::resume_bytes(&engine.gpu, &bytes, name).await?;
+        Ok(Self::still(&engine.gpu, learner))
+    }
+
+    /// A copy of this network as it is now, to train it for `classes` (a JSON array). The head is copied if
+    /// it is for the same classes; otherwise the copy has a new one, drawn from `seed`.
+    pub async fn copy(&mut self, classes: &str, seed: u64) -> Result<Network> {
+        let classes: Vec<String> = serde_json::from_str(classes)?;
+        let gpu = self.gpu.clone();
+        let learner = self.learner()?;
+        let model = learner.model().clone().classes(classes.len());
+        let same = learner.model().class_count().is_some() && learner.classes() == classes;
+        let weights = state_dict::save_async(learner.params()).await?;
+        let mut copy = Learner::new(&gpu, model, learner.size(), seed)?;
+        copy.set_preprocessing(learner.preprocessing().clone())?;
+        copy.load(&weights, &if same { LoadOptions::strict() } else { LoadOptions::skip_head() })?;
+        copy.set_classes(&classes)?;
+        Ok(Self::still(&gpu, copy))
     }
 
     /// Its sizes, classes and stages: JSON.
@@ -242,7 +266,7 @@ impl Network {
         let recipe = Recipe::parse(&recipe)?;
         let learner = self.learner()?;
         let options = recipe.options(learner.model())?;
-        learner.freeze_below(&recipe.freeze_below)?;
+        recipe.freeze(learner)?;
         let start = learner.snapshot_async().await?;
         let Body::Still(learner) = std::mem::replace(&mut self.body, Body::Gone) else {
             return Err(Fault::input("this network is in training already"));
@@ -309,7 +333,7 @@ impl Network {
         let recipe = Recipe::parse(recipe)?;
         let learner = self.learner()?;
         let options = recipe.options(learner.model())?;
-        learner.freeze_below(&recipe.freeze_below)?;
+        recipe.freeze(learner)?;
         let plan = learner.training_plan(&options);
         let unfrozen = learner.unfrozen_plan(&options);
         plan::json(learner.model(), &plan?, &unfrozen?, &recipe.freeze_below, recipe.batch)
@@ -369,9 +393,27 @@ impl Network {
             Body::Gone => Err(gone()),
         }
     }
+
+    /// The network as an ONNX file, with the preprocessing of a photo inside.
+    pub async fn onnx(&mut self) -> Result<Vec<u8>> {
+        let learner = self.learner()?;
+        let weights = state_dict::save_async(learner.params()).await?;
+        Ok(onnx::model(&Trained {
+            model: learner.model(),
+            weights: &weights,
+            preprocessing: learner.preprocessing(),
+            classes: learner.classes(),
+            about: &BTreeMap::new(),
+        })?)
+    }
 }
 
 impl Network {
+    fn still(gpu: &Arc<Gpu>, learner: Learner) -> Self {
+        let body = Body::Still(Box::new(learner));
+        Self { gpu: gpu.clone(), body, old_head: None, recipe: Recipe::default(), start: None }
+    }
+
     fn learner(&mut self) -> Result<&mut Learner> {
         match &mut self.body {
             Body::Still(learner) => Ok(learner),

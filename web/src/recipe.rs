@@ -1,10 +1,10 @@
 //! What a page may set about a run.
 
 use crate::augment::Changes;
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use frostline_engine::{Group, Optim};
 use frostline_models::Model;
-use frostline_trainer::{FitOptions, Schedule};
+use frostline_trainer::{FitOptions, Learner, Schedule};
 use indexmap::IndexMap;
 use serde::Deserialize;
 
@@ -22,8 +22,10 @@ pub enum Rate {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Recipe {
-    /// The stage that everything below is frozen.
+    /// The stage below which everything is frozen.
     pub freeze_below: String,
+    /// The stages that train, in place of `freeze_below`: all others are frozen.
+    pub trainable: Option<Vec<String>>,
     /// Learning rates.
     pub rate: Rate,
     /// Images in a step.
@@ -36,7 +38,14 @@ pub struct Recipe {
 
 impl Default for Recipe {
     fn default() -> Self {
-        Self { freeze_below: "fc".to_owned(), rate: Rate::One(0.02), batch: 16, seed: 0, augment: None }
+        Self {
+            freeze_below: "fc".to_owned(),
+            trainable: None,
+            rate: Rate::One(0.02),
+            batch: 16,
+            seed: 0,
+            augment: None,
+        }
     }
 }
 
@@ -71,6 +80,24 @@ impl Recipe {
     /// For text that is none, and for unknown settings.
     pub fn parse(json: &str) -> Result<Self> {
         Ok(serde_json::from_str(json)?)
+    }
+
+    /// Freezes what is not to train.
+    ///
+    /// # Errors
+    /// For a stage that the network does not have.
+    pub fn freeze(&self, learner: &mut Learner) -> Result<()> {
+        let Some(trainable) = &self.trainable else { return Ok(learner.freeze_below(&self.freeze_below)?) };
+        let stages = learner.model().stages();
+        if let Some(unknown) = trainable.iter().find(|stage| !stages.contains(stage)) {
+            let known = stages.join(", ");
+            return Err(Fault::input(format!("there is no stage `{unknown}`; there are: {known}")));
+        }
+        learner.unfreeze_all();
+        for stage in stages.iter().filter(|stage| !trainable.contains(stage)) {
+            learner.freeze(stage)?;
+        }
+        Ok(())
     }
 
     /// The same for the trainer.

@@ -1,5 +1,5 @@
 // Your photos: classes of the reader's own. A probe is fitted to the frozen network's features at once; after it,
-// the last stages can be tuned. Photos are kept in this browser and survive a reload.
+// the last stages can be tuned. Photos and the tuned network are kept in this browser and survive a reload.
 
 import { Part, button, bytes, chart, choice, h, milliseconds, percent } from './common.js';
 import { MOST, camera, drop, examples, small } from './photos.js';
@@ -22,7 +22,8 @@ export async function begin(place) {
     run = null,
     starting = false, // A run is being compiled.
     version = 0, // Of the photos and names: a run belongs to one.
-    tuned = null,
+    tuned = null, // A run that has ended, or the network of a checkpoint.
+    kept = '', // What the network in this browser was tuned on: `photosOf`.
     settling = null;
   const reading = h('p', { className: 'now', role: 'status' });
   const refused = h('p', { className: 'refused', role: 'alert', hidden: true });
@@ -42,6 +43,19 @@ export async function begin(place) {
   });
   const depth = { value: 'layer4' };
   const take = h('div', {});
+  const chosen = h('input', { type: 'file', accept: '.safetensors', hidden: true });
+  chosen.onchange = () => {
+    const [file] = chosen.files;
+    if (file) part.attempt(() => open(file)).finally(() => (chosen.value = ''));
+  };
+  const download = (words, kind, make) =>
+    button(words, () =>
+      part.attempt(async () => {
+        const file = await make();
+        save(file, `frostline-photos.${kind}`);
+        part.say(`The file has ${bytes(file.byteLength)}.`);
+      }),
+    );
   const sample = button('Use example photos', () =>
     part.attempt(async () => {
       const own = classes.some((one) => one.photos.some(({ from }) => !from));
@@ -67,7 +81,9 @@ export async function begin(place) {
   );
   const forget = button('Remove all photos', async () => {
     if (run) part.attempt(() => run.stop());
+    kept = '';
     await store.clear().catch(() => {});
+    await store.keepTuned(null).catch(() => {});
     for (const one of classes) {
       one.photos = [];
       one.thumbs.replaceChildren();
@@ -236,16 +252,17 @@ export async function begin(place) {
   }
 
   async function restore() {
-    const kept = await store.all().catch(() => []);
-    for (const { key, label, blob, from } of kept) {
+    const photosThere = await store.all().catch(() => []);
+    kept = (await store.tuned().catch(() => null))?.of ?? '';
+    for (const { key, label, blob, from } of photosThere) {
       if (classes[label])
         await small(blob)
           .then((photo) => keep(label, { ...photo, blob, from }, key))
           .catch(() => {});
     }
-    if (kept.length) {
+    if (photosThere.length) {
       changed();
-      reading.textContent = `${photos(kept.length)} from your last visit.`;
+      reading.textContent = `${photos(photosThere.length)} from your last visit.`;
     }
   }
 
@@ -341,7 +358,28 @@ export async function begin(place) {
         `Features of ${missing.length} new ${missing.length === 1 ? 'photo' : 'photos'} in ${milliseconds(features)}; head in ${milliseconds(probe.milliseconds)}.`,
       ),
     );
+    await retrieve();
     if (asked.blob) await answerNow();
+  }
+
+  /** The photos and names that a network is tuned on; empty if they are not kept. */
+  function photosOf() {
+    const rows = used().map(({ one }) => [one.name(), one.photos.map(({ key }) => key)]);
+    return rows.some(([, keys]) => keys.includes(null)) ? '' : JSON.stringify(rows);
+  }
+  /** The network that was tuned on these photos on the last visit, or before the device was lost. */
+  async function retrieve() {
+    const there = () => !tuned && kept && kept === photosOf();
+    if (!there()) return;
+    const { checkpoint } = await store.tuned();
+    const network = await (await part.engine()).load(checkpoint);
+    if (!there()) {
+      network.close().catch(() => {});
+      return;
+    }
+    replace(network);
+    part.say('The network that you tuned on these photos answers again.');
+    showTake();
   }
 
   /** What is odd about the classes: two with one name, or with the same photos. */
@@ -502,6 +540,26 @@ export async function begin(place) {
     part.say(`Fine-tuned for ${end.steps} steps. Predictions now come from the tuned network.`);
     showTake();
     if (asked.blob) await part.attempt(answerNow);
+    const of = photosOf();
+    if (!of || tuned !== mine) return;
+    // Without storage the network is gone after a reload, and that is all.
+    const checkpoint = await mine.checkpoint().catch(() => null);
+    if (checkpoint && tuned === mine)
+      await store.keepTuned({ of, checkpoint }).then(
+        () => (kept = of),
+        () => {},
+      );
+  }
+
+  /** Opens a checkpoint, of this page or of the command. */
+  async function open(file) {
+    const engine = await part.engine();
+    part.say(`Opening ${file.name} …`);
+    const network = await engine.load(file);
+    replace(network);
+    part.say(`“${file.name}” answers: ${network.name}, ${network.classes.length} classes. New photos above change that.`);
+    showTake();
+    if (asked.blob) await answerNow();
   }
 
   // ---- to keep
@@ -516,19 +574,18 @@ export async function begin(place) {
         {},
         tuned
           ? 'The checkpoint is a safetensors file that '
-          : 'After fine-tuning you can download the network as a safetensors file that ',
+          : 'After fine-tuning you can download the network: as a safetensors file that ',
         h('code', {}, 'frostline predict'),
-        ' reads.',
+        ' reads, and as an ONNX graph from a decoded photo (bytes of height × width × 3) to probabilities.',
       ),
-      tuned
-        ? button('Download the checkpoint', () =>
-            part.attempt(async () => {
-              const file = await tuned.checkpoint();
-              save(file, 'frostline-photos.safetensors');
-              part.say(`The checkpoint has ${bytes(file.byteLength)}.`);
-            }),
-          )
-        : '',
+      h(
+        'div',
+        { className: 'row' },
+        tuned ? download('Download the checkpoint', 'safetensors', () => tuned.checkpoint()) : null,
+        tuned ? download('Download as ONNX', 'onnx', () => tuned.onnx()) : null,
+        button('Open a checkpoint', () => chosen.click()),
+        chosen,
+      ),
       h(
         'p',
         {},

@@ -1,5 +1,5 @@
-// Photos of the reader's classes in IndexedDB, so that they survive a reload, and a few words in localStorage. They
-// stay in this browser.
+// Photos of the reader's classes and the network that was tuned on them in IndexedDB, so that they survive a reload,
+// and a few words in localStorage. They stay in this browser.
 
 /** Keeps `value` for the next visit, where the browser allows it. */
 export function remember(key, value) {
@@ -23,17 +23,25 @@ let opening = null;
 
 function database() {
   opening ??= new Promise((done, failed) => {
-    const request = indexedDB.open('frostline', 1);
-    request.onupgradeneeded = () => request.result.createObjectStore('photos', { autoIncrement: true });
-    request.onsuccess = () => done(request.result);
+    const request = indexedDB.open('frostline', 2);
+    request.onupgradeneeded = ({ oldVersion }) => {
+      if (oldVersion < 1) request.result.createObjectStore('photos', { autoIncrement: true });
+      request.result.createObjectStore('networks');
+    };
+    request.onsuccess = () => {
+      // Another tab with a later version of the page waits for this.
+      request.result.onversionchange = () => request.result.close();
+      done(request.result);
+    };
     request.onerror = () => failed(request.error);
+    request.onblocked = () => failed(new Error('An older version of this page is open in another tab.'));
   });
   return opening;
 }
 
-async function within(mode, work) {
-  const transaction = (await database()).transaction('photos', mode);
-  const answer = work(transaction.objectStore('photos'));
+async function within(mode, work, name = 'photos') {
+  const transaction = (await database()).transaction(name, mode);
+  const answer = work(transaction.objectStore(name));
   return new Promise((done, failed) => {
     transaction.oncomplete = () => done(answer?.result);
     transaction.onabort = transaction.onerror = () => failed(transaction.error);
@@ -56,3 +64,9 @@ export async function all() {
 export const add = (label, blob, from) => within('readwrite', (store) => store.add({ label, blob, from }));
 export const remove = (key) => within('readwrite', (store) => store.delete(key));
 export const clear = () => within('readwrite', (store) => store.clear());
+
+/** Keeps the network that was tuned on the photos `of`: { of, checkpoint }. There is one; null forgets it. */
+export const keepTuned = (tuned) =>
+  within('readwrite', (store) => (tuned ? store.put(tuned, 'tuned') : store.delete('tuned')), 'networks');
+/** What was kept, or undefined. */
+export const tuned = () => within('readonly', (store) => store.get('tuned'), 'networks');
