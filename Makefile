@@ -84,8 +84,9 @@ web:  ## the engine for browsers, in web/site/pkg (rustup target add wasm32-unkn
 	scripts/build-web.sh web/site/pkg
 
 test-site: site  ## the site and its engine in headless Chromium (apt-get install chromium chromium-driver)
+	$(CARGO) build --release -p frostline-cli
 	python3 tests/browser/engine.py web/site/pkg
-	python3 tests/browser/site.py out/site
+	python3 tests/browser/site.py out/site out/site-shots $(FROSTLINE)
 
 test-browser: setup  ## the explorer's page and that of `frostline serve` in headless Chromium (apt-get install chromium chromium-driver)
 	$(CARGO) build --release --example explorer

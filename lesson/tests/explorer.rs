@@ -269,7 +269,7 @@ fn only_this_machine_is_answered() {
         assert_eq!(answer.contains("<title>"), status == 200, "{host}");
     }
     assert!(served.url.starts_with("http://127.0.0.1:"));
-    for file in ["style.css", "explorer.js", "charts.js"] {
+    for file in ["style.css", "explorer.css", "explorer.js", "explorer-server.js", "charts.js"] {
         let answer =
             served.raw(&format!("GET /{file} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
         assert!(

@@ -2,7 +2,9 @@
 
     make test-site
 
-    python3 tests/browser/site.py out/site [FOLDER]    # FOLDER for the screenshots: out/site-shots
+    python3 tests/browser/site.py out/site [FOLDER [FROSTLINE]]    # FOLDER for the screenshots: out/site-shots
+
+With the command FROSTLINE, what is downloaded in the tab is compared with what the command makes of it.
 
 Needs what explorer.py needs. Nothing is fetched from elsewhere: the pages are served from this machine, and a
 request for another host fails the test.
@@ -12,7 +14,9 @@ import base64
 import functools
 import http.server
 import json
+import re
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,7 +27,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from explorer import TAB, Browser, programs, wait
+from explorer import TAB, Browser, ended, pressed, programs, toggle, wait
 
 print = functools.partial(print, flush=True)
 FIRST_SCREEN = 300_000  # Bytes of a page before it is scrolled, without weights.
@@ -285,7 +289,18 @@ def status(browser):
     return browser.text(".live .status")
 
 
-def check_own(browser, url, scratch):
+def download(browser, css):
+    """The bytes of the file that a click on `css` saves."""
+    browser.js("""window.saved = null; const make = window.make ??= URL.createObjectURL;
+        URL.createObjectURL = (blob) => { window.saved = blob; return make.call(URL, blob); }""")
+    browser.click(css)
+    wait("the file", lambda: browser.js("return window.saved?.size"))
+    text = browser.js("""return new Promise((done) => {
+        const reader = new FileReader(); reader.onload = () => done(reader.result); reader.readAsDataURL(window.saved); })""")
+    return base64.b64decode(text.split(",", 1)[1])
+
+
+def check_own(browser, url, scratch, command):
     """Nine generated photos in three classes; files that are none; a huge one; 2,000; a reload; a lost device."""
     colours = {"red": (200, 40, 40), "green": (40, 190, 60), "blue": (50, 60, 210)}
     paths = {}
@@ -324,28 +339,51 @@ def check_own(browser, url, scratch):
     print("the photos survived a reload")
 
     # The head is tuned in the network, and the checkpoint is a safetensors file with its tensors.
-    browser.js("const make = URL.createObjectURL; URL.createObjectURL = (blob) => { window.saved = blob; return make.call(URL, blob); }")
     browser.js("const depth = document.querySelector('.steps > li:nth-child(4) select'); depth.value = 'fc'; depth.onchange()")
     browser.click(".steps > li:nth-child(4) button")
     wait("the tuned head", lambda: status(browser).startswith("Fine-tuned for 60 steps"))
     assert "--freeze-below fc" in browser.text(".steps > li:nth-child(5) pre")
-    browser.click(".steps > li:nth-child(5) button")
-    wait("the file", lambda: browser.js("return window.saved?.size"))
-    length, names = browser.js("""return saved.arrayBuffer().then((bytes) => {
-        const head = new Uint8Array(bytes, 8, Number(new DataView(bytes).getBigUint64(0, true)));
-        return [bytes.byteLength, Object.keys(JSON.parse(new TextDecoder().decode(head)))];
-    })""")
+    take = ".steps > li:nth-child(5)"
+    file = download(browser, f"{take} .row button:nth-child(1)")
+    names = list(json.loads(file[8:8 + struct.unpack("<Q", file[:8])[0]]))
     assert "fc.weight" in names and "layer4.0.conv1.weight" in names, names
-    print(f"the checkpoint has {length} bytes and {len(names)} entries")
+    graph = download(browser, f"{take} .row button:nth-child(2)")
+    print(f"the checkpoint has {len(file)} bytes and {len(names)} entries, the ONNX graph {len(graph)} bytes")
+    (scratch / "tab.safetensors").write_bytes(file)
+    if command:
+        made = scratch / "command.onnx"
+        subprocess.run([command, "export", scratch / "tab.safetensors", made], check=True, capture_output=True)
+        assert made.read_bytes() == graph, "the command exports another graph of the checkpoint than the tab"
+        print("the command exports the same ONNX graph of the checkpoint, to the byte")
 
-    # The device is lost: the photos stay, and the next question opens another one.
+    # The tuned network is there again after a reload, and after the device is lost.
+    answer = lambda: browser.js("return document.querySelector('.answer tbody tr')?.textContent")
+    by = lambda: browser.text(".answer .soft") or ""
+    browser.post("refresh")
+    wait("the photos again", lambda: count() == [3, 3, 3])
+    wait("the tuned network after a reload", lambda: "answers again" in status(browser))
+    give(browser, ".steps > li:nth-child(3) input[type=file]", paths["green"][2])
+    kept = wait("its answer", answer)
+    assert kept.startswith("second") and by().startswith("The tuned network"), (kept, by())
+    print(f"the tuned network survived a reload: {kept!r}")
     browser.js("import('/live/common.js').then(({ current }) => current()).then((engine) => engine.loseDevice())")
     said = wait("the loss to be told", lambda: (lambda text: text if "lost" in text else None)(browser.text(".live .alert")))
     assert count() == [3, 3, 3]
     give(browser, ".steps > li:nth-child(3) input[type=file]", paths["blue"][0])
-    last = wait("an answer on a new device", lambda: browser.js("return document.querySelector('.answer tbody tr')?.textContent"))
-    assert last.startswith("third"), last
+    last = wait("an answer on a new device", lambda: (lambda text: text if text and text != kept else None)(answer()))
+    assert last.startswith("third") and by().startswith("The tuned network"), (last, by())
     print(f"lost device: {said} Then: {last!r}")
+
+    # A checkpoint is opened; another file is refused, and the network stays.
+    give(browser, f"{take} input[type=file]", scratch / "tab.safetensors")
+    said = wait("the checkpoint to be opened", lambda: (lambda text: text if "answers: " in text else None)(status(browser)))
+    assert "resnet10_photo, 3 classes" in said, said
+    give(browser, f"{take} input[type=file]", scratch / "notes.jpg")
+    wrong = wait("a refusal", lambda: browser.js("return document.querySelector('.live .alert').hidden ? null : document.querySelector('.live .alert').textContent"))
+    assert "Notes.jpg" in wrong or "notes.jpg" in wrong, wrong
+    give(browser, ".steps > li:nth-child(3) input[type=file]", paths["red"][0])
+    wait("an answer by the opened network", lambda: (answer() or "").startswith("first"))
+    print(f"a checkpoint was opened: {said} Another file: {wrong}")
 
     many = scratch / "many"
     many.mkdir()
@@ -383,7 +421,7 @@ def check_storage(browser, url):
     """Pages that keep something work where storage is blocked."""
     script = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('denied'); } })"
     name = browser.cdp("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
-    for page, css in {"own": ".class", "puzzles": ".editor textarea", "ch7": ".live .primary"}.items():
+    for page, css in {"own": ".class", "puzzles": ".editor textarea", "ch7": ".live #again"}.items():
         browser.post("url", url=f"{url}/{page}.html")
         browser.js("document.querySelector('[data-live]').scrollIntoView()")
         wait(f"{page} without storage", lambda: browser.js("return document.querySelector(arguments[0])", css))
@@ -458,7 +496,6 @@ LIVE = {
     "ch3": "Train",
     "ch5": "Train",
     "ch6": ".pick",
-    "ch7": "Train",
     "ch8": "Fit a head for each task",
 }
 
@@ -498,18 +535,36 @@ def check_choices(browser, url):
     print("a link chose only what its page can show")
 
 
-def check_one_run(browser, url):
-    """Chapter 7 takes one click while it compiles: no second run starts beside the first."""
-    browser.post("url", url=f"{url}/ch7.html")
-    browser.js("document.querySelector('.live').scrollIntoView()")
-    wait("the part", lambda: browser.js("return document.querySelector('.live .primary')"))
-    taken = "const go = document.querySelector('.live .primary'); go.click(); return [go.disabled, go.nextSibling.disabled]"
-    assert browser.js(taken) == [True, True], "another run can be started"
-    stop = "const go = document.querySelector('.live .primary'); if (go.disabled || go.textContent !== 'Stop') return null; go.click(); return [go.disabled, document.querySelector('.live .status').textContent]"
-    assert wait("the run", lambda: browser.js(stop)) == [True, "Stopping after this step …"]
-    wait("the end", lambda: status(browser) == "Stopped.")
-    assert browser.js("return !document.querySelector('.live .primary').disabled") and not errors(browser)
-    print("chapter 7: one run at a time, and Stop answered at once")
+def check_explorer(browser, url):
+    """Chapter 7 is the explorer of the native program: a run for a change, one at a time, and runs that are kept."""
+    def begin():
+        browser.post("url", url=f"{url}/ch7.html")
+        browser.js("document.querySelector('.live').scrollIntoView()")
+        wait("five layer groups", lambda: browser.js("return document.querySelectorAll('#groups button').length") == 5)
+    rows = lambda: browser.js("return [...document.querySelectorAll('#table tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))")
+    begin()
+    assert pressed(browser) == ["layer4", "fc"], pressed(browser)
+    toggle(browser, "layer4", "layer3", "stem+layer1")
+    said = ended(browser, 1)
+    assert re.match(r"Run 1 reached \d+\.\d % of the test images", said), said
+    assert rows()[0][5] == "stem+layer1, layer3, fc", "three quick changes are one run"
+    ledger = browser.js("return [...document.querySelectorAll('#ledger tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))")
+    kernels = [int(cell) for cell in ledger[0][1:3]]
+    assert 0 < kernels[0] < kernels[1], ledger
+    assert "skipped" in browser.text("#groups [data-group='layer4'] small"), "a frozen group in the middle dispatches less"
+    browser.click("#again")
+    wait("run 2", lambda: browser.text("#status").startswith("Run 2 "))
+    browser.click("#scenarios button:nth-child(1)")
+    wait("run 3 to train", lambda: browser.text("#status") == "Run 3 is training.")
+    browser.click("#cancel")
+    assert ended(browser, 3) == "Run 3 was cancelled."
+    assert [row[6] for row in rows()[:2]] == ["cancelled", "cancelled"], rows()
+    browser.click("#groups [data-group=fc]")
+    wait("a refusal", lambda: "everything is frozen" in browser.text("#alert"))
+    begin()
+    assert [row[0] for row in rows()] == ["1"], rows()
+    assert not errors(browser)
+    print(f"chapter 7: {said} One run at a time; the finished one is there after a reload")
 
 
 def screenshots(browser, url, names, folder):
@@ -542,6 +597,7 @@ def main():
     site = Path(sys.argv[1])
     folder = Path(sys.argv[2] if len(sys.argv) > 2 else "out/site-shots")
     folder.mkdir(parents=True, exist_ok=True)
+    command = Path(sys.argv[3]).resolve() if len(sys.argv) > 3 else None
     names = check_links(site)
     url = serve(site)
     driver, chromium = programs()
@@ -564,12 +620,12 @@ def main():
             try:
                 width(browser, 1280, 900)
                 check_puzzle(browser, url)
-                check_own(browser, url, Path(scratch))
+                check_own(browser, url, Path(scratch), command)
                 check_examples(browser, url)
                 check_storage(browser, url)
                 check_training(browser, url)
                 check_choices(browser, url)
-                check_one_run(browser, url)
+                check_explorer(browser, url)
                 check_parts(browser, url)
             finally:
                 browser.close()

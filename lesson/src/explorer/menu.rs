@@ -1,8 +1,9 @@
 //! The choices that the page offers.
 
+use crate::data::assets::Assets;
 use crate::data::track::{Task, Track};
 use crate::error::{Error, Result};
-use crate::outline::Flags;
+use crate::outline::{Flags, NoFlags, Outline, Settings};
 use frostline_trainer::Length;
 use serde::Serialize;
 
@@ -117,6 +118,20 @@ impl Menu {
             batch: flags.batch,
             kept_runs: super::KEPT_RUNS,
         })
+    }
+
+    /// The choices of the explorer whose engine is in the page: runs that a browser finishes soon.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and others for data that are not there.
+    pub fn for_page(assets: &Assets) -> Result<Self> {
+        const SETTINGS: Settings =
+            Settings { images: &[20, 50, 200], seeds: 3, steps: 60, batch: 16, lr: 0.02 };
+        let outline =
+            Outline::new(7, "the explorer", "Freeze layers and train, on a page.", [SETTINGS, SETTINGS]);
+        let (flags, NoFlags {}) =
+            outline.read(["explorer"]).map_err(|error| Error::Flags(error.to_string()))?;
+        Self::new("this browser's device".to_owned(), &Track::open(&flags, assets)?, &flags)
     }
 
     /// The domain that `key` names.

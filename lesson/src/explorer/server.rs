@@ -24,7 +24,9 @@ use tokio::sync::broadcast::error::RecvError;
 
 const PAGE: &str = include_str!("../../../web/index.html");
 const STYLE: &str = include_str!("../../../web/style.css");
+const EXPLORER_STYLE: &str = include_str!("../../../web/explorer.css");
 const SCRIPT: &str = include_str!("../../../web/explorer.js");
+const SOURCE: &str = include_str!("../../../web/explorer-server.js");
 const CHARTS: &str = include_str!("../../../web/charts.js");
 /// A wish has no more bytes.
 const LONGEST_BODY: usize = 4096;
@@ -47,6 +49,8 @@ pub(super) async fn serve(
     let app = Router::new()
         .route("/", file("text/html; charset=utf-8", PAGE))
         .route("/style.css", file("text/css; charset=utf-8", STYLE))
+        .route("/explorer.css", file("text/css; charset=utf-8", EXPLORER_STYLE))
+        .route("/explorer-server.js", file("text/javascript; charset=utf-8", SOURCE))
         .route("/explorer.js", file("text/javascript; charset=utf-8", SCRIPT))
         .route("/charts.js", file("text/javascript; charset=utf-8", CHARTS))
         .route("/state", get(state))

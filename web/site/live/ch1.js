@@ -1,7 +1,7 @@
 // Chapter 1: the maps that each stage computes from a photo, and the pixels that a channel answers to.
 
 import { get, set } from '../state.js';
-import { Part, button, choice, h, milliseconds, picture, shown } from './common.js';
+import { Part, button, h, milliseconds, picture, shown } from './common.js';
 import { chooser } from './photos.js';
 
 const MAPS = 48; // Channels of a stage that are drawn.

@@ -3,7 +3,7 @@
 
 import { among, set } from '../state.js';
 import { open } from '../kernel.js';
-import { Part, button, bytes, chart, choice, h, milliseconds, percent, slider } from './common.js';
+import { Part, button, bytes, chart, choice, h, milliseconds } from './common.js';
 
 const KINDS = [
   ['forward', 'forward'],

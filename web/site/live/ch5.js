@@ -23,6 +23,7 @@ export async function begin(place) {
   const go = button('Train', () => (single.run ? single.stop() : start()), {
     className: 'primary',
   });
+  const single = new Single(part, go);
   const table = h(
     'table',
     { className: 'bars' },

@@ -1,155 +1,147 @@
-// Chapter 7: each run is a point of accuracy against cost. Points survive a reload.
+// Chapter 7: the explorer, whose runs the engine in this page makes. Runs survive a reload.
 
-import { Part, Single, button, chart, choice, h, milliseconds } from './common.js';
+import { explore } from '../explorer.js';
+import { Part, h } from './common.js';
 import { recall, remember } from './store.js';
 
-const DEPTHS = [
-  ['fc', 'head only'],
-  ['layer4', 'layer4 on'],
-  ['layer3', 'layer3 on'],
-  ['layer2', 'layer2 on'],
-  ['layer1', 'layer1 on'],
-  ['stem', 'everything'],
-];
-const KEPT = 'sweet-spot'; // In localStorage.
-const STEPS = 80;
+const KEPT = 'explorer'; // In localStorage.
+const MOST = 60; // Runs that are kept for the next visit.
+const EVALUATIONS = 2; // Of a run after its start: a browser is slow at them.
+const TESTED = 200; // Held-out images.
 
 export async function begin(place) {
-  const part = new Part(place),
-    scatter = chart();
-  const chosen = { data: 'fashion', freeze: 'layer4', perClass: 50 };
-  let points = kept(),
-    sweep = [];
-  const go = button('Train', () => (single.run ? stop() : one(chosen.freeze)), { className: 'primary' });
-  const single = new Single(part, go);
-  const all = button('Try every depth', async () => {
-    sweep = DEPTHS.map(([stage]) => stage);
-    while (sweep.length && (await one(sweep.shift())));
-    sweep = [];
-  });
-  const clear = button('Remove the points', () => {
-    points = [];
-    keep();
-    paint();
-  });
+  const part = new Part(place);
+  const answer = await fetch('data/explorer.json');
+  if (!answer.ok) throw new Error(`The choices of the explorer are missing (${answer.status}).`);
+  const menu = await answer.json();
+  const box = h('div', {});
   place.append(
-    h(
-      'div',
-      { className: 'row' },
-      choice(
-        'Task',
-        [
-          ['fashion', 'other clothes (similar)'],
-          ['digits', 'digits (different)'],
-        ],
-        'fashion',
-        (data) => {
-          chosen.data = data;
-        },
-      ),
-      choice(
-        'Images of each class',
-        [10, 25, 50].map((n) => [n, n]),
-        50,
-        (n) => {
-          chosen.perClass = Number(n);
-        },
-      ),
-      choice('What trains', DEPTHS, 'layer4', (stage) => {
-        chosen.freeze = stage;
-      }),
-      go,
-      all,
-      clear,
-    ),
+    h('link', { rel: 'stylesheet', href: 'explorer.css' }),
     part.status,
     part.trouble,
-    scatter.box,
+    box,
     h(
       'p',
       { className: 'soft' },
-      `Each run has ${STEPS} steps of 16 images and one seed. The published figure has five seeds and says which differences are more than chance.`,
+      'A run here has one seed. The published figure has five, and says which differences are more than chance.',
     ),
   );
-  paint();
+  explore(box, new Board(part, menu));
+}
 
-  function kept() {
-    try {
-      return JSON.parse(recall(KEPT)) ?? [];
-    } catch {
-      return [];
-    }
+/** The runs, of which the newest may be training. */
+class Board {
+  constructor(part, menu) {
+    [this.part, this.menu] = [part, menu];
+    this.runs = stored();
+    this.turn = Promise.resolve(); // A run begins when the one before has stopped.
+    this.training = null;
   }
-  function keep() {
-    remember(KEPT, JSON.stringify(points.slice(-60)));
+
+  listen(page) {
+    this.page = page;
+    page.state({ menu: this.menu, runs: this.runs });
   }
-  function paint() {
-    const series = ['fashion', 'digits'].map((data, color) => ({
-      name: data === 'fashion' ? 'clothes' : 'digits',
-      color,
-      points: points
-        .filter((point) => point.data === data)
-        .map(({ macs, accuracy, freeze, perClass }) => ({
-          x: Number(((macs * STEPS) / 1e9).toFixed(3)),
-          y: 100 * accuracy,
-          label: String(DEPTHS.findIndex(([stage]) => stage === freeze) + 1),
-          title: `${DEPTHS.find(([stage]) => stage === freeze)?.[1]}, ${perClass} images of each class: ${(100 * accuracy).toFixed(1)} %`,
-        })),
-    }));
-    scatter.draw({
-      title: 'Accuracy against cost',
-      x: 'billion multiply-accumulates of a run (the number: stages that train)',
-      y: 'accuracy, %',
-      high: 100,
-      wide: points.length ? undefined : 50,
-      series,
+
+  async run(request) {
+    if (!request.trainable.length)
+      throw new Error(
+        'Not possible: everything is frozen, so nothing would be learned: let at least one layer group train.',
+      );
+    this.cancel();
+    const { task } = this.menu.domains.find(({ key }) => key === request.domain);
+    const id = (this.runs.at(-1)?.id ?? 0) + 1;
+    const run = { id, status: 'waiting', request, task, cost: null, step: 0, seconds: 0, losses: [], validation: [], accuracy: null, error: null };
+    this.runs.push(run);
+    this.page.run(run);
+    this.turn = this.turn.then(() => this.train(run));
+    return { run: id };
+  }
+
+  async cancel() {
+    const last = this.runs.at(-1);
+    if (!last || !['waiting', 'running'].includes(last.status)) return;
+    this.change(last, { status: 'cancelled' });
+    await this.training?.stop();
+  }
+
+  change(run, values) {
+    Object.assign(run, values);
+    this.page.run(run);
+  }
+
+  async train(run) {
+    if (run.status !== 'waiting') return;
+    const { request } = run;
+    const stages = request.trainable.flatMap((group) => group.split('+'));
+    const steps = parseInt(this.menu.length);
+    const settings = {
+      data: request.domain === 'similar' ? 'fashion' : 'digits',
+      network: 'fashion',
+      trainable: stages,
+      images: request.images,
+      rate: request.lr,
+      seed: request.seed,
+      batch: this.menu.batch,
+      steps,
+      readEvery: 5,
+      evaluateEvery: Math.ceil(steps / EVALUATIONS),
+      evaluateOn: TESTED,
+    };
+    const going = () => run.status === 'running';
+    const told = (event) => {
+      if (event.type === 'plan') run.cost = this.cost(event.plan, steps);
+      if (!going()) return;
+      if (event.type === 'step') {
+        const sum = event.losses.reduce((sum, { loss }) => sum + loss, 0);
+        run.losses.push({ step: event.step, loss: sum / event.losses.length });
+        run.seconds += (event.milliseconds * event.losses.length) / 1000;
+        run.step = event.step;
+      }
+      if (event.type === 'accuracy') {
+        const { step, accuracy, loss } = event;
+        run.validation.push({ step, seconds: run.seconds, accuracy, loss });
+      }
+      this.page.run(run);
+    };
+    const training = await this.part.attempt(() => this.part.train(settings, told));
+    if (run.status === 'waiting')
+      this.change(run, training ? { status: 'running' } : { status: 'failed', error: 'it could not begin' });
+    if (!training) return;
+    this.training = training;
+    if (!going()) training.stop().catch(() => {}); // Cancelled while it was compiled.
+    else this.part.say('');
+    const end = await training.finished.catch((error) => ({ error }));
+    this.training = null;
+    training.close().catch(() => {});
+    if (!going()) return;
+    if (end.error) this.change(run, { status: 'failed', error: end.error.message });
+    else this.change(run, { status: 'finished', accuracy: end.accuracy });
+    this.keep();
+  }
+
+  /** What a run costs, from its plan. */
+  cost(plan, steps) {
+    const step = ({ dispatches, macs, keptBytes }) => ({ kernels: dispatches, macs, kept_bytes: keptBytes });
+    const groups = this.menu.groups.map((name) => {
+      const mine = plan.stages.filter((stage) => name.split('+').includes(stage.name));
+      const sum = (field) => mine.reduce((sum, stage) => sum + stage[field], 0);
+      return { name, kernels: sum('kernels'), skipped: sum('skipped'), kept_bytes: sum('keptBytes') };
     });
+    return { steps, batch: plan.batch, step: step(plan.ledger), unfrozen: step(plan.unfrozen), groups };
   }
-  async function stop() {
-    sweep = [];
-    await single.stop();
+
+  keep() {
+    const finished = this.runs.filter(({ status }) => status === 'finished');
+    remember(KEPT, JSON.stringify(finished.slice(-MOST)));
   }
-  /** One run; whether it came to its end. */
-  async function one(freeze) {
-    const words = DEPTHS.find(([stage]) => stage === freeze)[1],
-      { data, perClass } = chosen;
-    let macs = 0;
-    all.disabled = true;
-    const end = await single.train(
-      {
-        data,
-        network: 'fashion',
-        start: 'pretrained',
-        freezeBelow: freeze,
-        rate: freeze === 'fc' ? 0.1 : 0.02,
-        perClass,
-        batch: 16,
-        steps: STEPS,
-        readEvery: 5,
-        evaluateEvery: STEPS,
-        evaluateOn: 200,
-      },
-      (event) => {
-        if (event.type === 'plan') macs = event.plan.ledger.macs;
-        if (event.type === 'step' && !go.disabled)
-          part.say(
-            `${words}: step ${event.step} of ${STEPS}, ${milliseconds(event.milliseconds)} a step.`,
-          );
-      },
-    );
-    all.disabled = false;
-    if (end === undefined) return false;
-    go.textContent = 'Train';
-    if (end?.reason !== 'steps' || end.accuracy == null) {
-      part.say('Stopped.');
-      return false;
-    }
-    points.push({ data, freeze, perClass, macs, accuracy: end.accuracy });
-    keep();
-    paint();
-    part.say(
-      `${words}: ${(100 * end.accuracy).toFixed(1)} % for ${((macs * STEPS) / 1e9).toFixed(1)} billion multiply-accumulates.`,
-    );
-    return true;
+}
+
+function stored() {
+  try {
+    const runs = JSON.parse(recall(KEPT));
+    return Array.isArray(runs) ? runs : [];
+  } catch {
+    return [];
   }
 }

@@ -107,7 +107,9 @@ impl<'a> Files<'a> {
                 self.copy(&site.join(&path), &name)?;
             }
         }
-        self.copy(&self.root.join("web/charts.js"), "charts.js")?;
+        for name in ["charts.js", "explorer.js", "explorer.css"] {
+            self.copy(&self.root.join("web").join(name), name)?;
+        }
         if live.engine {
             let assets = ASSETS.iter().map(|name| (*name).to_owned());
             let photos = self.photos()?.into_values().flatten().map(|name| format!("photos/{name}"));
@@ -115,7 +117,7 @@ impl<'a> Files<'a> {
             for name in assets.chain(photos).chain(about) {
                 self.copy(&self.root.join("assets").join(&name), &format!("assets/{name}"))?;
             }
-            live::photos(self)?;
+            live::data(self, &self.root.join("assets"))?;
         }
         Ok(())
     }

@@ -4,6 +4,8 @@
 use super::Result;
 use super::files::Files;
 use super::shell::{Place, Shell};
+use crate::data::assets::Assets;
+use crate::explorer::Menu;
 use crate::page::html::text;
 use std::path::{Path, PathBuf};
 
@@ -68,9 +70,9 @@ const PARTS: [Part; 9] = [
     },
     Part {
         module: "ch7",
-        title: "Try it: accuracy against cost",
-        words: "Each run trains a part of the network and becomes a point: what it cost, and what it \
-            reached.",
+        title: "Try it: the explorer",
+        words: "Choose what trains. Every change is a training run in this page, and each run becomes a \
+            point: what it cost, and what it reached.",
         trains: true,
     },
     Part {
@@ -213,8 +215,12 @@ pub(super) const ASSETS: [&str; 12] = [
     "fashion_source_test.json",
 ];
 
-/// Writes the list of the example photos.
-pub(super) fn photos(files: &Files<'_>) -> Result<()> {
-    let list = files.photos()?;
-    files.write("data/photos.json", &serde_json::json!(list).to_string())
+/// Writes the list of the example photos, and the choices of the explorer.
+pub(super) fn data(files: &Files<'_>, assets: &Path) -> Result<()> {
+    let photos = files.photos()?;
+    files.write("data/photos.json", &serde_json::json!(photos).to_string())?;
+    let menu = Menu::for_page(&Assets::new(assets))?;
+    // Not by way of `Value`, which would write 0.02 as the f64 next to its f32.
+    let menu = serde_json::to_string(&menu).expect("plain data always has a JSON form");
+    files.write("data/explorer.json", &menu)
 }
