@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Silences a harmless complaint of Mesa's device-select layer where there is no desktop session.
 export NODEVICE_SELECT = 1
 
-.PHONY: demo demo-own lesson site serve publish test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint web test-site test-browser test-export lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
+.PHONY: demo demo-own lesson site serve publish test test-lesson test-all test-gpu test-swiftshader test-checked test-halves test-tint web test-site test-tab test-browser test-export lint plan bench bench-kernels bench-step bench-peers tune timeline memory gpu-check fuzz trust doctor setup help
 
 help:        ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -87,6 +87,17 @@ test-site: site  ## the site and its engine in headless Chromium (apt-get instal
 	$(CARGO) build --release -p frostline-cli
 	python3 tests/browser/engine.py web/site/pkg
 	python3 tests/browser/site.py out/site out/site-shots $(FROSTLINE)
+
+# `--workspace` compiles nothing that `make test` has not.
+DEBUG = $(or $(CARGO_TARGET_DIR),target)/debug
+
+test-tab: setup  ## the same with the programs that `make test` builds, and what is missing installed: what CI runs
+	@./scripts/setup.sh browser
+	scripts/build-web.sh web/site/pkg
+	$(CARGO) build --workspace --bins --examples
+	$(DEBUG)/examples/lesson --site out/site
+	python3 tests/browser/engine.py web/site/pkg
+	python3 tests/browser/site.py out/site out/site-shots $(DEBUG)/frostline
 
 test-browser: setup  ## the explorer's page and that of `frostline serve` in headless Chromium (apt-get install chromium chromium-driver)
 	$(CARGO) build --release --example explorer

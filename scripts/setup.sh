@@ -5,6 +5,7 @@
 #   setup.sh                    a driver
 #   setup.sh swiftshader FILE   also SwiftShader, Google's software driver, which comes with Chromium;
 #                               FILE is what describes it to the Vulkan loader
+#   setup.sh browser            also Chromium with its driver, and a compiler for WebAssembly
 set -eu
 [ "$(uname -s)" = Linux ] || exit 0
 
@@ -22,6 +23,19 @@ if [ "${1:-}" = swiftshader ]; then
     if command -v apt-get >/dev/null; then install chromium; fi
     [ -e "$2" ] && exit 0
     echo "There is no $2. Name the vk_swiftshader_icd.json of your Chromium or Chrome: make test-swiftshader SWIFTSHADER=FILE" >&2
+    exit 1
+fi
+
+if [ "${1:-}" = browser ]; then
+    "$0"
+    has() { command -v "$1" >/dev/null; }
+    has chromedriver && { has chromium || has google-chrome; } || set -- "$@" chromium chromium-driver
+    wasm=wasm32-unknown-unknown
+    [ -d "$(rustc --print sysroot)/lib/rustlib/$wasm" ] || [ -d /usr/lib/rustlib/src ] || set -- "$@" rustc-web rust-web-src
+    shift
+    [ $# = 0 ] && exit 0
+    if has apt-get; then install "$@" && exit 0; fi
+    echo "Missing: $*. Install Chrome or Chromium with chromedriver, and run: rustup target add $wasm" >&2
     exit 1
 fi
 
