@@ -1,4 +1,4 @@
-//! A confusion matrix: which class was taken for which.
+//! A confusion matrix: which class was predicted as which.
 
 use crate::canvas::{Canvas, Level, Paint, Side, Style};
 use crate::color::{GREY, WHITE, blue};

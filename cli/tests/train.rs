@@ -300,7 +300,7 @@ fn folders_as_people_have_them() {
         }
     }
     let told = place.good(&format!("train split {SHORT} --epochs 1 --out split_run"));
-    assert!(told.contains("15 photos of 3 classes") && told.contains("in folders of their own"), "{told}");
+    assert!(told.contains("15 photos of 3 classes") && told.contains("in separate folders"), "{told}");
     place.photos(&place.path("split/val/yellow"), 1, 2);
     let said = place.bad(1, &format!("train split {SHORT} --epochs 1 --out other"));
     assert!(said.contains("yellow") && said.contains("blue, green, red"), "{said}");

@@ -23,7 +23,7 @@ pub enum Error {
     /// The device refused.
     #[error(transparent)]
     Engine(#[from] frostline_engine::Error),
-    /// Flags that do not go together.
+    /// Flags that cannot be combined.
     #[error("{0}")]
     Flags(String),
     /// The file of finished runs cannot be used.

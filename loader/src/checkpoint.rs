@@ -70,7 +70,7 @@ impl Checkpoint {
     /// Tensors and metadata, as a file has them.
     fn parts(&self, path: &Path) -> Result<(StateDict, BTreeMap<String, String>), Error> {
         self.check(path)?;
-        // "format": other loaders ask which framework's conventions the tensors follow.
+        // Other loaders read from "format" which framework's conventions the tensors follow.
         let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         let mut put = |field: &str, json: String| metadata.insert(key(field), json);
         put("version", to_json(&FORMAT_VERSION));

@@ -13,7 +13,7 @@ use crate::{refusal, shape_text};
 /// What can go wrong between files and tensors. The fields are the values in the text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each field is explained by the message it stands in")]
+#[allow(missing_docs, reason = "each field is explained by the message that contains it")]
 pub enum Error {
     /// The operating system refused.
     #[error("{}: cannot {action}: {}", path.display(), refused(path, action, source))]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// An error of the trainer, or of what it stands on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each field is explained by the message it stands in")]
+#[allow(missing_docs, reason = "each field is explained by the message that contains it")]
 pub enum Error {
     /// The GPU, a graph or a plan.
     #[error(transparent)]

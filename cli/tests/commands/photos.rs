@@ -291,7 +291,14 @@ fn evaluate_takes_the_folder_that_train_took() {
     copied(&folder.path().join("train"), &CLASSES);
     copied(&folder.path().join("val"), &CLASSES[..2]);
     let ran = frostline(["evaluate", &TRAINED.model(), &dir, "--json"]);
-    assert!(ran.stderr.contains("validate with alone") && ran.stderr.contains("val"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(
+            "evaluating only the validation \
+                                 photos"
+        ) && ran.stderr.contains("val"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(ran.json()["photos"], 2 * PHOTOS);
 }
 

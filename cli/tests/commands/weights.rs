@@ -73,7 +73,7 @@ fn an_early_stride_stays_with_converted_and_trained_weights() {
 fn a_network_of_a_resnets_names_is_refused_by_its_own() {
     for command in ["predict", "evaluate", "features"] {
         let ran = frostline([command, &case("hub_resnetblur50"), &TRAINED.photos()]);
-        ran.error(&["resnetblur50", "config.json", "not built here", "resnet50"]);
+        ran.error(&["resnetblur50", "config.json", "which this program does not support", "resnet50"]);
     }
     let file = case("hub_resnetblur50/model.safetensors");
     frostline(["predict", &file, &case("ref.png")]).error(&["resnetblur50"]);
@@ -87,8 +87,11 @@ fn other_networks_are_named_in_a_few_lines() {
     for (name, network) in
         [("resnext50.safetensors", "a ResNeXt-50"), ("seresnet18.safetensors", "an SE-ResNet-18")]
     {
-        let error =
-            frostline(["predict", &case(name), &case("ref.png")]).error(&[name, network, "not built here"]);
+        let error = frostline(["predict", &case(name), &case("ref.png")]).error(&[
+            name,
+            network,
+            "which this program does not support",
+        ]);
         assert!(error.lines().count() <= 3, "{error}");
         let found = frostline(["inspect", &case(name)]).text();
         assert!(found.contains(network), "{found}");
@@ -103,7 +106,7 @@ fn what_is_no_safetensors_file_is_called_by_its_name() {
         (case("lfs_pointer.safetensors"), &["pointer of Git LFS", "git lfs pull"]),
         (case("html.safetensors"), &["a web page", "download link"]),
         (photo.clone(), &["ref.png: this is a photo", "predict MODEL PHOTO"]),
-        (TRAINED.photos(), &["a folder of photos, no model", "predict MODEL PHOTO"]),
+        (TRAINED.photos(), &["a folder of photos, not a model", "predict MODEL PHOTO"]),
         (case("hub_resnet50/config.json"), &["JSON", "model.safetensors beside it"]),
     ] {
         for arguments in [vec!["predict", &given, &photo], vec!["evaluate", &given, &photo]] {

@@ -66,7 +66,7 @@ pub(super) async fn serve(
     }
 }
 
-/// A sentence in place of the result.
+/// A message in place of the result.
 struct Refusal {
     status: StatusCode,
     field: Option<&'static str>,
