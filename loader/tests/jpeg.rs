@@ -122,7 +122,7 @@ fn valid_kinds_that_are_not_read_are_never_called_damaged() {
         (changed(4, 12), "more than 8 bits"),
         (changed(1, 0xc3), "lossless coding"),
         (changed(1, 0xc7), "hierarchical coding"),
-        (changed(6, 0), "height that is told after the picture"),
+        (changed(6, 0), "height that is given after the picture"),
     ] {
         assert!(error.contains("odd.jpg: a valid JPEG, but") && error.contains(word), "{error}");
         assert!(!error.contains("damaged"), "{error}");

@@ -174,7 +174,7 @@ fn a_header_over_100_mb_is_refused_unread() {
     for (bytes, name) in [
         (b"PK\x03\x04 a torch.save file".as_slice(), "a PyTorch file"),
         (b"\x80\x02\x8a\nl\xfc\x9cF an old one", "a PyTorch file"),
-        (b"version https://git-lfs.github.com/spec/v1", "the pointer of Git LFS"),
+        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
         (b"\n<!DOCTYPE html>", "a web page"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "a photo"),
         (b"\x89PNG\r\n\x1a\n", "a photo"),

@@ -259,7 +259,7 @@ fn a_class_of_one_photo_is_told_what_will_happen() {
     let report = open(root.path()).unwrap().report;
     let [warning] = report.warnings.as_slice() else { panic!("{report}") };
     assert!(
-        warning.contains("class dog has 1 photo") && warning.contains("none is left to validate with"),
+        warning.contains("class dog has 1 photo") && warning.contains("none is left for validation"),
         "{warning}"
     );
 }

@@ -31,11 +31,11 @@ fn a_file_in_a_folder_that_is_not_there_is_refused_before_any_work() {
         &["convert", "absent", &out],
         &["export", "absent", &out],
     ] {
-        let said = frostline(arguments).error(&[&out, "there is no folder", "make it first"]);
+        let said = frostline(arguments).error(&[&out, "there is no folder", "create it first"]);
         assert!(!said.contains("os error"), "{said}");
     }
     fs::write(folder.path().join("none"), "").unwrap();
-    let said = frostline(["convert", &TRAINED.model(), &out]).error(&["is a file, and no folder"]);
+    let said = frostline(["convert", &TRAINED.model(), &out]).error(&["is a file, not a folder"]);
     assert!(!said.contains("os error"), "{said}");
 }
 

@@ -103,7 +103,7 @@ fn what_is_no_safetensors_file_is_called_by_its_name() {
     let photo = case("ref.png");
     for (given, words) in [
         (case("r18.pth"), &["r18.pth", "a PyTorch file", "save_file"][..]),
-        (case("lfs_pointer.safetensors"), &["pointer of Git LFS", "git lfs pull"]),
+        (case("lfs_pointer.safetensors"), &["Git LFS pointer", "git lfs pull"]),
         (case("html.safetensors"), &["a web page", "download link"]),
         (photo.clone(), &["ref.png: this is a photo", "predict MODEL PHOTO"]),
         (TRAINED.photos(), &["a folder of photos, not a model", "predict MODEL PHOTO"]),

@@ -41,7 +41,7 @@ pub struct Augment {
     pub mean: Vec<f32>,
     /// What each channel is divided by.
     pub std: Vec<f32>,
-    /// How rotated images are read.
+    /// Interpolation of rotated images.
     pub interpolation: Interpolation,
     /// The value, in 0..=1, of what was outside the image before it was rotated or shifted.
     pub fill: f32,

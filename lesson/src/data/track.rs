@@ -293,7 +293,7 @@ impl Track {
         Ok(learner)
     }
 
-    /// How images become inputs.
+    /// The preprocessing of images.
     pub fn input(&self) -> &Preprocessing {
         &self.input
     }

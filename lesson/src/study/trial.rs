@@ -25,7 +25,7 @@ pub(super) const VALIDATION_AFTER: &str = "validation after ";
 /// Test images that a rehearsal times.
 const REHEARSED_TESTS: usize = 64;
 
-/// A run under way. Training and testing through it keeps losses, answers and costs.
+/// A run in progress. Training and testing through it keeps losses, answers and costs.
 ///
 /// A *rehearsal* trains two steps and tests few images, to estimate how long the run itself will take.
 pub struct Trial<'a> {

@@ -124,7 +124,7 @@ fn safetensors(bytes: &[u8]) -> Verdict {
             return broken;
         }
         if !options.allow_non_finite && tensor.data.iter().any(|value| !value.is_finite()) {
-            return Verdict::Broken(format!("tensor {name:?} holds a value that is not finite"));
+            return Verdict::Broken(format!("tensor {name:?} contains a value that is not finite"));
         }
         data += tensor.data.len() * file.dtypes[name].size();
     }
