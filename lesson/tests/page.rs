@@ -109,7 +109,7 @@ fn every_chapter_has_its_text_and_a_missing_one_its_command() {
         assert_eq!(html.contains(&command), number != 0, "{command}");
     }
     assert_eq!(html.matches("has not been run").count(), 7);
-    assert!(html.contains("has results that cannot be understood"));
+    assert!(html.contains("has invalid results"));
     assert_eq!(html.matches("<section").count(), html.matches("</section>").count());
 }
 

@@ -234,7 +234,7 @@ fn what_cannot_be_published_leaves_what_was_there() {
         (empty.to_string(), "has no finished runs"),
         (unknown.to_string(), "runs.jsonl has no run clothes, 50 images, from scratch, seed 7"),
         (older.to_string(), "--report-only"),
-        ("{".to_owned(), "cannot be understood"),
+        ("{".to_owned(), "has invalid results"),
     ] {
         fs::write(&path, results).unwrap();
         let said = publish(&out, &docs).unwrap();

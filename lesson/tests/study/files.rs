@@ -27,7 +27,7 @@ fn broken_files_are_named_with_their_line_and_nothing_of_any_is_merged() {
     let all = std::fs::read_to_string(whole().0.join("runs.jsonl")).unwrap();
     let lines: Vec<&str> = all.split_inclusive('\n').collect();
     let broken = [lines[0], "{\"format\":1, nonsense\n", lines[1]].concat();
-    refused(broken.as_bytes(), &["bad.jsonl, line 2", "not a whole run"]);
+    refused(broken.as_bytes(), &["bad.jsonl, line 2", "not a complete run"]);
     let cut = &all[..lines[0].len() + lines[1].len() / 2];
     refused(cut.as_bytes(), &["bad.jsonl, line 2", "cut off"]);
     let newer = lines[0].replace("{\"format\":1,", "{\"format\":2,");
