@@ -1,7 +1,7 @@
 //! Engine tour 4: the frostline. `cargo run --release --example e4_frostline`
 //!
-//! The same graph is planned twice: with nothing frozen, and frozen below its second block. What is missing
-//! from the second list of dispatches, and what it need not keep, is all that freezing does.
+//! The same graph is planned twice: with nothing frozen, and frozen below its second block. The dispatches
+//! that the second list lacks, and the bytes that it need not keep, are the whole effect of freezing.
 
 use std::collections::BTreeMap;
 use std::error::Error;

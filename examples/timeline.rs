@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Draws a training step as a timeline, with ghosts for what the freeze skipped.
+/// Draws a training step as a timeline, with ghosts for the kernels that the freeze skipped.
 #[derive(Parser)]
 struct Arguments {
     /// The network.
@@ -32,7 +32,7 @@ struct Arguments {
     /// Side of the square images in pixels; by default that of the network.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=16384))]
     size: Option<u32>,
-    /// Steps to take each kernel's median of.
+    /// Number of steps for the median of each kernel.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     steps: u32,
     /// The picture.

@@ -93,7 +93,7 @@ impl Weights {
     /// [`Error::UnknownNetwork`].
     pub fn model(&self) -> Result<Model> {
         if let Some(other) = looks_like(&self.file.tensors) {
-            return Err(self.other(format!("these weights look like {other}")));
+            return Err(self.other(format!("these weights are {other}")));
         }
         let model =
             guess(&self.file.tensors).ok_or_else(|| Error::UnknownNetwork { weights: self.name.clone() })?;

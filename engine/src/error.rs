@@ -161,7 +161,7 @@ pub enum Error {
         what: &'static str,
         /// The name that was requested.
         name: String,
-        /// The names there are.
+        /// The existing names.
         known: String,
     },
     /// Everything is frozen.
@@ -193,7 +193,7 @@ pub enum Error {
         name: &'static str,
         /// The value given.
         value: String,
-        /// What would be right.
+        /// The valid values.
         reason: &'static str,
     },
 }

@@ -30,7 +30,7 @@ fn run(x: &Array, transforms: &[Transform], augment: &Augment, tuning: &Tuning) 
     session.read_output().unwrap()
 }
 
-/// (N, C, H, W) as decoders give it: (N, H, W, C).
+/// (N, C, H, W) in the order of decoders: (N, H, W, C).
 fn interleaved(x: &Array) -> Vec<f32> {
     let [n, c, h, w] = x.dims();
     let places = (0..n).flat_map(|n| (0..h).flat_map(move |i| (0..w).map(move |j| (n, i, j))));

@@ -13,7 +13,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// The loss is its own start of backward: the gradient given from outside does not count.
+/// The backward pass starts at the loss: a gradient given from outside has no effect.
 fn run(logits: &Array, labels: &[u32], label_smoothing: f32) -> Ran {
     run_op(CrossEntropy { label_smoothing, ..Default::default() }, logits, labels)
 }

@@ -4,7 +4,7 @@
 
 Kernels are compared with their f64 twins in the tab; ten training steps with what the native engine computed
 (tests/browser/native.json, which web/tests/native.rs checks); the frostline moves during a run, and the engine's counts are
-compared with the dispatches that the browser got; the device is destroyed; and files that are no images are refused. Needs what explorer.py needs, and the built module.
+compared with the dispatches that the browser got; the device is destroyed; and files that are not images are refused. Needs what explorer.py needs, and the built module.
 
     python3 tests/browser/engine.py PKG [TEST...]    # PKG: the folder that scripts/build-web.sh wrote
 """

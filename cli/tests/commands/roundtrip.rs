@@ -52,7 +52,7 @@ fn a_trained_network_has_pytorchs_logits() {
     assert!(error < TOLERANCE, "off by {error:e} of the norm: {logits:?} {exact:?}");
 }
 
-/// (N, C, H, W) as decoders give it: (N, H, W, C).
+/// (N, C, H, W) in the order of decoders: (N, H, W, C).
 fn interleaved(x: &[f32]) -> Vec<f32> {
     let [n, channels, h, w] = SHAPE;
     let places = (0..n).flat_map(|n| (0..h * w).map(move |pixel| (n, pixel)));

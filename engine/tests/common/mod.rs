@@ -130,7 +130,7 @@ const UNDECLARED: bool = false;
 /// y = x, by an op that nothing is folded into.
 const IDENTITY: MaxPool2d = MaxPool2d { kernel: 1, stride: 1, padding: 0 };
 
-/// A graph under construction, with the values its parameters and statistics are to have.
+/// A graph under construction, with the values of its parameters and statistics.
 #[derive(Clone, Debug, Default)]
 pub struct Bench {
     /// Where ops are recorded.
