@@ -41,7 +41,7 @@ fi
 gpu=
 for device in /dev/nvidia0 /dev/nvidiactl /dev/dxg; do [ -e "$device" ] && gpu="${gpu:-$device}"; done
 for vendor in /sys/class/drm/renderD*/device/vendor; do
-    # NVIDIA, AMD, Intel; a virtual display is no GPU.
+    # NVIDIA, AMD, Intel; a virtual display is not a GPU.
     case "$(cat "$vendor" 2>/dev/null)" in
         0x10de | 0x1002 | 0x8086) gpu="${gpu:-$(dirname "$(dirname "$vendor")")}" ;;
     esac

@@ -116,7 +116,7 @@ fn burn_717_3465_no_memory_is_an_error_that_says_how_much_and_the_next_plan_runs
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("allocation {nth} of {allocations} failed, and nobody noticed"),
         };
-        assert!(text.contains("bytes were asked for") && text.contains("smaller batch"), "{text}");
+        assert!(text.contains("bytes were requested for") && text.contains("smaller batch"), "{text}");
         let (mut session, mut optimizer) = trained(&gpu, &Freeze::none());
         step(&mut session, &mut optimizer, 0.1);
         assert!(session.read_summary().unwrap().loss.is_finite());

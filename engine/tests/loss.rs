@@ -365,9 +365,9 @@ fn weights_that_make_no_sense_are_refused() {
     assert!(text.contains("3 classes") && text.contains("got 2"), "{text}");
     for bad in [-1.0, f32::NAN, f32::INFINITY] {
         let text = refused(&[1.0, bad, 1.0]);
-        assert!(text.contains(&format!("class 1 weighs {bad}")), "{text}");
+        assert!(text.contains(&format!("class 1 has weight {bad}")), "{text}");
     }
-    assert!(refused(&[0.0; 3]).contains("all classes weigh 0"));
+    assert!(refused(&[0.0; 3]).contains("all classes have weight 0"));
 }
 
 #[test]

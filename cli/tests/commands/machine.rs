@@ -75,7 +75,7 @@ fn doctor_tells_every_adapter() {
         frostline_with(["doctor", "--no-self-test", "--json"], &[("FROSTLINE_TUNING", "portable")]).json();
     assert_eq!(
         (portable[0]["kernels"].as_str(), portable[0]["reason"].as_str()),
-        (Some("portable"), Some("Portable kernels were asked for"))
+        (Some("portable"), Some("Portable kernels were requested"))
     );
 }
 

@@ -130,7 +130,7 @@ fn check(fault: Fault, place: Place, error: &Error) -> Result<()> {
             Place::Allocation,
             Error::Engine(EngineError::OutOfMemory { bytes, purpose, in_use }),
         ) => {
-            says(&format!("{bytes} bytes were asked for {purpose}"))?;
+            says(&format!("{bytes} bytes were requested for {purpose}"))?;
             says("smaller batch")?;
             in_use.map_or(Ok(()), |bytes| says(&format!("{bytes} bytes in use")))
         }
