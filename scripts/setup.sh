@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes sure there is a Vulkan driver: a GPU's own where there is one, else Mesa's software driver.
-# Does nothing on macOS (Metal) and Windows (DX12), or where a driver is installed already.
+# Makes sure that there is a Vulkan driver: that of a GPU if there is one, else Mesa's software driver. Does
+# nothing on macOS (Metal) and Windows (DX12), or if a driver is already installed.
 #
 #   setup.sh                    a driver
 #   setup.sh swiftshader FILE   also SwiftShader, Google's software driver, which comes with Chromium;
-#                               FILE is what describes it to the Vulkan loader
+#                               FILE is its description for the Vulkan loader
 set -eu
 [ "$(uname -s)" = Linux ] || exit 0
 

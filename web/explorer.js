@@ -1,15 +1,15 @@
-// The page: shows the board that the server keeps, and asks for a run at every change of a control.
+// The page: shows the server's board, and requests a run at every change of a control.
 
 import { draw } from './charts.js';
 
 const $ = (id) => document.getElementById(id);
-const SETTLE_MS = 350; // A slider passes many values on its way to the one that is meant.
+const SETTLE_MS = 350; // A slider passes many values before the intended one.
 
 let menu = null;
 let runs = new Map(); // By number, oldest first.
 let chosen = null; // {trainable, domain, images, lr, seed}
-let queue = []; // Wishes of a sweep that are still to come.
-let swept = null; // The number of the sweep's run that is under way.
+let queue = []; // Requests of a sweep that are not sent yet.
+let swept = null; // The number of the sweep's current run.
 let timer = null;
 
 const events = new EventSource('events');
@@ -52,7 +52,7 @@ function begin() {
   const last = newest();
   const first = menu.groups.slice(-2);
   chosen = last ? { ...last.request } : { trainable: first, domain: menu.domains[0].key, images: menu.images[0], lr: menu.lr, seed: 0 };
-  $('machine').textContent = `${menu.model} on ${menu.adapter}; ${menu.length} of up to ${menu.batch} images a run`;
+  $('machine').textContent = `${menu.model} on ${menu.adapter}; ${menu.length} of up to ${menu.batch} images per run`;
   for (const scenario of menu.scenarios) {
     const button = element('button', { type: 'button', textContent: scenario.name });
     button.onclick = () => {
@@ -97,7 +97,7 @@ function begin() {
   new ResizeObserver(show).observe(document.body);
 }
 
-/** Takes over `changes`, and asks for a run once nothing has changed for a moment. */
+/** Applies `changes`, and requests a run when nothing has changed for a moment. */
 function change(changes, settle = SETTLE_MS) {
   stopSweep();
   chosen = { ...chosen, ...changes };
@@ -110,7 +110,7 @@ function stopSweep() {
   [queue, swept] = [[], null];
 }
 
-/** The next run of the sweep; none if somebody cancelled the one before. */
+/** The next run of the sweep; none if the previous one was cancelled. */
 async function sweepOn(done) {
   const next = queue.shift();
   swept = null;
@@ -121,7 +121,7 @@ async function sweepOn(done) {
   const answer = await post('run', next);
   if (!answer || rest !== queue) return;
   swept = answer.run;
-  // Its last event may have been here before the answer was.
+  // Its last event may have arrived before the answer.
   const run = runs.get(swept);
   if (run && over(run)) sweepOn(run);
 }
@@ -173,7 +173,7 @@ const trained = (request) => (request.trainable.length === menu.groups.length ? 
 function showRun(run) {
   if (!run) return;
   const words = {
-    waiting: 'waits for the one before to stop',
+    waiting: 'waits for the previous run to stop',
     running: 'is training',
     finished: `reached ${percent(run.accuracy ?? 0)} % of the test images in ${run.seconds.toFixed(1)} s`,
     cancelled: 'was cancelled',
@@ -207,7 +207,7 @@ function showLedger({ step, unfrozen }) {
   );
 }
 
-/** The newest run, and the one finished before it on the same task, dashed. */
+/** The newest run, and the previous finished one on the same task, dashed. */
 function showCurves(run) {
   const before = run && [...runs.values()].findLast((other) => other.id < run.id && other.status === 'finished' && other.task === run.task);
   const series = (of) => [[before, 5, true], [run, 1, false]].filter(([one]) => one).map(([one, color, dashed]) =>

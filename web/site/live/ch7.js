@@ -68,7 +68,7 @@ export async function begin(place) {
     h(
       'p',
       { className: 'soft' },
-      `Each run has ${STEPS} steps of 16 images and one seed. The published figure has five seeds and says which differences are more than chance.`,
+      `Each run has ${STEPS} steps of 16 images and one seed. The published figure has five seeds and shows which differences are more than chance.`,
     ),
   );
   paint();
@@ -109,7 +109,7 @@ export async function begin(place) {
     sweep = [];
     await single.stop();
   }
-  /** One run; whether it came to its end. */
+  /** One run; returns whether it finished. */
   async function one(freeze) {
     const words = DEPTHS.find(([stage]) => stage === freeze)[1],
       { data, perClass } = chosen;
