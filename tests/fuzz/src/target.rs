@@ -1,4 +1,4 @@
-//! What is read, and what may come of it.
+//! The readers, and their possible results.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::corpus::Sample;
 use crate::mutate::{damage, damage_safetensors, mend_png};
 
-/// A reader and its files. Its number is part of what decides a case: it stays.
+/// A reader and its files. Its number is a part of the seed of a case, so it must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Target {
     /// Weights: `safetensors::parse`
@@ -23,14 +23,14 @@ pub enum Target {
     Images = 3,
 }
 
-/// What a reader made of a case.
+/// A reader's result for a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It read something sound.
+    /// It read valid contents.
     Accepted,
-    /// It gave an error, of this kind.
+    /// It returned an error of this kind.
     Refused(String),
-    /// It broke its word.
+    /// It failed.
     Broken(String),
 }
 
