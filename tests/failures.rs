@@ -31,7 +31,7 @@ fn text<T>(result: Result<T>) -> String {
 /// Each of `parts` is in `message`.
 fn assert_says(message: &str, parts: &[&str]) {
     for part in parts {
-        assert!(message.contains(part), "{message:?} does not say {part:?}");
+        assert!(message.contains(part), "{message:?} does not contain {part:?}");
     }
 }
 

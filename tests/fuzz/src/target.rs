@@ -112,7 +112,7 @@ impl Target {
 }
 
 fn safetensors(bytes: &[u8]) -> Verdict {
-    // Whoever inspects a diverged run accepts more.
+    // To inspect a diverged run, more is accepted.
     let options = ReadOptions { allow_non_finite: bytes.len().is_multiple_of(2) };
     let file = match parse_with(bytes, Path::new("case"), options) {
         Ok(file) => file,
@@ -158,7 +158,7 @@ fn checkpoint(bytes: &[u8]) -> Verdict {
 fn images(bytes: &[u8]) -> Verdict {
     let image = match image::decode_with(bytes, Path::new("case"), LIMITS) {
         Ok(image) => image,
-        // The reader catches it, which keeps a run alive and is no answer.
+        // The reader catches the panic, so that a run continues; it still counts as a failure.
         Err(Error::CorruptImage { reason, .. }) if reason == image::PANICKED => {
             return Verdict::Broken(reason);
         }
@@ -189,15 +189,15 @@ fn inconsistent(name: &str, tensor: &HostTensor) -> Option<Verdict> {
     })
 }
 
-/// An error must be one that can be shown.
+/// An error must be printable.
 fn refused(error: &(impl std::error::Error + 'static)) -> Verdict {
     let kind =
         format!("{error:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
     plain(&error.to_string()).unwrap_or(Verdict::Refused(kind))
 }
 
-/// Text that is shown must be text: a file could otherwise write to the terminal.
+/// Printed text must not contain control characters, because a file could otherwise control the terminal.
 fn plain(text: &str) -> Option<Verdict> {
     let control = text.chars().find(|&c| c.is_control() && c != '\n')?;
-    Some(Verdict::Broken(format!("its text holds the control character {control:?}: {text:?}")))
+    Some(Verdict::Broken(format!("its text contains the control character {control:?}: {text:?}")))
 }
