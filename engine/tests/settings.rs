@@ -1,5 +1,5 @@
-//! Settings and sizes that cannot work are refused when a graph is recorded or planned, by an error that
-//! names what is wrong; whatever is tried, nothing panics. No device is needed.
+//! Invalid settings and sizes are refused when a graph is recorded or planned, with an error that names the
+//! problem; nothing panics. No device is needed.
 
 use frostline_engine::context::{Backward, Forward};
 use frostline_engine::dispatch::MOST_TURNS;
@@ -175,7 +175,7 @@ impl Op for Odd {
     }
 }
 
-/// What a kernel would be given in 32 bits, or would loop over too often, is refused and not cut off.
+/// A number beyond 32 bits, or too many loop turns, is refused and not truncated.
 #[test]
 fn requests() {
     let planned = |odd: Odd| {
@@ -198,7 +198,7 @@ fn requests() {
     assert!(text.contains("layer: copy.forward") && text.contains("65001 loop turns"), "{text}");
 }
 
-/// Only a loss can be trained on: of any other output, no gradient is given.
+/// Only a loss can be trained on: any other output has no given gradient.
 #[test]
 fn training_needs_a_loss() {
     let mut graph = Graph::new();

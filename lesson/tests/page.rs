@@ -1,4 +1,4 @@
-//! The page from fixtures: what is there is shown and escaped, what is missing is named.
+//! The page from fixtures: existing parts are shown and escaped, missing parts are named.
 
 use frostline_lesson::page::{STATIONS, page};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Weights as people have them (`../cases/README.md`): the right numbers, or an error that says what it is.
+//! Weights in common forms (`../cases/README.md`): the right numbers, or an error that names their kind.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,10 +42,10 @@ fn the_numbers_are_pytorchs_behind_every_prefix_head_and_switch() {
     for (name, expected) in &golden {
         assert_near(&probabilities(&case(name)), expected, name);
     }
-    // The switch is no small matter.
+    // The switch has a large effect.
     let (early, late) = (&golden["hf_bottleneck_True"], &golden["hf_bottleneck_False"]);
     assert!(early.iter().zip(late).any(|(a, b)| (a - b).abs() > 1e-3), "{early:?} {late:?}");
-    // The configuration beside the file counts for the file as well.
+    // The configuration beside the file is used for the file as well.
     assert_near(&probabilities(&case("hf_bottleneck_True/model.safetensors")), early, "the file itself");
 }
 
@@ -57,7 +57,7 @@ fn an_early_stride_stays_with_converted_and_trained_weights() {
         .text();
     let found = frostline(["inspect", &to("bare.safetensors"), "--json"]).json();
     assert_eq!(found["metadata"]["frostline.architecture"], Value::from("resnet50_v1"));
-    // Run at the network's own size: the folder's preprocessing does not go with bare weights.
+    // Run at the network's own size: the folder's preprocessing is not part of bare weights.
     let again = frostline(["predict", &to("bare.safetensors"), &case("ref.png"), "--json"]).json();
     assert!(again[0]["predictions"][0]["probability"].is_number(), "{again}");
     let quick =

@@ -50,8 +50,8 @@ fn without_time_for_a_step_the_probe_is_the_model() {
     assert!(said.contains("above 0"), "{said}");
 }
 
-/// What is done once, as compiling kernels, was taken for the outputs of frozen stages, of which there are none,
-/// and multiplied by the number of photos.
+/// One-time work, such as compiling kernels, was attributed to the outputs of frozen stages, of which there
+/// are none, and multiplied by the number of photos.
 #[test]
 fn from_random_weights_a_short_time_is_enough_for_steps() {
     let place = Place::new(200);

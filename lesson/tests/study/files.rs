@@ -1,4 +1,4 @@
-//! Files of runs that are not what they should be: named with their line, and nothing is lost.
+//! Invalid files of runs: reported with their line, and nothing is lost.
 
 use crate::process::{blind, end, runs, whole};
 use std::path::Path;
@@ -51,7 +51,7 @@ fn runs_of_other_settings_are_kept_and_left_alone() {
     let (expected, _) = whole();
     let folder = tempfile::tempdir().unwrap();
     let (out, theirs) = (folder.path(), expected.join("runs.jsonl"));
-    // Half of the runs are of this plan, and half are none of it.
+    // Half of the runs belong to this plan, and half do not.
     let words = ["--images", "8", "--merge", theirs.to_str().unwrap()];
     let ended = end(blind(out, &words)).well();
     assert!(ended.out.contains("8 runs added"), "{}", ended.out);

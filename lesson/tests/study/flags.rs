@@ -1,4 +1,4 @@
-//! Wrong flags: named, and nothing is written.
+//! Wrong flags are named, and nothing is written.
 
 use crate::process::{blind, command, end};
 use crate::tiny::images;

@@ -45,7 +45,7 @@ fn two_parts_at_once_may_share_a_folder() {
         let running = parts.map(|part| scope.spawn(|| end(part).well()));
         running.map(|one| one.join().unwrap())
     });
-    // The one that ended last saw all runs, and reported.
+    // The process that ended last found all runs, and reported.
     assert!(ended.iter().any(|one| one.out.contains("Figures and numbers are in")));
     assert_eq!(sorted(out), sorted(expected));
     assert_eq!(results(out), results(expected));

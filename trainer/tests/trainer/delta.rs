@@ -65,7 +65,7 @@ fn another_base_is_refused() {
     let mut lacking = base.clone();
     lacking.shift_remove("layer2.0.bn1.running_mean");
     refused(&lacking, &path, "layer2.0.bn1.running_mean");
-    // What the delta brings itself may be anything in the base.
+    // Tensors that are in the delta may have any value in the base.
     let mut other_head = base.clone();
     other_head["fc.bias"].data[0] += 1.0;
     assert_eq!(bits(&Learner::load_delta(gpu(), &other_head, &path).unwrap()), bits(&tuned));
