@@ -1,7 +1,7 @@
 //! Chapter 0: why transfer learning?
 //!
-//! *From scratch, few images lead to overfitting; pretrained weights converge faster and better.* A
-//! ResNet-10 learns four kinds of clothes from scratch, or from weights that were trained on six *other*
+//! *From scratch, few images lead to overfitting; pretrained weights converge faster and generalise better.*
+//! A ResNet-10 learns four kinds of clothes from scratch, or from weights that were trained on six *other*
 //! kinds, frozen below `layer4`. The same on photos, with distilled weights; and a head on an
 //! EfficientNet-Lite0, with random or ImageNet weights.
 //!

@@ -1,8 +1,7 @@
 //! Chapter 5: learning rates.
 //!
-//! *Layers should not have the same rate: early ones compute features of all images and should change
-//! less.* One rate; a tenth per stage (`layer_decay`); from a hundredth up to the head's (`slice`); one more
-//! stage at a time.
+//! *Layers should not have the same rate: early ones compute general features and should change less.* One
+//! rate; a tenth per stage (`layer_decay`); a hundredth up to the head's (`slice`); one more stage at a time.
 //!
 //!     $ cargo run --release --example ch5_learning_rates -- --only digits
 //!                                 100 images

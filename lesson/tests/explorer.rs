@@ -227,7 +227,7 @@ fn wrong_wishes_are_answered_with_a_sentence() {
         ),
         (400, json, r#"{"trainable":[],"domain":"similar","images":8,"lr":0.1}"#, "at least one layer group"),
         (400, json, r#"{"trainable":["fc"],"domain":"else","images":8,"lr":0.1}"#, "similar, different"),
-        (400, json, r#"{"trainable":["fc"],"domain":"different","images":8,"lr":0.1}"#, "10 are the fewest"),
+        (400, json, r#"{"trainable":["fc"],"domain":"different","images":8,"lr":0.1}"#, "needs at least 10"),
         (
             400,
             json,

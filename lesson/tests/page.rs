@@ -88,7 +88,7 @@ fn a_rehearsal_is_called_one() {
     results["claims"] = json!([claim("one", "a rehearsal"), claim("two", "not measured")]);
     put(out.path(), 3, &results);
     let html = page(out.path(), &[]);
-    assert!(html.contains("<p class=\"note\">A rehearsal: its runs are too short to conclude from"));
+    assert!(html.contains("<p class=\"note\">A rehearsal: its runs are too short for conclusions"));
     assert!(html.contains(
         "<span class=\"badge none\">1 not measured</span> <span class=\"badge none\">1 a rehearsal"
     ));

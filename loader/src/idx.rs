@@ -112,7 +112,7 @@ mod tests {
         pack(&images, &[2, 1, 1], &[7]);
         refuse("its header gives [2, 1, 1] values, but it contains 1");
         pack(&images, &[u32::MAX, u32::MAX, u32::MAX], &[7]);
-        refuse("but holds 1");
+        refuse("but it contains 1");
         pack(&images, &[1], &[7]);
         refuse("3 dimensions");
         pack(&images, &[1, 1, 1], &[7]);

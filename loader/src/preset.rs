@@ -268,7 +268,7 @@ mod tests {
         for (json, word) in [
             ("{".to_owned(), "EOF"),
             (format!(r#"{{"input_size": [3, 224, 200], {fields}}}"#), "input_size"),
-            (format!(r#"{{"input_size": [3, 224, 224], "crop_pct": 0, {fields}}}"#), "crop_pct 0"),
+            (format!(r#"{{"input_size": [3, 224, 224], "crop_pct": 0, {fields}}}"#), "crop_pct is 0"),
             (format!(r#"{{"input_size": [3, 224, 224], "crop_mode": "squash", {fields}}}"#), "squash"),
             (format!(r#"{{"input_size": [3, 224, 224], "interpolation": "lanczos", {fields}}}"#), "lanczos"),
             (r#"{"input_size": [3, 224, 224], "mean": [0, 0], "std": [1, 1]}"#.to_owned(), "channels"),

@@ -76,6 +76,6 @@ mod tests {
             assert!(read(&place.path().join("x".repeat(300))).contains("too long"));
         }
         let full = writing(&file, &ErrorKind::StorageFull.into());
-        assert!(full.contains("make room"), "{full}");
+        assert!(full.contains("free some space"), "{full}");
     }
 }

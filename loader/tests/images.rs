@@ -226,7 +226,7 @@ fn a_webp_that_claims_more_than_it_has_is_refused_before_memory_is_taken() {
             "{error}"
         );
     };
-    refused(&extended(sides, u32::MAX - 1), "chunk EXIF should have 4294967294 bytes, and 26 are left");
+    refused(&extended(sides, u32::MAX - 1), "chunk EXIF should have 4294967294 bytes, but only 26 are left");
     refused(&extended([sides[0], sides[1] - 1], 26), "does not fit into its canvas");
     refused(&extended([sides[0] - 1, sides[1]], 26), "does not fit into its canvas");
 }

@@ -209,16 +209,17 @@ fn copies_across_train_and_val_are_warned_about() {
     // A duplicate in the training set is harmless if the split is given.
     let [leak, contradiction] = report.warnings.as_slice() else { panic!("{report}") };
     assert!(
-        leak.starts_with("1 photo both to train on and to validate with") && leak.contains("train/cat/2.png"),
+        leak.starts_with("1 photo used both for training and for validation")
+            && leak.contains("train/cat/2.png"),
         "{leak}"
     );
     assert!(contradiction.contains("more than one class"), "{contradiction}");
 
-    // Of two classes, one to train on and one to validate with: both are reported.
+    // Copies in two classes, one for training and one for validation: both problems are reported.
     fs::copy(root.path().join("train/dog/4.png"), root.path().join("val/cat/4.png")).unwrap();
     let report = open(root.path()).unwrap().report;
     let [leaks, contradictions] = report.warnings.as_slice() else { panic!("{report}") };
-    assert!(leaks.starts_with("2 photos both to train on"), "{leaks}");
+    assert!(leaks.starts_with("2 photos used both for training"), "{leaks}");
     assert!(contradictions.starts_with("2 photos in more than one class"), "{contradictions}");
 }
 

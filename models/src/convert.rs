@@ -142,7 +142,7 @@ mod tests {
         let strange =
             StateDict::from_iter([("weight".to_owned(), HostTensor { shape: vec![1], data: vec![0.0] })]);
         for (state, word) in
-            [(small, "3×3 stem"), (lite, "is no ResNet"), (odd, "attention"), (strange, "no network")]
+            [(small, "3×3 stem"), (lite, "is not a ResNet"), (odd, "attention"), (strange, "no network")]
         {
             let error = convert(&state, Dialect::HuggingFace).unwrap_err().to_string();
             assert!(error.contains(word) && error.contains("Hugging Face"), "{error}");

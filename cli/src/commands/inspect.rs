@@ -123,7 +123,7 @@ fn text(found: &Found) -> String {
             BinaryBytes(found.bytes),
             found.values
         ),
-        format!("network: {}", found.network.as_deref().unwrap_or("not one that this program supports")),
+        format!("network: {}", found.network.as_deref().unwrap_or("none that this program supports")),
         format!("names: {}", found.dialect),
     ];
     if found.optimizer_tensors > 0 {

@@ -45,7 +45,7 @@ fn without_time_for_a_step_the_probe_is_the_model() {
     assert!(place.good("train --resume run").contains("nothing was changed"));
     assert!(crate::claims::contents(&place.path("run")) == before);
     let said = place.bad(2, &format!("train photos {SHORT} --no-probe --minutes 1e-6"));
-    assert!(said.contains("not one step fits") && said.contains("give --minutes 0."), "{said}");
+    assert!(said.contains("not even one step fits") && said.contains("give --minutes 0."), "{said}");
     let said = place.bad(2, "train photos --minutes 0");
     assert!(said.contains("above 0"), "{said}");
 }

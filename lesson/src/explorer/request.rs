@@ -143,7 +143,7 @@ mod tests {
             (Request { trainable: vec!["layer9".into()], ..example() }, "trainable", "layer9"),
             (Request { trainable: vec![], ..example() }, "trainable", "frozen"),
             (Request { domain: "cats".into(), ..example() }, "domain", "similar, different"),
-            (Request { images: 3, ..example() }, "images", "4 are the fewest"),
+            (Request { images: 3, ..example() }, "images", "needs at least 4"),
             (Request { images: 1501, ..example() }, "images", "clothes has 1500"),
             (Request { lr: 0.0, ..example() }, "lr", "0"),
             (Request { lr: f32::NAN, ..example() }, "lr", "NaN"),
