@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 
 def decoded(path):
-    """The pixels (height, width, 3) as frostline decodes them: with EXIF orientation, transparency over white."""
+    """The pixels (height, width, 3) as frostline decodes them: EXIF orientation applied, white background."""
     image = ImageOps.exif_transpose(Image.open(path))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")

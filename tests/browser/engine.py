@@ -2,9 +2,10 @@
 
     make test-site
 
-Kernels are compared with their f64 twins in the tab; ten training steps with what the native engine computed
-(tests/browser/native.json, which web/tests/native.rs checks); the frostline moves during a run, and the engine's counts are
-compared with the dispatches that the browser got; the device is destroyed; and files that are not images are refused. Needs what explorer.py needs, and the built module.
+Kernels are compared with their f64 twins in the tab; ten training steps with the results of the native engine
+(tests/browser/native.json, which web/tests/native.rs checks); the frostline moves during a run, and the
+engine's counts are compared with the dispatches that the browser got; the device is destroyed; and files that
+are not images are refused. Needs what explorer.py needs, and the built module.
 
     python3 tests/browser/engine.py PKG [TEST...]    # PKG: the folder that scripts/build-web.sh wrote
 """

@@ -286,7 +286,7 @@ def status(browser):
 
 
 def check_own(browser, url, scratch):
-    """Nine generated photos in three classes; files that are not photos; a huge photo; 2,000 photos; a reload; a lost device."""
+    """Nine generated photos in three classes; other files; a huge photo; 2,000 photos; a reload; a lost device."""
     colours = {"red": (200, 40, 40), "green": (40, 190, 60), "blue": (50, 60, 210)}
     paths = {}
     for label, (name, (r, g, b)) in enumerate(colours.items()):

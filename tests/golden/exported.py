@@ -46,8 +46,8 @@ MODELS = [
 
 
 def odd_photos(folder, count):
-    """Photos at sizes that are unusual in training: wide, tall, tiny, of whole ratios, grey, transparent. PNG, which
-    every decoder decodes to the same bytes."""
+    """Photos at sizes that are unusual in training: wide, tall, tiny, of whole ratios, grey, transparent. They
+    are PNG, which every decoder decodes to the same bytes."""
     folder.mkdir(parents=True)
     rng = random.Random(0)
     files = sorted(ASSETS.rglob("*.jpg"))

@@ -7,7 +7,8 @@
 
 loads the weights by `load_state_dict` into torchvision's own ResNet (of the usual width) or into
 the one of resnet.py (of any width), reads the photos as torchvision's transforms do, and compares.
-Exit code 1 if the difference of the logits is larger than f32 explains. `make.py roundtrip` writes the golden.
+Exit code 1 if the difference of the logits is larger than f32 explains. `make.py roundtrip` writes the
+golden.
 """
 
 import argparse

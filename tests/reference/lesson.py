@@ -291,7 +291,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=HERE / "lesson.jsonl", help="default: %(default)s")
     parser.add_argument("--only", default="", help="only runs whose name contains this text")
-    words = "runs of each cell and seed (default: 1, as in the chapters): more runs distinguish chance from a mistake"
+    words = "runs of each cell and seed (default: 1, as in the chapters): more separate chance from a mistake"
     parser.add_argument("--repeats", type=int, default=1, help=words)
     parser.add_argument("--list", action="store_true", help="name the runs that are missing, and do none")
     arguments = parser.parse_args()

@@ -170,7 +170,7 @@ export class Part {
           this.onLost();
           this.fail(
             Object.assign(
-              new Error(`${error.message} The results on the page stay. Start again to open the device again.`),
+              new Error(`${error.message} The results stay. Start again to open the device again.`),
               { kind: error.kind },
             ),
           );
@@ -219,8 +219,8 @@ export class Single {
     await this.part.attempt(() => this.run.stop());
   }
 
-  /** Runs `settings` to the end. `told` gets the events, and `begun` is called when compiling is over. Returns
-   * how the run ended, null if it failed, and undefined if it did not begin. */
+  /** Runs `settings` to the end. `told` gets the events, and `begun` is called when compiling is over.
+   * Returns how the run ended, null if it failed, and undefined if it did not begin. */
   async train(settings, told, begun = () => {}) {
     this.go.disabled = true;
     const run = await this.part.attempt(() => this.part.train(settings, told));
