@@ -123,7 +123,7 @@ def main():
             rows.append(row)
             print("{model:>10} {batch:>4} x {size:<4} {precision:<5} infer {infer:8.3f} ms  full {full:8.3f} ms".format(**row))
             sys.stdout.flush()
-            if arguments.out:  # after every row: whoever called may run out of time
+            if arguments.out:  # after every row, because the caller may run out of time
                 with open(arguments.out, "w", encoding="utf-8") as file:
                     json.dump(described, file, indent=2)
 

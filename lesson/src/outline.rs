@@ -50,7 +50,7 @@ pub struct Flags {
     /// Its pretrained weights, as a safetensors file; those of resnet10 are embedded
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// Training images in place of the embedded ones: a folder with one folder of images per class
+    /// Training images instead of the embedded ones: a folder with one folder of images per class
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Numbers of labelled images, separated by commas

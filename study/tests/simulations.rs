@@ -251,7 +251,7 @@ fn resamples_are_wrong_no_more_often() {
     assert!(same * 100 >= 4 * CHAPTERS * 98, "{same}");
 }
 
-/// Each seed with test images of its own.
+/// Each seed with its own test images.
 #[test]
 fn own_images_are_wrong_no_more_often() {
     let mut rng = ChaCha8Rng::seed_from_u64(78);

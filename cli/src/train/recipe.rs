@@ -35,7 +35,7 @@ pub struct Recipe {
     /// Statistics of batch norms that train: running statistics, or those of the batch
     #[arg(long, value_enum, value_name = "STATISTICS", help_heading = "Freezing")]
     pub bn: Option<Bn>,
-    /// Begin with a random head in place of a linear probe (without it: LP-FT, Kumar et al. 2022)
+    /// Begin with a random head instead of a linear probe (without it: LP-FT, Kumar et al. 2022)
     #[arg(long, help_heading = "Freezing")]
     pub no_probe: bool,
     /// Highest learning rate; found by a range test by default

@@ -111,7 +111,7 @@ fn without_network_the_error_says_which_file_to_put_where() {
     let home = tempdir().unwrap();
     let cached = home.path().join("hub/models--timm--resnet18.tv_in1k").display().to_string();
     let url = "/timm/resnet18.tv_in1k/resolve/main/model.safetensors";
-    // Nobody listens on port 1.
+    // No server listens on port 1.
     for variables in [OFFLINE, &[("HF_ENDPOINT", "http://127.0.0.1:1")]] {
         with_home(home.path(), &["inspect", "hf:timm/resnet18.tv_in1k"], variables).error(&[
             &cached,

@@ -289,7 +289,7 @@ fn a_port_that_is_taken_is_told_with_advice() {
     assert_eq!(frostline(["serve", &TRAINED.model(), "--port", "65536"]).code, Some(2));
 }
 
-/// The status with which the server answers to `GET /model` at `address`, asked for by this name.
+/// The status with which the server answers to `GET /model` at `address`, with this name in `Host`.
 fn status(address: &str, port: u64, name: &str) -> String {
     let mut stream = TcpStream::connect((address, port as u16)).unwrap();
     let request = format!("GET /model HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\n\r\n");

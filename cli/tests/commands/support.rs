@@ -146,7 +146,7 @@ pub fn train(photos: &Path) -> Learner {
     learner
 }
 
-/// A folder of class folders as the learner sees it.
+/// A folder of class folders, prepared for the learner.
 pub fn images(photos: &Path, learner: &Learner) -> ImageSet {
     let found = ImageFolder::open(photos, OnCorrupt::Fail).unwrap();
     let input = learner.preprocessing();

@@ -109,7 +109,7 @@ impl Default for Board {
 }
 
 impl Board {
-    /// Puts a run on the board, in place of the one that is running. Returns its number.
+    /// Puts a run on the board, replacing the one that is running. Returns its number.
     pub fn ask(&self, request: Request, task: &str) -> u64 {
         let mut runs = self.lock();
         self.stop(&mut runs);

@@ -46,7 +46,7 @@ pub fn page(out: &Path, notes: &[Option<String>]) -> String {
 <body>
 <header>
 <h1>Transfer Learning From Zero</h1>
-<p>Nine chapters. Each puts claims to the test by training for real.</p>
+<p>Nine chapters. Each tests its claims by training real networks.</p>
 {introduction}<p>The formulae are in <code>docs/statistics.md</code> of the repository.</p>
 <details><summary>All verdicts</summary>
 <dl>

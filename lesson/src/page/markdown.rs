@@ -14,7 +14,7 @@ pub fn lesson(docs: &Path) -> String {
 
 <!-- Made by `cargo run --release --example lesson -- --publish docs`; changes by hand are lost. -->
 
-Nine chapters. Each puts claims to the test by training for real. {INTRODUCTION}
+Nine chapters. Each tests its claims by training real networks. {INTRODUCTION}
 The formulae are in [statistics.md](statistics.md). [studies.md](studies.md) says how to repeat a study or to
 run a larger one. All runs are in [results](results).\n\n"
     );

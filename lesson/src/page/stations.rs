@@ -30,7 +30,7 @@ pub const STATIONS: [Station; 9] = [
     Station {
         binary: "ch2_feature_extraction",
         title: "Feature extraction",
-        question: "What does a linear head gain on frozen features in place of pixels?",
+        question: "What does a linear head gain on frozen features instead of pixels?",
         text: include_str!("text/ch2.md"),
     },
     Station {

@@ -41,6 +41,6 @@ pub(super) fn mistaken(first: &[u8; 8]) -> Option<(&'static str, &'static str)> 
     }
 }
 
-/// What to do with photos in place of weights.
+/// What to do with photos given instead of weights.
 pub const PHOTOS: &str = "the model comes first and the photos after it: frostline predict MODEL PHOTO…";
 const WEIGHTS: &str = "give weights of a ResNet or an EfficientNet-Lite0 in a safetensors file";
