@@ -14,7 +14,7 @@ setup:       ## a Vulkan driver, if there is none
 demo: setup  ## chapter 0 with 50 images and 30 photos: why transfer learning; writes out/demo
 	$(CARGO) run --release --example ch0_why_transfer -- --quick --out out/demo
 
-demo-own: setup  ## trains on photos that are none of the embedded ones (fetches 161 MB) and predicts new ones
+demo-own: setup  ## trains on photos that are not among the embedded ones (fetches 161 MB) and predicts new ones
 	./scripts/own-photos.sh out/own
 	rm -rf out/own/run
 	$(CARGO) build --release -p frostline-cli

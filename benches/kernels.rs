@@ -1,4 +1,4 @@
-//! Every kernel beside what the machine can do: milliseconds, GFLOP/s or GB/s, share of the roofline.
+//! Every kernel beside the machine's limits: milliseconds, GFLOP/s or GB/s, share of the roofline.
 //!
 //! ```sh
 //! cargo bench --bench kernels                                       # all, a few minutes
@@ -6,8 +6,8 @@
 //! cargo bench --bench kernels -- --quick                            # fewer samples
 //! ```
 //!
-//! Between any two samples of a kernel the roofline is sampled too, so that both see the same
-//! machine, and a share of the roofline says more than either alone. `benches/README.md` explains
+//! Between any two samples of a kernel the roofline is sampled too, so that both run under the same
+//! conditions, and a share of the roofline is more reliable than either alone. `benches/README.md` explains
 //! the figures.
 
 mod common;

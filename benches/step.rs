@@ -6,8 +6,8 @@
 //! FROSTLINE_STEPS="resnet50:8:224 resnet50:8:224:f16" cargo bench --bench step   # and MODEL:BATCH:SIDE
 //! ```
 //!
-//! Each row has a device of its own, so that the first step shows what a first run costs: buffers,
-//! pipelines, and the driver's own compiling. `benches/README.md` explains the figures.
+//! Each row has a separate device, so that the first step shows the cost of a first run: buffers, pipelines,
+//! and the driver's own compiling. `benches/README.md` explains the figures.
 
 mod common;
 

@@ -1,9 +1,9 @@
 //! Chapter 0: why transfer learning?
 //!
-//! *From scratch few images are overfitted; pretrained weights converge faster and generalise better.* A
-//! ResNet-10 learns four kinds of clothes from scratch, or from weights that were trained on six *other*
-//! kinds, frozen below `layer4`. The same on photos, with distilled weights; and a head on an EfficientNet-
-//! Lite0, random or of ImageNet.
+//! *From scratch, few images lead to overfitting; pretrained weights converge faster and generalise better.*
+//! A ResNet-10 learns four kinds of clothes from scratch, or from weights that were trained on six *other*
+//! kinds, frozen below `layer4`. The same on photos, with distilled weights; and a head on an
+//! EfficientNet-Lite0, with random or ImageNet weights.
 //!
 //!     $ cargo run --release --example ch0_why_transfer
 //!                     50 images  200 images  1000 images
@@ -35,7 +35,7 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
         plan.add_scratch(&clothes, SCRATCH, n)?;
         plan.add(&clothes, PRETRAINED, n)?;
     }
-    // The short form leaves out what takes long, and is true as far as it goes.
+    // The short form leaves out the slow runs; the others are the same.
     for n in if plan.flags().quick { vec![30] } else { vec![30, 90] } {
         plan.add_head(PHOTOS, RANDOM_FEATURES, n)?;
         plan.add_head(PHOTOS, FEATURES, n)?;
@@ -64,7 +64,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     trial.number(TRAINING, 100.0 * learner.evaluate(&draw.train)?.accuracy)
 }
 
-/// A softmax head on what EfficientNet-Lite0 makes of 128 × 128 pixels.
+/// A softmax head on the features of EfficientNet-Lite0 at 128 × 128 pixels.
 fn head(trial: &mut Trial<'_>, features: &str) -> Result<()> {
     let (lab, setting) = (trial.lab, trial.setting);
     let start = if features == FEATURES { Start::Pretrained } else { Start::Scratch };
@@ -78,7 +78,7 @@ fn head(trial: &mut Trial<'_>, features: &str) -> Result<()> {
     Ok(())
 }
 
-/// What is put to the test.
+/// The claims that are tested.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let clothes = plan.similar()?;
     let mut claims = vec![];

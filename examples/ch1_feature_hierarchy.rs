@@ -1,7 +1,7 @@
 //! Chapter 1: from general to specific.
 //!
-//! *The first layers see edges and colours, which any picture has; the last ones the kinds of things of
-//! training.* Looks at an EfficientNet-Lite0: filters, maps of a photo, the photos and pixels that excite a
+//! *The first layers detect edges and colours, which any picture has; the last ones detect the classes
+//! of training.* Shows an EfficientNet-Lite0: filters, maps of a photo, the photos and pixels that excite a
 //! channel most (**purity**: how many pairs of the five best are of one kind?). **Linear probes** on every
 //! stage, for photos and digits. **Similarity** (debiased linear CKA) of ResNet-10s after disjoint classes.
 //!
@@ -71,7 +71,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     compare(trial, &[own, second], trained, &seen)
 }
 
-/// What is put to the test.
+/// The claims that are tested.
 fn claims(plan: &Plan<'_>, _: &Own) -> Result<Vec<Claim>> {
     let (digits, n, [lite, resnet]) = (plan.different()?, plan.flags().images[0], depths()?);
     let (middle, last) = (&lite.stages[lite.two_thirds()], &lite.stages[lite.stages.len() - 1]);

@@ -1,9 +1,9 @@
 //! Chapter 2: feature extraction.
 //!
-//! *A frozen network turns pixels into concepts: what no straight cut separates in pixels, one separates in
-//! its features.* **Load** a network that has seen ImageNet, **remove** its classifier, **freeze** the rest,
+//! *A frozen network makes classes linearly separable: a linear head on its features beats one on pixels.*
+//!  **Load** a network that was trained on ImageNet, **remove** its classifier, **freeze** the rest,
 //! **extract** the features of every photo once, and **train** a head on them: softmax, a linear SVM, or the
-//! nearest photo. The same on pixels, and a clock: features kept, or made anew.
+//! nearest photo. The same on pixels, and a timing: features that are kept, or computed again.
 //!
 //!     $ cargo run --release --example ch2_feature_extraction
 //!                          12 images  30 images  60 images  90 images
@@ -19,7 +19,7 @@ use std::rc::Rc;
 const SPACES: [&str; 2] = ["pixels", "features"];
 const HEADS: [&str; 3] = ["softmax", "linear SVM", "nearest photo"];
 const CLOCK: &str = "clock";
-/// Pixels a side that the network sees of a photo, and that heads on pixels see.
+/// Side in pixels of a photo, as input of the network, and as input of heads on pixels.
 const SIDE: usize = 128;
 const PIXEL_SIDE: usize = 32;
 
@@ -42,7 +42,7 @@ fn plan(plan: &mut Plan<'_>, _: &NoFlags) -> Result<()> {
     plan.add(PHOTOS, CLOCK, plan.flags().images[0])
 }
 
-/// What a space makes of all photos; the frozen body sees each of them once.
+/// The features of all photos in a space; the frozen body runs once on each photo.
 fn space(lab: &Lab, name: &str) -> Result<Rc<Features>> {
     lab.features(name, || {
         if name == SPACES[0] {
@@ -75,14 +75,14 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// AdamW along a cosine, as the trainer's own probe.
+/// AdamW along a cosine, as in the trainer's probe.
 fn options(trial: &Trial<'_>, loss: ProbeLoss) -> ProbeOptions {
     let ProbeOptions { mut optim, .. } = ProbeOptions::default();
     optim.lr = trial.setting.lr;
     ProbeOptions { loss, optim, ..trial.probe_options() }
 }
 
-/// What is put to the test.
+/// The claims that are tested.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let cell = |space, head, n| Cell::new(PHOTOS, [space, head].join(", "), n);
     let mut claims = vec![];

@@ -1,11 +1,11 @@
 //! Chapter 3: fine-tuning.
 //!
-//! *How much to train, and how fast: the head only, the last stage too, or all; a rate that is too large
-//! destroys what was pretrained.* Head only, `layer4` and head, everything; batch norms that keep their
-//! running statistics; a head that trains alone first (LP-FT, Kumar et al. 2022); each at several rates, of
-//! which validation images choose. Then the old head is put back: what has the body forgotten? And on few
-//! photos, is it the weights that make the network answer otherwise, or the running statistics (at rate 0
-//! only they move)?
+//! *How much to train, and at which rate: the head only, the last stage too, or all; a rate that is too
+//! large destroys what was pretrained.* Head only, `layer4` and head, everything; batch norms that keep their
+//! running statistics; a head that trains alone first (LP-FT, Kumar et al. 2022); each at several rates,
+//! chosen on validation images. Then the old head is put back: what has the body forgotten? And on few
+//! photos, do the weights or the running statistics change the network's predictions (at rate 0 only the
+//! statistics change)?
 //!
 //!     $ cargo run --release --example ch3_fine_tuning -- --only clothes
 //!                      200 images
@@ -24,7 +24,8 @@ const PARTIAL: &str = "partial";
 const FULL: &str = "full";
 const FROZEN_NORMS: &str = "full, batch norm frozen";
 const HEAD_FIRST: &str = "full, head first (LP-FT)";
-/// Rates of full fine-tuning, in units of --lr; and those that other approaches choose from.
+/// Rates of full fine-tuning, in units of --lr; and the rates of the other approaches, of which one is
+/// chosen.
 const SWEEP: [f32; 6] = [0.05, 0.15, 0.5, 1.5, 5.0, 15.0];
 const CHOICE: [f32; 3] = [0.15, 0.5, 1.5];
 const HEAD_RATE: f32 = 0.1;
@@ -67,7 +68,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
         FROZEN_NORMS => learner.set_batch_norm(Running),
         _ => {}
     }
-    // On photos all begin with a head that fits: what changes is what fine-tuning changed.
+    // On photos all runs begin with a fitted head, so that every change comes from fine-tuning.
     if [HEAD_FIRST, HEAD].contains(&approach) || task.name == PHOTOS {
         let options = ProbeOptions { optim: sgd(HEAD_RATE), ..trial.probe_options() };
         let probe = trial.head(&mut trial.learner(Start::Pretrained)?, &draw, "avgpool", 1, &options)?;
@@ -85,7 +86,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What is put to the test.
+/// The claims that are tested.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let (clothes, n) = (plan.similar()?, plan.flags().images[0]);
     let cell = |condition: &str| Cell::new(&clothes, condition, n);

@@ -1,10 +1,10 @@
 //! Chapter 4: how much to freeze?
 //!
-//! *How many labelled images there are, and how like they are to those of pretraining, decide how much of it
-//! to freeze.* Few and many images of a similar task (other kinds of clothes) and of a different one
-//! (digits); every depth is trained: the head alone, all from `layer4` on, … everything. The same on photos,
-//! with fewer depths. All runs of a column have the same steps and batch; validation images choose the depth.
-//! Outputs of the frozen stages are computed once a run and kept (`cache_frozen`).
+//! *The number of labelled images, and their similarity to those of pretraining, decide how much to freeze.*
+//!  Few and many images of a similar task (other kinds of clothes) and of a different one
+//! (digits); every depth is trained: the head alone, everything from `layer4` on, … everything. The same on
+//! photos, with fewer depths. All runs of a column have the same steps and batch; the depth is chosen on
+//! validation images. Outputs of the frozen stages are computed once per run and kept (`cache_frozen`).
 //!
 //!     $ cargo run --release --example ch4_freezing -- --only digits
 //!                   50 images  500 images
@@ -32,7 +32,7 @@ fn main() -> std::process::ExitCode {
 }
 
 /// Task and number of images of the four quadrants, the small ones first. A task with fewer images than
-/// `--images` asks for gives all that it has.
+/// `--images` uses all its images.
 fn quadrants(plan: &Plan<'_>) -> Result<Vec<(String, usize)>> {
     let &[small, large] = plan.flags().images.as_slice() else {
         return Err(Error::Flags(
@@ -40,13 +40,13 @@ fn quadrants(plan: &Plan<'_>) -> Result<Vec<(String, usize)>> {
         ));
     };
     let tasks = [plan.similar()?, plan.different()?];
-    // Seeds shall draw different images: at most five eighths of what there is.
+    // At most five eighths of the images, so that seeds draw different ones.
     let most = plan.lab.task(&tasks[1])?.1.most() * 5 / 8;
     let [few, many] = [small, large].map(|n| [(tasks[0].clone(), n), (tasks[1].clone(), n.min(most))]);
     Ok([few, many].concat())
 }
 
-/// What trains, from the head down to the image.
+/// The trained parts, from the head down to the image.
 fn depths(lab: &Lab) -> Result<Vec<String>> {
     Ok(FreezeDepth::all(lab.track()?).into_iter().map(|depth| depth.label).collect())
 }
@@ -82,7 +82,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     trial.test(&mut learner, &draw)
 }
 
-/// What is put to the test: the advice for each quadrant.
+/// The claims that are tested: the advice for each quadrant.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let (quadrants, depths) = (quadrants(plan)?, depths(plan.lab)?);
     let cell = |place: usize, condition: &str| Cell::new(&quadrants[place].0, condition, quadrants[place].1);

@@ -1,7 +1,7 @@
 //! Chapter 5: learning rates.
 //!
-//! *Layers should not learn at one speed: early ones see what all images share and should move less.* One
-//! rate; a tenth a stage (`layer_decay`); a hundredth up to the head's (`slice`); one stage more at a time.
+//! *Layers should not have the same rate: early ones compute general features and should change less.* One
+//! rate; a tenth per stage (`layer_decay`); a hundredth up to the head's (`slice`); one more stage at a time.
 //!
 //!     $ cargo run --release --example ch5_learning_rates -- --only digits
 //!                                 100 images
@@ -82,7 +82,7 @@ fn optim(learner: &Learner, way: &str, lr: f32) -> trainer::Result<Optim> {
     }
 }
 
-/// What is put to the test.
+/// The claims that are tested.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let (clothes, digits, n) = (plan.similar()?, plan.different()?, plan.flags().images[0]);
     let tuned = |way| plan.best(&clothes, way, n, &RATES);
@@ -107,7 +107,7 @@ fn report(report: &mut Report<'_>, _: &NoFlags) -> Result<()> {
     let panels = [FLAT, TENTHS, SLICE, GRADUAL].map(|way| report.by_rate(&clothes, way, n, &["test"]));
     draw(&report.figure("rates.png", "Accuracy by base rate, for each way to train."), 2, &panels)?;
 
-    // The head starts at random: it has no size before that its update could be compared with.
+    // The head starts at random, so its update has no reference.
     let stages = report.lab.track()?.body();
     let rows: Vec<_> = stages.iter().map(|name| (name.clone(), format!("update of {name}, %"))).collect();
     let ways = [FLAT, TENTHS, GRADUAL].map(|way| report.at(way, RATES[1]));

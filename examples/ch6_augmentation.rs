@@ -1,9 +1,9 @@
 //! Chapter 6: augmentation.
 //!
-//! *Label-preserving augmentation makes small data big.* Every epoch sees other shifts, rotations and flips
-//! of the same images, made on the device by one kernel. **Clothes**, tested as they are or moved by up to 6
-//! of 28 pixels. **Digits**, with an augmentation that keeps labels and with two that do not: upside down a 6
-//! is a 9. **Normalisation**, forgotten when testing, or always.
+//! *Label-preserving augmentation makes small data big.* Every epoch has other shifts, rotations and flips
+//! of the same images, computed on the device by one kernel. **Clothes**, tested unchanged or moved by up to
+//! 6 of 28 pixels. **Digits**, with an augmentation that keeps labels and with two that do not: upside down,
+//! a 6 is a 9. **Normalisation**, forgotten when testing, or always.
 //!
 //!     $ cargo run --release --example ch6_augmentation -- --only clothes
 //!                                200 images
@@ -67,7 +67,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What changes the training images. Clothes are only shifted: no test image is flipped or turned.
+/// The changes of the training images. Clothes are only shifted: no test image is flipped or rotated.
 fn augmentation(condition: &str) -> Option<Augment> {
     let small = || Augment::none().bilinear().rotation(10.0).translate(0.04);
     match condition {
@@ -79,7 +79,7 @@ fn augmentation(condition: &str) -> Option<Augment> {
     }
 }
 
-/// What is put to the test.
+/// The claims that are tested.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let (clothes, digits, n) = (plan.similar()?, plan.different()?, plan.flags().images[0]);
     let cell = |condition: &str| Cell::new(&clothes, condition, n);

@@ -1,12 +1,12 @@
 //! Chapter 7: the sweet spot.
 //!
-//! *Accuracy against cost has a sweet spot: freezing a part of the network comes as near to the accuracy of
-//! training everything as makes no difference, for less.* Every depth is trained on a similar task, a
+//! *Accuracy against cost has a sweet spot: a partial freeze has the accuracy of training everything, up to
+//! a negligible difference, at a lower cost.* Every depth is trained on a similar task, a
 //! different one, and on photos. The depth is chosen on validation images, among those that train something
 //! below the head and not everything; on photos, which are too few to choose by, it is `layer3`. Costs are
 //! multiply-accumulates of a training step, dispatches, and the bytes that are kept for the backward pass:
-//! what the plan says before anything runs. `cargo run --release --example explorer` is the same question as
-//! a page to play with.
+//! the figures of the plan, before anything runs. `cargo run --release --example explorer` shows the same
+//! question on an interactive page.
 //!
 //!     $ cargo run --release --example ch7_sweet_spot -- --only clothes
 //!                                       accuracy  million MACs  dispatches  kept, KiB
@@ -19,7 +19,7 @@ use frostline::lesson::prelude::*;
 
 const HEAD: &str = "head only";
 const EVERYTHING: &str = "everything";
-/// What trains on photos, besides the head only and everything.
+/// The trained parts on photos, besides the head only and everything.
 const PHOTO_DEPTHS: [&str; 2] = ["layer4 on", "layer3 on"];
 const PHOTO_IMAGES: usize = 90;
 
@@ -66,7 +66,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     trial.test(&mut learner, &draw)
 }
 
-/// What is put to the test.
+/// The claims that are tested.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let everything = plan.cells().into_iter().filter(|cell| cell.condition == EVERYTHING);
     let claim = |all: Cell| {

@@ -1,11 +1,12 @@
 //! Chapter 8: beyond. Pretrain once, fine-tune many; and when is scratch justified?
 //!
-//! *Pretraining pays as long as labelled images are few or the task is like the old one. With enough images
-//! of something else, training from scratch catches up.* Growing data, on a task like pretraining's and on
-//! one unlike it: everything from random weights (scratch); a softmax on standardised features (head only);
-//! `layer4` and the head (partial); everything (full). All see the same number of samples.
+//! *Pretraining gains accuracy as long as labelled images are few or the task is like the old one. With
+//! enough images of a different task, training from scratch catches up.* Growing data, on a task similar to
+//! pretraining and on a different one: everything from random weights (scratch); a softmax on standardised
+//! features (head only); `layer4` and the head (partial); everything (full). All are trained on the same
+//! number of samples.
 //!
-//! Then one backbone serves several tasks: the base is stored once, and of every task only the tensors that
+//! Then several tasks share one backbone: the base is stored once, and for every task only the tensors that
 //! trained. A task loaded from base and delta must give the same logits, bit for bit.
 //!
 //!     $ cargo run --release --example ch8_beyond -- --only digits
@@ -36,13 +37,13 @@ fn main() -> std::process::ExitCode {
     Chapter { outline, plan, train, claims, report }.main()
 }
 
-/// The task's numbers of images; of the different one without those that it has not.
+/// The task's numbers of images; for the different task without those that it does not have.
 fn sizes(plan: &Plan<'_>, task: &str) -> Result<Vec<usize>> {
     let (most, images) = (plan.lab.task(task)?.1.most(), &plan.flags().images);
     let has = |n: &usize| *n <= most || task != plan.different().unwrap_or_default();
     let sizes: Vec<usize> = images.iter().copied().filter(has).collect();
     if sizes.is_empty() {
-        return Err(Error::Flags(format!("--images {}: {task} has {most} to learn from", images[0])));
+        return Err(Error::Flags(format!("--images {}: {task} has {most} training images", images[0])));
     }
     Ok(sizes)
 }
@@ -81,7 +82,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     }
 }
 
-/// What is put to the test.
+/// The claims that are tested.
 fn claims(plan: &Plan<'_>, _: &NoFlags) -> Result<Vec<Claim>> {
     let [like, unlike] = [plan.similar()?, plan.different()?];
     let ends = |task: &str| Ok::<_, Error>([sizes(plan, task)?[0], *sizes(plan, task)?.last().unwrap_or(&0)]);

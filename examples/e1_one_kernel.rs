@@ -1,4 +1,4 @@
-//! Engine tour 1: one kernel, with nothing but wgpu. `cargo run --release --example e1_one_kernel`
+//! Engine tour 1: one kernel, only with wgpu. `cargo run --release --example e1_one_kernel`
 //!
 //! Adds two tensors with `shaders/add.wgsl`, the file that the engine runs: adapter, device, buffers, bind
 //! group, dispatch, and the result read back.
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         compilation_options: Default::default(),
         cache: None,
     });
-    // A bind group says which buffer is which `@binding`.
+    // A bind group assigns a buffer to each `@binding`.
     let bound = (0..).zip([&params, &a_buffer, &b_buffer, &y_buffer]);
     let entries: Vec<_> = bound
         .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })

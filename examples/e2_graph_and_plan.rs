@@ -9,7 +9,7 @@ use std::sync::Arc;
 use frostline_engine::{Gpu, Graph, Padding, Params, Plan, Session};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Nothing is computed by these lines: they note shapes and names. Shapes are (N, H, W, C).
+    // These lines compute nothing: they record shapes and names. Shapes are (N, H, W, C).
     let mut graph = Graph::new();
     let x = graph.input(2, 8, 8, 4);
     let conv = graph.conv2d(x, "conv", 8, 3, 1, Padding::all(1))?;

@@ -1,14 +1,15 @@
 //! Engine tour 3: a gradient, checked. `cargo run --release --example e3_gradient`
 //!
 //! The backward pass of a small network gives the derivative of the loss by every weight. Here one weight
-//! after another is moved a little up and down, and the change of the loss is compared with it.
+//! after another is changed by a small amount up and down, and the change of the loss is compared with the
+//! derivative.
 
 use std::error::Error;
 use std::sync::Arc;
 
 use frostline_engine::{Freeze, Gpu, Graph, Optim, Optimizer, Padding, Params, Plan, Session};
 
-/// How far a weight is moved: small for the curve, large beside the rounding of a loss of 32 bits.
+/// Change of a weight: small compared with the curvature, large compared with the rounding of a 32-bit loss.
 const STEP: f32 = 1e-2;
 
 fn main() -> Result<(), Box<dyn Error>> {

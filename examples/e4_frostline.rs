@@ -1,7 +1,7 @@
 //! Engine tour 4: the frostline. `cargo run --release --example e4_frostline`
 //!
-//! The same graph is planned twice: with nothing frozen, and frozen below its second block. What is missing
-//! from the second list of dispatches, and what it need not keep, is all that freezing does.
+//! The same graph is planned twice: with nothing frozen, and frozen below its second block. The dispatches
+//! that the second list lacks, and the bytes that it need not keep, are the whole effect of freezing.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\n{:<32} {:>10} {:>10}", "a step", "unfrozen", "frozen");
     let row = |name, of: &dyn Fn(&Plan) -> u64| println!("{name:<32} {:>10} {:>10}", of(&all), of(&frozen));
     row("dispatches", &|plan| plan.dispatches().len() as u64);
-    row("bytes kept for the way back", &|plan| plan.ledger().kept_bytes);
+    row("bytes kept for backward", &|plan| plan.ledger().kept_bytes);
     row("bytes of gradients", &|plan| plan.ledger().gradient_bytes);
     row("bytes of momentum", &|plan| plan.ledger().optimizer_bytes);
     println!("\ntrains: {}", frozen.trainable_names().collect::<Vec<_>>().join(", "));
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 //
 //  a step                             unfrozen     frozen
 //  dispatches                               30         21
-//  bytes kept for the way back          329920     198592
+//  bytes kept for backward              329920     198592
 //  bytes of gradients                    23552      20736
 //  bytes of momentum                     23552      20736
 //

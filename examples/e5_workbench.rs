@@ -1,8 +1,8 @@
 //! Engine tour 5: the workbench. `cargo run --release --example e5_workbench`
 //!
-//! One convolution and one matrix product, from the plain formula to what makes them fast: the files in
+//! One convolution and one matrix product, from the plain formula to fast kernels: the files in
 //! `shaders/workbench/`, checked against loops in f64 and timed beside the engine's kernel and the roofline.
-//! A number behind the command is how many images: more than the 1 of the table, for a GPU.
+//! A number after the command is the number of images: a GPU needs more than the 1 of the table.
 
 #[path = "../benches/common/mod.rs"]
 mod common;
@@ -51,12 +51,12 @@ fn main() -> Outcome<()> {
     table(work, [a, b], &exact, engine, &best)
 }
 
-/// The engine's kernels for what `graph` computes.
+/// The engine's kernels for the computation of `graph`.
 fn timer(gpu: &Arc<Gpu>, graph: &Graph, output: TensorId) -> Outcome<Timer> {
     Timer::new(gpu, graph, Plan::inference(graph, output, gpu.tuning())?, |_| true)
 }
 
-/// A line for each kernel of `work`, and one for the engine's.
+/// One line for each kernel of `work`, and one for the engine's.
 fn table(work: Work, inputs: [Array; 2], exact: &Value, mut engine: Timer, best: &[f64]) -> Outcome<()> {
     println!("{:<27} {:>9} {:>9} {:>10} {:>14}", "", "ms", "GFLOP/s", "roofline", "of its bound");
     let line = |name: &str, seconds: f64, worst: &str| {

@@ -1,7 +1,7 @@
 //! Engine tour 6: a network from a file. `cargo run --release --example e6_network_from_file`
 //!
-//! Reads a ResNet-10 from a safetensors file, draws what one channel of its first stage makes of a picture,
-//! and classifies it. Both are inference plans of one graph that end at different tensors.
+//! Reads a ResNet-10 from a safetensors file, draws the output of one channel of its first stage for a
+//! picture, and classifies the picture. Both are inference plans of one graph that end at different tensors.
 
 use std::error::Error;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     let read = |name: &str| std::fs::read(assets.join(name));
     let test = ImageSet::from_sheet(&read("fashion_source_test.png")?, &read("fashion_source_test.json")?)?;
-    // The model records its layers; parameters are named as torchvision names them, and so is the file.
+    // The model records its layers; its parameters have torchvision's names, as in the file.
     let model = Model::new("resnet10")?.width(16).classes(test.classes.len());
     let mut graph = Graph::new();
     let x = graph.input(1, 28, 28, 1);
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         session.run()?;
         Ok(session.read_output()?)
     };
-    // Values come channel by channel, as PyTorch orders them.
+    // Values are ordered channel by channel, as in PyTorch.
     let stage = run(recorded.stages["layer1"])?;
     println!("the picture, and channel {CHANNEL} of layer1:\n");
     let pictures = [shades(&pixels), shades(&stage[CHANNEL * 28 * 28..][..28 * 28])];

@@ -2,12 +2,12 @@
 //!
 //! - Five groups of layers can be frozen or trained, in any mixture. Frozen ones dispatch no gradient kernel and
 //!   keep no activation; the page shows how many and how much.
-//! - Few or many images, a similar or a different target, a learning rate. A change stops the run that is under
-//!   way and starts another.
-//! - All runs so far stand in one picture, by accuracy and by what they cost.
+//! - Few or many images, a similar or a different target, a learning rate. A change stops the current run and
+//!   starts another.
+//! - One picture shows all runs so far, by accuracy and cost.
 //!
-//! Ctrl-C ends it and writes what all runs came to. Chapter 7 (`ch7_sweet_spot`) puts the same question to the
-//! test with enough runs to conclude from.
+//! Ctrl-C ends it and writes the results of all runs. Chapter 7 (`ch7_sweet_spot`) tests the same question
+//! with enough runs for conclusions.
 //!
 //!     cargo run --release --example explorer
 
@@ -29,7 +29,7 @@ const OUTLINE: Outline = Outline {
 
 #[derive(Args)]
 struct Own {
-    /// Port of 127.0.0.1 for the page; 0 for any that is free
+    /// Port of 127.0.0.1 for the page; 0 for a free one
     #[arg(long, default_value_t = 7878, value_name = "PORT")]
     port: u16,
     /// Do not open a browser
@@ -56,7 +56,7 @@ fn serve(lab: &Lab, own: &Own) -> Result<()> {
     let track = Track::open(&lab.flags, &lab.assets)?;
     let explorer = Explorer::open(lab.gpu()?.clone(), track, &lab.flags, own.port)?;
     let url = explorer.url();
-    println!("The page is at {url}; Ctrl-C ends it and keeps what the runs came to.");
+    println!("The page is at {url}; Ctrl-C ends it and writes the results of the runs.");
     if !own.no_browser
         && let Err(error) = open::that_detached(&url)
     {
@@ -64,7 +64,7 @@ fn serve(lab: &Lab, own: &Own) -> Result<()> {
     }
     let records = explorer.serve(async {
         if let Err(error) = tokio::signal::ctrl_c().await {
-            eprintln!("Ctrl-C cannot be heard ({error}), so the explorer ends now");
+            eprintln!("cannot listen for Ctrl-C ({error}), so the explorer ends now");
         }
     })?;
     report(lab, &records)
@@ -74,7 +74,7 @@ fn report(lab: &Lab, records: &[Record]) -> Result<()> {
     let (comparisons, out) = (compare(records), &lab.flags.out);
     write_json(&out.join("explorer.json"), &json!({ "adapter": lab.gpu()?.describe(), "runs": records }))?;
     if comparisons.is_empty() {
-        println!("No run came to its end, so there is nothing to compare.");
+        println!("No run has finished, so there is nothing to compare.");
         return Ok(());
     }
     println!("{}", table(&comparisons));

@@ -1,4 +1,4 @@
-//! Puts the results of `scripts/gpu-check.sh` together: `gpu_report FOLDER SECONDS` reads what the
+//! Puts the results of `scripts/gpu-check.sh` together: `gpu_report FOLDER SECONDS` reads the files that the
 //! script's steps wrote into the folder and writes `gpu-check.json` and `gpu-check.md` there.
 //!
 //! The script calls it. A step that failed or is missing is a line in the report, not an error.
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 fn run(folder: &Path, seconds: &str) -> Outcome<()> {
     let doctor = read(&folder.join("doctor.json"));
     let steps = steps(&folder.join("steps"))?;
-    // The device that the steps ran on; the self-test covers all of the machine's.
+    // The device of the steps; the self-test covers all devices of the machine.
     let adapter =
         steps.iter().find_map(|(_, step)| step["adapter"].as_str()).unwrap_or("no adapter").to_owned();
     let peak = PEAKS.iter().find(|(part, _)| adapter.contains(part)).map(|(_, peak)| *peak);
@@ -120,7 +120,7 @@ fn stem(path: &Path) -> String {
     path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// What `frostline bench --json` wrote for each step: the first and only row, with the model beside it.
+/// The output of `frostline bench --json` for each step: its only row, with the model.
 fn steps(folder: &Path) -> Outcome<Vec<(String, Value)>> {
     let mut steps = vec![];
     for path in files(folder, "json")? {
@@ -139,7 +139,7 @@ fn steps(folder: &Path) -> Outcome<Vec<(String, Value)>> {
     Ok(steps)
 }
 
-/// Passed tests and failed binaries by class of kernels. A class that the adapter cannot run says so in
+/// Passed tests and failed binaries by class of kernels. A class that the adapter cannot run is reported in
 /// every binary, and counts as left out.
 fn tests(folder: &Path) -> Outcome<Vec<(String, Value)>> {
     let mut classes: Vec<(String, u64, u64, Vec<String>)> = vec![];
@@ -204,11 +204,11 @@ fn word(value: &Value) -> &str {
     value.as_str().unwrap_or("-")
 }
 
-/// The steps beside PyTorch's.
+/// The steps, compared with PyTorch's.
 fn table(text: &mut String, steps: &[(String, Value)], torch: &Value, peak: Option<f64>) -> Outcome<()> {
     let reference = match torch["torch"].as_str() {
         Some(version) => format!("PyTorch {version} on {}", word(&torch["device"])),
-        None => "PyTorch was not there".to_owned(),
+        None => "PyTorch was not available".to_owned(),
     };
     let peak_text =
         peak.map_or("not known".to_owned(), |peak| format!("{peak} TFLOP/s by the maker's data sheet"));
@@ -228,7 +228,7 @@ fn table(text: &mut String, steps: &[(String, Value)], torch: &Value, peak: Opti
         let resident = number("resident_milliseconds");
         let tflops = number("gflops") * number("milliseconds") / resident / 1e3;
         let images = 1e3 * step["batch"].as_f64().unwrap_or(f64::NAN) / resident;
-        // Of f16 and matrix units it is not the peak.
+        // It is not the peak of f16 or of matrix units.
         let share = peak.filter(|_| step["f16"] != true);
         let share = share.map_or("-".to_owned(), |peak| format!("{:.0}%", 100.0 * tflops / peak));
         let kind = if step["step"] == "infer" { "infer" } else { "full" };
@@ -252,7 +252,7 @@ fn table(text: &mut String, steps: &[(String, Value)], torch: &Value, peak: Opti
     Ok(())
 }
 
-/// Where the time of a full step goes, by kernel.
+/// The time of a full step, by kernel.
 fn kernels(text: &mut String, steps: &[(String, Value)]) -> Outcome<()> {
     for (name, step) in steps.iter().filter(|(name, _)| name.contains("full")) {
         let Ok(kernels) = serde_json::from_value::<Vec<KernelTime>>(step["kernels"].clone()) else {
@@ -282,7 +282,7 @@ fn kernels(text: &mut String, steps: &[(String, Value)]) -> Outcome<()> {
     Ok(())
 }
 
-/// What other tiles than the table's gain, as judged in rounds of their own.
+/// The gain of tiles other than the table's, as judged in separate rounds.
 fn tiles(text: &mut String, tune: &Value) -> Outcome<()> {
     let Some(passes) = tune["passes"].as_array() else { return Ok(()) };
     writeln!(text, "\n## Tiles: where another than the table's is faster by 10% or more\n")?;

@@ -1,7 +1,7 @@
-//! Runs all nine chapters, one after the other, and makes one page of what they found.
+//! Runs all nine chapters, one after the other, and writes one page with their results.
 //!
-//! Each chapter is a program of its own: one that fails or is stopped costs only its own place on
-//! the page. The page is self-contained: figures, tables and style are inside.
+//! Each chapter is a separate program: if one fails or is stopped, only its part of the page is missing. The
+//! page is self-contained: it includes figures, tables and style.
 //!
 //!     make lesson            # or QUICK=1 make lesson for the short form
 //!     cargo run --release --example lesson -- --assemble
@@ -24,13 +24,14 @@ struct Flags {
     /// The short form of every chapter
     #[arg(long)]
     quick: bool,
-    /// Run only these chapters, with commas between; the others are as they were
+    /// Run only these chapters, separated by commas; the others are unchanged
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(0..9), value_name = "N")]
     only: Vec<u8>,
-    /// Run nothing: only make the page from what is there
+    /// Run nothing: only write the page from the existing results
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     assemble: bool,
-    /// Run nothing: publish what is there in this folder, and make its lesson.md and the README beside it
+    /// Run nothing: publish the existing results in this folder, and write its lesson.md and the README
+    /// beside it
     #[arg(long, conflicts_with_all = ["quick", "only", "assemble"], value_name = "DIR")]
     publish: Option<PathBuf>,
     /// Run nothing: write the lesson as a static site into this folder, from the published results
@@ -88,15 +89,15 @@ fn lesson(flags: &Flags) -> Result<usize> {
     Ok(notes.iter().flatten().count())
 }
 
-/// Runs a chapter to its end, or says why not.
+/// Runs a chapter to its end, or returns the reason why not.
 fn run(number: usize, station: &Station, flags: &Flags) -> Result<(), String> {
     let binary = station.binary;
-    // Cargo puts all examples side by side.
+    // Cargo puts all examples into one folder.
     let here =
         std::env::current_exe().map_err(|error| format!("cannot find the other examples: {error}."))?;
     let program = here.with_file_name(format!("{binary}{}", std::env::consts::EXE_SUFFIX));
     if !program.exists() {
-        return Err(format!("It is not built; `cargo build --release --example {binary}` does it."));
+        return Err(format!("It is not built; run `cargo build --release --example {binary}`."));
     }
     let mut command = Command::new(program);
     command.arg("--out").arg(flags.out.join(format!("ch{number}")));

@@ -1,12 +1,12 @@
-//! Makes `assets/resnet10_fashion.safetensors`, the weights that the lesson's ResNet-10 starts from.
+//! Makes `assets/resnet10_fashion.safetensors`, the pretrained weights of the lesson's ResNet-10.
 //!
 //! Six of Fashion-MNIST's ten classes, 36,000 images, four passes. The recipe is the usual one for
 //! small images (He et al. 2016, section 4.2): SGD with Nesterov's momentum and weight decay, a
-//! rate that falls along a cosine after a short warm-up, and every image mirrored at random and
-//! shifted by up to two pixels each time it is seen. The other four classes are never shown: they are
-//! what the chapters transfer to.
+//! rate that falls along a cosine after a short warm-up, and every image mirrored at random and shifted by up
+//! to two pixels each time it is used. The other four classes are never used: they are the target task of the
+//! chapters.
 //!
-//! The run is saved now and then; `--resume` goes on with one that was interrupted, bit for bit.
+//! The run is saved at intervals; `--resume` continues an interrupted run, bit for bit.
 //!
 //!     apt install dataset-fashion-mnist
 //!     cargo run --release --example pretrain
@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Steps in a line of the log, between two checkpoints, and between two evaluations.
+/// Number of steps per line of the log, between two checkpoints, and between two evaluations.
 const BUNCH: u64 = 25;
 const CHECKPOINT: u64 = 75;
 const EVALUATION: u64 = 225;
@@ -54,13 +54,13 @@ struct Flags {
     /// Highest learning rate
     #[arg(long, default_value_t = 0.1, value_name = "RATE")]
     lr: f32,
-    /// Decides first weights, order, mirrors and shifts
+    /// Determines first weights, order, mirrors and shifts
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
-    /// Go on with the run whose checkpoint is in --out; give the flags that it was started with
+    /// Resume the run whose checkpoint is in --out; give the same flags as at its start
     #[arg(long)]
     resume: bool,
-    /// Twenty steps in place of --steps, and a tenth of the test: to see that it works
+    /// Twenty steps instead of --steps, and a tenth of the test images: checks that the program works
     #[arg(long)]
     quick: bool,
 }
@@ -135,7 +135,7 @@ fn pretrain(flags: &Flags) -> Result<()> {
     }
 
     save(&weights, &learner, &train.images.classes)?;
-    // What counts is what others will load: the rounded weights.
+    // The rounded weights are tested, because they are the ones that others load.
     let mut rounded = fresh(&gpu, &train.images.classes, 0)?;
     rounded.load(&safetensors::read(&weights)?.tensors, &LoadOptions::strict())?;
     let sheet = Assets::default().sheet("fashion_source_test")?;
@@ -163,7 +163,7 @@ fn fresh(gpu: &Arc<Gpu>, classes: &[String], seed: u64) -> Result<Learner> {
     Ok(learner)
 }
 
-/// Writes the weights in half precision, with what a program needs to know in order to use them.
+/// Writes the weights in half precision, with the metadata that a program needs to use them.
 fn save(path: &Path, learner: &Learner, classes: &[String]) -> Result<()> {
     let classes =
         format!("[{}]", classes.iter().map(|name| json!(name).to_string()).collect::<Vec<_>>().join(", "));
@@ -181,7 +181,7 @@ fn save(path: &Path, learner: &Learner, classes: &[String]) -> Result<()> {
     Ok(safetensors::write(path, &state_dict::save(learner.params())?, &metadata, Dtype::F16)?)
 }
 
-/// The log: one JSON object a line.
+/// The log: one JSON object per line.
 struct Log {
     path: PathBuf,
     lines: Vec<Value>,

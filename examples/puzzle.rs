@@ -1,13 +1,14 @@
-//! Kernels to write oneself. `cargo run --example puzzle` lists them; with a name it writes a WGSL file with an
-//! empty body, and marks it the next time.
+//! Puzzles: kernels to write yourself. `cargo run --example puzzle` lists them; with a name it writes a WGSL
+//! file with an empty body, and marks it the next time.
 //!
 //! ```sh
 //! cargo run --example puzzle -- relu.backward            # writes out/puzzles/relu.backward.wgsl, then marks it
 //! cargo run --example puzzle -- relu.backward --hint     # the next hint, of three
 //! ```
 //!
-//! The kernel runs at even, odd and random shapes, and is compared with the same in f64. What is wrong is said by
-//! element. `puzzles/` has the puzzles and the marking, this file the folder and what was solved.
+//! The kernel runs at even, odd and random shapes, and is compared with the same computation in f64. Errors
+//! are reported by element. `puzzles/` contains the puzzles and the marking; this file manages the folder and
+//! the solved puzzles.
 
 use clap::Parser;
 use frostline_puzzles::device::Device;
@@ -20,22 +21,22 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Parser)]
-#[command(about = "Kernels to write oneself, which mark themselves. Without a name: the list.")]
+#[command(about = "Kernels to write yourself, marked by this program. Without a name: the list.")]
 struct Args {
     /// The puzzle, such as relu.backward
     name: Option<String>,
     /// Shows the hints up to this one, of three; without a number, the next one
     #[arg(long, num_args = 0..=1, default_missing_value = "0", value_parser = clap::value_parser!(u8).range(0..=3))]
     hint: Option<u8>,
-    /// Where the files are
+    /// Folder of the files
     #[arg(long, default_value = "out/puzzles")]
     out: PathBuf,
-    /// Draws the random shapes again that a seed drew; every marking says its seed
+    /// Draws the random shapes of this seed again; every marking prints its seed
     #[arg(long)]
     seed: Option<u64>,
 }
 
-/// What a reader has done with a puzzle.
+/// The state of a reader's puzzle.
 #[derive(Clone, Copy, Default, Deserialize, Serialize)]
 struct Progress {
     tries: u32,
@@ -62,7 +63,7 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     };
     let puzzle = Puzzle::find(name).ok_or_else(|| {
         let names: Vec<&str> = PUZZLES.iter().map(|puzzle| puzzle.name).collect();
-        format!("there is no puzzle `{name}`; there is {}", names.join(", "))
+        format!("there is no puzzle `{name}`; the puzzles are {}", names.join(", "))
     })?;
     let progress = all.entry(name.clone()).or_default();
     let path = args.out.join(format!("{name}.wgsl"));
@@ -85,7 +86,7 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Marks the file at `path`, and says what came of it.
+/// Marks the file at `path`, and prints the result.
 fn try_it(
     puzzle: &Puzzle,
     path: &Path,
@@ -134,7 +135,7 @@ fn list(all: &All) {
     println!("\ncargo run --example puzzle -- {}", next(all).unwrap_or(PUZZLES[0].name));
 }
 
-/// The first that is not solved.
+/// The first puzzle that is not solved.
 fn next(all: &All) -> Option<&'static str> {
     let open = |puzzle: &&Puzzle| !all.get(puzzle.name).is_some_and(|one| one.solved);
     PUZZLES.iter().find(open).map(|puzzle| puzzle.name)
@@ -146,7 +147,7 @@ fn read_progress(path: &Path) -> Result<All, Box<dyn Error>> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let damaged =
-        |error| format!("{}: {error}; delete it, and solved puzzles are marked anew", path.display());
+        |error| format!("{}: {error}; delete it, and solved puzzles are marked again", path.display());
     Ok(serde_json::from_str(&text).map_err(damaged)?)
 }
 

@@ -17,22 +17,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Draws a training step as a timeline, with ghosts for what the freeze skipped.
+/// Draws a training step as a timeline, with ghosts for the kernels that the freeze skipped.
 #[derive(Parser)]
 struct Arguments {
     /// The network.
     #[arg(long, default_value = "resnet18")]
     model: String,
-    /// Freeze all that comes before this stage or group.
+    /// Freeze everything before this stage or group.
     #[arg(long, value_name = "GROUP", default_value = "layer4")]
     freeze_below: String,
     /// Images in a step.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
-    /// Side of the square images in pixels; the network's own by default.
+    /// Side of the square images in pixels; by default that of the network.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=16384))]
     size: Option<u32>,
-    /// Steps to take each kernel's median of.
+    /// Number of steps for the median of each kernel.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     steps: u32,
     /// The picture.

@@ -1,5 +1,5 @@
-//! Measures which algorithm and tile computes each convolution fastest on the adapter at hand, and
-//! keeps what beats the committed table in a small file.
+//! Measures which algorithm and tile computes each convolution fastest on the adapter at hand, and writes the
+//! choices that beat the committed table to a small file.
 //!
 //! ```sh
 //! cargo run --release --example tune                                        # an hour on two cores of a processor
@@ -7,11 +7,11 @@
 //! FROSTLINE_TUNING=tuned cargo run --release --example ch0_why_transfer     # uses what was kept
 //! ```
 //!
-//! A candidate and the table's choice run in turns, forward and backward, in f32. The one that looks
-//! best is judged in rounds of its own and kept if it is faster by a clear margin. The file is written
-//! after every convolution, so that a run can be stopped at any time, and a later one adds to it.
-//! Nothing needs the file, and nothing reads it unless `FROSTLINE_TUNING` says `tuned`: all candidates
-//! keep the same bounds of error, but another order of adding gives other digits at the end.
+//! A candidate and the table's choice run in turns, forward and backward, in f32. The best candidate is
+//! judged in separate rounds and kept if it is faster by a clear margin. The file is written after every
+//! convolution, so that a run can be stopped at any time, and a later one adds to it. The file is optional,
+//! and is read only if `FROSTLINE_TUNING` is `tuned`: all candidates have the same error bounds, but another
+//! order of summation changes the last digits.
 
 use clap::Parser;
 use frostline::bench::tune::{self, Effort, Finding, Layer};
@@ -33,10 +33,10 @@ struct Arguments {
     /// Only convolutions whose name has all of these words, such as '3x3s1 56'.
     #[arg(long, value_name = "WORDS", default_value = "")]
     pattern: String,
-    /// Stop after this many seconds, when the convolution in hand is judged.
+    /// Stop after this many seconds, once the current convolution is judged.
     #[arg(long, value_name = "SECONDS")]
     budget: Option<u64>,
-    /// Three candidates in two rounds: to see how it works.
+    /// Three candidates in two rounds: a trial of the program.
     #[arg(long, conflicts_with_all = ["candidates", "rounds"])]
     quick: bool,
     /// Candidates to try for each pass of a convolution.
@@ -126,7 +126,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         for (pass, finding) in layer.passes().zip(&findings) {
             match finding.best.filter(|_| finding.kept) {
                 Some(algorithm) => measured.insert(&finding.conv, algorithm),
-                // A budget that ends before it was tried says nothing against an earlier choice.
+                // If the budget ends before a choice was tried, an earlier choice stays.
                 None if finding.tried > 0 => measured.remove(&finding.conv),
                 None => {}
             }
@@ -159,7 +159,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     Ok(())
 }
 
-/// Where the choices are kept.
+/// The file of the choices.
 fn file(arguments: &Arguments, gpu: &Gpu) -> Outcome<PathBuf> {
     let place =
         match (&arguments.out, std::env::var_os("FROSTLINE_TUNING_FILE").filter(|path| !path.is_empty())) {
@@ -170,14 +170,14 @@ fn file(arguments: &Arguments, gpu: &Gpu) -> Outcome<PathBuf> {
     Ok(gpu.machine().file(&place)?)
 }
 
-/// The choices that are there already, if they were measured on this machine by this version.
+/// The existing choices, if they were measured on this machine by this version.
 fn earlier(path: &Path, gpu: &Gpu) -> Outcome<Measured> {
     if !path.exists() {
         return Ok(Measured::default());
     }
     match Measured::load(path, gpu.machine(), gpu.tuning()) {
         Ok(measured) => Ok(measured),
-        // Nobody else writes there.
+        // No other program writes there.
         Err(error) if gpu.machine().file(&CacheFile::Default).is_ok_and(|default| default == path) => {
             eprintln!("{error}: so it does, over this one");
             Ok(Measured::default())
@@ -186,7 +186,7 @@ fn earlier(path: &Path, gpu: &Gpu) -> Outcome<Measured> {
     }
 }
 
-/// The convolutions that the pattern names.
+/// The convolutions that match the pattern.
 fn chosen(arguments: &Arguments) -> Outcome<Vec<Layer>> {
     let all =
         tune::layers(arguments.networks.iter().map(|(name, batch, side)| (name.as_str(), *batch, *side)))?;
@@ -204,7 +204,7 @@ fn chosen(arguments: &Arguments) -> Outcome<Vec<Layer>> {
     Ok(chosen)
 }
 
-/// What was measured of one pass of a convolution.
+/// The measurements of one pass of a convolution.
 fn ratios(layer: &Layer, finding: &Finding) -> Value {
     let candidates: Vec<Value> = finding
         .ratios

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Builds the engine and the puzzles for browsers: `scripts/build-web.sh OUT` writes OUT/frostline_web.js and
-# OUT/frostline_web_bg.wasm, and the same of frostline_web_puzzles. Pages look for them in web/site/pkg, where `make web` puts them.
+# OUT/frostline_web_bg.wasm, and the same of frostline_web_puzzles. Pages look for them in web/site/pkg, where
+# `make web` writes them.
 #
-# Where rustup has the target (`rustup target add wasm32-unknown-unknown`), that is what it builds with.
-# Elsewhere Debian's compiler builds its own standard library (`apt-get install rustc-web rust-web-src`);
-# the linker is the one that rustup's toolchain has.
+# If rustup has the target (`rustup target add wasm32-unknown-unknown`), it builds with that. Otherwise
+# Debian's compiler builds its own standard library (`apt-get install rustc-web rust-web-src`); the linker is
+# that of rustup's toolchain.
 set -eu
 [ $# = 1 ] || { echo "usage: $0 OUT" >&2; exit 2; }
 out=$1

@@ -4,8 +4,8 @@
 # kernels, steps of ResNets, PyTorch's steps on the same card where python3 has torch with CUDA, and
 # which tiles are fastest. Writes out/gpu-check/gpu-check.json and gpu-check.md.
 #
-#   scripts/gpu-check.sh                    builds what is missing and runs all of it
-#   scripts/gpu-check.sh --quick            a short form, for trying the script out
+#   scripts/gpu-check.sh                    builds what is missing and runs everything
+#   scripts/gpu-check.sh --quick            a short form, to try the script
 #   scripts/gpu-check.sh --pack FILE.tar.xz writes the binaries for a machine without a Rust toolchain
 #   scripts/gpu-check.sh --bin FOLDER       takes the binaries from an unpacked such file
 #   scripts/gpu-check.sh --out FOLDER       writes there; --adapter NAME picks a device (FROSTLINE_ADAPTER)
@@ -33,7 +33,7 @@ build() {
     cargo test --release -p frostline-engine --no-run --message-format=json > "$1/built.json" || exit 1
     local target=${CARGO_TARGET_DIR:-target}/release
     cp "$target/frostline" "$target/examples/tune" "$target/examples/gpu_report" "$1/" || exit 1
-    # One line a binary; those of the engine's tests have "test":true in their profile.
+    # One line per binary; those of the engine's tests have "test":true in their profile.
     grep '"test":true' "$1/built.json" | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' |
         while read -r binary; do cp "$binary" "$1/tests/$(basename "$binary" | sed 's/-[0-9a-f]*$//')"; done
     rm "$1/built.json"

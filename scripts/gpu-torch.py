@@ -2,8 +2,8 @@
 """The steps of `frostline bench` in PyTorch on the first CUDA device: milliseconds, as JSON.
 
 Networks are torchvision's where it is installed. f32 is strict (no TF32), TF32 and f16 (autocast with
-a gradient scaler) are rows of their own. A step is forward, loss, backward and the update by SGD with
-momentum, on a batch that is on the device already; time is the median of blocks of steps between two
+a gradient scaler) are separate rows. A step is forward, loss, backward and the update by SGD with
+momentum, on a batch that is already on the device; time is the median of blocks of steps between two
 synchronisations.
 """
 
@@ -123,7 +123,7 @@ def main():
             rows.append(row)
             print("{model:>10} {batch:>4} x {size:<4} {precision:<5} infer {infer:8.3f} ms  full {full:8.3f} ms".format(**row))
             sys.stdout.flush()
-            if arguments.out:  # after every row: whoever called may run out of time
+            if arguments.out:  # after every row, because the caller may run out of time
                 with open(arguments.out, "w", encoding="utf-8") as file:
                     json.dump(described, file, indent=2)
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Photos to train on that are none of the embedded ones: own-photos.sh FOLDER makes
+# Training photos that are not among the embedded ones: own-photos.sh FOLDER makes
 #   FOLDER/photos/<class>/*.png   to train on
-#   FOLDER/new/<class>/*.png      every fifth photo of a class, kept away from training
+#   FOLDER/new/<class>/*.png      every fifth photo of a class, held out from training
 #
 # They are the photographs in Debian's package tuxpaint-stamps-default: birds, flowers and so on, cut out
 # on a transparent ground. Copyright 2002-2022 Bill Kendrick and contributors, GPL-2. The package (161 MB) is
@@ -19,7 +19,7 @@ if [ ! -d stamps ]; then
     }
     ls "$package"_*.deb >/dev/null 2>&1 || {
         echo "Downloading $package (161 MB, GPL-2)."
-        # Apt's own user may not write here: it says so, and downloads as root.
+        # Apt's own user may not be allowed to write here; apt then prints a warning and downloads as root.
         apt-get download -qq "$package" 2>/dev/null || { apt-get update -qq; apt-get download -qq "$package"; }
     }
     dpkg-deb -x "$package"_*.deb unpacked

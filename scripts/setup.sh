@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes sure there is a Vulkan driver: a GPU's own where there is one, else Mesa's software driver.
-# Does nothing on macOS (Metal) and Windows (DX12), or where a driver is installed already.
+# Makes sure that there is a Vulkan driver: that of a GPU if there is one, else Mesa's software driver. Does
+# nothing on macOS (Metal) and Windows (DX12), or if a driver is already installed.
 #
 #   setup.sh                    a driver
 #   setup.sh swiftshader FILE   also SwiftShader, Google's software driver, which comes with Chromium;
-#                               FILE is what describes it to the Vulkan loader
+#                               FILE is its description for the Vulkan loader
 #   setup.sh browser            also Chromium with its driver, and a compiler for WebAssembly
 set -eu
 [ "$(uname -s)" = Linux ] || exit 0
@@ -55,7 +55,7 @@ fi
 gpu=
 for device in /dev/nvidia0 /dev/nvidiactl /dev/dxg; do [ -e "$device" ] && gpu="${gpu:-$device}"; done
 for vendor in /sys/class/drm/renderD*/device/vendor; do
-    # NVIDIA, AMD, Intel; a virtual display is no GPU.
+    # NVIDIA, AMD, Intel; a virtual display is not a GPU.
     case "$(cat "$vendor" 2>/dev/null)" in
         0x10de | 0x1002 | 0x8086) gpu="${gpu:-$(dirname "$(dirname "$vendor")")}" ;;
     esac

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Compares exported models with frostline itself: tests/golden/exported.py, in a virtual environment that
-# sees Debian's PyTorch where it is installed. Skipped, and it says so, where Python or onnxruntime is not
-# to be had.
+# includes Debian's PyTorch if it is installed. Skipped with a message if Python or onnxruntime is not
+# available.
 #
 #   scripts/test-export.sh FROSTLINE OUT
 set -eu
@@ -17,7 +17,7 @@ if [ ! -x "$venv/bin/python" ]; then
     "$python" -m venv --system-site-packages "$venv" >/dev/null 2>&1 || skip "$python makes no virtual environment (python3-venv)"
 fi
 pip="$venv/bin/python -m pip install --quiet --disable-pip-version-check"
-# numpy 1: what Debian's PyTorch was built for.
+# numpy 1, for which Debian's PyTorch was built.
 $pip onnxruntime onnx pillow "numpy<2" >/dev/null 2>&1 || skip "onnxruntime cannot be installed"
 # timm's own requirements would fetch another PyTorch.
 if "$venv/bin/python" -c 'import torch, torchvision' >/dev/null 2>&1; then

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the README's walk as it is written, and prints seconds and peak memory of every line: walk.py [FOLDER]
+"""Runs the README's walk unchanged, and prints seconds and peak memory of every line: walk.py [FOLDER]
 
 The walk is the first shell block after `<!-- walk -->` in README.md. It runs in FOLDER, which must not exist: a
-clone of the last commit is made there. Memory is the largest process of a line.
+clone of the last commit is made there. Memory is that of the largest process of a line.
 """
 
 import os

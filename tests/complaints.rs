@@ -1,5 +1,5 @@
-//! What people keep running into with other frameworks, each answered by a test that bears the
-//! complaint's name. `docs/complaints.md` tells the stories.
+//! Frequent problems with other frameworks, each with a test that has the complaint's name.
+//! `docs/complaints.md` describes them.
 
 mod common;
 
@@ -38,7 +38,7 @@ fn planned(model: &str, batch: usize, tuning: &Tuning) -> Plan {
     Plan::training(&graph, loss, &Freeze::none(), &Optim::sgd(0.1).momentum(0.9), tuning).unwrap()
 }
 
-/// All tests but the first few of this file need nothing that a training step of this does not have.
+/// All tests of this file except the first few need only a training step of this network.
 fn trained(gpu: &Arc<Gpu>, freeze: &Freeze) -> (Session, Optimizer) {
     let (graph, loss) = recorded();
     let plan = Plan::training(&graph, loss, freeze, &Optim::sgd(0.05), gpu.tuning()).unwrap();
@@ -57,7 +57,7 @@ fn burn_2260_conv_backward_costs_what_two_forward_passes_cost() {
             );
         }
     }
-    // And these kernels are what runs.
+    // These kernels are also the ones that run.
     let (mut session, mut optimizer) = trained(&gpu(), &Freeze::none());
     step(&mut session, &mut optimizer, 0.1);
     assert_eq!(session.executed(), session.plan().ledger().step);
@@ -65,7 +65,7 @@ fn burn_2260_conv_backward_costs_what_two_forward_passes_cost() {
 
 #[test]
 fn candle_1593_1851_gradients_pass_a_max_pool_whose_windows_overlap() {
-    // All that trains lies below a 3x3 max-pool with a stride of 2, as in a ResNet.
+    // All trained layers are below a 3x3 max-pool with a stride of 2, as in a ResNet.
     let (graph, _) = recorded();
     let (mut session, mut optimizer) = trained(&gpu(), &Freeze::all_but(&graph, "conv1").unwrap());
     let kernels = session.plan().dispatches().iter().map(|dispatch| dispatch.variant.kernel.name());
@@ -79,7 +79,11 @@ fn candle_1593_1851_gradients_pass_a_max_pool_whose_windows_overlap() {
     step(&mut session, &mut optimizer, 0.0);
     let history = session.read_history(3, 3).unwrap();
     let fall = f64::from(history[1].loss - history[2].loss) / (rate * squared);
-    assert!((0.9..1.1).contains(&fall), "the loss fell by {fall} of what the gradient says: {history:?}");
+    assert!(
+        (0.9..1.1).contains(&fall),
+        "the loss fell by {fall} of the prediction by the gradient: \
+                                         {history:?}"
+    );
 }
 
 #[test]
@@ -114,9 +118,9 @@ fn burn_717_3465_no_memory_is_an_error_that_says_how_much_and_the_next_plan_runs
         let text = match Session::new(&gpu, plan, &params, None) {
             Err(error @ Error::OutOfMemory { .. }) => error.to_string(),
             Err(other) => panic!("{other}"),
-            Ok(_) => panic!("allocation {nth} of {allocations} failed, and nobody noticed"),
+            Ok(_) => panic!("allocation {nth} of {allocations} failed without an error"),
         };
-        assert!(text.contains("bytes were asked for") && text.contains("smaller batch"), "{text}");
+        assert!(text.contains("bytes were requested for") && text.contains("smaller batch"), "{text}");
         let (mut session, mut optimizer) = trained(&gpu, &Freeze::none());
         step(&mut session, &mut optimizer, 0.1);
         assert!(session.read_summary().unwrap().loss.is_finite());
@@ -158,7 +162,7 @@ fn burn_5162_a_parameter_alone_gets_the_gradient_that_it_gets_among_all() {
                 assert!(gradient[*alone] == all[*alone], "{alone} alone");
                 continue;
             }
-            // Frozen layers are fused, so that some values are not rounded to 16 bits on their way.
+            // Frozen layers are fused, so that some intermediate values are not rounded to 16 bits.
             let pairs = gradient[*alone]
                 .iter()
                 .zip(&all[*alone])
@@ -209,9 +213,10 @@ fn pytorch_86590_keras_9965_a_frozen_batch_norm_keeps_its_statistics_and_what_dr
     let before = below(&learner);
     assert!(before.iter().any(|(name, _)| name == "layer2.0.bn2.running_var"));
     assert_eq!(fit(&mut learner), None);
-    assert!(below(&learner) == before, "something below the frostline moved");
+    assert!(below(&learner) == before, "a value below the frostline changed");
 
-    // What others do, if it is asked for: parameters frozen, statistics not. It does not go unnoticed.
+    // The behaviour of other frameworks, if requested: parameters frozen, statistics not. The drift alarm
+    // reports it.
     let mut learner = frozen_below_layer3();
     learner.set_batch_norm(BatchNormMode::Batch);
     let drift = fit(&mut learner).expect("an alarm");
@@ -244,7 +249,7 @@ fn candle_344_any_adapter_will_do_and_no_vendors_toolkit_is_linked() {
         .iter()
         .filter(|name| toolkits.iter().any(|toolkit| name.split(['-', '_']).any(|part| part == *toolkit)));
     assert_eq!(linked.collect::<Vec<_>>(), Vec::<&&str>::new());
-    // All kernels together, for every adapter there is.
+    // All kernels together, for every class of adapters.
     let bytes: usize = frostline_shaders::FILES.iter().map(|(_, text)| text.len()).sum();
     assert!(bytes < 1 << 20, "{bytes} bytes of WGSL");
     println!("{bytes} bytes of WGSL; here they run on {}", gpu().describe());
@@ -272,8 +277,8 @@ fn wgpu_2554_no_submission_exceeds_the_work_that_drivers_wait_for_and_a_loss_is_
     let gpu = Arc::new(Gpu::new().unwrap());
     let (graph, loss) = recorded();
     let params = varied_params(&gpu, &graph);
-    // A time that no two dispatches fit: from the second step on, which the first one's time decides,
-    // each has a submission of its own. `engine/src/pace.rs` tests the cuts between that and one.
+    // A time limit that no two dispatches fit into: from the second step on, which the time of the first
+    // determines, each has a separate submission. `engine/src/pace.rs` tests the cuts between that and one.
     let tuning = Tuning { submit_time: Some(Duration::from_nanos(1)), ..gpu.tuning().clone() };
     let plan = Plan::training(&graph, loss, &Freeze::none(), &Optim::sgd(0.05), &tuning).unwrap();
     let dispatches = plan.ledger().step.dispatches;
@@ -282,7 +287,8 @@ fn wgpu_2554_no_submission_exceeds_the_work_that_drivers_wait_for_and_a_loss_is_
     let first = gpu.requests().submits;
     step(&mut session, &mut optimizer, 0.1);
     assert_eq!(gpu.requests().submits - first, dispatches);
-    // No dispatch of a ResNet-50 with this batch alone takes a small GPU, of 2·10¹⁰ a second, a second.
+    // No single dispatch of a ResNet-50 with this batch takes a second on a small GPU, of 2·10¹⁰
+    // multiply-accumulates per second.
     let plan = planned("resnet50", 64, &Tuning::gpu());
     assert!(plan.dispatches().iter().all(|dispatch| dispatch.macs < 20_000_000_000));
 

@@ -1,4 +1,5 @@
-//! The documents lead to what is there: links to files and sections, and the places that ARCHITECTURE.md names.
+//! The documents have no broken references: links to files and sections, and the places that ARCHITECTURE.md
+//! names.
 
 use std::collections::HashSet;
 use std::fs;

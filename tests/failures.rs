@@ -1,4 +1,4 @@
-//! What goes wrong is an error that says what to do: never a panic, never a hang.
+//! A failure is an error that states what to do: never a panic, never a hang.
 
 mod common;
 
@@ -31,7 +31,7 @@ fn text<T>(result: Result<T>) -> String {
 /// Each of `parts` is in `message`.
 fn assert_says(message: &str, parts: &[&str]) {
     for part in parts {
-        assert!(message.contains(part), "{message:?} does not say {part:?}");
+        assert!(message.contains(part), "{message:?} does not contain {part:?}");
     }
 }
 
@@ -98,7 +98,7 @@ fn an_unknown_group_lists_the_known_ones() {
     assert_says(&text(Freeze::all_but(&graph, "layer9")), &known);
     assert_says(&text(Freeze::none().freeze(&graph, "layer9")), &known);
     assert_says(&text(Freeze::none().unfreeze(&graph, "layer9")), &known);
-    // `layer` is the start of two names and the name of neither.
+    // `layer` is a prefix of two names and not a name.
     assert_says(&text(Freeze::below(&graph, "layer")), &["`layer`"]);
     let frozen = frostline_engine::Group {
         members: vec!["layer9".to_owned()],
@@ -164,7 +164,7 @@ fn parameters_of_another_model_are_refused() {
     assert_says(&text(Session::new(&gpu, plan, &params, Some(&optimizer))), &["conv1.weight"]);
 }
 
-// Numbers that are none.
+// Values that are not numbers.
 
 #[test]
 fn after_a_loss_that_is_no_number_the_weights_stay_and_the_layer_is_named() {
@@ -196,7 +196,7 @@ fn after_a_loss_that_is_no_number_the_weights_stay_and_the_layer_is_named() {
             assert!(name.contains("running") || new == *old, "{name} was changed by a step without a loss");
         }
         assert_eq!(session.first_not_finite().unwrap().as_deref(), Some(layer));
-        // With the weight put back, training goes on as if nothing had been.
+        // With the weight restored, training continues normally.
         params.set(&name, &good).unwrap();
         step(&mut session, &mut optimizer, 0.1);
         assert!(session.read_summary().unwrap().loss.is_finite());
@@ -239,7 +239,7 @@ fn a_size_beyond_all_numbers_is_too_large_and_no_overflow() {
     assert_says(&error.to_string(), &["kernels index at most 4294967295", "smaller batch"]);
 }
 
-/// What a test does when it is run as a child of itself, and how it is run so.
+/// The action of a test that is run as its own child process, and its start as one.
 fn child(test: &str, command: &mut Command) -> Output {
     let output = command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -256,14 +256,14 @@ fn is_child() -> bool {
     std::env::var_os("FROSTLINE_TEST_CHILD").is_some()
 }
 
-/// Linux can give a process less memory than there is; the memory of a GPU can be as large as it wants,
-/// and its driver does not start with so little: there the failure is a planned one.
+/// Linux can limit the memory of a process. The memory of a GPU may be of any size, and its driver does not
+/// start with so little memory: there the failure is a planned one.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_that_cannot_be_had_is_an_error_with_its_size() {
     if is_child() || !gpu().is_software() {
         let gpu = Arc::new(Gpu::new().unwrap());
-        // 64 MiB an activation, each kept for backward: 32 GiB together.
+        // 64 MiB per activation, each kept for backward: 32 GiB in total.
         let mut graph = Graph::new();
         let (side, layers) = if gpu.is_software() { (1024, 512) } else { (256, 4) };
         let mut x = graph.input(1, side, side, 16);
@@ -344,7 +344,7 @@ fn a_lost_device_is_an_error_everywhere_and_never_a_hang() {
         lost("optimizer to_host", optimizer.to_host().err());
         lost("new optimizer", Optimizer::new(&gpu, &plan).err());
         lost("new session", Session::new(&gpu, plan, &params, Some(&optimizer)).err());
-        // These have nothing to wait for, so they may not know yet; they must not panic.
+        // These calls wait for nothing, so the loss may not have been reported yet; they must not panic.
         let _ = session.write_input(&[0.0; BATCH * 8 * 8 * 3]);
         let _ = session.write_labels(&[0; BATCH]);
         let _ = session.begin_step(&mut optimizer, 0.1);
@@ -385,7 +385,7 @@ fn a_refusal_is_told_once_with_what_was_refused_and_the_device_goes_on() {
     );
     assert!(!message.contains("lost") && !message.contains('\n'), "{message}");
 
-    // Values are handed over without waiting for an answer: the next call has it.
+    // Values are sent without waiting for an answer: the next call returns the error.
     gpu.fail(Fault::Refused, Place::Write, 1);
     session.write_labels(&[0; BATCH]).unwrap();
     assert_says(&text(session.run()), &["the GPU refused earlier work", "8 bytes"]);

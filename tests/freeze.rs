@@ -1,5 +1,5 @@
-//! Freezing, for any set of frozen parameters: what is planned is what runs, a frozen parameter
-//! costs no gradient kernel and keeps every bit, and the gradients that remain do not notice.
+//! Freezing, for any set of frozen parameters: the plan is what runs, a frozen parameter has no gradient
+//! kernel and keeps every bit, and the remaining gradients are unchanged.
 
 mod common;
 
@@ -25,7 +25,7 @@ impl Mask {
         freeze
     }
 
-    /// Does batch norm `layer` use its running statistics? Said here once more, in one line.
+    /// Whether batch norm `layer` uses its running statistics: the rule once more, in one line.
     fn runs(&self, layer: &str) -> bool {
         let frozen = |what: &str| self.frozen.contains(&format!("{layer}.{what}"));
         match self.batch_norm {
@@ -46,8 +46,8 @@ fn names(graph: &Graph) -> Vec<String> {
     graph.parameter_names().into_iter().map(str::to_owned).collect()
 }
 
-/// Any parameters; whole groups; everything below or but a group; one lone tensor frozen or
-/// trained; all batch norm weights, or all their biases.
+/// Any parameters; whole groups; everything below or except a group; a single tensor frozen or trained; all
+/// batch norm weights, or all their biases.
 fn masks(graph: &Graph) -> impl Strategy<Value = Mask> + use<> {
     let all = names(graph);
     let groups = vec!["conv1", "bn1", "layer1", "layer2", "fc"];
@@ -132,7 +132,7 @@ fn check_weight_gradients(graph: &Graph, mask: &Mask, plan: &Plan) {
         .filter(|name| !mask.frozen.contains(*name))
         .filter_map(|name| name.strip_suffix(".weight"))
         .collect();
-    // `conv2d.wgsl` and its kin, such as `conv2d_tiled.wgsl`.
+    // `conv2d.wgsl` and related files, such as `conv2d_tiled.wgsl`.
     let weight_gradient = |kernel: &str| kernel.starts_with("conv2d") && kernel.ends_with(".backward_weight");
     let dispatches =
         plan.dispatches().iter().filter(|dispatch| weight_gradient(&dispatch.variant.kernel.name()));
@@ -149,14 +149,14 @@ fn check_weight_gradients(graph: &Graph, mask: &Mask, plan: &Plan) {
     assert_eq!(trainable, rest, "what gets a gradient");
 }
 
-/// Nothing is computed that nobody reads: each dispatch writes something a later one or the host needs.
+/// No result is unused: each dispatch writes a buffer that a later one or the host reads.
 fn check_nothing_is_wasted(plan: &Plan) {
     let mut needed = BTreeSet::new();
     for dispatch in plan.dispatches().iter().rev() {
         let reaches_the_host = |id| plan.buffer(id).is_some_and(|buffer| buffer.home != Home::Pool);
         assert!(
             dispatch.written().any(|id| needed.contains(&id) || reaches_the_host(id)),
-            "nobody reads what {dispatch:?} writes"
+            "nothing reads the output of {dispatch:?}"
         );
         needed.extend(dispatch.used());
     }

@@ -1,5 +1,5 @@
-//! A network with activations stored as 16-bit floats: what it costs, how near it stays to f32, how
-//! it trains, and how it fails.
+//! A network with activations stored as 16-bit floats: its cost, its difference from f32, its training, and
+//! its failures.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn recorded() -> (Graph, TensorId, TensorId) {
     (graph, logits, loss)
 }
 
-/// f32 and f16 on this adapter; nothing, with a message, where it has no 16-bit floats.
+/// f32 and f16 on this adapter; `None`, with a message, if it has no 16-bit floats.
 fn storages() -> Option<[Tuning; 2]> {
     let gpu = gpu();
     if !gpu.has_f16() {
@@ -51,8 +51,8 @@ fn bytes_are_halved_and_predicted_exactly() {
     }
 }
 
-/// ResNet-50 needs no device to be planned. At 32 images its activations outweigh what stays f32:
-/// statistics, logits, and all that is as large as a weight. Masks are bits in both.
+/// Planning ResNet-50 needs no device. At 32 images its activations are larger than everything that stays
+/// f32: statistics, logits, and all buffers of the size of a weight. Masks are bits in both.
 #[test]
 fn pool_and_kept_bytes_of_a_resnet50_are_about_half() {
     let mut graph = Graph::new();
@@ -96,9 +96,9 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
     norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied())
 }
 
-/// About twenty values are stored one after another on the way to the first layer's gradient. Each
-/// time 2⁻¹¹ at most is lost; batch norms and differences of gradients make more of it. The bound is
-/// 20·2⁻¹¹, a hundredth.
+/// About twenty values are stored one after another on the way to the first layer's gradient. Each store has
+/// an error of at most 2⁻¹¹; batch norms and differences of gradients increase it. The bound is 20·2⁻¹¹, a
+/// hundredth.
 #[test]
 fn loss_and_gradients_stay_near_those_of_f32() {
     let Some(storages) = storages() else { return };
@@ -152,7 +152,8 @@ fn inference_stays_near_that_of_f32() {
     assert!(distance(&half, &single) < 10.0 / 2048.0, "{half:?} is far from {single:?}");
 }
 
-/// f16 ends at 65,504: what is above is infinite, and found as any value that is not finite.
+/// The maximum of f16 is 65,504: larger values are infinite, and are detected like any value that is not
+/// finite.
 #[test]
 fn an_activation_that_overflows_is_named() {
     let (graph, ..) = recorded();
@@ -170,12 +171,12 @@ fn an_activation_that_overflows_is_named() {
     params.set("layer1.0.conv2.weight", &large).unwrap();
     let head = before(&params);
     assert_eq!(run(&half, &params), (false, Some("layer1.0.conv2".to_owned())));
-    assert_eq!(before(&params), head, "no weight moves after a loss that is not finite");
+    assert_eq!(before(&params), head, "no weight changes after a loss that is not finite");
     assert_eq!(run(&single, &params), (true, None), "f32 has room for it");
 }
 
-/// A loss scale that is too large makes gradients infinite: such steps are not taken and halve it, and
-/// then the network trains. Running statistics move in forward, as in PyTorch.
+/// A loss scale that is too large makes gradients infinite: such steps are skipped and halve it, and then the
+/// network trains. Running statistics are updated in forward, as in PyTorch.
 #[test]
 fn a_loss_scale_that_is_too_large_falls_until_it_fits() {
     let Some([single, _]) = storages() else { return };

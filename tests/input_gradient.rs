@@ -1,5 +1,5 @@
-//! The gradient of the images: it is that of the same images recorded as a parameter, it is what
-//! central differences measure, and nothing is spent on parameters.
+//! The gradient of the images: it equals that of the same images recorded as a parameter, it matches central
+//! differences, and no computation is for parameters.
 
 mod common;
 
@@ -9,14 +9,14 @@ use frostline_engine::{Graph, Padding, Params, Plan, Session, Storage, TensorId,
 use frostline_twin::filler;
 use std::sync::Arc;
 
-/// A network on images of `small_resnet`'s size, and what of it is looked at.
+/// A network on images of `small_resnet`'s size, and the outputs that are tested.
 type Record = fn(&mut Graph) -> TensorId;
 
 fn resnet(graph: &mut Graph) -> TensorId {
     small_resnet(graph).unwrap().0
 }
 
-/// What EfficientNet has and a ResNet has not, with the image read twice.
+/// The ops of EfficientNet that a ResNet does not have, with the image read twice.
 fn inverted_residual(graph: &mut Graph) -> TensorId {
     let image = graph.input(BATCH, 8, 8, 3);
     let x = graph.conv2d(image, "expand", 6, 1, 1, Padding::default()).unwrap();
@@ -90,13 +90,13 @@ fn central_differences_measure_what_the_plan_computes() {
                 (value(&mut session, &moved(1.0)) - value(&mut session, &moved(-1.0))) / (2.0 * eps);
             assert!(
                 (measured / length - 1.0).abs() < 0.01,
-                "{name}: the plan says {length}, differences say {measured}"
+                "{name}: the plan gives {length}, differences give {measured}"
             );
         }
     }
 }
 
-/// Only pixels within reach have a gradient: that of one number of the first convolution's output is
+/// Only pixels in the receptive field have a gradient: that of one value of the first convolution's output is
 /// the filter itself.
 #[test]
 fn the_gradient_of_one_number_is_the_filter_that_made_it() {

@@ -55,14 +55,14 @@ fn resnet50_keeps_at_most_a_tenth_more_than_backward_needs() {
             let kept = ledger(&graph, loss, &freeze, tuning).kept_bytes as f64;
             println!("{name}: keeps {:.3} MiB, needs {:.3}", kept / MIB, needed / MIB);
             assert!(kept <= 1.1 * needed, "{name}, {tuning:?}: keeps {kept} bytes, needs {needed}");
-            // The other way round: a ledger that forgot to count would pass the line above.
+            // The opposite check: a ledger that omits buffers would pass the line above.
             assert!(kept >= 0.75 * needed, "{name}, {tuning:?}: {kept} bytes cannot be all of {needed}");
         }
     }
 }
 
 /// MiB that PyTorch saves for backward by batch, in the order of [`cases`], as
-/// `benches/torch_saved.py` counts them; and the most of it that we may keep.
+/// `benches/torch_saved.py` counts them; and the largest fraction of it that we may keep.
 const PYTORCH: [(usize, [f64; 6]); 2] =
     [(1, [82.14, 81.93, 21.64, 81.93, 5.18, 0.012]), (8, [655.67, 655.47, 173.12, 655.41, 41.44, 0.093])];
 const SHARES: [f64; 6] = [0.85, 0.5, 0.5, 0.05, 0.5, 1.05];

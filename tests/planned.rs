@@ -1,16 +1,16 @@
-//! What all nine chapters plan, as their `--list` tells it. No adapter is needed for that.
+//! The plans of all nine chapters, as printed by their `--list`. No adapter is needed for that.
 //!
-//! The chapters are examples: `cargo test` builds them, `--test planned` takes those that are there.
+//! The chapters are examples: `cargo test` builds them, `--test planned` uses existing ones.
 
 use frostline::lesson::page::STATIONS;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Passes over its images without which nothing is concluded from a run.
+/// The minimum number of passes over its images for conclusions from a run.
 const LEAST_EPOCHS: f64 = 5.0;
 
-/// Starts chapter `number` where no driver is to be found, with a folder that does not exist.
+/// Starts chapter `number` without any driver, with a folder that does not exist.
 fn chapter(number: usize, words: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let output = chapter_in(&folder.path().join("out"), number, words);
@@ -18,7 +18,7 @@ fn chapter(number: usize, words: &[&str]) -> Output {
     output
 }
 
-/// Starts chapter `number` in `out` where no driver is to be found.
+/// Starts chapter `number` in `out` without any driver.
 fn chapter_in(out: &Path, number: usize, words: &[&str]) -> Output {
     let here = std::env::current_exe().unwrap();
     let name = format!("{}{}", STATIONS[number].binary, std::env::consts::EXE_SUFFIX);
@@ -94,7 +94,7 @@ fn every_chapter_reports_one_run_of_all_without_numbers_that_are_none() {
     for number in 0..STATIONS.len() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path();
-        // The last planned run, as if it had answered four images.
+        // The last planned run, with made-up answers for four images.
         let setting = list(number, &[]).pop().unwrap();
         let answers = json!({ "set": "four", "marks": "..A." });
         let answers = json!({ "test": answers, "validation": answers });

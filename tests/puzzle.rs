@@ -58,7 +58,10 @@ fn a_puzzle_from_the_empty_file_to_solved() {
 fn a_name_that_is_none_and_a_damaged_record_are_errors_with_a_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let unknown = said(folder.path(), &["relu.backwards"], 2);
-    assert!(unknown.contains("there is no puzzle `relu.backwards`; there is add.forward"), "{unknown}");
+    assert!(
+        unknown.contains("there is no puzzle `relu.backwards`; the puzzles are add.forward"),
+        "{unknown}"
+    );
     std::fs::write(folder.path().join("progress.json"), "[").unwrap();
     let damaged = said(folder.path(), &[], 2);
     assert!(damaged.contains("progress.json") && damaged.contains("delete it"), "{damaged}");

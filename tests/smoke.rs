@@ -1,4 +1,4 @@
-//! A small residual network overfits eight images; nothing reads memory that nobody wrote.
+//! A small residual network overfits eight images; no kernel reads memory that was not written.
 
 use frostline_engine::{Freeze, Gpu, Graph, Optim, Optimizer, Padding, Params, Plan, Session, TensorId};
 use frostline_twin::filler;

@@ -1,5 +1,5 @@
-//! A training step in the long run: it asks the device for one submission and nothing else, its
-//! memory stays where it was, and the same seed gives the same losses to the last bit.
+//! A training step in the long run: it needs one submission and nothing else, its memory does not grow, and
+//! the same seed gives the same losses to the last bit.
 
 mod common;
 
@@ -28,8 +28,8 @@ fn training(gpu: &Arc<Gpu>, freeze: &Freeze, tuning: &Tuning, seed: u64) -> (Ses
     session(gpu, plan, &params)
 }
 
-/// Memory of this process, which on a software adapter is the device's too; 0 where the system
-/// does not say, and on a GPU, whose driver has buffers of its own in this process.
+/// Memory of this process, which on a software adapter is the device's too; 0 if the system does not report
+/// it, and on a GPU, whose driver has its own buffers in this process.
 fn resident_bytes(gpu: &Gpu) -> usize {
     if !gpu.is_software() {
         return 0;
@@ -70,9 +70,9 @@ fn a_steady_step_allocates_nothing_compiles_nothing_and_submits_once() {
     }
 }
 
-/// Every batch is copied when it is handed over, and the copy stays until the device took it: a host that
+/// Every batch is copied when it is submitted, and the copy stays until the device has read it: a host that
 /// reads nothing must not run ahead. llvmpipe computes within the submission, so that only other adapters
-/// could leave copies behind; on all of them the waits are counted.
+/// could keep copies; on all of them the waits are counted.
 #[test]
 fn a_host_that_reads_nothing_is_two_steps_ahead_and_leaves_no_batches_behind() {
     let _alone = ALONE.lock();

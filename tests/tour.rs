@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Numbers may differ so far, for other processors round otherwise.
+/// Numbers may differ by this much, because other processors round differently.
 const TOLERANCE: f64 = 1e-3;
 
 fn programs() -> Vec<PathBuf> {
@@ -21,7 +21,7 @@ fn programs() -> Vec<PathBuf> {
 
 /// The comment after the line `// Prints`.
 fn promised(text: &str) -> Vec<&str> {
-    let (_, lines) = text.split_once("\n// Prints").expect("the program ends with what it prints");
+    let (_, lines) = text.split_once("\n// Prints").expect("the program ends with its output");
     let (_, lines) = lines.split_once('\n').expect("lines after it");
     lines.lines().map(|line| line.strip_prefix("//").unwrap().strip_prefix("  ").unwrap_or("")).collect()
 }
@@ -39,8 +39,8 @@ fn printed(path: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What is compared of a program that prints times: neither these nor the adapter's name, which are others
-/// on every machine, but what the lines begin with.
+/// The compared parts of a program that prints times: not the times or the adapter's name, which differ
+/// between machines, but the beginnings of the lines.
 fn without_times<'a>(text: &str, lines: Vec<&'a str>) -> Vec<&'a str> {
     if !text.contains("\n// Prints, with the times of") {
         return lines;
@@ -65,7 +65,7 @@ fn every_program_prints_what_it_says() {
     for path in programs() {
         let text = std::fs::read_to_string(&path).unwrap();
         let program = text.split("\n// Prints").next().unwrap().lines().count();
-        assert!(program <= 80, "{}: {program} lines are no page any more", path.display());
+        assert!(program <= 80, "{}: {program} lines are too long for a page", path.display());
         let printed = printed(&path);
         let printed: Vec<&str> = printed.trim_end().lines().map(str::trim_end).collect();
         let [promised, printed] = [promised(&text), printed].map(|lines| without_times(&text, lines));

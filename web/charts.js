@@ -1,4 +1,4 @@
-// Charts as SVG, drawn at the width they are shown in, so that words keep their size.
+// Charts as SVG, drawn at their displayed width, so that text keeps its size.
 
 const SVG = 'http://www.w3.org/2000/svg';
 const MARGIN = { left: 60, right: 14, top: 26, bottom: 42 };
@@ -39,7 +39,7 @@ export function draw(box, chart) {
 
   const ys = points.map((point) => point.y);
   const xTicks = ticks(0, Math.max(chart.wide ?? 0, ...points.map((point) => point.x), 1e-6), width < 420 ? 5 : 8);
-  // Without points there still are axes.
+  // Without points there are still axes.
   const [low, high] = ys.length ? [Math.min(...ys), Math.max(...ys)] : [0, chart.high ?? 1];
   const yTicks = ticks(Math.min(chart.low ?? low, low), Math.max(chart.high ?? high, high), 5);
   const [xEnd, yLow, yEnd] = [xTicks.at(-1), yTicks[0], yTicks.at(-1)];
@@ -87,7 +87,7 @@ function mark(svg, { x, y, color, square, title }) {
   if (title) add(node, 'title', {}, title);
 }
 
-/** Where the names of the legend stand, in as many rows as they need. */
+/** The positions of the legend's names, in as many rows as they need. */
 function legendRows(series, width) {
   let at = 0, row = 0;
   const places = series.map((one) => {

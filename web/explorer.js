@@ -8,7 +8,7 @@
 
 import { draw } from './charts.js';
 
-const SETTLE_MS = 350; // A slider passes many values on its way to the one that is meant.
+const SETTLE_MS = 350; // A slider passes many values before the intended one.
 
 const page = (h) => `
   <p id="machine" class="quiet">Waiting for the explorer …</p>
@@ -22,7 +22,7 @@ const page = (h) => `
       <p id="advice" class="quiet" aria-live="polite"></p>
     </fieldset>
     <fieldset>
-      <legend>Layer groups, from the image to the answer: press to freeze or to train</legend>
+      <legend>Layer groups, from the image to the output: press to freeze or to train</legend>
       <div id="groups"></div>
     </fieldset>
     <fieldset>
@@ -59,7 +59,7 @@ const page = (h) => `
       <option value="seconds">seconds of training</option>
     </select></label>
     <figure><div id="scatter"></div></figure>
-    <p class="quiet">The number at a mark says how many of the layer groups trained.</p>
+    <p class="quiet">The number at a mark is the number of layer groups that trained.</p>
   </section>
 
   <section aria-labelledby="save">
@@ -92,8 +92,8 @@ export function explore(place, source) {
   let menu = null;
   let runs = new Map(); // By number, oldest first.
   let chosen = null; // {trainable, domain, images, lr, seed}
-  let queue = []; // Wishes of a sweep that are still to come.
-  let swept = null; // The number of the sweep's run that is under way.
+  let queue = []; // Requests of a sweep that are not sent yet.
+  let swept = null; // The number of the sweep's current run.
   let timer = null;
 
   const over = (run) => run.status !== 'waiting' && run.status !== 'running';
@@ -117,7 +117,7 @@ export function explore(place, source) {
     const last = newest();
     const first = menu.groups.slice(-2);
     chosen = last ? { ...last.request } : { trainable: first, domain: menu.domains[0].key, images: menu.images[0], lr: menu.lr, seed: 0 };
-    $('machine').textContent = `${menu.model} on ${menu.adapter}; ${menu.length} of up to ${menu.batch} images a run`;
+    $('machine').textContent = `${menu.model} on ${menu.adapter}; ${menu.length} of up to ${menu.batch} images per run`;
     for (const scenario of menu.scenarios) {
       const button = element('button', { type: 'button', textContent: scenario.name });
       button.onclick = () => {
@@ -162,7 +162,7 @@ export function explore(place, source) {
     new ResizeObserver(show).observe(place);
   }
 
-  /** Takes over `changes`, and asks for a run once nothing has changed for a moment. */
+  /** Applies `changes`, and requests a run when nothing has changed for a moment. */
   function change(changes, settle = SETTLE_MS) {
     stopSweep();
     chosen = { ...chosen, ...changes };
@@ -175,7 +175,7 @@ export function explore(place, source) {
     [queue, swept] = [[], null];
   }
 
-  /** The next run of the sweep; none if somebody cancelled the one before. */
+  /** The next run of the sweep; none if the previous one was cancelled. */
   async function sweepOn(done) {
     const next = queue.shift();
     swept = null;
@@ -186,7 +186,7 @@ export function explore(place, source) {
     const number = await ask(next);
     if (number === null || rest !== queue) return;
     swept = number;
-    // Its last event may have been here before the answer was.
+    // Its last event may have arrived before the answer.
     const run = runs.get(swept);
     if (run && over(run)) sweepOn(run);
   }
@@ -238,7 +238,7 @@ export function explore(place, source) {
   function showRun(run) {
     if (!run) return;
     const words = {
-      waiting: 'waits for the one before to stop',
+      waiting: 'waits for the previous run to stop',
       running: 'is training',
       finished: `reached ${percent(run.accuracy ?? 0)} % of the test images in ${run.seconds.toFixed(1)} s`,
       cancelled: 'was cancelled',
@@ -272,7 +272,7 @@ export function explore(place, source) {
     );
   }
 
-  /** The newest run, and the one finished before it on the same task, dashed. */
+  /** The newest run, and the previous finished one on the same task, dashed. */
   function showCurves(run) {
     const before = run && [...runs.values()].findLast((other) => other.id < run.id && other.status === 'finished' && other.task === run.task);
     const series = (of) => [[before, 5, true], [run, 1, false]].filter(([one]) => one).map(([one, color, dashed]) =>

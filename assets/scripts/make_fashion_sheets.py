@@ -21,7 +21,7 @@ def sample(labels, per_class, generator):
     """`per_class` images of each class, as indices in file order.
 
     They are drawn at random, or the first in the file where `generator` is None. File order mixes
-    the classes, so that a reader who takes the first few images still sees them all.
+    the classes, so that the first few images contain all classes.
     """
     chosen = []
     for label in np.unique(labels):

@@ -9,10 +9,10 @@ pub enum Error {
     /// A model could not be built.
     #[error(transparent)]
     Models(#[from] frostline_models::Error),
-    /// A batch could not be handed over.
+    /// A batch could not be sent to the device.
     #[error(transparent)]
     Trainer(#[from] frostline_trainer::Error),
 }
 
-/// A result of a measurement.
+/// The result of a measurement.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -2,8 +2,8 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | a step of a network, by what trains | [`Workload`], [`Runner`], [`KernelTime`] |
-//! | how fast it is, in all and kernel by kernel | [`measure()`], [`StepSpeed`], [`by_kernel`], [`KernelSum`] |
+//! | a step of a network, for each choice of layers that train | [`Workload`], [`Runner`], [`KernelTime`] |
+//! | its speed, in total and per kernel | [`measure()`], [`StepSpeed`], [`by_kernel`], [`KernelSum`] |
 //! | the kernels of a step, and those that a freeze left out, as a picture | [`profile`] |
 //! | the fastest algorithm and tile of each convolution | [`tune`] |
 //! | a range test of the learning rate, as a picture | [`range_test()`] |

@@ -1,4 +1,4 @@
-//! How fast a step is: the figures that `frostline bench` prints and reports contain.
+//! The speed of a step: the figures in the output of `frostline bench` and in reports.
 
 use crate::error::Result;
 use crate::workload::{KernelTime, Runner, Step, Workload};
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Fewer have no middle.
+/// Minimum number of steps for a median.
 const FEWEST: usize = 3;
-/// Steps that are submitted without a wait between them.
+/// Number of steps that are submitted without a wait between them.
 const RESIDENT: usize = 4;
-/// Steps that a kernel's time is the median of.
+/// Number of steps for the median of a kernel's time.
 const PROFILED: usize = 5;
 
-/// How fast one kind of step is.
+/// The speed of one kind of step.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct StepSpeed {
     /// infer, full, the last stage's name, head, or features.
     pub step: String,
     /// Images in a step over its time.
     pub images_per_second: f64,
-    /// The median step, from handing over a batch to the end.
+    /// The median step, from sending a batch to the end.
     pub milliseconds: f64,
-    /// A step of several that are submitted without a wait, on a batch that is on the device already.
+    /// One of several steps that are submitted without a wait, on a batch that is already on the device.
     pub resident_milliseconds: f64,
     /// The first step, with buffers, pipelines and what the driver compiles.
     pub first_milliseconds: f64,
-    /// 10⁹ multiplications and additions a second, in the median step.
+    /// 10⁹ multiplications and additions per second, in the median step.
     pub gflops: f64,
     /// Steps measured.
     pub samples: usize,
@@ -36,11 +36,11 @@ pub struct StepSpeed {
     pub kernels: Vec<KernelTime>,
 }
 
-/// Measures a step for `seconds`, but three times at least; then half as long on a batch that stays on the
-/// device, and each of its `kernels` if they are requested.
+/// Measures a step for `seconds`, but at least three times; then for half that time on a batch that stays on
+/// the device, and each of its `kernels` if they are requested.
 ///
 /// # Errors
-/// If the model refuses the size, or the device anything.
+/// If the model refuses the size, or the device fails.
 pub fn measure(
     gpu: &Arc<Gpu>,
     workload: &Workload,
@@ -74,7 +74,7 @@ struct Times {
     samples: usize,
 }
 
-/// Runs `step` for `seconds`, but [`FEWEST`] times at least.
+/// Runs `step` for `seconds`, but at least [`FEWEST`] times.
 fn repeat(seconds: f64, mut step: impl FnMut() -> Result<Duration>) -> Result<Times> {
     let (mut times, start) = (vec![], Instant::now());
     while times.len() < FEWEST || start.elapsed() < Duration::from_secs_f64(seconds) {
@@ -105,7 +105,7 @@ pub struct KernelSum {
 }
 
 impl KernelSum {
-    /// 10⁹ multiplications and additions a second.
+    /// 10⁹ multiplications and additions per second.
     pub fn gflops(&self) -> f64 {
         self.rate(2 * self.macs)
     }
@@ -120,7 +120,7 @@ impl KernelSum {
     }
 }
 
-/// The dispatches of a step added up by kernel, the slowest kernel first.
+/// The dispatches of a step, summed by kernel, the slowest kernel first.
 pub fn by_kernel(kernels: &[KernelTime]) -> Vec<KernelSum> {
     let mut sums: Vec<KernelSum> = vec![];
     for KernelTime { kernel, milliseconds, macs, bytes, .. } in kernels {

@@ -10,7 +10,7 @@ use frostline_engine::{Error, Freeze, Gpu, Graph, Optim, Optimizer, Params, Plan
 use frostline_models::Model;
 use std::sync::Arc;
 
-/// A kernel of a step and how long it took.
+/// A kernel of a step and its time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kernel {
     /// Such as `conv2d.forward`.
@@ -19,7 +19,7 @@ pub struct Kernel {
     pub layer: String,
     /// When it runs.
     pub phase: Phase,
-    /// What it is for: which of [`PURPOSES`].
+    /// Its purpose: the index in [`PURPOSES`].
     pub purpose: usize,
     /// The median of its times.
     pub milliseconds: f64,
@@ -42,11 +42,11 @@ const UPDATE: usize = 3;
 const ELSE: usize = 4;
 
 /// The kernels of a training step under `freeze` in the order they run, and among them as ghosts
-/// those of the step with nothing frozen, each with the median of `steps` times. Both steps take
-/// turns, so that they see the same machine.
+/// those of the step with nothing frozen, each with the median of `steps` times. Both steps take turns, so
+/// that they run under the same conditions.
 ///
 /// # Errors
-/// If the device refuses, or cannot time single kernels.
+/// If the device fails, or cannot time single kernels.
 pub fn step(
     gpu: &Arc<Gpu>,
     (graph, loss): (&Graph, TensorId),
@@ -87,8 +87,9 @@ pub fn step(
     Ok(merge(&timed[0], &timed[1]))
 }
 
-/// The kernels of `plan`'s step in the order they run, not yet timed. A convolution's algorithm may
-/// take several: what of its backward leads to a parameter's gradient belongs to its weight's.
+/// The kernels of `plan`'s step in the order they run, not yet timed. A convolution's algorithm may have
+/// several kernels: those of its backward pass that lead to a parameter's gradient belong to the weight's
+/// gradient.
 pub(crate) fn kernels(plan: &Plan) -> Vec<Kernel> {
     let step: Vec<&Dispatch> =
         plan.dispatches().iter().filter(|dispatch| dispatch.phase != Phase::Prologue).collect();
@@ -97,7 +98,7 @@ pub(crate) fn kernels(plan: &Plan) -> Vec<Kernel> {
         let convolution = ["conv2d", "conv2d_tiled", "winograd", "depthwise_conv2d", "partials"]
             .contains(&dispatch.variant.kernel.file);
         let lands = |id| plan.buffer(id).is_some_and(|buffer| matches!(buffer.home, Home::Gradient(_)));
-        // `kernels` holds, in reverse, those behind this one.
+        // `kernels` contains, in reverse, those after this one.
         let behind = || {
             step[at + 1..].iter().zip(kernels.iter().rev()).filter(|(next, _)| next.layer == dispatch.layer)
         };
@@ -131,7 +132,7 @@ fn merge(frozen: &[Kernel], open: &[Kernel]) -> Vec<Kernel> {
                 merged[at] = kernel.clone();
                 after = at + 1;
             }
-            // Only the frozen plan has it: it comes behind the one before it.
+            // Only the frozen plan has it: it comes after the one before it.
             None => {
                 merged.insert(after, kernel.clone());
                 after += 1;
@@ -145,7 +146,7 @@ fn merge(frozen: &[Kernel], open: &[Kernel]) -> Vec<Kernel> {
 /// `size` × `size` pixels as a picture; kernels are timed over `steps` steps.
 ///
 /// # Errors
-/// For a group that there is not; if the device refuses, or cannot time single kernels.
+/// For an unknown group; if the device fails, or cannot time single kernels.
 pub fn picture(
     gpu: &Arc<Gpu>,
     model: &Model,
@@ -189,7 +190,7 @@ pub fn timeline(kernels: &[Kernel], (graph, freeze): (&Graph, &Freeze), step: &s
         ghost: kernel.ghost,
     };
     let spans = kernels.iter().map(span).collect();
-    // The rows above the first one that a trainable parameter is in.
+    // The rows above the first one with a trainable parameter.
     let trains: Vec<String> =
         graph.parameter_names().into_iter().filter(|name| !freeze.is_frozen(name)).map(block).collect();
     let frozen = rows.iter().position(|row| trains.contains(row)).unwrap_or(0);
@@ -268,7 +269,7 @@ mod tests {
                 found.dedup();
                 found
             };
-            assert_eq!(purposes("a"), [2], "nobody wants the image's gradient");
+            assert_eq!(purposes("a"), [2], "the image's gradient is not needed");
             assert_eq!(purposes("b"), [0], "its weight is frozen");
             assert_eq!(purposes("c"), [0, 2]);
         }

@@ -1,9 +1,9 @@
 //! Which algorithm and tile computes a convolution fastest on the adapter at hand.
 //!
-//! A candidate and the table's choice run in turns, and what counts is the ratio of their times within a
-//! round, because both then ran on the machine in the same state. The best of many noisy ratios is partly
-//! luck, so the candidate with the best ratio is judged in separate rounds. A candidate whose result differs
-//! from that of the table's choice is rejected.
+//! A candidate and the table's choice run in turns, and the ratio of their times within a round is used,
+//! because both then ran on the machine in the same state. The best of many noisy ratios is partly chance, so
+//! the candidate with the best ratio is judged in separate rounds. A candidate whose result differs from that
+//! of the table's choice is rejected.
 
 use crate::error::{Error, Result};
 use crate::profile;
@@ -20,15 +20,15 @@ use std::sync::Arc;
 /// The passes of a convolution, in the order in which they are reported.
 pub const PASSES: [Pass; 3] = [Pass::Forward, Pass::BackwardInput, Pass::BackwardWeight];
 
-/// y = x, by an op that nothing is folded into: it brings images into the memory pool and out of it,
-/// so that the convolution finds them where they are in a network.
+/// y = x, by an op that nothing is folded into. It copies images into the memory pool and out of it, so that
+/// the convolution reads them from the same place as in a network.
 const IDENTITY: MaxPool2d = MaxPool2d { kernel: 1, stride: 1, padding: 0 };
 const LAYER: &str = "measured";
-/// A candidate this far behind after one round is given no other.
+/// A candidate that is this far behind after one round gets no further round.
 const HOPELESS: f64 = 0.75;
 /// Runs before a timed one on a GPU.
 const WARM_UPS: usize = 5;
-/// Relative error (L2) between two algorithms: F(4×4, 3×3) stays below a hundredth of it.
+/// Relative error (L2) between two algorithms: F(4×4, 3×3) stays below a hundredth of this.
 const TOLERANCE: f64 = 1e-3;
 
 /// A convolution of a network, on a batch.
@@ -87,7 +87,7 @@ fn sizes(op: &Conv2d, x: Shape, weight: Shape) -> String {
 }
 
 impl Layer {
-    /// Which passes it has in training.
+    /// Its passes in training.
     pub fn passes(&self) -> impl Iterator<Item = Pass> {
         PASSES.into_iter().filter(|pass| !(self.first && *pass == Pass::BackwardInput))
     }
@@ -97,7 +97,7 @@ impl Layer {
     }
 }
 
-/// How much is measured.
+/// The extent of the measurement.
 #[derive(Clone, Debug)]
 pub struct Effort {
     /// Candidates tried per pass, those that resemble the table's choice first.
@@ -106,11 +106,11 @@ pub struct Effort {
     pub only: String,
     /// Rounds that pick the best candidate; it is judged in twice as many, and one.
     pub rounds: usize,
-    /// How much faster it must be: 0.1 keeps what takes the table's choice 1.1 times as long.
+    /// How much faster it must be: with 0.1, the table's choice must take at least 1.1 times as long.
     pub margin: f64,
 }
 
-/// What was found about one pass of a layer.
+/// The findings about one pass of a layer.
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// The convolution.
@@ -121,19 +121,19 @@ pub struct Finding {
     pub milliseconds: f64,
     /// The candidate that was judged, if one looked faster.
     pub best: Option<Algorithm>,
-    /// How often the time of `best` fits into that of `table`: the median of the last rounds.
+    /// The time of `table` over the time of `best`: the median of the last rounds.
     pub ratio: f64,
     /// Faster by the margin in the median, and faster at all in three of four rounds.
     pub kept: bool,
     /// Candidates that were timed.
     pub tried: usize,
-    /// Each of them, with how often its time fits into that of `table`: the median of its rounds.
+    /// Each of them, with the time of `table` over its time: the median of its rounds.
     pub ratios: Vec<(Algorithm, f64)>,
-    /// Candidates that computed something else, or that the driver refused.
+    /// Candidates with a different result, or that the driver refused.
     pub refused: usize,
 }
 
-/// Measures `layer` on the device of `gpu`; before every further candidate it asks `go_on`.
+/// Measures `layer` on the device of `gpu`; it calls `go_on` before every further candidate.
 ///
 /// # Errors
 /// If the device fails, or cannot time single kernels.
@@ -185,7 +185,8 @@ pub fn measure(
             }
             continue;
         };
-        // What computes something else is no candidate. Reading back takes longer than a round.
+        // A kernel with a different result is not a candidate. It is checked first, because reading back
+        // takes longer than a round.
         let faster =
             findings.iter().zip(&lanes).any(|(finding, lane)| quantile(&lane.ratios, 0.5) > finding.ratio);
         let values = if faster { other.values(layer)? } else { vec![] };
@@ -224,13 +225,13 @@ pub fn measure(
 /// The rounds of one pass.
 #[derive(Default)]
 struct Lane {
-    /// Of the table's choice.
+    /// Times of the table's choice.
     milliseconds: Vec<f64>,
     /// The time of the table's choice over the other's.
     ratios: Vec<f64>,
 }
 
-/// What a race compares.
+/// The sides of a race.
 struct Turn<'a> {
     layer: &'a Layer,
     tuning: &'a Tuning,
@@ -238,8 +239,8 @@ struct Turn<'a> {
     findings: &'a [Finding],
 }
 
-/// Runs the table's choices and `choices` in turns; where there is none, the table's again. Gives the
-/// rounds of each pass and what ran against `own`, or nothing if the adapter refuses a choice.
+/// Runs the table's choices and `choices` in turns; if there is none, the table's again. Returns the rounds
+/// of each pass and the side that ran against `own`, or `None` if the adapter refuses a choice.
 fn race(
     gpu: &Arc<Gpu>,
     turn: &Turn<'_>,
@@ -257,12 +258,12 @@ fn race(
     let mut other = match Probe::new(gpu, turn.layer, &tuning, turn.bench) {
         Ok(probe) => probe,
         Err(error @ Error::Engine(EngineError::DeviceLost { .. })) => return Err(error),
-        // Too large for this adapter, or its compiler gives up.
+        // Too large for this adapter, or its compiler fails.
         Err(_) => return Ok(None),
     };
     let mut lanes: Vec<Lane> = own.passes.iter().map(|_| Lane::default()).collect();
     for round in 0..rounds.max(1) {
-        // Whoever is second may find a warmer machine.
+        // The second side may run on a warmer machine.
         let (ours, theirs) = if round % 2 == 0 {
             let ours = own.sample(gpu)?;
             (ours, other.sample(gpu)?)
@@ -324,7 +325,7 @@ struct Probe {
 }
 
 impl Probe {
-    /// Runs the layer once, forward and backward with all that trains, because the driver compiles a
+    /// Runs the layer once, forward and backward with everything that trains, because the driver compiles a
     /// kernel when it first runs.
     fn new(gpu: &Arc<Gpu>, layer: &Layer, tuning: &Tuning, bench: &Bench) -> Result<Self> {
         let plan = Plan::gradient(&bench.graph, bench.output, &Freeze::none(), tuning)?;
@@ -342,7 +343,7 @@ impl Probe {
         Ok(Self { session, passes })
     }
 
-    /// What each pass computed.
+    /// The result of each pass.
     fn values(&self, layer: &Layer) -> Result<Vec<Vec<f32>>> {
         let values = layer.passes().map(|pass| match pass {
             Pass::Forward => self.session.read_output(),
@@ -361,7 +362,7 @@ impl Probe {
         let times = self.session.profile()?;
         if times.is_empty() {
             return Err(EngineError::Graph(format!(
-                "{} cannot time single kernels: there is nothing to tune by",
+                "{} cannot time single kernels, which tuning needs",
                 gpu.describe()
             ))
             .into());
@@ -381,14 +382,14 @@ fn purpose(pass: Pass) -> usize {
     }
 }
 
-/// Are these the same but for rounding? What is not finite agrees with nothing.
+/// Whether these are equal up to rounding. A value that is not finite is equal to none.
 fn agree(a: &[f32], b: &[f32]) -> bool {
     let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
     let error = squares(&mut a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)));
     a.len() == b.len() && error.sqrt() <= TOLERANCE * squares(&mut a.iter().map(|a| f64::from(*a))).sqrt()
 }
 
-/// The value below which `part` of `values` are, without interpolation.
+/// The quantile `part` of `values`, without interpolation.
 fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -408,7 +409,7 @@ mod tests {
         assert_eq!(
             (found[0].passes().count(), found[1].passes().count()),
             (2, 3),
-            "nobody wants the photo's gradient"
+            "the photo's gradient is not needed"
         );
         assert_eq!(
             layers([("resnet18", 8, 224), ("resnet18", 7, 224)]).unwrap().len(),

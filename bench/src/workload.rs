@@ -1,4 +1,4 @@
-//! Whole steps of a network to time: what a machine computes per second, by what trains.
+//! Whole steps of a network to time, for each choice of layers that train.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub struct Workload {
     pub batch: usize,
     /// Side of the square images, in pixels.
     pub size: usize,
-    /// How activations are stored.
+    /// Number format of activations.
     pub storage: Storage,
 }
 
@@ -40,7 +40,7 @@ pub enum Step {
     LastStage,
     /// The head trains; the frozen body runs in every step.
     Head,
-    /// The head trains on features that were computed before: what a frozen body should cost.
+    /// The head trains on features that were computed before: the cost that a frozen body should have.
     Features,
 }
 
@@ -109,7 +109,7 @@ impl Workload {
     }
 }
 
-/// A dispatch of a step and how long the device took for it.
+/// A dispatch of a step and its time on the device.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct KernelTime {
     /// Such as `conv2d.forward`.
@@ -132,8 +132,8 @@ pub struct Runner {
     optimizer: Option<Optimizer>,
     input: Batch,
     labels: Vec<u32>,
-    /// What the first step took, with all that it had to prepare: buffers, pipelines, and what the
-    /// driver compiles when a kernel first runs.
+    /// The time of the first step, with its preparation: buffers, pipelines, and the compilation by the
+    /// driver when a kernel first runs.
     pub first: Duration,
 }
 
@@ -141,7 +141,7 @@ impl Runner {
     /// Plans, compiles, and runs the first step.
     ///
     /// # Errors
-    /// If the model refuses the size, or the device anything.
+    /// If the model refuses the size, or the device fails.
     pub fn new(gpu: &Arc<Gpu>, workload: &Workload, step: Step) -> Result<Self> {
         let (graph, input, plan) = workload.plan(step, gpu)?;
         let params = Params::new(gpu, &graph, 0)?;
@@ -156,10 +156,10 @@ impl Runner {
         Ok(runner)
     }
 
-    /// From handing over the batch to the end of the step.
+    /// From sending the batch to the end of the step.
     ///
     /// # Errors
-    /// If the device refuses.
+    /// If the device fails.
     pub fn run(&mut self) -> Result<()> {
         self.input.write(&self.session)?;
         if let Some(optimizer) = &mut self.optimizer {
@@ -171,10 +171,11 @@ impl Runner {
     }
 
     /// `steps` steps on the batch that is on the device already, submitted one after the other without
-    /// a wait between them: what a training loop costs whose input is never late. Gives the time of one.
+    /// a wait between them: the cost of a training loop whose input is never late. Returns the time of one
+    /// step.
     ///
     /// # Errors
-    /// If the device refuses.
+    /// If the device fails.
     pub fn run_resident(&mut self, steps: usize) -> Result<Duration> {
         self.gpu.wait()?;
         let start = Instant::now();
@@ -188,11 +189,11 @@ impl Runner {
         Ok(start.elapsed() / steps.max(1) as u32)
     }
 
-    /// Every dispatch of a step with its device time, the median of `steps` steps; nothing where the
-    /// adapter has no timestamps.
+    /// Every dispatch of a step with its device time, the median of `steps` steps; `None` if the adapter has
+    /// no timestamps.
     ///
     /// # Errors
-    /// If the device refuses.
+    /// If the device fails.
     pub fn profile(&mut self, steps: usize) -> Result<Vec<KernelTime>> {
         let mut times: Vec<Vec<f64>> = vec![];
         for _ in 0..steps.max(1) {
@@ -222,7 +223,7 @@ impl Runner {
 mod tests {
     use super::*;
 
-    /// What trains less multiplies less, and each of them runs.
+    /// A step in which less trains has fewer multiplications; each of them runs.
     #[test]
     fn steps_are_those_of_their_names() {
         let gpu = Arc::new(Gpu::new().unwrap());

@@ -1,4 +1,4 @@
-//! What the kernel benchmark measures: every shape that ResNet-18 and ResNet-50 have, once.
+//! The cases of the kernel benchmark: every shape in ResNet-18 and ResNet-50, once.
 
 use super::Outcome;
 use frostline::engine::dispatch::{Dispatch, Phase};
@@ -11,9 +11,9 @@ use frostline::models::Model;
 /// Images in a batch, and their side.
 const BATCH: usize = 8;
 const SIDE: usize = 224;
-/// Whose shapes are measured. A shape that both have is listed with the first.
+/// The networks whose shapes are measured. A shape that both have is listed with the first.
 pub const NETWORKS: [&str; 2] = ["resnet18", "resnet50"];
-/// The layer whose dispatches count.
+/// The layer whose dispatches are measured.
 const LAYER: &str = "measured";
 
 /// Which part of an op is measured.
@@ -107,7 +107,7 @@ pub fn all() -> Outcome<Vec<Case>> {
     Ok(cases)
 }
 
-/// The case of a layer. Stride is read off the sizes: all of these networks pad by half the kernel.
+/// The case of a layer. The stride follows from the sizes: all of these networks pad by half the kernel.
 fn read(graph: &Graph, node: &Node) -> Option<(Kind, [usize; 4])> {
     let Shape::Image { n, h, w, c } = graph.shape(node.inputs[0]) else { return None };
     let kind = match node.op.name() {
@@ -155,8 +155,8 @@ impl Case {
         self.layers.iter().position(|layers| *layers > 0).map_or("optimizer", |network| NETWORKS[network])
     }
 
-    /// What is measured of it. Nobody wants the gradient of the photo, so the first convolution has
-    /// no `backward_input`.
+    /// The measured passes. The gradient of the photo is not needed, so the first convolution has no
+    /// `backward_input`.
     pub fn passes(&self) -> &'static [Pass] {
         match self.kind {
             Kind::Conv2d { .. } if self.x[3] == 3 => &[Pass::Forward, Pass::BackwardWeight],
@@ -166,16 +166,16 @@ impl Case {
         }
     }
 
-    /// Multiply-accumulates of a convolution by its definition, whatever the algorithm saves; each
-    /// of its gradients takes as many.
+    /// Multiply-accumulates of a convolution by its definition, independent of the algorithm; each of its
+    /// gradients takes as many.
     pub fn macs(&self) -> Option<u64> {
         let [n, h, w, c] = self.x;
         let Kind::Conv2d { c_out, kernel, stride } = self.kind else { return None };
         Some((n * h.div_ceil(stride) * w.div_ceil(stride) * c * c_out * kernel * kernel) as u64)
     }
 
-    /// A graph with this op and the plan that dispatches `pass` of it. What surrounds the op makes
-    /// its tensors lie where they do in a network: in the pool, not in the host's reach.
+    /// A graph with this op and the plan that dispatches `pass` of it. The surrounding ops place its tensors
+    /// as in a network: in the pool, not in buffers of the host.
     pub fn plan(&self, pass: Pass, tuning: &Tuning) -> Result<(Graph, Plan)> {
         let mut graph = Graph::new();
         let [n, h, w, c] = self.x;
@@ -190,7 +190,7 @@ impl Case {
             return Ok((graph, plan));
         }
         if let Pass::BackwardInput | Pass::Backward = pass {
-            // An image that wants a gradient, with an addition between, which passes gradients on.
+            // An image that needs a gradient, with an addition between, which passes gradients on.
             let image = graph.parameter("image", Shape::Image { n, h, w, c }, Init::Uniform { fan_in: 1 })?;
             x = graph.add(x, image, "sum")?;
         }

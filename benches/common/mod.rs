@@ -1,4 +1,4 @@
-//! What both benchmarks share: the roofline, the clock, and how figures are written down.
+//! Common code of both benchmarks: the roofline, the clock, and the output of figures.
 
 #![allow(dead_code)] // each benchmark uses a part
 
@@ -11,10 +11,10 @@ pub mod timer;
 use frostline::engine::Gpu;
 use std::time::{Duration, Instant};
 
-/// A result of a benchmark; people read the error.
+/// The result of a benchmark; the error is for people.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// How long `work` takes.
+/// The time that `work` takes.
 pub fn wall<T>(work: impl FnOnce() -> T) -> Duration {
     let start = Instant::now();
     std::hint::black_box(work());

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Where all benchmarks write.
+/// The folder of all benchmarks' output.
 pub const FOLDER: &str = "out/bench";
 
 /// One pass of one op of one size.
@@ -26,14 +26,14 @@ pub struct Row {
     /// `GFLOP/s` or `GB/s`.
     pub unit: &'static str,
     pub rate: f64,
-    /// What the machine did at best between the same samples.
+    /// The best rate of the machine between the same samples.
     pub roofline: f64,
     /// Rate over roofline.
     pub share: f64,
     pub samples: usize,
 }
 
-/// What a run of the kernel benchmark gave.
+/// The results of a run of the kernel benchmark.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub adapter: String,
@@ -128,7 +128,7 @@ impl Report {
             rows.iter().map(|row| row.layers[network] as f64 * value(row)).sum::<f64>()
         };
         let (milliseconds, work) = (sum(&|row| row.milliseconds), sum(&|row| row.work));
-        // What the roofline would have needed, row by row, at the rate it had beside that row.
+        // The time at the roofline's rate, row by row, at the rate measured beside that row.
         let best = sum(&|row| 1e3 * row.work / row.roofline);
         cell(milliseconds, 1e3 * work / milliseconds, best / milliseconds)
     }
@@ -171,7 +171,7 @@ fn cell(milliseconds: f64, rate: f64, share: f64) -> String {
     format!("{} · {} · {:.0}%", significant(milliseconds), significant(rate), 100.0 * share)
 }
 
-/// Three digits that matter.
+/// Three significant digits.
 pub fn significant(value: f64) -> String {
     let digits = if value >= 100.0 || !value.is_finite() {
         0

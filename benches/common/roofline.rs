@@ -1,9 +1,10 @@
-//! The roofline: how fast this machine multiplies and copies at best, measured beside the kernels.
+//! The roofline: the highest rates of multiplication and copying on this machine, measured beside the
+//! kernels.
 //!
 //! A software adapter computes on the processor, so its limits are the processor's: a matrix product
-//! by the `gemm` crate and a copy by `memcpy`, both on all cores. A GPU has no such outside judge
-//! here. Its limits are what it is seen to do: this engine's own matrix product (a large 1×1
-//! convolution, a lower bound of what the chip can do), and the driver's copy between two buffers.
+//! by the `gemm` crate and a copy by `memcpy`, both on all cores. A GPU has no such external reference here.
+//! Its limits are measured rates: this engine's own matrix product (a large 1×1 convolution, a lower bound of
+//! what the chip can do), and the driver's copy between two buffers.
 
 use super::timer::Timer;
 use super::{Outcome, wall};
@@ -20,7 +21,7 @@ const COPIED: usize = 128 << 20;
 /// Copies in one submission, so that its overhead does not count.
 const COPIES: u32 = 16;
 
-/// What the rates are taken with.
+/// The source of the rates.
 pub enum Roofline {
     /// The processor, for software adapters.
     Processor { a: Vec<f32>, b: Vec<f32>, c: Vec<f32>, from: Vec<u8>, to: Vec<u8> },
@@ -130,7 +131,7 @@ fn copy(from: &[u8], to: &mut [u8]) {
     });
 }
 
-/// Copies between two buffers of a device of its own, because the engine shows nobody its buffers.
+/// Copies between two buffers of a separate device, because the engine's buffers are not public.
 pub struct DeviceCopy {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -140,7 +141,7 @@ pub struct DeviceCopy {
 }
 
 impl DeviceCopy {
-    /// On the adapter that the engine takes too.
+    /// On the same adapter as the engine.
     fn new() -> Outcome<Self> {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = wgpu::Backends::PRIMARY;

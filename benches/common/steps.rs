@@ -1,4 +1,4 @@
-//! What the step benchmark measures: whole steps of a network, by what trains.
+//! The cases of the step benchmark: whole steps of a network, for each choice of layers that train.
 
 use super::Outcome;
 use frostline::bench::Workload;

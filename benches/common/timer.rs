@@ -1,4 +1,4 @@
-//! A plan on the device, and how long some of its dispatches take.
+//! A plan on the device, and the time of some of its dispatches.
 
 use super::{Outcome, wall};
 use frostline::engine::dispatch::{Dispatch, Phase};

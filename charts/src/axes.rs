@@ -10,7 +10,7 @@ const NAME: f64 = 13.0;
 /// Room below the plot for ticks and the name of x.
 pub(crate) const BELOW: f64 = 46.0;
 
-/// A tick: where, and what stands there.
+/// A tick: its position and label.
 pub(crate) type Tick = (f64, String);
 
 /// An axis from one value to another.
@@ -64,7 +64,7 @@ impl Axis {
             .collect()
     }
 
-    /// Powers of ten, and their double and fivefold where these are few.
+    /// Powers of ten; if these are few, also their double and fivefold.
     fn powers(&self) -> Vec<Tick> {
         let (first, last) = (self.low.floor() as i32, self.high.ceil() as i32);
         let factors: &[f64] = if self.high - self.low > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
@@ -86,7 +86,7 @@ pub(crate) fn round_step(least: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-/// `200`, `0.003` or `10⁻⁵`: two digits where there is something behind the point.
+/// `200`, `0.003` or `10⁻⁵`: two digits if there is a fraction.
 pub(crate) fn number(value: f64) -> String {
     if value > 0.0 && value < 0.000_999 {
         let power = value.log10().floor();

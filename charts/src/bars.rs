@@ -1,4 +1,4 @@
-//! Horizontal bars in groups: how far many things are from a limit.
+//! Horizontal bars in groups: distances of many values from a limit.
 
 use crate::axes::{Axis, round_step};
 use crate::canvas::{Canvas, Level, Paint, Side, Style};
@@ -17,14 +17,14 @@ pub struct Bar {
     pub series: usize,
     /// Its length, at least 0.
     pub value: f64,
-    /// What stands behind it.
+    /// The text after it.
     pub text: String,
 }
 
-/// Bars that belong together.
+/// A group of bars.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// What they are of.
+    /// Name of the group.
     pub label: String,
     /// From top to bottom.
     pub bars: Vec<Bar>,
@@ -49,7 +49,7 @@ const WIDTH: f64 = 1200.0;
 const MARGIN: f64 = 14.0;
 const TITLE: f64 = 18.0;
 const NOTE: f64 = 13.0;
-/// Size of labels, and of the texts behind bars.
+/// Size of labels, and of the texts after bars.
 const LABEL: f64 = 13.0;
 const TEXT: f64 = 10.5;
 /// The axis below.

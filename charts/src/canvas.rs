@@ -1,6 +1,6 @@
 //! A picture under construction: shapes and words as SVG text.
 //!
-//! Words stay text: it can be searched and copied, and it is a tenth of the size of outlines. Places are
+//! Words stay text, which can be searched and copied, and has a tenth of the size of outlines. Positions are
 //! computed from the widths in the included font, and each text is anchored at its fixed side. With another
 //! font, texts move by no more than the difference of the widths.
 
@@ -13,7 +13,7 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, ImageResult, RgbImage};
 use std::fmt::{self, Write};
 
-/// A place in pixels, from the upper left.
+/// A position in pixels, from the upper left.
 pub(crate) type At = (f64, f64);
 
 /// Pictures with a longer side are kept as JPEG, smaller ones as PNG: they are enlarged, and each of
@@ -21,7 +21,7 @@ pub(crate) type At = (f64, f64);
 const SMALL: u32 = 64;
 const QUALITY: u8 = 88;
 
-/// How a shape is painted.
+/// Fill and stroke of a shape.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Paint {
     fill: Option<Color>,
@@ -68,7 +68,7 @@ impl fmt::Display for Paint {
     }
 }
 
-/// Which side of words is at their place.
+/// The side of the words that is at their position.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Side {
     Left,
@@ -76,7 +76,7 @@ pub(crate) enum Side {
     Right,
 }
 
-/// What of a line is at its place.
+/// The part of a line that is at its position.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Level {
     Top,
@@ -95,7 +95,7 @@ pub(crate) struct Style {
 }
 
 impl Style {
-    /// Black words whose left upper corner is at their place.
+    /// Black words whose left upper corner is at their position.
     pub(crate) fn new(size: f64) -> Self {
         Self { size, color: BLACK, side: Side::Left, level: Level::Top, upright: false }
     }
@@ -156,8 +156,8 @@ impl Canvas {
         ));
     }
 
-    /// The same shape at many places, as one path: `shape` begins at a distance from the place and goes on
-    /// with relative commands.
+    /// The same shape at many positions, as one path: `shape` begins at a distance from the position and
+    /// continues with relative commands.
     pub(crate) fn shapes(&mut self, places: &[At], ((dx, dy), shape): (At, &str), paint: Paint) {
         if places.is_empty() {
             return;
@@ -169,14 +169,14 @@ impl Canvas {
         self.add(format_args!("\"{paint}/>\n"));
     }
 
-    /// Dots at many places: lines of no length with round ends.
+    /// Dots at many positions: lines of length zero with round ends.
     pub(crate) fn dots(&mut self, places: &[At], radius: f64, color: Color) {
         self.add(format_args!("<g stroke-linecap=\"round\">"));
         self.shapes(places, ((0.0, 0.0), "h0.01"), Paint::stroke(color, 2.0 * radius));
         self.add(format_args!("</g>\n"));
     }
 
-    /// What `inside` draws, cut at a rectangle.
+    /// The drawing of `inside`, clipped to a rectangle.
     pub(crate) fn clipped(
         &mut self,
         (x, y): At,
@@ -199,7 +199,7 @@ impl Canvas {
         if words.is_empty() {
             return;
         }
-        // Capital letters of our font are 0.73 of its size high.
+        // The height of capital letters is 0.73 of the font's size.
         let drop = style.size
             * match style.level {
                 Level::Top => 0.83,
@@ -223,7 +223,7 @@ impl Canvas {
         self.add(format_args!(">{}</text>\n", Escaped(words)));
     }
 
-    /// Words in lines of at most `most` pixels, from `at` down; gives the lower end.
+    /// Words in lines of at most `most` pixels, from `at` down; returns the lower end.
     pub(crate) fn paragraph(&mut self, words: &str, (x, mut y): At, most: f64, style: Style) -> f64 {
         for line in font::wrap(words, style.size, most) {
             self.text(&line, (x, y), style);
@@ -232,7 +232,7 @@ impl Canvas {
         y
     }
 
-    /// `image` in a rectangle; pixels stay squares where a small one grows.
+    /// `image` in a rectangle; when a small image is enlarged, its pixels stay squares.
     ///
     /// # Errors
     /// If the picture cannot be encoded.

@@ -8,12 +8,12 @@ pub(crate) struct Color(pub u8, pub u8, pub u8);
 
 pub(crate) const BLACK: Color = Color(0, 0, 0);
 pub(crate) const WHITE: Color = Color(255, 255, 255);
-/// Lines that guide the eye.
+/// Grid lines.
 pub(crate) const FAINT: Color = Color(234, 234, 234);
 /// Distinct in print and for colour-blind readers (Okabe and Ito 2008).
 pub(crate) const COLORS: [Color; 5] =
     [Color(213, 94, 0), Color(0, 114, 178), Color(0, 158, 115), Color(204, 121, 167), Color(86, 86, 86)];
-/// Those of series: the same, and two more of that palette.
+/// Colours of series: the same, and two more of that palette.
 pub(crate) const SERIES: [Color; 7] = {
     let [a, b, c, d, e] = COLORS;
     [a, b, c, d, e, Color(86, 180, 233), Color(230, 159, 0)]
@@ -35,7 +35,7 @@ const VIRIDIS: [Color; 9] = [
 ];
 
 impl Color {
-    /// The way from this colour to another: 0 is this one and 1 the other.
+    /// A colour between this one (0) and another (1).
     pub(crate) fn towards(self, to: Self, share: f64) -> Self {
         let mix = |from: u8, to: u8| {
             (f64::from(from) + share.clamp(0.0, 1.0) * (f64::from(to) - f64::from(from))).round() as u8

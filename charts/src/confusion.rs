@@ -1,4 +1,4 @@
-//! A confusion matrix: which class was taken for which.
+//! A confusion matrix: which class was predicted as which.
 
 use crate::canvas::{Canvas, Level, Paint, Side, Style};
 use crate::color::{GREY, WHITE, blue};
@@ -15,7 +15,7 @@ pub struct ConfusionMatrix<'a> {
     pub title: String,
     /// Names of the classes.
     pub classes: &'a [String],
-    /// For each true class how often it was taken for each class.
+    /// For each true class, how often it was predicted as each class.
     pub rows: Vec<&'a [u64]>,
 }
 
@@ -28,8 +28,8 @@ const LONGEST: usize = 24;
 /// Height of the colours' scale.
 const SCALE: f64 = 140.0;
 
-/// Draws `matrix` as the figure `path`, with the true classes in rows. A place's colour is its share of
-/// the true class's images, its number the count.
+/// Draws `matrix` as the figure `path`, with the true classes in rows. A cell's colour is its share of the
+/// true class's images, its number is the count.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -39,7 +39,7 @@ pub fn draw(path: &Path, matrix: &ConfusionMatrix<'_>) -> Result<Files> {
 
 fn paint(matrix: &ConfusionMatrix<'_>) -> Canvas {
     let count = matrix.classes.len().max(1) as f64;
-    // Few classes get cells that are easy to read, many a figure that still fits a screen.
+    // Cells are large for few classes, and small enough for a screen for many.
     let cell = (720.0 / count).floor().clamp(8.0, 56.0);
     let size = (cell - 2.0).clamp(7.0, 13.0);
     let names: Vec<String> = matrix.classes.iter().map(|name| font::short(name, LONGEST)).collect();
@@ -60,7 +60,7 @@ fn paint(matrix: &ConfusionMatrix<'_>) -> Canvas {
         canvas.text(name, (left - 6.0, top + middle), style);
         canvas.text(name, (left + middle, top + side + 6.0), style.upright());
     }
-    // Most places of many classes are empty: they are one rectangle.
+    // Most cells of many classes are empty: they are drawn as one rectangle.
     canvas.rect((left, top), (side, side), Paint::fill(blue(0.0)));
     for (truth, row) in matrix.rows.iter().enumerate() {
         let images = row.iter().sum::<u64>().max(1);
@@ -101,7 +101,7 @@ mod tests {
         let matrix =
             ConfusionMatrix { title: "title".to_owned(), classes: &classes, rows: vec![&[0, 2], &[1, 2]] };
         let svg = paint(&matrix).svg();
-        // The colours' scale has neither end.
+        // The colour scale has no end labels.
         let places = |share: f64| svg.matches(&format!("fill=\"{}\"", blue(share))).count();
         assert_eq!((places(0.0), places(1.0), places(1.0 / 3.0), places(2.0 / 3.0)), (1, 1, 1, 1), "{svg}");
     }

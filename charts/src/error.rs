@@ -15,5 +15,5 @@ pub enum Error {
     },
 }
 
-/// A result of drawing.
+/// The result of drawing.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

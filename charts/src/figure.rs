@@ -49,11 +49,11 @@ impl From<(f64, f64, f64, f64)> for Point {
 pub struct Curve {
     /// Its name in the legend.
     pub name: String,
-    /// Which of the colours; runs that belong together share one.
+    /// Index of the colour; related runs share one.
     pub color: usize,
     /// Its points, from left to right.
     pub points: Vec<Point>,
-    /// A dashed line without dots: a limit or a mark, not something that was measured.
+    /// A dashed line without dots: a limit or a mark, not a measurement.
     pub dashed: bool,
 }
 
@@ -72,7 +72,7 @@ impl Curve {
         Self { dashed: true, ..self }
     }
 
-    /// The curve through the means of the values at each x, with their deviations; places without values
+    /// The curve through the means of the values at each x, with their deviations; positions without values
     /// are left out.
     pub fn of_spreads(
         name: impl Into<String>,
@@ -89,7 +89,7 @@ impl Curve {
 /// A coordinate system with curves.
 #[derive(Clone, Debug)]
 pub struct Panel {
-    /// What the panel shows.
+    /// Title of the panel.
     pub title: String,
     /// Name and unit of x.
     pub x: String,
@@ -104,13 +104,13 @@ pub struct Panel {
 }
 
 const WIDTH: f64 = 560.0;
-/// Of the plot with its axes.
+/// Size of the plot with its axes.
 const PLOT: f64 = 360.0;
 const MARGIN: f64 = 14.0;
 const TITLE: f64 = 15.0;
 /// Curves of more points have no dots.
 const DOTS: usize = 12;
-/// Curves of more points are thin: they jump up and down.
+/// Curves with more points are thin, because they are noisy.
 const MANY: usize = 100;
 
 /// Draws `panels`, `columns` to a row, as the figure `path`: an SVG and a PNG side by side.
@@ -124,7 +124,7 @@ pub fn draw(path: &Path, columns: usize, panels: &[Panel]) -> Result<Files> {
 fn paint(columns: usize, panels: &[Panel]) -> Canvas {
     let columns = columns.clamp(1, panels.len().max(1));
     let rows: Vec<&[Panel]> = panels.chunks(columns).collect();
-    // Plots in a row begin at one height.
+    // Plots in a row begin at the same height.
     let heads: Vec<f64> = rows.iter().map(|row| row.iter().map(head).fold(0.0, f64::max)).collect();
     let mut canvas = Canvas::new(WIDTH * columns as f64, heads.iter().map(|head| MARGIN + head + PLOT).sum());
     let mut top = 0.0;
@@ -182,7 +182,7 @@ fn has_dots(curve: &Curve) -> bool {
 }
 
 /// A logarithmic axis with few values of x has its ticks at these values; steps and stages are whole numbers,
-/// and there is nothing to read between them.
+/// with no values between them.
 fn x_ticks(panel: &Panel, axis: &Axis) -> Vec<Tick> {
     let mut xs: Vec<f64> =
         panel.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.x)).collect();
@@ -215,8 +215,8 @@ fn draw_curve(canvas: &mut Canvas, plot: &Plot, curve: &Curve, (bottom, top): (f
     }
 }
 
-/// Of the points in two pixels of a line the first, the lowest, the highest and the last: no more can be
-/// seen.
+/// For the points within two pixels of a line: the first, the lowest, the highest and the last, because more
+/// would not be visible.
 fn thinned(places: &[At]) -> Vec<At> {
     let mut kept: Vec<At> = vec![];
     for bunch in places.chunk_by(|a, b| (a.0 / 2.0).floor() == (b.0 / 2.0).floor()) {

@@ -1,4 +1,4 @@
-//! The font of all figures, and how wide words are in it.
+//! The font of all figures, and widths of words in it.
 
 use resvg::usvg::fontdb::Database;
 use skrifa::instance::{LocationRef, Size};
@@ -24,7 +24,7 @@ pub(crate) fn database() -> Arc<Database> {
 
 /// Width of `text` in pixels.
 pub(crate) fn width(text: &str, size: f64) -> f64 {
-    // It is a font that we ship, so it can be read.
+    // The font is a part of this crate, so it can be read.
     let Ok(font) = FontRef::new(BYTES) else { return 0.6 * size * text.chars().count() as f64 };
     let glyphs = font.glyph_metrics(Size::new(size as f32), LocationRef::default());
     let map = font.charmap();
@@ -37,8 +37,8 @@ pub(crate) fn widest<'a>(texts: impl IntoIterator<Item = &'a str>, size: f64) ->
     texts.into_iter().map(|text| width(text, size)).fold(0.0, f64::max)
 }
 
-/// Lines of `text` that are at most `most` pixels wide, broken between words; a word that is wider
-/// stands alone. Line breaks in `text` stay.
+/// Lines of `text` that are at most `most` pixels wide, broken between words; a word that is wider has its
+/// own line. Line breaks in `text` stay.
 pub(crate) fn wrap(text: &str, size: f64, most: f64) -> Vec<String> {
     let mut lines: Vec<String> = vec![];
     for paragraph in text.lines() {

@@ -14,7 +14,7 @@ use std::path::Path;
 pub struct Row {
     /// The claim.
     pub label: String,
-    /// The mean effect; not finite: it was not measured.
+    /// The mean effect; not finite if it was not measured.
     pub mean: f64,
     /// The interval's lower end.
     pub low: f64,
@@ -22,7 +22,7 @@ pub struct Row {
     pub high: f64,
     /// The verdict in a few words.
     pub verdict: String,
-    /// The verdict's colour, as those of curves: equal verdicts have equal ones.
+    /// Index of the verdict's colour, as for curves: equal verdicts have equal colours.
     pub color: usize,
 }
 
@@ -35,9 +35,9 @@ pub struct Forest {
     pub note: String,
     /// Name and unit of the effects.
     pub axis: String,
-    /// Effects from −margin to margin count as none; 0 draws no band.
+    /// Effects from −margin to margin count as no effect; 0 draws no band.
     pub margin: f64,
-    /// Digits of numbers after the point.
+    /// Number of decimals.
     pub digits: usize,
     /// From top to bottom.
     pub rows: Vec<Row>,

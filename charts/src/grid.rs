@@ -13,16 +13,16 @@ use std::path::Path;
 /// A picture with its label.
 #[derive(Clone, Debug)]
 pub struct Tile {
-    /// Stands below the picture; may be empty.
+    /// Text below the picture; may be empty.
     pub label: String,
     /// Any size: it is fitted into [`Grid::side`].
     pub image: RgbImage,
 }
 
-/// Pictures that belong together.
+/// A group of pictures.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Stands to the left, a line for each line of the text; may be empty.
+    /// Text to the left, possibly of several lines; may be empty.
     pub label: String,
     /// From left to right.
     pub tiles: Vec<Tile>,
@@ -35,7 +35,7 @@ pub struct Grid {
     pub title: String,
     /// Lines below the title.
     pub note: String,
-    /// Width and height of the place that each picture is fitted into, in pixels.
+    /// Side in pixels of the square that each picture is fitted into.
     pub side: u32,
     /// From top to bottom.
     pub rows: Vec<Row>,
@@ -164,7 +164,7 @@ fn fit((w, h): (u32, u32), side: u32) -> (u32, u32) {
     (scaled(w), scaled(h))
 }
 
-/// `image`, averaged where a side is longer than `most` pixels: more cannot be seen.
+/// `image`, averaged if a side is longer than `most` pixels, because more would not be visible.
 fn reduced(image: &RgbImage, most: u32) -> RgbImage {
     if image.width().max(image.height()) <= most {
         return image.clone();
@@ -190,7 +190,7 @@ mod tests {
     fn a_map_runs_from_blue_to_yellow() {
         let map = heat(&[-1.0, 0.0, 2.0, 3.0], 2, [0.0, 2.0]);
         assert_eq!(map.dimensions(), (2, 2));
-        assert_eq!(map.get_pixel(0, 0), map.get_pixel(1, 0), "what is below counts as the lowest");
+        assert_eq!(map.get_pixel(0, 0), map.get_pixel(1, 0), "lower values count as the lowest");
         assert!(
             map.get_pixel(0, 0).0[2] > map.get_pixel(0, 0).0[0]
                 && map.get_pixel(1, 1).0[0] > map.get_pixel(1, 1).0[2]

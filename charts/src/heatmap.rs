@@ -1,4 +1,4 @@
-//! A table as colours, with marks: where the best of two settings is.
+//! A table as colours, with marks, such as the best combination of two settings.
 
 use crate::axes::with_minus;
 use crate::canvas::{At, Canvas, Level, Paint, Side, Style};
@@ -8,12 +8,12 @@ use crate::font::{self, LINE};
 use crate::output::{self, Files};
 use std::path::Path;
 
-/// A place of the table.
+/// A cell of the table.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// What its colour stands for; not finite: nothing was measured, and it stays white.
+    /// The value of its colour; if it is not finite, nothing was measured, and the cell stays white.
     pub value: f64,
-    /// What is written in it.
+    /// The text in it.
     pub text: String,
     /// It is framed.
     pub framed: bool,
@@ -36,7 +36,7 @@ pub struct HeatMap {
     pub rows: Vec<String>,
     /// From left to right: a name, and a line below it.
     pub columns: Vec<(String, String)>,
-    /// Row by row, a place for each column.
+    /// Row by row, a cell for each column.
     pub places: Vec<Vec<Place>>,
     /// Name and unit of the colours.
     pub scale: String,
@@ -130,7 +130,7 @@ fn paint(map: &HeatMap) -> Canvas {
             draw_place(&mut canvas, map, place, (places.corner(row, column), places.column));
         }
     }
-    // Frames are drawn over all places; otherwise neighbours would cut them.
+    // Frames are drawn after all cells, because neighbours would cover them otherwise.
     for (row, cells) in map.places.iter().enumerate() {
         for (column, _) in cells.iter().enumerate().filter(|(_, place)| place.framed) {
             let (x, y) = places.corner(row, column);
@@ -147,7 +147,7 @@ fn paint(map: &HeatMap) -> Canvas {
     canvas
 }
 
-/// What a frame and a dot mean.
+/// The meaning of a frame and a dot.
 fn marks(canvas: &mut Canvas, map: &HeatMap, y: f64) {
     let style = Style::new(NOTE).at(Side::Left, Level::Middle);
     let mut x = MARGIN;
@@ -192,7 +192,7 @@ pub(crate) fn scale(
     const STEPS: usize = 40;
     let step = height / STEPS as f64;
     for i in 0..STEPS {
-        // Each step reaches below the next one, so that no gap shows between them.
+        // Each step overlaps the next one, so that no gap is visible between them.
         let y = top + step * i as f64;
         let share = 1.0 - (i as f64 + 0.5) / STEPS as f64;
         canvas.rect((x, y), (SCALE, (step + 0.5).min(top + height - y)), Paint::fill(blue(share)));
@@ -208,7 +208,7 @@ pub(crate) fn ink(shade: f64) -> Color {
     if shade > 0.6 { WHITE } else { BLACK }
 }
 
-/// 0 at the palest and 1 at the darkest end; nothing for what was not measured.
+/// 0 at the palest and 1 at the darkest end; `None` if it was not measured.
 fn shade(value: f64, (low, high): (f64, f64)) -> Option<f64> {
     value.is_finite().then(|| ((value - low) / (high - low).max(1e-9)).clamp(0.0, 1.0))
 }

@@ -1,4 +1,4 @@
-//! What the colours of a figure mean: entries in rows, never over the data.
+//! The legend of a figure: entries in rows, never over the data.
 
 use crate::canvas::{At, Canvas, Level, Side, Style};
 use crate::font;
@@ -9,7 +9,7 @@ const SAMPLE: f64 = 22.0;
 const GAP: f64 = 18.0;
 pub(crate) const ROW: f64 = 19.0;
 
-/// Where each of `names` begins, in rows of at most `most` pixels.
+/// The position of each of `names`, in rows of at most `most` pixels.
 fn places<'a>(names: impl IntoIterator<Item = &'a str>, most: f64) -> Vec<At> {
     let (mut x, mut y) = (0.0, 0.0);
     let place = |name: &str| {

@@ -8,7 +8,7 @@
 //! | claims with their intervals and verdicts | [`forest`] |
 //! | points by class | [`scatter`] |
 //! | pictures in rows | [`grid`] |
-//! | which class was taken for which | [`confusion`] |
+//! | which class was predicted as which | [`confusion`] |
 //! | the kernels of a step over time | [`timeline`] |
 //! | a range test of the learning rate, as a panel | [`range_test()`] |
 //! | tables, and mean ± deviation | [`Table`], [`Cell`], [`Spread`] |

@@ -10,7 +10,7 @@ use resvg::usvg::{Options, Tree};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// Pixels of the PNG for one of the SVG.
+/// Pixels of the PNG per pixel of the SVG.
 const SCALE: f32 = 2.0;
 
 /// The files of a figure.
@@ -18,7 +18,7 @@ const SCALE: f32 = 2.0;
 pub struct Files {
     /// For pages and print: sharp at any size.
     pub svg: PathBuf,
-    /// For what cannot show an SVG, twice as large.
+    /// For programs that cannot show an SVG; twice as large.
     pub png: PathBuf,
 }
 
@@ -36,7 +36,7 @@ impl Files {
     }
 }
 
-/// Writes `canvas` as the figure `path`, making the folder if need be.
+/// Writes `canvas` as the figure `path`, creating the folder if needed.
 pub(crate) fn write(path: &Path, canvas: &Canvas) -> Result<Files> {
     let files = Files::of(path);
     let failed =
@@ -58,7 +58,7 @@ fn pixels(svg: &str) -> Result<Vec<u8>, String> {
     let size = tree.size().to_int_size().scale_by(SCALE).ok_or("it has no pixels")?;
     let mut map = Pixmap::new(size.width(), size.height()).ok_or("it is too large")?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut map.as_mut());
-    // The ground is white and opaque: what is left is red, green and blue.
+    // The background is white and opaque, so only red, green and blue are kept.
     let rgb: Vec<u8> = map.data().chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
     let mut bytes = vec![];
     let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive);
@@ -85,7 +85,7 @@ mod tests {
     fn equal_letters_have_equal_pixels() {
         let folder = tempfile::tempdir().unwrap();
         let mut canvas = Canvas::new(120.0, 30.0);
-        // At 1.25 pixels of a letter's width to the next the fractions repeat after four letters.
+        // With a letter width of 1.25 pixels, the fractions repeat after four letters.
         canvas.text("llllllllllllllll", (5.0, 5.0), Style::new(14.0));
         let files = write(&folder.path().join("letters"), &canvas).unwrap();
         let drawn = image::open(files.png).unwrap().to_luma8();

@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar over `length` steps of the run `name`; it vanishes where no terminal looks at it.
+/// A bar over `length` steps of the run `name`; hidden without a terminal.
 pub fn bar(name: &str, length: u64) -> ProgressBar {
     styled(name, length, "{prefix:<34} {bar:30} {pos}/{len} {elapsed:>4} left {eta:<5} {msg}")
 }

@@ -14,8 +14,8 @@ pub struct RangeStep {
     pub smoothed: f64,
 }
 
-/// The losses of the range test `steps`, which was to take `planned` steps, over the rate, with a line at
-/// each of the `marks`, which have names and rates.
+/// The losses of the range test `steps`, which had `planned` steps, over the rate, with a line at each of the
+/// `marks`, which have names and rates.
 pub fn range_test(steps: &[RangeStep], planned: u64, marks: &[(&str, f64)]) -> Panel {
     // The last losses may be a thousand times the others.
     let lowest = steps.iter().map(|step| step.smoothed).fold(f64::INFINITY, f64::min);

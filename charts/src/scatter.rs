@@ -26,13 +26,13 @@ pub struct Scatter {
 }
 
 const WIDTH: f64 = 560.0;
-/// Of the plot with its axes.
+/// Size of the plot with its axes.
 const PLOT: f64 = 400.0;
 const MARGIN: f64 = 14.0;
 const TITLE: f64 = 15.0;
 
-/// Draws `panels` side by side as the figure `path`. A class has a colour and a shape: one of the two is
-/// left to those who cannot see the other.
+/// Draws `panels` side by side as the figure `path`. A class has a colour and a shape, so that it can be
+/// recognised by either.
 ///
 /// # Errors
 /// If a file cannot be written.

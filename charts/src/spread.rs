@@ -14,7 +14,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Mean and deviation of `values`; nothing if there are none.
+    /// Mean and deviation of `values`; `None` if there are none.
     pub fn of(values: &[f64]) -> Option<Self> {
         let count = values.len();
         let mean = values.iter().sum::<f64>() / count as f64;

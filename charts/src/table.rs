@@ -8,7 +8,7 @@ use std::fmt;
 /// A table with named rows.
 #[derive(Clone, Debug, Serialize)]
 pub struct Table {
-    /// What it shows, with the units.
+    /// Its title, with the units.
     pub title: String,
     /// Names of the columns after the first, which names the row.
     pub columns: Vec<String>,
@@ -25,12 +25,12 @@ pub struct Row {
     pub cells: Vec<Cell>,
 }
 
-/// What stands in a place of a table.
+/// The content of a cell of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     /// Words.
     Text(String),
-    /// A number, and the digits shown of it after the point.
+    /// A number, and its number of decimals.
     Number(f64, usize),
     /// Mean ± deviation over seeds.
     Spread(Spread),
@@ -85,8 +85,8 @@ impl fmt::Display for Cell {
 }
 
 impl Serialize for Cell {
-    /// Text as it is, a number as a number, a spread as `{"mean", "std", "seeds"}`; for people each
-    /// number comes with its `text`.
+    /// Text as text, a number as a number, a spread as `{"mean", "std", "seeds"}`; for people each number
+    /// comes with its `text`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Cell::Text(text) => serializer.serialize_str(text),

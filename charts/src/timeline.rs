@@ -1,4 +1,5 @@
-//! A step as bars over time, one per kernel: which part of the network ran when, and what was left out.
+//! A step as bars over time, one per kernel: which part of the network ran when, and which kernels were left
+//! out.
 
 use crate::axes::Axis;
 use crate::canvas::{At, Canvas, Level, Paint, Side, Style};
@@ -18,7 +19,7 @@ pub struct Span {
     pub series: usize,
     /// Which of [`Timeline::parts`].
     pub part: usize,
-    /// How long it took, or would have taken.
+    /// Its duration, or the duration that it would have had.
     pub milliseconds: f64,
     /// It did not run: drawn as an outline.
     pub ghost: bool,
@@ -37,7 +38,7 @@ pub struct Timeline {
     pub frozen: usize,
     /// Names of the colours.
     pub series: Vec<String>,
-    /// Stretches of the time axis, in order.
+    /// Sections of the time axis, in order.
     pub parts: Vec<String>,
     /// In the order they run.
     pub spans: Vec<Span>,
@@ -53,7 +54,7 @@ const NOTE: f64 = 13.0;
 const LABEL: f64 = 13.0;
 /// Light blue behind frozen rows.
 const ICE: Color = Color(226, 240, 250);
-/// What stands at the line below frozen rows, and its size.
+/// The text at the line below frozen rows, and its size.
 const LINE_NAME: &str = "frostline";
 const SMALL: f64 = 11.0;
 const GHOST: &str = "ghost: skipped, its layer is frozen";
@@ -151,13 +152,13 @@ fn draw_spans(canvas: &mut Canvas, timeline: &Timeline, scale: &Scale) {
         let (left, right) = (scale.x(at), scale.x(at + span.milliseconds));
         at += span.milliseconds;
         let y = scale.y(span.row) + 4.0;
-        // At least a pixel, so that short kernels are seen.
+        // At least a pixel, so that short kernels are visible.
         let (width, height) = ((right - left).max(1.0), ROW - 8.0);
         let color = of_series(span.series);
         if span.ghost {
             ghost(canvas, (left, y), (width, height), color);
         } else {
-            // A white left edge keeps neighbours apart.
+            // A white left edge separates neighbours.
             let edge = if width > 3.0 { 0.8 } else { 0.0 };
             canvas.rect((left + edge, y), (width - edge, height), Paint::fill(color));
         }
@@ -182,13 +183,13 @@ fn ghost(canvas: &mut Canvas, (x, y): At, (width, height): (f64, f64), color: Co
     }
 }
 
-/// A line at the begin of every stretch, with its name and what of it ran.
+/// A line at the start of every section, with its name and the share that ran.
 fn draw_parts(canvas: &mut Canvas, timeline: &Timeline, scale: &Scale) {
     let mut at = 0.0;
     for (part, name) in timeline.parts.iter().enumerate() {
         let sum = |ghosts: bool| {
             let spans = timeline.spans.iter().filter(|span| span.part == part && (ghosts || !span.ghost));
-            // No number at all adds up to −0.
+            // The sum of no numbers is −0.
             spans.map(|span| span.milliseconds).sum::<f64>() + 0.0
         };
         let (ran, whole) = (sum(false), sum(true));
@@ -200,7 +201,7 @@ fn draw_parts(canvas: &mut Canvas, timeline: &Timeline, scale: &Scale) {
         } else {
             format!("{name}: {ran:.1} ms")
         };
-        // A stretch too short for its words writes them above, to the left of its end.
+        // In a section that is too short for its text, the text is above, to the left of its end.
         if right - left > font::width(&label, LABEL) + 12.0 {
             canvas.text(
                 &label,

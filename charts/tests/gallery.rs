@@ -1,4 +1,4 @@
-//! One of each figure, into `target/tmp/gallery`: small, the same every time, and there to be looked at.
+//! One of each figure, written to `target/tmp/gallery` for inspection: small, and the same every time.
 
 use frostline_charts::bars::{self, Bar, Bars};
 use frostline_charts::confusion::{self, ConfusionMatrix};
@@ -18,7 +18,7 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("gallery").join(name)
 }
 
-/// Draws a figure twice and holds its files against the rules.
+/// Draws a figure twice and checks its files against the rules.
 fn check(name: &str, draw: impl Fn(&Path) -> frostline_charts::Result<Files>) {
     let files = draw(&path(name)).unwrap();
     let svg = std::fs::read(&files.svg).unwrap();

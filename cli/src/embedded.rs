@@ -1,4 +1,4 @@
-//! The weights that are built in, so that commands work without a network connection.
+//! The embedded weights, so that commands work without a network connection.
 
 use crate::Result;
 use frostline_loader::safetensors::{self, SafeFile};
@@ -6,16 +6,16 @@ use std::path::Path;
 
 /// Weights that are part of the program; `assets/README.md` has their sources.
 pub struct Embedded {
-    /// What `--weights` calls them.
+    /// Their name in `--weights`.
     pub name: &'static str,
     /// Name of their network.
     pub model: &'static str,
-    /// What they are, for people.
+    /// A description for people.
     pub title: &'static str,
     bytes: &'static [u8],
 }
 
-/// All of them, the default first.
+/// All embedded weights, the default first.
 pub static EMBEDDED: [Embedded; 2] = [
     Embedded {
         name: "embedded",
@@ -32,7 +32,7 @@ pub static EMBEDDED: [Embedded; 2] = [
 ];
 
 impl Embedded {
-    /// Those that `--weights` calls `name`.
+    /// The embedded weights that `--weights` calls `name`.
     pub fn find(name: &str) -> Option<&'static Self> {
         EMBEDDED.iter().find(|embedded| embedded.name == name)
     }
@@ -40,7 +40,7 @@ impl Embedded {
     /// Their tensors and metadata.
     ///
     /// # Errors
-    /// None for a program that was built from whole files.
+    /// None if the program was built from complete files.
     pub fn read(&self) -> Result<SafeFile> {
         Ok(safetensors::parse(self.bytes, Path::new(self.name))?)
     }

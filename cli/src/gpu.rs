@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 /// The value of `--adapter`; the same for all that one command line does.
 static CHOSEN: OnceLock<Option<String>> = OnceLock::new();
 
-/// Takes `adapter` for every device from now on. The first call counts.
+/// Uses `adapter` for every device that is opened later. Only the first call has an effect.
 pub fn choose(adapter: Option<String>) {
     CHOSEN.get_or_init(|| adapter);
 }

@@ -6,10 +6,10 @@
 //!
 //! | variable | effect |
 //! |---|---|
-//! | `HF_HOME` | where the cache is: `$HF_HOME/hub`; else `~/.cache/huggingface/hub` |
+//! | `HF_HOME` | the cache is `$HF_HOME/hub`; by default `~/.cache/huggingface/hub` |
 //! | `HF_HUB_CACHE` | the cache itself |
-//! | `HF_ENDPOINT` | another hub than huggingface.co |
-//! | `HF_HUB_OFFLINE=1` | never asks the network |
+//! | `HF_ENDPOINT` | a hub other than huggingface.co |
+//! | `HF_HUB_OFFLINE=1` | no requests over the network |
 
 use crate::{Error, Result};
 use etcetera::home_dir;
@@ -23,9 +23,9 @@ use std::path::{Path, PathBuf};
 pub struct Hub {
     name: String,
     cache: CacheRepo,
-    /// Where the cache keeps the repository.
+    /// The repository's folder in the cache.
     folder: PathBuf,
-    /// Nothing where the network is not to be asked.
+    /// `None` if no network requests are allowed.
     remote: Option<(Api, ApiRepo)>,
     endpoint: String,
 }
@@ -34,8 +34,8 @@ impl Hub {
     /// `owner/name` or `owner/name@revision`. Sends no request yet.
     ///
     /// # Errors
-    /// [`Error::HubName`] for a name that is written otherwise; [`Error::NoHome`] where there is no
-    /// home folder for the cache; [`Error::Download`] if the client cannot be made.
+    /// [`Error::HubName`] for a name of another form; [`Error::NoHome`] where there is no home folder for the
+    /// cache; [`Error::Download`] if the client cannot be made.
     pub fn open(spec: &str) -> Result<Self> {
         let (name, revision) = spec.split_once('@').unwrap_or((spec, "main"));
         if !is_name(name) || !is_revision(revision) {
@@ -59,8 +59,8 @@ impl Hub {
         Ok(Self { name: spec.to_owned(), cache: cache.repo(repo), folder, remote, endpoint })
     }
 
-    /// The file `name`, whole: out of the cache if it is there, else downloaded. A progress bar shows
-    /// where standard error is a terminal.
+    /// The complete file `name`, from the cache or downloaded. A progress bar shows where standard error is a
+    /// terminal.
     ///
     /// # Errors
     /// [`Error::NotOnHub`] if the repository or the file is not there; [`Error::NoNetwork`];
@@ -83,18 +83,18 @@ impl Hub {
         } else {
             Err(Error::Damaged {
                 path: path.clone(),
-                reason: format!("it has {actual} bytes, the hub says {}", expected.size()),
+                reason: format!("it has {actual} bytes, but the hub reports {}", expected.size()),
             })
         };
         if whole.is_err() {
-            // What is broken must not be what the next run finds.
+            // The next run must not find the damaged file.
             let _ = std::fs::canonicalize(&path).and_then(std::fs::remove_file);
             let _ = std::fs::remove_file(&path);
         }
         whole.map(|()| path)
     }
 
-    /// As [`Hub::file`], and nothing if the repository has no such file.
+    /// As [`Hub::file`]; `None` if the repository has no such file.
     ///
     /// Offline the contents of the repository are unknown: a file that is not in the cache counts as missing.
     ///
@@ -164,7 +164,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Compares a cached file with its hash. The hub names large files by their SHA-256, and the cache
-/// keeps each under that name, with a link to it; what was put there in another way has no hash.
+/// keeps each under that name, with a link to it; a file that was put there in another way has no hash.
 fn verify(path: &Path) -> Result<()> {
     let read = |source| Error::Read { path: path.to_owned(), source };
     let blob = std::fs::canonicalize(path).map_err(read)?;

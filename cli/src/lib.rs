@@ -1,9 +1,9 @@
 //! The command `frostline`: a classifier from a folder of photos, and a look inside models.
 //!
-//! One file per command in [`commands`]: its flags, and what it does with them. Results go to standard
-//! output, as text or, with `--json`, as JSON; all else (progress, warnings, errors) goes to standard error,
-//! with `--json` as a line of JSON each: `{"error": …}`, `{"warning": …}`. Exit codes: 0, all went well; 1,
-//! an error, which was printed; 2, wrong flags; 130, Ctrl-C.
+//! Each command has a file in [`commands`], with its flags and its work. Results go to standard output, as
+//! text or, with `--json`, as JSON; all else (progress, warnings, errors) goes to standard error, with
+//! `--json` as a line of JSON each: `{"error": …}`, `{"warning": …}`. Exit codes: 0, success; 1, an error,
+//! which was printed; 2, wrong flags; 130, Ctrl-C.
 
 pub mod commands;
 mod embedded;
@@ -42,7 +42,8 @@ pub struct CommandLine {
     /// Print results as JSON, and errors and warnings to standard error as a line of JSON each
     #[arg(long, global = true)]
     pub json: bool,
-    /// The adapter to compute on: its index in `frostline doctor`, a part of its name, `gpu` or `software`; in place of FROSTLINE_ADAPTER
+    /// The adapter to compute on: its index in `frostline doctor`, a part of its name, `gpu` or `software`;
+    /// overrides FROSTLINE_ADAPTER
     #[arg(long, global = true, value_name = "ADAPTER")]
     pub adapter: Option<String>,
 }
@@ -54,27 +55,27 @@ pub enum Command {
     Train(Train),
     /// Find a learning rate for a folder of photos by a range test
     FindLr(FindLr),
-    /// The classes of photos, with probabilities
+    /// Predict the classes of photos, with probabilities
     Predict(Predict),
-    /// A page in the browser: drop a photo, see its class and where the network looked
+    /// Serve a page for the browser: drop a photo, see its class and where the network looked
     Serve(Serve),
-    /// How good a model is on a folder of class folders
+    /// Evaluate a model on a folder of class folders
     Evaluate(Evaluate),
-    /// The output of a model's stage for photos, as a safetensors file
+    /// Write the output of a model's stage for photos to a safetensors file
     Features(Features),
-    /// What a training step would run and keep, for every depth of freezing; needs no GPU
+    /// Print what a training step would run and keep, for every freeze depth; needs no GPU
     Plan(Plan),
-    /// What is in a file of weights: tensors, network, names, values that are not finite
+    /// Print what is in a file of weights: tensors, network, names, values that are not finite
     Inspect(Inspect),
-    /// The same weights under other names, or in another number format
+    /// Write the same weights under other names, or in another number format
     Convert(Convert),
-    /// A trained model for other programs: ONNX with the preprocessing inside, or PyTorch
+    /// Export a trained model for other programs: ONNX with the preprocessing inside, or PyTorch
     Export(Export),
-    /// The adapters of this machine, what they can do, and a test of every kernel on each
+    /// List the adapters of this machine and their features, and test every kernel on each
     Doctor(Doctor),
-    /// How many images a second this machine trains and classifies
+    /// Measure how many images per second this machine trains on and classifies
     Bench(Bench),
-    /// A script that lets a shell complete this program's commands and flags
+    /// Print a script that lets a shell complete this program's commands and flags
     Completions(Completions),
 }
 
@@ -113,7 +114,7 @@ pub fn main() -> ExitCode {
     }
     match line.run() {
         Ok(()) => ExitCode::SUCCESS,
-        // A reader who has closed the pipe has seen enough: nothing is wrong.
+        // A reader that has closed the pipe is not an error.
         Err(error) => {
             if !error.is_closed_pipe() {
                 output::tell_error(&error);

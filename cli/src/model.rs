@@ -20,8 +20,8 @@ pub struct Opened {
     pub classes: Vec<String>,
 }
 
-/// Opens MODEL on `gpu`: the best checkpoint of a run folder, a checkpoint, or weights with the
-/// preprocessing that came with them.
+/// Opens MODEL on `gpu`: the best checkpoint of a run folder, a checkpoint, or weights with the preprocessing
+/// that came with them.
 ///
 /// # Errors
 /// The errors of [`Learner::resume`] and [`Weights::open`]; [`Error::NoHead`] for weights without a
@@ -35,7 +35,7 @@ pub fn open(gpu: &Arc<Gpu>, spec: impl AsRef<OsStr>) -> Result<Opened> {
     }
 }
 
-/// As [`open`], but weights without a last layer will do: for features.
+/// As [`open`], but also accepts weights without a last layer, for features.
 ///
 /// # Errors
 /// The errors of [`Learner::resume`] and [`Weights::open`].
@@ -57,7 +57,7 @@ pub fn open_body(gpu: &Arc<Gpu>, spec: impl AsRef<OsStr>) -> Result<Opened> {
     }
 }
 
-/// The file in a run folder that holds the model; other paths as they are.
+/// The model's file in a run folder; other paths unchanged.
 fn checkpoint(spec: &OsStr) -> PathBuf {
     let path = Path::new(spec);
     of_run(path).unwrap_or_else(|| path.to_owned())

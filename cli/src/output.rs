@@ -22,7 +22,7 @@ impl Output {
         Self { json, needs_a_reader: true }
     }
 
-    /// The same for work whose results are files: it goes on where the reader has closed the pipe.
+    /// The same for work whose results are files: it continues if the reader has closed the pipe.
     pub fn outliving_its_reader(self) -> Self {
         Self { needs_a_reader: false, ..self }
     }
@@ -32,7 +32,7 @@ impl Output {
         self.json
     }
 
-    /// Prints text for people; nothing where results are JSON.
+    /// Prints text for people; nothing if results are JSON.
     ///
     /// # Errors
     /// [`Error::Output`].
@@ -40,7 +40,7 @@ impl Output {
         if self.json { Ok(()) } else { self.line(text) }
     }
 
-    /// Prints a result for programs; nothing where results are text.
+    /// Prints a result for programs; nothing if results are text.
     ///
     /// # Errors
     /// [`Error::Output`].
@@ -52,7 +52,7 @@ impl Output {
         self.line(text)
     }
 
-    /// Prints a result for programs in one line, for those that read while more may come; nothing where
+    /// Prints a result for programs in one line, for readers that process lines one by one; nothing if
     /// results are text.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Output {
         if self.json { self.line(result) } else { Ok(()) }
     }
 
-    /// `println!` would panic where the reader has closed the pipe.
+    /// `println!` would panic if the reader has closed the pipe.
     fn line(&self, text: impl Display) -> Result<()> {
         let written = writeln!(std::io::stdout().lock(), "{text}").map_err(Error::Output);
         written.or_else(
@@ -72,10 +72,10 @@ impl Output {
     }
 }
 
-/// Whether what goes to standard error is JSON too.
+/// Whether the output to standard error is JSON too.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// From now on errors, warnings and notes are a line of JSON each: `{"error": …}`, `{"warning": …}`,
+/// After this call, each error, warning and note is one line of JSON: `{"error": …}`, `{"warning": …}`,
 /// `{"note": …}`.
 pub(crate) fn complain_in_json() {
     JSON.store(true, Ordering::Relaxed);
@@ -91,7 +91,7 @@ pub(crate) fn warn(text: impl Display) {
     complain("warning", "warning: ", text);
 }
 
-/// Prints what is neither.
+/// Prints a note, which is neither an error nor a warning.
 pub(crate) fn note(text: impl Display) {
     complain("note", "", text);
 }
@@ -105,7 +105,7 @@ fn complain(kind: &str, prefix: &str, text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// A path as JSON has it: text. Bytes that are no Unicode show as `\u{fffd}`, where serde would refuse them.
+/// A path as text for JSON. Bytes that are not Unicode become `\u{fffd}`, where serde would refuse the path.
 pub fn path_text(path: &Path) -> Value {
     Value::String(path.to_string_lossy().into_owned())
 }

@@ -1,5 +1,5 @@
 //! A path in JSON, with any bytes: text if it is Unicode, as in serde, else its bytes. A run's settings are
-//! read again, so nothing of its path may be lost.
+//! read again, so its path must be stored exactly.
 
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ fn from_bytes(bytes: Vec<u8>) -> PathBuf {
     std::ffi::OsString::from_vec(bytes).into()
 }
 
-/// Only Unix has paths of any bytes; others were written as text, or on another machine.
+/// Only Unix has paths of any bytes. On other systems, such a path was written on another machine.
 #[cfg(not(unix))]
 fn from_bytes(bytes: Vec<u8>) -> PathBuf {
     String::from_utf8_lossy(&bytes).into_owned().into()

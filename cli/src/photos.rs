@@ -1,4 +1,4 @@
-//! Photos on disk, decoded a batch at a time: memory is that of one batch, for any number of photos.
+//! Photos on disk, decoded one batch at a time: memory holds one batch, for any number of photos.
 
 use crate::output::tell_error;
 use crate::{Error, Result};
@@ -30,7 +30,7 @@ pub struct Photos {
     classes: Vec<String>,
     preprocessing: Preprocessing,
     views: usize,
-    /// What could not be read, by place in `paths`. The network gets zeros there.
+    /// Errors of unreadable photos, by index in `paths`. The network gets zeros for them.
     unreadable: Mutex<BTreeMap<usize, LoaderError>>,
     bar: ProgressBar,
 }
@@ -50,7 +50,7 @@ impl Photos {
         }
     }
 
-    /// The photos of a folder of class folders, and what was passed over, for people.
+    /// The photos of a folder of class folders, and a description of the skipped files, for people.
     ///
     /// # Errors
     /// As [`ImageFolder::open_any`].
@@ -62,8 +62,8 @@ impl Photos {
         Ok((photos, found.warnings))
     }
 
-    /// The same with labels that are places in `classes`, the model's. If a folder has separate validation
-    /// photos, as `train` accepts them, only these are used, and the first warning states it.
+    /// The same, with labels that are indices into `classes`, the model's classes. If a folder has separate
+    /// validation photos, as `train` accepts them, only these are used, and the first warning states it.
     ///
     /// # Errors
     /// [`Error::FolderClasses`] for a folder that names none of them; as [`ImageFolder::open_any`].
@@ -76,7 +76,7 @@ impl Photos {
         let folder = part.as_deref().unwrap_or(folder);
         let (mut photos, mut warnings) = Self::all_classes(folder, preprocessing)?;
         if part.is_some() {
-            warnings.insert(0, format!("evaluating the photos to validate with alone, {}", folder.display()));
+            warnings.insert(0, format!("evaluating only the validation photos, {}", folder.display()));
         }
         let found = std::mem::replace(&mut photos.classes, classes.to_vec());
         let place = |name: &String| classes.iter().position(|class| same_name(class, name));
@@ -107,23 +107,23 @@ impl Photos {
         &self.paths
     }
 
-    /// How often each photo is seen.
+    /// Number of views per photo.
     pub fn views(&self) -> usize {
         self.views
     }
 
-    /// What could not be read so far, by place in [`Photos::paths`].
+    /// Errors of the photos that could not be read so far, by index in [`Photos::paths`].
     pub fn unreadable(&self) -> MutexGuard<'_, BTreeMap<usize, LoaderError>> {
         self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Places of the photos that could be read.
+    /// Indices of the photos that could be read.
     pub fn readable(&self) -> Vec<usize> {
         let unreadable = self.unreadable();
         (0..self.paths.len()).filter(|i| !unreadable.contains_key(i)).collect()
     }
 
-    /// Tells on standard error what could not be read.
+    /// Reports unreadable photos on standard error.
     ///
     /// # Errors
     /// [`Error::Unreadable`] if there was any.
@@ -198,8 +198,8 @@ impl Source for Photos {
     }
 }
 
-/// The photos that people mean by `given`: files as they are, folders with all photos in them and below,
-/// sorted by name; and what was passed over in these, for people.
+/// The photos that `given` names: files as they are, and all photos in folders and below them, sorted by
+/// name; and a description of the files that were skipped there, for people.
 ///
 /// # Errors
 /// [`Error::NoImages`] for a folder without images; the errors of [`photos_below`] for a folder that cannot
@@ -230,7 +230,7 @@ fn listed(names: &[String]) -> String {
     if names.len() > SHOWN { format!("{text} and {} more", names.len() - SHOWN) } else { text }
 }
 
-/// On standard error, and only where that is a terminal.
+/// On standard error, and only if that is a terminal.
 fn bar(photos: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{pos}/{len} photos [{wide_bar}] {per_sec} ({eta})");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -241,7 +241,7 @@ fn bar(photos: usize) -> ProgressBar {
 mod tests {
     use super::*;
 
-    /// Mixed case, spaces, hidden files, other files, folders in folders, and a link to oneself.
+    /// Mixed case, spaces, hidden files, other files, nested folders, and a link to its own folder.
     #[test]
     fn folders_are_as_people_have_them() {
         let folder = tempfile::tempdir().unwrap();

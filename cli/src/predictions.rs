@@ -10,14 +10,14 @@ use crate::table::{Cell, Table};
 /// The result for a photo: a probability for each class, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// The file. What is not Unicode in its name shows as `�`.
+    /// The file. Bytes of its name that are not Unicode show as `�`.
     pub image: String,
     /// The probabilities, in the order of the classes.
     pub answer: Result<Vec<f64>, String>,
 }
 
 impl Row {
-    /// The `count` most probable of `classes`; of equals, the first.
+    /// The `count` most probable of `classes`; among equals, the first.
     pub fn best<'a>(&self, classes: &'a [String], count: usize) -> Vec<(&'a str, f64)> {
         let probabilities = self.answer.iter().flatten().copied();
         let mut ranked: Vec<(&str, f64)> = classes.iter().map(String::as_str).zip(probabilities).collect();
@@ -38,7 +38,7 @@ impl Row {
     }
 }
 
-/// A line of JSON a photo, with all classes, the most probable first.
+/// One line of JSON per photo, with all classes, the most probable first.
 pub fn json_lines(classes: &[String], rows: &[Row]) -> Vec<u8> {
     rows.iter().flat_map(|row| format!("{}\n", row.json(classes, classes.len())).into_bytes()).collect()
 }
@@ -46,7 +46,7 @@ pub fn json_lines(classes: &[String], rows: &[Row]) -> Vec<u8> {
 /// The columns `image`, `class`, `probability` and `error`, and then one for each class with its probability.
 ///
 /// # Errors
-/// [`Error::Write`](crate::Error::Write) for `path`, where it is to be written.
+/// [`Error::Write`](crate::Error::Write) that names `path`, the file to write.
 pub fn csv(path: &Path, classes: &[String], rows: &[Row]) -> Result<Vec<u8>> {
     let columns = ["image", "class", "probability", "error"].into_iter();
     let mut table = Table::new(path, columns.chain(classes.iter().map(String::as_str)))?;

@@ -13,18 +13,18 @@ use crate::photos::NOT_A_NUMBER;
 
 mod thumbnail;
 
-/// Mistakes that a page shows, at most.
+/// Maximum number of mistakes on a page.
 pub const MISTAKES: usize = 24;
-/// Pairs of classes that a page lists, at most.
+/// Maximum number of pairs of classes on a page.
 const PAIRS: usize = 12;
 const STYLE: &str = include_str!("review.css");
 
-/// The generator that a page names, so that a newer page may replace it.
+/// The generator that a page names; a page with this name may be replaced by a newer one.
 const GENERATOR: &str = "frostline";
-/// Bytes of a page in which that stands.
+/// The generator is within this number of bytes from the start of a page.
 const HEAD: u64 = 1024;
 
-/// Fails if something is at `path` that is not a page of this program, or no page can be there.
+/// Fails if `path` exists and is not a page of this program, or if no page can be written there.
 ///
 /// # Errors
 /// [`Error::NotAPage`], [`Error::NoFolder`].
@@ -52,13 +52,13 @@ pub struct Section {
     pub columns: Vec<&'static str>,
 }
 
-/// A photo with its finding.
+/// A photo and the finding about it.
 pub struct Photo {
     /// The file.
     pub path: PathBuf,
     /// Its name on the page.
     pub name: String,
-    /// What the page claims: `cat → dog`.
+    /// The finding, such as `cat → dog`.
     pub claim: String,
     /// Its figures.
     pub figures: String,
@@ -70,8 +70,8 @@ impl Section {
         Self { title: title.into(), words, photos: vec![], rows: vec![], columns: vec![] }
     }
 
-    /// The photos that `predictions` get wrong, those with the least probable label first. `photo` gives the path
-    /// and the name of one; `kind` is what they are: `validation photos`.
+    /// The photos that `predictions` get wrong, those with the least probable label first. `photo` gives the
+    /// path and the name of a photo; `kind` describes the photos, such as `validation photos`.
     pub fn mistakes<'a>(
         kind: &str,
         classes: &[String],
@@ -189,7 +189,7 @@ impl Photo {
     }
 }
 
-/// The page. Whatever names hold is text in it, never markup.
+/// The page. Names are escaped, so that they are text, never markup.
 pub fn page(title: &str, about: &str, sections: &[Section]) -> String {
     let page = html! {
         (DOCTYPE)
@@ -211,12 +211,12 @@ pub fn page(title: &str, about: &str, sections: &[Section]) -> String {
     page.into_string()
 }
 
-/// That not all are shown, if so.
+/// A note if not all are shown.
 pub fn shown(shown: usize, all: usize) -> Option<String> {
     (shown < all).then(|| format!("The first {shown} of them are shown."))
 }
 
-/// A probability; nothing is certain.
+/// A probability, never rounded to 0 or 1.
 pub fn percent(p: f64) -> String {
     match p {
         p if p < 0.01 => "<1%".to_owned(),

@@ -1,10 +1,10 @@
 //! Tables for other programs and for spreadsheets: CSV (RFC 4180) in UTF-8, by three rules.
 //!
-//! - A text that a spreadsheet would take for a formula has an apostrophe before it (OWASP, "CSV Injection"):
-//!   one that begins with `=`, `+`, `-`, `@`, their wide forms, a tab or the end of a line. So has a text
-//!   that has such a character behind apostrophes: removing one apostrophe gives the original text.
+//! - A text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, "CSV Injection"):
+//!   one that begins with `=`, `+`, `-`, `@`, their wide forms, a tab or the end of a line. So does a
+//!   text with such a character after apostrophes: removing one apostrophe gives the original text.
 //! - Cells with commas, quotes or ends of lines are quoted.
-//! - What is not Unicode in a path shows as `�`; the other bytes stay.
+//! - Bytes of a path that are not Unicode show as `�`; the other bytes stay.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -62,13 +62,13 @@ impl Table {
     /// Adds a row.
     ///
     /// # Errors
-    /// [`Error::Write`], which memory gives for a row of another length.
+    /// [`Error::Write`] for a row of another length.
     pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) -> Result<()> {
         let written = self.writer.write_record(cells.into_iter().map(|cell| cell.0));
         written.map_err(|error| Error::Write { path: self.path.clone(), source: error.into() })
     }
 
-    /// What the file is to hold.
+    /// The contents of the file.
     ///
     /// # Errors
     /// As [`Table::row`].

@@ -3,15 +3,15 @@
 //! | what | where |
 //! |---|---|
 //! | the flags of the command line | [`recipe`] |
-//! | the photos, split; which they are | [`data`], [`manifest`] |
+//! | the photos, their split, and their list | [`data`], [`manifest`] |
 //! | weights to start from | [`start`] |
-//! | what the flags leave open, chosen from the data | [`choices`] |
+//! | settings that no flag sets, chosen from the data | [`choices`] |
 //! | the run's folder, claimed by one process | [`folder`], [`claim`], [`metrics`] |
 //! | a run, begun or resumed, trained and reported | [`job`], [`report`] |
 //! | the run's model: the fine-tuned one or the probe | [`settle`] |
 //! | the photos to look at, as a page and a table | [`review`] |
 //! | metrics for TensorBoard | [`tensorboard`] |
-//! | a run as long as there is time | [`budget`] |
+//! | a run within a time budget | [`budget`] |
 //! | the model card | [`card`] |
 //! | Ctrl-C | [`interrupt`] |
 

@@ -1,4 +1,4 @@
-//! Weights by a path or by a name on the Hugging Face hub, with the preprocessing they come with.
+//! Weights by a path or by a name on the Hugging Face hub, with their preprocessing.
 
 use crate::embedded::Embedded;
 use crate::hub::Hub;
@@ -11,18 +11,18 @@ use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// What a name on the hub begins with: `hf:timm/resnet18.tv_in1k`.
+/// The prefix of a name on the hub: `hf:timm/resnet18.tv_in1k`.
 pub const HUB: &str = "hf:";
 const TENSORS: &str = "model.safetensors";
 /// A hub repository's files about preprocessing and classes.
 const CONFIGS: [&str; 2] = ["config.json", "preprocessor_config.json"];
-/// Under which `convert` keeps the stride of the first convolution.
+/// The metadata key under which `convert` keeps the stride of the first convolution.
 pub const FIRST_STRIDE: &str = "frostline.first_stride";
-/// Under which checkpoints have the name of their network.
+/// The metadata key under which checkpoints store the name of their network.
 const ARCHITECTURE: &str = "frostline.architecture";
 /// A larger value in a file is rejected.
 const LARGEST_STRIDE: usize = 8;
-/// A configuration file has some kilobytes; one with 21,000 class names has less than this.
+/// A configuration file has a few kilobytes; a file with 21,000 class names is smaller than this limit.
 const LARGEST_CONFIG: u64 = 16 << 20;
 
 const PHOTOS_FOR_MODEL: &str =
@@ -31,9 +31,9 @@ const PHOTOS_FOR_MODEL: &str =
 /// Weights and what is known about them.
 #[derive(Debug)]
 pub struct Weights {
-    /// What was requested, for messages.
+    /// The requested weights, for messages.
     pub name: String,
-    /// Where the tensors are on disk.
+    /// The file of the tensors.
     pub path: PathBuf,
     /// The tensors.
     pub file: SafeFile,
@@ -46,18 +46,18 @@ impl Weights {
     ///
     /// - `embedded`, `embedded-resnet10`: weights that are built in;
     /// - `hf:owner/name` or `hf:owner/name@revision`: from the hub's cache, or downloaded into it;
-    /// - a folder as the hub has it: `model.safetensors`, and `config.json` and
-    ///   `preprocessor_config.json` if they are there;
-    /// - a run folder, of which it is the best checkpoint;
+    /// - a folder in the hub's layout: `model.safetensors`, and, if present,
+    ///   `config.json` and `preprocessor_config.json`;
+    /// - a run folder, from which the best checkpoint is opened;
     /// - a safetensors file.
     ///
-    /// A checkpoint's own preprocessing, and what `convert` keeps of it, goes before all.
+    /// The preprocessing stored in a checkpoint, or kept from it by `convert`, has precedence.
     ///
     /// # Errors
     /// The errors of [`Hub`] and [`safetensors::read`]; [`Error::NoSuchModel`] if nothing is there.
     pub fn open(spec: impl AsRef<OsStr>) -> Result<Self> {
         let path = Path::new(spec.as_ref());
-        // A name of ours or of the hub's is Unicode; a path need not be.
+        // Names of embedded weights and of the hub are Unicode; a path need not be.
         let spec = path.to_string_lossy();
         if let Some(embedded) = Embedded::find(&spec) {
             let (file, mut preset) = (embedded.read()?, Preset::default());
@@ -77,10 +77,10 @@ impl Weights {
             && unusual.is_empty()
             && let Some(model) = guess(&file.tensors)
         {
-            // As a checkpoint stores it, so that it stays with converted weights.
+            // In the form that a checkpoint has, so that converted weights keep it.
             file.metadata.insert(ARCHITECTURE.to_owned(), format!("{}_v1", model.name()));
         }
-        // A checkpoint's optimiser is no part of the network.
+        // The optimiser state of a checkpoint is not part of the network.
         file.tensors.retain(|name, _| !name.starts_with(OPTIMIZER));
         file.tensors = plain_names(file.tensors);
         own(&file, &mut preset);
@@ -93,7 +93,7 @@ impl Weights {
     /// [`Error::UnknownNetwork`].
     pub fn model(&self) -> Result<Model> {
         if let Some(other) = looks_like(&self.file.tensors) {
-            return Err(self.other(format!("these weights look like {other}")));
+            return Err(self.other(format!("these weights are {other}")));
         }
         let model =
             guess(&self.file.tensors).ok_or_else(|| Error::UnknownNetwork { weights: self.name.clone() })?;
@@ -126,22 +126,23 @@ impl Weights {
                 Some(Network::HuggingFace { unusual, .. }) if !unusual.is_empty() => {
                     Err(self.other(format!("its config.json says {}", unusual.join(" and "))))
                 }
-                // `open` has written it into the metadata if a block strides early.
+                // `open` has written the entry into the metadata if a block has its stride in the first
+                // convolution.
                 Some(Network::HuggingFace { .. }) => Ok(model),
             };
         };
-        // What `convert` kept of a checkpoint. A name that does not fit its tensors is ignored.
+        // The entries that `convert` kept from a checkpoint. A name that does not fit its tensors is ignored.
         Ok(model.clone().called(&name).unwrap_or(model))
     }
 
     fn other(&self, what: String) -> Error {
-        let advice = format!("take weights of another network; there are {}", NAMES.join(", "));
+        let advice = format!("use weights of another network; supported are {}", NAMES.join(", "));
         Error::OtherNetwork { weights: self.name.clone(), what, advice }
     }
 }
 
-/// Whether timm's network `name` is ours called `ours`. What it calls other than torchvision are older names
-/// of weights for the same network.
+/// Whether timm's network `name` is the one that is called `ours` here. Where timm's name differs from
+/// torchvision's, it is an older name of weights for the same network.
 fn is_timms(name: &str, ours: &str) -> bool {
     let prefixed = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest == ours);
     name == ours
@@ -149,7 +150,7 @@ fn is_timms(name: &str, ours: &str) -> bool {
         || name == format!("gluon_{ours}_v1b")
 }
 
-/// Begins the names of an optimiser's state in a checkpoint.
+/// The prefix of the names of optimiser state in a checkpoint.
 pub const OPTIMIZER: &str = "optimizer.";
 
 fn download(repository: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
@@ -162,7 +163,7 @@ fn download(repository: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
     Ok((path, configs))
 }
 
-/// The checkpoint of a run folder that holds the model, if this is one: the best, or else the last.
+/// The model's checkpoint in a run folder: the best, or else the last. `None` if this is not a run folder.
 pub fn of_run(folder: &Path) -> Option<PathBuf> {
     ["best.safetensors", "last.safetensors"]
         .map(|name| folder.join(name))
@@ -190,7 +191,7 @@ fn local(path: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
     if !path.exists() {
         return Err(Error::NoSuchModel { path });
     }
-    // The file of a hub's folder is as good as the folder.
+    // The file in a hub folder is treated like the folder.
     let beside = path.parent().filter(|_| path.file_name().is_some_and(|name| name == TENSORS));
     let configs = beside.map(|folder| CONFIGS.map(|name| folder.join(name)).into_iter());
     let configs = configs.into_iter().flatten().filter(|config| config.is_file()).collect();
@@ -218,7 +219,7 @@ pub fn first_stride(file: &SafeFile) -> Option<usize> {
     stride.filter(|stride| (1..=LARGEST_STRIDE).contains(stride))
 }
 
-/// What a file of this program contains about itself. An invalid value is ignored, because the file is read
+/// The metadata that this program wrote into a file. An invalid value is ignored, because the file is read
 /// for its tensors.
 fn own(file: &SafeFile, preset: &mut Preset) {
     let field = |name: &str| file.metadata.get(&format!("frostline.{name}"));

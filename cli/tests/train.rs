@@ -60,7 +60,7 @@ impl Place {
         }
     }
 
-    /// A narrow ResNet-10 for 16 × 16 pixels, of random weights: features enough to tell colours.
+    /// A narrow ResNet-10 for 16 × 16 pixels, of random weights: enough features to distinguish colours.
     fn weights(&self) -> PathBuf {
         let path = self.path("weights.safetensors");
         let gpu = Arc::new(Gpu::new().unwrap());
@@ -72,7 +72,7 @@ impl Place {
     /// The command in this place.
     fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
-        // Without it Mesa complains on stderr where there is no desktop session.
+        // Without it Mesa prints a warning on stderr if there is no desktop session.
         command.env("NODEVICE_SELECT", "1");
         command.current_dir(self.0.path()).args(words.split_whitespace());
         command
@@ -89,7 +89,7 @@ impl Place {
         text(&output.stdout)
     }
 
-    /// What it says, when it must end with `code`.
+    /// Its messages, when it must end with `code`.
     fn bad(&self, code: i32, words: &str) -> String {
         let output = self.run(words);
         let said = text(&output.stderr);
@@ -162,7 +162,7 @@ fn a_run_leaves_a_model_and_what_is_known_about_it() {
     // The folder stands for its best checkpoint.
     place.good("convert run mine.safetensors --to torchvision");
     assert!(place.good("inspect run").contains("resnet10"));
-    // Another program moves what is frozen.
+    // Another program changes frozen weights.
     let mut file = safetensors::read(run.join("best.safetensors")).unwrap();
     file.tensors.get_mut("bn1.running_mean").unwrap().data[0] += 1.0;
     safetensors::write(place.path("moved.safetensors"), &file.tensors, &file.metadata, Dtype::F32).unwrap();
@@ -171,7 +171,7 @@ fn a_run_leaves_a_model_and_what_is_known_about_it() {
     assert_eq!(text(&place.run("predict run photos").stderr), "");
 }
 
-/// Presses Ctrl-C once training has begun, resumes, and compares with a run that nobody stopped.
+/// Presses Ctrl-C when training has begun, resumes, and compares with an uninterrupted run.
 #[cfg(unix)]
 fn a_stopped_run_resumes(flags: &str) {
     let place = Place::new(10);
@@ -234,7 +234,7 @@ fn a_run_is_the_same_bits_every_time_and_finds_its_rate() {
 fn a_run_that_gets_no_better_ends_early() {
     let place = Place::new(8);
     place.weights();
-    // A rate so low that no weight moves: no epoch is better than the first.
+    // A rate so low that no weight changes: no epoch is better than the first.
     place.good("train photos --weights weights.safetensors --batch 4 --lr 1e-30 --epochs 50 --early-stop 2 --out run");
     let metrics = place.path("run/metrics.jsonl");
     let epochs = text(&bytes(&metrics)).lines().filter(|line| line.contains("val_loss")).count() - 1;
@@ -300,7 +300,7 @@ fn folders_as_people_have_them() {
         }
     }
     let told = place.good(&format!("train split {SHORT} --epochs 1 --out split_run"));
-    assert!(told.contains("15 photos of 3 classes") && told.contains("in folders of their own"), "{told}");
+    assert!(told.contains("15 photos of 3 classes") && told.contains("in separate folders"), "{told}");
     place.photos(&place.path("split/val/yellow"), 1, 2);
     let said = place.bad(1, &format!("train split {SHORT} --epochs 1 --out other"));
     assert!(said.contains("yellow") && said.contains("blue, green, red"), "{said}");
@@ -378,8 +378,8 @@ fn the_head_alone_is_the_probe() {
     });
     assert!(best.0 != probe.0 && best.1 == probe.1);
     assert!(place.good("train --resume run").contains("this run is finished"));
-    // Without a word on what trains it comes to the same where no fine-tuning could be kept: of 6 photos to
-    // validate with, too few are wrong.
+    // Without training flags the result is the same if no fine-tuned model could be kept: of 6 validation
+    // photos, too few are wrong.
     let told = place.good("train photos --weights weights.safetensors --out spared");
     assert!(told.contains("steps      0  (the probe is wrong on"), "{told}");
     let card = text(&bytes(&place.path("spared/README.md")));
@@ -388,7 +388,7 @@ fn the_head_alone_is_the_probe() {
         "{card}"
     );
     assert!(!place.path("spared/plan.txt").exists() && !place.path("spared/last.safetensors").exists());
-    // Photos in a folder of their own stay what they are for.
+    // Photos in a separate validation folder stay validation photos.
     fs::create_dir(place.path("split")).unwrap();
     fs::rename(place.path("photos"), place.path("split/train")).unwrap();
     for (class, name) in CLASSES.iter().enumerate() {
@@ -399,13 +399,13 @@ fn the_head_alone_is_the_probe() {
     let file = |name: &str| bytes(&place.path(&format!("split_run/{name}.safetensors")));
     assert_eq!(file("best"), file("probe"));
     fs::rename(place.path("split/train"), place.path("photos")).unwrap();
-    // Steps that were asked for are taken.
+    // Requested steps are taken.
     let told =
         place.good("train photos --weights weights.safetensors --freeze-below fc --epochs 2 --out steps");
     assert!(told.contains("rate "), "{told}");
 }
 
-/// Of six photos to validate with too few are wrong for fine-tuning, which a flag on how to train asks for.
+/// Of six validation photos too few are wrong for fine-tuning; a training flag still requests it.
 #[test]
 fn a_flag_on_how_to_train_is_obeyed_where_fine_tuning_would_be_left_out() {
     let place = Place::new(10);

@@ -25,7 +25,8 @@ impl Activation {
         }
     }
 
-    /// Does backward need the activation's input? Otherwise the output, or one bit per value, has its slope.
+    /// Whether backward needs the activation's input. Otherwise the output, or one bit per value, determines
+    /// its slope.
     pub(crate) fn backward_reads_input(self) -> bool {
         match self {
             Activation::None | Activation::Relu | Activation::Relu6 => false,

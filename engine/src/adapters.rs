@@ -10,40 +10,40 @@ use serde::Serialize;
 #[derive(Debug)]
 pub struct Adapter {
     adapter: wgpu::Adapter,
-    /// Its place among [`adapters()`], if it was taken from there.
+    /// Its index in [`adapters()`], if it was taken from there.
     index: Option<usize>,
 }
 
 /// What an adapter reports about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterReport {
-    /// Its place in the order of [`adapters()`], which `FROSTLINE_ADAPTER` takes; none for the best one.
+    /// Its index in the order of [`adapters()`], as used in `FROSTLINE_ADAPTER`; `None` for the best one.
     pub index: Option<usize>,
     /// Its name.
     pub name: String,
     /// Discrete, integrated or virtual GPU, or `Cpu` for software.
     pub kind: String,
-    /// The interface it is reached by: Vulkan, Metal or DX12.
+    /// Its graphics API: Vulkan, Metal or DX12.
     pub backend: String,
     /// Its driver, and the driver's version.
     pub driver: String,
-    /// Lanes of its subgroups, smallest and largest; zeros where it has none.
+    /// Lanes of its subgroups, smallest and largest; zeros if it has none.
     pub subgroup_sizes: [u32; 2],
-    /// Bytes that one buffer may have.
+    /// Maximum size of a buffer in bytes.
     pub buffer_bytes: u64,
-    /// Bytes of a buffer that one kernel can be given.
+    /// Maximum size of a binding in bytes.
     pub binding_bytes: u64,
-    /// Bytes of memory that a workgroup shares.
+    /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
-    /// Threads of a workgroup.
+    /// Maximum number of threads of a workgroup.
     pub workgroup_threads: u32,
-    /// Workgroups in one dimension of a dispatch.
+    /// Maximum number of workgroups in one dimension of a dispatch.
     pub grid: u32,
-    /// What kernels here can make use of, and whether it has it.
+    /// Optional features that kernels here use, and whether it has them.
     pub features: Vec<(&'static str, bool)>,
 }
 
-/// All adapters of this machine that kernels can run on, software ones too.
+/// All adapters of this machine that kernels can run on, including software adapters.
 ///
 /// # Errors
 /// [`Error::NoAdapter`] if there is none.
@@ -68,7 +68,7 @@ fn find(wanted: &str, all: &[(String, wgpu::DeviceType)]) -> Option<usize> {
     match word.as_str() {
         "software" => of(Cpu),
         "gpu" => [DiscreteGpu, IntegratedGpu, VirtualGpu, Other].into_iter().find_map(of),
-        // A small number is an index, right or wrong; a large one, such as 4090, a part of a name.
+        // A small number is always an index; a large one, such as 4090, is a part of a name.
         _ => match word.parse::<usize>() {
             Ok(index) if index < 100 => (index < all.len()).then_some(index),
             _ => all.iter().position(|(name, _)| name.to_lowercase().contains(&word)),
@@ -95,7 +95,7 @@ fn instance() -> wgpu::Instance {
 }
 
 impl Adapter {
-    /// The best one of this machine, a software adapter where there is no other.
+    /// The best one of this machine, a software adapter if there is no other.
     ///
     /// # Errors
     /// [`Error::NoAdapter`].
@@ -121,7 +121,7 @@ impl Adapter {
     /// backend, `gpu` or `software`. Without it, the best one.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`]; [`Error::NoSuchAdapter`] with a list of those there are.
+    /// [`Error::NoAdapter`]; [`Error::NoSuchAdapter`] with a list of the existing ones.
     pub async fn choose(wanted: Option<&str>) -> Result<Self> {
         let Some(wanted) = wanted else { return Self::best().await };
         let mut all = all().await?;
@@ -190,7 +190,7 @@ impl Adapter {
         &self.adapter
     }
 
-    /// What chooses it again.
+    /// The options that choose it again.
     pub(crate) fn index(&self) -> Option<String> {
         self.index.map(|index| index.to_string())
     }
@@ -214,7 +214,7 @@ mod tests {
             assert_eq!(find(wanted, &all), Some(index), "{wanted}");
         }
         assert_eq!(find("amd", &all), None);
-        assert_eq!(find("15", &all), None, "no index, though a driver's version may have it");
-        assert_eq!(find("gpu", &all[..1]), None, "software is no GPU");
+        assert_eq!(find("15", &all), None, "not an index, even if a driver's version contains it");
+        assert_eq!(find("gpu", &all[..1]), None, "software is not a GPU");
     }
 }

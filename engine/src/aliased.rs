@@ -4,10 +4,10 @@
 //! fast as a texture (`ARCHITECTURE.md`, "Why textures"). wgpu has no such memory, so it is made by Vulkan and
 //! given to wgpu as one buffer and one texture.
 //!
-//! Vulkan lets a linear image in the layout GENERAL and a buffer share memory, and both see the same bytes.
-//! wgpu does not connect the two, so it puts no barrier between a dispatch that writes the buffer and one that
-//! reads the texture. Therefore this is for Mesa's software driver alone, which runs a queue's dispatches one
-//! after the other and has no caches to flush.
+//! In Vulkan, a linear image in the layout GENERAL and a buffer can share memory, so that both contain the
+//! same bytes. wgpu does not connect the two, so it puts no barrier between a dispatch that writes the buffer
+//! and one that reads the texture. Therefore this is only for Mesa's software driver, which runs a queue's
+//! dispatches one after the other and has no caches to flush.
 
 use crate::dispatch::ROW_BYTES;
 use ash::vk;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wgpu::hal::api::Vulkan;
 
-/// What wgpu gets of Vulkan, freed when both the buffer and the texture are gone.
+/// The Vulkan objects that wgpu gets, freed when both the buffer and the texture are dropped.
 struct Block {
     device: ash::Device,
     buffer: vk::Buffer,
@@ -28,8 +28,8 @@ struct Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: wgpu drops what it was given before it destroys the device, and after all work that uses it.
-        // What was not made is null, which Vulkan ignores.
+        // SAFETY: wgpu drops these objects before it destroys the device, and after all work that uses them.
+        // Objects that were not created are null, which Vulkan ignores.
         unsafe {
             self.device.destroy_image(self.image, None);
             self.device.destroy_buffer(self.buffer, None);
@@ -62,8 +62,8 @@ impl Block {
                 | vk::BufferUsageFlags::TRANSFER_SRC
                 | vk::BufferUsageFlags::TRANSFER_DST,
         );
-        // SAFETY: every object is of this device and used as it was created. The memory is mapped once, here, for
-        // as long as it takes to clear it.
+        // SAFETY: every object is of this device and used as it was created. The memory is mapped only here,
+        // while it is cleared.
         unsafe {
             block.image = raw.create_image(&image_info, None)?;
             let color =
@@ -101,15 +101,15 @@ impl Block {
     }
 }
 
-/// Whether `device` makes such memory, and its kernels write the 64-bit words that they write there. To be asked
-/// of adapters that run dispatches one after the other.
+/// Whether `device` supports such memory, and its kernels write 64-bit words there correctly. Only for
+/// adapters that run dispatches one after the other.
 pub(crate) fn is_possible(device: &wgpu::Device) -> bool {
     device.features().contains(wgpu::Features::SHADER_INT64)
         && create(device, "a trial", 2, &Arc::default()).is_some()
 }
 
-/// A zeroed buffer of `rows` rows of texels, and the texture of the same memory. None if there is no memory, or
-/// none that is both.
+/// A zeroed buffer of `rows` rows of texels, and the texture of the same memory. `None` if there is no
+/// memory, or none that can be both.
 ///
 /// `in_use` counts the bytes for as long as they are held.
 pub(crate) fn create(

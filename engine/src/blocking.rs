@@ -1,5 +1,5 @@
-//! Waiting for a device. Everything that waits is an `async fn`. A native caller blocks on it; a browser, whose
-//! thread must return before the device can report anything, awaits it.
+//! Waiting for a device. Every function that waits is an `async fn`. A native caller blocks on it. A browser
+//! awaits it, because its thread must return before the device can report anything.
 
 use crate::error::{Error, Result};
 use std::future::Future;

@@ -1,15 +1,15 @@
 //! Files that a device may store: compiled pipelines and measured choices.
 //!
-//! Nothing depends on them. They make a later run faster, and change its results only if the user requests
-//! it.
+//! They are optional. They make a later run faster, and change its results only if the user requests it.
+//!
 
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// Where a file is that a device may use.
+/// The location of a file that a device may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CacheFile {
-    /// Nowhere: it is neither read nor written.
+    /// No file: nothing is read or written.
     Off,
     /// In the folder `frostline` of the user's cache directory (`~/.cache` or `$XDG_CACHE_HOME`;
     /// on Windows `%LOCALAPPDATA%`), under a name for the adapter.
@@ -19,7 +19,7 @@ pub enum CacheFile {
 }
 
 impl CacheFile {
-    /// The path, if there is one; `name` is the file's in the user's cache directory.
+    /// The path, if there is one; `name` is the file's name in the user's cache directory.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         match self {
             CacheFile::Off => None,
@@ -29,7 +29,7 @@ impl CacheFile {
     }
 }
 
-/// `text` as part of a file's name: letters and digits, and single dashes for all else.
+/// `text` as part of a file's name: letters and digits, and single dashes for all other characters.
 pub(crate) fn file_name(text: &str) -> String {
     let kept: String =
         text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
@@ -42,7 +42,7 @@ fn folder() -> Option<PathBuf> {
     Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("frostline"))
 }
 
-/// Replaces the file at `path`, making its folder if need be: it is there as a whole or not at all.
+/// Replaces the file at `path` atomically, and creates its folder if needed.
 #[cfg(not(target_family = "wasm"))]
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
@@ -87,7 +87,7 @@ mod tests {
             assert_eq!(std::fs::read(&path).unwrap(), bytes);
         }
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-        let error = replace(&path.join("file is no folder"), b"").unwrap_err();
-        assert!(error.to_string().contains("file is no folder"), "{error}");
+        let error = replace(&path.join("file is not a folder"), b"").unwrap_err();
+        assert!(error.to_string().contains("file is not a folder"), "{error}");
     }
 }

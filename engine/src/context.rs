@@ -56,12 +56,12 @@ impl<'g, Pass> Context<'_, 'g, Pass> {
         self.recorder.tensor(self.output).shape
     }
 
-    /// What was folded into the op's end.
+    /// The parts that were folded into the op's end.
     pub fn fused(&self) -> &'g Fused {
         self.fused
     }
 
-    /// Buffer of any tensor of the graph, such as one of what is fused.
+    /// Buffer of any tensor of the graph, such as one of the fused parts.
     pub fn value(&mut self, id: TensorId) -> BufferId {
         self.recorder.value(id)
     }
@@ -76,7 +76,7 @@ impl<'g, Pass> Context<'_, 'g, Pass> {
         self.recorder.value(self.inputs[i])
     }
 
-    /// Buffer of input `i`, a weight that the kernel reads much.
+    /// Buffer of input `i`, a weight that the kernel reads often.
     pub fn weight(&mut self, i: usize) -> Result<BufferId> {
         self.recorder.weight(self.inputs[i])
     }
@@ -103,17 +103,17 @@ impl<'g, Pass> Context<'_, 'g, Pass> {
         self.recorder.value(self.output)
     }
 
-    /// Does input `i` need a gradient?
+    /// Whether input `i` needs a gradient.
     pub fn wants(&self, i: usize) -> bool {
         self.recorder.used(self.inputs[i]).wanted
     }
 
-    /// Does the residual need a gradient?
+    /// Whether the residual needs a gradient.
     pub fn wants_residual(&self) -> bool {
         self.fused.residual.is_some_and(|id| self.recorder.used(id).wanted)
     }
 
-    /// Is the output's value kept for some backward pass?
+    /// Whether the output's value is kept for a backward pass.
     pub fn keeps_output(&self) -> bool {
         self.recorder.used(self.output).kept
     }
@@ -144,7 +144,7 @@ impl<'g, Pass> Context<'_, 'g, Pass> {
     /// Records a dispatch.
     ///
     /// # Errors
-    /// [`Error::Shader`] unless bindings and fields of `Params` are those that the kernel declares;
+    /// [`Error::Shader`] unless bindings and fields of `Params` match those that the kernel declares;
     /// [`Error::Graph`] for a batch, or an image, that is too large for the kernel.
     pub fn dispatch(&mut self, request: Request) -> Result<()> {
         self.recorder.dispatch(self.layer, self.recorder.phase, request)
@@ -152,7 +152,7 @@ impl<'g, Pass> Context<'_, 'g, Pass> {
 }
 
 impl Forward<'_, '_> {
-    /// Does the output need a gradient, so that there will be a backward pass here?
+    /// Whether the output needs a gradient, so that there will be a backward pass here.
     pub fn has_backward(&self) -> bool {
         self.recorder.used(self.output).wanted
     }
@@ -197,20 +197,20 @@ impl Backward<'_, '_> {
     /// The gradient of the output.
     ///
     /// # Errors
-    /// [`Error::Graph`] where a plan trains on an output that is not a loss.
+    /// [`Error::Graph`] if a plan trains on an output that is not a loss.
     pub fn grad_output(&self) -> Result<BufferId> {
         let name = &self.recorder.tensor(self.output).name;
         let reason = || Error::Graph(format!("`{name}` is trained on, and it is not a loss"));
         self.pass.grad_output.ok_or_else(reason)
     }
 
-    /// Where the loss scale is, if gradients carry one; for the ops that start a backward pass
+    /// The buffer of the loss scale, if gradients have one; for the ops that start a backward pass
     /// ([`Request::scaled`]).
     pub fn loss_scaler(&self) -> Option<BufferId> {
         self.recorder.loss_scaler
     }
 
-    /// What forward saved under `name`, if it did.
+    /// The buffer that forward saved under `name`, if it did.
     pub fn saved(&self, name: &'static str) -> Option<BufferId> {
         self.recorder.saved.get(&(self.output, name)).copied()
     }

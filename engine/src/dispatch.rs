@@ -1,4 +1,4 @@
-//! The words of a plan: virtual buffers, and the dispatches that read and write them.
+//! The parts of a plan: virtual buffers, and the dispatches that read and write them.
 
 use crate::kernel::{Scalar, Variant};
 use frostline_shaders::{Format, TEXELS_PER_ROW};
@@ -13,7 +13,7 @@ impl BufferId {
     }
 }
 
-/// Where a virtual buffer is stored.
+/// The location of a virtual buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Home {
     /// In the pool, between its first and last use.
@@ -36,7 +36,7 @@ pub enum Home {
     Plan,
 }
 
-/// What memory is made of.
+/// The kind of memory of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Memory {
     Buffer,
@@ -51,13 +51,13 @@ pub(crate) const ROW_BYTES: u64 = 16 * TEXELS_PER_ROW as u64;
 /// A virtual buffer.
 #[derive(Clone, Debug)]
 pub struct Buffer {
-    /// What it holds, for people.
+    /// Its contents, for people.
     pub label: String,
     /// Its size.
     pub bytes: u64,
-    /// Where it is stored.
+    /// Its location.
     pub home: Home,
-    /// How it is kept.
+    /// Its format.
     pub format: Format,
 }
 
@@ -72,10 +72,10 @@ impl Buffer {
     }
 }
 
-/// When a dispatch runs.
+/// The phase in which a dispatch runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Phase {
-    /// Once, and again when parameters changed: what depends on frozen parameters only.
+    /// Once, and again when parameters changed: values that depend only on frozen parameters.
     Prologue,
     /// Every step.
     Forward,
@@ -85,12 +85,12 @@ pub enum Phase {
     Update,
 }
 
-/// What a dispatch gives to one binding of its kernel.
+/// The buffer of one binding of a dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// The binding's name in the WGSL.
     pub name: &'static str,
-    /// The buffer; none where the kernel declares the binding and, with these constants, does not use it.
+    /// The buffer; `None` if the kernel declares the binding but does not use it with these constants.
     pub buffer: Option<BufferId>,
     /// Whether the kernel stores to it.
     pub written: bool,
@@ -113,7 +113,7 @@ pub struct Dispatch {
     pub grid: [u32; 3],
     /// Multiply-accumulates.
     pub macs: u64,
-    /// Turns of loops that one invocation takes at most; never above [`MOST_TURNS`].
+    /// Maximum number of loop iterations of one invocation; never above [`MOST_TURNS`].
     pub turns: u64,
     /// Bytes of the buffers it reads.
     pub bytes_read: u64,
@@ -138,13 +138,13 @@ impl Dispatch {
     }
 }
 
-/// The most loop turns that an invocation may take, all its loops together. Mesa's llvmpipe leaves
-/// every loop of an invocation after 65,535 turns and reports nothing (its
-/// `LP_MAX_TGSI_LOOP_ITERATIONS`), so that a longer sum would be a wrong sum.
+/// The maximum number of loop iterations of an invocation, over all its loops. Mesa's llvmpipe leaves every
+/// loop of an invocation after 65,535 iterations and reports nothing (its `LP_MAX_TGSI_LOOP_ITERATIONS`), so
+/// that a longer sum would be a wrong sum.
 pub const MOST_TURNS: u64 = 65_000;
 
-/// How many workgroups of `workgroup` cover `items`, folded into two dimensions, because one dimension of a
-/// dispatch is limited to 65,535 workgroups.
+/// The number of workgroups of `workgroup` that cover `items`, folded into two dimensions, because one
+/// dimension of a dispatch is limited to 65,535 workgroups.
 pub fn grid(items: usize, workgroup: u32) -> [u32; 3] {
     let groups = items.div_ceil(workgroup as usize).max(1);
     let y = groups.div_ceil(32_768);

@@ -22,7 +22,7 @@ pub enum Error {
     NoSuchAdapter {
         /// What was requested.
         wanted: String,
-        /// The adapters there are, with their indices.
+        /// The existing adapters, with their indices.
         known: String,
     },
     /// The adapter gave no device.
@@ -49,7 +49,7 @@ pub enum Error {
         /// The driver's message.
         reason: String,
     },
-    /// The device did not do something, and works.
+    /// The device refused a call, and still works.
     #[error(
         "the GPU refused {what}: {reason}. The device still works; this is a bug of frostline or of the driver: \
          please report it with the output of `frostline doctor`"
@@ -60,26 +60,29 @@ pub enum Error {
         /// wgpu's message.
         reason: String,
     },
-    /// A call would have to wait for the device, in a browser.
+    /// In a browser, a call would have to wait for the device.
     #[error(
         "this thread of a browser cannot wait for the device: use the method whose name ends in `_async`, and await it"
     )]
     CannotBlock,
-    /// One submission takes longer than it may.
+    /// One submission takes longer than allowed.
     #[error(
-        "the GPU did not finish within {seconds} s: {what}. Either its driver hangs, and the system's log may have the reason, or \
-         this is too much for it at once: use a smaller batch or image, or allow more time by FROSTLINE_DEADLINE=seconds (or `off`); \
+        "the GPU did not finish within {seconds} s: {what}. Either its driver hangs (the system's log may \
+         contain the reason), or \
+         the submission is too large: use a smaller batch or image, or allow more time with \
+         FROSTLINE_DEADLINE=seconds (or `off`); \
          FROSTLINE_CHECKED=1 submits kernels one by one"
     )]
     Deadline {
-        /// How long it had.
+        /// The time that was allowed.
         seconds: f64,
         /// What was submitted.
         what: String,
     },
-    /// A kernel wrote where it must not. Found where [`GpuOptions::guard`](crate::GpuOptions::guard) is on.
+    /// A kernel wrote outside its buffer. Detected if [`GpuOptions::guard`](crate::GpuOptions::guard) is on.
     #[error(
-        "{kernels} wrote past the end of `{buffer}` ({bytes} bytes), {past} bytes behind it: a bug of frostline, please report it"
+        "{kernels} wrote past the end of `{buffer}` ({bytes} bytes), {past} bytes after it: a bug of \
+         frostline, please report it"
     )]
     OutOfBounds {
         /// The tensor.
@@ -91,7 +94,7 @@ pub enum Error {
         /// The kernels that write it, each with its layer.
         kernels: String,
     },
-    /// A kernel took more loop turns than its dispatch declares. Found where
+    /// A kernel took more loop turns than its dispatch declares. Detected if
     /// [`GpuOptions::checked`](crate::GpuOptions::checked) is on.
     #[error(
         "{kernel} of {layer} took {counted} loop turns in one invocation, and {declared} are declared: a bug of frostline, please \
@@ -102,22 +105,23 @@ pub enum Error {
         kernel: String,
         /// The layer.
         layer: String,
-        /// Turns counted on the device, the most of an invocation.
+        /// Turns counted on the device, the maximum over invocations.
         counted: u64,
         /// Turns that the plan declares.
         declared: u64,
     },
-    /// A buffer could not be had.
+    /// A buffer could not be allocated.
     #[error(
-        "out of GPU memory: {bytes} bytes were asked for {purpose}{}. A smaller batch, a smaller image or more frozen layers need less",
+        "out of GPU memory: {bytes} bytes were requested for {purpose}{}. A smaller batch, a smaller image \
+         or more frozen layers need less",
         in_use.map(|bytes| format!(", with {bytes} bytes in use already")).unwrap_or_default()
     )]
     OutOfMemory {
         /// The size of the request.
         bytes: u64,
-        /// What the memory was for.
+        /// The purpose of the memory.
         purpose: String,
-        /// What was in use at that time, where the backend counts it.
+        /// Bytes in use at that time, if the backend counts them.
         in_use: Option<u64>,
     },
     /// A tensor is larger than kernels can index, or than the adapter lets one buffer or binding be.
@@ -129,7 +133,7 @@ pub enum Error {
         tensor: String,
         /// Its size.
         bytes: u64,
-        /// What has the limit, and what it does: "this adapter binds".
+        /// What has the limit, and for what: "this adapter binds".
         limited: &'static str,
         /// The limit in bytes.
         limit: u64,
@@ -161,7 +165,7 @@ pub enum Error {
         what: &'static str,
         /// The name that was requested.
         name: String,
-        /// The names there are.
+        /// The existing names.
         known: String,
     },
     /// Everything is frozen.
@@ -193,7 +197,7 @@ pub enum Error {
         name: &'static str,
         /// The value given.
         value: String,
-        /// What would be right.
+        /// The valid values.
         reason: &'static str,
     },
 }

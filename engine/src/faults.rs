@@ -11,7 +11,7 @@ pub enum Fault {
     OutOfMemory,
     /// The device goes away: `Device::destroy`, which is a real loss.
     DeviceLost,
-    /// The device refuses a command that is wrong, and goes on: a real validation error.
+    /// The device refuses a wrong command, and continues: a real validation error.
     Refused,
 }
 
@@ -22,11 +22,11 @@ pub enum Place {
     Allocation,
     /// Values are given to one, for which wgpu allocates as well.
     Write,
-    /// Work is handed over.
+    /// Work is submitted.
     Submit,
 }
 
-/// A failure, and the visit to its place at which it happens.
+/// A failure, and the number of the visit to its place at which it occurs.
 type Planned = (Fault, Place, u64);
 
 /// How often each place was reached, and the failure that is planned.
@@ -60,13 +60,13 @@ impl Reached {
 }
 
 impl Faults {
-    /// `fault` happens when `place` is reached for the `nth` time from now on, counted from 1.
+    /// `fault` occurs when `place` is reached for the `nth` time after this call, counted from 1.
     pub fn plan(&self, fault: Fault, place: Place, nth: u64) {
         let (reached, planned) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *planned = Some((fault, place, reached.at(place) + nth));
     }
 
-    /// Counts, and gives the failure if it is planned for now.
+    /// Counts, and returns the failure if it is due.
     pub fn strike(&self, place: Place) -> Option<Fault> {
         let (reached, planned) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = reached.count(place);

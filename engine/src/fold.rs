@@ -1,11 +1,11 @@
 //! Folding: fewer kernels for the same result.
 //!
-//! - A batch norm that is frozen whole and uses its running statistics is a scale and a shift per channel: it
+//! - A completely frozen batch norm that uses its running statistics is a scale and a shift per channel: it
 //!   moves into the epilogue of the convolution before it. So a frozen prefix, and all of inference, run
-//!   without any batch norm kernel.
+//!   without batch norm kernels.
 //! - An addition and an activation move into the epilogue of the op before them, if no other op reads that
-//!   op's output. An activation whose backward pass reads its input (silu) moves only where no gradient is
-//!   needed: after folding that input does not exist.
+//!   op's output. An activation whose backward pass reads its input (silu) moves only if no gradient is
+//!   needed, because that input does not exist after folding.
 
 use crate::freeze::{BatchNormMode, Freeze};
 use crate::fused::Part;
@@ -16,18 +16,18 @@ use crate::uses::wanted;
 use std::any::Any;
 use std::sync::Arc;
 
-/// What the plan is for.
+/// The purpose of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Gradients go to the parameters that are not frozen.
+    /// Gradients of the parameters that are not frozen.
     Training,
     /// There are none.
     Inference,
-    /// They go to the images; parameters and running statistics are constants, as in inference.
+    /// Gradients of the images; parameters and running statistics are constants, as in inference.
     InputGradient,
 }
 
-/// `graph` without what `output` does not need, folded.
+/// The folded `graph`, without nodes that `output` does not need.
 pub(crate) fn fold(graph: &Graph, output: TensorId, purpose: Purpose, freeze: &Freeze) -> Graph {
     let (consumers, wanted) = (consumers(graph, output), wanted(graph, purpose, freeze));
     let mut folder = Folder { graph, consumers, wanted, output, nodes: vec![] };
@@ -39,7 +39,7 @@ pub(crate) fn fold(graph: &Graph, output: TensorId, purpose: Purpose, freeze: &F
     Graph { tensors: graph.tensors.clone(), nodes: folder.nodes }
 }
 
-/// How many needed nodes read each tensor.
+/// For every tensor, the number of needed nodes that read it.
 fn consumers(graph: &Graph, output: TensorId) -> Vec<usize> {
     let mut count = vec![0; graph.tensors.len()];
     for node in graph.nodes.iter().rev() {
@@ -55,7 +55,7 @@ fn consumers(graph: &Graph, output: TensorId) -> Vec<usize> {
 struct Folder<'g> {
     graph: &'g Graph,
     consumers: Vec<usize>,
-    /// For every tensor: does it need a gradient?
+    /// For every tensor, whether it needs a gradient.
     wanted: Vec<bool>,
     output: TensorId,
     nodes: Vec<Node>,
@@ -90,8 +90,8 @@ impl Folder<'_> {
         }
     }
 
-    /// `node` at the end of the op that computes one of its inputs, if that op can take it and no other op
-    /// reads that input; that op's node is taken out.
+    /// `node` at the end of the op that computes one of its inputs, if that op can include it and no other op
+    /// reads that input; that op's node is removed.
     fn move_into_producer(&mut self, node: &Node) -> Option<Node> {
         node.op.as_part(&node.inputs).into_iter().find_map(|(input, part)| {
             let id = node.inputs[input];

@@ -10,7 +10,7 @@ pub enum BatchNormMode {
     /// A layer whose weight and bias are both frozen uses its running statistics, others the batch's.
     #[default]
     FollowFreeze,
-    /// Every layer uses the batch's statistics and moves its running ones.
+    /// Every layer uses the batch's statistics and updates its running ones.
     Batch,
     /// Every layer uses its running statistics.
     Running,
@@ -20,7 +20,7 @@ pub enum BatchNormMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Freeze {
     frozen: BTreeSet<String>,
-    /// How batch norm layers normalise.
+    /// The statistics with which batch norm layers normalise.
     pub batch_norm: BatchNormMode,
 }
 
@@ -35,7 +35,7 @@ impl Freeze {
         Self::default()
     }
 
-    /// Everything that comes before `group` in the model is frozen.
+    /// Everything before `group` in the model is frozen.
     pub fn below(graph: &Graph, group: &str) -> Result<Self> {
         let names = graph.parameter_names();
         let first =
@@ -43,7 +43,7 @@ impl Freeze {
         Ok(Self::names(names[..first].iter().copied()))
     }
 
-    /// Everything but `group` is frozen.
+    /// Everything except `group` is frozen.
     pub fn all_but(graph: &Graph, group: &str) -> Result<Self> {
         let names = graph.parameter_names();
         if !names.iter().any(|name| in_group(name, group)) {
@@ -52,7 +52,7 @@ impl Freeze {
         Ok(Self::names(names.into_iter().filter(|name| !in_group(name, group))))
     }
 
-    /// Just these parameters are frozen.
+    /// Only these parameters are frozen.
     pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             frozen: names.into_iter().map(str::to_owned).collect(),

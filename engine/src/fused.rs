@@ -1,4 +1,4 @@
-//! What was folded into the end of an op: y = act(op(x) · scale + shift + residual).
+//! The parts that were folded into the end of an op: y = act(op(x) · scale + shift + residual).
 
 use crate::activation::Activation;
 use crate::tensor::TensorId;
@@ -23,7 +23,7 @@ pub enum Part {
     Activation(Activation),
 }
 
-/// What was folded into the end of an op, in the order in which it is applied.
+/// The parts that were folded into the end of an op, in the order in which they are applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Fused {
     /// · scale + shift.
@@ -35,7 +35,7 @@ pub struct Fused {
 }
 
 impl Fused {
-    /// With `part` applied after what is here; none if that is not a place for it.
+    /// These parts with `part` applied last; `None` if `part` cannot be last.
     pub(crate) fn with(mut self, part: Part) -> Option<Self> {
         let (plain, alone) = (self.activation == Activation::None, self.residual.is_none());
         match part {

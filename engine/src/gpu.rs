@@ -1,4 +1,4 @@
-//! The device: how it is found, how it reports failures, and reading back from it.
+//! The device: choosing it, its failures, and reading back from it.
 
 use crate::adapters::{Adapter, describe};
 use crate::aliased;
@@ -44,15 +44,15 @@ pub struct Gpu {
     faults: Faults,
 }
 
-/// What the host has asked of a device so far: a steady step adds one submit, and a wait for the step
-/// before the one before it.
+/// The host's calls to a device so far: a steady step adds one submit, and a wait for the step before the
+/// previous one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requests {
     /// Buffers and textures allocated.
     pub buffers: u64,
     /// Pipelines compiled.
     pub pipelines: u64,
-    /// How long sessions waited for them.
+    /// The time that sessions waited for pipelines.
     pub pipeline_time: Duration,
     /// Submissions.
     pub submits: u64,
@@ -78,9 +78,9 @@ impl Gpu {
         Self::on(&Adapter::choose(options.adapter.as_deref()).await?, options).await
     }
 
-    /// A new device on the adapter of this one, by the same options: what to go on with after
-    /// [`Error::DeviceLost`]. Sessions, parameters and optimisers belong to the lost device and are made
-    /// anew, from a checkpoint.
+    /// A new device on the adapter of this one, by the same options: for use after [`Error::DeviceLost`].
+    /// Sessions, parameters and optimisers belong to the lost device and must be created again, from a
+    /// checkpoint.
     ///
     /// # Errors
     /// The errors of [`Gpu::with`].
@@ -99,7 +99,8 @@ impl Gpu {
                 label: Some("frostline"),
                 required_features,
                 experimental_features,
-                // The defaults are the smallest limits of any browser: request all that this adapter can do.
+                // The defaults are the smallest limits of any browser, so all limits of this adapter are
+                // requested.
                 required_limits: adapter.limits(),
                 ..Default::default()
             })
@@ -113,7 +114,7 @@ impl Gpu {
             lost.lose(format!("{why:?}{gap}{}", message.trim_end_matches('.')));
         });
         let refused = reports.clone();
-        // Errors outside a scope panic by default; they surface at the next `check` instead.
+        // Errors outside a scope panic by default; here the next `check` returns them instead.
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             refused.refuse("earlier work".to_owned(), &error);
         }));
@@ -170,33 +171,33 @@ impl Gpu {
         self.options.checked
     }
 
-    /// Whether accesses past the end of a buffer are looked for ([`GpuOptions::guard`]).
+    /// Whether accesses past the end of a buffer are detected ([`GpuOptions::guard`]).
     pub(crate) fn is_guarded(&self) -> bool {
         self.options.guard || self.options.checked
     }
 
-    /// What choices that are measured here are for.
+    /// The machine that choices measured here are valid for.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
 
-    /// The kernel shapes that fit this adapter.
+    /// The kernel shapes for this adapter.
     pub fn tuning(&self) -> &Tuning {
         &self.tuning
     }
 
-    /// Why it is those.
+    /// Why these kernel shapes were chosen.
     pub fn tuning_reason(&self) -> &str {
         &self.tuning_reason
     }
 
-    /// The largest part of a buffer that a kernel can be given, in bytes.
+    /// The maximum size of a binding, in bytes.
     pub fn largest_binding(&self) -> u64 {
         let limits = self.device.limits();
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
     }
 
-    /// How many workgroups one dimension of a dispatch can have.
+    /// The maximum number of workgroups in one dimension of a dispatch.
     pub(crate) fn largest_grid(&self) -> u32 {
         self.device.limits().max_compute_workgroups_per_dimension
     }
@@ -218,10 +219,10 @@ impl Gpu {
             .contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES)
     }
 
-    /// Destroys the device as a driver reset would: every later call gives [`Error::DeviceLost`].
+    /// Destroys the device as a driver reset would: every later call returns [`Error::DeviceLost`].
     pub fn lose(&self) {
         self.device.destroy();
-        // The callback that reports it is called once the work in flight is done.
+        // The callback that reports it is called when the submitted work is done.
         self.settle();
     }
 
@@ -233,13 +234,13 @@ impl Gpu {
     /// An error if the device was lost, or refused something since the last call.
     pub(crate) fn check(&self) -> Result<()> {
         if self.reports.has_refusal() {
-            // A device on its way out refuses things too, and reports the loss once its work is done.
+            // A device that is being lost also refuses calls, and reports the loss when its work is done.
             self.settle();
         }
         self.reports.check()
     }
 
-    /// What `act` gives, or [`Error::Refused`] with `what` if the device refused it.
+    /// The result of `act`, or [`Error::Refused`] with `what` if the device refused it.
     pub(crate) fn scoped<T>(&self, what: &str, act: impl FnOnce() -> T) -> Result<T> {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let done = act();
@@ -336,15 +337,15 @@ impl Gpu {
         }
     }
 
-    /// `error`, or the loss of the device where that is behind it.
+    /// `error`, or the loss of the device if that is its cause.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        // A loss is reported once the work in flight is done.
+        // A loss is reported when the submitted work is done.
         self.settle();
         self.check().err().unwrap_or(error)
     }
 
-    /// Bytes of device memory in use now, by what this device holds; nothing where the backend does
-    /// not count them (all but Vulkan and DX12).
+    /// Bytes of device memory that this device uses now; `None` if the backend does not count them (all
+    /// except Vulkan and DX12).
     pub fn memory_in_use(&self) -> Option<u64> {
         let of_wgpu = self.device.generate_allocator_report()?.total_allocated_bytes;
         Some(of_wgpu + self.aliased.load(Ordering::Relaxed))
@@ -356,13 +357,13 @@ impl Gpu {
         self.faults.plan(fault, place, nth);
     }
 
-    /// How often each place was reached where a failure can be planned.
+    /// How often each place for planned failures was reached.
     #[doc(hidden)]
     pub fn reached(&self) -> Reached {
         self.faults.reached()
     }
 
-    /// Where the device is given up if that is planned.
+    /// The place at which the device is destroyed if that is planned.
     pub(crate) fn risk(&self, place: Place) {
         let Some(fault) = self.faults.strike(place) else { return };
         if fault == Fault::Refused {
@@ -388,8 +389,8 @@ impl Gpu {
         self.buffer(purpose, bytes, usage)
     }
 
-    /// Submits what `encoder` has recorded. `what` it is stands in the error if the device refuses it or
-    /// does not finish it in time.
+    /// Submits the commands recorded in `encoder`. `what` describes them in the error if the device refuses
+    /// them or does not finish them in time.
     pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder, what: impl Into<String>) -> Submission {
         self.submits.fetch_add(1, Ordering::Relaxed);
         let what = what.into();
@@ -401,7 +402,7 @@ impl Gpu {
         if let Some(error) = scopes::error(scope.pop(), refuse.clone()) {
             refuse(error);
         }
-        // Without it a lost device would not be noticed before the next read.
+        // Without this a lost device would not be detected before the next read.
         let _ = self.poll(wgpu::PollType::Poll);
         submission
     }
@@ -415,12 +416,12 @@ impl Gpu {
         self.pipelines.compile(&self.device, variants).await.map_err(|error| self.explain(error))
     }
 
-    /// Has `observe` called after each pipeline that is compiled from now on, on any thread.
+    /// Calls `observe` after each pipeline that is compiled later, on any thread.
     pub fn on_compile(&self, observe: impl Fn(&Compiled) + Send + Sync + 'static) {
         self.pipelines.observer.set(Arc::new(observe));
     }
 
-    /// What has been asked of the device so far.
+    /// The calls to the device so far.
     pub fn requests(&self) -> Requests {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Requests {
@@ -444,8 +445,8 @@ impl Gpu {
     /// Waits for all work submitted so far.
     ///
     /// # Errors
-    /// [`Error::Deadline`] if one submission takes longer than [`GpuOptions::deadline`] after the one before
-    /// it was done; a later call waits for it again. [`Error::DeviceLost`], and [`Error::Refused`] if the
+    /// [`Error::Deadline`] if one submission takes longer than [`GpuOptions::deadline`] after the previous
+    /// one was done; a later call waits for it again. [`Error::DeviceLost`], and [`Error::Refused`] if the
     /// device refused something since the last error.
     pub fn wait(&self) -> Result<()> {
         block_on(self.wait_async())
@@ -489,17 +490,18 @@ impl Gpu {
                 self.check()?;
                 Err(Error::Deadline { seconds: deadline.as_secs_f64(), what: what.to_owned() })
             }
-            // A submission that never was, because the device is lost or refused it: see `check`.
+            // The submission does not exist, because the device is lost or refused it: see `check`.
             _ => Ok(()),
         }
     }
 
-    /// Waits, as long as the deadline allows, so that what there is to report is reported.
+    /// Waits, as long as the deadline allows, so that pending errors are reported.
     fn settle(&self) {
         let _ = self.poll(wgpu::PollType::Wait { submission_index: None, timeout: self.deadline });
     }
 
-    /// wgpu panics if the driver reports a loss while it is polled; by then the callback has the reason.
+    /// wgpu panics if the driver reports a loss while it is polled; the callback has received the reason by
+    /// then.
     fn poll(&self, how: wgpu::PollType) -> Result<(), wgpu::PollError> {
         match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
             Ok(polled) => polled.map(|_| ()),

@@ -1,4 +1,4 @@
-//! How gradients are recorded, and how several contributions to one are added up.
+//! Records gradients, and sums several contributions to one.
 //!
 //! A gradient with several contributions is a chain of sums, each in its own buffer: buffers are written once.
 
@@ -11,12 +11,13 @@ use crate::request::{copy, sum};
 use crate::tensor::{Role, TensorId};
 
 impl Backward<'_, '_> {
-    /// Records how the gradient of input `i` is computed, unless that input needs none. This is how freezing
-    /// works. `compute` gets the buffer to write and, if another op has already contributed to this gradient,
-    /// the buffer to add to what it writes.
+    /// Records the computation of the gradient of input `i`, unless that input needs none. Freezing is
+    /// implemented by this rule. `compute` gets the buffer to write and, if another op has already
+    /// contributed to this gradient, the buffer to add to what it writes.
     ///
-    /// For a parameter there is never anything to add: `compute` writes this op's contribution, now or
-    /// by a dispatch recorded later in the same backward, and `Recorder::add_contributions` adds up.
+    /// For a parameter there is never a buffer to add: `compute` writes this op's contribution, now or by a
+    /// dispatch recorded later in the same backward, and `Recorder::add_contributions` sums the
+    /// contributions.
     pub fn grad(
         &mut self,
         i: usize,
@@ -52,8 +53,8 @@ impl Backward<'_, '_> {
         Ok(())
     }
 
-    /// The gradient of input `i` is `gradient` itself. Buffers are written once, so that sharing
-    /// one between branches is safe; a second contribution is added into a new buffer.
+    /// The gradient of input `i` is `gradient` itself. Buffers are written once, so sharing one between
+    /// branches is safe; the sum with a second contribution goes into a new buffer.
     pub fn pass(&mut self, i: usize, gradient: BufferId) -> Result<()> {
         self.pass_to(self.inputs[i], gradient)
     }
@@ -115,9 +116,9 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// Copies the gradients of parameters that ended up elsewhere into the flat buffer, and those of
-    /// images to where the host can read them. The gradient of a weight with one reader is written
-    /// there at once; other gradients may be another op's buffer, passed on, or a sum.
+    /// Copies the gradients of parameters that are in other buffers into the flat buffer, and those of images
+    /// to memory that the host can read. The gradient of a weight with one reader is written there at once;
+    /// other gradients may be another op's buffer, passed on, or a sum.
     pub fn bring_gradients_home(&mut self) -> Result<()> {
         for (index, tensor) in self.tensors.iter().enumerate() {
             let id = TensorId(index as u32);

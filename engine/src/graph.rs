@@ -1,4 +1,4 @@
-//! The graph: what the model's code records. Nothing is computed here, but every shape is checked.
+//! The graph that the model's code records. Nothing is computed here, but every shape is checked.
 
 use crate::error::{Error, Result};
 use crate::fused::Fused;
@@ -14,7 +14,7 @@ pub struct Node {
     pub op: Arc<dyn Op>,
     /// Its inputs, parameters included.
     pub inputs: Vec<TensorId>,
-    /// What was folded into its end: nothing, in a graph as it was recorded.
+    /// The parts that were folded into its end: none in a recorded graph.
     pub fused: Fused,
     /// Its output.
     pub output: TensorId,
@@ -94,7 +94,7 @@ impl Graph {
         self.named(name, shape, Role::Statistic(first))
     }
 
-    /// Records `op`; its shape check decides the output's shape.
+    /// Records `op`; its shape check determines the output's shape.
     pub fn record(&mut self, op: impl Op, layer: &str, inputs: &[TensorId]) -> Result<TensorId> {
         let shapes: Vec<Shape> = inputs.iter().map(|&id| self.shape(id)).collect();
         if let Some(empty) = inputs.iter().find(|&&id| self.shape(id).is_empty()) {

@@ -1,14 +1,14 @@
 //! Accesses past the end of a buffer, and loop turns, detected on the device.
 //!
 //! A driver may hide that a kernel reads or writes past the end of its binding: reads give 0, writes
-//! vanish (Vulkan's robust buffer access), or memory of another tensor is used. So every buffer here
-//! has a tail inside its binding, filled with a NaN pattern that no other buffer has. A read there makes
-//! the result NaN; a write there is found after the run. A parameter, statistic or gradient is a part of
-//! a flat buffer with neighbours: kernels get a copy with a tail in its place, and what they write to the
-//! copy is copied back.
+//! vanish (Vulkan's robust buffer access), or the memory of another tensor is used. So every buffer here has
+//! a tail inside its binding, filled with a NaN pattern that no other buffer has. A read there makes the
+//! result NaN; a write there is detected after the run. A parameter, statistic or gradient is a part of a
+//! flat buffer with neighbours: kernels get a copy with a tail instead, and their writes to the copy are
+//! copied back.
 //!
-//! In checked mode the kernels count their loop turns as well, and the counts are compared with what
-//! the plan declares.
+//! In checked mode the kernels also count their loop turns, and the counts are compared with those that the
+//! plan declares.
 
 use crate::dispatch::{BufferId, Dispatch, Memory, ROW_BYTES};
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::store::Store;
 use std::collections::BTreeMap;
 
-/// Bytes behind each buffer: one row of a texture.
+/// Bytes after each buffer: one row of a texture.
 pub(crate) const TAIL: u64 = ROW_BYTES;
 
 /// Dispatches start at multiples of this in the buffer of counts.
@@ -32,7 +32,7 @@ struct Part {
     copy: Store,
 }
 
-/// What a session needs to look for such accesses.
+/// The state that a session needs to detect such accesses.
 #[derive(Default)]
 pub(crate) struct Guard {
     parts: BTreeMap<BufferId, Part>,
@@ -46,7 +46,7 @@ struct Turns {
 }
 
 /// The pattern of a buffer's tail: a signalling NaN, which arithmetic never gives, and two 16-bit floats
-/// that are NaN. No two buffers have the same, since a kernel may copy what it reads past an end.
+/// that are NaN. Each buffer has its own pattern, because a kernel may copy values that it reads past an end.
 fn pattern(id: BufferId) -> u32 {
     let (low, high) = (id.0 % 0x1ff, id.0 / 0x1ff % 0x3f);
     (0x7f80 + high) << 16 | (0x7c01 + low)
@@ -70,7 +70,7 @@ impl Guard {
         Ok(Self { parts: BTreeMap::new(), turns: Some(Turns { buffer, group }) })
     }
 
-    /// Has kernels get a copy of `bytes` of `flat` from `offset` on as the buffer `id`.
+    /// Gives kernels a copy of `bytes` of `flat` from `offset` on as the buffer `id`.
     pub fn copy(
         &mut self,
         gpu: &Gpu,
@@ -96,7 +96,7 @@ impl Guard {
         self.parts.iter().map(|(id, part)| (*id, &part.copy, part.bytes))
     }
 
-    /// Records what comes before a dispatch: its parts of flat buffers are copied.
+    /// Records the work before a dispatch: its parts of flat buffers are copied.
     pub fn before(&self, dispatch: &Dispatch, encoder: &mut wgpu::CommandEncoder) {
         for part in dispatch.used().filter_map(|id| self.parts.get(&id)) {
             if let Store::Buffer(copy) = &part.copy {
@@ -105,7 +105,7 @@ impl Guard {
         }
     }
 
-    /// Records what comes after a dispatch: what it wrote is copied back.
+    /// Records the work after a dispatch: the parts that it wrote are copied back.
     pub fn after(&self, dispatch: &Dispatch, encoder: &mut wgpu::CommandEncoder) {
         for part in dispatch.written().filter_map(|id| self.parts.get(&id)) {
             if let Store::Buffer(copy) = &part.copy {
@@ -114,15 +114,15 @@ impl Guard {
         }
     }
 
-    /// Lets the dispatch at `at` count its turns.
+    /// Makes the dispatch at `at` count its turns.
     pub fn count(&self, at: usize, pass: &mut wgpu::ComputePass<'_>) {
         if let Some(turns) = &self.turns {
             pass.set_bind_group(1, &turns.group, &[(at as u64 * COUNT) as u32]);
         }
     }
 
-    /// The turns counted so far of each of `dispatches` dispatches, the most of an invocation of any run;
-    /// waits for them. None unless turns are counted.
+    /// The turns counted so far for each of `dispatches` dispatches, the maximum over invocations and runs;
+    /// waits for them. `None` unless turns are counted.
     pub fn counted(&self, gpu: &Gpu, dispatches: usize) -> Result<Option<Vec<u64>>> {
         let Some(turns) = &self.turns else { return Ok(None) };
         let bytes = gpu.read_bytes(&turns.buffer, 0, COUNT * dispatches as u64)?;
@@ -130,7 +130,7 @@ impl Guard {
         Ok(Some(bytes.chunks_exact(COUNT as usize).map(count).collect()))
     }
 
-    /// Compares what was counted with what `plan` declares.
+    /// Compares the counts with those that `plan` declares.
     pub fn check_turns(&self, gpu: &Gpu, plan: &Plan) -> Result<()> {
         let counted = self.counted(gpu, plan.dispatches.len())?.unwrap_or_default();
         match plan.dispatches.iter().zip(counted).find(|(dispatch, counted)| *counted > dispatch.turns) {
@@ -145,10 +145,10 @@ impl Guard {
     }
 }
 
-/// Looks at the tails of `stores`, each given with its buffer and its size without the tail; waits for
-/// the work before. A tail that was written is filled anew.
+/// Checks the tails of `stores`, each given with its buffer and its size without the tail; waits for earlier
+/// work. A tail that was written is filled again.
 pub(crate) fn check_tails(gpu: &Gpu, plan: &Plan, stores: &[(BufferId, &Store, u64)]) -> Result<()> {
-    // Where each tail starts in the buffer that they are gathered in.
+    // The offset of each tail in the buffer in which they are gathered.
     let mut starts = vec![0];
     starts.extend(stores.iter().scan(0, |end, (_, store, bytes)| {
         *end += tail_bytes(store, *bytes);
@@ -182,7 +182,7 @@ fn out_of_bounds(plan: &Plan, id: BufferId, bytes: u64, past: u64) -> Error {
     Error::OutOfBounds { buffer: plan.buffers[id.0 as usize].label.clone(), bytes, past, kernels }
 }
 
-/// Size of the tail of a store whose first `bytes` are in use: of what is read as a texture, the rest of its rows.
+/// Size of the tail of a store whose first `bytes` are in use: for a texture, the rest of its rows.
 fn tail_bytes(store: &Store, bytes: u64) -> u64 {
     match store {
         Store::Buffer(_) => TAIL,
@@ -190,7 +190,7 @@ fn tail_bytes(store: &Store, bytes: u64) -> u64 {
     }
 }
 
-/// Gives the tail of the buffer `id`, of which the first `bytes` of `store` are in use, its pattern.
+/// Fills the tail of the buffer `id` with its pattern; the first `bytes` of `store` are in use.
 pub(crate) fn fill(gpu: &Gpu, id: BufferId, store: &Store, bytes: u64) {
     let pattern = vec![pattern(id); (tail_bytes(store, bytes) / 4) as usize];
     let pattern: &[u8] = bytemuck::cast_slice(&pattern);
@@ -236,7 +236,7 @@ fn gather(
     }
 }
 
-/// The rows, or parts of one, behind the first `bytes` of a texture, and where in its tail each starts.
+/// The rows, or parts of one, after the first `bytes` of a texture, and the offset of each in its tail.
 fn rows(texture: &wgpu::Texture, bytes: u64) -> Vec<(wgpu::TexelCopyTextureInfo<'_>, wgpu::Extent3d, u64)> {
     let (width, used) = ((ROW_BYTES / 16) as u32, (bytes % ROW_BYTES / 16) as u32);
     let row = |x: u32, y: u64, start: u64| {

@@ -1,11 +1,11 @@
-//! Work that was submitted and is not finished, and how long one may wait for it.
+//! Work that was submitted and is not finished, and the time limit of waiting for it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long a GPU may take for one submission. Drivers reset a device that is busy with one for 2 to
-/// 10 s, so that a wait of this length would not end.
+/// Time limit of one submission on a GPU. Drivers reset a device that is busy with one for 2 to 10 s, so a
+/// wait of this length would never end.
 const HARDWARE: Duration = Duration::from_secs(120);
 
 /// The submissions that are not finished, oldest first.
@@ -23,7 +23,7 @@ struct Queue {
 #[cfg_attr(target_family = "wasm", expect(dead_code, reason = "in a browser one awaits `done`"))]
 pub(crate) struct Submission {
     pub index: wgpu::SubmissionIndex,
-    /// What it runs, for people.
+    /// Its contents, for people.
     pub what: String,
     number: u64,
     /// Disconnected once the device has reported that it is done.
@@ -32,7 +32,7 @@ pub(crate) struct Submission {
 }
 
 impl InFlight {
-    /// Submits `commands` to `queue`. The entry goes once the device has reported that it is done.
+    /// Submits `commands` to `queue`. The entry is removed when the device has reported that it is done.
     pub fn submit(&self, queue: &wgpu::Queue, commands: wgpu::CommandBuffer, what: String) -> Submission {
         let index = queue.submit([commands]);
         let (running, done) = flume::bounded(1);
@@ -74,15 +74,15 @@ impl InFlight {
 }
 
 impl Submission {
-    /// Returns once the device has reported that it is done. Natively nothing is reported unless the device is
-    /// polled.
+    /// Returns once the device has reported that it is done. Natively nothing is reported unless the device
+    /// is polled.
     #[cfg(target_family = "wasm")]
     pub async fn done(&self) {
         let _ = self.done.recv_async().await;
     }
 }
 
-/// How long to wait for one submission: the requested time, else a time by the kind of adapter.
+/// Time limit of one submission: the requested time, else a time for the kind of adapter.
 pub(crate) fn deadline(asked: Option<Duration>, software: bool) -> Option<Duration> {
     match asked {
         // A processor may take minutes for a step, and its driver does not hang.

@@ -1,4 +1,4 @@
-//! Layers by torchvision's names: the methods that model code calls to record itself.
+//! Layers by torchvision's names: the methods with which model code records itself.
 
 use crate::error::Result;
 use crate::graph::Graph;
@@ -13,13 +13,13 @@ use crate::shape::Shape;
 use crate::tensor::{Init, InputKind, Role, TensorId};
 
 impl Graph {
-    /// (x/255 − mean) / std of images of bytes, a mean and a deviation a channel.
+    /// (x/255 − mean) / std of images of bytes, with a mean and a deviation per channel.
     pub fn normalize(&mut self, pixels: TensorId, mean: &[f32], std: &[f32]) -> Result<TensorId> {
         self.record(Normalize { mean: mean.to_vec(), std: std.to_vec() }, "normalize", &[pixels])
     }
 
-    /// Images that [`Augment`] makes of `x`; what is done to each is given to
-    /// [`crate::Session::write_transforms`] for every batch. `x` holds values in 0..=1.
+    /// The images of `x`, changed by [`Augment`]; the changes of each are given to
+    /// [`crate::Session::write_transforms`] for every batch. `x` contains values in 0..=1.
     pub fn augment(&mut self, x: TensorId, augment: Augment) -> Result<TensorId> {
         let images = self.shape(x);
         let n = match images {
@@ -31,7 +31,7 @@ impl Graph {
         self.record(augment, "augment", &[x, transforms])
     }
 
-    /// What each of `n` images, and its label, is mixed with: given to
+    /// The partner and share of each of `n` images and labels in mixup: given to
     /// [`crate::Session::write_mixes`] for every batch.
     pub fn mixes(&mut self, n: usize) -> TensorId {
         self.add_tensor("mixes", mixup::mixes_shape(n), Role::Input(InputKind::Mixes))
@@ -161,8 +161,8 @@ impl Graph {
         self.record(CrossEntropy { label_smoothing, ..Default::default() }, "loss", &[logits, labels])
     }
 
-    /// The mean hinge loss of a linear support vector machine over `logits`: every other class is to
-    /// stay `margin` below the label's.
+    /// The mean hinge loss of a linear support vector machine over `logits`: every other class should stay
+    /// `margin` below the label's.
     pub fn multi_margin(&mut self, logits: TensorId, labels: TensorId, margin: f32) -> Result<TensorId> {
         self.record(MultiMargin { margin }, "loss", &[logits, labels])
     }

@@ -1,5 +1,5 @@
 //! The place of each parameter in a flat buffer: parameters are in model order, so that "frozen below layer4"
-//! is an offset and a run of neighbouring parameters is one dispatch of the optimiser.
+//! is an offset, and a run of neighbouring parameters is one dispatch of the optimiser.
 
 use crate::graph::Graph;
 use crate::shape::Shape;

@@ -1,4 +1,4 @@
-//! The ledger: what a plan costs, layer by layer, before anything has run.
+//! The ledger: the cost of a plan, layer by layer, before anything has run.
 
 use crate::dispatch::{Dispatch, Phase};
 use indexmap::IndexMap;
@@ -12,7 +12,7 @@ pub struct Cost {
     pub dispatches: u64,
     /// Multiply-accumulates.
     pub macs: u64,
-    /// Bytes of the buffers read, each operand counted once a dispatch.
+    /// Bytes of the buffers read, each operand counted once per dispatch.
     pub bytes_read: u64,
     /// Bytes of the buffers written.
     pub bytes_written: u64,
@@ -48,7 +48,7 @@ pub struct LayerLedger {
     pub backward_kernels: Vec<String>,
 }
 
-/// What a plan costs.
+/// The cost of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ledger {
     /// Dispatches of one forward pass.
@@ -65,7 +65,7 @@ pub struct Ledger {
     pub forward_macs: u64,
     /// Multiply-accumulates of one backward pass.
     pub backward_macs: u64,
-    /// Bytes of activations (masks and the input included) that forward leaves for backward.
+    /// Bytes of activations (including masks and the input) that forward keeps for backward.
     pub kept_bytes: u64,
     /// Bytes of the pool that all activations and their gradients share.
     pub pool_bytes: u64,

@@ -1,4 +1,4 @@
-//! Loss scaling: gradients that pass through f16 without becoming zero or infinite.
+//! Loss scaling: gradients stored as f16 without becoming zero or infinite.
 //!
 //! Gradients of activations are often smaller than 6·10⁻⁸, the smallest positive f16. So a plan that stores
 //! them as f16 multiplies the gradient of the loss by a *loss scale*, a power of two, and the optimiser
@@ -25,8 +25,8 @@ pub(crate) const UNSCALE: u64 = 16;
 pub struct LossScale {
     /// The scale of the first step: a power of two, 1 to 2²⁴.
     pub initial: u32,
-    /// After this many steps in a row without overflow the scale doubles, up to 2²⁴; a step with overflow
-    /// halves it, down to 1. None: the scale stays as it is. A step with overflow is not taken in any case.
+    /// After this many consecutive steps without overflow the scale doubles, up to 2²⁴; a step with overflow
+    /// halves it, down to 1. `None`: the scale is constant. A step with overflow is not taken in any case.
     pub growth_interval: Option<u32>,
 }
 
@@ -46,7 +46,7 @@ impl LossScale {
         LossScaleState { scale: self.initial, good_steps: 0, skipped_steps: 0 }
     }
 
-    /// The state that goes on from `earlier`, of a run with other settings perhaps: a fixed scale stays.
+    /// The state that continues `earlier`, which may be of a run with other settings: a fixed scale stays.
     pub(crate) fn go_on_from(self, earlier: LossScaleState) -> LossScaleState {
         match self.growth_interval {
             Some(_) => LossScaleState { scale: earlier.scale.clamp(1, LARGEST), ..earlier },
@@ -55,8 +55,8 @@ impl LossScale {
     }
 
     /// The scale for a gradient that the host gives, whose largest value is `largest`. Overflow is not
-    /// checked here. So a scale that may change starts with a margin: it makes the largest value 1,024 at
-    /// most.
+    /// checked here. So a scale that may change starts with a margin: the largest scaled value is at most
+    /// 1,024.
     pub(crate) fn for_gradient(self, largest: f32) -> LossScaleState {
         let mut state = self.start();
         while self.growth_interval.is_some() && state.scale > 1 && largest * state.scale as f32 > 1024.0 {
@@ -65,7 +65,7 @@ impl LossScale {
         state
     }
 
-    /// Refuses a scale that would round what it multiplies.
+    /// Fails for a scale that would cause rounding.
     pub(crate) fn check(self) -> Result<()> {
         let wrong = |name, value: u32, reason| Err(Error::Setting { name, value: value.to_string(), reason });
         if !self.initial.is_power_of_two() || self.initial > LARGEST {
@@ -78,19 +78,19 @@ impl LossScale {
     }
 }
 
-/// Where a loss scale stands.
+/// The state of a loss scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LossScaleState {
     /// The scale of the next step.
     pub scale: u32,
-    /// Steps taken in a row since the scale last changed or a step was skipped.
+    /// Consecutive steps taken since the scale last changed or a step was skipped.
     pub good_steps: u32,
-    /// Steps that were not taken since the optimiser's first, as their gradients, or loss, were not finite.
+    /// Steps skipped since the optimiser's first, because their gradients or loss were not finite.
     pub skipped_steps: u32,
 }
 
 impl LossScaleState {
-    /// As the shader's `LossScaler` before a step.
+    /// The contents of the shader's `LossScaler` before a step.
     pub(crate) fn to_words(self) -> [u32; BYTES as usize / 4] {
         let scale = self.scale as f32;
         let unscale = scale.recip();

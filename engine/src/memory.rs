@@ -1,23 +1,23 @@
-//! Memory: which pool buffer holds what, from first write to last use.
+//! Memory: the assignment of virtual buffers to pool buffers, from first write to last use.
 //!
-//! Lifetimes are read off the finished list of dispatches; no op declares them. A frozen stage frees its
+//! Lifetimes follow from the finished list of dispatches; no op declares them. A frozen stage frees its
 //! activations as soon as the next stage has run, because no recorded dispatch reads them again. (The same
 //! idea as tinygrad's `schedule/memory.py`.)
 
 use crate::dispatch::{Buffer, Dispatch, Home, Memory};
 use std::cmp::Reverse;
 
-/// First and last dispatch that touch a buffer.
+/// First and last dispatch that use a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lifetime {
     pub first: usize,
     pub last: usize,
 }
 
-/// Slots of the pool, and which of them each virtual buffer is in.
+/// Slots of the pool, and the slot of each virtual buffer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
-    /// Bytes of each slot, and what it is made of.
+    /// Bytes of each slot, and its kind of memory.
     pub slots: Vec<(u64, Memory)>,
     /// Slot of each virtual buffer that is in the pool.
     pub slot_of: Vec<Option<usize>>,
@@ -39,7 +39,7 @@ impl Pool {
     }
 }
 
-/// When each virtual buffer is in use.
+/// The lifetime of each virtual buffer.
 pub(crate) fn lifetimes(buffers: &[Buffer], dispatches: &[Dispatch]) -> Vec<Option<Lifetime>> {
     let mut lifetimes: Vec<Option<Lifetime>> = vec![None; buffers.len()];
     for (at, dispatch) in dispatches.iter().enumerate() {
@@ -51,8 +51,8 @@ pub(crate) fn lifetimes(buffers: &[Buffer], dispatches: &[Dispatch]) -> Vec<Opti
 }
 
 /// Gives every pool buffer a slot that is free throughout its lifetime: the smallest such, or a new
-/// one. The largest buffers come first, so that no slot grows, and of equal ones the longest-lived
-/// (Pisarchyk & Lee 2020, "greedy by size for shared objects").
+/// one. The largest buffers come first, so that no slot grows; among equal ones, the longest-lived comes
+/// first (Pisarchyk & Lee 2020, "greedy by size for shared objects").
 pub(crate) fn assign(buffers: &[Buffer], lifetimes: &[Option<Lifetime>]) -> Pool {
     let pooled = lifetimes.iter().enumerate().filter(|(id, _)| buffers[*id].home == Home::Pool);
     let mut pooled: Vec<(usize, Lifetime)> =

@@ -1,9 +1,9 @@
-//! GPUs of this machine that no driver offers. This is the usual reason why everything runs on the processor.
+//! GPUs of this machine that no driver offers. This is the usual reason why all kernels run on the processor.
 
 use std::path::Path;
 
-/// What to do about a GPU that the system under `root` shows although there is no adapter for it; none
-/// where there is no such GPU, or the system is not Linux.
+/// Advice about a GPU that the system under `root` has although there is no adapter for it; `None` if there
+/// is no such GPU, or the system is not Linux.
 pub(crate) fn hint(root: &Path) -> Option<String> {
     let vendor =
         |id: &str| render_nodes(root).into_iter().find(|(_, vendor)| vendor == id).map(|(node, _)| node);
@@ -30,7 +30,7 @@ pub(crate) fn hint(root: &Path) -> Option<String> {
     };
     Some(format!(
         "the processor computes, and this machine has {advice}. `frostline doctor` lists the adapters; FROSTLINE_ADAPTER=software \
-         takes the processor without this warning"
+         uses the processor without this warning"
     ))
 }
 
@@ -91,7 +91,7 @@ mod tests {
             ("sys/class/drm/version", ""),
             ("sys/class/drm/renderD128/device/vendor", "0x1af4\n"),
         ]);
-        assert_eq!(hint(none.path()), None, "a virtual display is no GPU");
+        assert_eq!(hint(none.path()), None, "a virtual display is not a GPU");
         assert_eq!(hint("/nonexistent".as_ref()), None);
     }
 }

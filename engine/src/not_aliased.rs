@@ -1,4 +1,5 @@
-//! For platforms without access to Vulkan's objects: no memory is a texture and a buffer. See `aliased.rs`.
+//! For platforms without access to Vulkan's objects: no memory can be both a texture and a buffer. See
+//! `aliased.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

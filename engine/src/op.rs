@@ -1,4 +1,4 @@
-//! What an op is.
+//! The trait of an op.
 
 use crate::context::{Backward, Forward};
 use crate::error::Result;
@@ -8,7 +8,7 @@ use crate::tensor::TensorId;
 use std::any::Any;
 use std::fmt::Debug;
 
-/// What an op computes, forward and backward.
+/// The computation of an op, forward and backward.
 pub trait Op: Debug + Any + Send + Sync {
     /// The op's name, such as `conv2d`.
     fn name(&self) -> &'static str;
@@ -24,23 +24,24 @@ pub trait Op: Debug + Any + Send + Sync {
     /// Which inputs backward reads. `wants[i]` is true if input `i` needs a gradient.
     fn keeps(&self, wants: &[bool]) -> Vec<usize>;
 
-    /// Must input `i` be f32 where activations are stored as f16?
+    /// Whether input `i` must be f32 even if activations are stored as f16.
     fn reads_f32(&self, _input: usize) -> bool {
         false
     }
 
-    /// What the op, reading `inputs`, is when it moves into the end of the op that computes one of them; with
-    /// the place of that input. All of these are tried.
+    /// The parts that the op, reading `inputs`, can be at the end of the op that computes one of them, with
+    /// the index of that input. All of these are tried.
     fn as_part(&self, _inputs: &[TensorId]) -> Vec<(usize, Part)> {
         vec![]
     }
 
-    /// Whether the op's kernels can apply `part` at their end, after what is `fused` already.
+    /// Whether the op's kernels can apply `part` at their end, after the parts in `fused`.
     fn can_take(&self, _part: Part, _fused: &Fused) -> bool {
         false
     }
 
-    /// Can backward compute the output, with what is `fused`, again from inputs that are kept anyway?
+    /// Whether backward can compute the output again, with the parts in `fused`, from inputs that are kept
+    /// anyway.
     fn recomputable(&self, _fused: &Fused) -> bool {
         false
     }

@@ -40,7 +40,7 @@ pub use crate::op::Op;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
-/// Rows of 8 pixels times channel blocks: what the element-wise kernels have one invocation for.
+/// Rows of 8 pixels times channel blocks: the element-wise kernels have one invocation for each.
 pub(crate) fn row_blocks(shape: Shape) -> usize {
     shape.rows().div_ceil(8) * channel_blocks(shape)
 }
@@ -58,8 +58,8 @@ pub(crate) fn image(op: &'static str, layer: &str, shape: Shape) -> Result<[usiz
     }
 }
 
-/// Rows per chunk, and chunks, for a reduction over `rows`: enough to fill the machine, and short
-/// enough that rounding errors of one running sum do not pile up.
+/// Rows per chunk, and chunks, for a reduction over `rows`: enough to fill the machine, and short enough to
+/// limit the rounding error of one running sum.
 pub(crate) fn chunks(rows: usize) -> (usize, usize) {
     let per_chunk = rows.div_ceil(256).clamp(32, 512).min(rows.max(1));
     (per_chunk, rows.div_ceil(per_chunk))

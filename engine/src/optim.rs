@@ -10,7 +10,7 @@ pub enum Rule {
     Sgd {
         /// μ.
         momentum: f32,
-        /// Looks one step ahead.
+        /// Whether to use Nesterov's momentum.
         nesterov: bool,
     },
     /// `torch.optim.AdamW`.
@@ -33,7 +33,7 @@ pub struct Group {
     pub rate: f32,
     /// Weight decay λ of this group.
     pub weight_decay: f32,
-    /// Gets no step (and, in [`crate::Plan::training`], no gradient).
+    /// Whether the group gets no step (and, in [`crate::Plan::training`], no gradient).
     pub frozen: bool,
 }
 
@@ -99,7 +99,7 @@ impl Optim {
         self.groups.iter().rposition(|group| group.members.iter().any(|member| in_group(parameter, member)))
     }
 
-    /// Names of the values an optimiser keeps per weight, as in PyTorch's state dict.
+    /// Names of the values that an optimiser keeps per weight, as in PyTorch's state dict.
     pub fn slots(&self) -> &'static [&'static str] {
         match self.rule {
             Rule::Sgd { .. } => &["momentum_buffer"],
@@ -107,7 +107,7 @@ impl Optim {
         }
     }
 
-    /// Refuses settings that cannot work.
+    /// Fails for invalid settings.
     pub(crate) fn check(&self) -> Result<()> {
         let sane = |value: f32| value.is_finite() && value >= 0.0;
         let wrong = |name, value: f32, reason| Err(Error::Setting { name, value: value.to_string(), reason });
@@ -126,16 +126,16 @@ impl Optim {
         }
         match self.rule {
             Rule::Sgd { momentum, .. } if !(0.0..1.0).contains(&momentum) => {
-                wrong("momentum", momentum, "it must lie in 0..1")
+                wrong("momentum", momentum, "it must be in 0..1")
             }
             Rule::Sgd { momentum: 0.0, nesterov: true } => {
                 wrong("momentum", 0.0, "Nesterov's rule needs a momentum above 0, such as 0.9")
             }
             Rule::AdamW { beta1, .. } if !(0.0..1.0).contains(&beta1) => {
-                wrong("beta1", beta1 as f32, "it must lie in 0..1")
+                wrong("beta1", beta1 as f32, "it must be in 0..1")
             }
             Rule::AdamW { beta2, .. } if !(0.0..1.0).contains(&beta2) => {
-                wrong("beta2", beta2 as f32, "it must lie in 0..1")
+                wrong("beta2", beta2 as f32, "it must be in 0..1")
             }
             Rule::AdamW { eps, .. } if !sane(eps) => wrong("eps", eps, "it must be a number of at least 0"),
             _ => Ok(()),

@@ -1,5 +1,5 @@
-//! The optimiser's state on the device: one flat buffer per slot, of the trainable parameters only, and
-//! the loss scale where gradients are stored as f16.
+//! The optimiser's state on the device: one flat buffer per slot, of the trainable parameters only, and the
+//! loss scale if gradients are stored as f16.
 
 use crate::blocking::block_on;
 use crate::error::{Error, Result};
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Slot, parameter, PyTorch's shape and values of a moment.
 pub type HostMoment = (&'static str, String, Vec<usize>, Vec<f32>);
 
-/// Moments of the trainable parameters of a plan, and how many steps were begun. A clone is another handle
-/// on the same state.
+/// Moments of the trainable parameters of a plan, and the number of steps begun. A clone is another handle on
+/// the same state.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     gpu: Arc<Gpu>,
@@ -41,18 +41,18 @@ impl Optimizer {
         Ok(optimizer)
     }
 
-    /// Steps begun, those included that were not taken because a gradient or the loss was not finite.
+    /// Number of steps begun, including those that were skipped because a gradient or the loss was not
+    /// finite.
     pub fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed)
     }
 
-    /// Counts a step and gives its number, from 1.
+    /// Counts a step and returns its number, from 1.
     pub(crate) fn begin_step(&self) -> u64 {
         self.steps.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Where the loss scale stands after the last step; none unless gradients are stored as f16. Waits for
-    /// the device.
+    /// The loss scale after the last step; `None` unless gradients are stored as f16. Waits for the device.
     pub fn loss_scale(&self) -> Result<Option<LossScaleState>> {
         block_on(self.loss_scale_async())
     }
@@ -70,8 +70,8 @@ impl Optimizer {
         }
     }
 
-    /// Goes on after `steps` steps at the loss scale `earlier`, both of the same or of another optimiser. A
-    /// fixed loss scale stays, and without one only the steps that were taken count.
+    /// Continues after `steps` steps with the loss scale `earlier`, both of the same or of another optimiser.
+    /// A fixed loss scale stays, and without one only the steps that were taken count.
     pub fn go_on_from(&mut self, steps: u64, earlier: Option<LossScaleState>) {
         let skipped = earlier.map_or(0, |state| u64::from(state.skipped_steps));
         let steps = match (&self.loss_scaler, earlier) {
@@ -84,7 +84,7 @@ impl Optimizer {
         self.steps.store(steps, Ordering::Relaxed);
     }
 
-    /// Takes over from `earlier` what both have: after unfreezing, layers that trained before keep
+    /// Copies the moments that both have from `earlier`: after unfreezing, layers that trained before keep
     /// their momentum and new ones start at zero.
     pub fn carry_over(&mut self, earlier: &Optimizer) -> Result<()> {
         self.go_on_from(earlier.steps(), earlier.loss_scale()?);

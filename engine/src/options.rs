@@ -4,7 +4,7 @@ use crate::cache::CacheFile;
 use crate::error::{Error, Result};
 use std::time::Duration;
 
-/// Which class of kernels to use.
+/// The class of kernels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kernels {
     /// The one that fits the adapter.
@@ -25,26 +25,25 @@ pub enum Kernels {
 pub struct GpuOptions {
     /// The class of kernels. An adapter that cannot run it is an error.
     pub kernels: Kernels,
-    /// Choices measured by `make tune`, in place of the committed table's. A file that is missing or
-    /// was measured elsewhere is an error. Off by default: results then differ in rounding.
+    /// Choices measured by `make tune`, instead of the committed table's. A file that is missing or was
+    /// measured elsewhere is an error. Off by default: results then differ in rounding.
     pub measured: CacheFile,
-    /// Compiled pipelines, kept where the driver does not keep them itself: never on software
-    /// adapters, unless a path is given. Changes no result; what cannot be read or written is
-    /// compiled again.
+    /// The file of compiled pipelines, for drivers that do not store them: none on software adapters, unless
+    /// a path is given. It changes no result; if it cannot be read or written, pipelines are compiled again.
     pub pipelines: CacheFile,
     /// The adapter: its index in the order of [`crate::adapters()`], a part of its name, driver or backend,
     /// `gpu` or `software`. None: the best one.
     pub adapter: Option<String>,
-    /// How long one submission may take before waiting for it is [`Error::Deadline`]. None: 120 s on a
-    /// GPU, as long as it takes on a software adapter. [`Duration::MAX`] never ends.
+    /// Time limit of one submission; then waiting for it returns [`Error::Deadline`]. `None`: 120 s on a GPU,
+    /// no limit on a software adapter. [`Duration::MAX`] is no limit.
     pub deadline: Option<Duration>,
-    /// Looks for accesses past the end of a buffer, for tests: every buffer has a tail of NaN that kernels
-    /// can reach, so that a read past the end gives NaN; a write there is [`Error::OutOfBounds`]. Tensors
-    /// share no memory then, and every dispatch is a submission.
+    /// Detects accesses past the end of a buffer, for tests: every buffer has a tail of NaN that kernels can
+    /// reach, so that a read past the end gives NaN; a write there is [`Error::OutOfBounds`]. Tensors share
+    /// no memory then, and every dispatch is a submission.
     pub guard: bool,
-    /// Checked mode, to look for the cause of wrong results: what [`GpuOptions::guard`] does; kernels with
-    /// naga's checks of indices, divisors and endless loops; and loop turns counted on the device, where
-    /// more than the plan declares is [`Error::Turns`]. Slow.
+    /// Checked mode, to look for the cause of wrong results: the checks of [`GpuOptions::guard`]; kernels
+    /// with naga's checks of indices, divisors and endless loops; and loop turns counted on the device, where
+    /// a larger number than the plan declares is [`Error::Turns`]. Slow.
     pub checked: bool,
 }
 
@@ -67,8 +66,8 @@ impl GpuOptions {
     ///
     /// - `FROSTLINE_TUNING`: `portable`, `subgroup`, `gpu` or `cooperative` is the class of kernels; `tuned`
     ///   uses the choices that `make tune` measured. The two can be joined by a comma.
-    /// - `FROSTLINE_TUNING_FILE`: where those choices are.
-    /// - `FROSTLINE_PIPELINE_CACHE=off`: keeps no pipelines.
+    /// - `FROSTLINE_TUNING_FILE`: the file of those choices.
+    /// - `FROSTLINE_PIPELINE_CACHE=off`: stores no pipelines.
     /// - `FROSTLINE_ADAPTER`: index, part of the name, `gpu` or `software`: [`GpuOptions::adapter`].
     /// - `FROSTLINE_DEADLINE`: seconds, or `off`: [`GpuOptions::deadline`].
     /// - `FROSTLINE_CHECKED=1`: [`GpuOptions::checked`].
@@ -126,7 +125,7 @@ impl GpuOptions {
     }
 }
 
-/// Where measured choices are, by the environment.
+/// The file of measured choices, from the environment.
 fn tuning_file(variable: &impl Fn(&str) -> Option<String>) -> CacheFile {
     variable("FROSTLINE_TUNING_FILE")
         .filter(|path| !path.is_empty())
@@ -158,7 +157,7 @@ mod tests {
         assert_eq!(
             from(&[("FROSTLINE_TUNING_FILE", "a/b.json")]).unwrap().measured,
             CacheFile::Off,
-            "only who asks for it gets it"
+            "only an explicit request enables it"
         );
         assert_eq!(from(&[("FROSTLINE_PIPELINE_CACHE", "off")]).unwrap().pipelines, CacheFile::Off);
         assert_eq!(from(&[("FROSTLINE_ADAPTER", "")]).unwrap().adapter, None);

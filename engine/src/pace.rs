@@ -1,29 +1,29 @@
-//! Pace: how much of a step goes into one submission, and how far the host runs ahead of the device.
+//! Pace: the amount of a step in one submission, and the number of steps that the host may be ahead of the
+//! device.
 //!
 //! Drivers reset a device that is busy with one submission for too long: Windows after 2 s, browsers earlier.
-//! How long a step takes is not known before it has run, so the first step is cut into submissions that even
-//! a slow GPU finishes in time, and measured; later steps are cut to fit the target. What is computed does
-//! not depend on the cuts. A single dispatch is never cut: one that takes longer than the target is a
-//! separate submission.
+//! The time of a step is not known before it has run, so the first step is cut into submissions that even a
+//! slow GPU finishes in time, and measured; later steps are cut to fit the target. Results do not depend on
+//! the cuts. A single dispatch is never cut: one that takes longer than the target is a separate submission.
 //!
-//! Every submitted step keeps a copy of its batch until the device has taken it. The host therefore
-//! waits before it is more than [`STEPS_IN_FLIGHT`] steps ahead.
+//! Every submitted step keeps a copy of its batch until the device has copied it. The host therefore waits
+//! before it is more than [`STEPS_IN_FLIGHT`] steps ahead.
 
 use crate::ledger::Cost;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Submitted steps that may be unfinished: one that runs, one that is ready when it ends, and one that
-/// covers a host that is late now and then.
+/// Number of submitted steps that may be unfinished: one that runs, one that is ready when it ends, and one
+/// for times when the host is late.
 pub(crate) const STEPS_IN_FLIGHT: usize = 3;
 
-/// Work in a submission of a step that was not measured yet: a tenth of a second for a GPU that does
-/// 2·10¹⁰ multiply-accumulates a second.
+/// Work in a submission of a step that was not measured yet: a tenth of a second for a GPU that does 2·10¹⁰
+/// multiply-accumulates per second.
 const FIRST_BUDGET: u64 = 2_000_000_000;
 
-/// Multiply-accumulates that count as much as a byte read or written. GPUs do between 4 (GT 1030) and 10
-/// (H100) of them, at the rate that kernels reach, in the time for a byte.
+/// Number of multiply-accumulates that count as one byte read or written. At the rates that kernels reach,
+/// GPUs do between 4 (GT 1030) and 10 (H100) of them in the time for a byte.
 const MACS_PER_BYTE: u64 = 8;
 
 /// Steps between two measurements: each waits for the device before and after it.
@@ -34,7 +34,8 @@ pub(crate) fn work(cost: &Cost) -> u64 {
     cost.macs.saturating_add(MACS_PER_BYTE.saturating_mul(cost.bytes_read.saturating_add(cost.bytes_written)))
 }
 
-/// `work`, dispatch by dispatch, in runs of at most `budget` each; a dispatch above it is alone.
+/// `work`, dispatch by dispatch, in runs of at most `budget` each; a dispatch that exceeds it is a run by
+/// itself.
 pub(crate) fn cut(work: &[u64], budget: u64) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = vec![];
     let mut sum: u64 = 0;
@@ -54,7 +55,7 @@ pub(crate) fn cut(work: &[u64], budget: u64) -> Vec<Range<usize>> {
 /// The budget of a step's submissions, from measured steps.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// What a submission may take; none: a step is one submission.
+    /// Time limit of a submission; `None`: a step is one submission.
     target: Option<Duration>,
     budget: u64,
     steps: u64,
@@ -65,13 +66,13 @@ impl Pace {
         Self { target, budget: if target.is_some() { FIRST_BUDGET } else { u64::MAX }, steps: 0 }
     }
 
-    /// How much work the next submission may contain.
+    /// Maximum work of the next submission.
     pub fn budget(&self) -> u64 {
         self.budget
     }
 
-    /// Counts a step, and returns whether it is to be measured: the first, in which drivers prepare kernels
-    /// that they run for the first time, the second, and one now and then.
+    /// Counts a step, and returns whether it should be measured: the first, in which drivers prepare new
+    /// kernels, the second, and later ones at intervals.
     pub fn begin(&mut self) -> bool {
         let measure = self.target.is_some() && (self.steps < 2 || self.steps.is_multiple_of(REMEASURE));
         self.steps += 1;
@@ -86,7 +87,7 @@ impl Pace {
     }
 }
 
-/// What was submitted last of each step that may be unfinished.
+/// The last submission of each step that may be unfinished.
 #[derive(Debug)]
 pub(crate) struct Backlog<T> {
     last: VecDeque<T>,
@@ -97,7 +98,7 @@ impl<T> Backlog<T> {
         Self { last: VecDeque::new() }
     }
 
-    /// Adds a step, and gives the one to wait for before another is prepared.
+    /// Adds a step, and returns the one to wait for before another is prepared.
     pub fn push(&mut self, last: T) -> Option<T> {
         self.last.push_back(last);
         if self.last.len() >= STEPS_IN_FLIGHT { self.last.pop_front() } else { None }
@@ -127,7 +128,7 @@ mod tests {
         assert_eq!(pace.budget(), u64::MAX);
     }
 
-    /// A device with a clock: what a step takes, and the longest submission in it.
+    /// A device with a clock: the time of a step, and of its longest submission.
     fn step(pace: &mut Pace, work: &[u64], rate: f64) -> (usize, f64) {
         let measure = pace.begin();
         let seconds = |work: u64| work as f64 / rate;
@@ -165,7 +166,11 @@ mod tests {
         pace.measured(4_000_000_000, Duration::from_secs(1));
         assert_eq!(step(&mut pace, &work, 4e9), (4, 0.25));
         pace.measured(4_000_000_000, Duration::ZERO);
-        assert!(pace.budget() > 4_000_000_000, "a clock that did not move is no division by zero");
+        assert!(
+            pace.budget() > 4_000_000_000,
+            "a clock that did not advance does not cause a division by \
+                                                zero"
+        );
     }
 
     #[test]

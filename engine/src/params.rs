@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Name, PyTorch's shape and values of a tensor.
 pub type HostValues = (String, Vec<usize>, Vec<f32>);
 
-/// All values that a model has learned, by torchvision's names. A clone is another handle on the same values.
+/// All parameters and statistics of a model, by torchvision's names. A clone is another handle on the same
+/// values.
 #[derive(Clone, Debug)]
 pub struct Params {
     gpu: Arc<Gpu>,
@@ -34,7 +35,7 @@ impl Version {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Moves on, and gives the number before.
+    /// Advances the number, and returns the previous one.
     pub fn advance(&self) -> u64 {
         self.0.fetch_add(1, Ordering::SeqCst)
     }

@@ -1,9 +1,9 @@
-//! Compiled pipelines on disk, for drivers that compile slowly and keep nothing themselves.
+//! Compiled pipelines on disk, for drivers that compile slowly and have no cache.
 
 use crate::cache::{self, CacheFile};
 use std::path::PathBuf;
 
-/// What a driver has compiled, and the file that is to outlive this process.
+/// Pipelines that a driver has compiled, and their file, which outlives this process.
 #[derive(Debug)]
 pub(crate) struct PipelineCache {
     cache: wgpu::PipelineCache,
@@ -11,7 +11,7 @@ pub(crate) struct PipelineCache {
 }
 
 impl PipelineCache {
-    /// Opens the file that `place` names. None if the adapter has no such caches, and by default none on
+    /// Opens the file that `place` names. `None` if the adapter has no such caches, and by default on
     /// software adapters: Mesa compiles at the first dispatch, the data that it returns contains no code, and
     /// it has its own cache.
     pub fn open(device: &wgpu::Device, info: &wgpu::AdapterInfo, place: &CacheFile) -> Option<Self> {
@@ -23,11 +23,10 @@ impl PipelineCache {
         }
         let path = place.path(&wgpu::util::pipeline_cache_key(info)?)?;
         let data = std::fs::read(&path).ok();
-        // SAFETY: the bytes have to be what `get_data` gave. Nothing but `save` writes this file, and
-        // it replaces it as a whole. wgpu checks its own header (adapter, driver, length) and the
-        // driver another one, and both then start empty (`fallback`). That leaves someone who
-        // forges a file in the user's cache directory, and who could as well replace the programs
-        // that the user starts.
+        // SAFETY: the bytes must come from `get_data`. Only `save` writes this file, and it replaces it
+        // atomically. wgpu checks its own header (adapter, driver, length) and the driver another one, and
+        // both then start empty (`fallback`). A forged file in the user's cache directory remains possible,
+        // but whoever can write it could as well replace the programs that the user starts.
         let cache = unsafe {
             device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
                 label: Some("frostline"),
@@ -38,7 +37,7 @@ impl PipelineCache {
         Some(Self { cache, path })
     }
 
-    /// What pipelines are compiled with.
+    /// The cache for compiling pipelines.
     pub fn get(&self) -> &wgpu::PipelineCache {
         &self.cache
     }

@@ -21,7 +21,7 @@ mod build;
 mod display;
 mod record;
 
-/// What the host gives for every batch.
+/// Tensors that the host gives for every batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Input {
     pub kind: InputKind,
@@ -37,19 +37,19 @@ pub struct Plan {
     pub(crate) pool: Pool,
     pub(crate) parameters: Layout,
     pub(crate) trainable: Layout,
-    /// Those that some op reads.
+    /// The inputs that some op reads.
     pub(crate) inputs: Vec<Input>,
-    /// Labels are below this.
+    /// Labels are below this number.
     pub(crate) classes: usize,
-    /// What the host writes once.
+    /// Values that the host writes once.
     pub(crate) constants: Vec<(BufferId, Vec<f32>)>,
     pub(crate) output: (BufferId, Shape),
-    /// Where the host puts the gradient of the output, if it gives one.
+    /// The buffer into which the host writes the gradient of the output, if it gives one.
     pub(crate) grad_output: Option<(BufferId, Shape)>,
-    /// Where the host finds the gradient of the images, if it is computed.
+    /// The buffer from which the host reads the gradient of the images, if it is computed.
     pub(crate) grad_input: Option<(BufferId, Shape)>,
     pub(crate) history: Option<BufferId>,
-    /// Where the loss scale that gradients carry is, and how it is set, if they carry one.
+    /// The buffer of the loss scale and how it is set, if gradients have one.
     pub(crate) loss_scale: Option<(BufferId, LossScale)>,
     pub(crate) optim: Option<Optim>,
     /// Group of each update dispatch, in order.
@@ -65,8 +65,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a training step that lowers `loss`, with `freeze` (and the frozen groups of
-    /// `optim`) left as they are.
+    /// The plan of a training step that lowers `loss`, where `freeze` (and the frozen groups of `optim`) stay
+    /// unchanged.
     pub fn training(
         graph: &Graph,
         loss: TensorId,
@@ -86,7 +86,7 @@ impl Plan {
         open.batch_norm = freeze.batch_norm;
         if freeze != open {
             let unfrozen = Optim { groups: vec![], ..optim.clone() };
-            // None if it cannot be trained unfrozen, such as a batch norm over a single value.
+            // `None` if it cannot be trained unfrozen, such as a batch norm over a single value.
             let unfrozen = Self::build(graph, loss, Purpose::Training, &open, Some(&unfrozen), tuning);
             plan.unfrozen = unfrozen.ok().map(|unfrozen| Box::new(unfrozen.ledger));
         }
@@ -105,9 +105,9 @@ impl Plan {
     }
 
     /// The plan that computes `output` and, from a gradient of it that the host gives, the gradient
-    /// of the images: what of a picture a number inside the network depends on (Simonyan et al. 2013,
-    /// "Deep Inside Convolutional Networks"). Parameters and running statistics are constants, as in
-    /// inference: no kernel for a gradient of theirs is in the plan.
+    /// of the images: it shows on which pixels of a picture a value in the network depends (Simonyan et al.
+    /// 2013, "Deep Inside Convolutional Networks"). Parameters and running statistics are constants, as in
+    /// inference: the plan contains no kernel for their gradients.
     pub fn input_gradient(graph: &Graph, output: TensorId, tuning: &Tuning) -> Result<Self> {
         Self::build(graph, output, Purpose::InputGradient, &Freeze::none(), None, tuning)
     }
@@ -117,14 +117,13 @@ impl Plan {
         &self.ledger
     }
 
-    /// What it would cost with nothing frozen, if something is.
+    /// The cost with nothing frozen, if something is frozen.
     pub fn unfrozen_ledger(&self) -> Option<&Ledger> {
         self.unfrozen.as_deref()
     }
 
-    /// Says that this plan, on stored outputs of a frozen stage, does in a step what `whole` does on
-    /// images: layers that only `whole` runs are printed as cached, and what they cost counts as
-    /// saved.
+    /// Declares that this plan, on stored outputs of a frozen stage, replaces `whole`, which runs on images:
+    /// layers that only `whole` runs are printed as cached, and their cost counts as saved.
     pub fn part_of(mut self, whole: &Plan) -> Self {
         let mine = &self.ledger.layers;
         self.cached =
@@ -143,12 +142,12 @@ impl Plan {
         &self.dispatches
     }
 
-    /// A buffer of this plan; none if `id` is another plan's.
+    /// A buffer of this plan; `None` if `id` is another plan's.
     pub fn buffer(&self, id: BufferId) -> Option<&Buffer> {
         self.buffers.get(id.index())
     }
 
-    /// Bytes of the largest buffer: an adapter must be able to bind it whole
+    /// Bytes of the largest buffer: an adapter must be able to bind it completely
     /// ([`Gpu::largest_binding`](crate::Gpu::largest_binding)).
     pub fn largest_buffer(&self) -> u64 {
         self.buffers.iter().map(|buffer| buffer.bytes).max().unwrap_or(0)
@@ -160,8 +159,8 @@ impl Plan {
         &mut self.dispatches
     }
 
-    /// Whether a run changes parameters or running statistics; and whether it changes some that the
-    /// prologue reads, as where a frozen batch norm shares its statistics with one that trains.
+    /// Whether a run changes parameters or running statistics; and whether it changes some that the prologue
+    /// reads, for example when a frozen batch norm shares its statistics with one that trains.
     pub(crate) fn moves(&self) -> (bool, bool) {
         let of_model = |id: BufferId| match &self.buffer(id)?.home {
             Home::Parameter(name) | Home::Statistic(name) => Some(name.as_str()),

@@ -18,11 +18,11 @@ use std::collections::HashMap;
 pub(crate) struct Use {
     /// A gradient of it leads to a trainable parameter.
     pub wanted: bool,
-    /// Some backward reads its value.
+    /// A backward pass reads its value.
     pub kept: bool,
-    /// How often ops read it.
+    /// Number of ops that read it.
     pub readers: usize,
-    /// Some op must read it as f32.
+    /// An op must read it as f32.
     pub in_full: bool,
 }
 
@@ -35,17 +35,17 @@ pub(crate) struct Recorder<'g> {
     pub uses: Vec<Use>,
     pub buffers: Vec<Buffer>,
     pub dispatches: Vec<Dispatch>,
-    /// What the host writes once, before the first step.
+    /// Values that the host writes once, before the first step.
     pub constants: Vec<(BufferId, Vec<f32>)>,
-    /// The phase of what is recorded now.
+    /// The phase that is being recorded.
     pub phase: Phase,
-    /// Where the loss scale is, if gradients carry one.
+    /// The buffer of the loss scale, if gradients have one.
     pub loss_scaler: Option<BufferId>,
     /// The gradient recorded so far of each tensor.
     pub gradients: HashMap<TensorId, BufferId>,
-    /// What the op at work contributes to the gradients of parameters, in the order it does.
+    /// The current op's contributions to the gradients of parameters, in order.
     pub contributions: Vec<(TensorId, BufferId)>,
-    /// What the op that computes a tensor saved for its backward, by name.
+    /// Buffers that the op of a tensor saved for its backward, by name.
     pub saved: HashMap<(TensorId, &'static str), BufferId>,
     values: HashMap<TensorId, BufferId>,
     weight_copies: HashMap<TensorId, BufferId>,
@@ -85,7 +85,7 @@ impl<'g> Recorder<'g> {
         BufferId(self.buffers.len() as u32 - 1)
     }
 
-    /// A buffer of what the plan's storage may round: an activation, the gradient of one, a copy of a
+    /// A buffer whose values the plan's storage may round: an activation, the gradient of one, a copy of a
     /// weight.
     pub fn activation(&mut self, label: impl Into<String>, bytes: u64, home: Home) -> BufferId {
         let buffer = self.buffer(label, bytes, home);
@@ -121,13 +121,13 @@ impl<'g> Recorder<'g> {
         buffer
     }
 
-    /// Makes the next use of `id`'s value a new buffer: it is about to be computed again.
+    /// Makes the next use of `id`'s value a new buffer, because it is about to be computed again.
     pub fn forget_value(&mut self, id: TensorId) {
         self.values.remove(&id);
     }
 
-    /// The buffer of a weight for kernels that read it much: where activations are textures or f16,
-    /// a copy that is too, made once if the weight is frozen and in every step if it trains.
+    /// The buffer of a weight for kernels that read it often. If activations are textures or f16, this is a
+    /// copy in the same format, made once if the weight is frozen and in every step if it trains.
     pub fn weight(&mut self, id: TensorId) -> Result<BufferId> {
         let value = self.value(id);
         if self.tuning.texture_rows.is_none() && self.tuning.storage == Storage::F32 {
@@ -149,12 +149,12 @@ impl<'g> Recorder<'g> {
         Ok(copied)
     }
 
-    /// Is this a copy of a weight, made for reading?
+    /// Whether this is a copy of a weight, made for reading.
     pub fn is_weight_copy(&self, id: usize) -> bool {
         self.weight_copies.values().any(|copy| copy.index() == id)
     }
 
-    /// Sets that gradients are computed, and whether an optimiser uses them: with f16 storage they carry a
+    /// Sets that gradients are computed, and whether an optimiser uses them: with f16 storage they have a
     /// loss scale, which is the optimiser's or else the plan's.
     pub fn scale_gradients(&mut self, updates: bool) {
         let Some(scale) = self.tuning.storage.loss_scale() else { return };

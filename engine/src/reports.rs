@@ -1,25 +1,25 @@
-//! What a device has reported since it was opened: that it is lost, or that it refused something.
+//! The reports of a device since it was opened: that it is lost, or that it refused a call.
 
 use crate::error::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The loss of a device stays; what it refused is reported by one error and then forgotten.
+/// The loss of a device is permanent; a refusal is returned by one error and then cleared.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reports(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     lost: Option<String>,
-    /// What was refused, and why.
+    /// The refused call, and why.
     refused: Option<(String, String)>,
-    /// What there was no memory for, and its bytes.
+    /// The purpose of memory that could not be allocated, and its bytes.
     full: Option<(String, u64)>,
-    /// Those who wait for a loss: each is disconnected by it.
+    /// Channels of callers that wait for a loss: each is disconnected by it.
     waiting: Vec<flume::Sender<()>>,
 }
 
 impl Reports {
-    /// The device is gone; the first reason stays. What it refused before is likely the cause.
+    /// The device is lost; the first reason stays. An earlier refusal is the likely cause.
     pub fn lose(&self, reason: String) {
         let mut state = self.state();
         let cause = state.refused.take().map(|(what, cause)| format!(", after it refused {what}: {cause}"));
@@ -41,7 +41,7 @@ impl Reports {
         self.state().lost.clone().unwrap_or_default()
     }
 
-    /// The device works, and did not do `what`; the first report stays until it is read.
+    /// The device works, and refused `what`; the first report stays until it is read.
     pub fn refuse(&self, what: String, error: &wgpu::Error) {
         self.state().refused.get_or_insert((what, one_line(error)));
     }
@@ -56,14 +56,14 @@ impl Reports {
         self.state().refused.is_some()
     }
 
-    /// [`Error::DeviceLost`] if the device is gone; [`Error::OutOfMemory`] or [`Error::Refused`] if it refused
-    /// something since the last call.
+    /// [`Error::DeviceLost`] if the device is lost; [`Error::OutOfMemory`] or [`Error::Refused`] if it
+    /// refused a call since the last check.
     pub fn check(&self) -> Result<()> {
         let mut state = self.state();
         let (full, refused) = (state.full.take(), state.refused.take());
         match (&state.lost, full, refused) {
             (Some(reason), ..) => Err(Error::DeviceLost { reason: reason.clone() }),
-            // What follows from it is refused as well.
+            // Later calls that depend on it are refused as well.
             (None, Some((purpose, bytes)), _) => Err(Error::OutOfMemory { bytes, purpose, in_use: None }),
             (None, None, Some((what, reason))) => Err(Error::Refused { what, reason }),
             (None, None, None) => Ok(()),

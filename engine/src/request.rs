@@ -20,7 +20,7 @@ pub struct Request {
     pub kernel: Kernel,
     /// Constants that differ from the file's.
     pub constants: Vec<(&'static str, u32)>,
-    /// Every binding that the entry point declares; none for one that is not used with these constants.
+    /// Every binding that the entry point declares; `None` for one that is not used with these constants.
     pub bindings: Vec<(&'static str, Option<BufferId>)>,
     /// Every field of `Params` that it uses.
     pub params: Vec<(&'static str, Scalar)>,
@@ -28,7 +28,7 @@ pub struct Request {
     pub grid: [u32; 3],
     /// Multiply-accumulates.
     pub macs: u64,
-    /// Turns of loops that one invocation takes at most.
+    /// Maximum number of loop turns of one invocation.
     pub turns: u64,
     /// A field of `Params` whose value has more than 32 bits: the plan is refused.
     too_large: Option<(&'static str, usize)>,
@@ -60,13 +60,14 @@ impl Request {
         bindings.iter().fold(self, |request, &(name, buffer)| request.bind_if(name, Some(buffer)))
     }
 
-    /// Binds a buffer by name, or nothing: with the request's constants the kernel does not use the binding.
+    /// Binds a buffer by name, or nothing if the kernel does not use the binding with the request's
+    /// constants.
     pub fn bind_if(mut self, name: &'static str, buffer: Option<BufferId>) -> Self {
         self.bindings.push((name, buffer));
         self
     }
 
-    /// Sets integer fields of `Params`. A negative number, as `usize::wrapping_sub` gives it, becomes an
+    /// Sets integer fields of `Params`. A negative number, in the form of `usize::wrapping_sub`, becomes an
     /// `i32`. A plan with a value of more than 32 bits is refused.
     pub fn params(mut self, params: &[(&'static str, usize)]) -> Self {
         for &(name, value) in params {
@@ -84,14 +85,14 @@ impl Request {
         self
     }
 
-    /// Binds the loss scale, if gradients carry one.
+    /// Binds the loss scale, if gradients have one.
     pub fn scaled(self, scaler: Option<BufferId>) -> Self {
         self.constants(&[("SCALED", scaler.is_some().into())]).bind_if("scaler", scaler)
     }
 
-    /// Sets the number of loop turns that one invocation takes at most: the turns of all its loops that
-    /// the driver does not unroll, nested ones counted every time. A plan with a kernel above
-    /// [`MOST_TURNS`] is refused.
+    /// Sets the maximum number of loop turns of one invocation: the turns of all its loops that the driver
+    /// does not unroll, with nested loops counted every time. A plan with a kernel above [`MOST_TURNS`] is
+    /// refused.
     pub fn turns(mut self, turns: usize) -> Self {
         self.turns = turns as u64;
         self
@@ -106,8 +107,8 @@ impl Request {
     /// The dispatch, of `layer` in `phase`.
     ///
     /// # Errors
-    /// [`Error::Shader`] unless bindings and fields are those of the kernel's WGSL; [`Error::Graph`] for
-    /// numbers of more than 32 bits, or too many loop turns.
+    /// [`Error::Shader`] unless bindings and fields match the kernel's WGSL; [`Error::Graph`] for numbers of
+    /// more than 32 bits, or too many loop turns.
     pub(crate) fn into_dispatch(self, layer: &str, phase: Phase, share: Share) -> Result<Dispatch> {
         let reflection = reflect(self.kernel)?;
         let wrong = |reason: String| Error::Shader { kernel: self.kernel.name(), reason };
@@ -134,7 +135,7 @@ impl Request {
         if self.turns > MOST_TURNS {
             let turns = self.turns;
             return too_much(format!(
-                "would take {turns} loop turns in one invocation, {MOST_TURNS} at most are right"
+                "would take {turns} loop turns in one invocation, but at most {MOST_TURNS} give right results"
             ));
         }
         let written = |name: &str| reflection.written.contains(name);

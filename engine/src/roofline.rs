@@ -1,6 +1,6 @@
-//! How fast a plan can be at best on a card (Williams, Waterman & Patterson 2009, "Roofline"), and which of
-//! its dispatches are too small for the card. It is counted from the plan and from the rates that the card's
-//! maker publishes; nothing runs.
+//! The shortest possible time of a plan on a card (Williams, Waterman & Patterson 2009, "Roofline"), and
+//! which of its dispatches are too small to fill the card. It is counted from the plan and from the rates
+//! that the card's maker publishes; nothing runs.
 
 use crate::dispatch::{Dispatch, Phase};
 use crate::plan::Plan;
@@ -10,18 +10,18 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use std::ops::AddAssign;
 
-/// A card as its maker publishes it.
+/// The published figures of a card.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PublishedCard {
     /// Its name.
     pub name: &'static str,
-    /// Whose table of tiles its kernels use.
+    /// The maker whose table of tiles its kernels use.
     pub maker: Maker,
-    /// Multiprocessors, Xe cores or GPU cores: what runs a workgroup.
+    /// Multiprocessors, Xe cores or GPU cores: the units that run workgroups.
     pub cores: u32,
-    /// Operations a second in f32 without matrix units, a multiply-add counted as two, in 10¹².
+    /// Operations per second in f32 without matrix units, in 10¹²; a multiply-add counts as two.
     pub tflops: f64,
-    /// Bytes a second from and to memory, in 10⁹.
+    /// Bytes per second from and to memory, in 10⁹.
     pub gbytes: f64,
 }
 
@@ -50,7 +50,7 @@ impl PublishedCard {
         self.card().fitted(Tuning::gpu())
     }
 
-    /// Workgroups that fill it: two a core, so that one computes while the other loads.
+    /// Workgroups that fill it: two per core, so that one computes while the other loads.
     pub fn fill(&self) -> u64 {
         self.card().fill() as u64
     }
@@ -85,14 +85,14 @@ impl PublishedCard {
     }
 }
 
-/// What all dispatches of one kernel in a step come to on a card.
+/// The sum over all dispatches of one kernel in a step on a card.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct KernelBound {
     /// The kernel, such as `conv2d.forward`.
     pub kernel: String,
     /// How often it runs.
     pub dispatches: u64,
-    /// How many of these have fewer workgroups than fill the card.
+    /// How many of these have too few workgroups to fill the card.
     pub too_small: u64,
     /// Workgroups of the smallest dispatch.
     pub least_workgroups: u64,
@@ -100,11 +100,12 @@ pub struct KernelBound {
     pub most_workgroups: u64,
     /// Multiply-accumulates, of the definition.
     pub macs: u64,
-    /// Bytes read and written, each operand once a dispatch.
+    /// Bytes read and written, each operand once per dispatch.
     pub bytes: u64,
-    /// The least time, with every core busy: of a dispatch the larger of computing and moving.
+    /// The least time, with every core busy: for each dispatch, the larger of the times for computing and for
+    /// moving data.
     pub seconds: f64,
-    /// The same with whole workgroups: the core that has most of them computes all of these. Launching is not
+    /// The same with whole workgroups: the time of the core with the most workgroups. Launching is not
     /// counted.
     pub seconds_of_busiest_core: f64,
 }

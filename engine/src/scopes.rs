@@ -1,7 +1,7 @@
-//! Error scopes: what a device refused of the calls between two points.
+//! Error scopes: the calls between two points that a device refused.
 //!
-//! A native device has answered when a scope ends. A browser answers later, and its thread must not wait: there
-//! the error goes to [`Reports`](crate::reports::Reports), and the next check returns it.
+//! A native device has reported errors when a scope ends. A browser reports them later, and its thread must
+//! not wait: there the error goes to [`Reports`](crate::reports::Reports), and the next check returns it.
 
 use std::future::Future;
 
@@ -14,7 +14,7 @@ pub(crate) fn error(
     pollster::block_on(popped)
 }
 
-/// None: `later` gets the error of the scope whose end is `popped`, if there is one.
+/// Always `None`: `later` gets the error of the scope whose end is `popped`, if there is one.
 #[cfg(target_family = "wasm")]
 pub(crate) fn error(
     popped: impl Future<Output = Option<wgpu::Error>> + 'static,

@@ -30,7 +30,7 @@ const UNIFORM: u64 = 256;
 pub struct Summary {
     /// Mean loss of the labelled rows.
     pub loss: f32,
-    /// Labelled rows whose largest logit was at the label; of mixed rows, the share of that label.
+    /// Labelled rows whose largest logit was at the label; for mixed rows, the share of that label.
     pub correct: f32,
     /// Labelled rows.
     pub rows: f32,
@@ -54,14 +54,14 @@ pub struct Session {
     slots: Vec<Store>,
     owned: Vec<Option<Store>>,
     gradients: Option<wgpu::Buffer>,
-    /// How gradients are scaled, and where the state of that is.
+    /// How gradients are scaled, and the buffer of the scale's state.
     loss_scaler: Option<(LossScale, wgpu::Buffer)>,
     uniforms: wgpu::Buffer,
     changing: Changing,
     executed: Cost,
-    /// Of the parameters and statistics that this session was given.
+    /// Version of the parameters and statistics that this session was given.
     version: Version,
-    /// The version that the prologue's results hold for, and how often they were computed.
+    /// The version for which the prologue's results are valid, and how often they were computed.
     prologue_of: Option<u64>,
     prologues: u64,
     /// See [`Plan::moves`].
@@ -71,7 +71,7 @@ pub struct Session {
     backlog: Backlog<Submission>,
 }
 
-/// A browser frees memory late otherwise: it waits for its garbage collector.
+/// Otherwise a browser frees memory late, when its garbage collector runs.
 #[cfg(target_family = "wasm")]
 impl Drop for Session {
     fn drop(&mut self) {
@@ -86,23 +86,23 @@ impl Session {
         &self.plan
     }
 
-    /// How many of the runs so far had the prologue go along.
+    /// The number of runs so far that included the prologue.
     pub fn prologues(&self) -> u64 {
         self.prologues
     }
 
-    /// What was dispatched so far, prologue aside, counted as it was put into the encoder.
+    /// The dispatches so far, without the prologue, counted when they were encoded.
     pub fn executed(&self) -> Cost {
         self.executed
     }
 
-    /// Where a buffer of the pool or of the plan is; none for a part of a flat buffer.
+    /// The memory of a buffer of the pool or of the plan; `None` for a part of a flat buffer.
     fn stored(&self, id: BufferId) -> Option<&Store> {
         let slot = self.plan.pool.slot_of[id.index()].map(|slot| &self.slots[slot]);
         slot.or(self.owned[id.index()].as_ref())
     }
 
-    /// All of those, with the size in use.
+    /// All of these, with the size in use.
     fn stores(&self) -> impl Iterator<Item = (BufferId, &Store, u64)> {
         let all = self.plan.buffers.iter().enumerate();
         all.filter_map(|(id, buffer)| {
@@ -111,7 +111,7 @@ impl Session {
     }
 
     fn store(&self, id: BufferId) -> Result<&Store> {
-        let missing = || Error::Graph("the plan does not hold this tensor".to_owned());
+        let missing = || Error::Graph("the plan does not contain this tensor".to_owned());
         self.owned.get(id.index()).and_then(Option::as_ref).ok_or_else(missing)
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-/// What a tensor is, and how large.
+/// The kind and the sizes of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// Activations: `n` images of `h` × `w` pixels with `c` channels. Features are 1 × 1 images.
@@ -20,8 +20,8 @@ pub enum Shape {
         /// Channels.
         c: usize,
     },
-    /// Images of bytes as decoders give them: `n` images of `h` × `w` pixels with `c` bytes each. The buffer
-    /// has the order (N, H, W, C) without padding.
+    /// Images of bytes in the order of decoders: `n` images of `h` × `w` pixels with `c` bytes each. The
+    /// buffer has the order (N, H, W, C) without padding.
     Pixels {
         /// Images.
         n: usize,
@@ -59,7 +59,7 @@ pub enum Shape {
         /// Output features.
         c_out: usize,
     },
-    /// One value per channel: biases and everything of batch norm.
+    /// One value per channel: biases, and parameters and statistics of batch norm.
     Vector {
         /// Channels.
         c: usize,
@@ -104,7 +104,7 @@ impl Shape {
         product(self.torch())
     }
 
-    /// Whether it has no values: one of its sizes is 0.
+    /// Whether it has no values, because one of its sizes is 0.
     pub fn is_empty(&self) -> bool {
         self.torch().contains(&0)
     }
@@ -212,7 +212,7 @@ impl Shape {
         self.places().map(|place| packed[place]).collect()
     }
 
-    /// NHWC without padding (an image as decoders give it) into the buffer's order.
+    /// NHWC without padding (the order of decoders) into the buffer's order.
     pub fn pack_nhwc(&self, values: &[f32]) -> Vec<f32> {
         let c = self.channels();
         if c.is_multiple_of(4) {

@@ -7,8 +7,8 @@ use frostline_shaders::Format;
 /// How activations are stored: their values, their gradients, and the copies of weights that
 /// kernels read.
 ///
-/// Arithmetic is f32 in any case. So are parameters, their gradients and moments, statistics,
-/// logits and the loss, and all that the host reads and writes.
+/// Arithmetic is f32 in any case. So are parameters, their gradients and moments, statistics, logits and the
+/// loss, and all values that the host reads and writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Storage {
     /// As 32-bit floats.
@@ -17,7 +17,7 @@ pub enum Storage {
     /// As 16-bit floats: half the memory and traffic, 11 significant bits, nothing above 65,504.
     /// The adapter needs 16-bit floats in shaders.
     F16 {
-        /// What the gradient of the loss is multiplied by, so that small gradients do not become zero.
+        /// The factor on the gradient of the loss, so that small gradients do not become zero.
         loss_scale: LossScale,
     },
 }
@@ -36,7 +36,7 @@ impl Storage {
         }
     }
 
-    /// Refuses a loss scale that cannot work.
+    /// Fails for an invalid loss scale.
     pub(crate) fn check(self) -> Result<()> {
         self.loss_scale().map_or(Ok(()), LossScale::check)
     }

@@ -40,13 +40,13 @@ impl Store {
         }
     }
 
-    /// Writes `bytes`, whole words, from the start on; of a texture, whole texels.
+    /// Writes `bytes`, whole words, from the start on; for a texture, whole texels.
     pub fn write(&self, gpu: &Gpu, bytes: &[u8]) {
         match self {
             Self::Buffer(buffer) | Self::Aliased { buffer, .. } => gpu.write_bytes(buffer, 0, bytes),
             Self::Texture { texture, .. } => {
                 gpu.risk(Place::Write);
-                // Whole rows, and the part of one that is left: what is behind the values stays.
+                // Whole rows, and the rest of one: bytes after the values stay unchanged.
                 let (rows, rest) = (bytes.len() as u64 / ROW_BYTES, bytes.len() as u64 % ROW_BYTES);
                 for (row, size) in
                     [(0, extent(rows)), (rows, wgpu::Extent3d { width: (rest / 16) as u32, ..extent(1) })]
@@ -93,8 +93,8 @@ impl Store {
         }
     }
 
-    /// Gives the memory back once the work that uses it is done. A browser does so only when it collects its
-    /// garbage, which does not count the memory of a device.
+    /// Frees the memory when the work that uses it is done. Otherwise a browser frees it only at garbage
+    /// collection, which does not account for device memory.
     #[cfg(target_family = "wasm")]
     pub fn destroy(&self) {
         match self {
@@ -108,7 +108,7 @@ impl Store {
         match self {
             Self::Buffer(buffer) | Self::Aliased { buffer, .. } => Ok(buffer),
             Self::Texture { .. } => {
-                Err(Error::Graph("a texture stands where a buffer was planned".to_owned()))
+                Err(Error::Graph("found a texture where a buffer was planned".to_owned()))
             }
         }
     }

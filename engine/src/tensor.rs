@@ -1,4 +1,4 @@
-//! Tensors of a graph: their ids, names, shapes, and what they are for.
+//! Tensors of a graph: their ids, names, shapes, and roles.
 
 use crate::shape::Shape;
 
@@ -12,36 +12,36 @@ impl TensorId {
     }
 }
 
-/// What a tensor is for.
+/// The role of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Role {
     /// Given by the host for every batch.
     Input(InputKind),
     /// Learned.
     Parameter(Init),
-    /// A running statistic: moved by training, never by a gradient. Holds its first value.
+    /// A running statistic: changed by training, never by a gradient. Contains its first value.
     Statistic(f32),
     /// Computed.
     Activation,
 }
 
-/// What the host gives for every batch.
+/// A tensor that the host gives for every batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputKind {
     /// Images of bytes or floats, or the activations of an earlier stage.
     Images,
     /// One class index per image.
     Labels,
-    /// What [`crate::ops::Augment`] does to each image.
+    /// The changes of each image by [`crate::ops::Augment`].
     Transforms {
         /// The shape of the images.
         images: Shape,
     },
-    /// What [`crate::ops::Mixup`] mixes each image, and its label, with.
+    /// The partner and share of each image, and of its label, in [`crate::ops::Mixup`].
     Mixes,
 }
 
-/// How a parameter starts.
+/// The initial values of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// Normal with variance `2 / fan_out` (He et al. 2015), torchvision's for convolutions.
@@ -62,6 +62,6 @@ pub struct Tensor {
     pub name: String,
     /// Its shape.
     pub shape: Shape,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
 }

@@ -1,4 +1,4 @@
-//! The one table that picks kernel shapes for an adapter.
+//! The table that selects kernel shapes for an adapter.
 
 pub(crate) mod adapter;
 mod candidates;
@@ -21,15 +21,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tiled::Product;
 
-/// The most terms that a kernel of a convolution adds up in one register: the depth of the 3×3 windows
-/// of 512 channels that ResNets end with. Deeper products are a chain of dispatches.
+/// The maximum number of terms that a kernel of a convolution sums in one register: the depth of the 3×3
+/// windows of 512 channels at the end of ResNets. Deeper products are a chain of dispatches.
 pub(crate) const LONGEST_RUN: usize = 4_608;
 
-/// What kind of adapter the kernels are to be shaped for.
+/// The class of adapters for which kernels are shaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// A processor that has subgroups (llvmpipe, SwiftShader): weights are handed round.
+    /// A processor with subgroups (llvmpipe, SwiftShader): lanes exchange weights.
     Subgroup {
         /// Lanes of a subgroup.
         size: u32,
@@ -43,18 +43,18 @@ pub enum Class {
 /// The tile of a convolution kernel (see the constants of `conv2d.wgsl`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tile {
-    /// Channels a lane computes.
+    /// Number of channels that a lane computes.
     pub tm: u32,
-    /// Pixels of a row a lane computes.
+    /// Number of pixels of a row that a lane computes.
     pub pw: u32,
-    /// Pixels a lane of `backward_weight` takes in at a time.
+    /// Number of pixels that a lane of `backward_weight` reads at a time.
     pub u: u32,
 }
 
 impl Tile {
-    /// How many of the `kw` taps of a row `forward` and `backward_input` do together. A window
-    /// under all of them is loaded once, but code that leaves the instruction cache is slower than
-    /// loading again: on a software adapter 1,600 multiply-adds are 35 KiB of it.
+    /// How many of the `kw` taps of a row `forward` and `backward_input` compute together. A window under all
+    /// of them is loaded once, but code that does not fit into the instruction cache is slower than loading
+    /// again: on a software adapter, 1,600 multiply-adds are 35 KiB of code.
     pub fn taps(&self, kw: usize) -> usize {
         if self.tm as usize * 4 * self.pw as usize * kw <= 1600 { kw } else { 1 }
     }
@@ -87,8 +87,8 @@ pub struct Conv {
     pub c_in: usize,
     /// Channels of y.
     pub c_out: usize,
-    /// Pixels of a row of the result (`BackwardInput`: of one phase of the stride); 1×1
-    /// convolutions see the whole batch as one row.
+    /// Pixels of a row of the result (`BackwardInput`: of one phase of the stride); 1×1 convolutions treat
+    /// the whole batch as one row.
     pub width: usize,
     /// Rows of y in the whole batch.
     pub rows: usize,
@@ -97,13 +97,13 @@ pub struct Conv {
 /// Winograd's F(m×m, 3×3) (see the constants of `winograd.wgsl`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Filtering {
-    /// Outputs of a tile in one direction: 2 or 4.
+    /// Number of outputs of a tile in one direction: 2 or 4.
     pub m: u32,
-    /// Output channels a lane computes.
+    /// Number of output channels that a lane computes.
     pub tm: u32,
-    /// Tiles a lane computes: a block is as many times the workgroup size.
+    /// Number of tiles that a lane computes: a block is this many times the workgroup size.
     pub p: u32,
-    /// Blocks of 4 input channels a lane of `backward_weight` computes.
+    /// Number of blocks of 4 input channels that a lane of `backward_weight` computes.
     pub q: u32,
 }
 
@@ -124,26 +124,26 @@ pub enum Algorithm {
 pub struct Tuning {
     /// The class they are for.
     pub class: Class,
-    /// Activations are stored in textures of at most this many rows, where a software driver samples textures
-    /// faster than it loads from storage buffers. None: they are in storage buffers.
+    /// Activations are stored in textures of at most this many rows, for software drivers that read textures
+    /// faster than storage buffers. `None`: they are in storage buffers.
     pub texture_rows: Option<u32>,
     /// These textures are the same memory as buffers, which kernels write. Only for the adapter of a
-    /// [`crate::Gpu`] whose tuning has it: [`crate::Session`] refuses it elsewhere.
+    /// [`crate::Gpu`] whose tuning has it; [`crate::Session`] refuses it elsewhere.
     pub aliased: bool,
-    /// Workgroups that fill the machine: how far `backward_weight` splits its pixels.
+    /// Number of workgroups that fill the machine; it determines how far `backward_weight` splits its pixels.
     pub fill: usize,
-    /// How long the device may be busy with one submission, so that none runs into the driver's time-out:
-    /// longer steps are cut by measured time. None: a step is one submission. Bits stay the same.
+    /// Time limit of one submission, so that none reaches the driver's time-out: longer steps are cut by
+    /// measured time. `None`: a step is one submission. Results have the same bits.
     pub submit_time: Option<Duration>,
     /// How activations are stored; f32 unless the user requests f16.
     pub storage: Storage,
-    /// Whose table of tiles the kernels of GPUs use.
+    /// The maker whose table of tiles the kernels of GPUs use.
     pub maker: Maker,
-    /// Bytes of memory that a workgroup shares: larger tiles are passed over.
+    /// Bytes of workgroup memory; larger tiles are skipped.
     pub workgroup_bytes: u32,
-    /// What subgroups multiply at a time, if they are to.
+    /// The matrices that subgroups multiply, if they do.
     pub fragments: Option<Fragments>,
-    /// Measured choices that go before the table's.
+    /// Measured choices, which have precedence over the table's.
     pub measured: Option<Arc<Measured>>,
 }
 
@@ -169,7 +169,7 @@ impl Tuning {
         Self { class: Class::Subgroup { size }, texture_rows: Some(8192), ..Self::portable() }
     }
 
-    /// Kernels for GPUs: for a large one of NVIDIA's. A [`crate::Gpu`] has those of its adapter.
+    /// Kernels for GPUs: for a large NVIDIA GPU. A [`crate::Gpu`] has those of its adapter.
     pub fn gpu() -> Self {
         Self { class: Class::Gpu, fill: 256, ..Self::portable() }
     }
@@ -179,7 +179,7 @@ impl Tuning {
         Self { storage, ..self.clone() }
     }
 
-    /// Which snippet shares the weights.
+    /// The snippet that shares the weights.
     pub fn share(&self) -> Share {
         match self.class {
             Class::Subgroup { .. } => Share::Subgroup,
@@ -195,7 +195,7 @@ impl Tuning {
         }
     }
 
-    /// How `conv` is to be computed: as was measured to be best here, if it was, else by the table.
+    /// The algorithm for `conv`: the measured choice if there is one, else that of the table.
     pub fn conv(&self, conv: &Conv) -> Algorithm {
         let measured = self.measured.as_ref().filter(|_| self.storage == Storage::F32);
         measured.and_then(|measured| measured.choice(conv)).unwrap_or_else(|| self.table(conv))
@@ -235,7 +235,7 @@ impl Tuning {
         let (pixels, taps) = (conv.rows * conv.width, conv.kh * conv.kw);
         match conv.pass {
             Pass::Forward => Product { m: pixels, n: conv.c_out, parts: 1, depth: taps * conv.c_in },
-            // The pixels of y are about those of one phase of dx. A phase that no tap reaches is no work.
+            // The pixels of y are about those of one phase of dx. A phase that no tap reaches needs no work.
             Pass::BackwardInput => {
                 let depth = conv.kh.div_ceil(conv.stride) * conv.kw.div_ceil(conv.stride) * conv.c_out;
                 Product { m: pixels, n: conv.c_in, parts: (conv.stride * conv.stride).min(taps), depth }
@@ -247,8 +247,8 @@ impl Tuning {
         }
     }
 
-    /// Winograd's algorithm, where its transforms cost less than they save, and enough is summed
-    /// up (over channels, or over pixels) that its rounding does not show.
+    /// Winograd's algorithm, if its transforms cost less than they save, and sums (over channels, or over
+    /// pixels) are long enough that its rounding is negligible.
     fn winograd(&self, conv: &Conv) -> Option<Filtering> {
         let fits = conv.kh == 3 && conv.kw == 3 && conv.stride == 1;
         if !fits || conv.c_in < 32 || conv.c_out < 32 || conv.rows * conv.width < 128 {
@@ -304,8 +304,8 @@ impl Tuning {
     }
 }
 
-/// The strip width that costs a row of `width` pixels least. A strip costs its pixels, and about two more for
-/// the weights that it loads, at any width. Fewer widths need fewer compiled kernels.
+/// The strip width with the lowest cost for a row of `width` pixels. The cost of a strip is its pixels plus
+/// about two for the weights that it loads, at any width. Fewer widths need fewer compiled kernels.
 fn strip(width: usize, widths: &[usize]) -> u32 {
     let cost = |pw: usize| width.div_ceil(pw) * (pw + 2);
     widths.iter().copied().min_by_key(|&pw| cost(pw)).unwrap_or(1) as u32
@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(Tuning::gpu().tiled(&low).bm, 32, "64 rows would be mostly empty");
     }
 
-    /// Adapters with no more than WebGPU guarantees find a tile in every table.
+    /// Every table has a tile for adapters with WebGPU's guaranteed limits.
     #[test]
     fn a_workgroup_of_16_kib_has_room() {
         for maker in [Maker::Nvidia, Maker::Amd, Maker::Intel, Maker::Apple, Maker::Other] {

@@ -1,4 +1,4 @@
-//! The dispatches that apply an optimiser, and those that move the loss scale before it.
+//! The dispatches that apply an optimiser, and those that update the loss scale before it.
 
 use crate::dispatch::{BufferId, Home, Phase, grid};
 use crate::error::Result;
@@ -14,10 +14,10 @@ pub(crate) static ADAMW: Kernel = Kernel { file: "adamw", entry: "step" };
 static CHECK_GRADIENTS: Kernel = Kernel { file: "loss_scale", entry: "check" };
 pub(crate) static MOVE_LOSS_SCALE: Kernel = Kernel { file: "loss_scale", entry: "update" };
 
-/// The largest part of the flat buffers that one dispatch updates: adapters bind 128 MiB at least.
+/// The largest part of the flat buffers that one dispatch updates: every adapter can bind at least 128 MiB.
 const LARGEST_RUN: u64 = 64 << 20;
 
-/// Invocations of a workgroup of `loss_scale.check`, and vec4 that each of them looks at.
+/// Invocations of a workgroup of `loss_scale.check`, and the number of vec4 that each of them reads.
 const WORKGROUP: u32 = 64;
 const PER_INVOCATION: u32 = 16;
 
@@ -57,7 +57,8 @@ fn runs(group_of: impl Fn(&str) -> Option<usize>, all: &Layout, trainable: &Layo
     runs
 }
 
-/// Records one dispatch per run, and before them what moves the loss scale; returns the group of each run.
+/// Records one dispatch per run, and before them those that update the loss scale; returns the group of each
+/// run.
 pub(crate) fn record(
     recorder: &mut Recorder<'_>,
     optim: &Optim,
@@ -110,8 +111,8 @@ pub(crate) fn record(
     Ok(runs.into_iter().map(|run| run.group).collect())
 }
 
-/// Records what happens between backward and the optimiser: a look at every gradient of `trainable` and at
-/// the loss in `summary`, and what becomes of the scale.
+/// Records what happens between backward and the optimiser: the check of every gradient of `trainable` and of
+/// the loss in `summary`, and the update of the scale.
 fn move_loss_scale(
     recorder: &mut Recorder<'_>,
     scale: LossScale,

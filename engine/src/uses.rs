@@ -1,4 +1,4 @@
-//! How the ops of a graph use each tensor: what needs a gradient, and what must stay for backward.
+//! How the ops of a graph use each tensor: which tensors need a gradient, and which must stay for backward.
 
 use crate::fold::Purpose;
 use crate::freeze::Freeze;
@@ -22,8 +22,8 @@ pub(crate) fn uses(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<Use>
     uses
 }
 
-/// For every tensor: is its gradient what the plan is for (that of a trainable parameter, or of an
-/// image), or does it lead to one that is?
+/// For every tensor, whether its gradient is a result of the plan (that of a trainable parameter, or of an
+/// image), or leads to one.
 pub(crate) fn wanted(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<bool> {
     let goal = |tensor: &Tensor| match (purpose, tensor.role) {
         (Purpose::Training, Role::Parameter(_)) => !freeze.is_frozen(&tensor.name),
@@ -42,8 +42,8 @@ pub(crate) fn wanted(graph: &Graph, purpose: Purpose, freeze: &Freeze) -> Vec<bo
     wanted
 }
 
-/// Per tensor: must its value stay until backward? What can be computed again from kept tensors
-/// is not kept.
+/// For every tensor, whether its value must stay until backward. A tensor that can be computed again from
+/// kept tensors is not kept.
 fn kept(graph: &Graph, wanted: &[bool]) -> Vec<bool> {
     let mut kept = vec![false; graph.tensors.len()];
     let with_backward = || graph.nodes.iter().filter(|node| wanted[node.output.index()]);

@@ -76,8 +76,8 @@ fn a_tensor_added_to_itself() {
     }
 }
 
-/// The second contribution is a convolution's, which adds the first in its own epilogue; or the
-/// first is, and an addition passes its gradient on.
+/// The second contribution is a convolution's, which adds the first in its epilogue; or the first is, and an
+/// addition passes its gradient on.
 #[test]
 fn a_shortcut_around_a_convolution() {
     let fork = Fork::new(101);
@@ -125,7 +125,7 @@ fn two_convolutions() {
     }
 }
 
-/// Ops whose kernels cannot add an earlier contribution: it is added by a dispatch of its own.
+/// Ops whose kernels cannot add an earlier contribution: it is added by a separate dispatch.
 #[test]
 fn a_shortcut_around_every_other_op() {
     let fork = Fork::new(104);
@@ -200,7 +200,7 @@ fn two_readers_of_pooled_features() {
 }
 
 /// A parameter that ops read directly, several times, or whose gradient is another op's buffer
-/// passed on: it still ends where `read_gradient` looks.
+/// passed on: it still ends in the buffer that `read_gradient` reads.
 #[test]
 fn gradients_of_parameters_come_home() {
     let fork = Fork::new(110);
@@ -220,7 +220,7 @@ fn gradients_of_parameters_come_home() {
     }
 }
 
-/// A branch that wants no gradient contributes none: not zeros, nothing.
+/// A branch that needs no gradient contributes none, not even zeros.
 #[test]
 fn a_frozen_branch_contributes_nothing() {
     let fork = Fork::new(111);

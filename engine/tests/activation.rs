@@ -49,7 +49,7 @@ fn at_the_kinks() {
     }
 }
 
-/// A diverging run must show: max(NaN, 0) is 0 on many adapters.
+/// A diverging run must be visible: max(NaN, 0) is 0 on many adapters.
 #[test]
 fn nan_and_infinity_come_through() {
     for (activation, infinity) in [(Activation::Relu, f32::INFINITY), (Activation::Relu6, 6.0)] {
@@ -65,8 +65,8 @@ fn nan_and_infinity_come_through() {
     }
 }
 
-/// The mask is bits where nothing keeps the output, and the output itself where something does:
-/// a trainable convolution after it. Frozen, that convolution needs no input.
+/// The mask is bits if nothing keeps the output, and the output itself if a trainable convolution after it
+/// does. Frozen, that convolution needs no input.
 #[test]
 fn bits_and_output_say_the_same() {
     let mut rng = cases::rng(71);

@@ -30,7 +30,7 @@ fn run(x: &Array, transforms: &[Transform], augment: &Augment, tuning: &Tuning) 
     session.read_output().unwrap()
 }
 
-/// (N, C, H, W) as decoders give it: (N, H, W, C).
+/// (N, C, H, W) in the order of decoders: (N, H, W, C).
 fn interleaved(x: &Array) -> Vec<f32> {
     let [n, c, h, w] = x.dims();
     let places = (0..n).flat_map(|n| (0..h).flat_map(move |i| (0..w).map(move |j| (n, i, j))));
@@ -196,8 +196,7 @@ fn plain(size: [usize; 2], channels: usize) -> Augment {
     }
 }
 
-/// What leaves an image alone leaves its bits alone: no rounding by a resize to its own size or a
-/// rotation by nothing.
+/// Transforms without effect keep all bits: no rounding by a resize to the same size or a rotation by 0.
 #[test]
 fn nothing_done_changes_no_bit() {
     let x = cases::uniform(&mut cases::rng(61), &[3, 3, 7, 10], 0.0..1.0);
@@ -294,7 +293,7 @@ fn what_cannot_be_done_is_refused() {
     );
 }
 
-/// In training, nothing below the first layer wants a gradient, and the op has no backward kernel.
+/// In training, nothing below the first layer needs a gradient, and the op has no backward kernel.
 #[test]
 fn training_dispatches_it_forward_only() {
     let mut graph = Graph::new();
@@ -311,8 +310,8 @@ fn training_dispatches_it_forward_only() {
     assert_eq!(graph.shape(y), Shape::Image { n: 4, h: 6, w: 6, c: 3 });
 }
 
-/// Photos, rotated and with contrast: every pixel of 224 × 224 asks for a hundred of a window that
-/// shrinks to half, twice. In one piece, that was more loop turns than llvmpipe runs.
+/// Photos, rotated and with contrast: every pixel of 224 × 224 reads a hundred pixels of a window that
+/// shrinks to half, twice. In one piece, this needed more loop turns than llvmpipe runs.
 #[test]
 fn photos() {
     let x = cases::uniform(&mut cases::rng(77), &[1, 3, 448, 448], 0.0..1.0);

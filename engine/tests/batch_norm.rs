@@ -1,4 +1,5 @@
-//! batch_norm against its twin: both kinds of statistics, every gradient, and what is not computed.
+//! batch_norm against its twin: both kinds of statistics, every gradient, and the parts that are not
+//! computed.
 
 mod common;
 
@@ -13,7 +14,7 @@ use frostline_twin::{Array, cases, compare};
 /// One pixel short of and beyond a mask word of eight rows, and of a chunk of 32; many chunks.
 const SHAPES: [[usize; 4]; 5] = [[2, 1, 1, 1], [2, 5, 3, 3], [1, 8, 7, 1], [3, 3, 11, 1], [3, 6, 19, 23]];
 
-/// The momentum of the running statistics, as f32 holds PyTorch's 0.1.
+/// The momentum of the running statistics, PyTorch's 0.1 in f32.
 const MOMENTUM: f32 = 0.1;
 
 struct Layer {
@@ -54,7 +55,7 @@ impl Layer {
         ran.check_output(&what, &forward(x, &parameters, &used, None, twin));
         compare::assert_close(&format!("{what}: running mean"), &ran.state["bn.running_mean"], &after.mean);
         compare::assert_close(&format!("{what}: running variance"), &ran.state["bn.running_var"], &after.var);
-        // Where the activation was open the output tells, rounding included.
+        // The output shows where the activation's slope is one, including the effect of rounding.
         let dz = twin.backward(&self.dy, &ran.output_array(&x.shape)).value;
         let gradients = match stats {
             Stats::Batch => backward_batch(x, &parameters, &dz),
@@ -102,7 +103,7 @@ fn with_an_activation() {
     check_all(Stats::Running, &SHAPES[1..3], &activations);
 }
 
-/// Channels hundreds of deviations away from zero: a variance taken as E[x²] − μ² would be noise.
+/// Channels hundreds of deviations away from zero: a variance computed as E[x²] − μ² would be noise.
 #[test]
 fn far_from_zero() {
     let mut x = cases::uniform(&mut cases::rng(85), &[2, 5, 9, 7], -1.0..1.0);
@@ -125,7 +126,7 @@ fn batch_statistics(x: &Array, tuning: &Tuning) -> [Vec<f32>; 2] {
 }
 
 /// Channels up to a million deviations away from zero, in many chunks. The twin's bound grows with the
-/// offset, since it allows for a rounded mean; here the variance itself is held to a few roundings.
+/// offset, since it allows for a rounded mean; here the variance itself is allowed only a few roundings.
 #[test]
 fn a_small_variance_around_a_large_mean() {
     for (seed, deviation) in [0.01, 0.1, 1.0].into_iter().enumerate() {
@@ -164,7 +165,7 @@ fn huge_values() {
             layer.check(Stats::Batch, Twin::None, tuning);
         }
     }
-    // A variance that f32 cannot hold is no number, and neither is what depends on it.
+    // A variance beyond f32 is not a number, and neither are values that depend on it.
     let mut x = cases::uniform(&mut cases::rng(94), &[2, 4, 9, 7], -1.0..1.0);
     x.data.iter_mut().for_each(|value| *value = f64::from((*value * 1e20) as f32));
     let layer = Layer::new(x, Activation::None, 94);
@@ -192,7 +193,7 @@ fn many_rows() {
     }
 }
 
-/// One value a channel has no variance: whatever it is, the output would be the bias.
+/// A single value per channel has no variance: the output would always be the bias.
 #[test]
 fn one_value_a_channel_is_refused() {
     let x = cases::uniform(&mut cases::rng(86), &[1, 5, 1, 1], -1.0..1.0);
@@ -240,7 +241,7 @@ fn a_frozen_layer_reduces_nothing() {
     let gradients = backward_running(&layer.x, &layer.norm.parameters(), &layer.norm.running(), &layer.dy);
     ran.check_gradient("frozen batch norm", "x", &gradients.dx);
     assert_eq!(ran.state["bn.running_mean"], layer.norm.mean.to_f32(), "frozen statistics stay");
-    // With one of the two still open it follows the batch.
+    // If one of the two trains, it uses the batch's statistics.
     let ran = layer.bench.run(layer.y, &layer.dy, &Freeze::names(["bn.weight"]), GPU.tuning());
     assert_eq!(ran.count("batch_norm.statistics"), 1);
     let gradients = backward_batch(&layer.x, &layer.norm.parameters(), &layer.dy);

@@ -1,8 +1,8 @@
-//! What may be chosen for a convolution by measuring keeps the bounds of what the table chooses.
+//! Choices for a convolution that can result from measuring have the error bounds of the table's choices.
 //!
-//! Candidates differ in constants of kernels that other tests know in the table's form. Compiling one
-//! takes a software driver a second, so that each class of kernels shows a few of its own here;
-//! `make tune` compares every candidate with the table's choice before it times it.
+//! Candidates differ in constants of kernels that other tests use in the table's form. Compiling one takes a
+//! software driver a second, so only a few of each class of kernels are tested here; `make tune` compares
+//! every candidate with the table's choice before it times it.
 
 mod common;
 
@@ -18,7 +18,7 @@ const PASSES: [Pass; 3] = [Pass::Forward, Pass::BackwardInput, Pass::BackwardWei
 /// Candidates of each convolution and class of kernels.
 const SHOWN: usize = 2;
 
-/// `SHOWN` of the candidates that suit the whole class, the last and strangest among them.
+/// `SHOWN` of the candidates for the whole class, including the last and most unusual one.
 fn some(tuning: &Tuning, op: &Conv2d, [x, w]: [Shape; 2], pass: Pass) -> Vec<Algorithm> {
     let conv = op.conv(pass, x, w).unwrap();
     let fit: Vec<Algorithm> = tuning

@@ -66,7 +66,7 @@ fn random_shapes() {
     check_all(cases::conv_cases(20, 12));
 }
 
-/// As ResNets and EfficientNets use them; the last pads as TensorFlow's "SAME".
+/// The forms in ResNets and EfficientNets; the last has TensorFlow's "SAME" padding.
 #[test]
 fn layers_of_real_networks() {
     check_all([
@@ -80,7 +80,7 @@ fn layers_of_real_networks() {
 }
 
 /// Where borders meet: one pixel, one image, one channel; a window larger than the image; padding
-/// on one side only; rows that a stride leaves over; taps that a stride skips.
+/// on one side only; remaining rows after the last stride; taps that a stride skips.
 #[test]
 fn borders_and_left_overs() {
     check_all([

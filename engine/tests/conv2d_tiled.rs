@@ -1,8 +1,8 @@
 //! The tiled convolution kernels of GPUs against the twin of conv2d, tile by tile.
 //!
-//! Which tile a GPU takes depends on how large a layer is, and the tensors of tests are small. So
-//! here each tile is forced. Compiling one takes a software driver seconds: all of them are tested
-//! where they are this adapter's own (`FROSTLINE_TUNING=gpu` makes them so), one of them elsewhere.
+//! The tile on a GPU depends on the size of a layer, and the tensors of tests are small, so each tile is
+//! forced here. Compiling one takes a software driver seconds: all of them are tested if they are this
+//! adapter's kernels (also with `FROSTLINE_TUNING=gpu`), otherwise one of them.
 
 mod common;
 
@@ -39,8 +39,8 @@ fn cases() -> [ConvCase; 7] {
     ]
 }
 
-/// Among them are fragments of 4 × 4 held by one thread, which stand for those of subgroups: the
-/// addresses are the same, and only what a fragment is differs.
+/// They include fragments of 4 × 4 held by one thread, which represent those of subgroups: the addresses are
+/// the same, and only the fragment type differs.
 fn tiles() -> Vec<Tiles> {
     let uneven = Tiles { bm: 64, bn: 32, bk: 8, rm: 8, rn: 4, buffers: 2, fragment: 1, lanes: 1 };
     let fragments = Tiles { bm: 32, bn: 32, bk: 8, rm: 4, rn: 8, buffers: 1, fragment: 4, lanes: 1 };
@@ -74,8 +74,8 @@ fn forced(case: ConvCase, tiles: Tiles) -> Tuning {
     Tuning { measured: Some(Arc::new(measured)), ..Tuning::portable() }
 }
 
-/// Where the result fills no more than half of the machine its depth is split, in forward and in
-/// backward_input, whose phases have depths of their own.
+/// If the result fills at most half of the machine, its depth is split, in forward and in backward_input,
+/// whose phases have separate depths.
 #[test]
 fn a_depth_in_splits() {
     let tiles = Tiles { bm: 32, bn: 32, bk: 8, rm: 4, rn: 4, buffers: 1, fragment: 1, lanes: 1 };
@@ -107,8 +107,8 @@ fn a_depth_in_splits() {
     }
 }
 
-/// What comes after the sum is done once, when the splits are added up: residual and activation forward,
-/// the earlier contribution to a gradient backward.
+/// The epilogue is applied once, when the splits are summed: residual and activation in forward, the earlier
+/// contribution to a gradient in backward.
 #[test]
 fn an_epilogue_after_splits() {
     let tiles = Tiles { bm: 32, bn: 32, bk: 8, rm: 4, rn: 4, buffers: 1, fragment: 1, lanes: 1 };

@@ -1,4 +1,4 @@
-//! What the planner folds together computes what the single ops would: forward and backward.
+//! Folded ops give the results of the single ops, forward and backward.
 
 mod common;
 
@@ -19,7 +19,7 @@ use frostline_twin::{Array, Value, cases, compare, conv2d, depthwise_conv2d, exa
 const X: [usize; 4] = [2, 5, 4, 6];
 const Y: [usize; 4] = [2, 6, 4, 6];
 
-/// A convolution, a batch norm, and what may follow: an addition of `r`, an activation.
+/// A convolution, a batch norm, and optional further ops: an addition of `r`, an activation.
 struct Block {
     x: Array,
     w: Array,
@@ -104,7 +104,7 @@ fn a_frozen_batch_norm_goes_into_the_convolution() {
     }
 }
 
-/// Trainable, with running statistics: batch norm keeps its own kernel and takes in the rest.
+/// Trainable, with running statistics: batch norm keeps its own kernel, which includes the rest.
 #[test]
 fn a_trainable_batch_norm_takes_in_addition_and_activation() {
     for (residual, activation, twin) in FORMS {
@@ -211,7 +211,7 @@ fn a_frozen_batch_norm_goes_into_a_depthwise_convolution() {
     }
 }
 
-/// Inference folds whatever is trainable: nothing is left but convolutions.
+/// Inference folds trainable batch norms as well: only convolutions are left.
 #[test]
 fn inference_runs_convolutions_only() {
     let silu = [false, true].map(|residual| (residual, Activation::Silu, Twin::Silu));
@@ -269,7 +269,7 @@ fn batch_norm_and_relu_are_computed_again_in_backward() {
     }
 }
 
-/// An op that is not the engine's, with the kernels of a convolution; it takes the parts that pass a test.
+/// An op outside the engine, with the kernels of a convolution; it accepts the parts that pass a test.
 #[derive(Debug)]
 struct Own(Conv2d, fn(Part) -> bool);
 
@@ -299,8 +299,8 @@ impl Op for Own {
     }
 }
 
-/// What an op says that it takes is all that the planner needs: parts fold into an op of any name, in their
-/// order, up to the first that it refuses.
+/// The planner only uses the op's own answer: parts fold into an op of any name, in their order, up to the
+/// first that it refuses.
 #[test]
 fn any_op_takes_what_it_can() {
     let forward = |takes: fn(Part) -> bool| {

@@ -83,7 +83,7 @@ impl Case<'_> {
     }
 }
 
-/// Every output of a case under the file's name for it: what the GPU gave, and the twin's value.
+/// Every output of a case under its name in the file: the GPU's result, and the twin's value.
 type Outputs = Vec<(&'static str, Vec<f32>, Value)>;
 
 #[test]
@@ -280,7 +280,7 @@ fn loss(
     twin: impl Fn(&Array, &[u32]) -> (Value, Value),
 ) -> Outputs {
     let labels = case.json["attributes"]["labels"].as_array().unwrap().iter();
-    // −100 is PyTorch's label of a row that does not count.
+    // −100 is PyTorch's label of an ignored row.
     let labels: Vec<u32> =
         labels.map(|label| u32::try_from(label.as_i64().unwrap()).unwrap_or(IGNORED)).collect();
     let mixes = case.mixes();

@@ -1,5 +1,5 @@
-//! Kernels that are wrong on purpose are found out: what is read past the end of a buffer is NaN, what
-//! is written there is an error, and so are loops that take more turns than declared.
+//! Deliberately wrong kernels are detected: a read past the end of a buffer gives NaN, a write there is an
+//! error, and so are loops with more turns than declared.
 
 mod common;
 
@@ -72,7 +72,7 @@ fn a_read_past_the_end_gives_nan() {
     for tuning in tunings() {
         let wrong = Some(("global_avg_pool.forward", &["pixels", "per_part"][..], 10));
         let (ran, session) = run(&common::GPU, &tuning, wrong);
-        // Where turns are declared and counted, that error comes first.
+        // If turns are declared and counted, that error comes first.
         if !common::GPU.is_checked() {
             ran.expect("a read is no error");
         }
@@ -89,7 +89,7 @@ fn a_write_past_the_end_is_an_error_with_buffer_and_kernel() {
         let Error::OutOfBounds { buffer, bytes, past, kernels } = &error else { panic!("{error}") };
         assert_eq!((*bytes, *past), (16 * 18, 0), "{error}");
         assert!(buffer.contains("relu") && kernels.contains("relu.forward of relu"), "{error}");
-        // It was mended for the next run, which damages it again.
+        // The tail was filled again for the next run, which damages it again.
         assert!(matches!(session.run(), Err(Error::OutOfBounds { .. })));
     }
 }

@@ -1,9 +1,9 @@
 //! Activations stored as 16-bit floats: every op, forward and backward, against its twin.
 //!
-//! Storing rounds a value by 2⁻¹¹ of itself at most, which is 4096 times the 2⁻²³ that twins count
-//! in. Inputs and gradients given here are f16 values, so that a result is off by one such rounding
-//! for every time it, or an operand, is stored on the way: c·2⁻¹¹·Σ|terms|. Gradients of parameters
-//! stay f32; where only f16 values go into them, they are as exact as ever.
+//! Storing rounds a value by at most 2⁻¹¹ of itself, which is 4096 times the 2⁻²³ unit of the twins. Inputs
+//! and gradients given here are f16 values, so a result has one such rounding error for every time that it,
+//! or an operand, is stored: c·2⁻¹¹·Σ|terms|. Gradients of parameters stay f32; if they are computed only
+//! from f16 values, they are as exact as with f32.
 
 mod common;
 
@@ -21,14 +21,14 @@ use frostline_twin::{
 use half::f16;
 use rand_chacha::ChaCha8Rng;
 
-/// Random values that f16 holds.
+/// Random values that f16 represents exactly.
 fn halves(rng: &mut ChaCha8Rng, shape: &[usize]) -> Array {
     let mut array = cases::uniform(rng, shape, -1.0..1.0);
     array.data.iter_mut().for_each(|value| *value = f16::from_f64(*value).to_f64());
     array
 }
 
-/// The tunings with 16-bit floats; none, with a message, where the adapter has no such floats.
+/// The tunings with 16-bit floats; none, with a message, if the adapter has no such floats.
 fn half_tunings() -> Vec<Tuning> {
     if !GPU.has_f16() {
         eprintln!("skipped: {} has no 16-bit floats", GPU.describe());
@@ -37,15 +37,15 @@ fn half_tunings() -> Vec<Tuning> {
     tunings().iter().map(|tuning| tuning.with_storage(Storage::f16())).collect()
 }
 
-/// What gradients up to 1 are multiplied by while they are stored as f16; it moves no digit.
+/// The factor on gradients up to 1 while they are stored as f16; it changes no digit.
 const LOSS_SCALE: f32 = 1024.0;
 
-/// Checks values that were rounded to f16 `roundings` times on their way.
+/// Checks values that were rounded to f16 `roundings` times during their computation.
 fn check(what: &str, gpu: &[f32], expected: &Value, roundings: u32) {
     compare::assert_close_by(what, gpu, expected, compare::FACTOR + 4096.0 * f64::from(roundings));
 }
 
-/// Checks that f16 holds `values`, or they were not stored so.
+/// Checks that f16 represents `values` exactly; otherwise they were not stored as f16.
 fn check_stored(what: &str, values: impl IntoIterator<Item = f32>) {
     let rounded = values.into_iter().find(|value| f16::from_f32(*value).to_f32() != *value);
     assert_eq!(rounded, None, "{what}: this value would have been rounded");
@@ -183,8 +183,8 @@ fn batch_norms() {
     }
 }
 
-/// A maximum is selected and an average is computed; a sum of two branches gives both their
-/// gradient, and what is read twice adds two of them up.
+/// A maximum is selected and an average is computed; a sum gives both branches their gradient, and a tensor
+/// that is read twice sums two gradients.
 #[test]
 fn pools_and_branches() {
     let mut rng = cases::rng(13);
@@ -235,7 +235,7 @@ fn loss(bench: &mut Bench, logits: TensorId, labels: &[u32]) -> TensorId {
         .unwrap()
 }
 
-/// The loss scale goes in and out without a trace, and logits and their gradient are not rounded.
+/// The loss scale is applied and removed without any change, and logits and their gradient are not rounded.
 #[test]
 fn logits_and_loss_keep_every_bit() {
     let logits = cases::uniform(&mut cases::rng(14), &[6, 11], -8.0..8.0);
@@ -253,7 +253,7 @@ fn logits_and_loss_keep_every_bit() {
     );
 }
 
-/// A gradient of 10⁻⁸ is below f16: it is lost without a loss scale and right with one.
+/// A gradient of 10⁻⁸ is below f16's range: it becomes zero without a loss scale and is right with one.
 #[test]
 fn a_loss_scale_saves_small_gradients() {
     let mut rng = cases::rng(15);

@@ -15,8 +15,8 @@ fn bench(x: &Array, w: &Array, b: &Array) -> (Bench, TensorId) {
     (bench, y)
 }
 
-/// One row, one feature, one class; a prime number of rows, which cannot be cut evenly; more rows
-/// than one chunk of the bias gradient; more classes than one tile.
+/// One row, one feature, one class; a prime number of rows, which cannot be divided evenly; more rows than
+/// one chunk of the bias gradient; more classes than one tile.
 #[test]
 fn shapes() {
     let mut rng = cases::rng(40);

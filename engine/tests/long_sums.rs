@@ -1,9 +1,9 @@
-//! Sums of many terms, at the sizes where they went wrong: thousands of inputs or classes of `linear`,
+//! Sums of many terms, at the sizes at which errors occurred: thousands of inputs or classes of `linear`,
 //! tens of thousands of rows or pixels under one weight.
 //!
-//! Each size runs with terms of both signs, whose partial sums stay small, and with positive terms
-//! only, whose partial sums are as large as the sum: the worst that rounding can meet. A sample of
-//! the results is compared with a plain sum in f64.
+//! Each size runs with terms of both signs, whose partial sums stay small, and with positive terms only,
+//! whose partial sums are as large as the sum: the worst case for rounding. A sample of the results is
+//! compared with a plain sum in f64.
 
 mod common;
 
@@ -16,8 +16,8 @@ use frostline_twin::{Array, Value, compare, filler};
 /// Units of 2⁻²³·Σ|terms|.
 const BOUND: f64 = 4.0;
 
-/// The same for y and dx, which are one running sum up to 4,608 terms and of 1,024 each beyond: with
-/// positive terms only, n roundings at the size of the sum add up like a random walk.
+/// The same for y and dx, which are one running sum up to 4,608 terms and sums of 1,024 terms each beyond:
+/// with positive terms only, n roundings of the size of the sum accumulate like a random walk.
 fn bound(depth: usize, low: f32) -> f64 {
     let run = if depth <= 4_608 { depth } else { 1_024 };
     if low < 0.0 { BOUND } else { BOUND.max((run as f64).sqrt() / 2.0) }
@@ -112,15 +112,15 @@ fn linear_with_many_outputs() {
     check_linear(3, 12, 20_000);
 }
 
-/// As deep as one running sum may be.
+/// The maximum depth of one running sum.
 #[test]
 fn linear_with_as_many_inputs_or_outputs_as_one_sum_may_have() {
     check_linear(3, 4_608, 100);
     check_linear(3, 100, 4_608);
 }
 
-/// Prime numbers of rows, which cannot be cut evenly, and a round one; with few outputs, whose rows are
-/// split anyway to fill the machine, and with many.
+/// Prime numbers of rows, which cannot be divided evenly, and a round number; with few outputs, whose rows
+/// are split anyway to fill the machine, and with many.
 #[test]
 fn linear_over_many_rows() {
     check_linear(30_011, 12, 5);
@@ -146,7 +146,7 @@ fn terms_of_dw<'a>(
     })
 }
 
-/// The weight gradient of a convolution; `is_depthwise`: of c_in channels, each for itself.
+/// The weight gradient of a convolution; `is_depthwise`: of c_in channels, each separately.
 fn check_weight(case: ConvCase, is_depthwise: bool, wanted: usize) {
     for (signs, low) in SIGNS {
         let [x, dy] = [array("x", &case.x_shape(), low), array("dy", &case.y_shape(), low)];

@@ -1,5 +1,5 @@
 //! cross_entropy and multi_margin against their twins: mean loss, hits, and the gradient of the logits;
-//! mixup, which mixes what cross_entropy is given, against its own.
+//! mixup, which mixes the inputs of cross_entropy, against its twin.
 
 mod common;
 
@@ -13,7 +13,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// The loss is its own start of backward: the gradient given from outside does not count.
+/// The backward pass starts at the loss: a gradient given from outside has no effect.
 fn run(logits: &Array, labels: &[u32], label_smoothing: f32) -> Ran {
     run_op(CrossEntropy { label_smoothing, ..Default::default() }, logits, labels)
 }
@@ -78,8 +78,8 @@ fn large_logits() {
     }
 }
 
-/// A full batch of a linear probe: more rows than llvmpipe takes turns in a loop (65,535), and far more
-/// than one running sum can hold. Losses have one sign.
+/// A full batch of a linear probe: more rows than llvmpipe's limit of turns in a loop (65,535), and far too
+/// many for one running sum. Losses have one sign.
 #[test]
 fn many_rows() {
     let mut rng = cases::rng(67);
@@ -104,8 +104,8 @@ fn many_rows() {
     }
 }
 
-/// A head of zeros, as probes start with: every row costs ln K, so that all roundings of a running sum
-/// go the same way. At most 32 + 32 + 32 + 4 additions lie on a value's way here, as the kernel says.
+/// A head of zeros, the start of probes: the loss of every row is ln K, so that all roundings of a running
+/// sum have the same direction. A value passes at most 32 + 32 + 32 + 4 additions, as stated in the kernel.
 #[test]
 fn many_equal_rows() {
     for classes in [3, 7, 10] {
@@ -121,8 +121,8 @@ fn many_equal_rows() {
     }
 }
 
-/// Softmax does not change with an offset of all logits: what differs are the digits that are left to it.
-/// Logits are multiples of the distance of floats at the offset, so that they are exact there.
+/// Softmax does not change with an offset of all logits; only the number of remaining digits differs. Logits
+/// are multiples of the distance of floats at the offset, so that they are exact there.
 #[test]
 fn an_offset_of_the_logits_changes_nothing() {
     let mut rng = cases::rng(68);
@@ -149,8 +149,8 @@ fn an_offset_of_the_logits_changes_nothing() {
     }
 }
 
-/// A class that cannot be (a logit of −∞) costs nothing unless labels are smoothed, when each class is a
-/// part of the target. It is as if the class were not there.
+/// An impossible class (a logit of −∞) has no loss unless labels are smoothed, when each class is a part of
+/// the target. The results are those without the class.
 #[test]
 fn impossible_classes() {
     let full = Array::new(
@@ -168,7 +168,7 @@ fn impossible_classes() {
     assert_eq!(run(&full, &[1, 3], 0.0).output[0], f32::INFINITY, "the label's own class");
 }
 
-/// A loss that is no op of the engine: its own name, and the kernels of another.
+/// A loss that is not an op of the engine: its own name, and the kernels of another loss.
 #[derive(Debug)]
 struct Own(CrossEntropy);
 
@@ -194,7 +194,7 @@ impl Op for Own {
     }
 }
 
-/// Labels, and what is mixed, are inputs by the method that made them, whatever op reads them.
+/// Labels and mixes are inputs by the method that made them, independent of the op that reads them.
 #[test]
 fn inputs_have_kinds() {
     let mut graph = Graph::new();
@@ -233,7 +233,7 @@ fn huge_logits() {
     assert_eq!(ran.gradients["logits"], [0.0; 9]);
 }
 
-/// A row that is not a number has no best class, and makes the loss NaN.
+/// A row with NaN has no best class, and makes the loss NaN.
 #[test]
 fn rows_that_are_not_numbers_hit_nothing() {
     for bad in [f64::NAN, f64::INFINITY] {
@@ -257,7 +257,7 @@ fn rows_that_are_not_numbers_hit_nothing() {
     }
 }
 
-/// A batch without labels has nothing to say: loss 0 and gradient 0, not 0/0.
+/// A batch without labels has loss 0 and gradient 0, not 0/0.
 #[test]
 fn all_rows_ignored() {
     let logits = cases::uniform(&mut cases::rng(62), &[3, 5], -4.0..4.0);
@@ -266,8 +266,8 @@ fn all_rows_ignored() {
     assert_eq!(ran.gradients["logits"], [0.0; 15]);
 }
 
-/// A partner for each row, a permutation, and a share; a share of a batch is one number, but kernels
-/// take one a row.
+/// A partner for each row, a permutation, and a share; the share of a batch is one number, but kernels read
+/// one per row.
 fn random_mixes(rng: &mut ChaCha8Rng, rows: usize) -> Vec<(usize, f64)> {
     let mut partners: Vec<usize> = (0..rows).collect();
     partners.shuffle(rng);
@@ -310,7 +310,7 @@ fn class_weights_and_mixed_labels() {
     }
 }
 
-/// Weights that are all alike give the same bits as none, and so does a share of all.
+/// Equal weights give the same bits as none, and so does a share of 1.
 #[test]
 fn weights_and_shares_of_one_are_as_none() {
     let mut rng = cases::rng(65);
@@ -343,7 +343,7 @@ fn hits_of_mixed_rows_count_by_share() {
     assert_eq!(ran.output[1..3], [0.75 + 0.25 + 0.25, 3.0]);
     // 0.75·1 + 0.25·2, 0.75·2 + 0.25·1, 0.25·2
     assert_eq!(ran.output[3], 1.25 + 1.75 + 0.5);
-    // A class that weighs nothing: it is labelled, and counts for the hits alone.
+    // A class with weight 0: it is labelled, but only counts for the hits.
     let ran = run_op(
         CrossEntropy { class_weights: vec![0.0, 2.0, 0.0], ..Default::default() },
         &logits,
@@ -365,9 +365,9 @@ fn weights_that_make_no_sense_are_refused() {
     assert!(text.contains("3 classes") && text.contains("got 2"), "{text}");
     for bad in [-1.0, f32::NAN, f32::INFINITY] {
         let text = refused(&[1.0, bad, 1.0]);
-        assert!(text.contains(&format!("class 1 weighs {bad}")), "{text}");
+        assert!(text.contains(&format!("class 1 has weight {bad}")), "{text}");
     }
-    assert!(refused(&[0.0; 3]).contains("all classes weigh 0"));
+    assert!(refused(&[0.0; 3]).contains("all classes have weight 0"));
 }
 
 #[test]
@@ -424,8 +424,8 @@ fn mixes_that_cannot_be_are_refused() {
     assert!(session.write_mixes(&[mix(0, 0.5)]).unwrap_err().to_string().contains("does not mix"));
 }
 
-/// A right row scores and a wrong one does not, whatever the padding lanes hold: all logits are
-/// negative, and zero would win.
+/// A right row is a hit and a wrong one is not, whatever the padding lanes contain: all logits are negative,
+/// and a zero would be the maximum.
 #[test]
 fn hits_are_counted_among_real_classes() {
     let logits = Array::new(&[2, 3], vec![-5.0, -1.0, -3.0, -2.0, -4.0, -6.0]);

@@ -1,4 +1,4 @@
-//! Dynamic loss scaling: which steps are taken, how the scale moves, and what AdamW makes of it.
+//! Dynamic loss scaling: which steps are taken, changes of the scale, and its effect on AdamW.
 
 mod common;
 
@@ -14,7 +14,7 @@ const ROWS: usize = 4;
 const FEATURES: usize = 6;
 const NAMES: [&str; 4] = ["a.weight", "a.bias", "b.weight", "b.bias"];
 
-/// The tunings with 16-bit floats; none, with a message, where the adapter has no such floats.
+/// The tunings with 16-bit floats; none, with a message, if the adapter has no such floats.
 fn half(loss_scale: LossScale) -> Vec<Tuning> {
     if !GPU.has_f16() {
         eprintln!("skipped: {} has no 16-bit floats", GPU.describe());
@@ -89,7 +89,7 @@ fn state(scale: u32, good_steps: u32, skipped_steps: u32) -> LossScaleState {
     LossScaleState { scale, good_steps, skipped_steps }
 }
 
-/// From 2²⁴ on the scale falls until the gradients fit. Till then no weight and no moment moves.
+/// From 2²⁴ on the scale falls until the gradients fit. Until then no weight and no moment changes.
 #[test]
 fn steps_whose_gradients_overflow_are_not_taken() {
     for optim in [Optim::sgd(0.1).momentum(0.9), Optim::adamw(0.1)] {
@@ -120,7 +120,7 @@ fn steps_whose_gradients_overflow_are_not_taken() {
     }
 }
 
-/// What is skipped leaves nothing behind: the run is that of a scale that fitted from the start.
+/// Skipped steps have no effect: the run is that of a scale that fitted from the start.
 #[test]
 fn skipped_steps_leave_no_trace() {
     for optim in [Optim::sgd(0.1).momentum(0.9).weight_decay(0.1), Optim::adamw(0.1)] {
@@ -141,8 +141,8 @@ fn skipped_steps_leave_no_trace() {
     }
 }
 
-/// An input that is not a number spoils loss and gradients of one step; the next is taken again. A scale
-/// that is fixed stays, one that moves falls to 1 and no further.
+/// An input that is not a number spoils loss and gradients of one step; the next is taken again. A fixed
+/// scale stays; a dynamic one falls to 1 and no further.
 #[test]
 fn a_loss_that_is_not_finite_skips_its_step() {
     let good = filler::fill("input", ROWS * FEATURES, -2.0, 2.0);
@@ -184,7 +184,7 @@ fn the_scale_doubles_after_an_interval_of_good_steps() {
             assert_eq!(run.scale(), state(8 << (step / 3), step % 3, 0), "after {step} steps");
         }
     }
-    // It goes no further than 2²⁴: with labels that weigh nothing, no gradient overflows.
+    // It rises to 2²⁴ and no further: with labels of weight 0, no gradient overflows.
     for tuning in half(growing(1 << 23, 1)) {
         let mut run = Run::new(&Optim::sgd(0.0), &tuning);
         run.session.write_labels(&[frostline_engine::ops::cross_entropy::IGNORED; ROWS]).unwrap();
@@ -204,7 +204,7 @@ fn gradients_are_read_without_the_scale() {
         for step in 1..=5 {
             run.step(0.0);
             assert_eq!(run.scale().scale, 64 << step);
-            // A power of two moves no digit, as long as no value is too small for f16.
+            // A power of two changes no digit, as long as no value is too small for f16.
             assert_eq!(run.gradients(), expected, "step {step}");
         }
     }
@@ -245,7 +245,7 @@ fn adamw_counts_the_steps_that_were_taken() {
     }
 }
 
-/// The state moves to another optimiser as far as that one can have it.
+/// The state is transferred to another optimiser as far as possible.
 #[test]
 fn the_scale_is_carried_over() {
     let (optim, single) = (Optim::sgd(0.1).momentum(0.9), GPU.tuning());

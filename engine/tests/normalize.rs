@@ -43,7 +43,7 @@ fn run(bytes: &[u8], [n, h, w, c]: [usize; 4], tuning: &Tuning) -> Vec<f32> {
     session.read_output().unwrap()
 }
 
-/// Images whose bytes fill no whole word, too; the last have more workgroups than a row of the grid.
+/// Also images whose bytes do not fill whole words; the last have more workgroups than a row of the grid.
 const SHAPES: [[usize; 4]; 7] = [
     [1, 1, 1, 1],
     [1, 1, 1, 3],
@@ -66,7 +66,7 @@ fn every_byte_becomes_torchvisions_value_to_the_bit() {
     }
 }
 
-/// What pads the channels is zero: a linear layer reads it, and the pool was full of NaN.
+/// The padding of channels is zero: a linear layer reads it, and the pool was full of NaN.
 #[test]
 fn padding_is_zero() {
     for tuning in tunings() {
@@ -97,13 +97,13 @@ fn f16_storage_rounds_the_values() {
     for tuning in tunings() {
         let values = run(&bytes, shape, &tuning.with_storage(Storage::f16()));
         for (value, exact) in values.iter().zip(expected(&bytes, shape)) {
-            // One unit of f16's 11 significant bits: WGSL leaves the direction to the adapter.
+            // One unit of f16's 11 significant bits: WGSL does not specify the direction of rounding.
             assert!((value - exact).abs() <= exact.abs() / 1024.0, "{value} instead of {exact}, {tuning:?}");
         }
     }
 }
 
-/// What is augmented is read as f32, whatever the storage: the same bits as from floats.
+/// The input of augmentation is f32 with any storage: the same bits as from floats.
 #[test]
 fn augmentation_takes_bytes_for_floats() {
     let [n, h, w, c] = [2, 9, 8, 3];

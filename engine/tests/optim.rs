@@ -1,7 +1,7 @@
 //! Optimisers against their twins, through a whole training step of two linear layers.
 //!
-//! A step is checked by itself: what it started from (weights, gradients, moments) is read back,
-//! so that the roundings of earlier steps do not add up.
+//! Each step is checked separately: its initial state (weights, gradients, moments) is read back, so that the
+//! roundings of earlier steps do not accumulate.
 
 mod common;
 
@@ -147,7 +147,7 @@ fn adamw() {
     Run::new(Optim::adamw(0.1).weight_decay(0.0)).check();
 }
 
-/// A group inside a group: the later one has its way.
+/// A group inside a group: the later one has precedence.
 #[test]
 fn groups_have_their_own_rate_and_decay() {
     for optim in [Optim::sgd(0.1).momentum(0.9), Optim::adamw(0.1)] {
@@ -155,7 +155,7 @@ fn groups_have_their_own_rate_and_decay() {
     }
 }
 
-/// A hole between neighbours: the parameters around it are updated by dispatches of their own.
+/// A gap between neighbours: the parameters around it are updated by separate dispatches.
 #[test]
 fn a_frozen_group_stays_as_it_is() {
     for frozen in ["a", "a.bias", "b.weight", "b.bias"] {
@@ -165,7 +165,7 @@ fn a_frozen_group_stays_as_it_is() {
     }
 }
 
-/// After a loss that is not finite, weights and moments are as before, to be looked at and saved.
+/// After a loss that is not finite, weights and moments are unchanged, and can be inspected and saved.
 #[test]
 fn nothing_moves_after_a_loss_that_is_not_finite() {
     for optim in [Optim::sgd(0.1).momentum(0.9), Optim::adamw(0.1)] {
@@ -183,7 +183,7 @@ fn nothing_moves_after_a_loss_that_is_not_finite() {
     }
 }
 
-/// After unfreezing, what trained before keeps its momentum and the rest starts at zero.
+/// After unfreezing, layers that trained before keep their momentum and the others start at zero.
 #[test]
 fn moments_are_carried_over() {
     let mut run = Run::new(Optim::sgd(0.1).momentum(0.9).group(group("a", 1.0, 0.0, true)));

@@ -35,7 +35,7 @@ fn max_pool_of_distinct_values() {
         ([1, 8, 13, 10], 4, 5, 1),
         ([1, 4, 9, 12], 7, 2, 3),
     ] {
-        // Half are negative: padding must not win with its zero.
+        // Half are negative: the zero of padding must not be the maximum.
         check_max_pool(&cases::distinct(&mut rng, &shape, 0.1), kernel, stride, padding);
     }
 }
@@ -48,7 +48,7 @@ fn the_first_of_equal_maxima_wins() {
     check_max_pool(&x, 3, 2, 1);
 }
 
-/// A diverging run must show, not be pooled away.
+/// A diverging run must be visible, and not disappear in the pooling.
 #[test]
 fn a_nan_in_a_window_comes_through() {
     let mut x = Array::zeros(&[1, 4, 2, 2]);
@@ -61,7 +61,7 @@ fn a_nan_in_a_window_comes_through() {
     assert_eq!([ran.output[0], ran.output[2], ran.output[3]], [0.0; 3]);
 }
 
-/// Inference keeps no places of maxima; the values are the same.
+/// Inference keeps no positions of maxima; the values are the same.
 #[test]
 fn max_pool_without_backward() {
     let x = cases::distinct(&mut cases::rng(52), &[2, 5, 7, 9], 0.1);
@@ -75,8 +75,8 @@ fn max_pool_without_backward() {
     assert_eq!(session.read_output().unwrap(), max_pool2d::forward(&x, [3; 2], 2, [1; 4]).y.value.to_f32());
 }
 
-/// Values of one sign, as after a relu: a single running sum would lose more than the bound allows. The
-/// last have more pixels than llvmpipe takes turns in a loop.
+/// Values of one sign, as after a relu: a single running sum would lose more than the bound allows. The last
+/// have more pixels than llvmpipe's limit of turns in a loop.
 #[test]
 fn global_average() {
     let mut rng = cases::rng(53);

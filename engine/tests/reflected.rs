@@ -1,5 +1,5 @@
-//! `engine/src/reflected.json`, from which browsers have what kernels declare, is what naga reads from the WGSL.
-//! `FROSTLINE_WRITE=1` writes the file anew.
+//! `engine/src/reflected.json`, the declarations of kernels for browsers, equals naga's reflection of the
+//! WGSL. `FROSTLINE_WRITE=1` writes the file again.
 
 use frostline_engine::kernel::{Kernel, Reflection, reflect};
 use std::collections::BTreeMap;

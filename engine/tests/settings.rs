@@ -1,5 +1,5 @@
-//! Settings and sizes that cannot work are refused when a graph is recorded or planned, by an error that
-//! names what is wrong; whatever is tried, nothing panics. No device is needed.
+//! Invalid settings and sizes are refused when a graph is recorded or planned, with an error that names the
+//! problem; nothing panics. No device is needed.
 
 use frostline_engine::context::{Backward, Forward};
 use frostline_engine::dispatch::MOST_TURNS;
@@ -94,7 +94,7 @@ fn losses() {
                 &inputs,
             )
         };
-        assert!(refused(&weighted).contains("class 1 weighs"));
+        assert!(refused(&weighted).contains("class 1 has weight"));
     }
     for margin in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         let svm =
@@ -124,7 +124,7 @@ fn windows() {
         |kernel, stride, padding| text(graph.record(MaxPool2d { kernel, stride, padding }, "pool", &[x]));
     assert!(pool(3, 0, 1).contains("max_pool2d pool: stride 0"));
     assert!(pool(0, 1, 0).contains("max_pool2d pool: kernel 0x0"));
-    assert!(pool(3, 1, 2).contains("padding is at most half"));
+    assert!(pool(3, 1, 2).contains("padding at most half"));
     assert!(pool(3, 1, usize::MAX).contains("too large"));
     assert!(text(graph.depthwise_conv2d(x, "dw", 3, 0, Padding::all(1))).contains("stride 0"));
 }
@@ -175,7 +175,7 @@ impl Op for Odd {
     }
 }
 
-/// What a kernel would be given in 32 bits, or would loop over too often, is refused and not cut off.
+/// A number beyond 32 bits, or too many loop turns, is refused and not truncated.
 #[test]
 fn requests() {
     let planned = |odd: Odd| {
@@ -198,7 +198,7 @@ fn requests() {
     assert!(text.contains("layer: copy.forward") && text.contains("65001 loop turns"), "{text}");
 }
 
-/// Only a loss can be trained on: of any other output, no gradient is given.
+/// Only a loss can be trained on: any other output has no given gradient.
 #[test]
 fn training_needs_a_loss() {
     let mut graph = Graph::new();

@@ -1,4 +1,5 @@
-//! Sessions over the same parameters: each sees what was set, or moved by another, without being told.
+//! Sessions over the same parameters: each uses values that were set, or changed by another session, without
+//! a notification.
 
 mod common;
 
@@ -8,7 +9,7 @@ use frostline_twin::filler;
 
 const BATCH: usize = 4;
 
-/// conv → batch norm → relu → conv → batch norm → average → fc → loss. Gives the logits and the loss.
+/// conv → batch norm → relu → conv → batch norm → average → fc → loss. Returns the logits and the loss.
 fn network() -> (Graph, TensorId, TensorId) {
     let mut graph = Graph::new();
     let (x, labels) = (graph.input(BATCH, 6, 6, 3), graph.labels(BATCH));
@@ -54,8 +55,8 @@ fn step((session, optimizer): &mut (Session, Optimizer)) {
     session.run().unwrap();
 }
 
-/// What was folded into the convolutions of one session is folded anew after steps of another, and after
-/// values were set: the logits are those of a session made just now.
+/// Values folded into the convolutions of one session are computed again after steps of another, and after
+/// values were set: the logits are those of a new session.
 #[test]
 fn inference_sees_what_training_moved() {
     for tuning in &tunings() {
@@ -84,8 +85,8 @@ fn inference_sees_what_training_moved() {
     }
 }
 
-/// Two training sessions that freeze different layers take turns: each uses what the other has trained.
-/// The weights are those of sessions made anew for every step.
+/// Two training sessions that freeze different layers take turns: each uses the weights that the other has
+/// trained. The weights are those of new sessions for every step.
 #[test]
 fn sessions_that_take_turns() {
     let freezes = [
@@ -111,7 +112,7 @@ fn sessions_that_take_turns() {
     }
 }
 
-/// A session alone computes what depends on frozen parameters once, however many steps it takes.
+/// A single session computes values that depend on frozen parameters once, for any number of steps.
 #[test]
 fn own_steps_do_not_repeat_the_prologue() {
     let (graph, ..) = network();

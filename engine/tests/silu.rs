@@ -1,4 +1,4 @@
-//! silu against its twin, alone, at the end of other ops, and with what its backward pass keeps.
+//! silu against its twin, alone, at the end of other ops, and with the tensors that its backward pass keeps.
 
 mod common;
 
@@ -47,7 +47,7 @@ fn far_from_zero() {
     assert_eq!((&ran.output[..], &ran.gradients["x"][..]), (&[0.0, 1e38][..], &[0.0, 1.0][..]));
 }
 
-/// A diverging run must show. −∞ · σ(−∞) is −∞ · 0: NaN, as in PyTorch.
+/// A diverging run must be visible. −∞ · σ(−∞) is −∞ · 0: NaN, as in PyTorch.
 #[test]
 fn nan_and_infinity_come_through() {
     for nan in [f32::NAN, -f32::NAN] {
@@ -60,7 +60,7 @@ fn nan_and_infinity_come_through() {
 }
 
 /// x → convolution `a` → silu → convolution `b`. Below the frostline silu is at the end of `a` and keeps
-/// nothing. Above it silu keeps its input alone: for the gradient of `b.weight` it is computed again.
+/// nothing. Above it silu keeps only its input: for the gradient of `b.weight` its output is computed again.
 #[test]
 fn between_convolutions() {
     let mut rng = cases::rng(76);

@@ -1,5 +1,5 @@
-//! Measured choices and compiled pipelines in files: used when asked for, refused when they are not
-//! for this adapter, and never needed.
+//! Measured choices and compiled pipelines in files: used when requested, refused when they are not for this
+//! adapter, and never needed.
 
 use frostline_engine::tuning::{Algorithm, Class, Conv, Machine, Measured, Pass};
 use frostline_engine::{CacheFile, Gpu, GpuOptions, Graph, Kernels, Padding, Params, Plan, Session, Tuning};

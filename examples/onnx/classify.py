@@ -1,6 +1,6 @@
-"""What a model exported by `frostline export` says of photos: python classify.py MODEL.onnx PHOTO...
+"""Predictions of a model exported by `frostline export` for photos: python classify.py MODEL.onnx PHOTO...
 
-Needs onnxruntime and pillow. The graph takes a decoded photo of any size and holds all preprocessing.
+Needs onnxruntime and pillow. The graph takes a decoded photo of any size and contains all preprocessing.
 """
 
 import json
@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 
 def decoded(path):
-    """The pixels (height, width, 3) as frostline decodes them: upright, white behind what is transparent."""
+    """The pixels (height, width, 3) as frostline decodes them: EXIF orientation applied, white background."""
     image = ImageOps.exif_transpose(Image.open(path))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")

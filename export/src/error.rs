@@ -3,7 +3,7 @@
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each field is explained by the message it stands in")]
+#[allow(missing_docs, reason = "each field is explained by the message that contains it")]
 pub enum Error {
     /// A network without a classifier.
     #[error("{model}: a network without a last layer has no probabilities to export")]

@@ -23,25 +23,25 @@ pub enum Error {
     /// The device refused.
     #[error(transparent)]
     Engine(#[from] frostline_engine::Error),
-    /// Flags that do not go together.
+    /// Flags that cannot be combined.
     #[error("{0}")]
     Flags(String),
     /// The file of finished runs cannot be used.
     #[error(transparent)]
     Runs(#[from] frostline_study::Error),
-    /// A run measured something that is not a number.
-    #[error("{name} came out as {value}, which cannot be compared")]
+    /// A measurement of a run is not a number.
+    #[error("{name} is {value}, which cannot be compared")]
     Number {
         /// What was measured.
         name: String,
         /// What came out.
         value: f64,
     },
-    /// A chapter's claim cannot be judged as it is written.
+    /// A chapter's claim is invalid.
     #[error("a claim of this chapter cannot be judged: {0}")]
     Claim(String),
-    /// The explorer's port cannot be had.
-    #[error("--port {port}: {reason}. Give another port, or --port 0 for any that is free")]
+    /// The explorer's port cannot be opened.
+    #[error("--port {port}: {reason}. Give another port, or --port 0 for a free one")]
     Port {
         /// The port.
         port: u16,
@@ -61,7 +61,7 @@ pub enum Error {
     },
 }
 
-/// A result of a chapter.
+/// The result of a function of a chapter.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {

@@ -1,13 +1,13 @@
-//! What the chapters of "Transfer Learning From Zero" share: their data, their runs, and how results are
-//! judged and reported.
+//! What the chapters of "Transfer Learning From Zero" share: their data, their runs, and the judgement and
+//! report of results.
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`study`] | the harness: plan, trial, report, and the chapter that ties them together |
+//! | [`study`] | the harness: plan, trial, report, and the chapter that combines them |
 //! | [`explorer`] | the page on which a reader freezes layers and trains |
 //! | [`page`] | the lesson as one HTML page and as the repository's documents, from results alone |
 //! | [`data`] | images, networks and tasks |
-//! | [`measure`] | what several chapters measure of a network |
+//! | [`measure`] | measurements of a network that several chapters use |
 //! | [`draw`] | pictures that only the lesson needs |
 //! | here | the outline of a chapter, its flags, the recipe of a run |
 

@@ -1,4 +1,4 @@
-//! What several chapters measure of a network.
+//! Measurements of a network that several chapters use.
 
 pub mod cka;
 pub mod clock;

@@ -14,11 +14,11 @@ use crate::fit::sgd;
 pub struct Outline {
     /// Its number, 0 to 8.
     pub number: usize,
-    /// Version of its experiment: it rises when a change of the code changes what a run gives.
+    /// Version of its experiment: it rises when a change of the code changes the result of a run.
     pub version: u32,
-    /// Its name in one line.
+    /// Its title.
     pub title: &'static str,
-    /// What it puts to the test, in one or two sentences.
+    /// What it tests, in one or two sentences.
     pub claim: &'static str,
     /// The flags' defaults.
     pub defaults: Settings,
@@ -47,13 +47,13 @@ pub struct Flags {
     /// The network: resnet10 for the embedded sets of small images; resnet18, resnet50 … with --weights
     #[arg(long, default_value = "resnet10", value_name = "NAME")]
     pub model: String,
-    /// Its pretrained weights, as a safetensors file; resnet10 has its own
+    /// Its pretrained weights, as a safetensors file; those of resnet10 are embedded
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// Images to learn in place of the embedded ones: a folder with a folder of images per class
+    /// Training images instead of the embedded ones: a folder with one folder of images per class
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Numbers of labelled images, with commas between
+    /// Numbers of labelled images, separated by commas
     #[arg(long, value_delimiter = ',', required = true, value_name = "N")]
     pub images: Vec<usize>,
     /// Seeds of each setting: other images, another order, other first weights
@@ -62,13 +62,13 @@ pub struct Flags {
     /// Steps of a run
     #[arg(long, required = true, value_parser = clap::value_parser!(u64).range(1..), value_name = "N", conflicts_with = "epochs")]
     pub steps: u64,
-    /// Length of a run in passes over the images, in place of --steps
+    /// Length of a run in passes over the images, instead of --steps
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     pub epochs: Option<u64>,
-    /// Images in a step, at most as many as there are
+    /// Images in a step, at most the number of training images
     #[arg(long, required = true, value_parser = batch, value_name = "N")]
     pub batch: usize,
-    /// Learning rate of a pretrained network, where the chapter does not vary it
+    /// Learning rate of a pretrained network, if the chapter does not vary it
     #[arg(long, required = true, value_parser = rate, allow_negative_numbers = true, value_name = "RATE")]
     pub lr: f32,
     /// Folder for figures and results.json
@@ -77,26 +77,27 @@ pub struct Flags {
     /// The short form: fewer seeds, sizes and steps
     #[arg(long)]
     pub quick: bool,
-    /// Do only a part of the runs, such as 2/5, the second of five, for several machines
+    /// Do only a part of the runs, such as 2/5, the second of five; for several machines
     #[arg(long, default_value = "1/1", value_name = "PART/PARTS")]
     pub shard: Shard,
-    /// Do only those runs whose name contains this text; a name is such as "clothes, 50 images, full, seed 0"
+    /// Do only the runs whose name contains this text; a name is, for example, "clothes, 50 images, full,
+    /// seed 0"
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["merge", "report_only"])]
     pub only: Option<String>,
-    /// Do no runs, but add those in these files (runs.jsonl of other machines) to --out, and report
+    /// Do no runs, but add the runs in these files (runs.jsonl of other machines) to --out, and report
     #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with = "shard")]
     pub merge: Vec<PathBuf>,
-    /// Do no runs, and report on those that are in --out
+    /// Do no runs, and report on those in --out
     #[arg(long, conflicts_with = "shard")]
     pub report_only: bool,
-    /// Do no runs, and print those that would be done: a line of JSON for each, with its passes over the
-    /// images and whether it has finished. --shard and --only choose among them as they do otherwise
+    /// Do no runs, and print those that would be done: one line of JSON for each, with its passes over the
+    /// images and whether it has finished. --shard and --only select runs as usual
     #[arg(long, conflicts_with_all = ["merge", "report_only"])]
     pub list: bool,
-    /// Print results.json in place of tables
+    /// Print results.json instead of tables
     #[arg(long)]
     pub json: bool,
-    /// Whether --steps was given, and not only its default.
+    /// Whether --steps was given on the command line.
     #[arg(skip)]
     pub steps_given: bool,
 }
@@ -154,7 +155,7 @@ impl Outline {
     }
 
     /// Whether the flags select the chapter's short form with shortened runs: nothing can be concluded from
-    /// those.
+    /// such runs.
     pub fn is_rehearsal(&self, flags: &Flags) -> bool {
         flags.quick && flags.epochs.is_none() && flags.steps < self.defaults.steps
     }
@@ -166,20 +167,20 @@ impl Flags {
         self.epochs.map_or(Length::Steps(self.steps), Length::Epochs)
     }
 
-    /// What `condition` is called at `factor` times the rate: `full at 0.03`.
+    /// The name of `condition` at `factor` times the rate: `full at 0.03`.
     pub fn at(&self, condition: &str, factor: f32) -> String {
         format!("{condition} at {}", rounded(self.lr * factor))
     }
 
-    /// A run on `images` training images as the flags have it: their batch or all images, their rate
-    /// along a cosine, SGD as in [`crate::sgd`].
+    /// A run on `images` training images, as set by the flags: their batch or all images, their rate along a
+    /// cosine, SGD as in [`crate::sgd`].
     pub fn fit_options(&self, images: usize, seed: u64) -> FitOptions<'static> {
         let options = FitOptions { length: self.length(), ..FitOptions::steps(0) };
         options.batch(self.batch.min(images)).optim(sgd(self.lr)).seed(seed)
     }
 }
 
-/// `lr` to four digits: 0.05 where 2.5 times 0.02 gives 0.049999997.
+/// `lr` rounded to four digits: 0.05 for 2.5 times 0.02, which is 0.049999997.
 pub(crate) fn rounded(lr: f32) -> f32 {
     format!("{lr:.3e}").parse().unwrap_or(lr)
 }
@@ -197,7 +198,7 @@ impl Settings {
         ]
     }
 
-    /// What was given on the command line stays.
+    /// Flags that were given on the command line stay.
     fn replace_defaults(&self, flags: &mut Flags, matches: &ArgMatches) {
         let free = |name| matches.value_source(name) != Some(ValueSource::CommandLine);
         if free("images") {

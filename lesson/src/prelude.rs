@@ -1,4 +1,4 @@
-//! What every chapter's example uses, to be imported with `*`.
+//! The items that every chapter's example uses, to be imported with `*`.
 
 pub use crate::data::track::{PHOTOS, Start};
 pub use crate::error::Result;

@@ -5,7 +5,8 @@ use frostline_loader::atomic::write_atomically;
 use serde::Serialize;
 use std::path::Path;
 
-/// Writes `value` as JSON, making the folder if need be. A crash leaves the old file or the new one.
+/// Writes `value` as JSON, and creates the folder if needed. After a crash, either the old file or the new
+/// one is there.
 ///
 /// # Errors
 /// If the file cannot be written.

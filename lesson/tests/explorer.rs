@@ -1,4 +1,4 @@
-//! The explorer over HTTP: what it answers, what it tells, and that nothing is lost.
+//! The explorer over HTTP: its answers, its events, and that nothing is lost.
 
 use frostline_lesson::explorer::{Explorer, Record, Status};
 use frostline_lesson::{Error, Lab, NoFlags, Outline, Settings, Track};
@@ -99,7 +99,7 @@ impl Events {
         }
     }
 
-    /// All that is told of run `id`, until it has `status`.
+    /// All events of run `id`, until it has `status`.
     fn until(&mut self, id: u64, status: &str) -> Vec<Value> {
         let mut told = vec![];
         loop {
@@ -181,7 +181,7 @@ fn a_change_stops_the_run_under_way_and_a_second_page_sees_all() {
     assert_eq!(served.post("/cancel", "application/json", "{}"), (200, json!({ "cancelled": null })));
     assert_eq!(served.state()["runs"][1]["accuracy"], Value::Null);
 
-    // The end stops what is running, and soon.
+    // The end stops the current run quickly.
     let third = served.run(&wish(&["fc"]));
     other.until(third, "running");
     let last = served.end().pop().unwrap();
@@ -227,7 +227,7 @@ fn wrong_wishes_are_answered_with_a_sentence() {
         ),
         (400, json, r#"{"trainable":[],"domain":"similar","images":8,"lr":0.1}"#, "at least one layer group"),
         (400, json, r#"{"trainable":["fc"],"domain":"else","images":8,"lr":0.1}"#, "similar, different"),
-        (400, json, r#"{"trainable":["fc"],"domain":"different","images":8,"lr":0.1}"#, "10 are the fewest"),
+        (400, json, r#"{"trainable":["fc"],"domain":"different","images":8,"lr":0.1}"#, "needs at least 10"),
         (
             400,
             json,
@@ -277,7 +277,7 @@ fn only_this_machine_is_answered() {
             "{answer}"
         );
     }
-    // A line that is no HTTP ends a connection, not the explorer.
+    // A line that is not HTTP ends a connection, not the explorer.
     served.raw("nonsense\r\n\r\n");
     assert_eq!(served.state()["runs"], json!([]));
     served.end();

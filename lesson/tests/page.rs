@@ -1,4 +1,4 @@
-//! The page from fixtures: what is there is shown and escaped, what is missing is named.
+//! The page from fixtures: existing parts are shown and escaped, missing parts are named.
 
 use frostline_lesson::page::{STATIONS, page};
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ fn a_rehearsal_is_called_one() {
     results["claims"] = json!([claim("one", "a rehearsal"), claim("two", "not measured")]);
     put(out.path(), 3, &results);
     let html = page(out.path(), &[]);
-    assert!(html.contains("<p class=\"note\">A rehearsal: its runs are too short to conclude from"));
+    assert!(html.contains("<p class=\"note\">A rehearsal: its runs are too short for conclusions"));
     assert!(html.contains(
         "<span class=\"badge none\">1 not measured</span> <span class=\"badge none\">1 a rehearsal"
     ));
@@ -109,7 +109,7 @@ fn every_chapter_has_its_text_and_a_missing_one_its_command() {
         assert_eq!(html.contains(&command), number != 0, "{command}");
     }
     assert_eq!(html.matches("has not been run").count(), 7);
-    assert!(html.contains("has results that cannot be understood"));
+    assert!(html.contains("has invalid results"));
     assert_eq!(html.matches("<section").count(), html.matches("</section>").count());
 }
 

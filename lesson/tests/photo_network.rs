@@ -1,4 +1,4 @@
-//! The embedded ResNet-10 for photos computes what PyTorch computed with its weights.
+//! The embedded ResNet-10 for photos gives PyTorch's results for its weights.
 
 mod common;
 
@@ -10,7 +10,8 @@ use std::path::Path;
 /// The stages whose means over the map the golden file has.
 const STAGES: [&str; 5] = ["stem", "layer1", "layer2", "layer3", "layer4"];
 
-/// `assets/scripts/photo_resnet/export.py` wrote the file: two images, and what PyTorch made of them stage by stage.
+/// `assets/scripts/photo_resnet/export.py` wrote the file: two images, and PyTorch's outputs for them, stage
+/// by stage.
 #[test]
 fn every_stage_gives_what_pytorch_gave() {
     let lab = Lab::new(common::flags());

@@ -1,5 +1,5 @@
-//! What the repository publishes of the lesson: documents that cannot differ from the results, results that
-//! cannot differ from the runs; and the command that makes them.
+//! The published parts of the lesson: documents that cannot differ from the results, results that cannot
+//! differ from the runs; and the command that writes them.
 
 use frostline_lesson::page::{STATIONS, lesson, publish, readme};
 use frostline_study::{Answers, Run, Setting, lines, read};
@@ -60,7 +60,7 @@ fn published_results_are_those_of_the_published_runs() {
     assert_eq!(there, figures, "docs/figures has other files than the results name");
 }
 
-/// The lines of output in the header of a chapter's example stand in its published tables.
+/// The lines of output in the header of a chapter's example are in its published tables.
 #[test]
 fn the_headers_of_the_examples_show_published_lines() {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -204,7 +204,7 @@ fn publishing_copies_what_the_results_report_and_makes_the_documents() {
     ] {
         assert!(readme.contains(part), "{part} is not in\n{readme}");
     }
-    // Once more changes nothing.
+    // Publishing again changes nothing.
     publish(&out, &docs).unwrap();
     assert_eq!(lesson, fs::read_to_string(docs.join("lesson.md")).unwrap());
     assert_eq!(readme, fs::read_to_string(folder.path().join("README.md")).unwrap());
@@ -234,7 +234,7 @@ fn what_cannot_be_published_leaves_what_was_there() {
         (empty.to_string(), "has no finished runs"),
         (unknown.to_string(), "runs.jsonl has no run clothes, 50 images, from scratch, seed 7"),
         (older.to_string(), "--report-only"),
-        ("{".to_owned(), "cannot be understood"),
+        ("{".to_owned(), "has invalid results"),
     ] {
         fs::write(&path, results).unwrap();
         let said = publish(&out, &docs).unwrap();

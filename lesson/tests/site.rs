@@ -140,6 +140,6 @@ fn a_folder_with_other_files_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("thesis.txt"), "ten years of work").unwrap();
     let error = site(&root(), folder.path()).unwrap_err().to_string();
-    assert!(error.contains("is no site"), "{error}");
+    assert!(error.contains("is not a site"), "{error}");
     assert!(folder.path().join("thesis.txt").is_file());
 }

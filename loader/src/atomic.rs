@@ -1,9 +1,9 @@
-//! Replacing a file so that a crash, a full disk or a power cut leaves the old one or the new one,
-//! never half of either.
+//! Replacing a file so that a crash, a full disk or a power cut leaves either the complete old file or the
+//! complete new one.
 //!
 //! The recipe is the classic one: write a temporary file in the same folder, flush it to the disk
-//! (`fsync`), rename it over the target (atomic within one file system), then flush the folder,
-//! whose entry is what the rename changed.
+//! (`fsync`), rename it over the target (atomic within one file system), then flush the folder, because the
+//! rename changed its entry.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::Error;
 
-/// Writes a file through `write`, appearing under `path` only when it is complete and on disk.
+/// Writes a file through `write`. It appears under `path` only when it is complete and on disk.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder is missing or not writable, the disk is full, or `write` fails.
-/// What was at `path` before is then untouched, and no temporary file is left behind.
+/// An earlier file at `path` is then unchanged, and no temporary file is left behind.
 ///
 /// ```
 /// let folder = tempfile::tempdir().unwrap();
@@ -41,14 +41,14 @@ pub fn write_atomically(
     drop(file);
 
     std::fs::rename(&temporary.0, path).map_err(Error::io(path, "replace"))?;
-    // Only Unix lets a folder be opened and flushed; elsewhere the rename itself is the promise.
+    // Only Unix can open and flush a folder; elsewhere the rename alone must suffice.
     #[cfg(unix)]
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder, "flush the folder"))?;
     Ok(())
 }
 
-/// A temporary file that removes itself on every way out, panics included. After a successful
-/// rename its name no longer exists, and removing it does nothing.
+/// A temporary file that is removed on every exit, including panics. After a successful rename its name no
+/// longer exists, and removing it does nothing.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
@@ -69,7 +69,7 @@ fn create_temporary(folder: &Path, path: &Path) -> Result<(File, Temporary), Err
         let temporary = folder.join(format!(".{name}.{}.{counter}.tmp", std::process::id()));
         match File::create_new(&temporary) {
             Ok(file) => return Ok((file, Temporary(temporary))),
-            // Left by a killed process that had our number: take the next counter.
+            // A killed process with the same number left this file: try the next counter.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(Error::io(path, "write")(error)),
         }

@@ -1,16 +1,16 @@
 //! Which images go into which step.
 //!
 //! The engine's plans have a fixed batch size. Training therefore drops the images that do not fill a last
-//! batch (others every epoch, the order being new each time), and evaluation, which must use every image
-//! exactly once, pads the last batch and returns how many of its images count.
+//! batch. They differ from epoch to epoch, because the order does. Evaluation must use every image exactly
+//! once, so it pads the last batch and returns how many of its images count.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::shuffle::permutation;
 
-/// An endless sequence of training batches: every epoch a new order of all images, drawn from the
-/// seed and the number of the epoch, and nothing else.
+/// An endless sequence of training batches: each epoch has a new order of all images, which depends only on
+/// the seed and the number of the epoch.
 #[derive(Clone, Debug)]
 pub struct Batches {
     len: usize,
@@ -19,7 +19,7 @@ pub struct Batches {
     order: Vec<usize>,
 }
 
-/// A place in the sequence of batches, to save and to continue from.
+/// A position in the sequence of batches, to save and to continue from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchState {
     /// Seed of the sequence.
@@ -34,7 +34,7 @@ impl Batches {
     /// Batches of `batch` out of `len` images.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] if either is 0, [`Error::BatchTooLarge`] if the images fill no batch.
+    /// [`Error::EmptyBatch`] if either is 0, [`Error::BatchTooLarge`] if there are fewer images than a batch.
     pub fn new(len: usize, batch: usize, seed: u64) -> Result<Self, Error> {
         let start = BatchState { seed, epoch: 0, position: 0 };
         Self::restore(len, batch, start)
@@ -43,7 +43,7 @@ impl Batches {
     /// Continues where [`Batches::state`] was taken; the batches that follow are the same.
     ///
     /// # Errors
-    /// As [`Batches::new`]; [`Error::BatchPosition`] if an epoch is not that long.
+    /// As [`Batches::new`]; [`Error::BatchPosition`] if an epoch has fewer batches.
     pub fn restore(len: usize, batch: usize, state: BatchState) -> Result<Self, Error> {
         if batch == 0 || len == 0 {
             return Err(Error::EmptyBatch { batch, len });
@@ -58,7 +58,7 @@ impl Batches {
         Ok(Self { len, batch, state, order: permutation(len, state.seed, state.epoch) })
     }
 
-    /// The indices of the next batch's images, `batch` of them; they stay the next ones.
+    /// The indices of the next batch's images, `batch` of them, without advancing.
     pub fn peek(&self) -> &[usize] {
         &self.order[self.state.position * self.batch..][..self.batch]
     }
@@ -80,7 +80,7 @@ impl Batches {
         self.len / self.batch
     }
 
-    /// Where the next batch comes from.
+    /// The source state of the next batch.
     pub fn state(&self) -> BatchState {
         self.state
     }
@@ -98,7 +98,7 @@ impl Iterator for Batches {
 /// One batch of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvalBatch {
-    /// Indices of images, always a whole batch; the last image is repeated to fill it.
+    /// Indices of images, always a full batch; the last image is repeated to fill it.
     pub indices: Vec<usize>,
     /// How many of them count, from the first.
     pub count: usize,

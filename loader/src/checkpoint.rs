@@ -1,9 +1,9 @@
-//! A training run in one file: weights, optimiser state, and what is needed to go on.
+//! A training run in one file: weights, optimiser state, and everything else that a resumed run needs.
 //!
 //! The file is ordinary safetensors. Weights keep their torchvision names, so any other program can load
 //! them; the optimiser's state is stored beside them as `optimizer.<slot>.<parameter>`
 //! (`optimizer.momentum_buffer.fc.weight`); all else is JSON text under `__metadata__`, each field as
-//! `frostline.<field>`. Everything is stored as F32, so resuming goes on bit for bit.
+//! `frostline.<field>`. Everything is stored as F32, so a resumed run continues bit for bit.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,14 +20,14 @@ pub const FORMAT_VERSION: u64 = 1;
 pub(crate) const VERSION_KEY: &str = "frostline.version";
 const OPTIMIZER_PREFIX: &str = "optimizer.";
 
-/// All that a training run needs in order to continue, and all that inference needs to be right.
+/// Everything that a training run needs to continue, and that inference needs to be correct.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// The network, by its torchvision name: `resnet18`.
     pub architecture: String,
     /// Names of the classes, in the order of the last layer's outputs.
     pub classes: Vec<String>,
-    /// How an image becomes the input these weights were trained on.
+    /// The preprocessing of images for these weights.
     pub preprocessing: Preprocessing,
     /// Names of the parameters that were frozen.
     pub frozen: Vec<String>,
@@ -37,12 +37,12 @@ pub struct Checkpoint {
     pub step: u64,
     /// Epochs completed.
     pub epoch: u64,
-    /// Further state of other parts, by name; free text, JSON by custom.
+    /// State of other parts, by name; free text, JSON by convention.
     pub extra: BTreeMap<String, String>,
     /// Parameters and running statistics, by torchvision name.
     pub weights: StateDict,
-    /// Optimiser state, by `<slot>.<parameter>`, each of its parameter's shape. PyTorch's slot
-    /// names: `momentum_buffer` (SGD), `exp_avg` and `exp_avg_sq` (Adam).
+    /// Optimiser state, by `<slot>.<parameter>`, each with its parameter's shape. PyTorch's slot names:
+    /// `momentum_buffer` (SGD), `exp_avg` and `exp_avg_sq` (Adam).
     pub optimizer: StateDict,
 }
 
@@ -50,27 +50,27 @@ impl Checkpoint {
     /// Writes the checkpoint, replacing an older one only when the new one is safely on disk.
     ///
     /// # Errors
-    /// [`Error::CheckpointField`] and [`Error::ReservedName`] if its parts contradict one another
-    /// (see [`Checkpoint::load`]); otherwise as [`safetensors::write`].
+    /// [`Error::CheckpointField`] and [`Error::ReservedName`] if its parts contradict each other (see
+    /// [`Checkpoint::load`]); otherwise as [`safetensors::write`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let (tensors, metadata) = self.parts(path)?;
         safetensors::write(path, &tensors, &metadata, Dtype::F32)
     }
 
-    /// The bytes that [`Checkpoint::save`] writes. `label` stands for the path in errors.
+    /// The bytes that [`Checkpoint::save`] writes. `label` replaces the path in errors.
     ///
     /// # Errors
-    /// As [`Checkpoint::save`], [`Error::Io`] aside.
+    /// As [`Checkpoint::save`], except [`Error::Io`].
     pub fn to_bytes(&self, label: &Path) -> Result<Vec<u8>, Error> {
         let (tensors, metadata) = self.parts(label)?;
         safetensors::to_bytes(label, &tensors, &metadata, Dtype::F32)
     }
 
-    /// Tensors and metadata, as a file has them.
+    /// Tensors and metadata, in the form of a file.
     fn parts(&self, path: &Path) -> Result<(StateDict, BTreeMap<String, String>), Error> {
         self.check(path)?;
-        // "format": other loaders ask which framework's conventions the tensors follow.
+        // Other loaders read from "format" which framework's conventions the tensors follow.
         let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         let mut put = |field: &str, json: String| metadata.insert(key(field), json);
         put("version", to_json(&FORMAT_VERSION));
@@ -102,7 +102,7 @@ impl Checkpoint {
         Self::from_file(safetensors::read(path)?, path)
     }
 
-    /// Reads a checkpoint that is already in memory. `label` stands for the path in errors.
+    /// Reads a checkpoint that is already in memory. `label` replaces the path in errors.
     ///
     /// # Errors
     /// As [`Checkpoint::load`].
@@ -145,7 +145,7 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// What no well-meant checkpoint breaks; asked both before saving and after loading.
+    /// The conditions that every valid checkpoint meets; checked both before saving and after loading.
     fn check(&self, path: &Path) -> Result<(), Error> {
         let wrong = |field: &str, reason: String| Error::CheckpointField {
             path: path.to_owned(),
@@ -157,7 +157,7 @@ impl Checkpoint {
             return Err(Error::ReservedName {
                 path: path.to_owned(),
                 tensor: name.clone(),
-                reason: "names beginning with \"optimizer.\" are the optimiser's state",
+                reason: "names that begin with \"optimizer.\" are reserved for the optimiser's state",
             });
         }
         if let Some(name) = self.frozen.iter().find(|n| !self.weights.contains_key(*n)) {

@@ -4,7 +4,7 @@
 //!
 //! On disk such a set is a *sheet*: one PNG with all images side by side, which compresses well, opens in any
 //! viewer, and is a common format; and a JSON text beside it. Image i is in row i / cols and column i % cols;
-//! places after the last image are unused. A grey PNG makes one channel, an RGB one three.
+//! places after the last image are unused. A grey PNG gives one channel, an RGB PNG gives three.
 //!
 //! ```json
 //! {"height": 28, "width": 28, "cols": 50, "classes": ["shirt", "boot"], "labels": [0, 1, 1]}
@@ -27,7 +27,7 @@ pub struct ImageSet {
     pub height: usize,
     /// Pixels in a row.
     pub width: usize,
-    /// Bytes of a pixel: 1 for grey, 3 for RGB.
+    /// Bytes per pixel: 1 for grey, 3 for RGB.
     pub channels: usize,
     /// (N, height, width, channels) bytes.
     pub images: Vec<u8>,
@@ -66,7 +66,7 @@ impl ImageSet {
         self.labels.iter().map(|&label| label as usize).collect()
     }
 
-    /// The set of these images, in this order; an index may come more than once.
+    /// The set of these images, in this order; an index may occur more than once.
     ///
     /// # Errors
     /// [`Error::IndexOutOfRange`].
@@ -81,7 +81,7 @@ impl ImageSet {
         })
     }
 
-    /// The images of `classes` alone, in the order they have here; `classes[k]` becomes class k.
+    /// Only the images of `classes`, in their present order; `classes[k]` becomes class k.
     ///
     /// # Errors
     /// [`Error::ClassOutOfRange`].
@@ -97,8 +97,8 @@ impl ImageSet {
         Ok(set)
     }
 
-    /// Fills `out` with a batch: (indices, height, width, channels) bytes. What `out` contained before
-    /// is replaced; its memory is used again.
+    /// Fills `out` with a batch: (indices, height, width, channels) bytes. The earlier contents of `out` are
+    /// replaced; its memory is reused.
     ///
     /// # Errors
     /// [`Error::IndexOutOfRange`].
@@ -124,7 +124,7 @@ impl ImageSet {
     /// Unpacks a sheet (see the [module](self)).
     ///
     /// # Errors
-    /// [`Error::Sheet`] if picture and text do not fit together; [`Error::CorruptImage`] and
+    /// [`Error::Sheet`] if picture and text do not match; [`Error::CorruptImage`] and
     /// [`Error::ImageTooLarge`] if the picture is unusable.
     pub fn from_sheet(png_bytes: &[u8], json_bytes: &[u8]) -> Result<Self, Error> {
         let sidecar: Sidecar = serde_json::from_slice(json_bytes)
@@ -162,7 +162,7 @@ impl ImageSet {
     /// Packs the set into a sheet `cols` images wide: the PNG and the JSON text.
     ///
     /// # Errors
-    /// [`Error::Sheet`] if there is nothing to pack, or the fields of the set disagree.
+    /// [`Error::Sheet`] if there is nothing to pack, or the fields of the set contradict each other.
     pub fn to_sheet(&self, cols: usize) -> Result<(Vec<u8>, String), Error> {
         let color = match self.channels {
             1 => ExtendedColorType::L8,

@@ -1,8 +1,8 @@
-//! The one error type of this crate. Every text names the file (or tensor, class, index), contains the
-//! numbers that disagree, and states what to do if something can be done.
+//! The error type of this crate. Every text names the file (or tensor, class, index), contains the
+//! conflicting numbers, and states what to do, if anything can be done.
 //!
-//! Names that come out of a file are printed quoted and escaped (`{:?}`), so that a hostile file
-//! cannot write control sequences to a terminal.
+//! Names that come from a file are printed quoted and escaped (`{:?}`), so that a hostile file cannot write
+//! control sequences to a terminal.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ use std::path::{Path, PathBuf};
 use crate::safetensors::Dtype;
 use crate::{refusal, shape_text};
 
-/// What can go wrong between files and tensors. The fields are the values in the text.
+/// An error between files and tensors. The fields are the values in the text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each field is explained by the message it stands in")]
+#[allow(missing_docs, reason = "each field is explained by the message that contains it")]
 pub enum Error {
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error("{}: cannot {action}: {}", path.display(), refused(path, action, source))]
     Io { path: PathBuf, action: &'static str, source: io::Error },
     /// A folder, pipe or device where a file was expected.
     #[error("{}: this is not a regular file; give the path of a file", path.display())]
     NotAFile { path: PathBuf },
-    /// Refused before reading, to protect memory.
+    /// A file that is too large; refused before reading, to protect memory.
     #[error("{}: the file has {bytes} bytes, more than the {limit} allowed here", path.display())]
     FileTooLarge { path: PathBuf, bytes: u64, limit: u64 },
 
-    /// A file of images or labels that is not gzipped IDX as it should be.
+    /// A file of images or labels that is not valid gzipped IDX.
     #[error("{}: {reason}", path.display())]
     Idx { path: PathBuf, reason: String },
     /// A safetensors file that ends early.
@@ -36,20 +36,21 @@ pub enum Error {
     Truncated { path: PathBuf, needed: u64, actual: u64 },
     /// A safetensors file with bytes that belong to no tensor.
     #[error(
-        "{}: {extra} bytes follow the last tensor and belong to none; the file is damaged or not safetensors",
+        "{}: {extra} bytes after the last tensor belong to no tensor; the file is damaged or not safetensors",
         path.display()
     )]
     TrailingBytes { path: PathBuf, extra: u64 },
-    /// The first eight bytes announce an impossible header.
+    /// The first eight bytes give an impossible length of the header.
     #[error(
-        "{}: not a safetensors file: its first 8 bytes announce a header of {header} bytes, more than the limit of {limit}",
+        "{}: not a safetensors file: its first 8 bytes give a header length of {header} bytes, more than \
+         the limit of {limit}",
         path.display()
     )]
     HeaderTooLarge { path: PathBuf, header: u64, limit: u64 },
     /// A file of another kind in place of weights.
     #[error("{}: this is {what}, not weights in a safetensors file; {advice}", path.display())]
     NotWeights { path: PathBuf, what: &'static str, advice: &'static str },
-    /// The header is not the JSON it should be.
+    /// The header is not valid JSON of the expected form.
     #[error("{}: the safetensors header cannot be read: {reason}", path.display())]
     Header { path: PathBuf, reason: String },
     /// One name twice.
@@ -57,13 +58,15 @@ pub enum Error {
     DuplicateTensor { path: PathBuf, tensor: String },
     /// Offsets outside the file.
     #[error(
-        "{}: tensor {tensor:?} claims bytes {begin}..{end}, but the file holds {available} bytes of data; it is damaged or cut short",
+        "{}: tensor {tensor:?} should be in bytes {begin}..{end}, but the file contains {available} bytes \
+         of data; it is damaged or cut short",
         path.display()
     )]
     TensorOutOfRange { path: PathBuf, tensor: String, begin: u64, end: u64, available: u64 },
-    /// Tensors that overlap or leave a hole.
+    /// Tensors that overlap or leave a gap.
     #[error(
-        "{}: tensor {tensor:?} begins at byte {begin}, but the tensor before it ends at byte {expected}; they must follow one another without overlap or hole",
+        "{}: tensor {tensor:?} begins at byte {begin}, but the tensor before it ends at byte {expected}; \
+         tensors must follow each other without overlap or gap",
         path.display()
     )]
     TensorOverlap { path: PathBuf, tensor: String, begin: u64, expected: u64 },
@@ -73,7 +76,7 @@ pub enum Error {
         path.display(), shape_text(shape)
     )]
     TensorSize { path: PathBuf, tensor: String, dtype: Dtype, shape: Vec<usize>, expected: u64, actual: u64 },
-    /// A number type that weights do not come in.
+    /// An unsupported number type.
     #[error(
         "{}: tensor {tensor:?} has type {dtype}; supported are F32, F16, BF16, and I64 for a single num_batches_tracked. Convert it with `.float()` before saving",
         path.display()
@@ -81,58 +84,63 @@ pub enum Error {
     UnsupportedDtype { path: PathBuf, tensor: String, dtype: String },
     /// A weight that is NaN or infinite.
     #[error(
-        "{}: tensor {tensor:?} of shape {} holds {value} at element {index}; the training run that made it diverged, so use an earlier checkpoint",
+        "{}: tensor {tensor:?} of shape {} contains {value} at element {index}; the training run that wrote \
+         it diverged, so use an earlier checkpoint",
         path.display(), shape_text(shape)
     )]
     NonFinite { path: PathBuf, tensor: String, shape: Vec<usize>, index: usize, value: f32 },
-    /// A weight that half precision cannot hold.
+    /// A weight outside the range of half precision.
     #[error(
-        "{}: tensor {tensor:?} holds {value} at element {index}, which rounds to infinity in {dtype}; save as F32",
+        "{}: tensor {tensor:?} contains {value} at element {index}, which rounds to infinity in {dtype}; \
+         save as F32",
         path.display()
     )]
     TooLargeForHalf { path: PathBuf, tensor: String, index: usize, value: f32, dtype: Dtype },
-    /// A name the file format keeps for itself.
+    /// A name that the file format reserves.
     #[error("{}: a tensor cannot be named {tensor:?}: {reason}", path.display())]
     ReservedName { path: PathBuf, tensor: String, reason: &'static str },
-    /// A host tensor whose two fields disagree.
-    #[error("tensor {tensor:?}: shape {} holds {expected} values, got {actual}", shape_text(shape))]
+    /// A host tensor whose two fields contradict each other.
+    #[error("tensor {tensor:?}: shape {} has {expected} values, got {actual}", shape_text(shape))]
     ElementCount { tensor: String, shape: Vec<usize>, expected: u64, actual: usize },
 
-    /// Weights without the run that made them.
+    /// Weights without the state of a run.
     #[error(
-        "{}: holds weights but is no frostline checkpoint (no {:?} in its metadata); load it as plain weights instead",
+        "{}: contains weights but is not a frostline checkpoint (no {:?} in its metadata); load it as plain \
+         weights instead",
         path.display(), crate::checkpoint::VERSION_KEY
     )]
     NotACheckpoint { path: PathBuf },
-    /// Written by another release.
+    /// A checkpoint written by another release.
     #[error(
         "{}: checkpoint format {found:?}, this release reads {supported}; load it with the release that wrote it",
         path.display()
     )]
     CheckpointVersion { path: PathBuf, found: String, supported: u64 },
-    /// A checkpoint field that is missing or makes no sense.
+    /// A checkpoint field that is missing or invalid.
     #[error("{}: checkpoint field {field:?}: {reason}", path.display())]
     CheckpointField { path: PathBuf, field: String, reason: String },
 
-    /// Neither PNG, JPEG nor WebP by content; the name does not matter.
-    #[error("{}: not an image this program reads (PNG, JPEG or WebP), judging by its first bytes", path.display())]
+    /// A file that is neither PNG, JPEG nor WebP by its content; the name does not matter.
+    #[error("{}: not an image that this program reads (PNG, JPEG or WebP), according to its first \
+             bytes", path.display())]
     UnknownImageFormat { path: PathBuf },
-    /// The decoder gave up.
+    /// The decoder failed.
     #[error("{}: the image is damaged: {reason}", path.display())]
     CorruptImage { path: PathBuf, reason: String },
     /// The file ends before its picture does.
     #[error("{}: the image was cut off: {reason}; copy or download it again", path.display())]
     TruncatedImage { path: PathBuf, reason: String },
-    /// Nothing is wrong with the file, but this kind is not read here.
-    #[error("{}: a valid {format}, but {kind} is not read here; save it again as an ordinary JPEG or PNG", path.display())]
+    /// The file is valid, but this kind is not supported.
+    #[error("{}: a valid {format}, but {kind} is not supported; save it again as an ordinary JPEG or \
+             PNG", path.display())]
     UnreadKind { path: PathBuf, format: &'static str, kind: &'static str },
-    /// Refused from the header, before any pixel was decoded.
+    /// An image that is too large; refused from the header, before any pixel was decoded.
     #[error(
         "{}: the image is {width}x{height} pixels; the limit is {max_pixels} pixels, and {max_side} on a side. Scale it down first",
         path.display()
     )]
     ImageTooLarge { path: PathBuf, width: u32, height: u32, max_pixels: u64, max_side: u32 },
-    /// A resize to or from nothing, or to something enormous.
+    /// A resize to or from an empty image, or to an enormous one.
     #[error(
         "cannot resize an image of {}x{} to {}x{} pixels: sides must be at least 1, and the result at most {max_pixels} pixels",
         from.0, from.1, to.0, to.1
@@ -141,7 +149,7 @@ pub enum Error {
     /// Pixel data that is not width x height x channels long.
     #[error("an image of {width}x{height} with {channels} channels needs {} bytes, got {actual}", *width as u128 * *height as u128 * *channels as u128)]
     PixelCount { width: usize, height: usize, channels: usize, actual: usize },
-    /// Settings that cannot be carried out.
+    /// Invalid settings.
     #[error("preprocessing: {reason}")]
     Preprocessing { reason: String },
 
@@ -149,8 +157,8 @@ pub enum Error {
     #[error("{}: {reason}", path.display())]
     Preset { path: PathBuf, reason: String },
 
-    /// The data folder is not there.
-    #[error("{}: no such folder; give a folder that holds one sub-folder of images per class", path.display())]
+    /// The data folder does not exist.
+    #[error("{}: no such folder; give a folder with one sub-folder of images per class", path.display())]
     NoSuchFolder { path: PathBuf },
     /// A folder without class folders.
     #[error("{}: no class folders inside; expected one sub-folder of images per class, such as {0}/cat and {0}/dog", path.display())]
@@ -158,53 +166,56 @@ pub enum Error {
     /// Only one class.
     #[error("{}: only one class folder, {class:?}; a classifier needs at least two", path.display())]
     OneClass { path: PathBuf, class: String },
-    /// The folder that was meant is inside this one.
-    #[error("{}: holds one folder, and the class folders are inside that; give {} instead", path.display(), inner.display())]
+    /// The right folder is inside this one.
+    #[error("{}: contains one folder, and the class folders are inside that; give {} \
+             instead", path.display(), inner.display())]
     OneFolderDown { path: PathBuf, inner: PathBuf },
-    /// Photos of something that was not trained.
-    #[error("{}: {class:?} is none of the classes to tell apart ({}); rename the folder or move it away", path.display(), crate::report::printable(known))]
+    /// Photos of a class that was not trained.
+    #[error("{}: {class:?} is not one of the classes ({}); rename the folder or move it \
+             away", path.display(), crate::report::printable(known))]
     UnknownClass { path: PathBuf, class: String, known: String },
     /// A class without images.
-    #[error("{}: this class folder holds no usable images (PNG, JPEG or WebP); fill it or remove it", path.display())]
+    #[error("{}: this class folder contains no usable images (PNG, JPEG or WebP); fill it or remove \
+             it", path.display())]
     EmptyClass { path: PathBuf },
-    /// Class folders, but all of them empty.
-    #[error("{}: none of the {classes} class folders holds an image (PNG, JPEG or WebP)", path.display())]
+    /// Class folders that are all empty.
+    #[error("{}: none of the {classes} class folders contains an image (PNG, JPEG or WebP)", path.display())]
     NoImages { path: PathBuf, classes: usize },
 
-    /// A part that is no part.
-    #[error("a validation fraction must lie between 0 and 1, both excluded; got {fraction}")]
+    /// A validation fraction that is not between 0 and 1.
+    #[error("a validation fraction must be between 0 and 1, both excluded; got {fraction}")]
     Fraction { fraction: f64 },
-    /// More were requested than there are.
+    /// More images were requested than there are.
     #[error("cannot choose {wanted} images: there are {available}")]
     SubsetTooLarge { wanted: usize, available: usize },
     /// A label that names no class.
     #[error("image {index} has label {label}, but there are {classes} classes (labels start at 0)")]
     LabelOutOfRange { index: usize, label: usize, classes: usize },
     /// An index past the end of a set.
-    #[error("image {index} was asked for, but the set holds {len}")]
+    #[error("image {index} was requested, but the set contains {len}")]
     IndexOutOfRange { index: usize, len: usize },
     /// A class that a set does not have.
-    #[error("class {class} was asked for, but the set has {classes}, counted from 0")]
+    #[error("class {class} was requested, but the set has {classes}, counted from 0")]
     ClassOutOfRange { class: usize, classes: usize },
-    /// A batch that can never be filled.
+    /// A batch that is larger than the data set.
     #[error("a batch of {batch} cannot be filled from {len} images; choose a batch between 1 and {len}")]
     BatchTooLarge { batch: usize, len: usize },
-    /// A batch of nothing, or out of nothing.
+    /// A batch of 0 images, or from 0 images.
     #[error("cannot make batches of {batch} from {len} images: both must be at least 1")]
     EmptyBatch { batch: usize, len: usize },
-    /// A saved place in the data that this data does not have.
+    /// A saved position that this data does not have.
     #[error(
         "cannot continue at batch {position} of an epoch of {per_epoch} batches; the data or the batch size changed since the state was saved"
     )]
     BatchPosition { position: usize, per_epoch: usize },
 
-    /// A packed image sheet whose parts disagree.
+    /// A packed image sheet whose parts contradict each other.
     #[error("image sheet: {reason}")]
     Sheet { reason: String },
 }
 
 impl Error {
-    /// The file that could not be read, where it may be an image.
+    /// The unreadable file, if it may be an image.
     pub fn image(&self) -> Option<&Path> {
         match self {
             Self::Io { path, .. }
@@ -219,7 +230,7 @@ impl Error {
         }
     }
 
-    /// For `map_err`: an [`io::Error`] met while trying to `action` this file.
+    /// For `map_err`: an [`io::Error`] that occurred during `action` on this file.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_owned();
         move |source| Error::Io { path, action, source }

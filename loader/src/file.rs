@@ -1,4 +1,4 @@
-//! Opening files whose names come from outside: regular files only, because opening a pipe can block for ever
+//! Opening files whose names come from outside: regular files only, because opening a pipe can block forever
 //! and a device can be endless.
 
 use std::fs::File;
@@ -24,7 +24,7 @@ pub(crate) fn read_all(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
         return Err(Error::FileTooLarge { path: path.to_owned(), bytes, limit });
     }
     let mut content = Vec::new();
-    // `take`: the file may grow between the question above and the reading here.
+    // `take` is needed because the file may grow between the check above and this read.
     file.take(limit).read_to_end(&mut content).map_err(Error::io(path, "read"))?;
     Ok(content)
 }

@@ -1,11 +1,11 @@
-//! A data set as people keep it: one folder, in it one folder of images per class.
+//! A data set in the usual layout: a folder with one sub-folder of images per class.
 //!
 //! ```text
 //! photos/cat/IMG_01.jpg   photos/cat/IMG_02.png   photos/dog/a.webp   …
 //! ```
 //!
 //! Opening only lists the files; images are decoded on request. Classes and files are sorted by name, so that
-//! labels do not depend on the order in which a file system happens to answer.
+//! labels do not depend on the order in which the file system lists them.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::listing::{folders_in, holds_runs, name, same_name, visible_entries};
 use crate::report::by_kind;
 use crate::{Error, FileKind, ImageSet, Preprocessing, RgbImage8, image};
 
-/// What to do about an image that cannot be decoded.
+/// What to do with an image that cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnCorrupt {
-    /// Stop with its error.
+    /// Stop with the error.
     Fail,
     /// Leave it out and add a warning.
     SkipWithWarning,
@@ -31,15 +31,15 @@ pub struct ImageFolder {
     pub paths: Vec<PathBuf>,
     /// The class of each path.
     pub labels: Vec<usize>,
-    /// What was passed over, in the same order.
+    /// The files that were skipped, in the same order.
     pub skipped: Vec<Skipped>,
-    /// The same for people, a line a kind, and what [`ImageFolder::load_all`] left out.
+    /// The same for people, one line per kind, and the images that [`ImageFolder::load_all`] left out.
     pub warnings: Vec<String>,
     root: PathBuf,
     on_corrupt: OnCorrupt,
 }
 
-/// What a folder holds besides photos in class folders.
+/// The entries of a folder that are not photos in class folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
     /// Where it is.
@@ -49,11 +49,11 @@ pub struct Skipped {
 }
 
 impl ImageFolder {
-    /// Lists a folder. Hidden names (`.DS_Store`, `.git`) and what programs leave behind (`__MACOSX`,
+    /// Lists a folder. Hidden names (`.DS_Store`, `.git`) and files that other programs create (`__MACOSX`,
     /// `@eaDir`, `Thumbs.db`) are ignored; files that are neither PNG, JPEG nor WebP by their first bytes
     /// ([`FileKind`]), folders inside a class, this program's own runs, and files beside the class folders
-    /// are passed over with a warning. Two spellings of one name (NFC and NFD) are one class. Links are
-    /// followed, but only one level of folders is looked into, so that links in a circle cannot lead astray.
+    /// are skipped with a warning. Two spellings of one name (NFC and NFD) are one class. Links are followed,
+    /// but only one level of folders is searched, so that circular links do no harm.
     ///
     /// # Errors
     /// [`Error::NoSuchFolder`], [`Error::NoClassFolders`], [`Error::OneClass`],
@@ -70,7 +70,7 @@ impl ImageFolder {
         }
     }
 
-    /// [`ImageFolder::open`] of photos that nothing is trained on: one class is enough, and classes without
+    /// [`ImageFolder::open`] for photos that are not trained on: one class is enough, and classes without
     /// photos get a warning.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl ImageFolder {
     /// `classes`, and not every class needs photos. Otherwise as [`ImageFolder::open`].
     ///
     /// # Errors
-    /// [`Error::UnknownClass`] for a class folder that is none of `classes`; [`Error::NoSuchFolder`],
+    /// [`Error::UnknownClass`] for a class folder that is not in `classes`; [`Error::NoSuchFolder`],
     /// [`Error::NoClassFolders`], [`Error::NoImages`], [`Error::Io`].
     pub fn open_with(
         dir: impl AsRef<Path>,
@@ -151,12 +151,12 @@ impl ImageFolder {
         self.paths.len()
     }
 
-    /// Never true of a folder that opened.
+    /// Never true for a folder that was opened.
     pub fn is_empty(&self) -> bool {
         self.paths.is_empty()
     }
 
-    /// What is done about images that cannot be decoded.
+    /// The treatment of images that cannot be decoded.
     pub fn on_corrupt(&self) -> OnCorrupt {
         self.on_corrupt
     }
@@ -171,13 +171,13 @@ impl ImageFolder {
         image::decode(path)
     }
 
-    /// Decodes, scales and crops all images into a set in memory; [`ImageStream`](crate::ImageStream)
-    /// is for folders too large for that. Under [`OnCorrupt::SkipWithWarning`], images that cannot be
+    /// Decodes, scales and crops all images into a set in memory; [`ImageStream`](crate::ImageStream) is for
+    /// folders that are too large for memory. Under [`OnCorrupt::SkipWithWarning`], images that cannot be
     /// decoded are left out, each with a line in [`ImageFolder::warnings`].
     ///
     /// # Errors
-    /// As [`image::decode`] and [`Preprocessing::pixels`]; [`Error::EmptyClass`] if skipping left
-    /// nothing of a class.
+    /// As [`image::decode`] and [`Preprocessing::pixels`]; [`Error::EmptyClass`] if skipping left no image of
+    /// a class.
     pub fn load_all(&mut self, preprocessing: &Preprocessing) -> Result<ImageSet, Error> {
         preprocessing.check()?;
         let mut images = Vec::new();

@@ -17,7 +17,7 @@ use flate2::read::GzDecoder;
 
 use crate::{Error, ImageSet, file};
 
-/// MNIST's largest file has 47 MB of pixels; a small file that unpacks to more than this is an attack.
+/// MNIST's largest file has 47 MB of pixels. A file that unpacks to more than this is refused.
 const LIMIT: u64 = 1 << 30;
 
 /// The grey images of the file `images` with the classes that the file `labels` gives them, named
@@ -25,7 +25,7 @@ const LIMIT: u64 = 1 << 30;
 ///
 /// # Errors
 /// [`Error::Io`] and [`Error::NotAFile`] if a file cannot be read; [`Error::Idx`] if it is not
-/// gzipped IDX of the right rank, if the two do not go together, or if a label has no name.
+/// gzipped IDX of the right rank, if the two do not match, or if a label has no name.
 pub fn read(images: impl AsRef<Path>, labels: impl AsRef<Path>, classes: &[&str]) -> Result<ImageSet, Error> {
     let (images, labels) = (images.as_ref(), labels.as_ref());
     let ([count, height, width], pixels) = unpack(images)?;
@@ -50,7 +50,7 @@ pub fn read(images: impl AsRef<Path>, labels: impl AsRef<Path>, classes: &[&str]
     })
 }
 
-/// Sizes and values of a file of `RANK` dimensions.
+/// Sizes and values of a file with `RANK` dimensions.
 fn unpack<const RANK: usize>(path: &Path) -> Result<([usize; RANK], Vec<u8>), Error> {
     let wrong = |reason: String| Error::Idx { path: path.to_owned(), reason };
     let (packed, _) = file::open(path)?;
@@ -59,7 +59,7 @@ fn unpack<const RANK: usize>(path: &Path) -> Result<([usize; RANK], Vec<u8>), Er
     read.map_err(|error| wrong(format!("cannot be unpacked: {error}")))?;
     let head = 4 + 4 * RANK;
     if content.len() < head || content[..3] != [0, 0, 8] || usize::from(content[3]) != RANK {
-        return Err(wrong(format!("its head is not that of unsigned bytes in {RANK} dimensions")));
+        return Err(wrong(format!("its header is not that of unsigned bytes in {RANK} dimensions")));
     }
     let mut sizes = [0; RANK];
     for (size, bytes) in sizes.iter_mut().zip(content[4..head].as_chunks().0) {
@@ -68,7 +68,7 @@ fn unpack<const RANK: usize>(path: &Path) -> Result<([usize; RANK], Vec<u8>), Er
     let values = content.split_off(head);
     let announced = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     if announced != Some(values.len()) {
-        return Err(wrong(format!("announces {sizes:?} values, but holds {}", values.len())));
+        return Err(wrong(format!("its header gives {sizes:?} values, but it contains {}", values.len())));
     }
     Ok((sizes, values))
 }
@@ -110,9 +110,9 @@ mod tests {
             assert!(text.contains(part), "{text}");
         };
         pack(&images, &[2, 1, 1], &[7]);
-        refuse("announces [2, 1, 1] values, but holds 1");
+        refuse("its header gives [2, 1, 1] values, but it contains 1");
         pack(&images, &[u32::MAX, u32::MAX, u32::MAX], &[7]);
-        refuse("but holds 1");
+        refuse("but it contains 1");
         pack(&images, &[1], &[7]);
         refuse("3 dimensions");
         pack(&images, &[1, 1, 1], &[7]);

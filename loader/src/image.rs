@@ -1,11 +1,11 @@
 //! Decoding photos: PNG, JPEG or WebP in, 8-bit RGB out.
 //!
-//! Grey becomes three equal channels, a palette its colours, 16 bits are rounded to 8, and what is
-//! transparent shows white behind it. A camera's EXIF orientation is applied, so that up is up.
-//! Compressed images are small files that may unpack to anything, so the size in the header is
-//! checked before a pixel is decoded, and the decoder gets a memory limit as well. PNG and WebP are
-//! decoded by the `image` crate, JPEG as libjpeg does it (`jpeg.rs`). `frostline-fuzz` damages files by
-//! the hundred thousand; a panic that it has not found yet costs one photo and not the run.
+//! Grey becomes three equal channels, a palette its colours, 16 bits are rounded to 8, and transparent pixels
+//! are blended over white. A camera's EXIF orientation is applied. A small compressed file may unpack to an
+//! enormous image, so the size in the header is checked before a pixel is decoded, and the decoder gets a
+//! memory limit as well. PNG and WebP are decoded by the `image` crate, JPEG as libjpeg does it (`jpeg.rs`).
+//! `frostline-fuzz` tests hundreds of thousands of damaged files. A remaining panic in a decoder makes one
+//! photo unreadable and does not end the run.
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +28,7 @@ pub struct RgbImage8 {
     pub data: Vec<u8>,
 }
 
-/// How large an image may be, judged by its header.
+/// The maximum size of an image, checked in its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest width x height. Default 89,478,485, Pillow's `MAX_IMAGE_PIXELS`: wide panoramas fit.
@@ -75,9 +75,10 @@ pub fn decode(path: impl AsRef<Path>) -> Result<RgbImage8, Error> {
     decode_bytes(&file::read_all(path, MAX_FILE)?, path)
 }
 
-/// More pixels than most cameras' images have.
+/// More pixels than the images of most cameras have.
 const LARGE: u64 = 25_000_000;
-/// The reason of [`Error::CorruptImage`] for a bug in a decoder, which costs one photo and not the run.
+/// The reason of [`Error::CorruptImage`] for a bug in a decoder, which makes one photo unreadable and does
+/// not end the run.
 pub const PANICKED: &str = "its decoder panicked";
 /// Held while a large image is in memory.
 static ONE_LARGE: Mutex<()> = Mutex::new(());
@@ -95,7 +96,7 @@ pub fn read<T>(
     read_bytes(&file::read_all(path, MAX_FILE)?, path, then)
 }
 
-/// [`read`] for an image file in memory; `label` stands for the path in errors.
+/// [`read`] for an image file in memory; `label` replaces the path in errors.
 ///
 /// # Errors
 /// Those of [`decode_bytes`] and of `then`.
@@ -113,7 +114,7 @@ pub fn read_bytes<T>(
     }
 }
 
-/// Decodes an image in memory; `label` stands for the path in errors.
+/// Decodes an image in memory; `label` replaces the path in errors.
 ///
 /// # Errors
 /// As [`decode`].
@@ -135,10 +136,10 @@ pub fn decode_with(bytes: &[u8], label: &Path, limits: Limits) -> Result<RgbImag
     Ok(RgbImage8 { width, height, data })
 }
 
-/// The encoded file's own limit: no photo is larger, and it is held in memory whole.
+/// The limit of the encoded file, which is held in memory completely; no photo is larger.
 pub(crate) const MAX_FILE: u64 = 256 << 20;
 
-/// Decodes to the colour type of the file, upright.
+/// Decodes to the colour type of the file, with the orientation applied.
 pub(crate) fn decode_dynamic(bytes: &[u8], label: &Path, limits: Limits) -> Result<DynamicImage, Error> {
     let decode = || {
         if jpeg::is_jpeg(bytes) { jpeg::decode(bytes, label, limits) } else { other(bytes, label, limits) }
@@ -158,14 +159,14 @@ fn other(bytes: &[u8], label: &Path, limits: Limits) -> Result<DynamicImage, Err
     };
     let undecodable = |error: ::image::ImageError| corrupt(clip(error));
     let mut allocation = ::image::Limits::default();
-    // The widest pixel takes 8 bytes (RGBA, 16 bits); as much again for the decoder's own needs.
+    // The widest pixel takes 8 bytes (RGBA, 16 bits); the decoder gets the same amount again.
     allocation.max_alloc = Some(limits.max_pixels.saturating_mul(16));
     reader.limits(allocation);
     let mut decoder = reader.into_decoder().map_err(undecodable)?;
 
     let (width, height) = decoder.dimensions();
     limits.check(width, height, label)?;
-    // Damaged camera data is no reason to refuse a good picture.
+    // A good picture with damaged camera data is still accepted.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
     if format == ImageFormat::Png {

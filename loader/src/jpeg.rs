@@ -1,7 +1,7 @@
-//! JPEG as libjpeg decodes it, to the bit for all that cameras and phones write.
+//! JPEG as libjpeg decodes it, bit-identical for the files that cameras and phones write.
 //!
-//! Networks were trained on what libjpeg made of photos, and what leaves this program is compared with
-//! programs that use it. Two decoders share the work, because none in Rust reads every kind rightly:
+//! Networks were trained on photos that libjpeg decoded, and exported models run in programs that use it. Two
+//! decoders share the work, because no Rust decoder reads every kind correctly:
 //!
 //! | kind | decoder | beside Pillow |
 //! |---|---|---|
@@ -9,8 +9,8 @@
 //! | four planes (CMYK); two planes in a scan of several; colours finer than brightness | `jpeg-decoder` | within 4 of 255, 20 at the edges of images of a few pixels |
 //! | 12 bits, lossless, hierarchical, height at the end | none | refused as valid, but not read here |
 //!
-//! A file that ends early is refused: libjpeg fills the rest with grey, and a network would learn that.
-//! Where only the end marker is missing the picture is whole, and is read.
+//! A file that ends early is refused: libjpeg fills the rest with grey, and a network would learn that grey.
+//! If only the end marker is missing, the picture is complete, and is read.
 
 mod markers;
 
@@ -36,7 +36,7 @@ pub(crate) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xd8, 0xff])
 }
 
-/// Decodes to grey or RGB, upright.
+/// Decodes to grey or RGB, with the orientation applied.
 ///
 /// # Errors
 /// [`Error::TruncatedImage`], [`Error::UnreadKind`], [`Error::ImageTooLarge`], [`Error::CorruptImage`].
@@ -57,8 +57,8 @@ pub(crate) fn decode(bytes: &[u8], label: &Path, limits: Limits) -> Result<Dynam
         return Err(Error::UnreadKind { path: label.to_owned(), format: "JPEG", kind });
     }
     let exact = is_exact(&markers, frame);
-    // A progressive picture without its last scans is coarse. libjpeg shows it if the end marker is
-    // there, smoothed, and so does the first decoder.
+    // A progressive picture without its last scans is coarse. If the end marker is there, libjpeg shows it
+    // smoothed, and so does the first decoder.
     let whole = markers.is_complete() || (markers.ended && frame.is_progressive() && exact);
     if !whole {
         return Err(truncated("scans of its picture are missing"));
@@ -76,13 +76,13 @@ pub(crate) fn decode(bytes: &[u8], label: &Path, limits: Limits) -> Result<Dynam
     } else {
         other(&bytes, &markers, frame).map_err(corrupt)?
     };
-    // Damaged camera data is no reason to refuse a good picture.
+    // A good picture with damaged camera data is still accepted.
     let orientation = markers.exif.and_then(Orientation::from_exif_chunk);
     image.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
     Ok(image)
 }
 
-/// What neither decoder reads, though the standard has it.
+/// Kinds in the standard that neither decoder reads.
 fn unread(frame: &Frame) -> Option<&'static str> {
     match frame.process {
         0xc3 | 0xcb => return Some("lossless coding"),
@@ -93,7 +93,7 @@ fn unread(frame: &Frame) -> Option<&'static str> {
     if frame.precision != 8 {
         Some("a depth of more than 8 bits")
     } else if frame.height == 0 {
-        Some("a height that is told after the picture (DNL)")
+        Some("a height that is given after the picture (DNL)")
     } else if !matches!(planes, 1 | 3 | 4) {
         Some("a picture of two planes, or of more than four,")
     } else if frame.is_arithmetic() && (planes == 4 || !frame.first_is_finest()) {

@@ -1,5 +1,5 @@
-//! What a file in a folder of photos is, judged by its first bytes and not by its name alone:
-//! telephones call HEIC photos `.jpg`, and people rename things.
+//! The kind of a file in a folder of photos, by its first bytes and not by its name alone: phones name some
+//! HEIC photos `.jpg`, and people rename files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,9 +15,9 @@ use crate::file;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FileKind {
-    /// PNG, JPEG or WebP, or named so and nothing else that is known.
+    /// PNG, JPEG or WebP; or a file with such a name and of no other known kind.
     Photo,
-    /// HEIC or HEIF, as iPhones make.
+    /// HEIC or HEIF, the format of iPhones.
     Heic,
     /// AVIF.
     Avif,
@@ -25,24 +25,24 @@ pub enum FileKind {
     Raw,
     /// GIF, BMP, TIFF, JPEG XL, SVG or the like.
     OtherImage,
-    /// A film, of a "live photo" for instance.
+    /// A video, such as that of a "live photo".
     Video,
     /// A folder inside a class folder.
     Folder,
-    /// A folder of runs of this program, which is no class.
+    /// A folder of runs of this program, which is not a class.
     Runs,
     /// A photo beside the class folders, which belongs to no class.
     Loose,
-    /// A link that leads nowhere, or in a circle.
+    /// A link to nothing, or a circular link.
     BrokenLink,
-    /// A file that may not or cannot be read.
+    /// A file that cannot be read.
     Unreadable,
     /// Text, or anything else.
     Other,
 }
 
 impl FileKind {
-    /// The kind of what `path` leads to; links are followed. Reads a few bytes.
+    /// The kind of the file at `path`; links are followed. Reads a few bytes.
     pub fn of(path: &Path) -> Self {
         let Ok(status) = fs::metadata(path) else {
             let link = fs::symlink_metadata(path).is_ok_and(|status| status.is_symlink());
@@ -81,17 +81,17 @@ impl FileKind {
             Self::Loose => ("photo beside the class folders", "photos beside the class folders"),
             Self::BrokenLink => ("link that leads nowhere", "links that lead nowhere"),
             Self::Unreadable => ("file that cannot be read", "files that cannot be read"),
-            Self::Other => ("file that is no image", "files that are no images"),
+            Self::Other => ("file that is not an image", "files that are not images"),
         };
         format!("{count} {}", if count == 1 { one } else { many })
     }
 
-    /// What a person can do to have such files used.
+    /// What a person can do so that such files are used.
     pub fn advice(self) -> Option<&'static str> {
         match self {
             Self::Heic => Some(
                 "convert them to JPEG (macOS: `sips -s format jpeg *.heic --out .`; Linux: `heif-convert`), \
-                 or let the camera write JPEG (iPhone: Settings, Camera, Formats, Most Compatible)",
+                 or set the camera to JPEG (iPhone: Settings, Camera, Formats, Most Compatible)",
             ),
             Self::Avif | Self::OtherImage => Some("convert them to PNG, JPEG or WebP"),
             Self::Raw => Some("export them as JPEG from the camera's program"),

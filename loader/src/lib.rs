@@ -1,22 +1,22 @@
 //! Everything between files and tensors: weights, checkpoints, photos, folders, batches.
 //!
-//! This crate does not depend on the engine or a GPU. It turns bytes from disk, which may be malformed, into
+//! This crate does not depend on the engine or a GPU. It converts bytes from disk, which may be malformed, to
 //! plain `Vec<f32>` and `Vec<u8>` of the right sizes, or returns an [`Error`] that names the file and states
-//! what to do. Nothing here panics on the *content* of a file.
+//! what to do. No *content* of a file causes a panic.
 //!
 //! | from | to | module |
 //! |---|---|---|
 //! | `*.safetensors` | [`StateDict`]: name → [`HostTensor`] in PyTorch order | [`safetensors`] |
 //! | a training run | one file to resume from | [`checkpoint`] |
 //! | PNG, JPEG, WebP | [`RgbImage8`] | [`image`] |
-//! | photo | network input, as Pillow and torchvision make it | [`resize`], [`preprocess`] |
+//! | photo | network input, as from Pillow and torchvision | [`resize`], [`preprocess`] |
 //! | a hub's configuration files | preprocessing and class names | [`preset`] |
 //! | a folder of class folders | paths and labels, images on demand | [`folder`] |
-//! | folders and what is in them | the photos, for every command the same | [`listing`] |
+//! | folders and their contents | the photos, the same for every command | [`listing`] |
 //! | `train` and `val` with class folders | both, and a report: skipped files, duplicates | [`training_folder`], [`report`] |
 //! | such a folder, however large | batches, decoded ahead on worker threads | [`stream`] |
 //! | many small images | one packed set in memory | [`dataset`] |
-//! | labels | which images train, which validate | [`split`] |
+//! | labels | which images are for training, which for validation | [`split`] |
 //! | a count | which images go into which step | [`batch`] |
 //!
 //! Random numbers are from ChaCha8 with the caller's seed ([`shuffle`]), so a seed gives the same batches on

@@ -1,4 +1,5 @@
-//! What is in a folder, the same for every command: training, prediction and evaluation use the same files.
+//! The contents of a folder, the same for every command: training, prediction and evaluation use the same
+//! files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,8 +9,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::{Error, FileKind, Skipped};
 
-/// What programs leave in folders of photos. Hidden names, such as `.ipynb_checkpoints`, are passed over as
-/// well.
+/// Files that other programs create in folders of photos. Hidden names, such as `.ipynb_checkpoints`, are
+/// skipped as well.
 const LEFT_BEHIND: [&str; 8] = [
     "__MACOSX",
     "@eaDir",
@@ -21,13 +22,13 @@ const LEFT_BEHIND: [&str; 8] = [
     "desktop.ini",
 ];
 
-/// The file that makes a folder that of a run.
+/// The file that marks a folder as that of a run.
 const RUN: &str = "run.json";
-/// Where this program puts runs.
+/// The folder for the runs of this program.
 const RUNS: &str = "runs";
 
-/// The photos in a folder and below, by name, and what else is there. Links in a circle end where they
-/// began.
+/// The photos in a folder and below, sorted by name, and the other files there. Circular links are followed
+/// once.
 ///
 /// # Errors
 /// [`Error::Io`] if a folder cannot be listed.
@@ -71,13 +72,13 @@ pub(crate) fn visible_entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(entries)
 }
 
-/// The folders among [`visible_entries`]; none if it cannot be listed.
+/// The folders among [`visible_entries`]; empty if it cannot be listed.
 pub(crate) fn folders_in(folder: &Path) -> Vec<PathBuf> {
     visible_entries(folder).unwrap_or_default().into_iter().filter(|entry| entry.is_dir()).collect()
 }
 
 /// Whether this is a run's folder or a folder of them, such as `runs` beside the class folders after
-/// `frostline train .`: one that is called so and holds no photo is the folder of a run that begins.
+/// `frostline train .`: a folder with this name and without photos is that of a starting run.
 pub(crate) fn holds_runs(folder: &Path) -> bool {
     let run = |folder: &Path| folder.join(RUN).is_file();
     let begins = || {
@@ -87,13 +88,14 @@ pub(crate) fn holds_runs(folder: &Path) -> bool {
     run(folder) || folders_in(folder).iter().any(|inner| run(inner)) || begins()
 }
 
-/// Whether two names are one, in whichever spelling: composed (NFC) or taken apart (NFD).
+/// Whether two names are equal in any spelling: composed (NFC) or decomposed (NFD).
 pub fn same_name(a: &str, b: &str) -> bool {
     a.nfc().eq(b.nfc())
 }
 
-/// The last part of a path, in composed letters (NFC): macOS writes an ä as a and two dots, and a class is
-/// one class in both spellings. Bytes that are not Unicode show as `\xE4`, so that two such names differ.
+/// The last part of a path, in composed letters (NFC): macOS writes an ä as a and two dots, and both
+/// spellings must name the same class. Bytes that are not Unicode show as `\xE4`, so that two such names
+/// differ.
 pub(crate) fn name(path: &Path) -> String {
     let mut name = String::new();
     for chunk in path.file_name().unwrap_or_default().as_encoded_bytes().utf8_chunks() {

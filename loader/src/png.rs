@@ -9,18 +9,18 @@ const END: &[u8] = b"\0\0\0\0IEND\xaeB`\x82";
 /// Bytes of a chunk's length, name and checksum.
 const AROUND: usize = 12;
 
-/// The file with its end chunk, if that alone is missing: all pixels are there, and Pillow reads it. Other
+/// The file with its end chunk, if only that is missing: all pixels are there, and Pillow reads it. Other
 /// files as they are; the decoder reports other missing parts.
 ///
 /// # Errors
-/// With the reason, for a palette that is no list of colours: the decoder panics at one
+/// With the reason, for a palette that is not a list of colours: the decoder panics on such a palette
 /// (`frostline-fuzz` found it).
 pub(crate) fn checked(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     let Some(mut rest) = bytes.strip_prefix(SIGNATURE) else { return Ok(Cow::Borrowed(bytes)) };
     while let Some((length, named)) = rest.split_first_chunk() {
         let length = u32::from_be_bytes(*length) as usize;
         if named.starts_with(b"PLTE") && !length.is_multiple_of(3) {
-            return Err(format!("its palette has {length} bytes, which are no colours of three"));
+            return Err(format!("its palette has {length} bytes, which is not a multiple of three"));
         }
         let next = length.checked_add(AROUND).and_then(|whole| rest.get(whole..));
         match next {
@@ -35,8 +35,8 @@ pub(crate) fn checked(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
 const TWELVE_BITS: u16 = 4095;
 const EIGHT_BITS: u16 = 255;
 
-/// Grey of 16 bits whose values fit into 12 or 8 is what a sensor of that depth gave: black to white is 0 to
-/// 4095 or 255 there. Read as 16 bits the picture would be black. Other images as they are.
+/// Grey images of 16 bits whose values fit into 12 or 8 bits come from a sensor of that depth: black to white
+/// is 0 to 4095 or 255. Read as 16 bits, the picture would be black. Other images are unchanged.
 pub(crate) fn in_full_range(image: DynamicImage) -> DynamicImage {
     let DynamicImage::ImageLuma16(grey) = &image else { return image };
     let white = match grey.iter().max() {

@@ -1,8 +1,8 @@
-//! Loading on worker threads what is needed next, within a bounded amount of memory.
+//! Loads the next values on worker threads, within a bounded amount of memory.
 //!
 //! The consumer lists the keys that it will need, in order ([`Prefetch::expect`]), and the workers load the
 //! first of them. [`Prefetch::take`] returns one; it waits for it, or loads it itself if no worker has begun.
-//! The choice of thread changes only the time: the value of a key depends on the key alone.
+//! The thread affects only the time, because the value of a key depends only on the key.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ pub(crate) struct Prefetch<T> {
 struct Shared<T> {
     load: Box<dyn Fn(usize) -> T + Send + Sync>,
     state: Mutex<State<T>>,
-    /// There is work, or there will be none any more.
+    /// Signals that there is work, or that there will be no more.
     queued: Condvar,
     /// A value was loaded.
     loaded: Condvar,
@@ -28,7 +28,7 @@ struct Shared<T> {
 
 struct State<T> {
     items: HashMap<usize, Item<T>>,
-    /// What to load, soonest first. It may name items that are queued no longer.
+    /// What to load, in order of need. It may name items that are no longer queued.
     queue: VecDeque<usize>,
     closed: bool,
 }
@@ -40,8 +40,8 @@ enum Item<T> {
 }
 
 impl<T: Send + 'static> Prefetch<T> {
-    /// `workers` threads that hold at most `ahead` values, loaded by `load`. With no worker, or where
-    /// the platform starts none, everything is loaded by [`Prefetch::take`].
+    /// `workers` threads that hold at most `ahead` values, loaded by `load`. With no worker, or on a platform
+    /// without threads, everything is loaded by [`Prefetch::take`].
     pub fn new(workers: usize, ahead: usize, load: impl Fn(usize) -> T + Send + Sync + 'static) -> Self {
         let shared = Arc::new(Shared {
             load: Box::new(load),
@@ -57,16 +57,16 @@ impl<T: Send + 'static> Prefetch<T> {
         Self { shared, workers, ahead: ahead.max(1) }
     }
 
-    /// How many values are held at most.
+    /// Maximum number of values that are held.
     pub fn ahead(&self) -> usize {
         self.ahead
     }
 
-    /// Forgets what was expected before: from now on, the first [`Prefetch::ahead`] of `keys` are.
+    /// Replaces the expected keys by the first [`Prefetch::ahead`] of `keys`.
     pub fn expect(&self, keys: impl IntoIterator<Item = usize>) {
         let wanted = self.first(keys);
         let mut state = self.shared.lock();
-        // A worker cannot be stopped in the middle: what it is busy with stays until the next call.
+        // A worker cannot be interrupted: its present item stays until the next call.
         state.items.retain(|key, item| wanted.contains(key) || matches!(item, Item::Busy));
         state.queue.clear();
         for key in wanted {
@@ -77,8 +77,8 @@ impl<T: Send + 'static> Prefetch<T> {
         self.shared.queued.notify_all();
     }
 
-    /// Puts the first [`Prefetch::ahead`] of `keys` before all that is expected. Until they are taken,
-    /// up to twice as many are held if these were not among the expected.
+    /// Puts the first [`Prefetch::ahead`] of `keys` before all expected keys. If they were not expected yet,
+    /// up to twice as many values are held until these are taken.
     pub fn hurry(&self, keys: impl IntoIterator<Item = usize>) {
         let wanted = self.first(keys);
         let mut state = self.shared.lock();
@@ -121,7 +121,7 @@ impl<T: Send + 'static> Prefetch<T> {
 }
 
 impl<T> Shared<T> {
-    /// A panic elsewhere leaves the state whole: no lock is held while anything is loaded.
+    /// A panic in another thread leaves the state valid, because no lock is held during loading.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,7 +169,7 @@ impl<T> Drop for Prefetch<T> {
         self.shared.lock().closed = true;
         self.shared.queued.notify_all();
         for worker in self.workers.drain(..) {
-            // It panicked, then; that was printed, and is no reason to panic while dropping.
+            // The thread panicked. The panic was printed, and must not cause another one during the drop.
             let _ = worker.join();
         }
     }
@@ -207,16 +207,16 @@ mod tests {
         assert_eq!(loaded, [10, 11, 12, 13]);
         assert!(
             receive.recv_timeout(Duration::from_millis(50)).is_err(),
-            "four are held, so nobody loads a fifth"
+            "four are held, so no fifth is loaded"
         );
-        // What was loaded and is expected again is not loaded again.
+        // A value that was loaded and is expected again is not loaded again.
         prefetch.take(10);
         prefetch.expect(11..1000);
         assert_eq!(receive.recv_timeout(Duration::from_secs(20)), Ok(14));
         assert!(receive.recv_timeout(Duration::from_millis(50)).is_err());
         assert_eq!(prefetch.shared.lock().items.len(), 4);
         prefetch.expect([]);
-        assert!(prefetch.shared.lock().items.is_empty(), "what nobody expects is not kept");
+        assert!(prefetch.shared.lock().items.is_empty(), "a value that is not expected is not kept");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! From a decoded photo to the numbers a network was trained on.
+//! From a decoded photo to the input of a network.
 //!
 //! The steps are torchvision's: shorter side, centre crop, divide by 255, subtract the mean, divide by the
-//! standard deviation. The settings belong to the weights, not to the program: they are stored in the
-//! checkpoint, because wrong settings cost most of the accuracy without any error.
+//! standard deviation. The settings are stored in the checkpoint with the weights, because wrong settings
+//! cost most of the accuracy without any error.
 
 use std::borrow::Cow;
 
@@ -12,35 +12,35 @@ use crate::image::check_pixels;
 use crate::resize::{Anchor, Interpolation, Part, resize_part, shorter_side_size};
 use crate::{Error, RgbImage8};
 
-/// How an image becomes a network's input.
+/// The preprocessing of a network's input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
     /// Scale the shorter side to this many pixels first; `None` leaves the image as it is.
     pub resize: Option<usize>,
-    /// The filter it is scaled with; bilinear for checkpoints without this entry.
+    /// The filter of this scaling; bilinear for checkpoints without this entry.
     #[serde(default)]
     pub interpolation: Interpolation,
     /// Side of the square cut from the middle, in pixels: the network's input size.
     pub crop: usize,
     /// 3 for RGB, 1 for grey.
     pub channels: usize,
-    /// Per channel, what to subtract from values in 0..1.
+    /// The mean of each channel, which is subtracted from values in 0..1.
     pub mean: Vec<f32>,
-    /// Per channel, what to divide by afterwards.
+    /// The deviation of each channel, by which values are then divided.
     pub std: Vec<f32>,
 }
 
-/// The square that a network gets as input, in shares of the photo's width and height. It reaches out of 0..1
-/// where the photo is smaller than the crop and gets black borders.
+/// The square that a network gets as input, in shares of the photo's width and height. It exceeds 0..1 if the
+/// photo is smaller than the crop and gets black borders.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Frame {
-    /// Where it begins, of the width.
+    /// Its left edge, as a share of the width.
     pub left: f64,
-    /// Where it begins, of the height.
+    /// Its top edge, as a share of the height.
     pub top: f64,
-    /// Its share of the width.
+    /// Its width, as a share of the photo's.
     pub width: f64,
-    /// Its share of the height.
+    /// Its height, as a share of the photo's.
     pub height: f64,
 }
 
@@ -48,7 +48,7 @@ pub struct Frame {
 const MAX_SIDE: usize = 4096;
 
 impl Preprocessing {
-    /// What torchvision's ImageNet ResNets expect: the shorter side 256/224 of the crop, and the
+    /// The preprocessing of torchvision's ImageNet ResNets: the shorter side 256/224 of the crop, and the
     /// mean and deviation of ImageNet's pixels.
     pub fn imagenet(crop: usize) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Preprocessing {
         }
     }
 
-    /// What EfficientNet-Lite expects: the shorter side equal to the crop, (255·x - 127) / 128.
+    /// The preprocessing of EfficientNet-Lite: the shorter side equal to the crop, (255·x - 127) / 128.
     pub fn efficientnet_lite(crop: usize) -> Self {
         Self {
             resize: Some(crop),
@@ -71,7 +71,7 @@ impl Preprocessing {
         }
     }
 
-    /// Fails if these settings cannot be carried out; they may come from a file.
+    /// Fails if these settings are invalid; they may come from a file.
     ///
     /// # Errors
     /// [`Error::Preprocessing`] with the reason.
@@ -96,14 +96,14 @@ impl Preprocessing {
         normalize(&self.pixels(image)?, self.channels, &self.mean, &self.std)
     }
 
-    /// The steps before normalisation, which keep bytes: (crop, crop, channels).
+    /// The steps before normalisation, which give bytes: (crop, crop, channels).
     ///
-    /// Grey is made as Pillow's `convert("L")` makes it, before scaling. Only what the crop shows is
-    /// scaled, so that an image of 1 x 4000 pixels takes no more memory than another.
+    /// Conversion to grey is that of Pillow's `convert("L")`, before scaling. Only the part inside the crop
+    /// is scaled, so that an image of 1 x 4000 pixels takes no more memory than others.
     ///
     /// # Errors
-    /// [`Error::Preprocessing`] for impossible settings, [`Error::PixelCount`] or
-    /// [`Error::ResizeSize`] for an image that is not whole or empty.
+    /// [`Error::Preprocessing`] for impossible settings, [`Error::PixelCount`] or [`Error::ResizeSize`] for
+    /// an image that is incomplete or empty.
     pub fn pixels(&self, image: &RgbImage8) -> Result<Vec<u8>, Error> {
         self.view(&self.source(image)?, image, (Anchor::Middle, Anchor::Middle))
     }
@@ -133,7 +133,7 @@ impl Preprocessing {
         Ok(if self.channels == 1 { to_grey(&image.data).into() } else { (&image.data[..]).into() })
     }
 
-    /// Which part of a photo of this size [`Preprocessing::pixels`] shows.
+    /// The part of a photo of this size that [`Preprocessing::pixels`] contains.
     pub fn frame(&self, width: usize, height: usize) -> Frame {
         let scaled = self.scaled((width, height));
         let (left, top) = Part::cut(scaled, (self.crop, self.crop), (Anchor::Middle, Anchor::Middle)).begin();
@@ -151,7 +151,7 @@ impl Preprocessing {
         self.resize.map_or(size, |shorter| shorter_side_size(size.0, size.1, shorter))
     }
 
-    /// The crop at this place of the scaled image, across and down.
+    /// The crop at this position of the scaled image, across and down.
     fn view(&self, source: &[u8], image: &RgbImage8, place: (Anchor, Anchor)) -> Result<Vec<u8>, Error> {
         let size = (image.width, image.height);
         let scaled = self.scaled(size);
@@ -161,13 +161,13 @@ impl Preprocessing {
     }
 }
 
-/// Left and right changed places; rows of `width` pixels.
+/// The mirror image of rows of `width` pixels.
 fn mirror(pixels: &[u8], width: usize, channels: usize) -> Vec<u8> {
     let rows = pixels.chunks_exact(width * channels);
     rows.flat_map(|row| row.chunks_exact(channels).rev().flatten()).copied().collect()
 }
 
-/// Fails unless there is one finite mean and one positive deviation a channel.
+/// Fails unless there is one finite mean and one positive deviation per channel.
 pub(crate) fn check_normalization(channels: usize, mean: &[f32], std: &[f32]) -> Result<(), Error> {
     if mean.len() != channels || std.len() != channels {
         return Err(wrong(format!(
@@ -186,13 +186,14 @@ pub(crate) fn check_normalization(channels: usize, mean: &[f32], std: &[f32]) ->
 }
 
 /// (byte/255 - mean) / std for `channels` interleaved channels. The order of the f32 operations is
-/// torchvision's, so the results have its bits; batches are normalised on the device, with the same ones.
+/// torchvision's, so the results are bit-identical. Batches are normalised on the device, with the same
+/// results.
 ///
 /// # Errors
-/// [`Error::Preprocessing`] unless there are a finite mean and a positive deviation a channel.
+/// [`Error::Preprocessing`] unless there are a finite mean and a positive deviation per channel.
 pub fn normalize(bytes: &[u8], channels: usize, mean: &[f32], std: &[f32]) -> Result<Vec<f32>, Error> {
     check_normalization(channels, mean, std)?;
-    // A byte has 256 values: look the result up instead of dividing twice a pixel.
+    // A byte has 256 values, so results are looked up instead of dividing twice per pixel.
     let tables: Vec<[f32; 256]> = mean
         .iter()
         .zip(std)

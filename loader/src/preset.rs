@@ -8,8 +8,8 @@
 //! | `config.json` | Hugging Face transformers | `id2label`: the classes' names; `model_type`, `downsample_in_bottleneck` … |
 //!
 //! Sources: timm's `create_transform` for evaluation, whose resized side is `floor(side / crop_pct)`;
-//! transformers' `ConvNextImageProcessor`, which scales and crops like that below 384 pixels and
-//! squeezes the image into a square above, which this program does not do.
+//! transformers' `ConvNextImageProcessor`, which scales and crops in the same way below 384 pixels. Above, it
+//! squeezes the image into a square, which this program does not do.
 
 use std::path::Path;
 
@@ -24,15 +24,15 @@ const CONVNEXT_CROPS_BELOW: usize = 384;
 /// What a configuration file contains about the network itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// timm's name of it, such as `resnet50` or `resnetblur50`.
+    /// Its name in timm, such as `resnet50` or `resnetblur50`.
     Timm(String),
     /// Hugging Face's family and its settings.
     HuggingFace {
         /// Such as `resnet`.
         family: String,
-        /// Whether a bottleneck strides in its first 1×1 convolution and not in its 3×3.
+        /// Whether a bottleneck has its stride in the first 1×1 convolution and not in the 3×3.
         stride_first: bool,
-        /// Settings that change what the network computes and are not built here, as the file has them.
+        /// Settings that change the network's computation and are not supported, as written in the file.
         unusual: Vec<String>,
     },
 }
@@ -40,9 +40,9 @@ pub enum Network {
 /// What configuration files contain about a network's images and classes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preset {
-    /// How an image becomes its input.
+    /// The preprocessing of its input.
     pub preprocessing: Option<Preprocessing>,
-    /// Which network it is, if the names and shapes of weights do not determine it.
+    /// The network, if the names and shapes of weights do not determine it.
     pub network: Option<Network>,
     /// Names of its classes, in the order of the last layer's outputs.
     pub classes: Option<Vec<String>>,
@@ -148,12 +148,12 @@ fn checked(preprocessing: Preprocessing) -> Result<Preprocessing, String> {
     preprocessing.check().map(|()| preprocessing).map_err(|error| error.to_string())
 }
 
-/// The shorter side of which a crop of `side` pixels is this share.
+/// The length of the shorter side for which a crop of `side` pixels is this share.
 fn resized(side: usize, share: f64) -> Result<usize, String> {
     if share > 0.0 && share <= 1.0 {
         Ok((side as f64 / share) as usize)
     } else {
-        Err(format!("crop_pct {share}; it lies in 0..=1"))
+        Err(format!("crop_pct is {share}, not in 0..=1"))
     }
 }
 
@@ -161,15 +161,15 @@ fn natural(value: &Value, name: &str) -> Result<usize, String> {
     value
         .as_u64()
         .and_then(|value| usize::try_from(value).ok())
-        .ok_or_else(|| format!("{name} is no whole number"))
+        .ok_or_else(|| format!("{name} is not a whole number"))
 }
 
 fn numbers(config: &Value, name: &str) -> Result<Vec<f32>, String> {
-    let list = config.get(name).and_then(Value::as_array).ok_or_else(|| format!("{name} is no list"))?;
+    let list = config.get(name).and_then(Value::as_array).ok_or_else(|| format!("{name} is not a list"))?;
     list.iter()
         .map(|value| value.as_f64().map(|value| value as f32))
         .collect::<Option<_>>()
-        .ok_or_else(|| format!("{name} is no list of numbers"))
+        .ok_or_else(|| format!("{name} is not a list of numbers"))
 }
 
 /// `label_names` (timm) or `id2label` (transformers), if every class has one.
@@ -268,7 +268,7 @@ mod tests {
         for (json, word) in [
             ("{".to_owned(), "EOF"),
             (format!(r#"{{"input_size": [3, 224, 200], {fields}}}"#), "input_size"),
-            (format!(r#"{{"input_size": [3, 224, 224], "crop_pct": 0, {fields}}}"#), "crop_pct 0"),
+            (format!(r#"{{"input_size": [3, 224, 224], "crop_pct": 0, {fields}}}"#), "crop_pct is 0"),
             (format!(r#"{{"input_size": [3, 224, 224], "crop_mode": "squash", {fields}}}"#), "squash"),
             (format!(r#"{{"input_size": [3, 224, 224], "interpolation": "lanczos", {fields}}}"#), "lanczos"),
             (r#"{"input_size": [3, 224, 224], "mean": [0, 0], "std": [1, 1]}"#.to_owned(), "channels"),

@@ -1,4 +1,4 @@
-//! Why the system refuses a file, and what to do. The system's own message is a code and a few words.
+//! Why the system refuses a file, and what to do. The system's message has only a code and a few words.
 
 use std::io::{Error, ErrorKind};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 /// Why `path` could not be read, for people.
 pub fn reading(path: &Path, error: &Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => "there is no such file or folder; is the path right?".to_owned(),
+        ErrorKind::NotFound => "there is no such file or folder; check the path".to_owned(),
         ErrorKind::PermissionDenied => {
             "you have no permission to read this; change its permissions, or copy it".to_owned()
         }
@@ -20,21 +20,19 @@ pub fn writing(path: &Path, error: &Error) -> String {
     match (error.kind(), folder) {
         (ErrorKind::NotFound, Some(folder)) if !folder.exists() => missing(folder),
         (ErrorKind::PermissionDenied, _) => {
-            "you have no permission to write here; give another place, or change its permissions".to_owned()
+            "you have no permission to write here; give another path, or change its permissions".to_owned()
         }
         (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, _) => {
-            format!("no space is left ({error}); make room, or give another place")
+            format!("no space is left ({error}); free some space, or give another path")
         }
-        (ErrorKind::ReadOnlyFilesystem, _) => {
-            "nothing can be written to this disk, it is read-only; give another place".to_owned()
-        }
+        (ErrorKind::ReadOnlyFilesystem, _) => "this disk is read-only; give another path".to_owned(),
         _ => general(path, error),
     }
 }
 
-/// That a file's folder is not there.
+/// The message for a missing folder.
 pub fn missing(folder: &Path) -> String {
-    format!("there is no folder {}; make it first, or give another place", folder.display())
+    format!("there is no folder {}; create it first, or give another path", folder.display())
 }
 
 fn general(path: &Path, error: &Error) -> String {
@@ -43,8 +41,8 @@ fn general(path: &Path, error: &Error) -> String {
         ErrorKind::NotADirectory => {
             let is_file = |above: &&Path| above.is_file();
             match path.ancestors().skip(1).find(is_file) {
-                Some(file) => format!("{} is a file, and no folder; give another path", file.display()),
-                None => "a part of this path is no folder; give another path".to_owned(),
+                Some(file) => format!("{} is a file, not a folder; give another path", file.display()),
+                None => "a part of this path is not a folder; give another path".to_owned(),
             }
         }
         ErrorKind::InvalidFilename => "the name is too long, or not allowed here; give another".to_owned(),
@@ -67,17 +65,17 @@ mod tests {
         let read = |path: &Path| reading(path, &fs::read(path).unwrap_err());
         let write = |path: &Path| writing(path, &fs::write(path, "").unwrap_err());
         let in_nothing = write(&place.path().join("none/page.html"));
-        assert!(in_nothing.contains("none; make it first"), "{in_nothing}");
-        assert!(read(&place.path().join("none")).contains("is the path right?"));
+        assert!(in_nothing.contains("none; create it first"), "{in_nothing}");
+        assert!(read(&place.path().join("none")).contains("check the path"));
         if cfg!(unix) {
             let in_file = write(&file.join("page.html"));
-            assert!(in_file.contains("file is a file, and no folder"), "{in_file}");
+            assert!(in_file.contains("file is a file, not a folder"), "{in_file}");
             assert!(
                 write(&folder).contains("this is a folder") && read(&folder).contains("this is a folder")
             );
             assert!(read(&place.path().join("x".repeat(300))).contains("too long"));
         }
         let full = writing(&file, &ErrorKind::StorageFull.into());
-        assert!(full.contains("make room"), "{full}");
+        assert!(full.contains("free some space"), "{full}");
     }
 }

@@ -1,4 +1,4 @@
-//! What was found in a folder of photos, and warnings that a person should read before training.
+//! The contents of a folder of photos, and warnings that a person should read before training.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -13,22 +13,22 @@ use crate::folder::{ImageFolder, Skipped};
 use crate::image::MAX_FILE;
 use crate::kind::FileKind;
 
-/// How many files a list names before it says "and 5 more".
+/// Maximum number of files in a list; it then ends with "and 5 more".
 const NAMED: usize = 3;
 
-/// The contents of a folder: prints as text for people, serialises for programs. Files are given by
-/// their paths inside the folder; bytes that are not Unicode show as `�`.
+/// The contents of a folder: prints as text for people, serialises for programs. Files are given by their
+/// paths inside the folder; bytes that are not Unicode show as `�`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct FolderReport {
     /// The classes, in the order of their labels.
     pub classes: Vec<ClassCount>,
-    /// Whether the folder keeps photos for validation apart.
+    /// Whether the folder has separate validation photos.
     pub has_validation: bool,
-    /// What was passed over, by kind.
+    /// The skipped files, by kind.
     pub skipped: Vec<SkippedFiles>,
-    /// Photos that are there more than once, byte for byte.
+    /// Photos that occur more than once, byte for byte.
     pub duplicates: Vec<Duplicates>,
-    /// What may spoil the training or its measure.
+    /// Warnings about problems for the training or its evaluation.
     pub warnings: Vec<String>,
 }
 
@@ -37,37 +37,37 @@ pub struct FolderReport {
 pub struct ClassCount {
     /// The folder's name.
     pub name: String,
-    /// Photos to train on; all there are if no folder of validation photos is given.
+    /// Training photos; all photos if there is no folder of validation photos.
     pub train: usize,
-    /// Photos in the folder for validation.
+    /// Validation photos.
     pub validation: usize,
 }
 
-/// Files of one kind that were passed over.
+/// Skipped files of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SkippedFiles {
     /// What they are.
     pub kind: FileKind,
     /// Which they are.
     pub files: Vec<String>,
-    /// What can be done to have them used.
+    /// What can be done so that they are used.
     pub advice: Option<&'static str>,
 }
 
 /// One photo under several names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Duplicates {
-    /// The names, two at least.
+    /// The names, at least two.
     pub files: Vec<String>,
-    /// Whether it is both trained on and validated with.
+    /// Whether it is used both for training and for validation.
     pub across_train_and_validation: bool,
     /// Whether it is in several classes.
     pub across_classes: bool,
 }
 
 impl FolderReport {
-    /// The report on a folder, or on two of which the second is for validation. `root` is what the
-    /// names in it leave out. Files of equal length are read to compare them.
+    /// The report on a folder, or on two of which the second is for validation. Names in it are relative to
+    /// `root`. Files of equal length are read to compare them.
     pub fn new(root: &Path, train: &ImageFolder, validation: Option<&ImageFolder>) -> Self {
         let count =
             |folder: &ImageFolder, class| folder.labels.iter().filter(|&&label| label == class).count();
@@ -94,15 +94,15 @@ impl FolderReport {
             let name = printable(name);
             match (self.has_validation, train, validation) {
                 (false, 1, _) => warnings.push(format!(
-                    "class {name} has 1 photo: it is trained on, none is left to validate with, and one is too few to learn from; add more"
+                    "class {name} has 1 photo: it is used for training, none is left for validation, and \
+                     one is too few to learn from; add more"
                 )),
-                (true, 1, _) => warnings.push(format!("class {name} has 1 photo to train on, too few to learn from; add more")),
+                (true, 1, _) => warnings
+                    .push(format!("class {name} has 1 photo to train on, too few to learn from; add more")),
                 _ => {}
             }
             if self.has_validation && *validation == 0 {
-                warnings.push(format!(
-                    "class {name} has no photo to validate with, so how well it is recognised stays unknown"
-                ));
+                warnings.push(format!("class {name} has no validation photo, so its accuracy stays unknown"));
             }
         }
         let mut about = |concerned: Vec<&Duplicates>, what: &str| {
@@ -114,9 +114,9 @@ impl FolderReport {
             |wanted: fn(&Duplicates) -> bool| self.duplicates.iter().filter(move |group| wanted(group));
         about(
             groups(|group| group.across_train_and_validation).collect(),
-            "both to train on and to validate with, which makes the accuracy look better than it is",
+            "used both for training and for validation, which makes the accuracy look better than it is",
         );
-        // Also where one copy is to train on and the other to validate with.
+        // Also if one copy is for training and the other for validation.
         about(
             groups(|group| group.across_classes).collect(),
             "in more than one class, byte for byte the same; only one label can be right",
@@ -124,7 +124,7 @@ impl FolderReport {
         if !self.has_validation {
             about(
                 groups(|group| !group.across_classes).collect(),
-                "there more than once; a split may train on one copy and validate with the other",
+                "present more than once; a split may train on one copy and validate with the other",
             );
         }
         self.warnings = warnings;
@@ -160,7 +160,7 @@ impl fmt::Display for SkippedFiles {
     }
 }
 
-/// What was passed over, gathered by kind.
+/// The skipped files, grouped by kind.
 pub fn by_kind<'a>(root: &Path, skipped: impl Iterator<Item = &'a Skipped>) -> Vec<SkippedFiles> {
     let mut kinds = BTreeMap::<FileKind, Vec<String>>::new();
     for Skipped { path, kind } in skipped {
@@ -169,7 +169,7 @@ pub fn by_kind<'a>(root: &Path, skipped: impl Iterator<Item = &'a Skipped>) -> V
     kinds.into_iter().map(|(kind, files)| SkippedFiles { kind, files, advice: kind.advice() }).collect()
 }
 
-/// A photo and its place.
+/// A photo and its location.
 struct Photo<'a> {
     path: &'a Path,
     label: usize,
@@ -180,8 +180,8 @@ fn photos_of(folder: &ImageFolder, validates: bool) -> impl Iterator<Item = Phot
     folder.paths.iter().zip(&folder.labels).map(move |(path, &label)| Photo { path, label, validates })
 }
 
-/// Groups of files with the same bytes. Only files of equal length are read, which in a folder of photos are
-/// few; a file that cannot be read is no copy.
+/// Groups of files with the same bytes. Only files of equal length are read, which are few in a folder of
+/// photos. A file that cannot be read is not a copy.
 fn duplicates(root: &Path, train: &ImageFolder, validation: Option<&ImageFolder>) -> Vec<Duplicates> {
     let validation = validation.into_iter().flat_map(|folder| photos_of(folder, true));
     let all: Vec<Photo<'_>> = photos_of(train, false).chain(validation).collect();
@@ -235,7 +235,7 @@ fn list(files: &[String]) -> String {
     text
 }
 
-/// A name that cannot write to a terminal but text.
+/// A name, escaped so that only text reaches a terminal.
 pub(crate) fn printable(name: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
     name.chars().map(escape).collect()

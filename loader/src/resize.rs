@@ -1,12 +1,12 @@
-//! Scaling and cropping, to the bit as Pillow and torchvision do it.
+//! Scaling and cropping, bit-identical to Pillow and torchvision.
 //!
-//! A network was trained on images that Pillow shrank. Other resamplers differ by a grey level on
-//! a tenth of the pixels, which is harmless but makes "same as PyTorch" untestable; this one is
-//! the same, for both of the filters that networks were trained with. The method, after Pillow's `Resample.c`
-//! (<https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Resample.c>): each output
-//! pixel is a weighted mean of the input pixels under a filter, which is stretched when shrinking
-//! so that no input pixel is skipped (antialiasing). First along rows, then along columns, rounding
-//! to bytes in between; weights are integers in units of 2^-22.
+//! A network was trained on images that Pillow shrank. Other resamplers differ by one grey level on a tenth
+//! of the pixels. That is harmless, but "same as PyTorch" could then not be tested. This resampler gives the
+//! same bits, for both filters that networks were trained with. The method, after Pillow's `Resample.c`
+//! (<https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Resample.c>): each output pixel is a
+//! weighted mean of the input pixels under a filter, which is stretched when shrinking so that no input pixel
+//! is skipped (antialiasing). Scaling is along rows first, then along columns, with rounding to bytes in
+//! between; weights are integers in units of 2^-22.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use crate::{Error, RgbImage8};
 /// 32 bits, less 8 for the byte, less 2 so that a sum of weights a little above one cannot overflow.
 const PRECISION: u32 = 32 - 8 - 2;
 
-/// The filter that an image is scaled with. Part of what a network was trained on.
+/// The filter that an image is scaled with. It is a part of a network's preprocessing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
@@ -38,7 +38,7 @@ impl Interpolation {
         }
     }
 
-    /// The filter at `x`. The order of the operations is Pillow's, or the last bit would differ.
+    /// The filter at `x`. The order of the operations is Pillow's; otherwise the last bit would differ.
     fn at(self, x: f64) -> f64 {
         let x = x.abs();
         match self {
@@ -57,7 +57,7 @@ const CUBIC: f64 = -0.5;
 ///
 /// # Errors
 /// [`Error::ResizeSize`] if a side is 0 or the result would exceed 89 million pixels;
-/// [`Error::PixelCount`] if the image's fields disagree.
+/// [`Error::PixelCount`] if the image's fields contradict each other.
 pub fn resize_bilinear(image: &RgbImage8, width: usize, height: usize) -> Result<RgbImage8, Error> {
     let from = (image.width, image.height);
     let data = resize_interleaved(&image.data, 3, from, (width, height))?;
@@ -127,7 +127,7 @@ pub(crate) fn resize_part(
 }
 
 /// Scales so that the shorter side becomes `size`, keeping the proportions; equal to torchvision's
-/// `Resize(size)`, which cuts the longer side's fraction off.
+/// `Resize(size)`, which truncates the longer side.
 ///
 /// # Errors
 /// As [`resize_bilinear`].
@@ -136,12 +136,12 @@ pub fn resize_shorter_side(image: &RgbImage8, size: usize) -> Result<RgbImage8, 
     resize_bilinear(image, width, height)
 }
 
-/// Cuts `width` x `height` out of the middle; equal to torchvision's `CenterCrop`, which adds black
-/// where the image is too small and rounds an odd margin's half to the even side.
+/// Cuts `width` x `height` out of the middle; equal to torchvision's `CenterCrop`, which adds black borders
+/// if the image is too small and rounds half of an odd margin to even.
 ///
 /// # Errors
-/// [`Error::ResizeSize`] if the result would exceed 89 million pixels; [`Error::PixelCount`] if the
-/// image's fields disagree.
+/// [`Error::ResizeSize`] if the result would exceed 89 million pixels; [`Error::PixelCount`] if the image's
+/// fields contradict each other.
 pub fn center_crop(image: &RgbImage8, width: usize, height: usize) -> Result<RgbImage8, Error> {
     let from = (image.width, image.height);
     let data = center_crop_interleaved(&image.data, 3, from, (width, height))?;
@@ -174,7 +174,7 @@ pub(crate) fn center_crop_interleaved(
     Ok(part.framed(copy_columns(rows, channels, from.0, &part.columns), channels, to))
 }
 
-/// Where along a side a crop is taken.
+/// The position of a crop along a side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anchor {
     /// At its beginning.
@@ -185,12 +185,12 @@ pub(crate) enum Anchor {
     End,
 }
 
-/// The part of an image that a crop shows, and where in the crop it is.
+/// The part of an image inside a crop, and its position in the crop.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub columns: Range<usize>,
     pub rows: Range<usize>,
-    /// Black columns to the left, and rows above, where the image is smaller than the crop.
+    /// Black columns to the left, and black rows above, if the image is smaller than the crop.
     border: (usize, usize),
 }
 
@@ -200,14 +200,14 @@ impl Part {
         Self { columns: 0..width, rows: 0..height, border: (0, 0) }
     }
 
-    /// What a crop of `to` (width, height) shows of an image of `from`.
+    /// The part of an image of `from` in a crop of `to` (width, height).
     pub fn cut(from: (usize, usize), to: (usize, usize), place: (Anchor, Anchor)) -> Self {
         let (columns, left) = cut(from.0, to.0, place.0);
         let (rows, above) = cut(from.1, to.1, place.1);
         Self { columns, rows, border: (left, above) }
     }
 
-    /// Where the crop begins, across and down, in pixels of the image: below zero where it is smaller.
+    /// The origin of the crop, across and down, in pixels of the image; negative if the image is smaller.
     pub fn begin(&self) -> (f64, f64) {
         let begin = |shown: &Range<usize>, border: usize| shown.start as f64 - border as f64;
         (begin(&self.columns, self.border.0), begin(&self.rows, self.border.1))
@@ -228,13 +228,14 @@ impl Part {
     }
 }
 
-/// Along one side: which of `from` pixels a crop of `to` shows, and how many black ones come before.
+/// Along one side: which of `from` pixels a crop of `to` contains, and the number of black pixels before
+/// them.
 fn cut(from: usize, to: usize, place: Anchor) -> (Range<usize>, usize) {
     let Some(margin) = from.checked_sub(to) else { return (0..from, (to - from) / 2) };
     let begin = match place {
         Anchor::Start => 0,
         Anchor::End => margin,
-        // Python's round(margin / 2): a half goes to the even neighbour.
+        // Python's round(margin / 2): a half is rounded to even.
         Anchor::Middle => margin / 2 + (margin % 2) * (margin / 2 % 2),
     };
     (begin..begin + to, 0)
@@ -244,7 +245,7 @@ fn too_many_pixels((width, height): (usize, usize)) -> bool {
     width as u128 * height as u128 > u128::from(Limits::default().max_pixels)
 }
 
-/// The input pixels that one output pixel averages, and how much each counts.
+/// The input pixels that one output pixel averages, and their weights.
 struct Window {
     begin: usize,
     weights: Vec<i32>,
@@ -262,7 +263,7 @@ fn windows(filter: Interpolation, from: usize, to: usize, wanted: &Range<usize>)
         .clone()
         .map(|out| {
             let center = (out as f64 + 0.5) * scale;
-            // `as` cuts off below zero and at the fraction, as C's conversion to int does.
+            // `as` gives 0 below zero and truncates the fraction, like C's conversion to int.
             let begin = (center - support + 0.5) as usize;
             let end = ((center + support + 0.5) as usize).min(from);
             let weigh = |x: usize| filter.at((x as f64 - center + 0.5) * per_stretch);
@@ -278,7 +279,7 @@ fn windows(filter: Interpolation, from: usize, to: usize, wanted: &Range<usize>)
         .collect()
 }
 
-/// Half a unit, so that cutting off the fraction rounds.
+/// Half a unit, so that truncation rounds.
 const HALF: i32 = 1 << (PRECISION - 1);
 
 fn to_byte(sum: i32) -> u8 {
@@ -307,8 +308,8 @@ fn resize_rows(data: &[u8], channels: usize, width: usize, windows: &[Window]) -
     out
 }
 
-/// Scales each column; a row is `row` bytes, and the first is number `first` of the image. Whole rows are
-/// added up at a time, because walking down a column would miss the cache at every step.
+/// Scales each column; a row has `row` bytes, and the first is row `first` of the image. Whole rows are
+/// summed at a time, because access along a column would miss the cache at every pixel.
 fn resize_columns(data: &[u8], row: usize, first: usize, windows: &[Window]) -> Vec<u8> {
     let mut out = Vec::with_capacity(row * windows.len());
     let mut sums = vec![0; row];

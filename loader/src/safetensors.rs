@@ -1,4 +1,4 @@
-//! Reading and writing `.safetensors`, the plain file format that model hubs use for weights.
+//! Reading and writing `.safetensors`, the file format that model hubs use for weights.
 //!
 //! ```text
 //! 8 bytes   n, the length of the header, little-endian
@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Source: <https://huggingface.co/docs/safetensors>. Loading runs no code, which is the purpose of the
-//! format. But every number in the header may be wrong. It is checked against the real length of the file
-//! before anything of that size is allocated, and values are then read in small pieces: the peak is the
-//! result itself plus the header.
+//! format. But every number in the header may be wrong, so it is checked against the real length of the file
+//! before memory of that size is allocated. Values are then read in small pieces: peak memory is the result
+//! plus the header.
 
 mod header;
 mod mistaken;
@@ -26,7 +26,7 @@ use header::Entry;
 
 pub use write::{to_bytes, write};
 
-/// The number types that weights come in. In memory all of them become f32.
+/// The number types of weights. In memory all of them are f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
     /// IEEE single precision.
@@ -66,7 +66,7 @@ impl fmt::Display for Dtype {
     }
 }
 
-/// What a safetensors file held.
+/// The contents of a safetensors file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SafeFile {
     /// The tensors, in the order of their bytes in the file.
@@ -77,10 +77,10 @@ pub struct SafeFile {
     pub dtypes: BTreeMap<String, Dtype>,
 }
 
-/// What to accept besides the well-formed.
+/// What to accept besides valid files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReadOptions {
-    /// Accept NaN and infinite values, to look into a run that diverged. Refused otherwise.
+    /// Accept NaN and infinite values, to inspect a run that diverged. They are refused by default.
     pub allow_non_finite: bool,
 }
 
@@ -92,8 +92,8 @@ pub struct ReadOptions {
 /// [`Error::Io`] and [`Error::NotAFile`] if it cannot be opened; [`Error::Truncated`],
 /// [`Error::TrailingBytes`], [`Error::NotWeights`], [`Error::HeaderTooLarge`], [`Error::Header`],
 /// [`Error::DuplicateTensor`], [`Error::TensorOutOfRange`], [`Error::TensorOverlap`] and
-/// [`Error::TensorSize`] if it is damaged; [`Error::UnsupportedDtype`] and [`Error::NonFinite`] if
-/// it holds what a network cannot use.
+/// [`Error::TensorSize`] if it is damaged; [`Error::UnsupportedDtype`] and [`Error::NonFinite`] if it
+/// contains values that a network cannot use.
 pub fn read(path: impl AsRef<Path>) -> Result<SafeFile, Error> {
     read_with(path, ReadOptions::default())
 }
@@ -108,8 +108,8 @@ pub fn read_with(path: impl AsRef<Path>, options: ReadOptions) -> Result<SafeFil
     read_from(file, length, path, options)
 }
 
-/// Reads a safetensors file that is already in memory, an embedded one for instance. `label`
-/// stands for the path in errors.
+/// Reads a safetensors file that is already in memory, an embedded one for instance. `label` replaces the
+/// path in errors.
 ///
 /// # Errors
 /// As [`read`].
@@ -173,7 +173,7 @@ fn read_values(source: &mut impl Read, entry: &Entry, length: u64, path: &Path) 
     Ok(values)
 }
 
-/// The bytes in groups of `N`; their number is a multiple of it.
+/// The bytes in groups of `N`; their number is a multiple of `N`.
 fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
     bytes.as_chunks().0.iter().copied()
 }
@@ -204,7 +204,7 @@ fn check_finite(name: &str, shape: &[usize], data: &[f32], path: &Path) -> Resul
     }
 }
 
-/// BatchNorm's count of the batches it has seen, an integer among floats.
+/// BatchNorm's count of batches, an integer among floats.
 fn is_counter(name: &str, elements: u64) -> bool {
     elements == 1 && name.rsplit('.').next() == Some("num_batches_tracked")
 }

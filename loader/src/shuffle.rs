@@ -1,8 +1,7 @@
-//! Shuffling that means the same everywhere.
+//! Shuffling that gives the same order everywhere.
 //!
-//! Written out here instead of taken from a random-number library, because libraries promise the
-//! stream of a generator but not how `shuffle` consumes it, and a lesson's figures should not
-//! change with an update.
+//! It is written here instead of taken from a random-number library, because libraries guarantee the stream
+//! of a generator but not how `shuffle` uses it, and the lesson's figures should not change with an update.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -16,8 +15,8 @@ pub fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-/// A generator for one item of a stream (an image of an epoch), so that what is drawn for it depends
-/// on no other item. It is none of [`generator`]'s.
+/// A generator for one item of a stream (an image of an epoch), so that its numbers depend on no other item.
+/// Its stream differs from all streams of [`generator`].
 pub fn item_generator(seed: u64, stream: u64, item: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -27,8 +26,8 @@ pub fn item_generator(seed: u64, stream: u64, item: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-/// A generator for one batch of an epoch, by its `position` there, for what is drawn for all its items
-/// together. It is none of the others'.
+/// A generator for one batch of an epoch, by its `position` there, for numbers that all its items share. Its
+/// stream differs from all others.
 pub fn batch_generator(seed: u64, epoch: u64, position: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -44,7 +43,7 @@ pub fn uniform(low: f64, high: f64, generator: &mut impl RngCore) -> f64 {
     low + unit * (high - low)
 }
 
-/// The numbers below `len` in an order drawn from `seed` and `stream`, each order as likely.
+/// The numbers below `len` in an order drawn from `seed` and `stream`; all orders are equally likely.
 pub fn permutation(len: usize, seed: u64, stream: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..len).collect();
     shuffle(&mut order, &mut generator(seed, stream));
@@ -58,9 +57,9 @@ pub fn shuffle<T>(items: &mut [T], generator: &mut impl RngCore) {
     }
 }
 
-/// A uniform number below `bound` (at least 1): the high half of a 128-bit product, after drawing
-/// again when the low half falls into the remainder that would favour some results (D. Lemire,
-/// "Fast Random Integer Generation in an Interval", 2019, <https://arxiv.org/abs/1805.10941>).
+/// A uniform number below `bound` (at least 1): the high half of a 128-bit product, after drawing again if
+/// the low half falls into the remainder that would favour some results (D. Lemire, "Fast Random Integer
+/// Generation in an Interval", 2019, <https://arxiv.org/abs/1805.10941>).
 pub fn below(bound: u64, generator: &mut impl RngCore) -> u64 {
     let remainder = bound.wrapping_neg() % bound;
     loop {
@@ -84,7 +83,7 @@ mod tests {
         }
     }
 
-    /// Pinned, so that a change of algorithm, library or platform shows.
+    /// Fixed values, so that a change of algorithm, library or platform is detected.
     #[test]
     fn the_order_is_pinned() {
         assert_eq!(permutation(10, 42, 0), PINNED);

@@ -1,4 +1,4 @@
-//! Choosing images class by class, so that a small sample is not missing a class by bad luck.
+//! Choosing images class by class, so that a small sample lacks no class by chance.
 
 use crate::Error;
 use crate::shuffle::permutation;
@@ -8,19 +8,20 @@ use crate::shuffle::permutation;
 pub struct Split {
     /// Images to train on.
     pub train: Vec<usize>,
-    /// Images kept back to measure with.
+    /// Images that are held out for validation.
     pub validation: Vec<usize>,
 }
 
 /// Splits images so that every class gives about `validation_fraction` of its images to
-/// validation. A class of two or more has at least one in each part; a class of one trains.
+/// validation. A class of two or more has at least one image in each part; a single image is used for
+/// training.
 ///
 /// `labels[i]` is the class of image i. The same arguments give the same split everywhere.
 ///
 /// # Errors
 /// [`Error::Fraction`] unless the fraction is strictly between 0 and 1.
 pub fn stratified_split(labels: &[usize], validation_fraction: f64, seed: u64) -> Result<Split, Error> {
-    // Written this way round so that NaN fails as well.
+    // Written in this form so that NaN fails as well.
     if !(validation_fraction > 0.0 && validation_fraction < 1.0) {
         return Err(Error::Fraction { fraction: validation_fraction });
     }
@@ -40,8 +41,8 @@ pub fn stratified_split(labels: &[usize], validation_fraction: f64, seed: u64) -
 
 /// Chooses `n` images, taking one of each class in turn as long as the class has any.
 ///
-/// A larger `n` only adds to what a smaller one chose, so that a learning curve over `n` measures
-/// more data and not other data. `classes` is the number of classes; labels are 0..classes.
+/// A larger `n` keeps the images of a smaller one and adds to them, so that a learning curve over `n`
+/// measures more data and not other data. `classes` is the number of classes; labels are 0..classes.
 ///
 /// # Errors
 /// [`Error::SubsetTooLarge`] if there are fewer than `n` images, [`Error::LabelOutOfRange`] if a
@@ -63,7 +64,7 @@ pub fn stratified_subset(labels: &[usize], n: usize, classes: usize, seed: u64) 
 }
 
 /// The images of each class that occurs, in ascending order of classes, shuffled. Each class draws
-/// from its own stream, so that adding images to one leaves the choice within the others alone.
+/// from its own stream, so that adding images to one class does not change the choice within the others.
 fn shuffled_classes(labels: &[usize], seed: u64) -> Vec<Vec<usize>> {
     let mut by_class = std::collections::BTreeMap::<usize, Vec<usize>>::new();
     for (image, &label) in labels.iter().enumerate() {
@@ -98,7 +99,7 @@ mod tests {
                 assert!(split.train.iter().any(|&i| labels[i] == class));
                 assert!(split.validation.iter().any(|&i| labels[i] == class));
             }
-            assert!(split.train.contains(&32), "the lone image of class 2 trains");
+            assert!(split.train.contains(&32), "the only image of class 2 is used for training");
         }
         let split = stratified_split(&labels, 0.2, 3).unwrap();
         assert_eq!(split.validation.iter().filter(|&&i| labels[i] == 0).count(), 6);

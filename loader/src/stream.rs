@@ -8,8 +8,8 @@
 //! - the pixels of images seen before, as long as they fit into [`StreamOptions::cache_bytes`]: a small set
 //!   is decoded once and not once per epoch.
 //!
-//! The cache keeps what comes first and never replaces it. Every epoch needs every image once. A "least
-//! recently used" order would remove each image just before it is needed again.
+//! The cache keeps the images that come first and never replaces them. Every epoch needs every image once. A
+//! "least recently used" order would remove each image just before it is needed again.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,19 +20,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::prefetch::Prefetch;
 use crate::{Error, ImageFolder, OnCorrupt, Preprocessing, image};
 
-/// How much memory and how many threads a stream may use.
+/// Limits of a stream's memory and threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamOptions {
     /// Threads that decode. With 0 the consumer decodes an image when it needs it.
     pub workers: usize,
-    /// Images that are decoded ahead, at most.
+    /// Maximum number of images that are decoded ahead.
     pub ahead: usize,
     /// Bytes of preprocessed pixels to keep for the next epoch. An image of 224x224 takes 150,528.
     pub cache_bytes: usize,
 }
 
 impl Default for StreamOptions {
-    /// One worker a core and at most eight, 256 images ahead (39 MB at 224x224), 512 MiB of cache.
+    /// One worker per core and at most eight, 256 images ahead (39 MB at 224x224), 512 MiB of cache.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self { workers: cores.min(8), ahead: 256, cache_bytes: 512 << 20 }
@@ -53,7 +53,7 @@ pub struct ImageStream {
     labels: Vec<u32>,
 }
 
-/// What streams of the same folder share.
+/// The parts that streams of the same folder share.
 struct Decoder {
     paths: Vec<PathBuf>,
     preprocessing: Preprocessing,
@@ -72,7 +72,7 @@ impl ImageStream {
     /// yet.
     ///
     /// # Errors
-    /// [`Error::Preprocessing`] for settings that cannot be carried out.
+    /// [`Error::Preprocessing`] for invalid settings.
     pub fn new(
         folder: &ImageFolder,
         preprocessing: &Preprocessing,
@@ -147,14 +147,14 @@ impl ImageStream {
         [crop, crop, channels]
     }
 
-    /// How many images were decoded so far, by this stream and those that share its files: as many
-    /// as there are images if all fit into the cache.
+    /// Number of images decoded so far, by this stream and those that share its files. It equals the number
+    /// of images if all fit into the cache.
     pub fn decoded(&self) -> usize {
         self.decoder.decoded.load(Ordering::Relaxed)
     }
 
-    /// The stream of these images, in this order. Both share one cache, so that what one has
-    /// decoded the other need not decode again.
+    /// The stream of these images, in this order. Both share one cache, so that an image that one stream has
+    /// decoded need not be decoded again by the other.
     ///
     /// # Errors
     /// [`Error::IndexOutOfRange`].
@@ -173,8 +173,8 @@ impl ImageStream {
     }
 
     /// Decodes every image once, and leaves out those that cannot be decoded, whose errors it returns, so
-    /// that they do not occur in the middle of a run. It calls `seen` with the number that is done. What fits
-    /// into the cache need not be decoded again.
+    /// that they do not occur in the middle of a run. It calls `seen` with the number of images that are
+    /// done. Images that fit into the cache need not be decoded again.
     ///
     /// # Errors
     /// The first image's error for a folder opened with [`OnCorrupt::Fail`]; [`Error::EmptyClass`] if
@@ -230,7 +230,7 @@ impl ImageStream {
         let each = self.shape().iter().product::<usize>();
         out.clear();
         out.reserve(indices.len() * each);
-        // A batch larger than what may be held is decoded piece by piece.
+        // A batch larger than this limit is decoded piece by piece.
         for piece in indices.chunks(self.prefetch.ahead()) {
             let files = piece.iter().map(|&i| self.files[i]);
             self.prefetch.hurry(files.filter(|&file| self.decoder.cached(file).is_none()));

@@ -1,4 +1,4 @@
-//! Tensors on the host, as files hold them: a shape and a flat row-major list of f32.
+//! Tensors on the host, as in files: a shape and a flat row-major list of f32.
 
 use crate::Error;
 
@@ -19,14 +19,14 @@ impl HostTensor {
     /// A tensor of this shape and these values.
     ///
     /// # Errors
-    /// [`Error::ElementCount`] if the shape does not hold exactly `data.len()` values.
+    /// [`Error::ElementCount`] if the shape does not have exactly `data.len()` values.
     pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self, Error> {
         let tensor = Self { shape, data };
         tensor.check("")?;
         Ok(tensor)
     }
 
-    /// Fails unless shape and data agree: both fields are public, so a writer must ask.
+    /// Fails unless shape and data match. Both fields are public, so a writer must check them.
     pub(crate) fn check(&self, name: &str) -> Result<(), Error> {
         let expected = element_count(&self.shape);
         if expected == self.data.len() as u64 {
@@ -41,9 +41,9 @@ impl HostTensor {
     }
 }
 
-/// Number of elements of a shape that may come from a file: `u64::MAX`, which no data has, if the
-/// sizes multiply beyond that. Zeros are left out until the end, so that `(0, 2^63, 4)` is too
-/// large as well, and strides computed from an accepted shape cannot overflow.
+/// Number of elements of a shape that may come from a file: `u64::MAX`, a length that no data has, if the
+/// product overflows. Zeros are left out until the end, so that `(0, 2^63, 4)` is too large as well, and
+/// strides computed from an accepted shape cannot overflow.
 pub(crate) fn element_count(shape: &[usize]) -> u64 {
     let product = shape.iter().try_fold(1u64, |n, &size| n.checked_mul(size.max(1) as u64));
     match product {
@@ -53,7 +53,7 @@ pub(crate) fn element_count(shape: &[usize]) -> u64 {
     }
 }
 
-/// A shape as people write it: `(64, 3, 7, 7)`, `(1000,)`, `()`.
+/// A shape in the usual notation: `(64, 3, 7, 7)`, `(1000,)`, `()`.
 pub fn shape_text(shape: &[usize]) -> String {
     let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
     match sizes.as_slice() {

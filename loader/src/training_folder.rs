@@ -6,9 +6,10 @@ use crate::folder::{ImageFolder, OnCorrupt};
 use crate::listing::{folders_in, holds_runs, name};
 use crate::{Error, FileKind, FolderReport};
 
-/// Words in the name of the folder to train on: `train`, `Training`, `training_set`, `seg_train`.
+/// Words in the name of the training folder: `train`, `Training`, `training_set`, `seg_train`.
 const TRAIN: [&str; 4] = ["train", "training", "trainset", "traindata"];
-/// Words in the name of the folder to validate with; of several folders the first of these counts.
+/// Words in the name of the validation folder; of several folders, that of the first word in this list is
+/// used.
 const VALIDATION: [&str; 10] =
     ["val", "valid", "validation", "valset", "dev", "eval", "test", "testing", "tests", "testset"];
 
@@ -20,21 +21,21 @@ const VALIDATION: [&str; 10] =
 /// ```
 #[derive(Clone, Debug)]
 pub struct TrainingFolder {
-    /// The photos to train on, or all of them.
+    /// The training photos, or all photos.
     pub train: ImageFolder,
-    /// The photos to validate with, if they are kept apart; with the classes of `train`.
+    /// The validation photos, if they are in a separate folder; with the classes of `train`.
     pub validation: Option<ImageFolder>,
-    /// What was found, what was passed over, and what to beware of.
+    /// The contents of the folder, the skipped files, and warnings.
     pub report: FolderReport,
 }
 
 impl TrainingFolder {
     /// Lists a folder of either shape. The second is recognised by a folder whose name has the word `train`
-    /// and that holds folders (so that a class of trains is not mistaken for one) beside one of `val`,
+    /// and that contains folders (so that a class of trains is not mistaken for it) beside one of `val`,
     /// `valid`, `dev`, `test` or the like, or beside no other folder. Upper and lower case are the same.
     ///
     /// # Errors
-    /// As [`ImageFolder::open`]; as [`ImageFolder::open_with`] for the photos to validate with.
+    /// As [`ImageFolder::open`]; as [`ImageFolder::open_with`] for the validation photos.
     pub fn open(dir: impl AsRef<Path>, on_corrupt: OnCorrupt) -> Result<Self, Error> {
         let root = dir.as_ref();
         let (train, validation) = match parts(root) {
@@ -51,13 +52,13 @@ impl TrainingFolder {
     }
 }
 
-/// The part of a folder that a model can be measured on: that to validate with, if [`TrainingFolder::open`]
-/// would find one; nothing of a folder of class folders.
+/// The validation folder inside a folder, if [`TrainingFolder::open`] would find one; `None` for a folder of
+/// class folders.
 pub fn validation_part(root: &Path) -> Option<PathBuf> {
     parts(root).and_then(|(_, validation)| validation)
 }
 
-/// The folders to train on and to validate with, if `root` has them.
+/// The training folder and the validation folder, if `root` has them.
 fn parts(root: &Path) -> Option<(PathBuf, Option<PathBuf>)> {
     let inside: Vec<PathBuf> = folders_in(root).into_iter().filter(|folder| !holds_runs(folder)).collect();
     let called = |known: &str| {

@@ -1,8 +1,8 @@
-//! The sizes that a WebP file contains, compared with each other before it is decoded.
+//! Checks the sizes in a WebP file against each other before it is decoded.
 //!
 //! The decoder allocates by two numbers that a damaged file can set to any value: the length of the EXIF
 //! chunk (4 GB for a file of 232 bytes) and the sides of a lossy frame (402 MB, however small the canvas).
-//! `frostline-fuzz` found both; `tests/fuzz/findings` keeps the files. The layout is that of the WebP
+//! `frostline-fuzz` found both; the files are in `tests/fuzz/findings`. The layout is that of the WebP
 //! Container Specification.
 
 /// Bytes of a chunk's name and length.
@@ -10,7 +10,7 @@ const HEAD: usize = 8;
 /// Bytes of an animation's frame before its own chunks.
 const FRAME_HEAD: usize = 16;
 
-/// The file without what comes after its end; other formats as they are.
+/// The file without the bytes after its end; other formats unchanged.
 ///
 /// # Errors
 /// With a reason, for a chunk that is longer than the file and for a frame larger than the canvas.
@@ -38,7 +38,7 @@ pub(crate) fn checked(bytes: &[u8]) -> Result<&[u8], String> {
 
 type Chunk<'a> = (&'a [u8; 4], &'a [u8]);
 
-/// Names and contents, until less is left than a chunk needs. Chunks begin at even places.
+/// Names and contents, until less is left than a chunk needs. Chunks begin at even offsets.
 fn chunks(mut bytes: &[u8]) -> impl Iterator<Item = Result<Chunk<'_>, String>> {
     std::iter::from_fn(move || {
         let (name, rest) = bytes.split_first_chunk::<4>()?;
@@ -47,7 +47,7 @@ fn chunks(mut bytes: &[u8]) -> impl Iterator<Item = Result<Chunk<'_>, String>> {
         let Some(content) = rest.get(..size) else {
             bytes = &[];
             return Some(Err(format!(
-                "its chunk {} should have {size} bytes, and {} are left",
+                "its chunk {} should have {size} bytes, but only {} are left",
                 name.escape_ascii(),
                 rest.len()
             )));
@@ -73,7 +73,7 @@ fn check_frame((name, content): Chunk<'_>, canvas: Option<[usize; 2]>) -> Result
     Ok(())
 }
 
-/// Little end first, four bytes at most.
+/// Little-endian, at most four bytes.
 fn number(bytes: &[u8]) -> usize {
     bytes.iter().rev().fold(0, |number, &byte| number << 8 | usize::from(byte))
 }

@@ -1,4 +1,4 @@
-//! Checkpoints: everything comes back; what contradicts itself is refused by name.
+//! Checkpoints: everything comes back; contradictory contents are refused by name.
 
 use std::collections::BTreeMap;
 use std::path::Path;

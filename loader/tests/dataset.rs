@@ -28,7 +28,7 @@ fn sheets_round_trip_in_any_number_of_columns() {
     }
 }
 
-/// The layout itself, pinned by a sheet of two columns looked at pixel by pixel.
+/// The layout, fixed by a sheet of two columns that is compared pixel by pixel.
 #[test]
 fn images_stand_in_rows_from_the_top_left() {
     let (png, _) = set(1).to_sheet(2).unwrap();
@@ -46,7 +46,7 @@ fn images_stand_in_rows_from_the_top_left() {
 fn sheets_that_do_not_fit_their_text_are_refused() {
     let (png, good) = set(1).to_sheet(2).unwrap();
     assert!(ImageSet::from_sheet(&png, good.as_bytes()).is_ok());
-    // Fewer labels than places is no fault: the last row is seldom full.
+    // Fewer labels than places is valid: the last row is seldom full.
     assert_eq!(ImageSet::from_sheet(&png, json("").as_bytes()).unwrap().len(), 2);
     for (wrong, by) in [
         ("\"cols\":2", "\"cols\":3"),

@@ -1,4 +1,4 @@
-//! Folders of images, as people really leave them.
+//! Folders of images as they occur in practice.
 
 use std::fs;
 use std::path::Path;
@@ -116,7 +116,7 @@ fn the_classes_of_a_model_give_the_labels() {
     let error = ImageFolder::open_with(root.path(), &classes(&["Dog", "cat"]), OnCorrupt::Fail).unwrap_err();
     assert!(matches!(&error, Error::UnknownClass { class, .. } if class == "dog"), "{error}");
     assert!(error.to_string().contains("Dog, cat"), "{error}");
-    // One class alone can be evaluated, though not trained.
+    // A single class can be evaluated, but not trained.
     fs::remove_dir_all(root.path().join("dog")).unwrap();
     let mut folder = ImageFolder::open_with(root.path(), &classes(&["cat", "dog"]), OnCorrupt::Fail).unwrap();
     assert_eq!(folder.load_all(&Preprocessing::imagenet(8)).unwrap().labels, [0]);

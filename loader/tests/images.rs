@@ -1,4 +1,4 @@
-//! Decoding: every kind of pixel comes out as RGB, and no bytes bring the program down.
+//! Decoding: every kind of pixel is converted to RGB, and no bytes crash the program.
 
 use std::path::{Path, PathBuf};
 
@@ -175,7 +175,7 @@ const SEEDS: [&str; 8] = [
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-    /// Damaged files decode or fail; either way the program goes on, and a picture is whole.
+    /// Damaged files decode or fail; in both cases the program continues, and a decoded picture is complete.
     #[test]
     fn mutated_images_never_panic(
         seed in 0..SEEDS.len(),
@@ -197,7 +197,7 @@ proptest! {
     }
 }
 
-/// A WebP with a canvas of its own: the sides it claims, its image, and EXIF data of a claimed length.
+/// A WebP with a chosen canvas: the stated sides, its image, and EXIF data of a stated length.
 fn extended(canvas: [u32; 2], exif_size: u32) -> Vec<u8> {
     let simple = std::fs::read(golden("decode_rgb.webp")).unwrap();
     let mut chunks = b"WEBPVP8X\x0a\0\0\0\x08\0\0\0".to_vec();
@@ -216,7 +216,7 @@ fn a_webp_that_claims_more_than_it_has_is_refused_before_memory_is_taken() {
     let sides = [simple.width as u32, simple.height as u32];
     let good = extended(sides, 26);
     assert_eq!(quarters(&decode(&good).unwrap())[3], quarters(&simple)[0], "turned by its EXIF data");
-    // What comes after the end is not the file's.
+    // Bytes after the end are not part of the file.
     assert_eq!(decode(&[good.as_slice(), b"EXIF\xff\xff\xff\xff"].concat()).unwrap(), decode(&good).unwrap());
 
     let refused = |bytes: &[u8], reason: &str| {
@@ -226,7 +226,7 @@ fn a_webp_that_claims_more_than_it_has_is_refused_before_memory_is_taken() {
             "{error}"
         );
     };
-    refused(&extended(sides, u32::MAX - 1), "chunk EXIF should have 4294967294 bytes, and 26 are left");
+    refused(&extended(sides, u32::MAX - 1), "chunk EXIF should have 4294967294 bytes, but only 26 are left");
     refused(&extended([sides[0], sides[1] - 1], 26), "does not fit into its canvas");
     refused(&extended([sides[0] - 1, sides[1]], 26), "does not fit into its canvas");
 }

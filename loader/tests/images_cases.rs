@@ -1,4 +1,4 @@
-//! Images that people have, each with what it must come to (`cases/README.md`).
+//! Images from practice, each with its expected result (`cases/README.md`).
 
 use std::path::{Path, PathBuf};
 
@@ -82,7 +82,7 @@ fn a_png_without_its_end_is_read_and_one_without_pixels_is_not() {
         assert!(error.to_string().contains("cut.png"), "{error}");
     }
     for cut in 1..=12 {
-        // Within the end chunk, whose bytes say nothing.
+        // Within the end chunk, whose bytes contain no information.
         let image = image::decode_bytes(&bytes[..bytes.len() - cut], Path::new("cut.png"));
         assert!(image.is_err() || image.unwrap() == whole, "{cut}");
     }
@@ -96,7 +96,7 @@ fn twelve_bits_in_sixteen_are_not_black() {
     assert!(mean > 100.0, "{mean}");
 }
 
-/// A grey PNG of this size; small as a file, whatever it unpacks to.
+/// A grey PNG of this size; the file is small even if the image is large.
 fn blank(width: u32, height: u32) -> Vec<u8> {
     let image = ::image::GrayImage::from_pixel(width, height, ::image::Luma([200]));
     let mut bytes = std::io::Cursor::new(vec![]);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use frostline_loader::{Error, RgbImage8, image};
 use safetensors::SafeTensors;
 
-/// A file, and what Pillow makes of it.
+/// A file, and Pillow's result for it.
 struct Case {
     name: String,
     jpeg: Vec<u8>,
@@ -64,8 +64,8 @@ fn odd_jpegs_are_what_pillow_makes_of_them() {
     assert!(equal > 100 && near > 15 && unread == 2);
 }
 
-/// At every tenth, and a few bytes before the end: refused with the reason, or, where nothing of the picture
-/// is missing, read whole. Never a picture with a grey part.
+/// At every tenth, and a few bytes before the end: refused with the reason or, if nothing of the picture is
+/// missing, read completely. Never a picture with a grey part.
 #[test]
 fn cut_off_jpegs_are_refused_and_never_half_read() {
     let (mut refused, mut whole) = (0, 0);
@@ -91,8 +91,8 @@ fn cut_off_jpegs_are_refused_and_never_half_read() {
                 (Ok(_), Err(error)) => panic!("{name}: cut off it is read, whole it is not: {error}"),
             }
         }
-        // One byte into the end marker and all of it: the picture is whole. Neither arithmetic coding nor
-        // the second decoder can tell.
+        // One byte into the end marker and all of it: the picture is complete. Neither arithmetic coding nor
+        // the second decoder detects this.
         if !second_decoder(&name)
             && !name.contains("arithmetic")
             && !name.contains("coarse")
@@ -122,7 +122,7 @@ fn valid_kinds_that_are_not_read_are_never_called_damaged() {
         (changed(4, 12), "more than 8 bits"),
         (changed(1, 0xc3), "lossless coding"),
         (changed(1, 0xc7), "hierarchical coding"),
-        (changed(6, 0), "height that is told after the picture"),
+        (changed(6, 0), "height that is given after the picture"),
     ] {
         assert!(error.contains("odd.jpg: a valid JPEG, but") && error.contains(word), "{error}");
         assert!(!error.contains("damaged"), "{error}");

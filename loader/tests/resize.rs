@@ -77,7 +77,7 @@ fn ten_crop_takes_the_corners_the_middle_and_their_mirrors() {
     assert_eq!(views[4], whole.pixels(&image).unwrap());
     assert_eq!(views[5], [3, 4, 5, 0, 1, 2, 12, 13, 14, 9, 10, 11]);
     assert_eq!(views[9].len(), 12);
-    // Too small for the crop: black around it, and every view is whole.
+    // Too small for the crop: black around it, and every view is complete.
     let large = Preprocessing { resize: None, ..Preprocessing::imagenet(5) };
     assert!(large.ten_crop(&image).unwrap().iter().all(|view| view.len() == 75));
     assert_eq!(large.ten_crop(&image).unwrap()[0], large.pixels(&image).unwrap());
@@ -179,8 +179,8 @@ fn impossible_settings_are_refused() {
     }
 }
 
-/// A photo that is white inside its frame and black outside: the network sees white alone, and black borders
-/// where the frame reaches out of the photo.
+/// A photo that is white inside its frame and black outside: the network gets only white, and black borders
+/// where the frame exceeds the photo.
 #[test]
 fn the_frame_is_what_the_network_sees() {
     let settings = |resize, crop| Preprocessing { resize, ..Preprocessing::imagenet(crop) };

@@ -1,5 +1,5 @@
-//! Safetensors: what we write comes back, here and in the reference implementation; what strangers
-//! wrote is taken or refused with a reason, one test for each way of being broken.
+//! Safetensors: written files are read back, here and by the reference implementation; foreign files are
+//! accepted or refused with a reason, with one test for each kind of damage.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -34,7 +34,7 @@ fn file(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
 
-/// What reading these bytes as `net.safetensors` fails with; the text must name the file.
+/// The error of reading these bytes as `net.safetensors`; the text must name the file.
 #[track_caller]
 fn failure(bytes: &[u8]) -> Error {
     let error = parse(bytes, Path::new("net.safetensors")).unwrap_err();
@@ -170,11 +170,11 @@ fn a_header_over_100_mb_is_refused_unread() {
         let error = failure(&[&length.to_le_bytes(), b"{}".as_slice()].concat());
         assert!(matches!(error, Error::HeaderTooLarge { .. }), "{error}");
     }
-    // What people load by mistake makes a huge number as well, and is called by its name.
+    // Files that are loaded by mistake also give a huge number, and are named by their kind.
     for (bytes, name) in [
         (b"PK\x03\x04 a torch.save file".as_slice(), "a PyTorch file"),
         (b"\x80\x02\x8a\nl\xfc\x9cF an old one", "a PyTorch file"),
-        (b"version https://git-lfs.github.com/spec/v1", "the pointer of Git LFS"),
+        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
         (b"\n<!DOCTYPE html>", "a web page"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "a photo"),
         (b"\x89PNG\r\n\x1a\n", "a photo"),
@@ -338,8 +338,8 @@ fn write_a_megabyte() {
     assert!(matches!(error, Error::Io { action: "write", .. }), "{error}");
 }
 
-/// A process that may not write more than a few blocks sees what a full disk shows: a write that
-/// fails half way.
+/// A process that may write only a few blocks gets the same error as on a full disk: a write that fails half
+/// way.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_leaves_the_old_file() {

@@ -1,4 +1,4 @@
-//! Folders as streams: the same numbers as a set in memory, whatever is decoded by whom and when.
+//! Folders as streams: the same numbers as a set in memory, whichever thread decodes an image and when.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn folder(root: &Path) {
     }
 }
 
-/// No cache, one pixel row of it, and more than there is; no worker, one and many.
+/// No cache, a cache of one pixel row, and one that is more than large enough; no worker, one and many.
 fn all_options() -> Vec<StreamOptions> {
     let mut all = vec![];
     for workers in [0, 1, 5] {

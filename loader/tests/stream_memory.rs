@@ -11,7 +11,7 @@ use image::{ExtendedColorType, save_buffer};
 const IMAGES: usize = 10_000;
 const SIDE: usize = 64;
 
-/// Every image is another one, and known without decoding it.
+/// Every image is different, and its values are known without decoding it.
 fn pixel(image: usize, at: usize) -> u8 {
     (image.wrapping_mul(0x9e37_79b9) >> 16) as u8
         ^ (at / 48) as u8

@@ -1,4 +1,4 @@
-//! Folders to train on, as people have them, and what they are told about them.
+//! Training folders as they occur in practice, and the messages about them.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use frostline_loader::{Error, FileKind, FolderReport, OnCorrupt, TrainingFolder};
 use image::{ExtendedColorType, save_buffer};
 
-/// A photo that no other number makes.
+/// A photo that differs for each number.
 fn photo(path: impl AsRef<Path>, number: u8) {
     let path = path.as_ref();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -154,7 +154,7 @@ fn what_cannot_be_read_is_passed_over_and_told() {
         photo(root.path().join(name), number as u8);
     }
     let mut unreadable = vec![];
-    // For root nothing is forbidden; but this file of the kernel's fails for everyone.
+    // Root has all permissions, but reading this file of the kernel fails for every user.
     if cfg!(target_os = "linux") {
         symlink("/proc/self/mem", root.path().join("cat/0.jpg")).unwrap();
         unreadable.push("cat/0.jpg".to_owned());
@@ -206,19 +206,20 @@ fn copies_across_train_and_val_are_warned_about() {
         (vec!["train/cat/cat or dog.png", "train/dog/3.png"], false, true),
     ];
     assert_eq!(found, expected);
-    // A copy to train on twice does no harm where the split is given.
+    // A duplicate in the training set is harmless if the split is given.
     let [leak, contradiction] = report.warnings.as_slice() else { panic!("{report}") };
     assert!(
-        leak.starts_with("1 photo both to train on and to validate with") && leak.contains("train/cat/2.png"),
+        leak.starts_with("1 photo used both for training and for validation")
+            && leak.contains("train/cat/2.png"),
         "{leak}"
     );
     assert!(contradiction.contains("more than one class"), "{contradiction}");
 
-    // Of two classes, one to train on and one to validate with: both are reported.
+    // Copies in two classes, one for training and one for validation: both problems are reported.
     fs::copy(root.path().join("train/dog/4.png"), root.path().join("val/cat/4.png")).unwrap();
     let report = open(root.path()).unwrap().report;
     let [leaks, contradictions] = report.warnings.as_slice() else { panic!("{report}") };
-    assert!(leaks.starts_with("2 photos both to train on"), "{leaks}");
+    assert!(leaks.starts_with("2 photos used both for training"), "{leaks}");
     assert!(contradictions.starts_with("2 photos in more than one class"), "{contradictions}");
 }
 
@@ -259,7 +260,7 @@ fn a_class_of_one_photo_is_told_what_will_happen() {
     let report = open(root.path()).unwrap().report;
     let [warning] = report.warnings.as_slice() else { panic!("{report}") };
     assert!(
-        warning.contains("class dog has 1 photo") && warning.contains("none is left to validate with"),
+        warning.contains("class dog has 1 photo") && warning.contains("none is left for validation"),
         "{warning}"
     );
 }
@@ -299,7 +300,7 @@ fn splits_are_found_by_the_words_that_people_use() {
             photo(root.path().join(train).join(name), number as u8);
         }
         photo(root.path().join(val).join("dog/5.png"), 5);
-        // Photos without classes, as competitions have them.
+        // Photos without classes, as in competitions.
         photo(root.path().join("seg_pred/6.png"), 6);
         let folder = open(root.path()).unwrap();
         assert_eq!((folder.train.len(), folder.train.classes.len()), (3, 2), "{train}");
@@ -371,7 +372,7 @@ fn two_spellings_of_a_name_are_one_class_and_two_broken_ones_are_two() {
     let folder = open(root.path()).unwrap();
     assert_eq!(folder.train.classes, ["B\u{e4}r", "cat"]);
     assert_eq!(folder.train.labels, [0, 0, 1]);
-    // A model of an earlier time may have the other spelling.
+    // An older model may have the other spelling.
     let classes = ["cat", "Ba\u{308}r"].map(str::to_owned);
     let with = frostline_loader::ImageFolder::open_with(root.path(), &classes, OnCorrupt::Fail).unwrap();
     assert_eq!(with.labels, [1, 1, 0]);

@@ -1,4 +1,4 @@
-//! Which network a file of weights belongs to, read off its names and shapes.
+//! Recognises the network of a file of weights by its names and shapes.
 
 use crate::dialect::Dialect;
 use crate::foreign::foreign;
@@ -7,19 +7,19 @@ use crate::resnet::{Block, Stem};
 use frostline_loader::StateDict;
 use std::collections::BTreeMap;
 
-/// The model that these weights look like, with their channels, width and classes; without head
-/// if they have none. `None` if they look like no network of [`NAMES`].
+/// The model that these weights fit, with their channels, width and classes; without head if they have none.
+/// `None` if they fit no network of [`NAMES`].
 ///
-/// Depth is read off the blocks' numbers, the rest off the first and last weight: enough for `--weights FILE`
-/// without `--model`. [`crate::state_dict::load`] checks whether every tensor fits.
+/// The depth is determined from the blocks' numbers, the rest from the first and last weight: enough for
+/// `--weights FILE` without `--model`. [`crate::state_dict::load`] checks whether every tensor fits.
 pub fn guess(state: &StateDict) -> Option<Model> {
     let dialect = Dialect::detect(state.keys().map(String::as_str));
     let shapes = state.iter().map(|(name, tensor)| (dialect.to_model(name), tensor.shape.clone()));
     guess_from(&shapes.collect())
 }
 
-/// The network that is known not to be built here, such as "a ResNeXt-50 (32x4d: …)", that these weights
-/// look like; nothing for those of [`NAMES`] and for others.
+/// The unsupported network that these weights fit, such as "a ResNeXt-50 (32x4d: …)"; `None` for networks of
+/// [`NAMES`] and for unknown ones.
 pub fn looks_like(state: &StateDict) -> Option<String> {
     let dialect = Dialect::detect(state.keys().map(String::as_str));
     let shapes = state.iter().map(|(name, tensor)| (dialect.to_model(name), tensor.shape.clone()));
@@ -58,8 +58,8 @@ fn stem(kernel: usize) -> Stem {
     if kernel == 7 { Stem::Photo } else { Stem::Small }
 }
 
-/// How many blocks each stage has. Stops at the first that is absent, so that no number in a
-/// hostile name becomes the length of anything.
+/// The number of blocks of each stage. Counting stops at the first absent block, so that a number in a
+/// hostile name never becomes a length.
 fn blocks(shapes: &BTreeMap<String, Vec<usize>>) -> Vec<usize> {
     let has = |stage: usize, block: usize| shapes.contains_key(&format!("layer{stage}.{block}.conv1.weight"));
     let count = |stage| (0..).take_while(|&block| has(stage, block)).count();

@@ -7,12 +7,12 @@ use crate::error::{Error, Result};
 use crate::resnet::Stem;
 use frostline_loader::StateDict;
 
-/// `state` with the names of `to`, in the order it has. Values and shapes are the same in all
-/// dialects. Wrappers (`module.`, `_orig_mod.`) are taken off.
+/// `state` with the names of `to`, in the same order. Values and shapes are the same in all dialects.
+/// Wrappers (`module.`, `_orig_mod.`) are removed.
 ///
 /// # Errors
-/// [`Error::Convert`] if the file is of no network that `to` has names for, if it has a tensor that
-/// `to` has no name for, or two that would get the same name.
+/// [`Error::Convert`] if `to` has no names for the network of the file, or no name for one of its tensors, or
+/// if two tensors would get the same name.
 pub fn convert(state: &StateDict, to: Dialect) -> Result<StateDict> {
     let from = Dialect::detect(state.keys().map(String::as_str));
     if from != to {
@@ -27,7 +27,7 @@ pub fn convert(state: &StateDict, to: Dialect) -> Result<StateDict> {
         if converted.insert(name.clone(), tensor.clone()).is_some() {
             return Err(wrong(
                 to,
-                format!("two tensors would be {}; the file holds the same weights twice", quoted(&name)),
+                format!("two tensors would be {}; the file contains the same weights twice", quoted(&name)),
             ));
         }
     }
@@ -40,7 +40,8 @@ fn check_network(state: &StateDict, from: Dialect, to: Dialect) -> Result<()> {
         return Err(wrong(
             to,
             format!(
-                "they look like no network this program knows ({from} names); `frostline inspect` lists them"
+                "they fit no network that this program supports ({from} names); `frostline inspect` lists \
+                 them"
             ),
         ));
     };
@@ -49,14 +50,14 @@ fn check_network(state: &StateDict, from: Dialect, to: Dialect) -> Result<()> {
         None if efficientnet => Ok(()),
         None => Err(wrong(
             to,
-            format!("{model} is no ResNet, and its names are those of timm or EfficientNet-PyTorch"),
+            format!("{model} is not a ResNet, and its names are those of timm or EfficientNet-PyTorch"),
         )),
         // Its first convolution is 7×7, with a max-pool after it, independent of its configuration.
         Some(resnet) if to == Dialect::HuggingFace && resnet.stem != Stem::Photo => Err(wrong(
             to,
             format!("{model} has a 3×3 stem without max-pool, which Hugging Face's ResNet does not have"),
         )),
-        Some(_) if efficientnet => Err(wrong(to, format!("{model} is no EfficientNet"))),
+        Some(_) if efficientnet => Err(wrong(to, format!("{model} is not an EfficientNet"))),
         Some(_) => Ok(()),
     }
 }
@@ -100,7 +101,7 @@ mod tests {
         }
     }
 
-    /// The names that timm's own class has are in its golden, `tests/golden/timm_lite0.py`.
+    /// The names in timm's class are in its golden, `tests/golden/timm_lite0.py`.
     #[test]
     fn lite0_goes_to_timm_and_back() {
         let ours = state(&Model::new("efficientnet_lite0").unwrap().classes(5));
@@ -141,7 +142,7 @@ mod tests {
         let strange =
             StateDict::from_iter([("weight".to_owned(), HostTensor { shape: vec![1], data: vec![0.0] })]);
         for (state, word) in
-            [(small, "3×3 stem"), (lite, "is no ResNet"), (odd, "attention"), (strange, "no network")]
+            [(small, "3×3 stem"), (lite, "is not a ResNet"), (odd, "attention"), (strange, "no network")]
         {
             let error = convert(&state, Dialect::HuggingFace).unwrap_err().to_string();
             assert!(error.contains(word) && error.contains("Hugging Face"), "{error}");

@@ -1,9 +1,9 @@
-//! Whose names a file uses, and how they become the model's.
+//! The naming convention of a file, and the conversion to the model's names.
 
 use crate::efficientnet::{from_timm, to_timm};
 use std::fmt;
 
-/// Wrappers that put a word before every name: `DataParallel` and `DistributedDataParallel`, and
+/// Wrappers that add a prefix to every name: `DataParallel` and `DistributedDataParallel`, and
 /// `torch.compile`. They nest in any order.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 
@@ -16,10 +16,9 @@ const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 /// | `layerS.B.downsample.0.*`, `.1.*` | `resnet.encoder.stages.(S-1).layers.B.shortcut.convolution.*`, `….normalization.*` |
 /// | `fc.*` | `classifier.1.*` |
 ///
-/// Hugging Face's model without a classifier leaves `resnet.` out. [`Dialect::EfficientNet`] is
-/// that of the EfficientNet-PyTorch package (`_blocks.0._expand_conv.weight`), whose names are the
-/// model's own; [`Dialect::TimmEfficientNet`] is timm's `tf_efficientnet_lite0`
-/// (`blocks.0.0.conv_dw.weight`).
+/// Hugging Face's model without a classifier omits `resnet.`. [`Dialect::EfficientNet`] is that of the
+/// EfficientNet-PyTorch package (`_blocks.0._expand_conv.weight`), whose names are the model's own;
+/// [`Dialect::TimmEfficientNet`] is timm's `tf_efficientnet_lite0` (`blocks.0.0.conv_dw.weight`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// torchvision and timm: the names of every ResNet here.
@@ -51,8 +50,8 @@ impl Dialect {
         names.into_iter().find_map(of_one).unwrap_or(Self::Torchvision)
     }
 
-    /// The model's name of the tensor that the file calls `name`. A name that is not in this dialect stays as
-    /// it is, and will match no tensor.
+    /// The model's name of the tensor that the file calls `name`. A name that is not in this dialect is
+    /// unchanged, and will match no tensor.
     pub fn to_model(self, name: &str) -> String {
         let name = unwrapped(name);
         let renamed = match self {
@@ -63,8 +62,8 @@ impl Dialect {
         renamed.unwrap_or_else(|| name.to_owned())
     }
 
-    /// This dialect's name of the tensor that the model calls `name`, the inverse of
-    /// [`Dialect::to_model`]; nothing where it has none.
+    /// This dialect's name of the tensor that the model calls `name`, the inverse of [`Dialect::to_model`];
+    /// `None` if there is none.
     pub fn from_model(self, name: &str) -> Option<String> {
         match self {
             Self::HuggingFace => to_hugging_face(name),
@@ -156,7 +155,7 @@ mod tests {
         ] {
             assert_eq!(Dialect::Torchvision.to_model(name), "fc.weight");
         }
-        // A word inside a name is no wrapper.
+        // A word inside a name is not a wrapper.
         assert_eq!(Dialect::Torchvision.to_model("layer1.module.x"), "layer1.module.x");
     }
 

@@ -4,7 +4,7 @@ use crate::dialect::Dialect;
 use frostline_loader::shape_text;
 use std::fmt;
 
-/// Longest name or shape of a file that is printed in full. Files can hold anything.
+/// Maximum length of a printed name or shape; a file can contain names of any length.
 const LONGEST: usize = 120;
 /// The number of differences that are shown. Weights of another network have hundreds, and ten are enough to
 /// recognise that.
@@ -12,16 +12,16 @@ const SHOWN: usize = 10;
 
 /// The differences between the tensors of a model and those of a file.
 ///
-/// Prints as one text: what is wrong, tensor by tensor, and what to do.
+/// `Display` gives one text: the errors, tensor by tensor, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diff {
-    /// Whose names the file uses.
+    /// The naming convention of the file.
     pub dialect: Dialect,
     /// The model's tensors that the file does not have: name and shape.
     pub missing: Vec<(String, Vec<usize>)>,
     /// The file's tensors that the model does not have: the file's name and shape.
     pub extra: Vec<(String, Vec<usize>)>,
-    /// Tensors that both have and that do not fit.
+    /// Tensors that both have but whose shapes differ.
     pub wrong_shape: Vec<WrongShape>,
     /// Names of the file that mean the same tensor.
     pub ambiguous: Vec<[String; 2]>,
@@ -38,7 +38,7 @@ pub struct WrongShape {
     pub model: Vec<usize>,
     /// The file's shape.
     pub file: Vec<usize>,
-    /// How many values came with it.
+    /// The number of its values in the file.
     pub values: usize,
 }
 
@@ -93,7 +93,7 @@ impl fmt::Display for WrongShape {
     }
 }
 
-/// A name out of a file: quoted and escaped, so that it cannot write to a terminal but text.
+/// A name from a file: quoted and escaped, so that only text reaches a terminal.
 pub(crate) fn quoted(name: &str) -> String {
     clip(format!("{name:?}"))
 }

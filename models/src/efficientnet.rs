@@ -1,10 +1,9 @@
-//! EfficientNet-Lite0: inverted residual blocks, whose middle is wide and depthwise.
+//! EfficientNet-Lite0: inverted residual blocks with a wide, depthwise middle.
 //!
 //! Tan and Le, *EfficientNet* (2019), with TensorFlow's "lite" changes for small devices: relu6
-//! for swish, no squeeze-and-excitation. Padding is TensorFlow's "SAME", which at stride 2 puts the
-//! odd row below and the odd column to the right; batch norm has eps 1e-3. This is timm's
-//! `tf_efficientnet_lite0`; its `efficientnet_lite0` has the same names and shapes, but pads evenly and has
-//! eps 1e-5.
+//! for swish, no squeeze-and-excitation. Padding is TensorFlow's "SAME", which at stride 2 adds the odd row
+//! below and the odd column to the right; batch norm has eps 1e-3. This is timm's `tf_efficientnet_lite0`;
+//! its `efficientnet_lite0` has the same names and shapes, but pads evenly and has eps 1e-5.
 
 use crate::model::Stage;
 use frostline_engine::{Graph, Padding, Result, Shape, TensorId};
@@ -13,13 +12,13 @@ const EPS: f32 = 1e-3;
 const STEM: usize = 32;
 const HEAD: usize = 1280;
 
-/// A run of equal blocks; only the first of them strides and changes the number of channels.
+/// A run of equal blocks; only the first has the stride and changes the number of channels.
 struct Run {
     repeats: usize,
     /// The depthwise convolution's.
     kernel: usize,
     stride: usize,
-    /// How many times wider the middle is.
+    /// Factor by which the middle is wider.
     expand: usize,
     c_out: usize,
 }
@@ -92,7 +91,8 @@ fn record_block(graph: &mut Graph, name: &str, run: &Run, stride: usize, x: Tens
     Ok(y)
 }
 
-/// Padding "SAME" for the image `x`. An input that is no image gets none: the convolution reports the error.
+/// Padding "SAME" for the image `x`. An input that is not an image gets none: the convolution reports the
+/// error.
 fn same(graph: &Graph, x: TensorId, kernel: usize, stride: usize) -> Padding {
     match graph.shape(x) {
         Shape::Image { h, w, .. } if h > 0 && w > 0 => Padding::same(h, w, kernel, stride),

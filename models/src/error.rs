@@ -12,7 +12,7 @@ pub enum Error {
     UnknownModel {
         /// The name that was requested.
         name: String,
-        /// The names there are.
+        /// The existing names.
         known: String,
     },
     /// The network has no stage of this name, or nothing comes after it.
@@ -25,7 +25,7 @@ pub enum Error {
         /// The stages there are.
         known: String,
     },
-    /// A setting that the network does not have, or that makes no sense.
+    /// A setting that the network does not have, or an invalid one.
     #[error("{model}: {setting} = {value}: {reason}")]
     Setting {
         /// The model.
@@ -34,17 +34,17 @@ pub enum Error {
         setting: &'static str,
         /// Its value.
         value: usize,
-        /// What would be right.
+        /// The valid values.
         reason: &'static str,
     },
-    /// The tensor to record on is not what the network takes there.
+    /// The tensor to record on does not fit the network's input there.
     #[error("{model}: {place} takes images of {expected} channels, got {got} (N, C, H, W); {advice}")]
     Input {
         /// The model.
         model: String,
         /// "the input" or the stage it comes after.
         place: String,
-        /// The channels that fit.
+        /// The expected number of channels.
         expected: usize,
         /// The shape that was given.
         got: String,
@@ -62,7 +62,7 @@ pub enum Error {
     /// Weights that do not fit the model; nothing was changed.
     #[error("{0}")]
     Mismatch(Box<Diff>),
-    /// Weights that another dialect has no names for.
+    /// Weights for which another dialect has no names.
     #[error("these weights cannot be written with {to} names: {reason}")]
     Convert {
         /// The dialect that was requested.
@@ -75,5 +75,5 @@ pub enum Error {
     Engine(#[from] frostline_engine::Error),
 }
 
-/// A result of this crate.
+/// The result of a function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

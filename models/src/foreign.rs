@@ -1,6 +1,6 @@
-//! Networks that are not built here, recognised by the names and shapes of their weights.
+//! Unsupported networks, recognised by the names and shapes of their weights.
 //!
-//! Some share all names with a ResNet, and a hundred lines of differences would not name the network.
+//! Some share all names with a ResNet. A list of differences would not name the network.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +24,8 @@ const FAMILIES: [(&str, &str); 14] = [
     ("_se_reduce", "an EfficientNet with squeeze-and-excitation"),
 ];
 
-/// The network that these shapes by name are of, if it is one that is known not to be built here. `depth` is
-/// of the ResNet that they would be otherwise.
+/// The network of these shapes by name, if it is a known but unsupported one. `depth` is that of the ResNet
+/// with the same names.
 pub(crate) fn foreign(
     shapes: &BTreeMap<String, Vec<usize>>,
     block: Block,

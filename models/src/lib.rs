@@ -1,7 +1,7 @@
 //! Networks by name, and weights under the names of several libraries.
 //!
-//! A [`Model`] is a description: it records itself into an engine graph, whole or from any stage on, and it
-//! owns no weights. The weights are in the engine's `Params`, under torchvision's names
+//! A [`Model`] is a description: it records itself into an engine graph, completely or from any stage on, and
+//! it owns no weights. The weights are in the engine's `Params`, under torchvision's names
 //! (`layer1.0.conv1.weight`). [`state_dict`] copies them to and from files, which may use other names and
 //! prefixes.
 //!
@@ -35,10 +35,9 @@
 //! # Stages and groups
 //!
 //! A *group* is the first part of parameter names, what the engine's `Freeze` and optimiser groups
-//! take: `conv1`, `bn1`, `layer1` … `fc` ([`Model::groups`]). A *stage* is what one freezes or
-//! unfreezes together and what has one output: `stem`, `layer1` … `fc` ([`Model::stages`]). All
-//! stages but the first and EfficientNet's are one group of the same name; [`Model::members`] is
-//! the mapping:
+//! take: `conv1`, `bn1`, `layer1` … `fc` ([`Model::groups`]). A *stage* is a part that is frozen or unfrozen
+//! as a unit and has one output: `stem`, `layer1` … `fc` ([`Model::stages`]). All stages but the first and
+//! EfficientNet's are one group of the same name; [`Model::members`] is the mapping:
 //!
 //! | stage | ResNet's groups | EfficientNet-Lite0's groups |
 //! |---|---|---|
@@ -52,9 +51,9 @@
 //!
 //! # Caching a frozen prefix
 //!
-//! [`Model::record_from`] records only what comes after a stage, over an input that is that stage's output.
-//! Its plans run over the *same* `Params` as those of the whole graph, so a frozen prefix is computed once
-//! per image and the rest trains on its output.
+//! [`Model::record_from`] records only the part after a stage, with that stage's output as its input. Its
+//! plans run over the *same* `Params` as those of the whole graph, so a frozen prefix is computed once per
+//! image and the rest trains on its output.
 
 mod architecture;
 mod convert;

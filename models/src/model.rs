@@ -10,13 +10,13 @@ use std::fmt;
 /// Key of [`Recorded::stages`] for the mean over the image: the features that `fc` reads.
 pub const POOLED: &str = "avgpool";
 
-/// Ends the name of a Bottleneck network that strides where the paper does.
+/// Suffix of the name of a Bottleneck network with the stride of the paper.
 const V1: &str = "_v1";
 
 /// The last stage, the linear classifier.
 const HEAD: &str = "fc";
 
-/// What [`Model::new`] takes.
+/// The names that [`Model::new`] accepts.
 ///
 /// | name | stem | blocks | widths | made for |
 /// |---|---|---|---|---|
@@ -28,8 +28,8 @@ const HEAD: &str = "fc";
 /// | `resnet20` | 3×3/1 | BasicBlock 3-3-3 | 16 … 64 | 3×32×32 |
 /// | `efficientnet_lite0` | 3×3/2 | 16 inverted residuals | 16 … 320, 1280 | 3×224×224 |
 ///
-/// All take any other image size too. `resnet10` and `resnet10_photo` are no torchvision networks: they
-/// are what the chapters train. `resnet20` is He et al.'s for CIFAR with 1×1 convolutions as shortcuts.
+/// All take any other image size too. `resnet10` and `resnet10_photo` are not torchvision networks: they are
+/// the networks of the chapters. `resnet20` is He et al.'s for CIFAR with 1×1 convolutions as shortcuts.
 pub const NAMES: [&str; 12] = [
     "resnet10",
     "resnet10_photo",
@@ -82,8 +82,8 @@ enum Body {
 /// What recording gave.
 #[derive(Clone, Debug)]
 pub struct Recorded {
-    /// The output of every recorded stage by name, in order; [`POOLED`] included, and `fc` if
-    /// there is a head.
+    /// The output of every recorded stage by name, in order, including [`POOLED`], and `fc` if there is a
+    /// head.
     pub stages: IndexMap<String, TensorId>,
     /// The mean over the image: (N, channels), as images of 1 × 1 pixel.
     pub features: TensorId,
@@ -147,7 +147,7 @@ impl Model {
         self
     }
 
-    /// Leaves the classifier away: the output are the pooled features.
+    /// Removes the classifier: the output is the pooled features.
     pub fn without_head(mut self) -> Self {
         self.classes = None;
         self
@@ -168,7 +168,7 @@ impl Model {
         self
     }
 
-    /// Sets the stride of the first convolution, 2 to make a small network's work a quarter on
+    /// Sets the stride of the first convolution, 2 to reduce a small network's computation to a quarter on
     /// larger images. ResNets only.
     pub fn stem_stride(mut self, stride: usize) -> Self {
         match &mut self.body {
@@ -178,13 +178,13 @@ impl Model {
         self
     }
 
-    /// The name it was made by.
+    /// The name that it was created with.
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The model `name` with these sizes, if its weights have the same names and shapes: `resnet50` and
-    /// `resnet50_v1` do, and weights do not determine which of the two they belong to. None for another
+    /// `resnet50_v1` do, and weights do not determine which of the two they belong to. `None` for another
     /// network.
     pub fn called(self, name: &str) -> Option<Self> {
         if self.name == name {
@@ -199,7 +199,7 @@ impl Model {
         Some(Self { name: name.to_owned(), body: Body::ResNet(resnet), ..self })
     }
 
-    /// The name, but that of the paper's variant is that of the network whose weights look the same.
+    /// The name; for the paper's variant, the name of the network with the same names and shapes of weights.
     pub(crate) fn plain_name(&self) -> &str {
         self.name.strip_suffix(V1).unwrap_or(&self.name)
     }
@@ -209,13 +209,13 @@ impl Model {
         self.default_size
     }
 
-    /// Channels of the images it takes.
+    /// Number of channels of its input images.
     pub fn input_channels(&self) -> usize {
         self.in_channels
     }
 
-    /// Stride of the first convolution where [`Model::stem_stride`] sets it: a checkpoint must store it
-    /// besides its weights, whose shapes determine all other settings.
+    /// Stride of the first convolution if [`Model::stem_stride`] sets it. A checkpoint must store it in
+    /// addition to its weights, whose shapes determine all other settings.
     pub fn first_stride(&self) -> Option<usize> {
         self.resnet().map(|resnet| resnet.stem_stride)
     }
@@ -253,18 +253,17 @@ impl Model {
     /// Records the whole network on the images `x`.
     ///
     /// # Errors
-    /// [`Error::Input`] if `x` has another number of channels; [`Error::Setting`] for settings
-    /// that cannot be built; [`Error::Engine`] if the image is too small or the graph already has
-    /// parameters of these names.
+    /// [`Error::Input`] if `x` has another number of channels; [`Error::Setting`] for invalid settings;
+    /// [`Error::Engine`] if the image is too small or the graph already has parameters of these names.
     pub fn record(&self, graph: &mut Graph, x: TensorId) -> Result<Recorded> {
         self.check()?;
-        let advice = "use `.in_channels(…)`, or give images that fit";
+        let advice = "use `.in_channels(…)`, or give images with that number of channels";
         self.check_input(graph, x, "the input", self.in_channels, advice)?;
         self.record_body(graph, 0, x)
     }
 
-    /// Records what comes after `stage`, on `x`, which stands for that stage's output: `stem`,
-    /// `layer1` … or [`POOLED`]. Parameters have the same names as in the whole network.
+    /// Records the part after `stage`, on `x`, which replaces that stage's output: `stem`, `layer1` … or
+    /// [`POOLED`]. Parameters have the same names as in the whole network.
     ///
     /// # Errors
     /// [`Error::UnknownStage`]; otherwise as [`Model::record`].
@@ -272,7 +271,7 @@ impl Model {
         self.check()?;
         let body = self.body_stages();
         let place = format!("what comes after {stage}");
-        let advice = format!("record an input of the shape that {stage} gives");
+        let advice = format!("record an input with the shape of {stage}'s output");
         if stage == POOLED && self.classes.is_some() {
             self.check_input(graph, x, &place, self.feature_count(), &advice)?;
             return self.record_head(graph, x, IndexMap::new());
@@ -344,7 +343,7 @@ impl Model {
         stages
     }
 
-    /// Refuses settings that cannot be built.
+    /// Fails for invalid settings.
     fn check(&self) -> Result<()> {
         let wrong =
             |setting, value, reason| Err(Error::Setting { model: self.name.clone(), setting, value, reason });
@@ -359,7 +358,7 @@ impl Model {
         for (setting, value) in sizes {
             // The upper limit keeps sizes from overflowing when they are multiplied.
             if !(1..=1 << 16).contains(&value) {
-                return wrong(setting, value, "it must lie in 1..=65536");
+                return wrong(setting, value, "it must be in 1..=65536");
             }
         }
         Ok(())

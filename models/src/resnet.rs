@@ -19,12 +19,12 @@ pub(crate) enum Block {
     Bottleneck,
 }
 
-/// What comes before the first block.
+/// The layers before the first block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stem {
     /// 7×7 and a 3×3 max-pool of stride 2: for photos, which are large.
     Photo,
-    /// 3×3 alone: for images of a few dozen pixels, which cannot be halved twice at once.
+    /// 3×3 alone: for images of a few dozen pixels, which are too small to be halved twice.
     Small,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct ResNet {
     pub stem: Stem,
     /// Stride of the stem's convolution.
     pub stem_stride: usize,
-    /// Whether a Bottleneck strides in its first 1×1 convolution, as the paper has it, and not in its 3×3.
+    /// Whether a Bottleneck has its stride in the first 1×1 convolution, as in the paper, and not in the 3×3.
     pub stride_first: bool,
 }
 
@@ -76,7 +76,7 @@ impl ResNet {
         self.scaled(stage).saturating_mul(expansion)
     }
 
-    /// Channels of stage `stage`'s 3×3 convolutions. Saturating: a guessed width may be any number,
+    /// Channels of stage `stage`'s 3×3 convolutions. Saturating, because a guessed width may be any number,
     /// and is refused only when the network is recorded.
     fn scaled(&self, stage: usize) -> usize {
         self.width.saturating_mul(1 << (stage - 1))

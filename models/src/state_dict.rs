@@ -1,9 +1,9 @@
 //! Weights between files and the device.
 //!
-//! Loading is all or nothing: every name and shape is compared first, and all mismatches are reported in one
-//! error. Names may be torchvision's, timm's or Hugging Face's ([`Dialect`]), behind any number of `module.`
-//! and `_orig_mod.`. PyTorch's counters `num_batches_tracked` are ignored: every network here has a fixed
-//! momentum, and then no code reads them.
+//! Loading is atomic: every name and shape is compared first, and all mismatches are reported in one error.
+//!  Names may be torchvision's, timm's or Hugging Face's ([`Dialect`]), with any number of prefixes `module.`
+//!  and `_orig_mod.`. PyTorch's counters `num_batches_tracked` are ignored, because they are not used with a
+//!  fixed momentum, which every network here has.
 
 use crate::architecture::{foreign_from, guess_from};
 use crate::dialect::Dialect;
@@ -18,17 +18,17 @@ use frostline_loader::{HostTensor, StateDict};
 use indexmap::IndexMap;
 use std::fmt;
 
-/// What the models here call their classifier.
+/// The name of the classifier in the models here.
 const HEADS: [&str; 2] = ["fc", "_fc"];
 
-/// What must be there, and what is left out.
+/// Which tensors are required, and which are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
     /// Whether missing and extra tensors are errors. Tensors of another shape always are.
     pub strict: bool,
-    /// Whether to leave the classifier as it is, even if the file contains one.
+    /// Whether to keep the present classifier, even if the file contains one.
     pub skip_head: bool,
-    /// Groups (`layer4`, `layer4.1.conv2`) to leave as they are, even if the file contains them.
+    /// Groups (`layer4`, `layer4.1.conv2`) to keep unchanged, even if the file contains them.
     pub skip: Vec<String>,
 }
 
@@ -44,18 +44,19 @@ impl LoadOptions {
         Self::default()
     }
 
-    /// Everything but the classifier must fit: to begin transfer learning, or for a file without.
+    /// Everything except the classifier must fit: for the start of transfer learning, or for a file without a
+    /// classifier.
     pub fn skip_head() -> Self {
         Self { skip_head: true, ..Self::default() }
     }
 
-    /// Takes what fits; what is missing or extra is only reported.
+    /// Loads the tensors that fit; missing and extra ones are only reported.
     pub fn lenient(mut self) -> Self {
         self.strict = false;
         self
     }
 
-    /// Leaves `group` as it is as well.
+    /// Also keeps `group` unchanged.
     pub fn skip(mut self, group: &str) -> Self {
         self.skip.push(group.to_owned());
         self
@@ -70,11 +71,11 @@ impl LoadOptions {
 /// What was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Whose names the file used.
+    /// The naming convention of the file.
     pub dialect: Dialect,
     /// The model's tensors that now have the file's values.
     pub loaded: Vec<String>,
-    /// The model's tensors that the file did not have and that are as they were.
+    /// The model's tensors that the file did not have; they are unchanged.
     pub missing: Vec<String>,
     /// The file's tensors, by its own names, that the model does not have.
     pub extra: Vec<String>,
@@ -83,7 +84,7 @@ pub struct Report {
 }
 
 impl fmt::Display for Report {
-    /// One line, and the names of what was not loaded.
+    /// One line, and the names of the tensors that were not loaded.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "loaded {} tensors ({} names)", self.loaded.len(), self.dialect)?;
         let extra: Vec<String> = self.extra.iter().map(|name| quoted(name)).collect();
@@ -115,7 +116,7 @@ pub fn load(params: &Params, state: &StateDict, options: &LoadOptions) -> Result
     Ok(report)
 }
 
-/// What [`load`] would do with `state` and a `model`, without a device and without its memory.
+/// The report that [`load`] would give for `state` and a `model`, without a device or its memory.
 ///
 /// # Errors
 /// As [`load`]; those of [`Model::record`] for a model that cannot be built.
@@ -133,7 +134,7 @@ pub fn compare(model: &Model, state: &StateDict, options: &LoadOptions) -> Resul
 /// By the model's names: the file's name and values.
 type Given<'a> = IndexMap<String, (&'a str, &'a HostTensor)>;
 
-/// Holds the tensors of `state` against the names and shapes of `model`.
+/// Compares the tensors of `state` with the names and shapes of `model`.
 fn matched<'a>(
     model: &IndexMap<String, Vec<usize>>,
     state: &'a StateDict,
@@ -191,7 +192,7 @@ fn matched<'a>(
 
 /// All parameters and running statistics, in torchvision's order and PyTorch's shapes.
 ///
-/// Without `num_batches_tracked`: PyTorch takes a missing counter for 0, also when strict.
+/// Without `num_batches_tracked`: PyTorch uses 0 for a missing counter, even when strict.
 ///
 /// # Errors
 /// [`Error::Engine`] if the device is gone.
@@ -208,7 +209,7 @@ pub async fn save_async(params: &Params) -> Result<StateDict> {
     let mut host: IndexMap<String, HostTensor> =
         host.into_iter().map(|(name, shape, data)| (name, HostTensor { shape, data })).collect();
     let mut state = StateDict::with_capacity(host.len());
-    // The engine lists all parameters first; a statistic's place is behind its layer's bias.
+    // The engine lists all parameters first; a statistic's place is after its layer's bias.
     let parameters: Vec<String> = host.keys().filter(|name| !is_statistic(name)).cloned().collect();
     for name in parameters {
         let layer = name.strip_suffix(".bias").map(str::to_owned);
@@ -231,7 +232,7 @@ fn fits(tensor: &HostTensor, shape: &[usize]) -> bool {
     tensor.shape == shape && tensor.data.len() == shape.iter().product::<usize>()
 }
 
-/// A group to skip that neither side has is misspelt.
+/// A group to skip that neither side has is a spelling mistake.
 fn check_groups(
     options: &LoadOptions,
     model: &IndexMap<String, Vec<usize>>,
@@ -253,9 +254,7 @@ fn check_groups(
 fn advice(diff: &Diff, model: &IndexMap<String, Vec<usize>>, given: &Given<'_>) -> String {
     let shapes = given.iter().map(|(name, (_, tensor))| (name.clone(), tensor.shape.clone())).collect();
     if let Some(foreign) = foreign_from(&shapes) {
-        return format!(
-            "The file looks like {foreign}, which is not built here: take the weights of another network."
-        );
+        return format!("The file is {foreign}, which is not supported: use the weights of another network.");
     }
     let ours = guess_from(&model.iter().map(|(name, shape)| (name.clone(), shape.clone())).collect());
     let theirs = guess_from(&shapes);
@@ -264,7 +263,8 @@ fn advice(diff: &Diff, model: &IndexMap<String, Vec<usize>>, given: &Given<'_>) 
             != (theirs.plain_name(), theirs.resnet().map(|r| r.width))
     {
         return format!(
-            "The file looks like {theirs}, the model is {ours}: build the model that the file is for, or take other weights."
+            "The file is for {theirs}, the model is {ours}: build the model of the file, or use other \
+             weights."
         );
     }
     let in_head = |name: &str| HEADS.iter().any(|head| in_group(name, head));
@@ -299,8 +299,9 @@ fn advice(diff: &Diff, model: &IndexMap<String, Vec<usize>>, given: &Given<'_>) 
         );
     }
     if only_missing {
-        return "If that is meant to be, load with `LoadOptions::strict().lenient()`, or `.skip(\"…\")` the groups concerned; \
-                what is missing then keeps its present values."
+        return "If this is intended, load with `LoadOptions::strict().lenient()`, or `.skip(\"…\")` the \
+                groups concerned; \
+                missing tensors then keep their present values."
             .to_owned();
     }
     "Are these the weights of another network?".to_owned()

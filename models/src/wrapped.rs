@@ -1,31 +1,31 @@
-//! Weights that come inside something else: behind a prefix, or with another name for their head.
+//! Weights of a wrapped network: with a prefix, or with another name for the head.
 
 use frostline_loader::StateDict;
 
 use crate::architecture::guess;
 use crate::dialect::Dialect;
 
-/// For each convention, the name of the first convolution and of its batch norm. Both must be behind a prefix
-/// for it to be one: a block of a ResNet has a `conv1` as well.
+/// For each convention, the name of the first convolution and of its batch norm. Only a prefix of both is
+/// accepted, because a block of a ResNet has a `conv1` as well.
 const FIRST: [(&str, &[&str]); 4] = [
     ("conv1.weight", &["bn1.weight", "layer1.0.conv1.weight"]),
     ("_conv_stem.weight", &["_bn0.weight"]),
     ("conv_stem.weight", &["bn1.weight", "blocks.0.0.conv_dw.weight"]),
     ("embedder.embedder.convolution.weight", &["embedder.embedder.normalization.weight"]),
 ];
-/// What Hugging Face puts before the body is its own name for it.
+/// Hugging Face's prefix of the body is part of its names.
 const HUGGING_FACE: &str = "resnet.";
 
 /// `state` with the names that a known network has: without any prefix (such as `model.`, `backbone.` or
 /// `module.net.`) behind which the rest is known; and with the usual name for a head that is called otherwise
 /// (`linear`, `head`, `classifier`) and reads as many features as the network gives. Names outside the prefix
-/// stay, and so does all of a file without any.
+/// are unchanged, and so is a file without a prefix.
 pub fn plain_names(state: StateDict) -> StateDict {
     let prefix = prefix(&state);
     let strip = |name: String| name.strip_prefix(&prefix).map(str::to_owned).unwrap_or(name);
     let taken =
         |name: &str| name.strip_prefix(&prefix).is_none() && state.contains_key(&format!("{prefix}{name}"));
-    // A name that is there with and without the prefix is not ours to choose.
+    // If a name occurs both with and without the prefix, the choice would be ambiguous.
     let ambiguous = prefix.is_empty() || state.keys().any(|name| taken(name));
     let state: StateDict = if ambiguous {
         state
@@ -60,7 +60,7 @@ fn prefix(state: &StateDict) -> String {
     }
 }
 
-/// Their name of the head and ours, if only its name keeps it from being known.
+/// Their name of the head and ours, if the head is unrecognised only because of its name.
 fn head(state: &StateDict) -> Option<(String, &'static str)> {
     let model = guess(state).filter(|model| model.class_count().is_none())?;
     let ours = match Dialect::detect(state.keys().map(String::as_str)) {

@@ -1,8 +1,8 @@
 //! The gradients of a batch against the sum of the gradients of its halves, at the sizes people use.
 //!
-//! Batch norms use their running statistics, so that images do not know of each other, and the gradient
-//! of the logits is given: then the gradient of every parameter is a sum over the images, whatever batch
-//! they come in. A kernel that leaves out terms of a large batch, or adds up too many in one place, shows.
+//! Batch norms use their running statistics, so that images do not affect each other, and the gradient of the
+//! logits is given: then the gradient of every parameter is a sum over the images, whatever batch they come
+//! in. This detects a kernel that leaves out terms of a large batch, or sums too many terms at one place.
 //!
 //! The short list runs with the other tests. The long one is `make test-halves`; `FROSTLINE_HALVES`
 //! chooses from it, as `resnet50:32:224` (name, batch, size), and `FROSTLINE_TUNING` the class of kernels.
@@ -19,20 +19,20 @@ use std::sync::{Arc, LazyLock};
 static GPU: LazyLock<Arc<Gpu>> =
     LazyLock::new(|| Arc::new(Gpu::new().expect("an adapter (see README: `make setup`)")));
 
-/// ‖of the batch − of the halves‖ / ‖of the batch‖, for every parameter. The order of summation differs,
-/// and a rounding turns a ReLU here and there.
+/// ‖of the batch − of the halves‖ / ‖of the batch‖, for every parameter. The order of summation differs, and
+/// rounding switches a few ReLUs.
 const TOLERANCE: f64 = 2e-5;
 
 /// This adapter's tuning; with the kernels of GPUs, one with the same tile for every batch and no split of
-/// a forward sum. Else a batch would be summed up forward in another order than its halves, which turns
-/// ReLUs whose input is almost 0, and each of them is a whole term of a gradient (up to 2e-3 of a norm).
+/// a forward sum. Otherwise a batch would be summed forward in another order than its halves. This switches
+/// ReLUs whose input is almost 0, and each of them is a complete term of a gradient (up to 2e-3 of a norm).
 fn tuning() -> Tuning {
     let tuning = GPU.tuning().clone();
     if tuning.class == Class::Gpu { Tuning { maker: Maker::Other, fill: 1, ..tuning } } else { tuning }
 }
 
 type Gradients = BTreeMap<String, Vec<f32>>;
-/// Records a network over images and gives its output.
+/// Records a network over images and returns its output.
 type Record<'a> = &'a dyn Fn(&mut Graph, TensorId) -> TensorId;
 
 /// A batch of `n` of `images`, of which each is `[side, side, channels]`, and its gradients.
@@ -68,7 +68,7 @@ fn gradients(
     sums
 }
 
-/// Weights at which neither values nor gradients grow or fade from layer to layer.
+/// Weights with which neither values nor gradients grow or vanish from layer to layer.
 fn filled(graph: &Graph) -> Params {
     let params = Params::new(&GPU, graph, 0).unwrap();
     for (name, shape) in params.tensors() {
@@ -82,7 +82,7 @@ fn filled(graph: &Graph) -> Params {
     params
 }
 
-/// The worst parameter and how far off it is.
+/// The worst parameter and its error.
 fn worst(record: Record, [side, channels]: [usize; 2], batch: usize, outputs: usize) -> (String, f64) {
     let images = filler::fill("input", batch * side * side * channels, -2.0, 2.0);
     let dy = filler::fill("dy", batch * outputs, -1.0, 1.0);

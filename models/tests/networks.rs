@@ -1,4 +1,4 @@
-//! Names, shapes and order of every network's tensors, its stages, and what it refuses. No GPU.
+//! Names, shapes and order of every network's tensors, its stages, and refused settings. No GPU.
 
 use frostline_engine::tensor::Role;
 use frostline_engine::{Freeze, Graph, Shape};
@@ -27,7 +27,7 @@ fn state_of(model: &Model) -> StateDict {
     tensors(&recorded(model, 32).0).into_iter().map(|(name, shape)| (name, host(shape))).collect()
 }
 
-/// Computed from torchvision 0.29's `resnet.py`: entries of the state dict, those that are no
+/// Computed from torchvision 0.29's `resnet.py`: entries of the state dict, those that are not
 /// `num_batches_tracked`, parameters, and FNV-1a of the lines `name (d0, d1, …)\n` of the latter.
 const TORCHVISION: [(&str, usize, usize, usize, u64); 5] = [
     ("resnet18", 122, 102, 11_689_512, 0x5567_9562_2A03_F450),
@@ -203,7 +203,7 @@ fn what_comes_after_a_stage_is_the_rest_of_the_network() {
 fn weights_tell_their_network() {
     for name in NAMES {
         let model = Model::new(name).unwrap().classes(7);
-        // No weight tells where a block strides.
+        // No weight determines which convolution of a block has the stride.
         let guessed = guess(&state_of(&model)).unwrap();
         assert!(guessed.name() == name || name == format!("{}_v1", guessed.name()), "{name}");
         assert_eq!(guessed.called(name), Some(model), "{name}");
@@ -216,7 +216,7 @@ fn weights_tell_their_network() {
     assert_eq!(guess(&StateDict::new()), None);
 }
 
-/// Each of these has a ResNet's names, and one thing that gives it away.
+/// Each of these has a ResNet's names, and one distinguishing property.
 #[test]
 fn networks_of_a_resnets_names_are_told_apart() {
     for name in NAMES {
@@ -259,10 +259,11 @@ fn errors_say_what_would_be_right() {
     let error = record(resnet18(), &mut graph);
     assert_eq!(
         error,
-        "resnet18: the input takes images of 3 channels, got (2, 1, 32, 32) (N, C, H, W); use `.in_channels(…)`, or give images that fit"
+        "resnet18: the input takes images of 3 channels, got (2, 1, 32, 32) (N, C, H, W); use \
+         `.in_channels(…)`, or give images with that number of channels"
     );
     let error = record(resnet18().classes(0), &mut graph);
-    assert_eq!(error, "resnet18: classes = 0: it must lie in 1..=65536");
+    assert_eq!(error, "resnet18: classes = 0: it must be in 1..=65536");
     let error = record(Model::new("efficientnet_lite0").unwrap().width(8), &mut graph);
     assert!(error.starts_with("efficientnet_lite0: width = 8: only ResNets"), "{error}");
     for model in [resnet18().width(usize::MAX), resnet18().stem_stride(0), resnet18().in_channels(0)] {

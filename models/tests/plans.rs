@@ -1,5 +1,5 @@
-//! Plans of every network, batch and class of kernels, without an adapter: none is refused, and no
-//! dispatch has more loop turns or workgroups than adapters can do.
+//! Plans of every network, batch and class of kernels, without an adapter: none is refused, and no dispatch
+//! has more loop iterations or workgroups than adapters allow.
 
 use frostline_engine::dispatch::{Dispatch, MOST_TURNS};
 use frostline_engine::ops::Conv2d;

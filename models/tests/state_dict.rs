@@ -1,4 +1,4 @@
-//! Weights of every dialect into a model and out again; what does not fit, and what is said then.
+//! Weights of every dialect into a model and out again; weights that do not fit, and their errors.
 
 use frostline_engine::{Gpu, Graph, Params};
 use frostline_loader::{HostTensor, StateDict};
@@ -18,7 +18,7 @@ fn params(model: &Model) -> Params {
     Params::new(&gpu, &graph, 7).unwrap()
 }
 
-/// Numbers of their own for every tensor of `params`.
+/// Distinct numbers for every tensor of `params`.
 fn numbers(params: &Params) -> StateDict {
     let fill = |name: &str, shape: Vec<usize>| {
         let data = filler::fill(name, shape.iter().product(), -1.0, 1.0);
@@ -27,7 +27,7 @@ fn numbers(params: &Params) -> StateDict {
     params.tensors().map(|(name, shape)| fill(name, shape.torch())).collect()
 }
 
-/// By name: a state dict's order is of no account when it is loaded.
+/// By name, because the order of a state dict does not matter when it is loaded.
 fn sorted(state: &StateDict) -> Vec<(&String, &HostTensor)> {
     let mut all: Vec<_> = state.iter().collect();
     all.sort_by_key(|(name, _)| *name);
@@ -89,8 +89,8 @@ fn wrappers_and_counters_are_of_no_account() {
     assert_same(&state_dict::save(&params).unwrap(), &plain);
 }
 
-/// Hugging Face's names, from the table in the documentation of `microsoft/resnet-*`, written the
-/// other way round than the crate does it: by replacing text in torchvision's.
+/// Hugging Face's names, from the table in the documentation of `microsoft/resnet-*`, written in the other
+/// direction than in the crate: by replacing text in torchvision's.
 fn hugging_face(name: &str) -> String {
     if let Some(leaf) = name.strip_prefix("fc.") {
         return format!("classifier.1.{leaf}");
@@ -209,7 +209,7 @@ fn missing_and_extra_can_be_allowed_but_shapes_cannot() {
     assert_eq!(after["layer2.0.bn1.running_mean"], fresh["layer2.0.bn1.running_mean"]);
     assert_eq!(after["conv1.weight"], state["conv1.weight"]);
 
-    // As many values as the shape says are not a matter of course: both fields are public.
+    // The number of values may differ from the shape, because both fields are public.
     state["conv1.weight"].data.pop();
     let error = mismatch(&params, &state, &LoadOptions::strict().lenient());
     assert!(
@@ -232,12 +232,12 @@ fn errors_name_the_network_the_file_is_for() {
     let error = mismatch(&params, &resnet20, &LoadOptions::strict());
     assert!(
         error.contains(
-            "The file looks like resnet20 (width 4, 1 channel, 5 classes), the model is resnet10 (width 4,"
+            "The file is for resnet20 (width 4, 1 channel, 5 classes), the model is resnet10 (width 4,"
         ),
         "{error}"
     );
     let error = mismatch(&params, &other(small(5).width(8)), &LoadOptions::strict());
-    assert!(error.contains("looks like resnet10 (width 8, 1 channel, 5 classes)"), "{error}");
+    assert!(error.contains("is for resnet10 (width 8, 1 channel, 5 classes)"), "{error}");
     let error = mismatch(&params, &other(small(5).in_channels(3)), &LoadOptions::strict());
     assert!(error.contains("images of 3 channels, the model for 1: use `.in_channels(3)`"), "{error}");
     let error = mismatch(&params, &other(small(5).without_head()), &LoadOptions::strict());
@@ -260,8 +260,8 @@ fn comparing_needs_no_device_and_says_what_loading_does() {
     assert_eq!(error.to_string(), mismatch(&self::params(&other), &state, &LoadOptions::strict()));
 }
 
-/// Names as damaged files, other programs and jokers have them: an answer or an error for each, of a
-/// length that people can read, and never a panic.
+/// Names as in damaged, foreign or hostile files: a result or an error of readable length for each, and never
+/// a panic.
 #[test]
 fn damaged_names_are_answered() {
     let model = small(3);

@@ -7,11 +7,11 @@ use frostline_twin::Array;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// y = x, by an op that nothing is folded into. Images go through it into an op and out of it: so the op
-/// reads activations of the pool, as in a network, and not the host's buffers.
+/// y = x, by an op that nothing is folded into. Images pass through it into an op and out of it, so that the
+/// op reads activations of the pool, as in a network, and not the host's buffers.
 const IDENTITY: MaxPool2d = MaxPool2d { kernel: 1, stride: 1, padding: 0 };
 
-/// A graph under construction, with the values its parameters and statistics are to have.
+/// A graph under construction, with the values of its parameters and statistics.
 pub struct Bench {
     gpu: Arc<Gpu>,
     /// Where ops are recorded.
@@ -20,7 +20,7 @@ pub struct Bench {
     labels: Vec<u32>,
 }
 
-/// What a run left.
+/// The results of a run.
 pub struct Ran {
     /// The output, in PyTorch's order.
     pub output: Vec<f32>,
@@ -33,7 +33,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// The output as an array, to find where an activation was open.
+    /// The output as an array, to find where an activation's slope is one.
     pub fn output_array(&self, shape: &[usize]) -> Array {
         Array::from_f32(shape, &self.output)
     }

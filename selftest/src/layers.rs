@@ -25,7 +25,7 @@ pub const CASES: &[Case] = &[
     ("depthwise_conv2d 3×3", |t| Box::pin(depthwise_convolution(t, [7, 9], 3, 1))),
     ("depthwise_conv2d 5×5 stride 2", |t| Box::pin(depthwise_convolution(t, [8, 7], 5, 2))),
     ("linear", |t| Box::pin(linear_layer(t, [67, 6, 3]))),
-    // As many pixels, rows and inputs as there are in practice: sums that kernels split.
+    // Realistic numbers of pixels, rows and inputs, for which kernels split sums.
     ("conv2d 7×7 stride 2 of photos", |t| Box::pin(convolution(t, [2, 3, 4], [112, 112], 7, 2))),
     ("conv2d 1×1 over 62,720 pixels", |t| Box::pin(convolution(t, [20, 4, 4], [56, 56], 1, 1))),
     ("depthwise_conv2d 3×3 of photos", |t| Box::pin(depthwise_convolution(t, [112, 112], 3, 1))),
@@ -152,7 +152,7 @@ async fn activation(t: &mut Tester<'_>, op: impl Op, twin: Twin) -> Result<()> {
     Ok(())
 }
 
-/// Nothing keeps the activation's output here: a mask of bits stores where it was open.
+/// The activation's output is not kept here: a bit mask stores where its slope is one.
 async fn masked_activation(t: &mut Tester<'_>) -> Result<()> {
     let x = cases::uniform(&mut t.rng, &[2, 5, 3, 3], -4.0..10.0);
     let w = cases::uniform(&mut t.rng, &[3, 5, 1, 1], -1.0..1.0);
@@ -214,7 +214,7 @@ async fn average_pool(t: &mut Tester<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The loss is its own start of backward: the gradient given from outside does not count.
+/// The backward pass starts at the loss: a gradient given from outside has no effect.
 async fn softmax_loss(t: &mut Tester<'_>, rows: usize) -> Result<()> {
     let smoothing = 0.1f32;
     let op = CrossEntropy { label_smoothing: smoothing, ..Default::default() };
@@ -240,7 +240,7 @@ async fn loss(
     op: impl Op,
     twin: impl Fn(&Array, &[u32]) -> (Value, Value),
 ) -> Result<()> {
-    // No two logits are alike: a margin's gradient jumps where they are.
+    // No two logits are equal, because a margin's gradient is discontinuous there.
     let classes = 10;
     let logits = cases::distinct(&mut t.rng, &[rows, classes], 2.1 / rows as f32);
     let labels = cases::labels_with_ignored(&mut t.rng, rows, classes);

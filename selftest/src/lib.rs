@@ -1,9 +1,9 @@
-//! Every kernel once on an adapter, beside its twin: plain loops in double precision.
+//! Runs every kernel once on an adapter and compares it with its twin: plain loops in double precision.
 //!
-//! A driver can compile a kernel wrongly, and training then fails in ways that look like anything else. Here
-//! each op runs on small arrays, forward and backward, and each element must be within 4·2⁻²³·Σ|terms| of
-//! what the f64 loops give: the bound of the engine's own tests. The device's memory is filled with NaN
-//! before each run, so a kernel that reads memory that was not written fails too.
+//! A driver can compile a kernel wrongly, and the cause of the resulting training failures is then hard to
+//! find. Here each op runs on small arrays, forward and backward, and each element must be within
+//! 4·2⁻²³·Σ|terms| of the result of the f64 loops: the bound of the engine's own tests. The device's memory
+//! is filled with NaN before each run, so a kernel that reads memory that was not written fails too.
 
 mod bench;
 mod layers;
@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// What a self-test found.
+/// The result of a self-test.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct SelfTest {
     /// In the order they were made.
@@ -30,7 +30,7 @@ pub struct SelfTest {
     pub ran: BTreeSet<String>,
 }
 
-/// One array that kernels computed, beside its twin's.
+/// The comparison of one computed array with its twin's.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
     /// The op and its settings.
@@ -39,11 +39,11 @@ pub struct Check {
     pub kernels: &'static str,
     /// The output, or the gradient of an input.
     pub what: String,
-    /// The largest difference from the twin; nothing if the op did not run.
+    /// The largest difference from the twin; `None` if the op did not run.
     pub largest_error: Option<f64>,
-    /// The worst element's difference, as a share of what it may be; nothing if the op did not run.
+    /// The worst element's difference, as a share of the allowed difference; `None` if the op did not run.
     pub of_tolerance: Option<f64>,
-    /// Whether all elements are near enough.
+    /// Whether all elements are within the tolerance.
     pub passed: bool,
     /// Why the op did not run.
     pub error: Option<String>,
@@ -52,11 +52,11 @@ pub struct Check {
 /// Runs every op on `gpu`, with the kernels that fit it and with those that run everywhere.
 pub fn self_test(gpu: &Arc<Gpu>) -> SelfTest {
     let found = block_on(async { Ok::<_, Error>(self_test_async(gpu, |_| ()).await) });
-    // Only a browser refuses to block, and it has the other function.
+    // Only a browser cannot block, and it uses the other function.
     found.unwrap_or_default()
 }
 
-/// [`self_test`] for callers that must not block. `on_check` is called for each check, after the op it is of.
+/// [`self_test`] for callers that must not block. `on_check` is called for each check, after its op has run.
 pub async fn self_test_async(gpu: &Arc<Gpu>, mut on_check: impl FnMut(&Check)) -> SelfTest {
     let mut found = SelfTest::default();
     let mut tunings = vec![gpu.tuning().clone()];
@@ -89,18 +89,18 @@ impl SelfTest {
     }
 }
 
-/// A case of an op: what it is called, and what compares it.
+/// A case of an op: its name, and the function that compares it.
 type Case = (&'static str, for<'t> fn(&'t mut Tester<'_>) -> Running<'t>);
 
 /// A case that runs.
 type Running<'t> = Pin<Box<dyn Future<Output = frostline_engine::Result<()>> + 't>>;
 
-/// One case at work.
+/// A running case.
 struct Tester<'a> {
     gpu: &'a Arc<Gpu>,
     tuning: &'a Tuning,
     op: &'a str,
-    /// The same numbers for every case, on every machine.
+    /// The same random numbers for every case, on every machine.
     rng: ChaCha8Rng,
     found: &'a mut SelfTest,
 }
@@ -118,7 +118,7 @@ impl Tester<'_> {
         }
         let worst = compare::worst(self.op, computed, expected, compare::FACTOR);
         let errors = computed.iter().zip(twin).map(|(value, twin)| (f64::from(*value) - twin).abs());
-        // `max` would pass over a NaN.
+        // `max` would ignore a NaN.
         let largest = errors
             .fold(0.0, |largest: f64, error| if error > largest || error.is_nan() { error } else { largest });
         let check = self.outcome(what);
@@ -148,13 +148,13 @@ impl Tester<'_> {
         }
     }
 
-    /// Notes which kernels ran.
+    /// Records which kernels ran.
     fn ran<'k>(&mut self, kernels: impl IntoIterator<Item = &'k String>) {
         self.found.ran.extend(kernels.into_iter().cloned());
     }
 }
 
-/// A class of kernels in one word, as `FROSTLINE_TUNING` has it.
+/// A class of kernels in one word, as in `FROSTLINE_TUNING`.
 pub fn class(tuning: &Tuning) -> &'static str {
     match tuning.class {
         Class::Subgroup { .. } => "subgroup",
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use frostline_twin::Array;
 
-    /// A wrong number, a NaN and a missing one must each be found out.
+    /// A wrong number, a NaN and a missing one must each be detected.
     #[test]
     fn what_is_wrong_fails() {
         let gpu = Arc::new(Gpu::new().unwrap());
@@ -191,7 +191,7 @@ mod tests {
         }
     }
 
-    /// The adapter of the tests passes, and all kernels run but those of other adapters.
+    /// The adapter of the tests passes, and all kernels run except those for other adapters.
     #[test]
     fn every_kernel_of_this_adapter_runs_and_passes() {
         let gpu = Arc::new(Gpu::new().unwrap());

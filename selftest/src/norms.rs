@@ -19,7 +19,7 @@ pub const CASES: &[Case] = &[
 ];
 
 const EPS: f32 = 1e-3;
-/// Of the running statistics, as f32 holds PyTorch's 0.1.
+/// Momentum of the running statistics, PyTorch's 0.1 in f32.
 const MOMENTUM: f32 = 0.1;
 
 /// γ, β and the running statistics of one batch norm, each (C).
@@ -84,7 +84,7 @@ async fn normalise(t: &mut Tester<'_>, stats: Stats) -> Result<()> {
     let state = |name: &str| ran.state.get(name).cloned().unwrap_or_default();
     t.check("running mean", &state("bn.running_mean"), &after.mean);
     t.check("running variance", &state("bn.running_var"), &after.var);
-    // The output shows where the activation was open, rounding included.
+    // The output shows where the activation's slope is one, including the effect of rounding.
     let dz = Twin::Relu.backward(&dy, &ran.output_array(&shape)).value;
     let gradients = match stats {
         Stats::Batch => backward_batch(&x, &norm.parameters(), &dz),
@@ -96,7 +96,7 @@ async fn normalise(t: &mut Tester<'_>, stats: Stats) -> Result<()> {
     Ok(())
 }
 
-/// A frozen prefix runs one kernel a block: the convolution, with the norm in its weights.
+/// A frozen prefix runs one kernel per block: the convolution, with the norm in its weights.
 async fn folded(t: &mut Tester<'_>) -> Result<()> {
     let [x, dy] = [[2, 5, 6, 4], [2, 6, 6, 4]].map(|shape| cases::uniform(&mut t.rng, &shape, -1.0..1.0));
     let w = cases::uniform(&mut t.rng, &[6, 5, 3, 3], -1.0..1.0);

@@ -22,7 +22,7 @@ pub const CASES: &[Case] = &[
     ("adamw with a loss scale", |t| Box::pin(half_step(t))),
 ];
 
-/// Every byte, in images whose bytes fill no whole word.
+/// Every byte value, in images whose bytes do not fill whole words.
 async fn normalization(t: &mut Tester<'_>, c: usize) -> Result<()> {
     let [n, h, w] = [3, 11, 17];
     let bytes: Vec<u8> = (0..n * h * w * c).map(|i| (i * 151 + i / 256) as u8).collect();
@@ -142,7 +142,7 @@ fn of_twin(transform: &Transform) -> twin::Transform {
     }
 }
 
-/// (N, C, H, W) as decoders give it: (N, H, W, C).
+/// (N, C, H, W) in the order of decoders: (N, H, W, C).
 fn interleaved(x: &Array) -> Vec<f32> {
     let [n, c, h, w] = x.dims();
     let places = (0..n).flat_map(|n| (0..h).flat_map(move |i| (0..w).map(move |j| (n, i, j))));
@@ -151,7 +151,7 @@ fn interleaved(x: &Array) -> Vec<f32> {
 
 const RATE: f32 = 0.1;
 
-/// Gradients as f16, where the adapter has them.
+/// Gradients as f16, if the adapter supports it.
 async fn half_step(t: &mut Tester<'_>) -> Result<()> {
     if t.gpu.has_f16() { step(t, Optim::adamw(RATE), Storage::f16()).await } else { Ok(()) }
 }
@@ -171,7 +171,7 @@ async fn step(t: &mut Tester<'_>, optim: Optim, storage: Storage) -> Result<()> 
     let mut session = Session::open(t.gpu, plan, &params, Some(&optimizer)).await?;
     session.write_input(&cases::uniform(&mut t.rng, &[rows, features], -2.0..2.0).to_f32())?;
     session.write_labels(&cases::labels(&mut t.rng, rows, classes))?;
-    // The first step gives the moments values.
+    // The first step fills the moments.
     let mut before = BTreeMap::new();
     for _ in 0..2 {
         before = state(&params, &optimizer).await?;

@@ -1,19 +1,19 @@
-//! What a trained network answered on a set of test images.
+//! The answers of a trained network on a set of test images.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Stands for an image that was recognised.
+/// The character for an image that was recognised.
 const RIGHT: char = '.';
-/// Stands for an image without an answer: its logits were not numbers.
+/// The character for an image without an answer: its logits were not numbers.
 const NONE: char = '-';
-/// Stands for class 0; class 1 is the next character.
+/// The character for class 0; class 1 has the next one.
 const FIRST: u32 = 'A' as u32;
 
 /// An answer for every image of a test set, in its order.
 ///
-/// In JSON one character an image: `.` where the answer is right, else the letter of the class that was
-/// predicted (`A` is class 0), `-` where the logits were not numbers. With the labels of the set, which
+/// In JSON there is one character per image: `.` if the answer is right, else the letter of the predicted
+/// class (`A` is class 0), or `-` if the logits were not numbers. With the labels of the set, which
 /// [`Answers::set`] identifies, every prediction can be recovered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answers {
@@ -53,7 +53,7 @@ impl Answers {
         self.right().sum::<f64>() / self.len() as f64
     }
 
-    /// Share recognised of each class, by `labels` of the set; nothing for a class without images.
+    /// Share of each class that was recognised, by `labels` of the set; `None` for a class without images.
     pub fn per_class(&self, labels: &[u32], classes: usize) -> Vec<Option<f64>> {
         let mut counts = vec![(0.0, 0.0); classes];
         for (right, label) in self.right().zip(labels) {
@@ -67,12 +67,12 @@ impl Answers {
 }
 
 fn letter(class: u32) -> char {
-    // From U+D800 on there are no characters; no test set of a lesson has 55,000 classes.
+    // Characters end at U+D800; no test set of the lesson has 55,000 classes.
     FIRST.checked_add(class).and_then(char::from_u32).unwrap_or(NONE)
 }
 
-/// A short name for `parts`: the first 16 digits of their SHA-256. A part's length counts, so that
-/// moving bytes from one to the next changes the name.
+/// A short name for `parts`: the first 16 digits of their SHA-256. The length of each part is included, so
+/// that moving bytes from one part to the next changes the name.
 pub fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hash = Sha256::new();
     for part in parts {

@@ -16,9 +16,9 @@ pub const POINTS: &str = "points";
 /// The runs of one side of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Side {
-    /// Those of a cell.
+    /// The runs of one cell.
     Cell(Cell),
-    /// Those of the cell that has the highest mean accuracy on validation images; of two equals the first.
+    /// The runs of the cell with the highest mean accuracy on validation images; of two equals, the first.
     Best(Vec<Cell>),
 }
 
@@ -33,11 +33,11 @@ impl From<Cell> for Side {
 pub enum Measure {
     /// Accuracy in a test, in points, image by image.
     Accuracy(String),
-    /// Something measured once in each run, by its name in [`Run::numbers`].
+    /// A number that is measured once in each run, by its name in [`Run::numbers`].
     Number(String),
 }
 
-/// One side of a comparison, with what is measured on it and its factor in the sum.
+/// One side of a comparison, with its measure and its factor in the sum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Term {
     /// 1 or −1; any number in a sum of several terms.
@@ -60,15 +60,15 @@ impl Term {
     }
 }
 
-/// Something that is put to the test, written down before the runs: a sum of terms, such as the accuracy of
-/// one cell less that of another, that is claimed to be above 0, not below −margin, or within the margin.
+/// A statement that is tested, written before the runs: a sum of terms, such as the accuracy of one cell
+/// minus that of another, that is claimed to be above 0, not below −margin, or within the margin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
     /// In words.
     pub text: String,
-    /// What is claimed of the sum.
+    /// The claim about the sum.
     pub kind: Kind,
-    /// The largest difference that does not matter, in the unit.
+    /// The largest difference that is too small to matter, in the unit.
     pub margin: f64,
     /// `points`, unless numbers with another unit are compared.
     pub unit: String,
@@ -82,7 +82,7 @@ impl Claim {
         Self::new(text, Kind::Better, ours.into(), theirs.into())
     }
 
-    /// `ours` has at most the margin less right than `theirs`.
+    /// `ours` has fewer right than `theirs` by at most the margin.
     pub fn not_worse(text: impl Into<String>, ours: impl Into<Side>, theirs: impl Into<Side>) -> Self {
         Self::new(text, Kind::NotWorse, ours.into(), theirs.into())
     }
@@ -127,14 +127,14 @@ impl Claim {
         self
     }
 
-    /// The same on a number that runs keep, in `unit`, of which `margin` does not matter.
+    /// The same on a number that runs keep, in `unit`; differences up to `margin` do not matter.
     #[must_use]
     pub fn of_number(self, name: &str, unit: &str, margin: f64) -> Self {
         let claim = self.measuring(&Measure::Number(name.to_owned()));
         Self { unit: unit.to_owned(), margin, ..claim }
     }
 
-    /// With other terms than two sides on one measure.
+    /// A claim with terms other than two sides on one measure.
     #[must_use]
     pub fn terms(self, terms: Vec<Term>) -> Self {
         Self { terms, ..self }
@@ -155,9 +155,9 @@ pub struct Finding {
     pub verdict: String,
     /// The numbers in words.
     pub evidence: String,
-    /// The sum of the terms, mean over seeds, in [`Finding::unit`]; not there without runs.
+    /// The sum of the terms, mean over seeds, in [`Finding::unit`]; `None` without runs.
     pub mean: Option<f64>,
-    /// Its interval; not there where nothing was tested.
+    /// Its interval; `None` if nothing was tested.
     pub interval: Option<(f64, f64)>,
     /// How often such intervals contain the true value.
     pub level: Option<f64>,
@@ -195,8 +195,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// The runs of `settings` among `finished`, in the order of `settings`. Also returns how many are
-    /// missing.
+    /// The runs of `settings` among `finished`, in the order of `settings`. Also returns the number of
+    /// missing runs.
     pub fn of(settings: &[Setting], finished: impl Fn(&Setting) -> Option<Run>) -> (Self, usize) {
         let runs: Vec<Run> = settings.iter().filter_map(finished).collect();
         let missing = settings.len() - runs.len();
@@ -230,7 +230,7 @@ impl Runs {
         self.cell(cell).iter().filter_map(|run| run.numbers.get(name).copied()).collect()
     }
 
-    /// The cell of `side`: of several the best on validation images; nothing if those have no runs.
+    /// The cell of `side`: of several, the best on validation images; `None` if those have no runs.
     pub fn choose<'a>(&self, side: &'a Side) -> Option<&'a Cell> {
         let cells = match side {
             Side::Cell(cell) => return Some(cell),
@@ -249,10 +249,10 @@ impl Runs {
     }
 }
 
-/// Puts `claims`, all that a chapter makes, to the test. A `rehearsal` gets no verdicts.
+/// Tests `claims`, all claims of a chapter. A `rehearsal` gets no verdicts.
 ///
 /// # Errors
-/// A [`Fault`] for a claim that cannot be judged as it is written, such as one without a margin.
+/// A [`Fault`] for an invalid claim, such as one without a margin.
 pub fn put_to_the_test(claims: &[Claim], runs: &Runs, rehearsal: bool) -> Result<Vec<Finding>, Fault> {
     let measured: Vec<Result<Question, Missing>> =
         claims.iter().map(|claim| measure(claim, runs, rehearsal)).collect();
@@ -312,7 +312,7 @@ fn shared_seeds(claim: &Claim, runs: &Runs) -> Vec<u64> {
     first.iter().filter(|seed| others.iter().all(|seeds| seeds.contains(seed))).copied().collect()
 }
 
-/// What a run gives for a term: answers, or a number.
+/// The value of a term for a run: answers, or a number.
 enum Value<'a> {
     Answers(&'a Answers),
     Number(f64),
@@ -335,7 +335,7 @@ fn value<'a>(run: &'a Run, measure: &Measure) -> Option<Value<'a>> {
     }
 }
 
-/// Image by image where all terms answer the same test, else seed by seed.
+/// Image by image if all terms are answers to the same test, else seed by seed.
 fn paired(rows: &[Vec<(f64, Value<'_>)>]) -> Paired {
     let set = |row: &[(f64, Value<'_>)]| {
         let mut sets = row
@@ -368,7 +368,7 @@ fn finding(claim: &Claim, runs: &Runs, missing: Option<Missing>, judgement: Opti
     let unit = if claim.unit == POINTS { "%" } else { claim.unit.as_str() };
     let side = |term: &Term| {
         let cell = runs.choose(&term.side)?;
-        // Of the seeds that are compared: where a side has more runs, its mean would be of other seeds.
+        // Means over the compared seeds only: a side with more runs would have a mean over other seeds.
         let compared = runs.cell(cell).into_iter().filter(|run| seeds.contains(&run.setting.seed));
         let values: Vec<f64> =
             compared.filter_map(|run| value(run, &term.measure)).map(|value| value.mean()).collect();
@@ -418,14 +418,14 @@ fn finding(claim: &Claim, runs: &Runs, missing: Option<Missing>, judgement: Opti
 }
 
 impl Finding {
-    /// Whether the claim is supported; for a claim that two are the same, equivalent.
+    /// Whether the claim is supported or, for a claim of equality, equivalent.
     pub fn holds(&self) -> bool {
         let verdict = self.judgement.map(|judgement| judgement.verdict);
         matches!(verdict, Some(Verdict::Supported))
     }
 }
 
-/// With as many digits as make sense: points and percent with one, small numbers of another unit with three.
+/// With a suitable number of digits: one for points and percent, three for small numbers of another unit.
 fn number(value: f64, unit: &str) -> String {
     let small = value.abs() < 1.0 && ![POINTS, "%"].contains(&unit);
     if small { format!("{value:.3}") } else { format!("{value:.1}") }

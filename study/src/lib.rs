@@ -2,11 +2,11 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | what decides a run | [`Setting`], [`Cell`] |
+//! | the settings that determine a run | [`Setting`], [`Cell`] |
 //! | the result of a run: an answer for every test image | [`Run`], [`Answers`] |
-//! | the file that keeps finished runs | [`Store`] |
+//! | the file of finished runs | [`Store`] |
 //! | a part of the runs, for several machines | [`Shard`] |
-//! | what is tested, and what the runs show | [`Claim`], [`put_to_the_test`], [`Finding`] |
+//! | the claims, and what the runs show | [`Claim`], [`put_to_the_test`], [`Finding`] |
 //! | verdicts from differences over seeds and test images | [`judge`] |
 
 mod answers;

@@ -1,13 +1,13 @@
-//! A finished run, as it is kept.
+//! A finished run, as it is stored.
 
 use crate::answers::Answers;
 use crate::setting::Setting;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Losses that are kept of a run, at most: each is the mean of a bunch of steps.
+/// Maximum number of losses that are stored of a run: each is the mean of a group of steps.
 pub const BUNCHES: usize = 60;
-/// Passes over its images that a run needs before anything is concluded from it.
+/// Minimum number of passes over its images for a run from which conclusions are drawn.
 pub const LEAST_EPOCHS: f64 = 5.0;
 /// A run has converged if over its last third the loss falls by at most this share of its whole fall …
 pub const SHARE_LEFT: f64 = 0.1;
@@ -21,26 +21,26 @@ pub struct Run {
     pub setting: Setting,
     /// Its answers, by name of the test: `test`, `validation`, `moved by 6 pixels`.
     pub answers: BTreeMap<String, Answers>,
-    /// Other things measured on the trained network, by name.
+    /// Other measurements of the trained network, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub numbers: BTreeMap<String, f64>,
-    /// Training loss in nats: means of up to [`BUNCHES`] bunches of steps, in order. An infinite loss is
-    /// kept as the largest number there is. Empty where nothing was trained.
+    /// Training loss in nats: means of up to [`BUNCHES`] groups of steps, in order. An infinite loss is
+    /// stored as the largest finite number. Empty if nothing was trained.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<f64>,
     /// Whether the loss overflowed; the answers are those of the last weights before that.
     #[serde(default, skip_serializing_if = "is_false")]
     pub diverged: bool,
-    /// What a training step costs.
+    /// The cost of a training step.
     #[serde(default, skip_serializing_if = "Cost::is_zero")]
     pub cost: Cost,
     /// Seconds of training, evaluation left out.
     pub seconds: f64,
-    /// What it ran on.
+    /// The adapter it ran on.
     pub adapter: String,
 }
 
-/// What one training step costs, by the plan.
+/// The cost of one training step, according to the plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     /// Kernels dispatched.
@@ -68,20 +68,20 @@ impl Run {
         self.setting.epochs()
     }
 
-    /// Whether the run was long enough to conclude from it: at least [`LEAST_EPOCHS`] passes, and a loss
-    /// that over the last third no longer falls by more than [`SHARE_LEFT`] of its whole fall or
-    /// [`NATS_LEFT`]. What was not trained, or diverged, will not change by more steps.
+    /// Whether the run was long enough for conclusions: at least [`LEAST_EPOCHS`] passes, and a loss that
+    /// over the last third no longer falls by more than [`SHARE_LEFT`] of its whole fall or [`NATS_LEFT`].
+    /// A run that was not trained, or diverged, also counts: more steps would not change it.
     pub fn converged(&self) -> bool {
         self.losses.is_empty() || self.diverged || (self.epochs() >= LEAST_EPOCHS && is_flat(&self.losses))
     }
 
-    /// Share recognised in `test`, 0..=1; nothing if it was not put to that test.
+    /// Share recognised in `test`, 0..=1; `None` if the run has no such test.
     pub fn accuracy(&self, test: &str) -> Option<f64> {
         self.answers.get(test).map(Answers::accuracy)
     }
 }
 
-/// Means of at most [`BUNCHES`] bunches of `losses`, of nearly equal sizes, to five digits.
+/// Means of at most [`BUNCHES`] groups of `losses`, of nearly equal sizes, to five digits.
 pub fn bunches(losses: &[f32]) -> Vec<f64> {
     let count = losses.len().min(BUNCHES);
     let bunch = |i: usize| {

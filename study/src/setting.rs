@@ -1,22 +1,23 @@
-//! What decides a run.
+//! The settings that determine a run.
 
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
-/// All that decides what a run gives: on one adapter, two runs of one setting give the same answers.
+/// Everything that determines the result of a run: on one adapter, two runs of one setting give the same
+/// answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
     /// The study: `ch4`.
     pub study: String,
-    /// Version of the study's code; it rises when a change of the code changes what a run gives.
+    /// Version of the study's code; it rises when a change of the code changes the result of a run.
     pub version: u32,
-    /// What is learned: `clothes`.
+    /// Name of the task: `clothes`.
     pub task: String,
     /// How: `from scratch`.
     pub condition: String,
-    /// Number of labelled images to learn from.
+    /// Number of labelled training images.
     pub images: usize,
-    /// Decides which images those are, their order, and weights that are drawn at random.
+    /// Determines these images, their order, and weights that are drawn at random.
     pub seed: u64,
     /// Optimiser steps.
     pub steps: u64,
@@ -52,7 +53,7 @@ impl fmt::Display for Setting {
     }
 }
 
-/// 0.02 as 0.02, where JSON's numbers would show what `f32` makes of it: 0.019999999552965164.
+/// Writes 0.02 as 0.02, not as JSON would write the `f32`: 0.019999999552965164.
 pub fn as_written(value: f32) -> f64 {
     value.to_string().parse().unwrap_or_else(|_| f64::from(value))
 }

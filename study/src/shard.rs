@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Part `number` of `of`: every `of`-th run, from the `number`-th on. Neighbours in a plan cost alike, so the
-/// parts take nearly the same time.
+/// Part `number` of `of`: every `of`-th run, from the `number`-th on. Neighbours in a plan have similar
+/// costs, so the parts take nearly the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     number: usize,

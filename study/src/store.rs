@@ -1,8 +1,8 @@
 //! The file of finished runs, `runs.jsonl`: a line of JSON for each, in the order in which they finished.
 //!
-//! A run is appended with one write and flushed to the disk, so that a crash costs at most the run that was
-//! under way. What a crash in the middle of that write leaves, a last line without an end, is set aside in
-//! `runs.jsonl.cut` when the file is next opened. Several processes may append to one file: they lock it.
+//! A run is appended with one write and flushed to the disk, so that a crash loses at most the unfinished
+//! run. A crash during that write leaves a last line without an end, which is moved to `runs.jsonl.cut` when
+//! the file is next opened. Several processes may append to one file: they lock it.
 
 use crate::run::Run;
 use crate::setting::Setting;
@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 /// Version of the lines' format.
 const FORMAT: u32 = 1;
 
-/// What is wrong with a file of runs.
+/// An error of a file of runs.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read or written.
     #[error("cannot {verb} {path}: {reason}")]
     Io {
-        /// What was to be done.
+        /// The action that failed.
         verb: &'static str,
         /// The file.
         path: PathBuf,
@@ -72,23 +72,24 @@ pub struct Store {
     runs: Vec<Run>,
 }
 
-/// What joining another file's runs did.
+/// The result of adding the runs of another file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Merged {
     /// Runs that were added.
     pub added: usize,
     /// Runs that were there before, with the same answers.
     pub known: usize,
-    /// Settings that were there before with *other* answers, as another adapter may give them; the run that
-    /// was there first stays.
+    /// Settings that were there before with *other* answers, as another adapter may give them; the earlier
+    /// run stays.
     pub different: usize,
 }
 
 impl Store {
-    /// The runs in `path`; none if there is no such file. The second value lists what was set aside.
+    /// The runs in `path`; none if there is no such file. The second value describes lines that were moved
+    /// away.
     ///
     /// # Errors
-    /// If the file cannot be read, or a line of it, the last one aside, is not a run.
+    /// If the file cannot be read, or a line other than the last is not a run.
     pub fn open(path: impl Into<PathBuf>) -> Result<(Self, Option<String>), Error> {
         let path = path.into();
         let file = match OpenOptions::new().read(true).write(true).open(&path) {
@@ -96,7 +97,7 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok((Self { path, runs: vec![] }, None));
             }
-            // A file that may only be read can be reported on.
+            // A read-only file can still be reported on.
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 let runs = read(&path)?;
                 return Ok((Self { path, runs }, None));
@@ -111,7 +112,7 @@ impl Store {
         Ok((Self { path, runs }, note))
     }
 
-    /// Makes sure that the file can be written, and makes it if it is not there, before runs take their hours.
+    /// Checks that the file can be written, and creates it if it does not exist, before runs take hours.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -130,12 +131,12 @@ impl Store {
         &self.runs
     }
 
-    /// The run of `setting`, if it has finished. Of several the first counts.
+    /// The run of `setting`, if it has finished; the first of several.
     pub fn find(&self, setting: &Setting) -> Option<&Run> {
         self.runs.iter().find(|run| run.setting == *setting)
     }
 
-    /// Keeps `run`, on disk before this returns.
+    /// Stores `run`; it is on disk before this returns.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -143,7 +144,7 @@ impl Store {
         self.append_all(vec![run])
     }
 
-    /// Adds those of `runs` whose setting is not here yet.
+    /// Adds those of `runs` whose setting is not in the file yet.
     ///
     /// # Errors
     /// If the file cannot be written; then none was added.
@@ -175,25 +176,25 @@ impl Store {
     }
 }
 
-/// `runs` as a file of runs has them: a line for each.
+/// `runs` in the format of the file: one line for each.
 pub fn lines<'a>(runs: impl IntoIterator<Item = &'a Run>) -> String {
     let mut text = String::new();
     for run in runs {
-        // Maps have text as keys, and no number is infinite: this cannot fail.
+        // Map keys are text and no number is infinite, so this cannot fail.
         text += &serde_json::to_string(&LineOut { format: FORMAT, run }).unwrap_or_default();
         text.push('\n');
     }
     text
 }
 
-/// The runs in the file at `path`, every line of which must be whole.
+/// The runs in the file at `path`, every line of which must be complete.
 ///
 /// # Errors
 /// If it cannot be read or a line is not a run.
 pub fn read(path: &Path) -> Result<Vec<Run>, Error> {
     let wrong = |reason| Error::Io { verb: "read", path: path.to_owned(), reason };
     let file = File::open(path).map_err(wrong)?;
-    // Nobody shall be in the middle of a line.
+    // No other process may be writing a line.
     supported(file.lock_shared()).map_err(wrong)?;
     read_all(&file, path)
 }
@@ -211,18 +212,18 @@ fn parse(bytes: &[u8], path: &Path, line: usize) -> Result<Run, Error> {
     let wrong = |reason: String| Error::Line { path: path.to_owned(), line, reason };
     let broken = |error: serde_json::Error| {
         let cut = if bytes.ends_with(b"\n") { "" } else { "; the line is cut off, as by a crash" };
-        wrong(format!("not a whole run of a study ({error}{cut})"))
+        wrong(format!("not a complete run of a study ({error}{cut})"))
     };
     let version: Version = serde_json::from_slice(bytes).map_err(broken)?;
     match version.format {
         Some(format) if format == u64::from(FORMAT) => {}
         Some(found) => return Err(Error::Format { path: path.to_owned(), line, found }),
-        None => return Err(wrong("not a run of a study: it names no `format`".to_owned())),
+        None => return Err(wrong("not a run of a study: it has no `format`".to_owned())),
     }
     serde_json::from_slice(bytes).map_err(broken)
 }
 
-/// Waits until no other process has the file.
+/// Waits until no other process has locked the file.
 fn lock(file: &File) -> std::io::Result<()> {
     supported(file.lock())
 }
@@ -245,7 +246,7 @@ fn write_at_end(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     }
     let mut file = open_to_append(path)?;
     lock(&file)?;
-    // Another process may have died in the middle of a line since this one opened the file.
+    // Another process may have ended during a write since this one opened the file.
     set_aside_a_cut_line(&file, path)?;
     file.write_all(bytes)?;
     file.sync_all()
@@ -262,7 +263,7 @@ fn set_aside_a_cut_line(mut file: &File, path: &Path) -> std::io::Result<Option<
         return Ok(None);
     }
     if parse(cut, path, 0).is_ok() {
-        // An editor left out the last line's end: nothing is missing.
+        // Only the end of the last line is missing, as some editors leave it.
         file.seek(SeekFrom::End(0))?;
         file.write_all(b"\n")?;
         return Ok(None);
@@ -294,7 +295,7 @@ mod tests {
         (folder, path)
     }
 
-    /// Leaves a line without its end, as a crash does.
+    /// Writes a line without its end, as after a crash.
     fn cut(path: &Path, bytes: &[u8]) {
         open_to_append(path).unwrap().write_all(bytes).unwrap();
     }

@@ -1,8 +1,8 @@
-//! How often the judge is wrong, and how often it sees what is there, in studies like the lesson's: 5 or 10
+//! How often the judge is wrong, and how often it detects an effect, in studies like the lesson's: 5 or 10
 //! seeds, 1,500 test images shared by them, and chapters of 1, 4 and 8 claims.
 //!
 //! `cargo test -p frostline-study --test simulations -- --nocapture` prints the rates of docs/statistics.md.
-//! The standard error is what resamples come to (`resamples: None`), so that no size had to be reduced; one
+//! The standard error is the limit of resamples (`resamples: None`), so that no size had to be reduced; one
 //! profile is judged by resamples as well.
 
 use frostline_study::judge::{Images, Judgement, Kind, Options, Paired, Question, Verdict, judge};
@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const IMAGES: usize = 1500;
 /// For the rates of errors.
 const CHAPTERS: usize = 1000;
-/// For the rates at which effects are seen, which need less precision.
+/// For the rates at which effects are detected, which need less precision.
 const FEWER: usize = 250;
 const SIZES: [usize; 3] = [1, 4, 8];
 const MARGIN: f64 = 0.02;
 
-/// The chance of a random word to be below it.
+/// The probability of a random word to be below it.
 fn threshold(chance: f64) -> u32 {
     (chance * 2f64.powi(32)) as u32
 }
@@ -73,7 +73,7 @@ impl Noise {
     }
 }
 
-/// What chapters came to, for each size of chapter.
+/// The results of chapters, for each size of chapter.
 #[derive(Clone, Copy, Default)]
 struct Tally {
     /// How many chapters.
@@ -120,7 +120,7 @@ impl Tally {
     }
 }
 
-/// Every profile at every mean, so many chapters of each, on all processors.
+/// Every profile at every mean, with this many chapters of each, on all processors.
 fn tallies(profiles: &[Noise], means: &[(f64, usize)]) -> Vec<Vec<Tally>> {
     let found = Mutex::new(vec![vec![Tally::default(); means.len()]; profiles.len()]);
     let next = AtomicUsize::new(0);
@@ -140,7 +140,8 @@ fn tallies(profiles: &[Noise], means: &[(f64, usize)]) -> Vec<Vec<Tally>> {
     found.into_inner().unwrap()
 }
 
-/// The most errors among 1,000 chapters that a rate of 5% explains: more come in less than 1% of simulations.
+/// The largest number of errors among 1,000 chapters that a rate of 5% explains: more occur in less than 1%
+/// of simulations.
 fn most_errors() -> usize {
     let (n, p) = (CHAPTERS as f64, 0.05_f64);
     let (mut sum, mut term) = (0.0, (1.0 - p).powf(n));
@@ -170,7 +171,7 @@ fn errors_and_power() {
         profile(5, 1.5, 10.0, 0.5),
         profile(5, 1.5, 20.0, 0.5),
         profile(5, 3.0, 5.0, 0.5),
-        // Images that nearly agree over all seeds, and images that do not care for the others.
+        // Images that nearly agree over all seeds, and images that are independent of the seeds.
         profile(5, 0.0, 20.0, 0.9),
         profile(5, 3.0, 10.0, 0.0),
         profile(10, 0.0, 5.0, 0.5),
@@ -218,7 +219,8 @@ fn errors_and_power() {
     }
 }
 
-/// The default way to a standard error, with fewer draws and images so that it takes seconds: 400 and 300.
+/// The default method for a standard error, with fewer draws and images so that it takes seconds: 400 and
+/// 300.
 #[test]
 fn resamples_are_wrong_no_more_often() {
     let mut rng = ChaCha8Rng::seed_from_u64(77);
@@ -249,7 +251,7 @@ fn resamples_are_wrong_no_more_often() {
     assert!(same * 100 >= 4 * CHAPTERS * 98, "{same}");
 }
 
-/// Each seed with test images of its own.
+/// Each seed with its own test images.
 #[test]
 fn own_images_are_wrong_no_more_often() {
     let mut rng = ChaCha8Rng::seed_from_u64(78);

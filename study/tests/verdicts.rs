@@ -1,4 +1,4 @@
-//! What is said of differences that are known by hand.
+//! The verdicts on differences with known results.
 
 use frostline_study::judge::{Fault, Images, Judgement, Kind, Options, Paired, Question, Verdict, judge};
 use rand::{Rng, SeedableRng};
@@ -21,7 +21,7 @@ fn alone(question: Question) -> Judgement {
     judge(&[question], &limit()).unwrap()[0]
 }
 
-/// Rows of −1, 0 and 1: one in ten images differs, so many more times for the better that `mean` comes out.
+/// Rows of −1, 0 and 1: one in ten images differs, with enough more +1 than −1 that the mean is `mean`.
 fn images(rng: &mut ChaCha8Rng, seeds: usize, count: usize, mean: f64) -> Vec<Vec<f64>> {
     let (up, down) = (0.05 + mean / 2.0, 0.05 - mean / 2.0);
     let mut draw = || match rng.random::<f64>() {
@@ -86,7 +86,7 @@ fn every_kind_has_its_verdicts() {
     }
 }
 
-/// An interval that is shown says what the verdict says, whatever the number of claims.
+/// The shown interval agrees with the verdict, for any number of claims.
 #[test]
 fn intervals_agree_with_verdicts() {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
@@ -171,7 +171,7 @@ fn identical_conditions_are_equivalent() {
     }
 }
 
-/// All seeds have the same mean by chance; their images say how much chance there is.
+/// All seeds have the same mean by chance; their images show the amount of chance.
 #[test]
 fn seeds_that_agree_by_chance_are_not_certain() {
     let mut row = vec![0.0; 20];

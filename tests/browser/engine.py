@@ -1,10 +1,11 @@
-"""The engine in a tab of headless Chromium, by the interface that pages use (web/README.md).
+"""The engine in a tab of headless Chromium, through the interface of the pages (web/README.md).
 
     make test-site
 
-Kernels are compared with their f64 twins in the tab; ten training steps with what the native engine computed
-(tests/browser/native.json, which web/tests/native.rs checks); the frostline moves during a run, and the engine's counts are
-compared with the dispatches that the browser got; the device is destroyed; and files that are no images are refused. Needs what explorer.py needs, and the built module.
+Kernels are compared with their f64 twins in the tab; ten training steps with the results of the native engine
+(tests/browser/native.json, which web/tests/native.rs checks); the frostline moves during a run, and the
+engine's counts are compared with the dispatches that the browser got; the device is destroyed; and files that
+are not images are refused. Needs what explorer.py needs, and the built module.
 
     python3 tests/browser/engine.py PKG [TEST...]    # PKG: the folder that scripts/build-web.sh wrote
 """
@@ -22,11 +23,11 @@ from pathlib import Path
 from explorer import Browser, PATIENCE, programs
 
 ROOT = Path(__file__).parents[2]
-# Losses and logits, as a share of the value or of 1: the bound of web/tests/native.rs.
+# Bound of losses and logits, as a share of the value or of 1: that of web/tests/native.rs.
 BOUND = 1e-5
 
-# Counts what the browser is asked to dispatch, and answers one question for errors with a lack of memory. It goes
-# into the worker in front of its own text.
+# Counts the browser's dispatches, and answers one query for errors with a lack of memory. It is inserted into the
+# worker in front of its text.
 COUNT = """
 let dispatched = 0;
 const original = GPUComputePassEncoder.prototype.dispatchWorkgroups;
@@ -106,7 +107,7 @@ class Tab:
         self.fresh()
 
     def fresh(self):
-        """The page anew, without an engine."""
+        """The page loaded again, without an engine."""
         self.browser.post("url", url=self.base)
         while not self.browser.js("return window.ready === true"):
             time.sleep(0.05)
@@ -295,7 +296,7 @@ def test_own_photos(tab):
     check(found["filters"] == [[32, 3, 7, 7], 32 * 3 * 49], found["filters"])
     first, again, other = found["variants"]
     check(first == again and first != other, "the same seed gives the same image, another seed another")
-    check(found["same"] == found["input12"], "nothing to do changes nothing")
+    check(found["same"] == found["input12"], "an empty augmentation changes nothing")
     check(len(found["losses"]) == 3 and all(loss > 0 for loss in found["losses"]), found["losses"])
 
 
@@ -454,7 +455,7 @@ def test_too_much_is_told_and_nothing_is_lost(tab):
 
 
 def test_kernels_of_gpus_beside_their_twins(tab):
-    """What a browser with a GPU runs, here on the software adapter."""
+    """The kernels of a browser with a GPU, here on the software adapter."""
     start = time.monotonic()
     tab.fresh()
     tab.run("return null", kernels="gpu")

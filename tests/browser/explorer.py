@@ -4,7 +4,7 @@
 
 Needs Python 3.9, Chromium and its driver: `apt-get install chromium chromium-driver` on Debian,
 `brew install --cask chromium chromedriver` on macOS; CHROMIUM and CHROMEDRIVER name others. The
-driver is spoken to over WebDriver (https://www.w3.org/TR/webdriver2/), so nothing else is needed.
+driver is controlled over WebDriver (https://www.w3.org/TR/webdriver2/), so nothing else is needed.
 
     python3 tests/browser/explorer.py PROGRAM [FOLDER]    # FOLDER for the screenshots: out/browser
 """
@@ -117,7 +117,7 @@ class Browser:
 
 
 def ended(browser, run):
-    """Waits until the page tells the end of run `run`, and gives what it tells."""
+    """Waits until the page reports the end of run `run`, and returns that text."""
     said = lambda: (lambda text: text if re.match(rf"Run {run} (reached|was|failed)", text) else None)(browser.text("#status"))
     return wait(f"the end of run {run}", said)
 
@@ -127,7 +127,7 @@ def pressed(browser):
 
 
 def toggle(browser, *groups):
-    """Presses several groups faster than the page waits for more."""
+    """Presses several groups within the time that the page waits for further changes."""
     browser.js("for (const group of arguments) document.querySelector(`[data-group='${group}']`).click()", *groups)
 
 
@@ -165,7 +165,7 @@ def check_keyboard(browser, url):
         seen.append(browser.js(focus))
     assert seen[-5:] == ["stem+layer1", "layer2", "layer3", "layer4", "fc"], seen
     outline = browser.js("return getComputedStyle(document.activeElement).outlineStyle")
-    assert outline == "solid", f"the focus is not to be seen: {outline}"
+    assert outline == "solid", f"the focus is not visible: {outline}"
     browser.js("document.querySelector('[data-group=layer3]').focus()")
     browser.press(SPACE)
     assert pressed(browser) == ["layer4", "fc"], pressed(browser)
@@ -193,7 +193,7 @@ def check_scenario_and_cancel(browser, url):
     run = ask(f"{url}/state")["runs"][4]
     assert run["request"]["trainable"] == ["stem+layer1", "layer4", "fc"], "two quick changes are one run"
     assert "reached" in said, said
-    # All frozen is refused, with a sentence.
+    # A request with everything frozen is refused with a sentence.
     toggle(browser, "stem+layer1", "layer4", "fc")
     wait("a refusal", lambda: "everything is frozen" in browser.text("#alert"))
     print("scenario, cancel and refusal work")
@@ -256,7 +256,7 @@ def main():
             check_scenario_and_cancel(browser, url)
             check_sweep(browser, url)
             check_widths(browser, folder)
-            # A refused run is answered with status 400, which Chromium tells too.
+            # A refused run is answered with status 400, which Chromium also logs.
             severe = [entry["message"] for entry in browser.post("se/log", type="browser") if entry["level"] == "SEVERE"]
             assert all("/run" in message and "400" in message for message in severe), severe
         finally:

@@ -20,7 +20,7 @@ from pathlib import Path
 from explorer import Browser, line, print, programs, screenshots, wait
 
 PHOTOS = Path(__file__).parent.parent.parent / "assets" / "photos"
-# A folder may be called like this, and its name is a class.
+# A folder may have such a name, which is then a class.
 NAME = '<img src=x onerror="document.title=1"> & fish'
 
 
@@ -34,14 +34,14 @@ def trained(program, scratch):
 
 
 def choose(browser, photo):
-    """Gives the photo to the page, and waits for what it says."""
+    """Gives the photo to the page, and waits for its text."""
     browser.js("document.querySelector('#said').textContent = ''")
     browser.post(f"element/{browser.find('#file')}/value", text=str(photo))
     return answered(browser)
 
 
 def answered(browser):
-    """What the page says at last."""
+    """The final text of the page."""
     said = lambda: (lambda text: text if text and text != "looking …" else None)(browser.text("#said"))
     return wait("an answer", said)
 
@@ -59,13 +59,13 @@ def drop(browser, photo):
 
 
 def answer(url, photo):
-    """What the server says about the photo, without a page."""
+    """The server's answer about the photo, without a page."""
     with urllib.request.urlopen(urllib.request.Request(f"{url}predict", photo.read_bytes())) as response:
         return json.load(response)
 
 
 def brightest(browser):
-    """The place of the map's brightest pixel, in shares of its sides."""
+    """The position of the map's brightest pixel, in shares of its sides."""
     return browser.js("""
         const canvas = document.querySelector("#map"), { width, height } = canvas;
         const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
@@ -88,14 +88,14 @@ def check_answer(browser, url):
         assert browser.js("return [...document.querySelectorAll('#classes button')].map((row) => row.ariaPressed)").index("true") == place - 1
         largest = max((value, x, y) for y, row in enumerate(one["map"]) for x, value in enumerate(row))
         x, y = (share * len(one["map"]) for share in brightest(browser))
-        # Where neighbours are as bright to the byte, any of their pixels may be the first.
+        # If neighbours have the same byte value, any of their pixels may be the first.
         assert abs(x - largest[1] - 0.5) <= 1 and abs(y - largest[2] - 0.5) <= 1, (x, y, largest)
     assert not browser.js("return document.querySelector('#classes img, #said img, #model img') || document.title === '1'"), "a name was read as HTML"
     print(f"a photo was answered: {said}")
 
 
 def check_error(browser, scratch):
-    """A file that is no photo gets the server's reason, and the next photo its answer."""
+    """A file that is not a photo gets the server's reason, and the next photo its answer."""
     broken = scratch / "broken.png"
     broken.write_text("no picture")
     said = choose(browser, broken)
@@ -142,7 +142,7 @@ def main():
             check_error(browser, scratch)
             check_other_ways(browser)
             screenshots(browser, folder, "serve")
-            # A refused photo is answered with status 400, which Chromium tells too.
+            # A refused photo is answered with status 400, which Chromium also logs.
             severe = [entry["message"] for entry in browser.post("se/log", type="browser") if entry["level"] == "SEVERE"]
             assert all("/predict" in message and "400" in message for message in severe), severe
         finally:

@@ -57,7 +57,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attributes):
         found = dict(attributes)
         if "id" in found:
-            assert found["id"] not in self.ids, f"the id {found['id']} is there twice"
+            assert found["id"] not in self.ids, f"the id {found['id']} occurs twice"
             self.ids.add(found["id"])
         self.links += [found[name] for name in ("href", "src") if found.get(name)]
         if tag in ("h1", "h2", "h3", "h4"):
@@ -65,7 +65,7 @@ class Page(HTMLParser):
 
 
 def check_links(folder):
-    """Every link leads to a file of the site, and to an anchor that is there."""
+    """Every link leads to a file of the site, and to an existing anchor."""
     pages = {path.name: Page(path) for path in folder.glob("*.html")}
     count = 0
     for name, page in pages.items():
@@ -90,7 +90,7 @@ def errors(browser):
     return [entry["message"] for entry in browser.post("se/log", type="browser") if entry["level"] == "SEVERE"]
 
 
-# Names of what a screen reader needs and does not get.
+# Elements without the name that a screen reader needs.
 UNNAMED = """
 const named = (node) => node.labels?.length || node.ariaLabel || node.getAttribute('aria-labelledby') || node.textContent.trim() || node.title;
 const shown = (node) => node.checkVisibility();
@@ -98,7 +98,7 @@ return [...document.querySelectorAll('a[href], button, input, select, textarea')
   .concat([...document.images].filter((image) => !image.alt)).map((node) => node.outerHTML.slice(0, 120));
 """
 
-# Words whose contrast with what is behind them is below 4.5 (WCAG 2.2, level AA), 3 for large ones.
+# Words whose contrast with their background is below 4.5 (WCAG 2.2, level AA), or 3 for large words.
 PALE = """
 const rgba = (text) => {
   const found = text.match(/^rgba?\\(([^)]+)\\)/);
@@ -141,7 +141,7 @@ return [...document.body.querySelectorAll('*')].filter((node) => node.getBoundin
 
 
 def width(browser, wide, high):
-    """Sets the size of the window, and waits until the page has it."""
+    """Sets the size of the window, and waits until the page has that size."""
     browser.cdp("Emulation.setDeviceMetricsOverride", width=wide, height=high, deviceScaleFactor=1, mobile=False)
     wait(f"a width of {wide}", lambda: browser.js("return innerWidth") == wide)
 
@@ -179,7 +179,7 @@ def check_pages(browser, url, names):
 
 
 def check_quiz(browser, url):
-    """A question is answered with the keyboard alone, and the answer has its measured numbers."""
+    """A question is answered only with the keyboard, and the answer has its measured numbers."""
     width(browser, 1280, 900)
     browser.post("url", url=f"{url}/ch0.html")
     browser.js("document.querySelector('#results').tabIndex = -1; document.querySelector('#results').focus()")
@@ -195,12 +195,12 @@ def check_quiz(browser, url):
     assert browser.js("return document.querySelector('form.quiz details').open")
     answer = browser.text("form.quiz details")
     assert "74.1 %" in answer and "interval" in answer, answer
-    assert browser.js("return getComputedStyle(document.activeElement).outlineStyle") != "none", "the focus is not to be seen"
+    assert browser.js("return getComputedStyle(document.activeElement).outlineStyle") != "none", "the focus is not visible"
     print(f"the keyboard answered a question: {said}")
 
 
 def check_grid(browser, url):
-    """Chapter 4's situations: one at a time, in the address, and there after a reload."""
+    """Chapter 4's situations: one at a time, stored in the address, and kept after a reload."""
     browser.post("url", url=f"{url}/ch4.html")
     shown = "return [...document.querySelectorAll('[data-grid] .panel')].filter((panel) => !panel.hidden).map((panel) => panel.id)"
     assert wait("a situation", lambda: browser.js(shown)) == ["few-similar"]
@@ -209,11 +209,11 @@ def check_grid(browser, url):
     assert browser.js("return location.search") == "?situation=many-different"
     browser.post("refresh")
     assert wait("the situation after a reload", lambda: browser.js(shown)) == ["many-different"]
-    print("a situation is in the address, and there after a reload")
+    print("a situation is in the address, and is kept after a reload")
 
 
 def check_kernel(browser, url):
-    """A kernel opens in a dialog, at its entry point, from the address as well; Escape closes it."""
+    """A kernel opens in a dialog, at its entry point, also from the address; Escape closes it."""
     browser.post("url", url=f"{url}/ch4.html?kernel=conv2d.backward_weight")
     line = wait("the kernel", lambda: browser.js("return document.querySelector('dialog[open] .line.here')?.textContent"))
     assert "fn backward_weight" in line, line
@@ -301,7 +301,7 @@ def download(browser, css):
 
 
 def check_own(browser, url, scratch, command):
-    """Nine generated photos in three classes; files that are none; a huge one; 2,000; a reload; a lost device."""
+    """Nine generated photos in three classes; other files; a huge photo; 2,000 photos; reloads; a lost device."""
     colours = {"red": (200, 40, 40), "green": (40, 190, 60), "blue": (50, 60, 210)}
     paths = {}
     for label, (name, (r, g, b)) in enumerate(colours.items()):
@@ -327,7 +327,7 @@ def check_own(browser, url, scratch, command):
     said = wait("what is wrong", lambda: browser.text(".live .refused"))
     time.sleep(1)  # The head is fitted again, and what was refused stays.
     assert browser.js("return document.querySelector('.live .refused').checkVisibility()"), "what was refused vanished"
-    assert "“notes.jpg” is no image" in said and count() == [3, 3, 3], (said, count())
+    assert "“notes.jpg” is not an image" in said and count() == [3, 3, 3], (said, count())
     png(scratch / "huge.png", 10_000, 6_000, lambda row, line=bytes((40, 190, 60)) * 10_000: line)
     give(browser, ".steps > li:nth-child(3) input[type=file]", scratch / "huge.png")
     wait("an answer about 60 megapixels", lambda: browser.js("return document.querySelector('.answer tbody tr')?.textContent !== arguments[0] && document.querySelector('.live .alert').hidden", first))
@@ -367,7 +367,7 @@ def check_own(browser, url, scratch, command):
     assert kept.startswith("second") and by().startswith("The tuned network"), (kept, by())
     print(f"the tuned network survived a reload: {kept!r}")
     browser.js("import('/live/common.js').then(({ current }) => current()).then((engine) => engine.loseDevice())")
-    said = wait("the loss to be told", lambda: (lambda text: text if "lost" in text else None)(browser.text(".live .alert")))
+    said = wait("the loss to be reported", lambda: (lambda text: text if "lost" in text else None)(browser.text(".live .alert")))
     assert count() == [3, 3, 3]
     give(browser, ".steps > li:nth-child(3) input[type=file]", paths["blue"][0])
     last = wait("an answer on a new device", lambda: (lambda text: text if text and text != kept else None)(answer()))
@@ -397,7 +397,7 @@ def check_own(browser, url, scratch, command):
 
 
 def check_examples(browser, url):
-    """The example photos are taken once; a run ends when all photos are removed."""
+    """The example photos are added once; a run ends when all photos are removed."""
     browser.post("url", url=f"{url}/own.html")
     count = lambda: browser.js("return [...document.querySelectorAll('.class')].map((one) => one.querySelectorAll('.pick').length)")
     find = "const node = [...document.querySelectorAll('.live button')].find((one) => one.textContent === arguments[0]);"
@@ -418,7 +418,7 @@ def check_examples(browser, url):
 
 
 def check_storage(browser, url):
-    """Pages that keep something work where storage is blocked."""
+    """Pages that store data work even if storage is blocked."""
     script = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('denied'); } })"
     name = browser.cdp("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
     for page, css in {"own": ".class", "puzzles": ".editor textarea", "ch7": ".live #again"}.items():

@@ -1,4 +1,4 @@
-//! What the repository's tests share: a network small enough to run hundreds of times.
+//! Common code of the repository's tests: a network small enough to run hundreds of times.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 use frostline_engine::{Error, Gpu, Graph, Optimizer, Padding, Params, Plan, Session, Shape, TensorId};
@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 /// Images per batch.
 pub const BATCH: usize = 2;
 
-/// The adapter of this machine, opened once a process so that kernels compile once.
+/// The adapter of this machine, opened once per process so that kernels compile once.
 pub fn gpu() -> Arc<Gpu> {
     static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
     GPU.get_or_init(|| Arc::new(Gpu::new().expect("an adapter; `make setup` installs a software one")))
@@ -16,7 +16,7 @@ pub fn gpu() -> Arc<Gpu> {
 }
 
 /// A ResNet of two blocks on 8×8 images, one with an identity shortcut and one with `downsample`;
-/// widths 4 and 8, five classes. Gives the logits and the loss.
+/// widths 4 and 8, five classes. Returns the logits and the loss.
 pub fn small_resnet(graph: &mut Graph) -> Result<(TensorId, TensorId), Error> {
     let x = graph.input(BATCH, 8, 8, 3);
     let labels = graph.labels(BATCH);
@@ -47,8 +47,8 @@ fn block(graph: &mut Graph, x: TensorId, name: &str, width: usize, stride: usize
     graph.relu(sum, &format!("{name}.relu2"))
 }
 
-/// Parameters of `graph` where no two are alike: batch norms do not start at 1 and 0, or a
-/// dropped weight would not show.
+/// Distinct parameters of `graph`: batch norms do not start at 1 and 0, because a dropped weight would not be
+/// detected then.
 pub fn varied_params(gpu: &Arc<Gpu>, graph: &Graph) -> Params {
     let params = Params::new(gpu, graph, 3).unwrap();
     let vectors: Vec<(String, usize)> = params

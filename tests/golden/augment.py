@@ -18,7 +18,7 @@ WHOLE = [0, 0, 11, 13]
 
 
 def transform(window=WHOLE, horizontal=False, vertical=False, angle=0.0, shift=(0, 0), jitter=()):
-    """What is done to one image: window [top, left, height, width], flips, and so on in order."""
+    """The changes of one image: window [top, left, height, width], flips, and so on in order."""
     return {
         "window": list(window),
         "flip_horizontal": horizontal,
@@ -29,7 +29,7 @@ def transform(window=WHOLE, horizontal=False, vertical=False, angle=0.0, shift=(
     }
 
 
-# No quarter turns: on 9 x 10 pixels they fall between pixels, where the nearest is decided by rounding.
+# No quarter turns: on 9 x 10 pixels they fall between pixels, where rounding determines the nearest.
 EVERYTHING = [
     transform([2, 3, 7, 9], True, False, 25.0, (0, 0), [("hue", 0.25), ("contrast", 0.5), ("brightness", 1.5), ("saturation", 0.25)]),
     transform([0, 1, 11, 5], False, True, -140.0, (2, -1), [("saturation", 1.75), ("contrast", 1.5), ("hue", -0.375)]),

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Does an exported model predict elsewhere what frostline predicts?
+"""Does an exported model give the same predictions in other programs as in frostline?
 
     python3 tests/golden/exported.py FROSTLINE OUT        (`make test-export` runs it)
 
 trains three small models on photos of assets/, exports each, and compares on 150 photos of odd sizes:
-onnxruntime on the ONNX file against `frostline predict`, and, where PyTorch, torchvision and timm are
-there, the Python file of `export --format pytorch`. Exit code 1 unless each photo has the same class
-and probabilities within 1e-4. Needs onnxruntime, numpy and Pillow; with onnx, its checker looks at the
+onnxruntime on the ONNX file against `frostline predict`, and, if PyTorch, torchvision and timm are
+installed, the Python file of `export --format pytorch`. Exit code 1 unless each photo has the same class
+and probabilities within 1e-4. Needs onnxruntime, numpy and Pillow; with onnx, its checker checks the
 file as well.
 """
 
@@ -26,7 +26,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ASSETS = ROOT / "assets" / "photos"
-# What the README has people run.
+# The commands in the README.
 CLASSIFY = ROOT / "examples" / "onnx" / "classify.py"
 PHOTOS = 150
 TOLERANCE = 1e-4
@@ -46,8 +46,8 @@ MODELS = [
 
 
 def odd_photos(folder, count):
-    """Photos at sizes that nobody trains on: wide, tall, tiny, of whole ratios, grey, transparent. PNG, which
-    every decoder decodes to the same bytes."""
+    """Photos at sizes that are unusual in training: wide, tall, tiny, of whole ratios, grey, transparent. They
+    are PNG, which every decoder decodes to the same bytes."""
     folder.mkdir(parents=True)
     rng = random.Random(0)
     files = sorted(ASSETS.rglob("*.jpg"))
@@ -66,7 +66,7 @@ def odd_photos(folder, count):
         if i % 7 == 0:
             image = image.convert("L")
         elif i % 7 == 1:
-            # Half of it is transparent, over colours that must not be seen.
+            # Half of it is transparent, over colours that must not be visible.
             image.putalpha(Image.linear_gradient("L").resize(size))
         image.save(folder / f"{i:03}.png")
 
@@ -128,14 +128,14 @@ def same(what, ours, theirs, photos, began):
         f"{off[worst]:.1e} at most ({photos[worst].name}); {time.time() - began:.0f} s",
         flush=True,
     )
-    # A model with one answer to everything would agree with itself.
+    # A model with a constant prediction would agree with itself.
     return agree == 1 and off[worst] <= TOLERANCE and classes > 1
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("frostline", type=Path)
-    parser.add_argument("out", type=Path, help="a folder for runs and photos, made anew")
+    parser.add_argument("out", type=Path, help="a folder for runs and photos, created again")
     arguments = parser.parse_args()
     frostline, out = arguments.frostline.resolve(), arguments.out
     shutil.rmtree(out, ignore_errors=True)

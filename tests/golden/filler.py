@@ -1,7 +1,7 @@
-"""The filler: numbers that PyTorch and frostline both make from a tensor's name.
+"""The filler: numbers that PyTorch and frostline both compute from a tensor's name.
 
-The goldens hold answers only. Weights and inputs are made on both sides by this rule, whose Rust
-half is tests/twin/src/filler.rs; README.md states it in words. Every step is exact or a single
+The goldens contain only results. Weights and inputs are computed on both sides by this rule,
+whose Rust version is tests/twin/src/filler.rs; README.md describes it. Every step is exact or a single
 IEEE rounding, so the two sides agree to the last bit.
 """
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the golden files: what PyTorch computes, for frostline to be compared with.
+"""Make the golden files: PyTorch's results, with which frostline is compared.
 
     python3 tests/golden/make.py [NAME ...]
 
@@ -68,11 +68,11 @@ for case in training.CASES:
 
 
 def as_stored(value):
-    """float32, whatever it was computed in; F16 stays, as only exact values come in it."""
+    """float32, whatever it was computed in; F16 stays, because it only contains exact values."""
     value = np.asarray(value)
     value = value if value.dtype == np.float16 else value.astype(np.float32)
     if not np.isfinite(value).all():
-        raise ValueError("a golden holds a value that is not finite")
+        raise ValueError("a golden contains a value that is not finite")
     return value
 
 

@@ -20,7 +20,7 @@ class Case:
         self.ranges = {key: (ranges or {}).get(key, UNIT) for key in inputs}
 
     def run(self):
-        """`{"<case>.<tensor>": array}`: the output y, each d<input>, and what else the op made."""
+        """`{"<case>.<tensor>": array}`: the output y, each d<input>, and the op's other results."""
         values = {
             key: torch.from_numpy(fill(f"{self.name}.{key}", shape, *self.ranges[key])).double()
             for key, shape in self.inputs.items()
@@ -34,7 +34,7 @@ class Case:
         gradients = torch.autograd.grad(y, wanted, grad_output.double()) if wanted else []
         results = {"y": y.detach()}
         results |= {f"d{key}": gradient for key, gradient in zip(differentiable, gradients)}
-        # batch_norm updated these in place; in evaluation it left them as they were.
+        # batch_norm updated these in place; in evaluation they are unchanged.
         results |= {f"{key}_after": values[key] for key in values if key.startswith("running_")}
         self.outputs = {key: list(value.shape) for key, value in results.items()}
         return {f"{self.name}.{key}": value.numpy() for key, value in results.items()}
@@ -119,7 +119,7 @@ def weighted_cross_entropy(name, smoothing, ignored, mixed=False):
 
 
 def mixup(name, partners, share):
-    """As the authors' code has it: `lam * x + (1 - lam) * x[index]`."""
+    """As in the authors' code: `lam * x + (1 - lam) * x[index]`."""
     attributes = {"partners": partners, "share": share}
 
     def forward(x):

@@ -46,7 +46,7 @@ def golden():
     for i, c in enumerate(STRENGTHS):
         fitted = LogisticRegression(C=c, tol=1e-10, max_iter=100_000)
         fitted.fit((train - mean) / deviation, labels[:ROWS])
-        # scikit-learn's biases have any mean, ours start at 0 and keep it.
+        # scikit-learn's biases may have any mean; ours start with mean 0 and keep it.
         tensors[f"{i}.c"] = np.array([c])
         tensors[f"{i}.weight"] = fitted.coef_
         tensors[f"{i}.bias"] = fitted.intercept_ - fitted.intercept_.mean()
@@ -54,8 +54,8 @@ def golden():
     c = 0.03
     weight, bias = hinge((train - mean) / deviation, labels[:ROWS], c)
     tensors |= {"hinge.c": np.array([c]), "hinge.weight": weight, "hinge.bias": bias}
-    # Two classes, where loss and penalty are both half of LinearSVC's. Its intercept is penalised, with this scale
-    # hardly.
+    # Two classes, where loss and penalty are both half of LinearSVC's. Its intercept is penalised, but hardly
+    # with this scale.
     two = labels[:ROWS] < 2
     x = train[two]
     mean, deviation = x.mean(0), np.sqrt(x.var(0).mean())

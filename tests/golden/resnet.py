@@ -1,6 +1,6 @@
 """ResNet-18 and ResNet-50 in PyTorch, names and arithmetic as in torchvision.
 
-BasicBlock for 18, Bottleneck "v1.5" for 50 (the stride sits on the 3x3 convolution).
+BasicBlock for 18, Bottleneck "v1.5" for 50 (the stride is that of the 3x3 convolution).
 """
 
 import torch

@@ -7,7 +7,8 @@
 
 loads the weights by `load_state_dict` into torchvision's own ResNet (of the usual width) or into
 the one of resnet.py (of any width), reads the photos as torchvision's transforms do, and compares.
-Exit code 1 if the logits are further apart than f32 explains. `make.py roundtrip` writes the golden.
+Exit code 1 if the difference of the logits is larger than f32 explains. `make.py roundtrip` writes the
+golden.
 """
 
 import argparse
@@ -30,7 +31,7 @@ SHAPE = (2, 3, 64, 64)
 
 
 def network(state, torchvision_too=True):
-    """The network of a state dict, with its weights; every name must fit, and none be missing."""
+    """The network of a state dict, with its weights; every name must fit, and none may be missing."""
     stages = range(1, 5)
     blocks = [len({n.split(".")[1] for n in state if n.startswith(f"layer{s}.")}) for s in stages]
     width, classes = state["conv1.weight"].shape[0], state["fc.weight"].shape[0]
@@ -53,14 +54,14 @@ def logits(state, inputs):
 
 
 def golden():
-    """(tensors, metadata) of the trained network that roundtrip_weights.safetensors holds."""
+    """(tensors, metadata) of the trained network in roundtrip_weights.safetensors."""
     state, _ = safetensors_file.read(HERE / "roundtrip_weights.safetensors")
     exact, rounded = logits(state, torch.from_numpy(fill("input", SHAPE, -2, 2)))
     return {"logits": exact, "logits_f32": rounded}, {"input": json.dumps(SHAPE)}
 
 
 def rgb(image):
-    """White shows behind what is transparent, as frostline reads it; Pillow would show what is hidden there."""
+    """Transparent pixels are blended over white, as in frostline; Pillow would show the hidden colours."""
     from PIL import Image
 
     if "A" in image.getbands() or "transparency" in image.info:
@@ -70,7 +71,7 @@ def rgb(image):
 
 
 def photos(files, preprocessing):
-    """Photos as torchvision's transforms make them the input that `preprocessing` asks for."""
+    """Photos, converted by torchvision's transforms to the input that `preprocessing` describes."""
     from PIL import Image
     from torchvision import transforms
 

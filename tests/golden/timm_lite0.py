@@ -1,4 +1,4 @@
-"""The golden of EfficientNet-Lite0 under timm's names: what timm's own class computes.
+"""The golden of EfficientNet-Lite0 under timm's names: the results of timm's class.
 
 Needs timm (1.0 made the file): a virtual environment with `--system-site-packages` and
 `pip install --no-deps timm` is enough beside Debian's python3-torch and python3-torchvision.

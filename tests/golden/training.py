@@ -28,8 +28,8 @@ def at_or_above(group):
 
 
 # case: (is this parameter trainable?, does this batch norm use the batch's statistics?, rate).
-# Without batch statistics the features that fc reads are large, and at a rate of 0.01 its loss
-# runs away: float32 and float64 then part within ten steps, and the golden would say nothing.
+# Without batch statistics the features that fc reads are large, and at a rate of 0.01 its loss diverges:
+# float32 and float64 then differ within ten steps, and the golden would be useless.
 CASES = {
     "train": (lambda name: True, lambda name: True, 0.01),
     "frozen_bn": (lambda name: not is_batch_norm(name), lambda name: False, 0.0005),
@@ -79,7 +79,7 @@ def train(case, dtype):
 
 
 def gradient_entries(name, exact, rounded):
-    """What the golden says of one gradient: its values or a sample, and what it adds up to."""
+    """The golden's data about one gradient: its values or a sample, and its sums."""
     flat = exact.reshape(-1)
     if flat.size <= WHOLE:
         yield f"grad.{name}", exact

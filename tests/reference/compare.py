@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Our engine's runs beside PyTorch's: is any cell of the lesson off?
+"""Compares our engine's runs with PyTorch's: does any cell of the lesson differ?
 
     python3 tests/reference/compare.py                              docs/results/ch*.runs.jsonl
     python3 tests/reference/compare.py out/ch0/runs.jsonl out/ch4/runs.jsonl
@@ -7,11 +7,11 @@
 
 Prints a Markdown table of all cells that both have. Runs are paired by seed: both trained on the same images
 and are tested on the same images, so that only first weights, order of batches and rounding differ. PyTorch
-has several runs of a seed. The model is: accuracy = what the seed's images are worth + what the engine is
-worth + noise, and its least squares give the difference between the engines and its standard error. With
-one run a seed on either side that is the paired t test. A cell is marked where the difference is more than
-two standard errors. Some are by chance; the lines below the table say how many to expect, and whether the
-largest is larger than chance makes it.
+has several runs of a seed. The model is: accuracy = effect of the seed's images + effect of the engine +
+noise, and its least squares give the difference between the engines and its standard error. With
+one run a seed on either side that is the paired t test. A cell is marked if the difference is more than
+two standard errors. Some are by chance; the lines below the table state how many to expect, and whether
+the largest exceeds what chance explains.
 
 Needs nothing but Python.
 """
@@ -26,7 +26,7 @@ from statistics import mean, stdev
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
-# What --write replaces lies between these lines.
+# --write replaces the text between these lines.
 BEGIN, END = "<!-- compare.py: begin -->\n", "<!-- compare.py: end -->\n"
 RESULTS = HERE.parent.parent / "docs" / "results"
 FIELDS = ["steps", "batch", "lr"]
@@ -51,7 +51,7 @@ def our_runs(paths):
 
 
 def our_accuracy(run, test):
-    """In %; a mark that is a dot is a right answer."""
+    """In %; a dot marks a right answer."""
     marks = run["answers"][test]["marks"]
     return 100 * marks.count(".") / len(marks)
 
@@ -90,7 +90,7 @@ def rows(ours, theirs):
 
 
 def other_settings(ours, reference, seeds):
-    """What the two sides do not have alike, if anything: such runs cannot be compared."""
+    """The differences between the settings of both sides, if any: such runs cannot be compared."""
     for seed in seeds:
         for field in FIELDS:
             here, there = ours[seed]["setting"][field], reference[seed][0][field]
@@ -100,8 +100,8 @@ def other_settings(ours, reference, seeds):
 
 
 def difference(row):
-    """This engine's accuracy less PyTorch's, its standard error, and the degrees of freedom that this has; an
-    error of 0 where there are none, or nothing varies."""
+    """This engine's accuracy less PyTorch's, its standard error, and its degrees of freedom; an error of 0 if
+    there are none, or if nothing varies."""
     pairs = [(a - mean(b), len(b) / (len(b) + 1)) for a, b in zip(row.ours, row.theirs)]
     weight = sum(w for _, w in pairs)
     by = sum(w * d for d, w in pairs) / weight
@@ -113,7 +113,7 @@ def difference(row):
 
 
 def beyond(t, degrees, parts=2000):
-    """How often chance puts |t| of Student's distribution beyond this: 1 - the integral from -t to t, by
+    """The probability that |t| of Student's distribution exceeds this: 1 - the integral from -t to t, by
     Simpson's rule in the angle whose tangent is t over the root of the degrees."""
     end = math.atan(abs(t) / math.sqrt(degrees))
     width = end / parts
@@ -128,7 +128,7 @@ def spread(values):
 
 
 def table(found):
-    """The table and what there is to say of all its cells, as Markdown."""
+    """The table and a summary of all its cells, as Markdown."""
     columns = ["cell", "chapters", "seeds x runs", "this engine, %", "PyTorch, %"]
     columns += ["difference", "its standard error", "in standard errors"]
     lines = [f"| {' | '.join(columns)} |", "|---|---|" + "---:|" * 6]
@@ -155,7 +155,7 @@ def table(found):
 
 
 def summary(judged):
-    """What chance makes of so many cells."""
+    """The effect of chance in this number of cells."""
     if len(judged) < 2:
         return [f"{len(judged)} cells with more than one run."]
     count = sum(abs(t) > 2 for _, _, t, _ in judged)

@@ -2,17 +2,17 @@
 """The central results of the lesson, repeated with PyTorch.
 
 The chapters draw their conclusions from runs on this repository's engine. A mistake in the engine, the
-trainer or the harness could move them without failing a test of one kernel. So the runs that the most
-important claims rest on are done here a second time: PyTorch's layers, gradients, first weights, order of
+trainer or the harness could change them without failing a test of one kernel. So the runs behind the
+most important claims are repeated here: PyTorch's layers, gradients, first weights, order of
 batches, optimiser and schedule, on the same training and test images, for the same steps at the same rates.
-`compare.py` puts the two side by side; `README.md` says what is shared and what is not.
+`compare.py` compares the two; `README.md` states what is shared and what is not.
 
     python3 tests/reference/lesson.py                    all that is missing in lesson.jsonl, cheapest first
     python3 tests/reference/lesson.py --only "clothes 50"
     python3 tests/reference/lesson.py --only "clothes 50 layer4" --repeats 16
     python3 tests/reference/lesson.py --list
 
-Each finished run is one line of `lesson.jsonl`; a run that is there is not done again. Needs PyTorch, numpy
+Each finished run is one line of `lesson.jsonl`; an existing run is not repeated. Needs PyTorch, numpy
 and Pillow (python3-torch, python3-numpy, python3-pil of Debian 12). One core; about 15 minutes of it in all.
 """
 
@@ -42,7 +42,7 @@ SHEETS = {"clothes": "fashion", "digits": "digits"}
 # What trains, and from where: a softmax head on standardised features; layer4 and the head; all layers from
 # the pretrained weights; all layers from random weights.
 HEAD, LAYER4, EVERYTHING, SCRATCH = "head", "layer4", "everything", "scratch"
-# What the chapters call these, with the numbers of images that they train on.
+# The names of these in the chapters, with the numbers of training images.
 CHAPTERS = {
     "ch0": ({SCRATCH: "from scratch", LAYER4: "pretrained"}, {"clothes": [50, 200, 1000]}),
     "ch3": ({HEAD: "head only", LAYER4: "partial", EVERYTHING: "full at {lr}"}, {"clothes": [200]}),
@@ -61,7 +61,7 @@ CHAPTERS = {
     ),
 }
 RATES = {HEAD: 0.1, LAYER4: 0.02, EVERYTHING: 0.02, SCRATCH: 0.05}
-# Rates of chapter 3's full fine-tuning, after which the old classes are asked for as well.
+# Rates of chapter 3's full fine-tuning, after which the old classes are tested as well.
 FORGETTING = [0.003, 0.03, 0.3]
 # The cells that are repeated.
 REPEATED = {
@@ -72,7 +72,7 @@ REPEATED = {
     ("digits", 500): [HEAD, LAYER4, EVERYTHING, SCRATCH],
 }
 
-# All that decides a run. Repeats have the same images, but other first weights in another order.
+# Everything that determines a run. Repeats have the same images, but other first weights and another order.
 Run = namedtuple("Run", ["task", "trains", "images", "seed", "repeat", "steps", "batch", "lr"])
 
 
@@ -93,7 +93,7 @@ def planned(repeats):
 
 
 def conditions(run):
-    """What the chapters that have this run call its condition: {"ch0": "pretrained", ...}."""
+    """The names of this run's condition in the chapters that have it: {"ch0": "pretrained", ...}."""
     names = {}
     for chapter, (words, tasks) in CHAPTERS.items():
         swept = run.trains == EVERYTHING and "{lr}" in words.get(EVERYTHING, "")
@@ -107,15 +107,15 @@ class Network(ResNet10):
     """The network, in parts."""
 
     def below_layer4(self, x):
-        """What comes before layer4."""
+        """The part before layer4."""
         return self.layer3(self.layer2(self.layer1(F.relu(self.bn1(self.conv1(x))))))
 
     def from_layer4(self, x):
-        """Logits, from what comes before layer4."""
+        """Logits, from the output of the part before layer4."""
         return self.fc(self.pooled(x))
 
     def pooled(self, x):
-        """The features that the head sees, from what comes before layer4."""
+        """The input features of the head, from the output of the part before layer4."""
         return self.layer4(x).mean((2, 3))
 
 
@@ -124,7 +124,7 @@ def is_head(name):
 
 
 def load(network, tensors):
-    """Loads weights and running statistics; all must be there but the counts that nothing reads."""
+    """Loads weights and running statistics; all must be there except the counts, which are not used."""
     difference = network.load_state_dict(tensors, strict=False)
     missing = [name for name in difference.missing_keys if not name.endswith("num_batches_tracked")]
     assert not missing and not difference.unexpected_keys, difference
@@ -143,7 +143,7 @@ def accuracy(function, inputs, labels):
 
 
 class Data:
-    """The images as the network takes them, or as `change` leaves them, and what each run draws of them."""
+    """The images as input of the network, or changed by `change`, and the images that each run draws."""
 
     def __init__(self, change=lambda inputs: inputs):
         self.splits = json.loads((HERE / "splits.json").read_text(encoding="utf-8"))
@@ -159,7 +159,7 @@ class Data:
         return self.sheets[name]
 
     def train(self, run):
-        """What this run trains on: the first of the images that its seed draws."""
+        """The training images of this run: the first of the images that its seed draws."""
         split = self.splits[run.task]
         drawn = torch.tensor(split["seeds"][run.seed][: run.images])
         assert len(drawn) == run.images, f"splits.json has fewer than {run.images} images of {run.task}"
@@ -167,12 +167,12 @@ class Data:
         return inputs[drawn], labels[drawn]
 
     def test(self, run):
-        """What this run is tested on."""
+        """The test images of this run."""
         return self.sheet(f"{SHEETS[run.task]}_test")
 
 
 class Lesson:
-    """The images, the pretrained weights, and what the layers below layer4 make of the images with them."""
+    """The images, the pretrained weights, and the outputs of the layers below layer4 for the images."""
 
     def __init__(self):
         tensors, _ = safetensors_file.read(ASSETS / "resnet10_fashion.safetensors")
@@ -200,9 +200,9 @@ class Lesson:
 
 
 def fit(function, parameters, inputs, labels, run):
-    """Trains as the lesson's recipe says: SGD with Nesterov's momentum, the rate along half a cosine, batches
-    out of an order that is new in every epoch, without what does not fill a batch. Says whether the loss
-    overflowed; as on the engine, the weights then stay those before it."""
+    """Trains with the lesson's recipe: SGD with Nesterov's momentum, the rate along half a cosine, batches
+    out of an order that is new in every epoch, without images that do not fill a batch. Returns whether
+    the loss overflowed; as in the engine, the weights then stay those before it."""
     optimizer = torch.optim.SGD(parameters, lr=run.lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=run.steps)
     order = []
@@ -259,7 +259,7 @@ def on_old_classes(network, lesson):
 
 
 def perform(run, lesson):
-    """One run; what is kept of it."""
+    """One run; returns the record that is kept of it."""
     start = time.time()
     torch.manual_seed(1000 * run.repeat + run.seed)
     classes = int(lesson.images.test(run)[1].max()) + 1
@@ -291,7 +291,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=HERE / "lesson.jsonl", help="default: %(default)s")
     parser.add_argument("--only", default="", help="only runs whose name contains this text")
-    words = "runs of each cell and seed (default: 1, as the chapters have): more tell chance from a mistake"
+    words = "runs of each cell and seed (default: 1, as in the chapters): more separate chance from a mistake"
     parser.add_argument("--repeats", type=int, default=1, help=words)
     parser.add_argument("--list", action="store_true", help="name the runs that are missing, and do none")
     arguments = parser.parse_args()

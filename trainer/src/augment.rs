@@ -1,9 +1,9 @@
 //! Augmentation: training images are changed at random, so that a network learns more from few of them.
 //!
-//! Here the numbers are drawn, as torchvision's `RandomResizedCrop`, `RandomHorizontalFlip`,
-//! `RandomVerticalFlip`, `RandomRotation` (with a shift: `RandomAffine`) and `ColorJitter` draw them, in that
-//! order; the device does the rest ([`frostline_engine::ops::Augment`]). They depend on the seed, the epoch
-//! and the image alone, so a resumed run uses the same images as an uninterrupted run.
+//! This module draws the random numbers, as torchvision's `RandomResizedCrop`, `RandomHorizontalFlip`,
+//! `RandomVerticalFlip`, `RandomRotation` (with a shift: `RandomAffine`) and `ColorJitter` do, in that order;
+//! the device changes the images ([`frostline_engine::ops::Augment`]). They depend only on the seed, the
+//! epoch and the image, so a resumed run uses the same images as an uninterrupted run.
 
 use frostline_engine::ops::{self, Interpolation, Jitter, Transform, Window};
 use frostline_loader::shuffle::{item_generator, shuffle, uniform};
@@ -11,21 +11,21 @@ use frostline_loader::{BatchState, Preprocessing};
 
 use crate::error::{Error, Result};
 
-/// What may be done to a training image. Made by [`Augment::none`]; the other methods add one
-/// change each. A label must be right for every image that can come out.
+/// The random changes of a training image. Made by [`Augment::none`]; the other methods add one change each.
+/// The label must be right for every image that can result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Augment {
-    /// The part that is cut out and resized to the whole.
+    /// The crop, which is resized to the full size.
     pub crop: Option<ResizedCrop>,
-    /// How likely left and right are exchanged.
+    /// Probability that left and right are exchanged.
     pub horizontal_flip: f64,
-    /// How likely top and bottom are exchanged.
+    /// Probability that top and bottom are exchanged.
     pub vertical_flip: f64,
     /// Images are rotated by up to this many degrees, either way.
     pub degrees: f64,
-    /// Images are shifted by up to this part of their sides, each way, by whole pixels.
+    /// Images are shifted by up to this fraction of their sides, each way, by whole pixels.
     pub translate: f64,
-    /// How rotated images are read.
+    /// Interpolation of rotated images.
     pub interpolation: Interpolation,
     /// The value, in 0..=1, of what was outside the image.
     pub fill: f32,
@@ -33,17 +33,17 @@ pub struct Augment {
     pub jitter: ColorJitter,
 }
 
-/// The part that torchvision's `RandomResizedCrop` cuts out.
+/// The crop of torchvision's `RandomResizedCrop`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ResizedCrop {
-    /// Least and greatest area, as a part of the image's.
+    /// Least and greatest area, as a fraction of the image's area.
     pub scale: [f64; 2],
     /// Least and greatest ratio of width to height.
     pub ratio: [f64; 2],
 }
 
-/// How far torchvision's `ColorJitter` goes: factors are drawn from 1 − b to 1 + b (from 0 at
-/// least), the hue from −h to h, and the order anew for every image. 0 leaves the image alone.
+/// How far torchvision's `ColorJitter` goes: factors are drawn from max(0, 1 − b) to 1 + b, the hue from −h
+/// to h, and the order again for every image. 0 leaves the image unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ColorJitter {
     /// Of the brightness.
@@ -52,7 +52,7 @@ pub struct ColorJitter {
     pub contrast: f64,
     /// Of the saturation.
     pub saturation: f64,
-    /// Of the hue in turns, at most 0.5.
+    /// Change of the hue in turns, at most 0.5.
     pub hue: f64,
 }
 
@@ -78,13 +78,13 @@ impl Augment {
         self
     }
 
-    /// Exchanges left and right in this part of the images.
+    /// Exchanges left and right in this fraction of the images.
     pub fn horizontal_flip(mut self, probability: f64) -> Self {
         self.horizontal_flip = probability;
         self
     }
 
-    /// Exchanges top and bottom in this part of the images.
+    /// Exchanges top and bottom in this fraction of the images.
     pub fn vertical_flip(mut self, probability: f64) -> Self {
         self.vertical_flip = probability;
         self
@@ -96,13 +96,13 @@ impl Augment {
         self
     }
 
-    /// Shifts by up to this part of the sides, each way.
+    /// Shifts by up to this fraction of the sides, each way.
     pub fn translate(mut self, part: f64) -> Self {
         self.translate = part;
         self
     }
 
-    /// Reads rotated images from four pixels in place of the nearest.
+    /// Interpolates rotated images from four pixels instead of the nearest one.
     pub fn bilinear(mut self) -> Self {
         self.interpolation = Interpolation::Bilinear;
         self
@@ -120,7 +120,7 @@ impl Augment {
         self
     }
 
-    /// Fails unless it can be carried out.
+    /// Fails if a setting is invalid.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -133,7 +133,7 @@ impl Augment {
                 return refuse(
                     "resized crop, scale",
                     scale,
-                    "expected parts of the area, above 0 and up to 1, the smaller first",
+                    "expected fractions of the area, above 0 and up to 1, the smaller first",
                 );
             }
             if !(0.0 < ratio[0] && ratio[0] <= ratio[1] && ratio[1].is_finite()) {
@@ -163,7 +163,7 @@ impl Augment {
         }
     }
 
-    /// What the device does to images that are to be normalised as in `input`.
+    /// The op that changes images, and normalises them as in `input`.
     pub(crate) fn op(&self, input: &Preprocessing) -> ops::Augment {
         ops::Augment {
             size: [input.crop; 2],
@@ -174,7 +174,7 @@ impl Augment {
         }
     }
 
-    /// What is done to the images `indices` of a batch at `state`, of `size` (height, width).
+    /// The changes of the images `indices` of a batch at `state`; images have `size` (height, width).
     pub fn draw(&self, state: BatchState, indices: &[usize], size: [usize; 2]) -> Vec<Transform> {
         let one = |&image: &usize| {
             let mut rng = item_generator(state.seed, state.epoch, image as u64);
@@ -188,7 +188,8 @@ impl Augment {
         indices.iter().map(one).collect()
     }
 
-    /// One image's: `order` of the changes of colour, all other numbers from `uniform(low, high)`.
+    /// The changes of one image: `order` is that of the changes of colour, all other numbers come from
+    /// `uniform(low, high)`.
     fn transform(
         &self,
         [height, width]: [usize; 2],
@@ -275,7 +276,7 @@ mod tests {
         BatchState { seed, epoch, position }
     }
 
-    /// Gives these numbers of 0..1 in turn, as torch's `uniform_` and `randint` would.
+    /// Returns these numbers of 0..1 in turn, scaled as by torch's `uniform_` and `randint`.
     fn script(units: &[f64]) -> impl FnMut(f64, f64) -> f64 {
         let mut units = units.iter().copied();
         move |low, high| low + units.next().expect("no more numbers are drawn") * (high - low)

@@ -1,6 +1,6 @@
 //! The best weights of a run. The last weights may be worse, above all with few training images.
 //!
-//! Every validation is compared with the best one before it. The state of this comparison belongs to the run
+//! Every validation is compared with the best one before it. The state of this comparison is part of the run
 //! and is stored in its checkpoints. So a resumed run chooses the same best weights as an uninterrupted run,
 //! and stops as early.
 
@@ -17,8 +17,8 @@ use crate::options::FitOptions;
 use crate::snapshot::Snapshot;
 use crate::state::FitState;
 
-/// The best validation of a run: the highest accuracy and, of equals, the lowest loss; of equals in
-/// both, the first.
+/// The best validation of a run: the one with the highest accuracy; among those, the lowest loss; among
+/// those, the first.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// The steps taken before it.
@@ -35,7 +35,7 @@ impl Best {
     }
 }
 
-/// What a run remembers of its validations.
+/// The state of a run's validations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Validations {
     pub best: Option<Best>,
@@ -44,13 +44,13 @@ pub(crate) struct Validations {
 }
 
 impl Validations {
-    /// Nothing seen yet, but `best` is to be beaten.
+    /// No validation yet; the first best must be better than `best`.
     pub fn new(best: Option<Best>) -> Self {
         Self { best, since: 0 }
     }
 
     /// Records a validation, and returns whether it is the best so far. A validation whose loss is not finite
-    /// never is.
+    /// is never the best.
     fn see(&mut self, step: u64, evaluation: &Evaluation) -> bool {
         let seen = Best { step, accuracy: evaluation.accuracy, loss: evaluation.loss };
         let better = seen.loss.is_finite() && self.best.is_none_or(|best| seen.beats(&best));
@@ -98,8 +98,8 @@ impl Learner {
         Ok(kept)
     }
 
-    /// Before `run` goes on: brings its best weights back, from memory or from the file that holds
-    /// them.
+    /// Before `run` continues: restores its best weights, from memory or from their file.
+    ///
     pub(crate) fn recall_best(&mut self, run: &FitState, options: &FitOptions<'_>) -> Result<()> {
         let known = run.watch.best.filter(|_| options.keeps_best());
         if self.best.as_ref().map(|(best, _)| *best) != known {
@@ -111,8 +111,8 @@ impl Learner {
         Ok(())
     }
 
-    /// The weights in `path`, if they are those of `best`; none if they are of a later and better
-    /// place of the run, as when it was killed before its next checkpoint: it will come there again.
+    /// The weights in `path`, if they are those of `best`. `None` if they are of a later, better step: the
+    /// run was killed before its next checkpoint, and will reach that step again.
     fn read_best(&self, best: Best, path: &Path) -> Result<Option<(Best, Snapshot)>> {
         let checkpoint = Checkpoint::load(path)?;
         let (run, identity) = checkpoint::run_of(&checkpoint, path)?;
@@ -123,14 +123,20 @@ impl Learner {
         match run.and_then(|run| run.watch.best) {
             Some(found) if found == best => Ok(Some((best, Snapshot::of(&self.params, checkpoint.weights)?))),
             Some(found) if found.beats(&best) => Ok(None),
-            // What was saved before the first step, for the run to beat, is of no run yet.
+            // Weights that were saved before the first step, as the ones to beat, do not belong to a run yet.
             None if best.step == 0 => Ok(Some((best, Snapshot::of(&self.params, checkpoint.weights)?))),
             found => {
-                let held =
-                    found.map_or("no run's".to_owned(), |found| format!("those of step {}", found.step));
+                let held = found.map_or("weights of no run".to_owned(), |found| {
+                    format!(
+                        "those of step \
+                                  {}",
+                        found.step
+                    )
+                });
                 let reason = format!(
-                    "the best weights of this run are those of step {}, but the file holds {held}. Give the file that \
-                     the run wrote its best to, or another place for better ones and start a new run",
+                    "the best weights of this run are those of step {}, but the file contains {held}. Give \
+                     the file \
+                     to which the run wrote its best weights, or start a new run with another file",
                     best.step
                 );
                 Err(Error::Checkpoint { path: path.to_owned(), reason })
@@ -157,7 +163,7 @@ mod tests {
         assert!(seen(&mut watch, 3, 0.6, 2.0), "a higher accuracy, whatever the loss");
         assert!(!seen(&mut watch, 4, 0.5, 0.1));
         assert!(seen(&mut watch, 5, 0.6, 1.5), "the lower loss of two");
-        assert!(!seen(&mut watch, 6, 0.6, 1.5), "the first of two alike");
+        assert!(!seen(&mut watch, 6, 0.6, 1.5), "the first of two equal ones");
         assert_eq!(watch.best, Some(Best { step: 5, accuracy: 0.6, loss: 1.5 }));
     }
 
@@ -174,7 +180,7 @@ mod tests {
         assert!(!watch.is_over(Some(1)));
     }
 
-    /// The worst digits to write and read back: a comparison of equals must stay one.
+    /// Digits that are hard to write and read back exactly: equal values must stay equal.
     #[test]
     fn what_is_remembered_survives_its_text_to_the_bit() {
         for i in 1..2000 {

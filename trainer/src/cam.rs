@@ -1,9 +1,9 @@
 //! Class activation maps (Zhou et al. 2016, "Learning Deep Features for Discriminative Localization").
 //!
-//! All networks here end in a mean over places and a linear layer. The two can be exchanged: a class's logit
-//! is its bias plus the mean, over the places (y, x) of the last stage's output a, of
-//! Σ_c w\[class, c\]·a\[y, x, c\]. This sum, place by place, is the class's map: how much each part of the
-//! photo adds to the logit. It needs no gradient and approximates nothing.
+//! All networks here end in a mean over positions and a linear layer. The two can be exchanged: a class's
+//! logit is its bias plus the mean, over the positions (y, x) of the last stage's output a, of Σ_c w\[class,
+//! c\]·a\[y, x, c\]. This sum, as a function of (y, x), is the class's map: how much each part of the photo
+//! adds to the logit. It needs no gradient and is exact.
 
 use crate::error::Result;
 use crate::evaluate::Prediction;
@@ -12,11 +12,11 @@ use crate::learner::{Cut, Learner};
 use crate::prefix::channels_last;
 use frostline_engine::blocking::block_on;
 
-/// Answers about single images, each with what the maps are made from, at the cost of one pass through the
+/// Classifies single images, and keeps what the maps are computed from, at the cost of one pass through the
 /// network. Made by [`Learner::class_activation`]; it borrows the learner, so that the weights stay as they
 /// are.
 pub struct ClassActivation<'a> {
-    /// What keeps the weights as they are.
+    /// The borrow that keeps the weights unchanged.
     _learner: &'a Learner,
     /// From the image to the last stage.
     body: Inference,
@@ -29,12 +29,12 @@ pub struct ClassActivation<'a> {
     bias: Vec<f32>,
 }
 
-/// An answer about one image. See [`ClassActivation::look`].
+/// The result for one image. See [`ClassActivation::look`].
 #[derive(Clone, Debug)]
 pub struct Look<'a> {
-    /// What [`Learner::predict`] returns for the image, to the bit.
+    /// Bit-identical to the result of [`Learner::predict`] for the image.
     pub prediction: Prediction,
-    /// The numbers that the last layer gives, one a class.
+    /// The logits of the last layer, one per class.
     pub logits: Vec<f32>,
     shape: [usize; 3],
     /// The last stage's output: (height, width, channels).
@@ -60,7 +60,7 @@ impl Look<'_> {
         self.values.chunks_exact(channels).map(sum).collect()
     }
 
-    /// The bias of `class`: what its logit is where the last stage's output is zero.
+    /// The bias of `class`: its logit if the last stage's output is zero.
     ///
     /// # Panics
     /// If there is no such class, as indexing does.
@@ -70,14 +70,14 @@ impl Look<'_> {
 }
 
 impl Learner {
-    /// Gets ready to look at single images. The plans are made here, and serve any number of images.
+    /// Prepares for single images. The plans are made here, for any number of images.
     ///
     /// # Errors
     /// [`Error::NoClasses`](crate::Error::NoClasses) without a last layer;
     /// [`Error::Engine`](crate::Error::Engine) if the device has too little memory.
     pub fn class_activation(&self) -> Result<ClassActivation<'_>> {
         let layer = self.head_layer()?;
-        // The last layer is a stage as well, and no other has no places.
+        // The last layer is a stage as well, the only one without positions.
         let mut stages = self.model.stages();
         stages.pop();
         let last = stages.pop().ok_or_else(|| self.no_classes())?;
@@ -94,7 +94,7 @@ impl Learner {
 }
 
 impl ClassActivation<'_> {
-    /// Looks at an image of the learner's size: bytes, (height, width, channels), as
+    /// Classifies an image of the learner's size: bytes, (height, width, channels), as
     /// [`Preprocessing::pixels`](frostline_loader::Preprocessing::pixels) makes them.
     ///
     /// # Errors

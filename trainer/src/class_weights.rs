@@ -2,12 +2,12 @@
 
 use crate::error::{Error, Result};
 
-/// Weights that make all classes count alike in the loss, independent of the number of their images: n /
+/// Weights with which all classes count equally in the loss, independent of their numbers of images: n /
 /// (K·n_c) for the n_c of the n images that are of class c, of K `classes`. scikit-learn's "balanced" (King &
-/// Zeng 2001, "Logistic Regression in Rare Events Data"). A class without images weighs 0.
+/// Zeng 2001, "Logistic Regression in Rare Events Data"). A class without images has weight 0.
 ///
 /// # Errors
-/// [`Error::Label`] for a label that is no class; [`Error::NoImages`].
+/// [`Error::Label`] for a label that is not a class; [`Error::NoImages`].
 pub fn balanced_class_weights(labels: &[u32], classes: usize) -> Result<Vec<f32>> {
     if labels.is_empty() {
         return Err(Error::NoImages { purpose: "weigh" });
@@ -32,7 +32,7 @@ mod tests {
         let weights = balanced_class_weights(&labels, 3).unwrap();
         assert_eq!(weights, [0.5, 1.5, 3.0]);
         let total: f32 = labels.iter().map(|&label| weights[label as usize]).sum();
-        assert_eq!(total, 9.0, "the images weigh one on average");
+        assert_eq!(total, 9.0, "the mean weight of an image is one");
         assert_eq!(balanced_class_weights(&[1, 1], 3).unwrap(), [0.0, 1.0 / 3.0, 0.0]);
         assert!(matches!(
             balanced_class_weights(&[0, 4], 3),

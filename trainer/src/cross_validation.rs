@@ -8,20 +8,20 @@ use crate::metrics::softmax;
 use crate::regression::{Fitter, HeadLoss, Regression};
 use crate::side_by_side::side_by_side;
 
-/// Strengths that are tried, as scikit-learn's `C`: from a penalty that leaves little but the classes'
-/// means to one that hardly counts.
+/// Strengths that are tried, as scikit-learn's `C`: from a penalty that leaves little but the classes' means
+/// to one with hardly any effect.
 const STRENGTHS: [f64; 8] = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
-/// The strength where there are too few images to choose by.
+/// The strength if there are too few images for cross-validation.
 const DEFAULT: f64 = 0.03;
 /// Folds, at most.
 const FOLDS: usize = 5;
-/// From so many rows on one fold is held out alone: a fifth of them is precise enough, in a fifth of the
-/// time.
+/// From this number of rows on, only one fold is held out: a fifth of the rows is precise enough, and takes a
+/// fifth of the time.
 const LARGE: usize = 10_000;
-/// Stream of the generator that deals images to folds.
+/// Stream of the generator that assigns images to folds.
 const STREAM: u64 = 0x666f_6c64;
 
-/// How well a strength did on the images that were held out.
+/// The result of a strength on held-out images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Strength {
     /// The inverse strength of the penalty.
@@ -37,16 +37,16 @@ pub struct Strength {
 pub struct CrossValidation {
     /// The head with the chosen strength, trained on all images.
     pub regression: Regression,
-    /// What was tried; nothing where there were too few images.
+    /// The strengths that were tried; empty if there were too few images.
     pub strengths: Vec<Strength>,
-    /// Images that were held out, all folds together.
+    /// Number of held-out images, over all folds.
     pub held_out: usize,
-    /// Folds, 0 where there were too few images.
+    /// Number of folds; 0 if there were too few images.
     pub folds: usize,
 }
 
 impl CrossValidation {
-    /// How the chosen strength did on images that were held out.
+    /// The result of the chosen strength on held-out images.
     pub fn chosen(&self) -> Option<&Strength> {
         self.strengths.iter().find(|strength| strength.c == self.regression.c)
     }
@@ -60,11 +60,11 @@ pub fn cross_validate(features: &Features, seed: u64) -> Result<CrossValidation>
     cross_validate_with(HeadLoss::Softmax, features, seed)
 }
 
-/// Chooses the strength that recognises most images while they are held out, at a tie the one with the
-/// lowest loss, and trains with it on all of `features`.
+/// Chooses the strength that recognises the most held-out images, at a tie the one with the lowest loss, and
+/// trains with it on all of `features`.
 ///
-/// Folds are stratified: each class is dealt out evenly in an order that `seed` shuffles. There are five, or
-/// as many as the smallest class that has more than one image has images.
+/// Folds are stratified: each class is distributed evenly, in an order that `seed` shuffles. There are five,
+/// or as many as the smallest class that has more than one image has images.
 ///
 /// # Errors
 /// As [`Fitter::new`].
@@ -95,10 +95,10 @@ pub fn cross_validate_with(loss: HeadLoss, features: &Features, seed: u64) -> Re
     Ok(CrossValidation { regression, strengths, held_out, folds: tested })
 }
 
-/// The probability of every class for each image, by a head that was trained at strength `c` without it: what
-/// a label can be compared with. The folds are those of [`cross_validate`], every one of which is held out
-/// here. An image that is alone in its class gets none: a head without it has never seen its class. Nor does
-/// any image if no class has two.
+/// The probability of every class for each image, by a head that was trained at strength `c` without it, to
+/// compare with the label. The folds are those of [`cross_validate`]; here each of them is held out.
+///  An image that is alone in its class gets none, because a head without it was not trained on its
+/// class. No image gets any if no class has two images.
 ///
 /// # Errors
 /// As [`Fitter::new`] and [`Fitter::fit`].
@@ -119,8 +119,8 @@ pub fn held_out_probabilities(features: &Features, c: f64, seed: u64) -> Result<
     Ok(probabilities.collect())
 }
 
-/// What `work` makes, on a thread for each of the first `folds` folds, of the images of the other folds and of
-/// the fold's own.
+/// The results of `work`, on one thread per fold for the first `folds` folds; it gets the images of the other
+/// folds and those of the fold.
 fn each_fold<T: Send>(
     features: &Features,
     fold_of: &[usize],
@@ -134,7 +134,7 @@ fn each_fold<T: Send>(
     side_by_side((0..folds).map(split), |(train, test)| work(&train, &test)).into_iter().collect()
 }
 
-/// How many folds there are, and the fold of every image.
+/// The number of folds, and the fold of every image.
 fn deal(features: &Features, seed: u64) -> (usize, Vec<usize>) {
     let members = |class: usize| -> Vec<usize> {
         (0..features.labels.len()).filter(|&i| features.labels[i] as usize == class).collect()
@@ -146,7 +146,7 @@ fn deal(features: &Features, seed: u64) -> (usize, Vec<usize>) {
     let mut random = generator(seed, STREAM);
     for mut images in classes {
         shuffle(&mut images, &mut random);
-        // Classes go on where the one before ended, so that folds are of one size.
+        // Each class continues where the one before ended, so that folds have equal sizes.
         for image in images {
             fold_of[image] = next % folds.max(1);
             next += 1;
@@ -187,7 +187,7 @@ mod tests {
         let none = cross_validate(&features(vec![0, 1], 2), 0).unwrap();
         assert_eq!((none.folds, none.held_out, none.regression.c), (0, 0, DEFAULT));
         assert!(none.strengths.is_empty());
-        // A class that is not trained on in a fold is wrong there, and no fold fails for it.
+        // A class without training images in a fold is counted as wrong there; the fold does not fail.
         assert_eq!(cross_validate(&features(vec![0, 0, 0, 1], 2), 0).unwrap().held_out, 4);
     }
 

@@ -1,6 +1,6 @@
-//! Deltas: what a task changed in a network from which many tasks start.
+//! Deltas: the tensors that a task changed in a network from which many tasks start.
 //!
-//! Frozen tensors do not change, bit for bit. Ten tasks fine-tuned from one base therefore need the base
+//! Frozen tensors do not change, bit for bit. Ten tasks fine-tuned from one base therefore need the base only
 //! once, and for each task only the tensors that trained. A delta is a safetensors file of these tensors. It
 //! lists the tensors that it left out with a SHA-256 of their values. Loading it on another base is refused,
 //! because the result would be another network.
@@ -20,34 +20,34 @@ use crate::checkpoint::model;
 use crate::error::{Error, Result};
 use crate::learner::Learner;
 
-/// Of the metadata that holds a [`Description`] as JSON.
+/// The metadata key of the [`Description`], stored as JSON.
 const KEY: &str = "frostline.delta";
 
-/// All of a delta but its tensors.
+/// Everything in a delta except its tensors.
 #[derive(Serialize, Deserialize)]
 struct Description {
     architecture: String,
     first_stride: Option<usize>,
     classes: Vec<String>,
     preprocessing: Preprocessing,
-    /// Names of the tensors that are the base's.
+    /// Names of the tensors that are taken from the base.
     shared: Vec<String>,
     /// SHA-256 of their names, shapes and values.
     base: String,
 }
 
-/// What [`Learner::save_delta`] left out and what it wrote.
+/// The tensors that [`Learner::save_delta`] left out, and those that it wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeltaReport {
-    /// Names of the tensors that are, bit for bit, the base's.
+    /// Names of the tensors that are bit-identical to the base's.
     pub shared: Vec<String>,
     /// Names of the tensors in the file.
     pub changed: Vec<String>,
 }
 
 impl Learner {
-    /// Writes to `path` the tensors that are not, bit for bit, those of `base`: the weights that
-    /// this learner was given before it was trained. [`Learner::load_delta`] puts them together.
+    /// Writes to `path` the tensors that differ in any bit from those of `base`: the weights that this
+    /// learner had before it was trained. [`Learner::load_delta`] combines the two.
     ///
     /// Values are stored as F32. Running statistics count as tensors: those of a frozen layer are
     /// shared as long as its batch norm runs on them, which is the default.
@@ -86,8 +86,8 @@ impl Learner {
     /// with its classes and its preprocessing. Nothing is frozen, and there is no run to continue.
     ///
     /// # Errors
-    /// [`Error::Loader`] for a file that is no sound safetensors; [`Error::Checkpoint`] for one that is no
-    /// delta, that contains impossible entries, or that was made on another base.
+    /// [`Error::Loader`] for a file that is not valid safetensors; [`Error::Checkpoint`] for one that is not
+    /// a delta, that contains invalid entries, or that was made on another base.
     pub fn load_delta(gpu: &Arc<Gpu>, base: &StateDict, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let wrong = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
@@ -95,14 +95,14 @@ impl Learner {
         let text = file
             .metadata
             .get(KEY)
-            .ok_or_else(|| wrong("this is no delta; `save_delta` writes one".to_owned()))?;
+            .ok_or_else(|| wrong("this is not a delta; `save_delta` writes one".to_owned()))?;
         let description: Description = serde_json::from_str(text)
             .map_err(|error| wrong(format!("its description cannot be read: {error}")))?;
         let base = in_own_names(base);
         let mut weights = StateDict::new();
         for name in &description.shared {
             let tensor = *base.get(name).ok_or_else(|| {
-                wrong(format!("it was made on a base with a tensor {name:?}, which this base lacks"))
+                wrong(format!("it was made on a base with a tensor {name:?}, which this base does not have"))
             })?;
             weights.insert(name.clone(), tensor.clone());
         }
@@ -113,7 +113,10 @@ impl Learner {
             ));
         }
         if let Some(twice) = file.tensors.keys().find(|name| weights.contains_key(*name)) {
-            return Err(wrong(format!("it holds {twice:?}, which it says is the base's")));
+            return Err(wrong(format!(
+                "it contains {twice:?}, but its description says that this tensor is \
+                                      the base's"
+            )));
         }
         weights.extend(file.tensors);
 
@@ -128,7 +131,7 @@ impl Learner {
     }
 }
 
-/// A base may come with timm's or Hugging Face's names.
+/// A base may have timm's or Hugging Face's names.
 fn in_own_names(base: &StateDict) -> BTreeMap<String, &HostTensor> {
     let dialect = Dialect::detect(base.keys().map(String::as_str));
     base.iter().map(|(name, tensor)| (dialect.to_model(name), tensor)).collect()
@@ -138,7 +141,7 @@ fn in_own_names(base: &StateDict) -> BTreeMap<String, &HostTensor> {
 fn hash<'a>(tensors: impl Iterator<Item = (&'a String, &'a HostTensor)>) -> String {
     let mut hash = Sha256::new();
     for (name, HostTensor { shape, data }) in tensors {
-        // Lengths first: no two lists may make the same bytes.
+        // Lengths come first, so that no two lists give the same bytes.
         let sizes = [name.len(), shape.len()].into_iter().chain(shape.iter().copied());
         sizes.for_each(|size| hash.update((size as u64).to_le_bytes()));
         hash.update(name);

@@ -1,8 +1,9 @@
-//! The drift alarm: a frozen batch norm keeps its running statistics; if it did not, evaluation reports it.
+//! The drift alarm: a frozen batch norm must keep its running statistics; evaluation reports it if they
+//! changed.
 //!
-//! No gradient reaches running statistics, so freezing a layer's parameters alone leaves them to follow the
-//! batches: the "frozen" layer then computes something else after training than before (pytorch#86590,
-//! keras#9965). Here a frozen batch norm runs on its statistics and keeps them, unless
+//! No gradient reaches running statistics, so if only a layer's parameters are frozen, its statistics still
+//! follow the batches. The "frozen" layer then computes other values after training than before
+//! (pytorch#86590, keras#9965). Here a frozen batch norm uses its running statistics and keeps them, unless
 //! [`BatchNormMode::Batch`] selects the other behaviour. The alarm compares the values themselves, so that it
 //! finds a change of any cause.
 
@@ -17,24 +18,24 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::learner::Learner;
 
-/// Layers that a message names; there may be 150.
+/// Maximum number of layers in a message; there may be 150.
 const NAMED: usize = 4;
 
-/// Frozen batch norms whose running statistics are not what they were. Its text is a warning for
-/// people.
+/// Frozen batch norms whose running statistics changed. `Display` gives a warning for people.
+///
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drift {
-    /// Each with what its statistics differ from, in the order of their names.
+    /// Each with its difference, in the order of their names.
     pub layers: Vec<LayerDrift>,
 }
 
-/// One frozen batch norm whose running statistics moved.
+/// One frozen batch norm whose running statistics changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerDrift {
     /// Its name, such as `layer1.0.bn1`.
     pub layer: String,
-    /// The largest |difference| of a mean or a variance; infinite if one is not a number. Nothing
-    /// if a checkpoint recorded a hash of other values than it holds: the values are not known.
+    /// The largest |difference| of a mean or a variance; infinite if one is not a number. `None` if the hash
+    /// in a checkpoint does not match its values: the original values are not known.
     pub max_change: Option<f32>,
 }
 
@@ -62,8 +63,9 @@ impl fmt::Display for Drift {
         }
         write!(
             f,
-            ". The frozen layers compute something else than before. Go back to the weights from before that change, or \
-             train with batch norms that keep their running statistics where they are frozen"
+            ". The frozen layers compute other values than before. Go back to the weights from before that \
+             change, or \
+             train with batch norms that keep their running statistics while they are frozen"
         )
     }
 }
@@ -71,21 +73,21 @@ impl fmt::Display for Drift {
 /// Running mean and variance by batch norm.
 type Statistics = BTreeMap<String, [Vec<f32>; 2]>;
 
-/// What is known of the statistics that a layer should have.
+/// What is known about the statistics that a layer should have.
 #[derive(Debug)]
 struct Kept {
     hash: String,
-    /// Nothing if only the hash is known.
+    /// `None` if only the hash is known.
     values: Option<[Vec<f32>; 2]>,
 }
 
-/// The statistics that frozen batch norms had when a fit first found them frozen, or that a
+/// The statistics that frozen batch norms had at the start of the first fit that froze them, or that a
 /// checkpoint recorded.
 #[derive(Debug, Default)]
 pub(crate) struct FrozenStatistics(BTreeMap<String, Kept>);
 
 impl FrozenStatistics {
-    /// Takes over what a checkpoint recorded by layer, for the tensors that it holds.
+    /// Takes over the recorded hashes of a checkpoint by layer, for its tensors.
     pub fn recorded(hashes: BTreeMap<String, String>, tensors: &[HostValues]) -> Self {
         let mut now = statistics(tensors);
         let kept = |(layer, recorded): (String, String)| {
@@ -100,7 +102,7 @@ impl FrozenStatistics {
 impl Learner {
     /// The frozen batch norms whose running statistics changed since training began with them
     /// frozen, or differ from what the checkpoint recorded that this learner was resumed from.
-    /// [`Learner::evaluate`] asks this each time.
+    /// [`Learner::evaluate`] checks this each time.
     ///
     /// # Errors
     /// [`Error::Engine`](crate::Error::Engine) if they cannot be read.
@@ -131,7 +133,7 @@ impl Learner {
         Ok((!layers.is_empty()).then_some(Drift { layers }))
     }
 
-    /// Begins to watch the layers that are frozen now, and ends it for those that are not.
+    /// Begins to check the layers that are frozen now, and stops for those that are not.
     pub(crate) async fn watch_frozen(&mut self) -> Result<()> {
         let held = self.held_norms();
         self.watch.0.retain(|layer, _| held.contains(layer));
@@ -146,15 +148,15 @@ impl Learner {
         Ok(())
     }
 
-    /// What a checkpoint records: the hash of the statistics that each frozen batch norm should have.
+    /// The entry of a checkpoint: the hash of the statistics that each frozen batch norm should have.
     pub(crate) fn frozen_statistics(&self) -> BTreeMap<String, String> {
         let held = self.held_norms();
         let watched = self.watch.0.iter().filter(|(layer, _)| held.contains(layer));
         watched.map(|(layer, kept)| (layer.clone(), kept.hash.clone())).collect()
     }
 
-    /// Names of the batch norms that should keep their statistics: the frozen ones, or all where all
-    /// run on them.
+    /// Names of the batch norms that should keep their statistics: the frozen ones, or all if all of them use
+    /// running statistics.
     fn held_norms(&self) -> Vec<String> {
         let norms = self.outline.nodes().iter().filter(|node| node.op.name() == "batch_norm");
         let frozen = |layer: &str| {

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-/// An error of the trainer, or of what it stands on.
+/// An error of the trainer, or of the crates that it uses.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each field is explained by the message it stands in")]
+#[allow(missing_docs, reason = "each field is explained by the message that contains it")]
 pub enum Error {
     /// The GPU, a graph or a plan.
     #[error(transparent)]
@@ -21,11 +21,12 @@ pub enum Error {
         "step {step}: the loss is {loss}{}{}. The step was not taken and no file was overwritten. {} A smaller \
          learning rate, or a warm-up, is the usual remedy",
         layer.as_ref().map(|layer| format!("; the first layer with an output that is not finite is `{layer}`")).unwrap_or_default(),
-        parameter.as_ref().map(|name| format!("; `{name}` holds a value that is not finite")).unwrap_or_default(),
+        parameter.as_ref().map(|name| format!("; `{name}` contains a value that is not \
+                                               finite")).unwrap_or_default(),
         advice(checkpoint.as_deref()),
     )]
     Diverged {
-        /// The step, counted from 1, whose loss it was.
+        /// The step of this loss, counted from 1.
         step: u64,
         loss: f32,
         /// The first layer, in forward order.
@@ -51,7 +52,8 @@ pub enum Error {
     },
     /// A weight or a running statistic is not finite, and would have been saved.
     #[error(
-        "after step {step}, `{tensor}` holds a value that is not finite, so nothing was saved. {} A smaller learning \
+        "after step {step}, `{tensor}` contains a value that is not finite, so nothing was saved. {} A \
+         smaller learning \
          rate, or a warm-up, is the usual remedy",
         advice(checkpoint.as_deref()),
     )]
@@ -61,7 +63,7 @@ pub enum Error {
         "a batch of {batch} cannot be filled from {images} training images: choose a batch of at most {images}"
     )]
     BatchTooLarge { batch: usize, images: usize },
-    /// Images of another size than the learner was made for.
+    /// Images of a size other than the learner's.
     #[error(
         "the images are {}x{} with {} channels, but this learner takes {}x{} with {}: prepare the images for the model, \
          or make a learner for these",
@@ -82,19 +84,20 @@ pub enum Error {
     Label { index: usize, label: u32, classes: usize },
     /// A model that only computes features.
     #[error(
-        "`{model}` has no last layer that tells classes apart: give it classes, or train a linear probe on its features"
+        "`{model}` has no last layer for classification: give it classes, or train a linear probe on its \
+         features"
     )]
     NoClasses { model: String },
-    /// Nothing to look at.
+    /// No images.
     #[error("there are no images to {purpose}")]
     NoImages { purpose: &'static str },
-    /// A setting that cannot work.
+    /// An invalid setting.
     #[error("{name} = {value}: {reason}")]
     Setting { name: &'static str, value: String, reason: &'static str },
     /// A layer group or stage that the model does not have.
     #[error("there is no group of layers named `{name}`; there are: {known}")]
     UnknownGroup { name: String, known: String },
-    /// A continued run that would not be the same run.
+    /// A continued run with other settings or data.
     #[error(
         "this is not the run that was interrupted: its {setting} was {saved}, now it is {given}. Give the same settings \
          and data, or begin a new run"
@@ -105,7 +108,8 @@ pub enum Error {
     Stopped,
     /// Nothing to continue.
     #[error(
-        "there is no run to continue: a run begins with its first step, and a checkpoint from before it holds none"
+        "there is no run to continue: a run begins with its first step, and a checkpoint from before that \
+         step contains none"
     )]
     NoRun,
     /// No best weights to go back to.
@@ -117,28 +121,29 @@ pub enum Error {
     /// A checkpoint with an impossible entry.
     #[error("{}: {reason}", path.display())]
     Checkpoint { path: PathBuf, reason: String },
-    /// Features of random images are not worth keeping.
+    /// Features of images that change at random cannot be kept.
     #[error(
         "features cannot be computed once and kept: {what} changes the images at random every time. Leave it out, or \
          train through the frozen layers instead"
     )]
     StochasticCache { what: String },
-    /// Outputs of stages that would change while they are trained on.
+    /// Outputs of stages that would change during the training.
     #[error(
-        "the outputs of `{stage}` cannot stand for the images: {reason}. Freeze all up to `{stage}`, or train on the images"
+        "the outputs of `{stage}` cannot replace the images: {reason}. Freeze all up to `{stage}`, or train \
+         on the images"
     )]
     NotFrozen { stage: String, reason: String },
-    /// Outputs of other weights than the learner has now.
+    /// Outputs that were computed with weights other than the learner's.
     #[error(
         "these outputs of `{stage}` were computed with other weights or another normalisation than the learner has now: compute them again"
     )]
     StaleActivations { stage: String },
-    /// Features that do not fit together.
+    /// Features of different widths.
     #[error(
         "the training features have {train} values each and the others {other}: take both at the same stage and grid"
     )]
     FeatureWidth { train: usize, other: usize },
-    /// Features that are no numbers: the network that made them is damaged, or overflows.
+    /// Features that are not numbers: the network that computed them is damaged, or overflows.
     #[error(
         "the features of image {row} are not finite, so no head can be trained on them: the network's weights are \
          damaged, or its values overflow (16-bit storage?)"
@@ -157,7 +162,7 @@ impl From<frostline_models::Error> for Error {
     }
 }
 
-/// A result of the trainer.
+/// The result of a function of the trainer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 fn advice(checkpoint: Option<&Path>) -> String {

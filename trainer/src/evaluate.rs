@@ -15,16 +15,16 @@ pub struct Evaluation {
     pub loss: f64,
     /// Share that was recognised, 0..=1.
     pub accuracy: f64,
-    /// Which class was taken for which.
+    /// Which class was predicted as which.
     pub confusion: Confusion,
     /// The class predicted for each image; [`NO_CLASS`](crate::NO_CLASS) if its logits are not numbers.
     pub predictions: Vec<u32>,
-    /// Frozen batch norms whose running statistics are not what they were: a warning to show.
+    /// Frozen batch norms whose running statistics changed: a warning to show.
     pub drift: Option<Drift>,
 }
 
 impl Evaluation {
-    /// Compares logits, `classes` an image, with labels below `classes`; at least one image.
+    /// Compares logits, `classes` per image, with labels below `classes`; at least one image.
     ///
     /// # Panics
     /// If a label is not below `classes`, as indexing does.
@@ -38,13 +38,13 @@ impl Evaluation {
         Self { loss: loss / labels.len() as f64, accuracy, confusion, predictions, drift: None }
     }
 
-    /// Share of each class's images that was recognised; nothing for a class without images.
+    /// Share of each class's images that was recognised; `None` for a class without images.
     pub fn per_class(&self) -> Vec<Option<f64>> {
         self.confusion.per_class()
     }
 }
 
-/// What the model predicts for one image.
+/// The prediction for one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     /// The most probable class; [`NO_CLASS`](crate::NO_CLASS) if the logits are not numbers.
@@ -54,19 +54,19 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// What the logits of one image predict.
+    /// The prediction from the logits of one image.
     pub fn of(logits: &[f32]) -> Self {
         Self { class: largest(logits), probabilities: softmax(logits) }
     }
 }
 
 impl Learner {
-    /// Loss and accuracy on all of `source`, with running statistics and everything folded; and
-    /// whether frozen batch norms still have the statistics that they should have.
+    /// Loss and accuracy on all of `source`, with running statistics and everything folded. Also checks that
+    /// frozen batch norms have kept their statistics.
     ///
     /// # Errors
     /// [`Error::ImageShape`](crate::Error::ImageShape), [`Error::Classes`](crate::Error::Classes)
-    /// or [`Error::Label`](crate::Error::Label) for data that does not go with the model;
+    /// or [`Error::Label`](crate::Error::Label) for data that does not fit the model;
     /// [`Error::NoImages`](crate::Error::NoImages); [`Error::Engine`](crate::Error::Engine).
     pub fn evaluate(&mut self, source: &dyn Source) -> Result<Evaluation> {
         block_on(self.evaluate_async(source))
@@ -96,11 +96,11 @@ impl Learner {
         Ok((Evaluation { drift: self.drift_async().await?, ..evaluation }, predictions))
     }
 
-    /// The numbers that the last layer gives, one a class and image: (images, classes). Labels are
-    /// not looked at.
+    /// The logits of the last layer: (images, classes). Labels are not used.
+    ///
     ///
     /// # Errors
-    /// As [`Learner::evaluate`], labels aside.
+    /// As [`Learner::evaluate`], except those about labels.
     pub fn logits(&mut self, source: &dyn Source) -> Result<Vec<f32>> {
         block_on(self.logits_async(source))
     }
@@ -108,15 +108,15 @@ impl Learner {
     /// [`Learner::logits`] for callers that must not block.
     ///
     /// # Errors
-    /// As [`Learner::evaluate`], labels aside.
+    /// As [`Learner::evaluate`], except those about labels.
     pub async fn logits_async(&mut self, source: &dyn Source) -> Result<Vec<f32>> {
         self.infer_async(source, Cut::Logits).await
     }
 
-    /// The class of every image of `source`, whose labels are not looked at.
+    /// The predicted class of every image of `source`, whose labels are not used.
     ///
     /// # Errors
-    /// As [`Learner::evaluate`], labels aside.
+    /// As [`Learner::evaluate`], except those about labels.
     pub fn predict(&mut self, source: &dyn Source) -> Result<Vec<Prediction>> {
         let logits = self.infer(source, Cut::Logits)?;
         Ok(predictions(&logits, source))

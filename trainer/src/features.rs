@@ -23,7 +23,7 @@ pub struct Features {
 }
 
 impl Features {
-    /// The normalised pixels themselves: what a classifier can do without any network.
+    /// The normalised pixels themselves, as a baseline without a network.
     ///
     /// # Errors
     /// As [`Learner::features`].
@@ -84,7 +84,7 @@ impl Learner {
     /// statistics, independent of what is frozen.
     ///
     /// Each channel is averaged over `grid` × `grid` cells of the image, as PyTorch's
-    /// `adaptive_avg_pool2d` does; 1 keeps no place at all. Rows are (channels, grid, grid).
+    /// `adaptive_avg_pool2d` does; 1 keeps no position. Rows are (channels, grid, grid).
     ///
     /// # Errors
     /// [`Error::StochasticCache`] for a source that changes its images at random,
@@ -110,7 +110,7 @@ impl Learner {
             return Err(Error::Setting {
                 name: "grid",
                 value: grid.to_string(),
-                reason: "it must be at least 1, and at most the height and width that the stage gives",
+                reason: "it must be at least 1, and at most the height and width of the stage's output",
             });
         }
         let reached = source.activations().filter(|outputs| outputs.stage() == stage);
@@ -119,7 +119,7 @@ impl Learner {
             return Ok(Features::new(source, outputs.values().to_vec()));
         }
         if grid == 1 {
-            // The mean is taken on the device: far less to read back.
+            // The mean is computed on the device, so that far less is read back.
             return Ok(Features::new(source, self.infer_async(source, Cut::Pooled(stage.to_owned())).await?));
         }
         let values = self.infer_async(source, Cut::Stage(stage.to_owned())).await?;
@@ -140,8 +140,8 @@ fn check(source: &dyn Source) -> Result<()> {
     Ok(())
 }
 
-/// Means of the `grid` × `grid` cells of a plane. Cells overlap by a row or column where the side
-/// is no multiple of `grid`.
+/// Means of the `grid` × `grid` cells of a plane. Cells overlap by a row or column if the side is not a
+/// multiple of `grid`.
 fn pool(plane: &[f32], (height, width): (usize, usize), grid: usize) -> Vec<f32> {
     let cell = |i: usize, side: usize| i * side / grid..((i + 1) * side).div_ceil(grid);
     let mut means = vec![];

@@ -11,19 +11,19 @@ use crate::options::{FitOptions, Length};
 use crate::schedule::Schedule;
 use crate::source::Source;
 
-/// Share of the smoothed loss that a new loss leaves.
+/// Weight of the earlier losses in the smoothed loss.
 const BETA: f64 = 0.98;
-/// The test ends where the smoothed loss is so many times its lowest.
+/// The test ends when the smoothed loss is this many times its lowest value.
 const EXPLODED: f64 = 4.0;
 
-/// Which rates are tried.
+/// The range of rates to try.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LrRange {
     /// The first step's rate.
     pub start: f32,
     /// The last step's.
     pub end: f32,
-    /// Steps, each as many times the rate of the one before.
+    /// Number of steps; the rate rises by the same factor at each.
     pub steps: u64,
 }
 
@@ -41,11 +41,11 @@ pub struct LrPoint {
     pub lr: f32,
     /// Loss of its batch, before the step was taken.
     pub loss: f32,
-    /// Mean of the losses so far, weighted by 0.98 a step back; compare this.
+    /// Mean of the losses so far, whose weight falls by the factor 0.98 per step back; compare this value.
     pub smoothed: f32,
 }
 
-/// What the test saw.
+/// The result of the test.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LrCurve {
     /// The steps.
@@ -55,7 +55,7 @@ pub struct LrCurve {
     average: f64,
 }
 
-/// Rates to train with, all of which are guesses.
+/// Suggested rates, all of which are heuristics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LrSuggestions {
     /// Within the longest stretch of falling losses: a third and a sixth of its length after it
@@ -77,7 +77,7 @@ impl LrSuggestions {
 impl LrCurve {
     fn push(&mut self, lr: f32, loss: f32) {
         self.average = BETA * self.average + (1.0 - BETA) * f64::from(loss);
-        // The average starts at 0, which this makes up for.
+        // This corrects for the average's start at 0.
         let weight = 1.0 - BETA.powi(self.points.len() as i32 + 1);
         self.points.push(LrPoint { lr, loss, smoothed: (self.average / weight) as f32 });
     }
@@ -87,8 +87,8 @@ impl LrCurve {
         self.points.last().is_some_and(|point| f64::from(point.smoothed) > EXPLODED * f64::from(lowest))
     }
 
-    /// What the curve suggests; nothing if it has too few points. As in fastai, the first tenth of
-    /// the steps and the last five points are left out.
+    /// The suggested rates; `None` if the curve has too few points. As in fastai, the first tenth of the
+    /// steps and the last five points are left out.
     pub fn suggestions(&self) -> Option<LrSuggestions> {
         let first = (self.steps / 10) as usize;
         let points =
@@ -106,7 +106,7 @@ impl LrCurve {
     }
 }
 
-/// A place within the longest run of falling losses; other losses may be between them.
+/// A point within the longest run of falling losses; other losses may be between them.
 fn valley(points: &[LrPoint]) -> usize {
     // Length of the longest such run that ends at each point.
     let mut lengths: Vec<usize> = vec![];
@@ -126,7 +126,7 @@ impl Learner {
     ///
     /// # Errors
     /// [`Error::Setting`] for rates that do not rise from above 0, or less than 2 steps; otherwise
-    /// as [`Learner::fit`]. A loss that is not finite is the end of the test and no error.
+    /// as [`Learner::fit`]. A loss that is not finite ends the test; it is not an error.
     pub fn find_lr(
         &mut self,
         source: &dyn Source,
@@ -136,7 +136,7 @@ impl Learner {
         range.check()?;
         let schedule = Schedule::exponential(f64::from(range.start) / f64::from(range.end));
         let length = Length::Steps(range.steps);
-        // Every loss is read at once, to stop in time.
+        // Every loss is read immediately, to stop in time.
         let options = FitOptions { length, schedule, read_every: 1, ..options.clone() };
         let options = FitOptions {
             validation: None,
@@ -179,7 +179,7 @@ impl LrRange {
             return wrong("rates", format!("{} to {}", self.start, self.end), "they must rise, from above 0");
         }
         if self.steps < 2 {
-            return wrong("steps", self.steps.to_string(), "a rise needs two at least");
+            return wrong("steps", self.steps.to_string(), "a range needs at least two");
         }
         Ok(())
     }

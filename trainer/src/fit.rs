@@ -23,17 +23,17 @@ use crate::state::FitState;
 use crate::training::{Rows, Training};
 
 impl Learner {
-    /// Trains on `source`, from the first step of a new run on. `on_step` is called after every
-    /// step was submitted, and may stop the run, which [`Learner::continue_fit`] then goes on with.
+    /// Trains on `source`, from the first step of a new run. `on_step` is called after every step was
+    /// submitted, and may stop the run, which [`Learner::continue_fit`] can then continue.
     ///
     /// Momentum is carried over from the fit before (see [`Learner::reset_optimizer`]).
     ///
     /// # Errors
     /// [`Error::BatchTooLarge`]; [`Error::ImageShape`], [`Error::Classes`] or [`Error::Label`] for data that
-    /// does not go with the model; [`Error::Engine`] if everything is frozen or the device has too little
-    /// memory; [`Error::Diverged`] or [`Error::NotSaved`] once numbers overflow, [`Error::GradientOverflow`]
-    /// once gradients stored as f16 do so at every step. After an error during the run the learner's weights
-    /// are what the last step left; its run cannot be continued, only resumed from a checkpoint.
+    /// does not fit the model; [`Error::Engine`] if everything is frozen or the device has too little memory;
+    /// [`Error::Diverged`] or [`Error::NotSaved`] once numbers overflow, [`Error::GradientOverflow`] once
+    /// gradients stored as f16 do so at every step. After an error during the run the learner's weights are
+    /// what the last step left; its run cannot be continued, only resumed from a checkpoint.
     pub fn fit(
         &mut self,
         source: &dyn Source,
@@ -44,8 +44,8 @@ impl Learner {
         self.drive(source, options, state, on_step)
     }
 
-    /// Goes on with the run that was stopped or resumed from a checkpoint, as if it had never been
-    /// interrupted: losses and weights are the same bits.
+    /// Continues a run that was stopped or resumed from a checkpoint, as if it had never been interrupted:
+    /// losses and weights are the same bits.
     ///
     /// # Errors
     /// [`Error::NoRun`]; [`Error::OtherRun`] if settings or data are not those of the run;
@@ -92,7 +92,7 @@ impl Learner {
         Fit::new(self, &rows, watched, state, caching)?.run(on_step)
     }
 
-    /// Takes over where the run stands, to be saved or continued.
+    /// Stores the state of the run, to be saved or continued.
     fn keep(&mut self, training: &Training<'_>, options: &FitOptions<'_>, state: &FitState) {
         // A handle: the moments stay on the device, where the next steps change them.
         self.moments = Moments::device(training.optimizer.clone(), training.session.plan(), &options.optim);
@@ -129,7 +129,7 @@ impl Rows for Images<'_> {
     }
 }
 
-/// A run under way.
+/// A run in progress.
 struct Fit<'a> {
     learner: &'a mut Learner,
     options: &'a FitOptions<'a>,
@@ -139,7 +139,7 @@ struct Fit<'a> {
     training: Training<'a>,
     history: History,
     start: Instant,
-    /// Time that counts as training and was spent before the start.
+    /// Time before the start that counts as training.
     before: Duration,
     /// Time since the start that does not count.
     aside: Duration,
@@ -160,7 +160,7 @@ impl<'a> Fit<'a> {
         let batches = Batches::restore(source.labels().len(), options.batch, state.batches)?;
         block_on(learner.watch_frozen())?;
         learner.classes = source.classes().to_vec();
-        // Until the run is stopped in good order there is none to continue.
+        // There is no run to continue until this one is stopped in order.
         learner.run = None;
         let mut training = Training::new(session, optimizer, batches, rows, options.batch)?;
         training.checkpoint = learner.last_checkpoint.clone();
@@ -196,7 +196,7 @@ impl<'a> Fit<'a> {
         self.finish(stopped)
     }
 
-    /// Submits the next step, and gives its learning rate. A step that was taken before the run was stopped
+    /// Submits the next step, and returns its learning rate. A step that was taken before the run was stopped
     /// still needs its validation.
     fn step(&mut self) -> Result<f32> {
         let state = &mut self.state;
@@ -214,7 +214,7 @@ impl<'a> Fit<'a> {
         self.state.step == self.state.steps
     }
 
-    /// Whether what is done every so many steps, and after the last, is done now.
+    /// Whether an action that is due every `every` steps, and after the last, is due now.
     fn is_due(&self, every: Option<u64>) -> bool {
         every.is_some_and(|every| self.is_last() || self.state.step.is_multiple_of(every))
     }
@@ -238,7 +238,7 @@ impl<'a> Fit<'a> {
         evaluation.map(Some)
     }
 
-    /// Writes the files that are to be written now: the best weights, if these are, and the checkpoint.
+    /// Writes the files that are due now: the best weights, if these are the best, and the checkpoint.
     fn save(&mut self, evaluation: Option<&Evaluation>, saves: bool) -> Result<()> {
         let options = self.options;
         let mut improved = false;
@@ -256,7 +256,7 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    /// Where the run is; losses after the first `known` were read just now.
+    /// The progress of the run; losses after the first `known` were read just now.
     fn progress<'p>(&'p self, lr: f32, known: usize, evaluation: Option<&'p Evaluation>) -> Progress<'p> {
         Progress {
             step: self.state.step,

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::learner::Learner;
 
 impl Learner {
-    /// Freezes everything below the stage or group `name` (`layer4`, `fc`), and nothing else: all
-    /// from `name` on trains. Below `stem` there is nothing.
+    /// Freezes everything below the stage or group `name` (`layer4`, `fc`), and nothing else: everything from
+    /// `name` on trains. There is nothing below `stem`.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`].

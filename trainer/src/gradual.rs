@@ -1,5 +1,5 @@
 //! Gradual unfreezing (Howard & Ruder 2018, section 3.3): the head first, then one stage more at a
-//! time, so that gradients of a random head do not reach what is pretrained.
+//! time, so that gradients of a random head do not reach the pretrained stages.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -14,22 +14,22 @@ use crate::source::Source;
 /// A part of a gradual fit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GradualPhase {
-    /// All from this stage on was trained; below it, nothing was dispatched backwards.
+    /// Everything from this stage on was trained; below it, no backward kernel was dispatched.
     pub from: String,
     /// Its steps, counted from 1 in every phase.
     pub history: History,
 }
 
 impl Learner {
-    /// Trains in as many phases as there are `stages`, the last of which unfreezes most:
-    /// `["fc", "layer4", "layer3"]`. The options' length is that of all phases together; each takes
-    /// an equal part and goes through the schedule once. Rule, weight decay and groups hold in all
-    /// phases, and momentum is carried over. `on_step` also gets the stage that its phase trains
-    /// from; where it stops the fit, later phases are left out.
+    /// Trains in one phase per entry of `stages`, the last of which unfreezes the most: `["fc", "layer4",
+    /// "layer3"]`. The options' length is that of all phases together; each takes an equal part and goes
+    /// through the schedule once. Rule, weight decay and groups hold in all phases, and momentum is carried
+    /// over. `on_step` also gets the lowest trained stage of its phase; if it stops the fit, later phases are
+    /// left out.
     ///
-    /// What was frozen before does not count; afterwards all below the last phase's stage is frozen. A
-    /// checkpoint that the options request is of the phase in which it is written; the best weights are those
-    /// of all phases. After a phase that stops early the next one begins.
+    /// The freeze before the call has no effect; afterwards everything below the last phase's stage is
+    /// frozen. A checkpoint that the options request is of the phase in which it is written; the best weights
+    /// are those of all phases. After a phase that stops early the next one begins.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`]; [`Error::Setting`] for stages that do not go down, or fewer steps
@@ -44,9 +44,9 @@ impl Learner {
         self.phases(source, options, stages, None, on_step)
     }
 
-    /// Goes on with the gradual fit that was stopped or resumed from a checkpoint, as if it had never been
-    /// interrupted. What is frozen determines which phase that was. Phases are the rest of that one and those
-    /// after it.
+    /// Continues a gradual fit that was stopped or resumed from a checkpoint, as if it had never been
+    /// interrupted. The current freeze determines the phase. The result has the rest of that phase and the
+    /// later ones.
     ///
     /// # Errors
     /// [`Error::OtherRun`] if no phase has this freeze; otherwise as [`Learner::continue_fit`] and
@@ -62,7 +62,7 @@ impl Learner {
         self.phases(source, options, stages, Some(under_way), on_step)
     }
 
-    /// The phases from the one that is under way on, or all of them.
+    /// The phases from the current one on, or all of them.
     fn phases(
         &mut self,
         source: &dyn Source,
@@ -110,7 +110,7 @@ impl Learner {
         Ok(phases)
     }
 
-    /// The place in `stages` of the phase that froze what is frozen now.
+    /// The index in `stages` of the phase with the current freeze.
     fn phase_under_way(&self, stages: &[&str]) -> Result<usize> {
         let frozen: BTreeSet<&str> = self.frozen().collect();
         for (place, stage) in stages.iter().enumerate() {
@@ -145,7 +145,7 @@ impl Learner {
             return wrong(
                 "steps",
                 steps.to_string(),
-                "each phase needs one at least: train longer, or in fewer phases",
+                "each phase needs at least one: train longer, or in fewer phases",
             );
         }
         Ok(())

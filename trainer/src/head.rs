@@ -1,4 +1,4 @@
-//! A linear head on standardised features, and how it becomes a network's last layer.
+//! A linear head on standardised features, and its conversion to a network's last layer.
 
 use frostline_loader::HostTensor;
 
@@ -6,12 +6,12 @@ use crate::error::Result;
 use crate::features::Features;
 use crate::learner::Learner;
 
-/// What features are standardised with: (x − mean) / deviation.
+/// The standardisation of features: (x − mean) / deviation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standardization {
     /// Of each feature.
     pub mean: Vec<f32>,
-    /// What each feature is divided by.
+    /// The divisor of each feature.
     pub deviation: Vec<f32>,
 }
 
@@ -25,12 +25,12 @@ impl Standardization {
     }
 
     /// The mean of every feature and one deviation for all, the root of their mean variance. A feature that
-    /// hardly varies over the training images stays small. To scale it up to the others costs accuracy
-    /// where images are few: `docs/accuracy.md` has the figures.
+    /// hardly varies over the training images stays small. Scaling it up to the others costs accuracy if
+    /// there are few images: `docs/accuracy.md` has the figures.
     pub fn overall(features: &Features) -> Self {
         let (mean, variance) = moments(features);
         let overall = (variance.iter().sum::<f64>() / variance.len().max(1) as f64).sqrt() as f32;
-        // Features that are all the same leave nothing to divide by.
+        // The deviation is 0 if all features are constant.
         let overall = if overall > 0.0 { overall } else { 1.0 };
         Self { deviation: vec![overall; mean.len()], mean }
     }
@@ -65,7 +65,7 @@ fn moments(features: &Features) -> (Vec<f32>, Vec<f64>) {
 /// A linear head on standardised features.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
-    /// What features are standardised with.
+    /// The standardisation of the features.
     pub standardization: Standardization,
     /// On standardised features: (classes, width).
     pub weight: HostTensor,
@@ -74,8 +74,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// The same head for features that are not standardised, as a model's last layer takes them:
-    /// w / deviation and b − Σ w·mean / deviation.
+    /// The same head for raw features, which a model's last layer gets: w / deviation and b − Σ w·mean /
+    /// deviation.
     pub fn raw(&self) -> (Vec<f32>, Vec<f32>) {
         let Standardization { mean, deviation } = &self.standardization;
         let rows = || self.weight.data.chunks_exact(mean.len());
@@ -91,7 +91,7 @@ impl Head {
 
 impl Learner {
     /// Puts `head`, trained on [`Learner::features`] at the stage before the last layer, in that layer's
-    /// place. To train a head first and fine-tune then keeps the first, random gradients of a new
+    /// place. Training a head first and fine-tuning afterwards keeps the first, random gradients of a new
     /// head out of the body (Kumar et al. 2022, "LP-FT").
     ///
     /// # Errors

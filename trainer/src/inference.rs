@@ -1,4 +1,4 @@
-//! Running a plan without a loss over any number of rows, batch by batch.
+//! Runs a plan without a loss over any number of rows, batch by batch.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use frostline_loader::{EvalBatch, eval_batches};
 use crate::error::Result;
 use crate::source::Batch;
 
-/// An inference plan on the device, folded as far as it goes.
+/// An inference plan on the device, folded as far as possible.
 pub(crate) struct Inference {
     session: Session,
     batch: usize,
@@ -51,7 +51,7 @@ impl Inference {
         give(&self.session, batches.peek())?;
         while let Some(batch) = batches.next() {
             self.session.run_async().await?;
-            // The next batch gets ready while the device computes.
+            // The next batch is prepared while the device computes.
             give(&self.session, batches.peek())?;
             let values = self.session.read_output_async().await?;
             output.extend(&values[..values.len() / self.batch * batch.count]);

@@ -1,5 +1,5 @@
-//! The inside of a network: the output of every stage for every image, and the pixels that a number there
-//! depends on.
+//! Intermediate values of a network: the output of every stage for every image, and the pixels on which a
+//! value in it depends.
 
 use frostline_engine::blocking::block_on;
 use frostline_engine::{Plan, Session};
@@ -24,7 +24,7 @@ pub struct Map<'a> {
     pub values: &'a [f32],
 }
 
-/// A number in a stage's output: a unit, as neurons are counted.
+/// One value in a stage's output: a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unit {
     /// Its channel.
@@ -47,7 +47,7 @@ impl Map<'_> {
         (0..channels).map(move |channel| self.channel(channel).sum::<f32>() / (height * width) as f32)
     }
 
-    /// The largest value of every channel, with its place.
+    /// The largest value of every channel, with its position.
     pub fn peaks(&self) -> impl Iterator<Item = (f32, Unit)> {
         let [_, width, channels] = self.shape;
         (0..channels).map(move |channel| {
@@ -61,9 +61,9 @@ impl Map<'_> {
 }
 
 impl Learner {
-    /// Sends every image through the network once, and shows `see` what each of `stages` (in their
-    /// order in the network, the last layer aside) makes of it, as in evaluation. Stage by stage, and
-    /// within a stage image by image.
+    /// Runs every image through the network once, as in evaluation, and calls `see` with the output of each
+    /// of `stages` (in their order in the network, without the last layer). Stage by stage, and within a
+    /// stage image by image.
     ///
     /// # Errors
     /// As [`Learner::activations`]; for a stage that does not come after the one before it.
@@ -87,7 +87,7 @@ impl Learner {
         Ok(())
     }
 
-    /// [`Learner::features`] with one mean a channel, of several stages at the cost of the last.
+    /// [`Learner::features`] with one mean per channel, for several stages at the cost of the last.
     ///
     /// # Errors
     /// As [`Learner::walk`].
@@ -101,10 +101,10 @@ impl Learner {
         Ok(values.into_iter().map(|values| Features::new(source, values)).collect())
     }
 
-    /// For each of `units`, an image and a number in the output of `stage`: the gradient of that
-    /// number with respect to the image's normalised pixels, (height, width, channels). Where it is
-    /// large, the number depends on the pixel (Simonyan et al. 2013, "Deep Inside Convolutional
-    /// Networks"). Running statistics are used, as in evaluation.
+    /// For each of `units` (an image and a value in the output of `stage`): the gradient of that value with
+    /// respect to the image's normalised pixels, (height, width, channels). Where it is large, the value
+    /// depends on the pixel (Simonyan et al. 2013, "Deep Inside Convolutional Networks"). Running statistics
+    /// are used, as in evaluation.
     ///
     /// # Errors
     /// As [`Learner::features`]; [`Error::Setting`] for a unit that the stage does not have.
@@ -139,7 +139,7 @@ impl Learner {
             return Err(Error::NoImages { purpose: "compute gradients of" });
         }
         let batch = self.evaluation_batch.min(units.len());
-        // Images of floats: bytes have no gradient.
+        // Images of floats, because bytes have no gradient.
         let (mut graph, recorded) = record(&self.model, self.size(), batch)?;
         let output = self.output_at(&mut graph, &recorded, &Cut::Stage(stage.to_owned()))?;
         let plan = Plan::input_gradient(&graph, output, self.gpu.tuning())?;

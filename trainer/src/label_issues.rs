@@ -1,23 +1,23 @@
 //! Images whose label may be wrong, by confident learning (Northcutt, Jiang, Chuang 2021, "Confident Learning:
 //! Estimating Uncertainty in Dataset Labels", section 3).
 
-/// How far below a threshold counts as on it: sums of floats differ by their order.
+/// A value below a threshold by at most this much counts as equal: sums of floats depend on their order.
 const SLACK: f64 = 1e-6;
 
 /// An image that is probably of another class than its label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelIssue {
-    /// Which image it is.
+    /// The index of the image.
     pub image: usize,
-    /// The class that it has by its label.
+    /// Its label.
     pub label: u32,
-    /// The class that it is taken for.
+    /// The class that is predicted for it.
     pub suggested: u32,
     /// The probability of its label.
     pub p_label: f64,
-    /// The probability of the class that it is taken for.
+    /// The probability of the predicted class.
     pub p_suggested: f64,
-    /// The probability of its label less that of the most probable other class, −1 to 0.
+    /// The probability of its label minus that of the most probable other class, −1 to 0.
     pub margin: f64,
 }
 
@@ -59,7 +59,7 @@ pub fn label_issues(labels: &[u32], probabilities: &[Option<Vec<f64>>]) -> Vec<L
 }
 
 /// The mean probability of each class over the images that are labelled with it; infinite for a class without
-/// images, which nothing reaches.
+/// images, so that no image reaches it.
 fn thresholds<'a>(images: impl Iterator<Item = (u32, &'a [f64])>) -> Vec<f64> {
     let mut sums: Vec<(f64, f64)> = vec![];
     for (label, row) in images {
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn what_has_no_probabilities_is_neither_judged_nor_suggested() {
         let sure = |class: usize| Some((0..3).map(|i| if i == class { 0.9 } else { 0.05 }).collect());
-        // Nobody is labelled 2 but an image that is not judged.
+        // The only image with label 2 is not judged.
         let issues = label_issues(&[0, 0, 1, 1, 2], &[sure(0), sure(2), sure(1), sure(1), None]);
         assert!(issues.is_empty(), "{issues:?}");
         assert!(label_issues(&[0, 1], &[None, None]).is_empty());

@@ -66,25 +66,25 @@ pub struct Learner {
     pub(crate) freeze: Freeze,
     pub(crate) moments: Moments,
     pub(crate) run: Option<FitState>,
-    /// What its checkpoints are marked with.
+    /// The mark of its checkpoints.
     pub(crate) identity: Option<String>,
     /// The statistics that frozen batch norms should have.
     pub(crate) watch: FrozenStatistics,
     pub(crate) last_checkpoint: Option<PathBuf>,
-    /// The best weights of the last fit that was to keep them.
+    /// The best weights of the last fit that kept them.
     pub(crate) best: Option<(Best, Snapshot)>,
     pub(crate) evaluation_batch: usize,
     /// Ends an evaluation when it is set.
     pub(crate) stop: Option<Arc<AtomicBool>>,
-    /// The last inference plan, with what it was made for.
+    /// The last inference plan, with the span that it was made for.
     inference: Option<(Span, usize, Inference)>,
 }
 
 impl Learner {
     /// `model` for images of `size` × `size` pixels, its weights drawn from `seed`.
     ///
-    /// Unless [`Learner::set_preprocessing`] or [`Learner::set_normalization`] sets it, inputs are normalised as the
-    /// network's inventors did (EfficientNet-Lite, ImageNet's ResNets); grey images to −1..=1.
+    /// Unless [`Learner::set_preprocessing`] or [`Learner::set_normalization`] sets it, inputs are normalised
+    /// as by the network's authors (EfficientNet-Lite, ImageNet's ResNets); grey images to −1..=1.
     ///
     /// # Errors
     /// [`Error::Models`] for settings that cannot be built, [`Error::Engine`] if the device has too little
@@ -116,8 +116,8 @@ impl Learner {
         })
     }
 
-    /// Takes weights over from `tensors`, as [`state_dict::load`] does, and reports what fitted.
-    /// The optimiser starts afresh.
+    /// Loads weights from `tensors`, as [`state_dict::load`] does, and reports which fitted. The optimiser's
+    /// state is reset.
     ///
     /// # Errors
     /// [`Error::Models`] with the list of differences; nothing is changed then.
@@ -129,11 +129,11 @@ impl Learner {
         Ok(report)
     }
 
-    /// Sets how images become inputs.
+    /// Sets the preprocessing of images.
     ///
     /// # Errors
-    /// [`Error::Loader`] if it cannot be carried out, [`Error::ImageShape`] if it makes images of
-    /// another size or other channels than the learner takes.
+    /// [`Error::Loader`] if it is invalid, [`Error::ImageShape`] if its images have another size or other
+    /// channels than the learner's input.
     pub fn set_preprocessing(&mut self, preprocessing: Preprocessing) -> Result<()> {
         preprocessing.check()?;
         let got = [preprocessing.crop, preprocessing.crop, preprocessing.channels];
@@ -143,23 +143,24 @@ impl Learner {
         Ok(())
     }
 
-    /// Sets what is subtracted from every channel's values in 0..=1, and what they are divided by.
+    /// Sets the mean that is subtracted from every channel's values in 0..=1, and the deviation that divides
+    /// them.
     ///
     /// # Errors
-    /// [`Error::Loader`] unless there is one of each per channel, and the deviations are positive.
+    /// [`Error::Loader`] unless there is one mean and one positive deviation per channel.
     pub fn set_normalization(&mut self, mean: &[f32], std: &[f32]) -> Result<()> {
         let (mean, std) = (mean.to_vec(), std.to_vec());
         self.set_preprocessing(Preprocessing { mean, std, ..self.preprocessing.clone() })
     }
 
-    /// Sets how many images evaluation takes at once: fewer need less memory. 64 at first.
+    /// Sets the batch size of evaluation; a smaller batch needs less memory. 64 by default.
     pub fn set_evaluation_batch(&mut self, images: usize) {
         self.evaluation_batch = images.max(1);
     }
 
-    /// Forgets momentum and moving averages: the next fit starts with none. Otherwise they are
-    /// carried over from fit to fit, where the rule is the same; AdamW's only as long as no
-    /// parameter is thawed, because its bias correction counts the same steps for all.
+    /// Resets momentum and moving averages: the next fit starts with none. Otherwise they are carried over
+    /// from fit to fit if the rule is the same; AdamW's only as long as no parameter is unfrozen, because its
+    /// bias correction counts the same steps for all.
     pub fn reset_optimizer(&mut self) {
         self.moments = Moments::None;
     }
@@ -174,18 +175,17 @@ impl Learner {
         &self.model
     }
 
-    /// The weights and running statistics, to look at or to set.
+    /// The weights and running statistics, to read or to set.
     pub fn params(&self) -> &Params {
         &self.params
     }
 
-    /// Names of the classes: those of the data last fitted, numbers before.
+    /// Names of the classes: those of the data of the last fit; numbers before any fit.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    /// Names the classes before any data is fitted: a head may come from elsewhere
-    /// ([`Learner::set_head`]).
+    /// Sets the names of the classes, for a head that did not come from a fit ([`Learner::set_head`]).
     ///
     /// # Errors
     /// [`Error::Classes`] unless there is a name for each class.
@@ -198,14 +198,14 @@ impl Learner {
         Ok(())
     }
 
-    /// Marks the checkpoints that this learner saves from now on, so that a reader can determine the run of a
-    /// checkpoint: with a text that is the same for runs of the same settings, data and first weights, and
-    /// for no others, so that runs stay the same bits.
+    /// Sets the mark of the checkpoints that this learner saves after this call, by which a reader can find
+    /// the run of a checkpoint. The mark should depend only on settings, data and first weights, so that
+    /// equal runs write equal bits, and differ for different runs.
     pub fn set_identity(&mut self, identity: impl Into<String>) {
         self.identity = Some(identity.into());
     }
 
-    /// What its checkpoints are marked with, and the one was that it was resumed from.
+    /// The mark of its checkpoints, and of the checkpoint that it was resumed from.
     pub fn identity(&self) -> Option<&str> {
         self.identity.as_deref()
     }
@@ -223,12 +223,12 @@ impl Learner {
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// How images become inputs.
+    /// The preprocessing of images.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
-    /// Side of the images it takes, in pixels.
+    /// Side of its input images, in pixels.
     pub fn size(&self) -> usize {
         self.preprocessing.crop
     }

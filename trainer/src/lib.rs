@@ -1,28 +1,28 @@
-//! Training: everything that turns a model with weights into a model with better weights.
+//! Training: from a model with weights to a model with better weights.
 //!
 //! | what | where |
 //! |---|---|
 //! | a model on a device, frozen in parts, trained, evaluated | [`Learner`] |
-//! | length, batch, rate and all else of a run | [`FitOptions`], [`Schedule`] |
+//! | length, batch, rate and other settings of a run | [`FitOptions`], [`Schedule`] |
 //! | training images changed at random, on the device | [`Augment`] |
 //! | images mixed in pairs; weights for classes with few images | [`FitOptions::mixup`]; [`FitOptions::class_weights`], [`balanced_class_weights()`] |
-//! | the best weights of a run; a run that ends when it no longer gets better | [`FitOptions::keep_best`], [`FitOptions::stop_early`], [`Best`] |
+//! | the best weights of a run; a run that ends when it no longer improves | [`FitOptions::keep_best`], [`FitOptions::stop_early`], [`Best`] |
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
-//! | what a task changed in a base that many tasks share | [`Learner::save_delta`], [`Learner::load_delta`] |
+//! | the tensors that a task changed in a base shared by many tasks | [`Learner::save_delta`], [`Learner::load_delta`] |
 //! | the output of a stage for images, computed once | [`Learner::features`], [`Features`] |
 //! | a linear head on such features at its optimum, its strength by cross-validation | [`regression()`], [`Fitter`], [`cross_validate()`] |
 //! | images whose label may be wrong | [`held_out_probabilities()`], [`label_issues()`] |
 //! | a softmax head or a support vector machine trained by steps | [`linear_probe()`] |
 //! | the outputs of frozen stages, computed once and trained on | [`FitOptions::cache_frozen`], [`Learner::activations`] |
 //! | a rate to begin with; a rate for each stage | [`Learner::find_lr`]; [`Learner::slice`], [`Learner::layer_decay`] |
-//! | a run whose freeze, rates and images change while it trains | [`Live`] |
-//! | one stage more at a time | [`Learner::fit_gradually`] |
+//! | a run whose freeze, rates and images can change while it trains | [`Live`] |
+//! | gradual unfreezing, one more stage at a time | [`Learner::fit_gradually`] |
 //! | whether a frozen batch norm kept its statistics | [`Evaluation::drift`], [`Learner::drift`] |
 //! | how far each stage has moved | [`Learner::snapshot`], [`Learner::updates_since`] |
-//! | all stages of every image, and the pixels that a number inside depends on | [`Learner::walk`], [`Learner::input_gradients`] |
+//! | the outputs of all stages for every image, and the pixels on which a value in them depends | [`Learner::walk`], [`Learner::input_gradients`] |
 //! | how much each part of an image adds to a class's logit | [`Learner::class_activation`] |
-//! | what every depth of freezing would cost, before anything runs | [`what_if()`] |
-//! | counts | [`Evaluation`], [`Confusion`], [`wilson`] |
+//! | the cost of every freeze depth, before anything runs | [`what_if()`] |
+//! | metrics | [`Evaluation`], [`Confusion`], [`wilson`] |
 //!
 //! A step is submitted to the device, which may be two steps behind: losses stay there until several are read
 //! at once. Images are sent to the device as bytes and are normalised there ([`Batch`]). See [`Learner`] for

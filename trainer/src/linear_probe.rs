@@ -17,18 +17,17 @@ use crate::schedule::Schedule;
 use crate::source::Batch;
 use crate::training::{Rows, StepRecord, Training};
 
-/// Rows that are evaluated at once.
+/// Batch size of the evaluation.
 const EVALUATION_BATCH: usize = 256;
 
-/// What a probe's head minimises.
+/// The loss of a probe's head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProbeLoss {
     /// Cross entropy: a softmax head, multinomial logistic regression.
     #[default]
     Softmax,
     /// Hinge loss with margin 1: a linear support vector machine of several classes (Weston and
-    /// Watkins 1999; PyTorch's `MultiMarginLoss`). An evaluation's loss is the cross entropy all the
-    /// same.
+    /// Watkins 1999; PyTorch's `MultiMarginLoss`). The loss of an evaluation is the cross entropy even then.
     Hinge,
 }
 
@@ -43,20 +42,20 @@ pub struct ProbeOptions {
     pub loss: ProbeLoss,
     /// The optimiser; its rate is the schedule's full rate.
     pub optim: Optim,
-    /// How the rate moves.
+    /// The schedule of the rate.
     pub schedule: Schedule,
     /// Seed of the first weights and of the order of the rows.
     pub seed: u64,
-    /// Added to a feature's variance before it is divided by the root: a feature that is the same
-    /// for all training images must not blow up on others.
+    /// Added to a feature's variance before it is divided by the root: otherwise a feature that is constant
+    /// over the training images would become huge on other images.
     pub eps: f32,
 }
 
 impl Default for ProbeOptions {
     /// 200 steps on all rows, softmax, AdamW at 0.02 with weight decay 1, a cosine, seed 0, ε 1e-5.
     ///
-    /// So much decay because there are often more features than images: on ResNet-10's last
-    /// features of 50 digits it is worth three points over 0.1.
+    /// The weight decay is this large because there are often more features than images: on ResNet-10's last
+    /// features of 50 digits it gains three points over 0.1.
     fn default() -> Self {
         Self {
             steps: 200,

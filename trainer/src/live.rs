@@ -1,5 +1,5 @@
-//! A run without an end, whose freeze, rates and images may change between two steps: for a page that trains
-//! while somebody plays with it. Everything that waits is an `async fn`.
+//! A run without an end, whose freeze, rates and images may change between two steps: for a page whose
+//! controls act during training. Everything that waits is an `async fn`.
 //!
 //! While nothing changes, the steps are those of [`Learner::fit`] with a constant schedule, to the bit.
 
@@ -19,7 +19,7 @@ use crate::training::StepRecord;
 pub struct Live {
     learner: Learner,
     images: ImageSet,
-    /// Batch, optimiser, seed, augmentation and loss; its length and what happens between steps are not used.
+    /// Batch, optimiser, seed, augmentation and loss; its length and the actions between steps are not used.
     options: FitOptions<'static>,
     session: Session,
     optimizer: Optimizer,
@@ -27,13 +27,13 @@ pub struct Live {
     input: Batch,
     step: u64,
     unread: Vec<(u64, f32, BatchState)>,
-    /// What sessions before this one dispatched.
+    /// Counts of the dispatches of earlier sessions.
     executed: Cost,
 }
 
 impl Live {
-    /// A run of `learner` on `images`, from the first step on. Of `options` the batch, the optimiser, the
-    /// seed, the loss, the storage and the augmentation count.
+    /// A run of `learner` on `images`, from the first step on. Only batch, optimiser, seed, loss, storage and
+    /// augmentation of `options` are used.
     ///
     /// # Errors
     /// As [`Learner::fit`].
@@ -50,7 +50,7 @@ impl Live {
         Ok(Self { learner, images, options, session, optimizer, batches, input, step: 0, unread, executed })
     }
 
-    /// Submits a step. Waits only where the device is several steps behind.
+    /// Submits a step. Waits only if the device is several steps behind.
     ///
     /// # Errors
     /// [`Error::Engine`]; and those of [`Live::read`] if more losses are unread than the device keeps.
@@ -73,12 +73,12 @@ impl Live {
         self.session.run_async().await?;
         self.step += 1;
         self.unread.push((self.step, lr, state));
-        // The device keeps no more.
+        // The device keeps no more losses than this.
         self.unread.drain(..self.unread.len().saturating_sub(HISTORY));
         Ok(())
     }
 
-    /// The losses of the steps since the last reading, as many as the device keeps; waits for them.
+    /// Waits for the losses of the steps since the last reading, at most as many as the device keeps.
     ///
     /// # Errors
     /// [`Error::Diverged`] if one is not finite: the weights are those before that step. [`Error::Engine`].
@@ -100,8 +100,8 @@ impl Live {
         Ok(records)
     }
 
-    /// Freezes everything below the stage `name` from the next step on. Weights stay, and momentum where
-    /// [`Learner::fit`] would carry it over. Returns the losses that were unread.
+    /// Freezes everything below the stage `name` from the next step on. Weights stay, and so does momentum
+    /// where [`Learner::fit`] would carry it over. Returns the unread losses.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`], [`Error::Engine`] if nothing is left to train, and the run goes on as before;
@@ -118,11 +118,11 @@ impl Live {
         Ok(records)
     }
 
-    /// Sets the optimiser's rates from the next step on; the rule and what it keeps stay. Returns the losses
-    /// that were unread, if groups changed and the step was planned anew.
+    /// Sets the optimiser's rates from the next step on; the rule and its state stay. Returns the unread
+    /// losses, if groups changed and the step was planned again.
     ///
     /// # Errors
-    /// [`Error::Engine`] for a rate that makes no sense, and the run goes on as before; as [`Live::read`].
+    /// [`Error::Engine`] for an invalid rate, and the run goes on as before; as [`Live::read`].
     pub async fn set_rates(&mut self, optim: Optim) -> Result<Vec<StepRecord>> {
         let optim = Optim { rule: self.options.optim.rule, ..optim };
         let before = std::mem::replace(&mut self.options.optim, optim);
@@ -154,7 +154,7 @@ impl Live {
         Ok(())
     }
 
-    /// A new plan for the freeze and the optimiser of now.
+    /// A new plan for the current freeze and optimiser.
     async fn replan(&mut self) -> Result<()> {
         let learner = &mut self.learner;
         let plan = learner.training_plan(&self.options)?;
@@ -180,12 +180,12 @@ impl Live {
     /// The same step with nothing frozen.
     ///
     /// # Errors
-    /// None that a run that has started could cause.
+    /// None after a run has started.
     pub fn unfrozen_plan(&mut self) -> Result<Plan> {
         self.learner.unfrozen_plan(&self.options)
     }
 
-    /// What all steps so far dispatched, counted as it was put into an encoder.
+    /// Counts of the dispatches of all steps so far, taken when they were encoded.
     pub fn executed(&self) -> Cost {
         let mut sum = self.executed;
         sum += self.session.executed();
@@ -202,8 +202,7 @@ impl Live {
         &self.options.optim
     }
 
-    /// The file that [`Learner::save`] would write after a fit of these steps; there is no run in it to
-    /// continue.
+    /// The file that [`Learner::save`] would write after a fit of these steps, but without a run to continue.
     ///
     /// # Errors
     /// [`Error::NotSaved`] if a value is not finite; [`Error::Engine`].

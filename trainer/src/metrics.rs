@@ -1,9 +1,9 @@
 //! Counts over predictions.
 
-/// The predicted class of an image for which the network's output is not a number: none.
+/// The value in place of a predicted class if the network's output is not a number.
 pub const NO_CLASS: u32 = u32::MAX;
 
-/// How often each true class (row) was taken for each class (column), and how often for none.
+/// How often each true class (row) was predicted as each class (column), and how often as none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
@@ -31,7 +31,7 @@ impl Confusion {
         Self { classes, counts, none }
     }
 
-    /// How many images of class `truth` were taken for `predicted`.
+    /// Number of images of class `truth` that were predicted as `predicted`.
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
         self.row(truth)[predicted]
     }
@@ -41,7 +41,7 @@ impl Confusion {
         &self.counts[truth * self.classes..][..self.classes]
     }
 
-    /// Images of one true class, those taken for no class among them.
+    /// Number of images of one true class, including those predicted as no class.
     pub fn images(&self, truth: usize) -> u64 {
         self.row(truth).iter().sum::<u64>() + self.none[truth]
     }
@@ -56,20 +56,19 @@ impl Confusion {
         (0..self.classes).map(|class| self.count(class, class)).sum()
     }
 
-    /// Share of all images that were recognised, 0..=1; nothing if there are none.
+    /// Share of all images that were recognised, 0..=1; `None` if there are no images.
     pub fn accuracy(&self) -> Option<f64> {
         share(self.right(), (0..self.classes).map(|class| self.images(class)).sum())
     }
 
-    /// Share of each class's images that were recognised (its recall); nothing for a class without
-    /// images.
+    /// Share of each class's images that were recognised (its recall); `None` for a class without images.
     pub fn per_class(&self) -> Vec<Option<f64>> {
         let of = |class| share(self.count(class, class), self.images(class));
         (0..self.classes).map(of).collect()
     }
 }
 
-/// The 95 % interval of Wilson's score (1927) for a share of `part` in `whole`; nothing of nothing.
+/// The 95 % interval of Wilson's score (1927) for a share of `part` in `whole`; `None` if `whole` is 0.
 /// Unlike the share plus or minus two deviations it never leaves 0..=1 and is not empty at 0 and 1.
 pub fn wilson(part: u64, whole: u64) -> Option<[f64; 2]> {
     // 97.5% of a normal distribution are below.
@@ -88,7 +87,7 @@ fn share(part: u64, whole: u64) -> Option<f64> {
 /// Softmax of each row of `logits`: probabilities that add up to 1.
 pub(crate) fn softmax(logits: &[f32]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    // Subtracting the largest first keeps the exponentials from overflowing.
+    // Subtracting the largest first prevents overflow of the exponentials.
     let exponentials = logits.iter().map(|&logit| f64::from(logit - largest).exp());
     let exponentials: Vec<f64> = exponentials.collect();
     let sum: f64 = exponentials.iter().sum();
@@ -102,8 +101,8 @@ pub(crate) fn cross_entropy(logits: &[f32], label: u32) -> f64 {
     sum.ln() - f64::from(logits[label as usize] - largest)
 }
 
-/// Place of the largest value, the first of equals; [`NO_CLASS`] where [`softmax`] is not a number: a value
-/// is NaN, or the largest is infinite.
+/// Index of the largest value, the first among equals; [`NO_CLASS`] where [`softmax`] is not a number: a
+/// value is NaN, or the largest is infinite.
 pub(crate) fn largest(values: &[f32]) -> u32 {
     let mut best = 0;
     if values.iter().any(|value| value.is_nan())

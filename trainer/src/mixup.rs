@@ -1,9 +1,9 @@
-//! Mixup (Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization"): training on mixtures of two
-//! images, with the same mixture of their labels.
+//! Mixup (Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization"): training on mixtures of two images
+//! and the same mixture of their labels.
 //!
 //! As in the authors' code there is one share λ ~ Beta(α, α) for a batch, and every image's partner is
-//! another of the batch. They depend on the seed and the batch's place in the run alone, so a resumed run
-//! uses the same mixtures as an uninterrupted run.
+//! another of the batch. They depend only on the seed and the batch's place in the run, so a resumed run uses
+//! the same mixtures as an uninterrupted run.
 
 use frostline_engine::ops::Mix;
 use frostline_loader::BatchState;
@@ -30,7 +30,7 @@ pub(crate) fn check(alpha: f32) -> Result<()> {
     shares(alpha).map(|_| ())
 }
 
-/// What the `batch` images of the batch at `state` are mixed with.
+/// The shares and partners of the `batch` images of the batch at `state`.
 pub(crate) fn draw(alpha: f32, state: BatchState, batch: usize) -> Result<Vec<Mix>> {
     let mut generator = batch_generator(state.seed, state.epoch, state.position as u64);
     let share = shares(alpha)?.sample(&mut generator) as f32;
@@ -83,7 +83,7 @@ mod tests {
         for alpha in [0.0, -1.0, f32::NAN, f32::INFINITY] {
             assert!(matches!(check(alpha), Err(Error::Setting { name: "mixup, alpha", .. })), "{alpha}");
         }
-        // Where floats end, shares are 0 or 1, and not something else.
+        // At the limits of floats, shares are 0 or 1, and not another value.
         let share = draw(1e-6, at(0, 0), 1).unwrap()[0].share;
         assert!((0.0..=1.0).contains(&share), "{share}");
     }

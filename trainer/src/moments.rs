@@ -1,10 +1,10 @@
 //! The optimiser's state between one fit and the next.
 //!
 //! A change of freeze needs a new plan and with it a new optimiser. SGD's momentum is carried over for all
-//! parameters that both have; those thawed just now start at zero, as at the beginning of a run. AdamW
-//! divides by 1 − βᵗ to correct averages that start at zero, and has one t for all parameters. A parameter
-//! thawed at a late t would take steps up to (1 − β₁)/√(1 − β₂) ≈ 3 times too long. So when a parameter is
-//! thawed, AdamW starts again for all parameters.
+//! parameters that both have; newly unfrozen ones start at zero, as at the beginning of a run. AdamW divides
+//! by 1 − βᵗ to correct averages that start at zero, and has one t for all parameters. A parameter unfrozen
+//! at a late t would take steps up to (1 − β₁)/√(1 − β₂) ≈ 3 times too long. So when a parameter is unfrozen,
+//! AdamW starts again for all parameters.
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use frostline_loader::{HostTensor, StateDict};
 
 use crate::error::Result;
 
-/// Where the optimiser's state is.
+/// The location of the optimiser's state.
 #[derive(Debug)]
 pub(crate) enum Moments {
     /// There is none yet.
     None,
     /// On the device, of these parameters.
     Device { optimizer: Optimizer, slots: &'static [&'static str], parameters: Vec<String> },
-    /// From a checkpoint: values by `<slot>.<parameter>`, the steps begun, and where the loss scale stood.
+    /// From a checkpoint: values by `<slot>.<parameter>`, the steps begun, and the loss scale.
     Host { state: StateDict, steps: u64, loss_scale: Option<LossScaleState> },
 }
 
 impl Moments {
-    /// What `optimizer`, made for `plan`, holds from now on.
+    /// The state that `optimizer`, made for `plan`, holds.
     pub fn device(optimizer: Optimizer, plan: &Plan, optim: &Optim) -> Self {
         let parameters = plan.trainable_names().map(str::to_owned).collect();
         Self::Device { optimizer, slots: optim.slots(), parameters }
@@ -71,7 +71,7 @@ impl Moments {
         }
     }
 
-    /// Where the loss scale stands, if gradients carry one.
+    /// The present loss scale, if gradients have one.
     pub async fn loss_scale(&self) -> Result<Option<LossScaleState>> {
         match self {
             Self::None => Ok(None),
@@ -80,7 +80,7 @@ impl Moments {
         }
     }
 
-    /// All values, by `<slot>.<parameter>`, as checkpoints hold them.
+    /// All values, by `<slot>.<parameter>`, as in checkpoints.
     pub async fn to_host(&self) -> Result<StateDict> {
         match self {
             Self::None => Ok(StateDict::new()),

@@ -13,12 +13,12 @@ use crate::mixup;
 use crate::schedule::Schedule;
 use crate::source::Source;
 
-/// How long a run is.
+/// The length of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     /// This many steps.
     Steps(u64),
-    /// This many times all images, but for those that do not fill a last batch.
+    /// This many passes over all images, without those that do not fill the last batch.
     Epochs(u64),
 }
 
@@ -32,33 +32,33 @@ pub struct FitOptions<'a> {
     pub batch: usize,
     /// The optimiser; its rate is the schedule's full rate.
     pub optim: Optim,
-    /// How the rate moves.
+    /// The schedule of the rate.
     pub schedule: Schedule,
     /// Seed of the order of the images.
     pub seed: u64,
     /// Share of every target that is spread over all classes.
     pub label_smoothing: f32,
-    /// What each class weighs in the loss of the steps; nothing: all the same.
+    /// The weight of each class in the loss of the steps; `None` for equal weights.
     pub class_weights: Vec<f32>,
-    /// The α of mixup, where training images are mixed in pairs.
+    /// The α of mixup, if training images are mixed in pairs.
     pub mixup: Option<f32>,
-    /// How the steps store activations; evaluation stays f32.
+    /// Number format of the steps' activations; evaluation uses f32.
     pub storage: Storage,
-    /// How the training images are changed at random, on the device; evaluation uses unchanged images.
+    /// The random changes of the training images, on the device; evaluation uses unchanged images.
     pub augment: Option<Augment>,
-    /// Losses are read back every so many steps: reading waits for the device.
+    /// Losses are read back every this many steps, because reading waits for the device.
     pub read_every: u64,
     /// Computes the outputs of the frozen stages once, before the first step, and trains on them.
     pub cache_frozen: bool,
-    /// What to evaluate on, and every how many steps (and at the end).
+    /// The validation set, and the number of steps between evaluations; there is one at the end as well.
     pub validation: Option<(&'a dyn Source, u64)>,
-    /// Where to save, and every how many steps (and at the end).
+    /// The checkpoint file, and the number of steps between checkpoints; there is one at the end as well.
     pub checkpoint: Option<(PathBuf, u64)>,
-    /// After how many validations without a better one the run ends.
+    /// Number of validations without a new best after which the run ends.
     pub patience: Option<u64>,
-    /// Where to save whenever a validation was the best so far.
+    /// The file to save to whenever a validation is the best so far.
     pub best: Option<PathBuf>,
-    /// What the first best of this run must beat.
+    /// The result that the first best of this run must exceed.
     pub better_than: Option<Best>,
     /// Ends the run in order when it is set.
     pub stop: Option<Arc<AtomicBool>>,
@@ -90,7 +90,7 @@ impl<'a> FitOptions<'a> {
         }
     }
 
-    /// A run of `epochs` times all images; the rest as [`FitOptions::steps`].
+    /// A run of `epochs` passes over all images; the rest as [`FitOptions::steps`].
     pub fn epochs(epochs: u64) -> Self {
         Self { length: Length::Epochs(epochs), ..Self::steps(0) }
     }
@@ -113,7 +113,7 @@ impl<'a> FitOptions<'a> {
         self
     }
 
-    /// Sets how the rate moves.
+    /// Sets the schedule of the rate.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;
         self
@@ -131,10 +131,10 @@ impl<'a> FitOptions<'a> {
         self
     }
 
-    /// Sets what each class weighs in the loss, as PyTorch's `CrossEntropyLoss(weight=…)`: 0 or more, the
-    /// mean dividing by the weights of the batch's labels.
-    /// [`balanced_class_weights`](crate::balanced_class_weights) gives those that make up for classes
-    /// with few images. Evaluations weigh all images the same.
+    /// Sets the weight of each class in the loss, as PyTorch's `CrossEntropyLoss(weight=…)`: weights of 0 or
+    /// more; the mean divides by the sum of the weights of the batch's labels.
+    /// [`balanced_class_weights`](crate::balanced_class_weights) gives weights that compensate for classes
+    /// with few images. Evaluations weight all images equally.
     pub fn class_weights(mut self, weights: Vec<f32>) -> Self {
         self.class_weights = weights;
         self
@@ -151,18 +151,18 @@ impl<'a> FitOptions<'a> {
     }
 
     /// Sets how the steps store activations. With [`Storage::f16`] they take half the memory, on
-    /// adapters that have 16-bit floats, and the losses differ a little from those of f32.
+    /// adapters that have 16-bit floats, and the losses differ slightly from those of f32.
     ///
     /// Gradients then carry a loss scale ([`LossScale`](frostline_engine::LossScale)), which adapts to them
     /// as in PyTorch's `GradScaler`. A step whose gradients overflow is skipped: weights, the optimiser's
-    /// state and AdamW's count of steps stay, the schedule moves on, and running statistics of batch norms
+    /// state and AdamW's count of steps stay, the schedule advances, and running statistics of batch norms
     /// were already updated. [`History::skipped`](crate::History::skipped) counts such steps.
     pub fn storage(mut self, storage: Storage) -> Self {
         self.storage = storage;
         self
     }
 
-    /// Changes the training images at random, anew in every epoch.
+    /// Changes the training images at random, differently in every epoch.
     pub fn augment(mut self, augment: Augment) -> Self {
         self.augment = Some(augment);
         self
@@ -174,10 +174,10 @@ impl<'a> FitOptions<'a> {
         self
     }
 
-    /// Computes the outputs of the stages that are frozen whole once per image and not once per image
-    /// and epoch, and trains and validates on them: the same losses, bit for bit on the same adapter
-    /// with f32 storage. It takes as much memory as [`Activations`](crate::Activations) do, and has
-    /// no effect where the first stage trains or batch norms keep to the batch's statistics.
+    /// Computes the outputs of completely frozen stages once per image instead of once per image and epoch,
+    /// and trains and validates on them: the same losses, bit for bit on the same adapter with f32 storage.
+    /// It takes as much memory as [`Activations`](crate::Activations) do, and has no effect if the first
+    /// stage trains or batch norms use the batch's statistics.
     pub fn cache_frozen(mut self, cache: bool) -> Self {
         self.cache_frozen = cache;
         self
@@ -203,23 +203,22 @@ impl<'a> FitOptions<'a> {
         self
     }
 
-    /// Saves to `path` whenever a validation is the [`Best`] so far: a checkpoint as all others, from
-    /// which the run can go on. The weights are also kept for
-    /// [`Learner::restore_best`](crate::Learner::restore_best).
+    /// Saves to `path` whenever a validation is the [`Best`] so far: a normal checkpoint, from which the run
+    /// can continue. The weights are also kept for [`Learner::restore_best`](crate::Learner::restore_best).
     pub fn keep_best(mut self, path: impl Into<PathBuf>) -> Self {
         self.best = Some(path.into());
         self
     }
 
     /// Keeps weights of this run as the best only if they are better than `best`, the best of an earlier run.
-    /// Two consecutive runs then keep the best of both.
+    /// Of two consecutive runs, the better result is then kept.
     pub fn better_than(mut self, best: Best) -> Self {
         self.better_than = Some(best);
         self
     }
 
-    /// Stops the run, as `on_step` may, when `flag` is set; also in the midst of an evaluation, which the
-    /// continued run then begins with.
+    /// Stops the run, as `on_step` may, when `flag` is set; also during an evaluation, with which the
+    /// continued run then begins.
     pub fn stop_when(mut self, flag: Arc<AtomicBool>) -> Self {
         self.stop = Some(flag);
         self
@@ -230,7 +229,8 @@ impl<'a> FitOptions<'a> {
         self.patience.is_some() || self.best.is_some()
     }
 
-    /// Names what keeps the outputs of frozen stages from standing for the images, if anything does.
+    /// Names the random change that prevents the outputs of frozen stages from replacing the images, if there
+    /// is one.
     pub(crate) fn stochastic(&self) -> Option<&'static str> {
         match (&self.augment, self.mixup) {
             (Some(_), _) => Some("augmentation"),
@@ -257,7 +257,7 @@ impl<'a> FitOptions<'a> {
             return Err(Error::Setting {
                 name: "best weights",
                 value,
-                reason: "only a validation tells which are best: set `validate`",
+                reason: "the best weights are chosen by validation: set `validate`",
             });
         }
         match every.into_iter().find(|(_, steps)| *steps == 0) {

@@ -1,9 +1,9 @@
 //! The outputs of frozen stages, computed once: training and evaluation then start above them.
 //!
-//! Below the frostline nothing changes from step to step, so the frozen stages need to run once per image and
-//! not once per image and epoch. [`Activations`] are their outputs. They can replace the images wherever a
-//! [`Source`] is used. One set serves any number of runs that share the frozen weights: other seeds, other
-//! rates, other subsets.
+//! Below the frostline nothing changes from step to step, so the frozen stages need to run only once per
+//! image, not once per image and epoch. [`Activations`] are their outputs. They can replace the images
+//! wherever a [`Source`] is used. One set can be used for any number of runs with the same frozen weights:
+//! other seeds, other rates, other subsets.
 //!
 //! They are float values of every pixel and channel: 1,000 images after ResNet-10's `layer1` are
 //! 50 MB, after its `layer3` 12.5 MB.
@@ -18,7 +18,7 @@ use crate::learner::{Cut, Learner};
 use crate::options::FitOptions;
 use crate::source::{Batch, Source};
 
-/// What the layers up to a stage make of every image. Made by [`Learner::activations`].
+/// The outputs of a stage for every image. Made by [`Learner::activations`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activations {
     stage: String,
@@ -28,7 +28,7 @@ pub struct Activations {
     values: Vec<f32>,
     labels: Vec<u32>,
     classes: Vec<String>,
-    /// Of the weights and running statistics that computed them, and of the normalisation.
+    /// Hash of the weights and running statistics that computed them, and of the normalisation.
     fingerprint: u64,
 }
 
@@ -67,7 +67,7 @@ impl Activations {
         4 * self.values.len() as u64
     }
 
-    /// Those of these images, in this order; an index may come more than once.
+    /// The values of these images, in this order; an index may occur more than once.
     ///
     /// # Errors
     /// [`LoaderError::IndexOutOfRange`], as [`Error::Loader`].
@@ -121,17 +121,17 @@ pub(crate) fn channels_last(image: &[f32], channels: usize) -> impl Iterator<Ite
 }
 
 impl Learner {
-    /// The output of `stage` (`stem`, `layer1` …, `avgpool`) for every image of `source`, as in
-    /// evaluation, to train and evaluate on in place of the images while all up to `stage` is
-    /// frozen. `source` may itself be the outputs of an earlier stage.
+    /// The output of `stage` (`stem`, `layer1` …, `avgpool`) for every image of `source`, as in evaluation.
+    /// They replace the images in training and evaluation while everything up to `stage` is frozen. `source`
+    /// may itself be the outputs of an earlier stage.
     ///
     /// Losses are those of training on the images, up to rounding; they are the same bits where
     /// [`Learner::set_evaluation_batch`] is the batch of training, for which the same kernels are chosen.
     ///
     /// # Errors
     /// [`Error::StochasticCache`] for a source that changes its images at random,
-    /// [`Error::UnknownGroup`] for a stage that there is not (after the source's);
-    /// [`Error::ImageShape`], [`Error::NoImages`], [`Error::StaleActivations`], [`Error::Engine`].
+    /// [`Error::UnknownGroup`] for a stage that does not exist (after the source's); [`Error::ImageShape`],
+    /// [`Error::NoImages`], [`Error::StaleActivations`], [`Error::Engine`].
     pub fn activations(&mut self, source: &dyn Source, stage: &str) -> Result<Activations> {
         if let Some(what) = source.stochastic() {
             return Err(Error::StochasticCache { what: what.to_owned() });
@@ -181,13 +181,13 @@ impl Learner {
         if last.is_some_and(|last| last + 1 >= body) { Some(POOLED.to_owned()) } else { frozen }
     }
 
-    /// What the frozen stages make of `source`, if there are any above those it has passed.
+    /// The outputs of the frozen stages for `source`, if there are frozen stages above those it has passed.
     pub(crate) fn cache(&mut self, source: &dyn Source, batch: usize) -> Result<Option<Activations>> {
         let passed = source.activations().map(Activations::stage);
         let Some(stage) = self.frozen_stage().filter(|stage| Some(stage.as_str()) != passed) else {
             return Ok(None);
         };
-        // With the batch of training the kernels are those of training, to the bit.
+        // With the batch size of training, the kernels are those of training, so results are bit-identical.
         let usual = std::mem::replace(&mut self.evaluation_batch, batch);
         let outputs = self.activations(source, &stage);
         self.evaluation_batch = usual;
@@ -223,13 +223,13 @@ impl Learner {
         Ok(())
     }
 
-    /// Fails if training on `source` would change the stages whose outputs it has.
+    /// Fails if training on `source` would change the stages whose outputs it contains.
     pub(crate) fn check_frozen(&self, source: &dyn Source) -> Result<()> {
         let Some(Activations { stage, .. }) = source.activations() else { return Ok(()) };
         let wrong = |reason: String| Err(Error::NotFrozen { stage: stage.clone(), reason });
         if self.freeze.batch_norm == BatchNormMode::Batch {
             return wrong(
-                "batch norms keep to the batch's statistics, and move their running ones".to_owned(),
+                "batch norms use the batch's statistics, and update their running statistics".to_owned(),
             );
         }
         let groups = self.groups_through(stage)?;

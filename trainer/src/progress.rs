@@ -1,4 +1,4 @@
-//! What a caller learns of a run: after every step, and at the end.
+//! Reports to a caller about a run: after every step, and at the end.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::best::Best;
 use crate::evaluate::Evaluation;
 use crate::training::StepRecord;
 
-/// Where a run is, after every step.
+/// The progress of a run, after every step.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// The step that was just submitted, counted from 1.
@@ -18,7 +18,7 @@ pub struct Progress<'a> {
     pub epoch: u64,
     /// Its learning rate.
     pub lr: f32,
-    /// The last step whose loss is known: losses are read in bunches.
+    /// The last step whose loss is known: losses are read in groups.
     pub latest: Option<&'a StepRecord>,
     /// The steps whose losses were read just now.
     pub read: &'a [StepRecord],
@@ -28,7 +28,7 @@ pub struct Progress<'a> {
     pub elapsed: Duration,
     /// The evaluation after this step, if there was one.
     pub evaluation: Option<&'a Evaluation>,
-    /// The best evaluation so far; this step's, if `step` is its.
+    /// The best evaluation so far; it is this step's if its step is `step`.
     pub best: Option<Best>,
     /// Steps of this call that were not taken because gradients overflowed f16, as far as losses were read.
     pub skipped: u64,
@@ -50,21 +50,21 @@ impl fmt::Display for Progress<'_> {
     }
 }
 
-/// What a call of [`crate::Learner::fit`] or [`crate::Learner::continue_fit`] did.
+/// The result of a call of [`crate::Learner::fit`] or [`crate::Learner::continue_fit`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// Its steps.
     pub records: Vec<StepRecord>,
     /// Its evaluations, each with the steps taken before it.
     pub evaluations: Vec<(u64, Evaluation)>,
-    /// The best evaluation of the whole run, what an earlier call did of it included.
+    /// The best evaluation of the whole run, including its earlier calls.
     pub best: Option<Best>,
     /// Its steps that were not taken because gradients overflowed f16: each lowered the loss scale, unless
     /// that is fixed ([`LossScale`](frostline_engine::LossScale)).
     pub skipped: u64,
-    /// Whether the run ended because it no longer got better, before its last step.
+    /// Whether the run ended before its last step because it no longer improved.
     pub stopped_early: bool,
-    /// Whether the run is at its end; else [`crate::Learner::continue_fit`] goes on.
+    /// Whether the run is at its end; else [`crate::Learner::continue_fit`] continues it.
     pub finished: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Discriminative learning rates: a rate for every stage (Howard & Ruder 2018, section 3.2).
 //!
 //! Early layers compute features that all images share, and need to change little; the head is new. An
-//! optimiser's groups hold *factors* on its base rate, so that a schedule, or another base rate, cascades
-//! through all of them.
+//! optimiser's groups contain *factors* on its base rate, so that a schedule, or another base rate, applies
+//! to all of them.
 
 use std::ops::Range;
 
@@ -35,8 +35,8 @@ impl From<Range<f32>> for RateSlice {
 
 impl Learner {
     /// `optim` with a group for each stage, frozen ones too, with the rates of `rates`; the base rate is the
-    /// head's. `slice(optim, 0.01)` or `slice(optim, 1e-4..1e-2)`. Groups that `optim` had stay, and go
-    /// before those of the stages.
+    /// head's. `slice(optim, 0.01)` or `slice(optim, 1e-4..1e-2)`. Groups that `optim` had stay, and have
+    /// precedence over those of the stages.
     ///
     /// # Errors
     /// [`Error::Setting`] for a rate that is not above 0.
@@ -58,8 +58,8 @@ impl Learner {
     }
 
     /// `optim` with a group for each stage: the head has the base rate, and every stage below
-    /// `decay` times that of the one above it. 0.1 is ten times less at every stage; timm and BEiT
-    /// call it layer decay.
+    /// `decay` times that of the one above it. 0.1 makes the rate ten times smaller at every stage; timm and
+    /// BEiT call it layer decay.
     ///
     /// # Errors
     /// [`Error::Setting`] for a decay that is not above 0.
@@ -72,7 +72,7 @@ impl Learner {
     /// The rate of each stage under `optim` before the schedule's factor, from the image on.
     ///
     /// # Errors
-    /// None that a network with stages could cause.
+    /// None for a network with stages.
     pub fn rates(&self, optim: &Optim) -> Result<Vec<(String, f32)>> {
         let rate = |stage: String| {
             let first = self.members(&stage)?.into_iter().next().unwrap_or_default();
@@ -82,7 +82,7 @@ impl Learner {
         self.model.stages().into_iter().map(rate).collect()
     }
 
-    /// A group for each stage, with a factor by its place from the image on.
+    /// A group for each stage, with a factor by its index from the image on.
     fn staged(&self, mut optim: Optim, factor: impl Fn(usize) -> f64) -> Result<Optim> {
         let mut groups = vec![];
         for (place, stage) in self.model.stages().iter().enumerate() {

@@ -18,41 +18,41 @@ mod objective;
 
 use objective::Objective;
 
-/// The solver stops where no derivative of the mean objective exceeds this.
+/// The solver stops when no derivative of the mean objective exceeds this.
 const TOLERANCE: f64 = 1e-6;
 /// The same while strengths are compared.
 const ROUGH: f64 = 1e-4;
-/// Iterations of the solver, at most; scikit-learn's 100 are too few for weak penalties.
+/// Maximum number of iterations of the solver; scikit-learn's 100 are too few for weak penalties.
 const ITERATIONS: usize = 1000;
 
-/// What a row's logits z and label y cost.
+/// The loss of a row with logits z and label y.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HeadLoss {
     /// −ln softmax(z)\[y\]: multinomial logistic regression.
     #[default]
     Softmax,
-    /// Mean over the classes of max(0, 1 − z\[y\] + z\[j\])², j ≠ y: PyTorch's `MultiMarginLoss(p=2)`. Of two
-    /// classes it is scikit-learn's `LinearSVC` with the same C. Logits are margins: their softmax is no
-    /// probability.
+    /// Mean over the classes of max(0, 1 − z\[y\] + z\[j\])², j ≠ y: PyTorch's `MultiMarginLoss(p=2)`. For
+    /// two classes it is scikit-learn's `LinearSVC` with the same C. Logits are margins: their softmax is not
+    /// a probability.
     SquaredHinge,
 }
 
 /// A head at its optimum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Regression {
-    /// The head, with what its features are standardised with.
+    /// The head, with the standardisation of its features.
     pub head: Head,
     /// The inverse strength of the penalty.
     pub c: f64,
     /// The largest derivative of the mean objective at the end.
     pub gradient: f64,
-    /// Iterations that it took.
+    /// Number of iterations.
     pub iterations: usize,
     /// Whether the largest derivative is small enough.
     pub converged: bool,
 }
 
-/// Features standardised once, to be fitted at several strengths.
+/// Features that are standardised once, for fits at several strengths.
 pub struct Fitter<'a> {
     standardization: Standardization,
     values: Vec<f32>,
@@ -60,9 +60,9 @@ pub struct Fitter<'a> {
     squares: Vec<f64>,
     features: &'a Features,
     loss: HeadLoss,
-    /// The largest derivative that the solver stops at.
+    /// The solver stops when the largest derivative is below this.
     tolerance: f64,
-    /// Weights, then biases, of the last fit: where the next one starts.
+    /// Weights, then biases, of the last fit, from which the next one starts.
     theta: Vec<f64>,
 }
 
@@ -85,13 +85,13 @@ impl<'a> Fitter<'a> {
         Ok(Self { standardization, values, squares, features, loss, tolerance, theta })
     }
 
-    /// Fits with `loss`, where [`Fitter::new`] takes softmax.
+    /// Fits with `loss` instead of the softmax loss of [`Fitter::new`].
     #[must_use]
     pub fn loss(self, loss: HeadLoss) -> Self {
         Self { loss, ..self }
     }
 
-    /// Fits as exactly as choosing a strength needs: scikit-learn's own tolerance.
+    /// Fits as exactly as the choice of a strength needs: with scikit-learn's tolerance.
     #[must_use]
     pub(crate) fn roughly(self) -> Self {
         Self { tolerance: ROUGH, ..self }

@@ -4,17 +4,17 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-/// Which way the rate goes after the warm-up.
+/// The shape of the schedule after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Curve {
     /// The same rate at every step.
     Constant,
     /// Half a cosine, from the full rate towards 0 (Loshchilov & Hutter 2017, without restarts).
     Cosine,
-    /// Up from 1/25 of the rate and down to 1/250,000 of it, both along half a cosine (Smith &
-    /// Topin 2018, with the numbers of PyTorch's `OneCycleLR`).
+    /// Up from 1/25 of the rate and down to 1/250,000 of it, both along half a cosine (Smith & Topin 2018,
+    /// with the numbers of PyTorch's `OneCycleLR`).
     OneCycle {
-        /// Share of the steps that go up; PyTorch's is 0.3.
+        /// Share of the steps in which the rate rises; PyTorch's is 0.3.
         rise: f64,
     },
     /// Up from this share of the rate to all of it, by the same factor at every step: for a range
@@ -36,10 +36,10 @@ pub enum Curve {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// What comes after the warm-up.
+    /// The schedule after the warm-up.
     pub curve: Curve,
-    /// Steps in which the rate first rises in a straight line, to be full at the step after them.
-    /// Batch norm statistics and momentum are far off at the start; small steps let them settle.
+    /// Steps in which the rate first rises linearly; it is full at the step after them. Batch norm statistics
+    /// and momentum are inaccurate at the start; small steps let them settle.
     pub warm_up: u64,
 }
 
@@ -64,7 +64,7 @@ impl Schedule {
         Self::of(Curve::Exponential { start })
     }
 
-    /// Puts a linear rise of `steps` steps before the curve.
+    /// Adds a linear warm-up of `steps` steps before the curve.
     pub fn warm_up(mut self, steps: u64) -> Self {
         self.warm_up = steps;
         self

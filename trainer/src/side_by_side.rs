@@ -1,6 +1,7 @@
 //! Work on several threads.
 
-/// The results of `work` for each of `items`, in their order, on this thread: a browser has no others here.
+/// The results of `work` for each of `items`, in their order, on this thread, because there is only one in a
+/// browser.
 #[cfg(target_family = "wasm")]
 pub(crate) fn side_by_side<I: Send, T: Send>(
     items: impl Iterator<Item = I>,
@@ -9,8 +10,8 @@ pub(crate) fn side_by_side<I: Send, T: Send>(
     items.map(work).collect()
 }
 
-/// The results of `work` for each of `items`, in their order; each runs on its own thread. A panic of one is
-/// passed on.
+/// The results of `work` for each of `items`, in their order; each runs on its own thread. A panic in one of
+/// them is propagated.
 #[cfg(not(target_family = "wasm"))]
 pub(crate) fn side_by_side<I: Send, T: Send>(
     items: impl Iterator<Item = I>,

@@ -1,4 +1,4 @@
-//! Weights at one time, to restore them or to measure how far training has moved.
+//! Weights at one point in time, to restore them or to measure how much training has changed.
 
 use frostline_engine::Params;
 use frostline_engine::blocking::block_on;
@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 use crate::freeze;
 use crate::learner::Learner;
 
-/// All weights and running statistics of a learner at one time.
+/// All weights and running statistics of a learner at one point in time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     tensors: Vec<HostValues>,
 }
 
 impl Snapshot {
-    /// The values that `weights` has of every tensor of `params`.
+    /// The values in `weights` of every tensor of `params`.
     pub(crate) fn of(params: &Params, mut weights: StateDict) -> Result<Self> {
         let known = weights.keys().cloned().collect::<Vec<_>>().join(", ");
         let tensors = params.tensors().map(|(name, shape)| {
@@ -34,18 +34,18 @@ impl Snapshot {
     }
 }
 
-/// How far training moved a stage.
+/// How much training changed a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StageUpdate {
     /// The stage: `stem`, `layer1` … `fc`.
     pub stage: String,
-    /// |Δw| / |w|: the norm of what its parameters changed by, over their norm before; running
+    /// |Δw| / |w|: the norm of the change of its parameters, over their norm before; running
     /// statistics are left out.
     pub relative: f64,
 }
 
 impl Learner {
-    /// The weights and running statistics of now.
+    /// The present weights and running statistics.
     ///
     /// # Errors
     /// [`Error::Engine`](crate::Error::Engine) if they cannot be read.
@@ -73,7 +73,7 @@ impl Learner {
         Ok(())
     }
 
-    /// How far each stage has moved since `before`, from the image on: 0 for a frozen one.
+    /// How much each stage has changed since `before`, from the image on: 0 for a frozen one.
     ///
     /// # Errors
     /// [`Error::Engine`](crate::Error::Engine) if the weights cannot be read.

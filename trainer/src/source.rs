@@ -1,4 +1,4 @@
-//! Where batches come from.
+//! The sources of batches.
 
 use frostline_engine::Session;
 use frostline_loader::{BatchState, Error as LoaderError, ImageSet, ImageStream, normalize};
@@ -6,12 +6,12 @@ use frostline_loader::{BatchState, Error as LoaderError, ImageSet, ImageStream, 
 use crate::error::Result as TrainerResult;
 use crate::prefix::Activations;
 
-/// The values of a batch as they go to the device: (N, H, W, C) without padding.
+/// The values of a batch as they are sent to the device: (N, H, W, C) without padding.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Batch {
     /// Images of bytes, which the device normalises.
     Bytes(Vec<u8>),
-    /// What is float already: outputs of a stage, features.
+    /// Values that are already floats: outputs of a stage, features.
     Floats(Vec<f32>),
 }
 
@@ -27,7 +27,7 @@ impl Batch {
         if !matches!(self, Self::Bytes(_)) {
             *self = Self::Bytes(vec![]);
         }
-        let Self::Bytes(bytes) = self else { unreachable!("these are bytes since a line ago") };
+        let Self::Bytes(bytes) = self else { unreachable!("this was set to bytes just above") };
         bytes
     }
 
@@ -36,7 +36,7 @@ impl Batch {
         if !matches!(self, Self::Floats(_)) {
             *self = Self::Floats(vec![]);
         }
-        let Self::Floats(floats) = self else { unreachable!("these are floats since a line ago") };
+        let Self::Floats(floats) = self else { unreachable!("this was set to floats just above") };
         floats
     }
 
@@ -55,10 +55,9 @@ impl Batch {
 
 /// Images with labels that a learner can be given, in batches.
 ///
-/// [`ImageSet`] is one, in memory; [`ImageStream`] reads a folder as it goes; [`Activations`] are outputs of
-/// frozen stages. A source that changes images at random (augmentation) is another: it draws from the
-/// [`BatchState`] it is given and from nothing else, so that a resumed run uses the same images as an
-/// uninterrupted run.
+/// [`ImageSet`] is in memory; [`ImageStream`] reads a folder during training; [`Activations`] are outputs of
+/// frozen stages. A source may also change images at random (augmentation). It must draw only from the
+/// [`BatchState`] it is given, so that a resumed run uses the same images as an uninterrupted run.
 pub trait Source {
     /// Height, width and channels of every image.
     fn shape(&self) -> [usize; 3];
@@ -69,12 +68,12 @@ pub trait Source {
     /// The class of each image; as many as there are images.
     fn labels(&self) -> &[u32];
 
-    /// Replaces what `out` contains by the images of a batch: [`Batch::Bytes`], or [`Batch::Floats`]
-    /// where [`Source::activations`] stand for the images. `state` is the batch's place in the run;
-    /// `None` outside training, where nothing may be random.
+    /// Replaces what `out` contains by the images of a batch: [`Batch::Bytes`], or [`Batch::Floats`] where
+    /// [`Source::activations`] replace the images. `state` is the batch's place in the run; `None` outside
+    /// training, where nothing may be random.
     ///
     /// # Errors
-    /// For an index that there is not.
+    /// For an index out of range.
     fn gather(
         &self,
         indices: &[usize],
@@ -87,19 +86,19 @@ pub trait Source {
     /// because a run can be stopped.
     fn expect(&self, _indices: &[usize]) {}
 
-    /// Names what is random about the images, if anything is. Features computed once would leave
-    /// it out without a word, so caching refuses such a source.
+    /// Names the random change of the images, if there is one. Features that are computed once would silently
+    /// lack it, so caching refuses such a source.
     fn stochastic(&self) -> Option<&str> {
         None
     }
 
-    /// The outputs of a stage that stand for the images, if the source has them.
+    /// The outputs of a stage that replace the images, if the source has them.
     fn activations(&self) -> Option<&Activations> {
         None
     }
 }
 
-/// How many batches a source gets in advance: enough to keep every worker busy.
+/// Number of batches that are announced to a source in advance: enough to keep every worker busy.
 const LOOK_AHEAD: usize = 4;
 
 /// The images of the next batches, for [`Source::expect`].

@@ -1,4 +1,4 @@
-//! The state of a run: with the weights and the moments, all that decides what comes next.
+//! The state of a run. With the weights and the moments, it determines all further steps.
 
 use std::collections::BTreeMap;
 
@@ -11,21 +11,21 @@ use crate::error::{Error, Result};
 use crate::options::{FitOptions, Length};
 use crate::source::Source;
 
-/// Where a run stands; with the weights and the moments, all that decides what comes next.
+/// The state of a run. With the weights and the moments, it determines all further steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FitState {
     /// Steps taken.
     pub step: u64,
     /// Steps in all.
     pub steps: u64,
-    /// Where the next batch comes from.
+    /// The source state of the next batch.
     pub batches: BatchState,
-    /// Settings and data, as text: what must be the same for a continued run to be the same run.
+    /// Settings and data, as text: they must be the same when a run is continued.
     pub settings: BTreeMap<String, String>,
     /// Its validations so far.
     #[serde(default)]
     pub watch: Validations,
-    /// Whether it was stopped in the validation after its last step.
+    /// Whether it was stopped during the validation after its last step.
     #[serde(default)]
     pub unvalidated: bool,
 }
@@ -53,7 +53,7 @@ impl FitState {
         })
     }
 
-    /// Whether there is a step to take, or a validation to make up for.
+    /// Whether a step, or a validation that was missed, remains.
     pub fn goes_on(&self, patience: Option<u64>) -> bool {
         self.unvalidated || self.step < self.steps && !self.watch.is_over(patience)
     }
@@ -110,7 +110,7 @@ fn settings(source: &dyn Source, options: &FitOptions<'_>, steps: u64) -> BTreeM
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Enough to notice that the images are others, or in another order: FNV-1a of the labels.
+/// Detects other images, or another order: FNV-1a of the labels.
 fn identity(source: &dyn Source) -> String {
     let labels = source.labels();
     let bytes = labels.iter().flat_map(|label| label.to_le_bytes());

@@ -1,4 +1,4 @@
-//! The inner part of the loop: steps are only submitted, and losses are read back from time to time.
+//! The inner part of the loop: steps are only submitted, and losses are read back every few steps.
 //!
 //! Reading a loss waits for the device, so it is done for many steps at once, from the ring that the plan
 //! keeps, and the next batch is submitted before. A loss that is not finite is therefore detected late, but
@@ -15,7 +15,7 @@ use frostline_loader::{BatchState, Batches};
 use crate::error::{Error, Result};
 use crate::source::{Batch, upcoming};
 
-/// What one training step gave.
+/// The result of one training step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepRecord {
     /// The step, counted from 1.
@@ -41,12 +41,12 @@ pub(crate) trait Rows {
     /// Called with the rows that come next.
     fn expect(&self, _indices: &[usize]) {}
 
-    /// What is done to each of these rows on the device, if something is.
+    /// The change of each of these rows on the device, if there is one.
     fn transforms(&self, _indices: &[usize], _state: BatchState) -> Option<Vec<Transform>> {
         None
     }
 
-    /// What each of a batch's rows is mixed with, if they are mixed.
+    /// The share and partner of each row of a batch, if rows are mixed.
     fn mixes(&self, _state: BatchState) -> Result<Option<Vec<Mix>>> {
         Ok(None)
     }
@@ -64,17 +64,17 @@ pub(crate) struct Training<'a> {
     pub optimizer: Optimizer,
     pub batches: Batches,
     rows: &'a dyn Rows,
-    /// Where the last good checkpoint is, for the message that may need it.
+    /// The path of the last good checkpoint, for an error message.
     pub checkpoint: Option<PathBuf>,
     batch: usize,
     unread: Vec<Unread>,
     input: Batch,
-    /// The place in the run of the batch that the device was given last.
+    /// The position in the run of the last batch that was sent to the device.
     given: Option<BatchState>,
     scaling: Scaling,
 }
 
-/// The loss scale as it was last read, and what became of the steps before.
+/// The loss scale at the last reading, and the counts of skipped steps before it.
 #[derive(Default)]
 struct Scaling {
     state: Option<LossScaleState>,
@@ -85,7 +85,7 @@ struct Scaling {
 }
 
 impl Scaling {
-    /// Takes in the `state` after `steps` more steps.
+    /// Updates from the `state` after `steps` more steps.
     fn read(&mut self, state: Option<LossScaleState>, steps: u64) {
         if let (Some(before), Some(now)) = (self.state, state) {
             let skipped = u64::from(now.skipped_steps.saturating_sub(before.skipped_steps));
@@ -97,7 +97,7 @@ impl Scaling {
     }
 }
 
-/// Steps in a row without one taken after which a run ends.
+/// Number of consecutive skipped steps after which a run ends.
 const MOST_STUCK: u64 = 25;
 
 impl<'a> Training<'a> {
@@ -129,8 +129,8 @@ impl<'a> Training<'a> {
         self.scaling.skipped
     }
 
-    /// Submits step number `step` (counted from 1) with the next batch. Waits only where the device is
-    /// several steps behind.
+    /// Submits step number `step` (counted from 1) with the next batch. Waits only if the device is several
+    /// steps behind.
     pub fn step(&mut self, step: u64, lr: f32) -> Result<()> {
         self.give()?;
         let state = self.batches.state();
@@ -142,7 +142,8 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Gives the device the next batch, unless it has it: best done before waiting for the device.
+    /// Sends the next batch to the device, unless it is already there. Best called before waiting for the
+    /// device.
     pub fn give(&mut self) -> Result<()> {
         let state = self.batches.state();
         if self.given != Some(state) {
@@ -167,7 +168,7 @@ impl<'a> Training<'a> {
         Ok(self.session.write_labels(&labels)?)
     }
 
-    /// Whether it is time to read: `every` steps have run, or the ring is full.
+    /// Whether losses are read now: `every` steps have run, or the ring is full.
     pub fn is_due(&self, every: u64) -> bool {
         self.unread.len() as u64 >= every.min(HISTORY as u64)
     }
@@ -208,7 +209,8 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Looks for where it went wrong, on the batch that it went wrong with.
+    /// Finds the layer or tensor with the first value that is not finite, on the batch with which it
+    /// occurred.
     fn diverged(&mut self, step: &Unread, loss: f32, params: &Params) -> Result<Error> {
         let images = self.rows.labels().len();
         let indices = Batches::restore(images, self.batch, step.state)?.next_batch();

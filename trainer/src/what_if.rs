@@ -1,4 +1,4 @@
-//! The cost of every depth of freezing, computed without a run. Needs no GPU.
+//! The cost of every freeze depth, computed without a run. Needs no GPU.
 
 use frostline_engine::{Freeze, Graph, Ledger, Optim, Plan, TensorId, Tuning};
 use frostline_models::Model;
@@ -6,20 +6,20 @@ use serde::Serialize;
 
 use crate::error::Result;
 
-/// One depth of freezing.
+/// One freeze depth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Depth {
-    /// All below this stage is frozen; below the first there is nothing.
+    /// Everything below this stage is frozen; nothing is below the first.
     pub freeze_below: String,
     /// Dispatches of a step.
     pub dispatches: u64,
     /// Multiply-accumulates of a step.
     pub macs: u64,
-    /// Bytes of activations that forward leaves for backward.
+    /// Bytes of activations that forward keeps for backward.
     pub kept_bytes: u64,
     /// Bytes of the pool that activations and their gradients share.
     pub pool_bytes: u64,
-    /// Bytes of the gradients, which is those of the parameters that train.
+    /// Bytes of the gradients, equal to the bytes of the trained parameters.
     pub gradient_bytes: u64,
     /// Bytes of pool, parameters, gradients and the optimiser's state.
     pub total_bytes: u64,
@@ -40,9 +40,9 @@ impl Depth {
     }
 }
 
-/// A training step of `graph`, which `model` was recorded on and which ends in `loss`, for every
-/// stage of the model that all below can be frozen; the first row freezes nothing. `adjust` may
-/// change each freeze, such as what batch norms do.
+/// A training step of `graph`, which `model` was recorded on and which ends in `loss`, for every stage of the
+/// model below which everything can be frozen; the first row freezes nothing. `adjust` may change each
+/// freeze, such as the mode of batch norms.
 ///
 /// # Errors
 /// [`Error::Engine`](crate::Error::Engine) for a graph that cannot be planned.

@@ -20,7 +20,7 @@ export async function open(name) {
     if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
     const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
     const listing = page.querySelector('.listing');
-    // The anchors of the listing would be there twice if two kernels were opened.
+    // The anchors of the listing would be duplicated if two kernels were opened.
     place.replaceChildren(listing);
     const line =
       entry &&

@@ -1,4 +1,4 @@
-// Marks kernels that a reader writes. It has a separate device, so that a text that breaks it costs no run.
+// Marks kernels that a reader writes. It has a separate device, so that a faulty kernel does not end a run.
 
 import init, { Marker } from './pkg/frostline_web_puzzles.js';
 

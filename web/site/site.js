@@ -1,5 +1,5 @@
-// What every page loads: it marks quizzes, shows one situation of chapter 4 at a time, opens kernels, and loads a
-// live part when the reader comes near it. Without scripts the page is complete.
+// Loaded by every page: it marks quizzes, shows one situation of chapter 4 at a time, opens kernels, and
+// loads a live part when the reader scrolls near it. Without scripts the page is complete.
 
 import { get, set } from './state.js';
 
@@ -49,7 +49,7 @@ if (grid) {
   show(panels.some((panel) => panel.id === asked) ? asked : panels[0].id);
 }
 
-// A live part is loaded when it comes near the window, and told when it may use the device.
+// A live part is loaded when it is near the visible area, and notified when it may use the device.
 const near = new IntersectionObserver(
   (entries) => {
     for (const { isIntersecting, target } of entries) {
@@ -69,7 +69,7 @@ for (const part of document.querySelectorAll('[data-live]')) {
     near.observe(part);
     continue;
   }
-  // The engine is there and the browser cannot run it. What trains is replaced by a sentence.
+  // The engine is there, but the browser cannot run it. Parts that train are replaced by a sentence.
   const note = document.createElement('p');
   Object.assign(note, { className: 'note', textContent: `This browser has no WebGPU. ${BROWSERS}` });
   if (part.dataset.trains === 'yes') part.replaceChildren(note);

@@ -1,11 +1,11 @@
-// What the reader chose, in the page's address: it survives a reload and can be sent to others.
+// The reader's choices, stored in the page's address: they survive a reload and can be sent to others.
 
 export const get = (name) => new URLSearchParams(location.search).get(name);
 
-/** The one of `list` that `name` says, or `otherwise`: what a choice cannot show is not chosen. */
+/** The value of `name` if it is in `list`, else `otherwise`: a value without an option is not chosen. */
 export const among = (name, list, otherwise) => list.find((one) => String(one) === get(name)) ?? otherwise;
 
-/** Sets the given ones; null removes one. */
+/** Sets the given values; null removes one. */
 export function set(values) {
   const all = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(values))

@@ -16,9 +16,9 @@ pub struct Changes {
     pub size: Option<usize>,
     /// Least and greatest part of the area that is cut out.
     pub crop: Option<[f64; 2]>,
-    /// How likely left and right are exchanged.
+    /// Probability of exchanging left and right.
     pub horizontal_flip: f64,
-    /// How likely top and bottom are exchanged.
+    /// Probability of exchanging top and bottom.
     pub vertical_flip: f64,
     /// Rotated by up to this, either way.
     pub degrees: f64,

@@ -1,5 +1,5 @@
-//! What the native engine computes of the run that `tests/browser/engine.py` trains in a tab, and of some images:
-//! `tests/browser/native.json`. `FROSTLINE_WRITE=1` writes the file anew.
+//! The native engine's results for the run that `tests/browser/engine.py` trains in a tab, and for some
+//! images: `tests/browser/native.json`. `FROSTLINE_WRITE=1` writes the file again.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ use frostline_web::Images;
 use frostline_web::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
-/// Between kernels of different classes: they add in other orders, and ten steps carry that on.
+/// Between kernels of different classes: they sum in different orders, and ten steps accumulate the
+/// difference.
 const BOUND: f32 = 1e-5;
 
 const STEPS: u64 = 10;
@@ -25,7 +26,7 @@ struct Native {
     recipe: serde_json::Value,
     per_class: usize,
     losses: Vec<f32>,
-    /// Of the first three images of `fashion_source_test` by the pretrained network.
+    /// For the first three images of `fashion_source_test` from the pretrained network.
     logits: Vec<f32>,
 }
 

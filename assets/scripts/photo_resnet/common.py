@@ -10,7 +10,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-TEACHER_SIDE = 128  # of the crops that the teacher sees
+TEACHER_SIDE = 128  # of the crops that the teacher gets
 FEATURES = 1280  # of the teacher
 
 # ImageNet's usual statistics of pixels in [0, 1], as for torchvision's networks.

@@ -4,7 +4,7 @@
     make_crops.py --packages FOLDER --teacher assets/efficientnet_lite0.safetensors --out SHARDS --shards 30
 
 A crop is a piece of a background; on two thirds of them one or two cut-outs are pasted, because
-wallpapers alone hold few objects. The teacher sees it at 128x128, the student's file keeps it at
+wallpapers alone hold few objects. The teacher gets it at 128x128, the student's file keeps it at
 96x96. Shard i is the pair `i.images.npy` (N, 96, 96, 3) u8 and `i.features.npy` (N, 1280) f16, made
 from seed i; a shard that is there already is left as it is, so the command can be stopped and
 repeated. The teacher computes in bfloat16, which moves its features by 0.2 % of their variance.

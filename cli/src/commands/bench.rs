@@ -1,5 +1,5 @@
-//! `frostline bench`: how many steps and images per second this machine computes, by what trains. `make
-//! bench` is the long form.
+//! `frostline bench`: how many steps and images per second this machine computes, for each choice of layers
+//! that train. `make bench` is the long form.
 
 use crate::{Error, Output, Result, gpu};
 use clap::Args;
@@ -14,19 +14,19 @@ pub struct Bench {
     /// The network, such as resnet18 or resnet50.
     #[arg(long, default_value = "resnet18")]
     model: String,
-    /// Side of the square images in pixels; the network's own by default.
+    /// Side of the square images in pixels; by default that of the network.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=16384))]
     size: Option<u16>,
     /// Images per step.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
-    /// How long to measure each kind of step; three steps at least are taken.
+    /// How long to measure each kind of step; at least three steps are taken.
     #[arg(long, default_value_t = 3.0, value_name = "S", value_parser = seconds)]
     seconds: f64,
     /// Store activations as 16-bit floats, where the adapter has them.
     #[arg(long)]
     f16: bool,
-    /// Also time every kernel of a step by the device's own clock, and add the kernels up by name.
+    /// Also time every kernel of a step by the device's clock, and sum the times by kernel name.
     #[arg(long)]
     kernels: bool,
     /// Only this kind of step: infer, full, the last stage's name, head or features.
@@ -35,10 +35,10 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Measures, and prints a line a kind of step as it is done.
+    /// Measures, and prints one line per kind of step as soon as it is measured.
     ///
     /// # Errors
-    /// For a model that there is not, or a batch that does not fit.
+    /// For an unknown model, or a batch that does not fit into memory.
     pub fn run(&self, output: &Output) -> Result<()> {
         let gpu = gpu::open()?;
         let model = Model::new(&self.model)?;

@@ -17,13 +17,13 @@ pub struct Convert {
     input: std::ffi::OsString,
     /// Where to write.
     out: PathBuf,
-    /// Whose names the tensors are to have; those they have, without wrappers, by default.
+    /// Naming scheme of the written tensors; by default their present names, without wrappers.
     #[arg(long, value_enum, value_name = "NAMES")]
     to: Option<Names>,
-    /// How numbers are to be stored; as they are by default.
+    /// Number format to store; by default the present one.
     #[arg(long, value_enum)]
     dtype: Option<Numbers>,
-    /// Replace the file if it is there.
+    /// Replace the file if it exists.
     #[arg(long)]
     force: bool,
 }
@@ -49,12 +49,13 @@ enum Numbers {
     Bf16,
 }
 
-/// The entries of a checkpoint that are worth keeping with bare weights.
+/// The metadata entries of a checkpoint that are kept with bare weights.
 const KEPT: [&str; 4] =
     ["frostline.architecture", "frostline.classes", "frostline.preprocessing", FIRST_STRIDE];
 
 impl Convert {
-    /// Converts, without a checkpoint's optimiser and place in its run.
+    /// Converts the weights. The optimiser state and the position in the run, which a checkpoint contains,
+    /// are left out.
     ///
     /// # Errors
     /// [`Error::Exists`]; for weights that have no such names or do not fit the number format.
@@ -62,7 +63,7 @@ impl Convert {
         Error::if_no_folder(&self.out)?;
         Error::if_exists(&self.out, self.force)?;
         let weights = Weights::open(&self.input)?;
-        // Neither may be there: weights that are built in have no path.
+        // Either path may be missing: embedded weights have none.
         let there = |path| std::fs::canonicalize(path).ok();
         if there(&self.out).is_some_and(|out| there(&weights.path) == Some(out)) {
             let reason = "this is the file to convert; choose another name".to_owned();
@@ -91,7 +92,7 @@ impl Convert {
 }
 
 impl Names {
-    /// What these names are for the network of a file with names of `from`.
+    /// The names of scheme `self` for the network of a file whose names have scheme `from`.
     fn dialect(self, from: Dialect) -> Dialect {
         let efficientnet = matches!(from, Dialect::EfficientNet | Dialect::TimmEfficientNet);
         match self {
@@ -112,16 +113,16 @@ impl Numbers {
     }
 }
 
-/// The one format that all tensors of the file have, counters aside; f32, which holds every other,
-/// if they have several.
+/// The format that all tensors of the file have, counters aside. If there are several formats: f32, which can
+/// represent the others.
 fn stored(file: &SafeFile) -> Dtype {
     let mut dtypes = file.dtypes.values().copied().filter(|dtype| *dtype != Dtype::I64);
     let first = dtypes.next().unwrap_or(Dtype::F32);
     if dtypes.all(|dtype| dtype == first) { first } else { Dtype::F32 }
 }
 
-/// The file's metadata; of a checkpoint's, what is true of its weights alone. "format": other
-/// loaders ask which framework's conventions the tensors follow.
+/// The file's metadata; for a checkpoint, only the entries about its weights. Other loaders read from
+/// "format" which framework's conventions the tensors follow.
 fn metadata(file: &SafeFile) -> BTreeMap<String, String> {
     let kept = |key: &str| !key.starts_with("frostline.") || KEPT.contains(&key);
     let mut metadata: BTreeMap<String, String> = file.metadata.clone();

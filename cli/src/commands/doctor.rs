@@ -18,12 +18,12 @@ pub struct Doctor {
     no_self_test: bool,
 }
 
-/// What was found of one adapter.
+/// The findings for one adapter.
 #[derive(Serialize)]
 struct Found {
     #[serde(flatten)]
     adapter: AdapterReport,
-    /// The class of kernels it gets, and why; nothing if no device could be opened on it.
+    /// The class of kernels that it gets, and why; `None` if no device could be opened on it.
     kernels: Option<&'static str>,
     reason: Option<String>,
     self_test: Option<SelfTest>,
@@ -32,10 +32,10 @@ struct Found {
 }
 
 impl Doctor {
-    /// Looks at every adapter, and prints what it finds.
+    /// Examines every adapter, and prints the findings.
     ///
     /// # Errors
-    /// If there is no adapter; [`Error::SelfTest`] if one computes wrongly or cannot be opened.
+    /// If there is no adapter; [`Error::SelfTest`] if an adapter computes wrong results or cannot be opened.
     pub fn run(&self, output: &Output) -> Result<()> {
         let options = gpu::options()?;
         let mut all = vec![];
@@ -47,7 +47,7 @@ impl Doctor {
         for (i, adapter) in looked_at.iter().enumerate() {
             let (mut found, gpu) = look(adapter, &options);
             let gap = if i == 0 { "" } else { "\n" };
-            // Before the self-test, which takes its time, or may be what does not end.
+            // Printed before the self-test, which is slow and may hang.
             output.say(format_args!("{gap}{}", text(&found)))?;
             if let Some(gpu) = gpu {
                 warnings.extend_from_slice(gpu.warnings());
@@ -60,7 +60,7 @@ impl Doctor {
             all.push(found);
         }
         output.json(&all)?;
-        // Of a GPU that no driver offers; not where there is another.
+        // For a GPU that no driver offers; not printed if there is another GPU.
         if all.iter().all(|found| found.adapter.kind == "Cpu") {
             warnings.dedup();
             warnings.iter().for_each(warn);
@@ -107,7 +107,7 @@ fn text(found: &Found) -> String {
         adapter.index.map_or(adapter.name.clone(), |index| format!("{index}: {}", adapter.name)),
         format!("  {}, {}, driver {}", adapter.kind, adapter.backend, adapter.driver),
         format!(
-            "  buffers up to {}, of which a kernel is given {}",
+            "  buffers up to {}, of which one kernel can bind {}",
             bytes(adapter.buffer_bytes),
             bytes(adapter.binding_bytes)
         ),
@@ -125,7 +125,7 @@ fn text(found: &Found) -> String {
     lines.join("\n")
 }
 
-/// A line an op and class of kernels, with the worst of its checks.
+/// One line per op and class of kernels, with the worst of its checks.
 fn self_test_text(test: &SelfTest) -> String {
     let widest = test.checks.iter().map(|check| check.op.chars().count()).max().unwrap_or(0);
     let mut lines = vec![format!(
@@ -152,12 +152,12 @@ fn self_test_text(test: &SelfTest) -> String {
     ));
     let left = test.not_run();
     if !left.is_empty() {
-        lines.push(format!("  not run, as no op here uses them: {}", left.join(", ")));
+        lines.push(format!("  not run, because no op here uses them: {}", left.join(", ")));
     }
     lines.join("\n")
 }
 
-/// What failed of a check, and why.
+/// Which part of a check failed, and why.
 fn why(check: &Check) -> String {
     match &check.error {
         Some(error) => format!("{}: {error}", check.what),

@@ -1,4 +1,4 @@
-//! `frostline evaluate`: how good a model is on photos whose classes are known.
+//! `frostline evaluate`: the accuracy of a model on photos with known classes.
 
 use crate::output::{tell_error, warn};
 use crate::photos::{NOT_A_NUMBER, Photos};
@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 pub struct Evaluate {
     /// A run folder or checkpoint of `frostline train`, a file of weights, or hf:owner/name.
     model: OsString,
-    /// A folder with one folder of photos a class, named as the model's classes.
+    /// A folder with one folder of photos per class, named like the model's classes.
     dir: PathBuf,
-    /// Photos at once: fewer need less memory.
+    /// Photos per batch: smaller batches need less memory.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
     /// Write a page with the worst mistakes, each with a thumbnail, and the classes that are confused most.
@@ -80,7 +80,7 @@ impl Evaluate {
         }
     }
 
-    /// Writes the page of the photos `readable`, of which the evaluation and the predictions are.
+    /// Writes the page of the photos `readable`, which were evaluated and predicted.
     fn write(
         &self,
         page: &Path,
@@ -169,7 +169,7 @@ fn value(evaluation: &Evaluation, classes: &[String]) -> Value {
         "interval": wilson(right, photos),
         "loss": evaluation.loss,
         "classes": classes.iter().zip(&counts).map(class).collect::<Vec<Value>>(),
-        // Rows are true classes, columns predicted ones.
+        // Rows are true classes, columns are predicted classes.
         "confusion": rows,
     })
 }

@@ -30,10 +30,10 @@ pub struct Export {
     /// by default.
     #[arg(long, value_name = "IMAGE", num_args = 1..)]
     photos: Vec<PathBuf>,
-    /// How many photos to compare at most.
+    /// Maximum number of photos to compare.
     #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     check: u16,
-    /// Replace what is there.
+    /// Replace an existing file or folder.
     #[arg(long)]
     force: bool,
 }
@@ -46,20 +46,20 @@ enum Format {
     Pytorch,
 }
 
-/// Probabilities that are further apart are those of another model.
+/// A larger difference of probabilities means that the two models differ.
 const LIMIT: f64 = 1e-4;
-/// Photos that are shown: those where the two differ most.
+/// Number of photos to print: those where the two differ most.
 const SHOWN: usize = 5;
 const CARD: &str = "README.md";
-/// A model card has some kilobytes.
+/// A model card has a few kilobytes.
 const LARGEST_CARD: u64 = 1 << 20;
 
 impl Export {
-    /// Exports, then compares what the exported graph predicts with what this program does.
+    /// Exports, then compares the predictions of the exported graph with those of this program.
     ///
     /// # Errors
-    /// [`Error::Exists`]; for a model that cannot be opened or exported; [`Error::Parity`] if the
-    /// exported graph predicts something else.
+    /// [`Error::Exists`]; for a model that cannot be opened or exported; [`Error::Parity`] if the exported
+    /// graph's predictions differ.
     pub fn run(&self, output: &Output) -> Result<()> {
         if self.format == Format::Onnx {
             Error::if_no_folder(&self.out)?;
@@ -112,7 +112,7 @@ impl Export {
         }))?;
         match compared {
             None => {
-                warn("the exported graph was not compared with this program: give photos by --photos");
+                warn("the exported graph was not compared with this program: give photos with --photos");
                 Ok(())
             }
             Some(compared) => {
@@ -122,7 +122,7 @@ impl Export {
         }
     }
 
-    /// The file that must not be there.
+    /// The file that must not exist yet.
     fn written(&self) -> PathBuf {
         match self.format {
             Format::Onnx => self.out.clone(),
@@ -130,8 +130,8 @@ impl Export {
         }
     }
 
-    /// The photos to compare on, evenly chosen. None if none are given and there is no run, or if its photos
-    /// are gone.
+    /// The photos to compare on, evenly chosen. `None` if no photos are given and there is no run, or if the
+    /// run's photos are missing.
     fn photos(&self) -> Result<Option<Vec<PathBuf>>> {
         let paths = if self.photos.is_empty() {
             match validation(Path::new(&self.model)) {
@@ -152,7 +152,7 @@ impl Export {
     }
 }
 
-/// The validation photos of a run; nothing if this is not the folder of one.
+/// The validation photos of a run; `None` if this is not a run folder.
 fn validation(model: &Path) -> Option<Result<Vec<PathBuf>>> {
     of_run(model)?;
     let paths = || {
@@ -164,7 +164,7 @@ fn validation(model: &Path) -> Option<Result<Vec<PathBuf>>> {
     Some(paths())
 }
 
-/// The model card of a run, and where the model came from.
+/// The model card of a run, and the origin of the model.
 fn about(model: &Path) -> BTreeMap<String, String> {
     let mut about = BTreeMap::new();
     let card = model.join(CARD);
@@ -174,7 +174,7 @@ fn about(model: &Path) -> BTreeMap<String, String> {
     about
 }
 
-/// What the two predict for one photo.
+/// The two predictions for one photo.
 struct Pair {
     path: PathBuf,
     here: Vec<f64>,
@@ -183,7 +183,7 @@ struct Pair {
 
 impl Pair {
     fn difference(&self) -> f64 {
-        // NaN counts as a difference: `max` would pass over it.
+        // NaN counts as a difference: `max` would ignore it.
         let differences = self.here.iter().zip(&self.exported).map(|(a, b)| (a - b).abs());
         differences.fold(0.0, |worst, d| if d.is_nan() || d > worst { d } else { worst })
     }
@@ -211,7 +211,7 @@ fn compare(opened: &mut Opened, bytes: &[u8], paths: Vec<PathBuf>) -> Result<Com
     for error in photos.unreadable().values() {
         warn(format_args!("not compared: {error}"));
     }
-    // The largest difference first; NaN is larger than all.
+    // The largest difference first; NaN counts as the largest.
     pairs.sort_by(|a, b| b.difference().total_cmp(&a.difference()));
     Ok(Compared { pairs })
 }
@@ -261,7 +261,7 @@ impl Compared {
     fn judge(&self, path: &Path) -> Result<()> {
         let (photos, worst) = (self.pairs.len(), self.worst());
         let others = photos - self.agreeing();
-        // Classes whose probabilities are equal but for rounding may change places.
+        // Classes whose probabilities differ only by rounding may be in either order.
         if worst <= LIMIT {
             return Ok(());
         }
@@ -269,7 +269,7 @@ impl Compared {
     }
 }
 
-/// The most probable class; nothing where a probability is not a number.
+/// The most probable class; `None` if a probability is not a number.
 fn largest(probabilities: &[f64]) -> Option<usize> {
     if probabilities.iter().any(|p| p.is_nan()) {
         return None;

@@ -18,22 +18,22 @@ pub struct Features {
     /// A run folder or checkpoint of `frostline train`, weights with a last layer or without, `embedded`, or
     /// hf:owner/name.
     model: OsString,
-    /// A folder with one folder of photos a class.
+    /// A folder with one folder of photos per class.
     dir: PathBuf,
-    /// Where to write them: `features` (photos, values), `labels` (photos), and in the metadata
+    /// Where to write the features: `features` (photos, values), `labels` (photos), and in the metadata
     /// `files`, `classes`, `model` and `stage`.
     #[arg(short, long, default_value = "features.safetensors")]
     out: PathBuf,
     /// The stage whose output is taken: avgpool, layer4 …, or fc for the logits.
     #[arg(long, default_value = "avgpool")]
     stage: String,
-    /// Cells a side that the output is averaged over: 1 keeps no place in the image.
+    /// Cells per side to which the output is averaged: 1 keeps no position in the image.
     #[arg(long, default_value_t = 1)]
     grid: usize,
     /// Replace the file if it is there.
     #[arg(long)]
     force: bool,
-    /// Photos at once: fewer need less memory.
+    /// Photos per batch: smaller batches need less memory.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
 }
@@ -42,8 +42,8 @@ impl Features {
     /// Computes and writes.
     ///
     /// # Errors
-    /// For a model, folder or stage that is not there, and [`Error::Unreadable`] at the end if a
-    /// photo could not be read, which is left out.
+    /// For a missing model, folder or stage; [`Error::Unreadable`] at the end if a photo could not be read.
+    /// Such photos are left out.
     pub fn run(&self, output: &Output) -> Result<()> {
         Error::if_no_folder(&self.out)?;
         Error::if_exists(&self.out, self.force)?;

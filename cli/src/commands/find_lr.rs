@@ -61,7 +61,7 @@ impl FindLr {
         let suggestions = curve.suggestions();
         let text = match (&suggestions, suggested) {
             (Some(found), Some(lr)) => format!(
-                "\nvalley        {:.1e}  within the longest fall of the loss\n\
+                "\nvalley {:.1e} within the longest fall of the loss\n\
                  steep         {:.1e}  where it falls fastest\n\
                  minimum / 10  {:.1e}  a tenth of the rate at its lowest\n\n\
                  `frostline train` takes the lower of the first and the last: --lr {lr:.1e}",
@@ -87,7 +87,7 @@ impl FindLr {
     }
 }
 
-/// A curve of fewer steps suggests no rate: the first tenth and the last five are left out.
+/// A shorter curve suggests no rate: the first tenth and the last five steps are left out.
 const FEWEST: u64 = 10;
 
 /// Fails if no file can be written at `path`.

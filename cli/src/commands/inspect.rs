@@ -1,4 +1,4 @@
-//! `frostline inspect`: what is in a file of weights.
+//! `frostline inspect`: the contents of a file of weights.
 
 use crate::output::path_text;
 use crate::weights::{HUB, OPTIMIZER, Weights, of_run};
@@ -21,7 +21,7 @@ pub struct Inspect {
     file: OsString,
 }
 
-/// Longest metadata value that is printed in full; `--json` has all of it.
+/// Longest metadata value that is printed in full; `--json` prints all of it.
 const LONGEST: usize = 100;
 
 /// What was found.
@@ -31,11 +31,11 @@ struct Found {
     path: PathBuf,
     file: Value,
     bytes: u64,
-    /// Whose names the tensors have.
+    /// The naming scheme of the tensors.
     dialect: String,
-    /// The network they look like, with its sizes.
+    /// The network that they fit, with its sizes.
     network: Option<String>,
-    /// Numbers in all tensors that belong to the network.
+    /// Number of values in all tensors that belong to the network.
     values: usize,
     not_finite: usize,
     /// Tensors that are an optimiser's state in a checkpoint.
@@ -52,16 +52,17 @@ struct Row {
     shape: Vec<usize>,
     nan: usize,
     infinite: usize,
-    /// Of the finite values; nothing if there are none.
+    /// Of the finite values; `None` if there are none.
     smallest: Option<f32>,
     largest: Option<f32>,
 }
 
 impl Inspect {
-    /// Reads the whole file, and prints what it holds.
+    /// Reads the whole file, and prints its contents.
     ///
     /// # Errors
-    /// For a file that is no safetensors file, or holds numbers this program does not read.
+    /// For a file that is not a safetensors file, or that has a number format which this program does not
+    /// read.
     pub fn run(&self, output: &Output) -> Result<()> {
         let path = match self.file.to_str().is_some_and(|spec| spec.starts_with(HUB)) {
             true => Weights::open(&self.file)?.path,
@@ -109,7 +110,7 @@ fn found(path: PathBuf, bytes: u64, file: SafeFile) -> Found {
 }
 
 fn network(weights: &StateDict) -> Option<String> {
-    let other = || looks_like(weights).map(|other| format!("{other}, which is not built here"));
+    let other = || looks_like(weights).map(|other| format!("{other}, which this program does not support"));
     other().or_else(|| guess(&plain_names(weights.clone())).map(|model| model.to_string()))
 }
 
@@ -122,7 +123,7 @@ fn text(found: &Found) -> String {
             BinaryBytes(found.bytes),
             found.values
         ),
-        format!("network: {}", found.network.as_deref().unwrap_or("none that this program knows")),
+        format!("network: {}", found.network.as_deref().unwrap_or("none that this program supports")),
         format!("names: {}", found.dialect),
     ];
     if found.optimizer_tensors > 0 {
@@ -136,7 +137,7 @@ fn text(found: &Found) -> String {
     lines.push(format!("finite values: {finite}"));
     lines
         .extend(found.metadata.iter().map(|(key, value)| format!("{}: {}", key.escape_debug(), clip(value))));
-    // Names come out of a file: escaped, they write nothing to a terminal but text.
+    // Names come from a file. They are escaped, so that only text reaches the terminal.
     let names: Vec<String> = found.tensors.iter().map(|row| row.name.escape_debug().to_string()).collect();
     let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     lines.push(String::new());

@@ -18,7 +18,7 @@ pub struct Plan {
     /// The network, such as resnet18 or resnet50.
     #[arg(long, default_value = "resnet50")]
     model: String,
-    /// Side of the square images in pixels; the network's own by default.
+    /// Side of the square images in pixels; by default that of the network.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=16384))]
     size: Option<u32>,
     /// Images per step.
@@ -27,19 +27,19 @@ pub struct Plan {
     /// Classes; the network's own by default.
     #[arg(long)]
     classes: Option<usize>,
-    /// Freeze all that comes before this stage or group.
+    /// Freeze everything before this stage or group.
     #[arg(long, value_name = "GROUP", conflicts_with = "only")]
     freeze_below: Option<String>,
-    /// Freeze all but this stage or group.
+    /// Freeze everything except this stage or group.
     #[arg(long, value_name = "GROUP")]
     only: Option<String>,
-    /// What batch norms do; by default those that are frozen use their running statistics.
+    /// Mode of batch norms; by default frozen ones use their running statistics.
     #[arg(long)]
     bn: Option<Bn>,
     /// Kernel shapes to plan with.
     #[arg(long, value_enum, default_value_t = Kernels::Gpu)]
     tuning: Kernels,
-    /// Print how fast a step can be at best on this card, and which kernels are too small for it.
+    /// Print the shortest possible time of a step on this card, and which kernels are too small to fill it.
     #[arg(long, value_name = "CARD", conflicts_with = "tuning", value_parser = roofline::card)]
     roofline: Option<PublishedCard>,
 }
@@ -56,9 +56,9 @@ enum Bn {
 enum Kernels {
     /// What GPUs run.
     Gpu,
-    /// What runs on every adapter.
+    /// Kernels that run on every adapter.
     Portable,
-    /// What a software driver with subgroups of 8 lanes runs: weights are copied into textures.
+    /// Kernels for a software driver with subgroups of 8 lanes: weights are copied into textures.
     Subgroup,
 }
 
@@ -66,7 +66,7 @@ impl Plan {
     /// Plans, and prints plan and ledger.
     ///
     /// # Errors
-    /// For a model, size or group that there is not.
+    /// For an unknown model or group, or a size that does not fit.
     pub fn run(&self, output: &Output) -> Result<()> {
         let arguments = self;
         let mut model = Model::new(&arguments.model)?;
@@ -122,7 +122,7 @@ impl Plan {
     }
 }
 
-/// What each depth of freezing would cost, a line a depth.
+/// The cost of each freeze depth, one line per depth.
 fn table(depths: &[Depth]) -> String {
     let bytes = |count: u64| BinaryBytes(count).to_string();
     let mut lines = vec![format!(
@@ -148,7 +148,7 @@ fn freeze(arguments: &Plan, model: &Model, graph: &Graph) -> Result<Freeze, crat
         (Some(stage), _) => Freeze::below(graph, &groups(stage)[0])?,
         (_, Some(stage)) => {
             let groups = groups(stage);
-            Freeze::all_but(graph, &groups[0])?; // an error for a name that is none
+            Freeze::all_but(graph, &groups[0])?; // an error for an unknown name
             let trains = |parameter: &&str| groups.iter().any(|group| in_group(parameter, group));
             Freeze::names(graph.parameter_names().into_iter().filter(|name| !trains(name)))
         }

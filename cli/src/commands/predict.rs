@@ -21,21 +21,21 @@ pub struct Predict {
     /// How many classes to print for each photo.
     #[arg(long, default_value_t = 3, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
-    /// Test-time augmentation: the mean of the probabilities of ten views, the four corners and the
-    /// middle and their mirror images. Ten times the work.
+    /// Test-time augmentation: average the probabilities of ten views (the four corners, the centre and their
+    /// mirror images). Takes ten times as long.
     #[arg(long)]
     tta: bool,
-    /// Views at once: fewer need less memory.
+    /// Views per batch: smaller batches need less memory.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
-    /// Write a table as well: one row per photo, one column per class. A name that a spreadsheet would take
-    /// for a formula, as it begins with = + - or @, has an apostrophe before it there.
+    /// Write a table as well: one row per photo, one column per class. A name that begins with = + - or @,
+    /// which a spreadsheet would take for a formula, gets an apostrophe in front.
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     csv: Option<PathBuf>,
     /// Write one line of JSON per photo as well, with all classes.
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     jsonl: Option<PathBuf>,
-    /// Replace these files if they are there.
+    /// Replace these files if they exist.
     #[arg(long, help_heading = "Files")]
     force: bool,
 }
@@ -78,7 +78,7 @@ impl Predict {
             rows.push(Row { image: path.to_string_lossy().into_owned(), answer });
         }
         drop(unreadable);
-        // Before anything is printed: a reader who has seen enough must not cost the files.
+        // Before anything is printed: a reader that closes the pipe early must not prevent the files.
         if let Some(path) = &self.csv {
             let table = predictions::csv(path, classes, &rows)?;
             write_atomically(path, |file| file.write_all(&table))?;
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn views_are_averaged_before_they_are_ranked() {
         let view = |probabilities: [f64; 3]| Prediction { class: 0, probabilities: probabilities.to_vec() };
-        // Each view prefers another class; together they prefer the second.
+        // Each view has another most probable class; their mean has the second.
         let mean = mean(&[view([0.5, 0.4, 0.1]), view([0.1, 0.4, 0.5])]);
         let classes = ["a", "b", "c"].map(str::to_owned);
         let row = Row { image: String::new(), answer: Ok(mean) };

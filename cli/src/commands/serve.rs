@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long requests that have come before Ctrl-C may take.
+/// How long requests that arrived before Ctrl-C may take.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The flags.
@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Serve {
     /// A run folder or checkpoint of `frostline train`, a file of weights, or hf:owner/name.
     model: OsString,
-    /// The port to listen at; 0 is any that is free.
+    /// The port to listen at; 0 chooses a free port.
     #[arg(long, default_value_t = 7878)]
     port: u16,
     /// The name or address to listen at, such as 0.0.0.0 for all addresses. With any but the default and ::1,
@@ -35,7 +35,7 @@ impl Serve {
     /// Serves until Ctrl-C.
     ///
     /// # Errors
-    /// [`Error::Listen`] if the port cannot be had; for a model that cannot be opened.
+    /// [`Error::Listen`] if the port cannot be opened; for a model that cannot be opened.
     pub fn run(&self, output: &Output) -> Result<()> {
         // A program that starts the server can read the address and close the pipe.
         let output = output.outliving_its_reader();
@@ -51,7 +51,7 @@ impl Serve {
         let Reach { url, others, names } = reach(bare(&self.host), address);
         let site = Site::new(self.told(&opened), queue, names);
         let stop = stop_on_ctrl_c()?;
-        output.say(format_args!("{url}  drop a photo there; Ctrl-C ends the server"))?;
+        output.say(format_args!("{url} drop a photo there; Ctrl-C ends the server"))?;
         if !others.is_empty() {
             output.say(format_args!("from other machines: {}", others.join(" or ")))?;
         }

@@ -37,17 +37,18 @@ pub struct Train {
     /// Folder for the run; by default the folder `runs/` and the name of DIR
     #[arg(long, value_name = "RUNDIR", help_heading = "Run")]
     out: Option<PathBuf>,
-    /// Minutes that it may take, such as 5 or 0.5: after the linear probe as many steps as fit, no more than without it
+    /// Time budget in minutes, such as 5 or 0.5: after the linear probe, as many steps as fit, at most as
+    /// many as without this flag
     #[arg(long, value_name = "MINUTES", value_parser = minutes, help_heading = "Training")]
     minutes: Option<f64>,
     /// Write an event file for TensorBoard into the run's folder as well, which grows with every evaluation; also
     /// with --resume
     #[arg(long, help_heading = "Run")]
     tensorboard: bool,
-    /// Go on with the run in this folder, with its own settings
+    /// Resume the run in this folder, with the settings stored there
     #[arg(long, value_name = "RUNDIR", conflicts_with_all = ["dir", "out", "minutes", "Recipe"], help_heading = "Run")]
     resume: Option<PathBuf>,
-    /// With --resume: where the photos of the run are now, if they were moved
+    /// With --resume: the present folder of the run's photos, if they were moved
     #[arg(long, value_name = "DIR", requires = "resume", conflicts_with_all = ["dir", "out"], help_heading = "Run")]
     data: Option<PathBuf>,
 }
@@ -58,7 +59,7 @@ impl Train {
     /// # Errors
     /// For a folder, weights or settings that cannot be used; [`Error::Interrupted`] after Ctrl-C.
     pub fn run(self, output: &Output) -> Result<()> {
-        // What it makes is the run's folder; `| head -1` does not end that.
+        // The result is the run's folder, so `| head -1` does not end the run.
         let output = &output.outliving_its_reader();
         let begun = Instant::now();
         let interrupt = Interrupt::watch()?;
@@ -97,7 +98,7 @@ impl Train {
                 job
             }
         };
-        // A resumed run may have its photos in another place.
+        // The photos of a resumed run may have been moved.
         folder.save(&run)?;
         job.tensorboard = run.tensorboard;
         let ended = complete(&gpu, &folder, &run, &mut job, &interrupt, resumed.is_some(), output);
@@ -106,7 +107,7 @@ impl Train {
         told(output, &job.choices, &run, &report)
     }
 
-    /// The folder of the run, claimed, and what is known of the run.
+    /// The claimed folder of the run, and what is known about the run.
     fn folder(self) -> Result<(RunFolder, Run)> {
         if let Some(folder) = self.resume {
             let (folder, mut run) = RunFolder::open(&folder)?;
@@ -136,7 +137,7 @@ impl Train {
     }
 }
 
-/// Trains to the end, decides what the model is, and writes the report.
+/// Trains to the end, chooses the run's model, and writes the report.
 fn complete(
     gpu: &Arc<Gpu>,
     folder: &RunFolder,
@@ -156,13 +157,13 @@ fn complete(
     timed("report", || report(gpu, folder, run, job, checked.as_ref()))
 }
 
-/// A number of minutes that is one.
+/// A valid number of minutes.
 fn minutes(text: &str) -> Result<f64, String> {
     let minutes = text.trim().parse::<f64>().ok().filter(|minutes| *minutes > 0.0 && *minutes <= 1e6);
-    minutes.ok_or_else(|| format!("{text:?} is no number of minutes above 0, such as 5 or 0.5"))
+    minutes.ok_or_else(|| format!("{text:?} is not a number of minutes above 0, such as 5 or 0.5"))
 }
 
-/// Prints what came of the run.
+/// Prints the result of the run.
 fn told(output: &Output, choices: &[Choice], run: &Run, report: &Report) -> Result<()> {
     output.say(tell(report))?;
     output.json(&json!({ "choices": choices, "chosen": run.chosen, "report": report }))

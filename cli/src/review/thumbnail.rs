@@ -1,4 +1,4 @@
-//! Thumbnails as part of a page.
+//! Thumbnails that are part of a page.
 
 use std::path::Path;
 use std::thread;
@@ -10,12 +10,12 @@ use frostline_loader::{Error, RgbImage8, image};
 
 use super::Photo;
 
-/// Pixels of the longer side, at most.
+/// Maximum length of the longer side, in pixels.
 const SIDE: usize = 160;
-/// Of the JPEG, of 100: about 5 KB a photo.
+/// Quality of the JPEG, of 100: about 5 KB per photo.
 const QUALITY: u8 = 70;
 
-/// A thumbnail of each photo as the address of a picture, upright and whole; or the reason why there is none.
+/// A thumbnail of each photo as a data address, upright and uncropped; or the reason why there is none.
 pub fn all(photos: &[Photo]) -> Vec<Result<String, String>> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let of = |photo: &Photo| of(&photo.path).map_err(|error| error.to_string());

@@ -1,13 +1,13 @@
-//! Under which addresses and names the server is reached.
+//! The addresses and names of the server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// How the server is reached.
+/// The addresses and names of the server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reach {
     /// From this machine.
     pub url: String,
-    /// From others, where it listens at all addresses.
+    /// From other machines, if it listens at all addresses.
     pub others: Vec<String>,
     /// Names, besides `localhost`, that `Host` may give.
     pub names: Vec<String>,
@@ -18,7 +18,7 @@ pub fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// How a server is reached that was asked to listen at `host` and does so at `address`.
+/// The names of a server that was given `host` and listens at `address`.
 pub fn reach(host: &str, address: SocketAddr) -> Reach {
     let mut names = vec![host.to_owned()];
     if address.ip().is_loopback() {
@@ -46,7 +46,8 @@ fn url(address: SocketAddr) -> String {
     format!("http://{address}/")
 }
 
-/// The names of a machine that calls itself `own`: that, without its domain, and as a local network has it (mDNS).
+/// The names of a machine with host name `own`: the full name, the name without its domain, and its name in a
+/// local network (mDNS).
 fn names_of(own: &str) -> Vec<String> {
     let short = own.split('.').next().unwrap_or_default();
     if short.is_empty() || own.eq_ignore_ascii_case("localhost") {
@@ -57,7 +58,7 @@ fn names_of(own: &str) -> Vec<String> {
     names
 }
 
-/// Such an address means something only together with an interface.
+/// Such an address is only valid together with an interface.
 fn is_link_local(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),

@@ -15,17 +15,17 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 const PAGE: &str = include_str!("../../../web/serve.html");
-/// Nothing is loaded from elsewhere, for any name of a class. `blob:` is the photo that was dropped.
+/// The page loads nothing from other origins, whatever the class names contain. `blob:` is the dropped photo.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
     img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// The longest time that an upload may take, so that no request holds memory for ever.
+/// The longest time of an upload, so that no request holds memory forever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is served.
 pub struct Site {
     /// The description of the model at `/model`.
     pub model: Value,
-    /// Where photos are answered.
+    /// The queue that classifies photos.
     pub queue: Queue<Answer>,
     /// The names, besides `localhost` and addresses, that requests may use for this machine.
     pub names: Vec<String>,
@@ -39,7 +39,7 @@ impl Site {
     }
 }
 
-/// Answers at `listener` until `stop` resolves; requests that have arrived by then are still answered.
+/// Serves at `listener` until `stop` resolves; requests that have arrived by then are still answered.
 ///
 /// # Errors
 /// If the system does not let it.
@@ -51,11 +51,11 @@ pub fn serve(listener: TcpListener, site: Site, stop: oneshot::Receiver<()>) -> 
         .route("/model", get(async |State(site): State<Arc<Site>>| Json(site.model.clone())))
         .route("/predict", post(predict))
         .fallback(async || {
-            let known = "the page is at /, photos go to /predict, and /model tells of the model";
+            let known = "the page is at /, photos go to /predict, and /model describes the model";
             Refusal::new(StatusCode::NOT_FOUND, known)
         })
         .method_not_allowed_fallback(async || {
-            let known = "ask for / and /model with GET, and for /predict with POST and the photo as the body";
+            let known = "request / and /model with GET, and /predict with POST and the photo as the body";
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, known)
         })
         // `upload` limits bodies itself.
@@ -73,18 +73,18 @@ pub fn serve(listener: TcpListener, site: Site, stop: oneshot::Receiver<()>) -> 
 async fn predict(State(site): State<Arc<Site>>, request: Request) -> Result<Json<Answer>, Refusal> {
     let (photo, _held) =
         tokio::time::timeout(PATIENCE, upload::photo(request, &site.room)).await.map_err(|_| {
-            let text = format!("the photo was not here after {} seconds", PATIENCE.as_secs());
+            let text = format!("the photo did not arrive within {} seconds", PATIENCE.as_secs());
             Refusal::new(StatusCode::REQUEST_TIMEOUT, text)
         })??;
     site.queue.ask(photo).await.map(Json)
 }
 
-/// Answers only requests for this machine: another site's page could let its own name point here (DNS
-/// rebinding), but it cannot put another name into the header.
+/// Answers only requests for this machine. The name of another site could be made to point here (DNS
+/// rebinding), but its page cannot put another name into the header.
 async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     if !is_here(request.headers(), &site.names) {
-        let text = "this server is asked for as localhost, by its address, by the name that --host gave it, or, \
-                    where others may send photos, by the machine's name";
+        let text = "address this server as localhost, by its address, by the name given with --host, or, if \
+                    others may send photos, by the machine's name";
         return Refusal::new(StatusCode::FORBIDDEN, text).into_response();
     }
     let mut response = next.run(request).await;

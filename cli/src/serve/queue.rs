@@ -1,4 +1,4 @@
-//! Photos that wait for the network. It answers one after another, in the order they came.
+//! Photos that wait for the network. It classifies one after another, in the order of their arrival.
 
 use super::Refusal;
 use crate::output::tell_error;
@@ -7,16 +7,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
-/// A photo, and where its answer goes.
+/// A photo, and the channel for its answer.
 struct Job<A> {
     photo: Bytes,
     reply: oneshot::Sender<Result<A, Refusal>>,
 }
 
-/// The end where photos go in. The queue is over when the last of them is dropped.
+/// The sending end. The queue is closed when the last sender is dropped.
 pub struct Queue<A>(Sender<Job<A>>);
 
-/// The end where they come out.
+/// The receiving end.
 pub struct Jobs<A>(Receiver<Job<A>>);
 
 /// A queue for answers of type `A`.
@@ -26,10 +26,10 @@ pub fn queue<A>() -> (Queue<A>, Jobs<A>) {
 }
 
 impl<A> Queue<A> {
-    /// Waits for the answer about `photo`. Dropping the future takes the photo out of the queue.
+    /// Waits for the answer about `photo`. Dropping the future removes the photo from the queue.
     ///
     /// # Errors
-    /// The refusal that was given instead; a server error if the network's thread has ended.
+    /// The refusal, if there is one instead; a server error if the network's thread has ended.
     pub async fn ask(&self, photo: Bytes) -> Result<A, Refusal> {
         let gone = || Refusal::server("the network has stopped answering; start the server again");
         let (reply, answer) = oneshot::channel();
@@ -39,13 +39,13 @@ impl<A> Queue<A> {
 }
 
 impl<A> Jobs<A> {
-    /// Answers with `look` until the queue is over. A panic is the answer to the photo that caused it alone.
+    /// Answers with `look` until the queue is closed. A panic is reported only for the photo that caused it.
     pub fn work(self, mut look: impl FnMut(&[u8]) -> Result<A, Refusal>) {
         for Job { photo, reply } in self.0 {
             if reply.is_closed() {
                 continue;
             }
-            // Plans are written anew for every photo, so that a broken-off look leaves nothing half done.
+            // Plans are made again for every photo, so an interrupted call leaves no partial state.
             let answer = catch_unwind(AssertUnwindSafe(|| look(&photo))).unwrap_or_else(|_| {
                 Err(Refusal::server(
                     "a panic, which is a bug in this program; other photos are still answered",
@@ -56,7 +56,7 @@ impl<A> Jobs<A> {
             {
                 tell_error(error);
             }
-            // Who asked may have gone meanwhile.
+            // The client may have disconnected meanwhile.
             let _ = reply.send(answer);
         }
     }

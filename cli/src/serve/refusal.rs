@@ -1,11 +1,11 @@
-//! A sentence in place of the result.
+//! A message in place of the result.
 
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// Why there is no answer: `{"error": …}` under this status.
+/// Why there is no result: `{"error": …}` with this status.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     pub status: StatusCode,
@@ -17,12 +17,12 @@ impl Refusal {
         Self { status, error: error.into() }
     }
 
-    /// Something is wrong with the photo, or with how it was sent.
+    /// A client error: the photo, or the way it was sent.
     pub fn request(error: impl ToString) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error.to_string())
     }
 
-    /// Something is wrong here.
+    /// A server error.
     pub fn server(error: impl ToString) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
     }

@@ -9,17 +9,18 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The most bytes that a request may have. Photos of phones and cameras have 2 to 40 million.
+/// Maximum size of a request in bytes. Photos of phones and cameras have 2 to 40 million bytes.
 const LARGEST: usize = 64 << 20;
-/// Memory is taken in pieces of so many bytes, as a photo arrives: a client that sends nothing has none.
+/// Memory is allocated in pieces of this many bytes as a photo arrives. A client that sends nothing takes
+/// none.
 const PIECE: usize = 64 << 10;
-/// Pieces of all photos that wait or are on their way: eight of the largest.
+/// Maximum number of pieces of all photos that wait or are being received: eight of the largest photos.
 pub const ROOM: usize = 8 * LARGEST / PIECE;
-/// The field of a form that has the photo.
+/// The form field that contains the photo.
 const FIELD: &str = "photo";
 
-/// The request's body; of a form (`multipart/form-data`), the field `photo`. It comes with the permits of
-/// `room` that it takes, to be held for as long as the body exists.
+/// The request's body; of a form (`multipart/form-data`), the field `photo`. Also returned are the permits of
+/// `room` that it takes; hold them as long as the body exists.
 ///
 /// # Errors
 /// With status 413 above 64 MiB; with 400 for a form without the field, or a body that breaks off.
@@ -43,8 +44,8 @@ pub async fn photo(request: Request, room: &Semaphore) -> Result<(Bytes, Semapho
     Err(Refusal::request(format_args!("the form has no field named `{FIELD}`")))
 }
 
-/// All of a body. What is too large is read to its end as well, and not kept: most clients read a refusal
-/// only after they have sent everything.
+/// The complete body. A body that is too large is also read to its end, but not kept, because most clients
+/// read a refusal only after they have sent everything.
 async fn whole(mut body: Body, room: &Semaphore) -> Result<(Bytes, SemaphorePermit<'_>), Refusal> {
     let (mut bytes, mut total) = (vec![], 0usize);
     let mut held = room.acquire_many(0).await.map_err(Refusal::server)?;
@@ -63,6 +64,6 @@ async fn whole(mut body: Body, room: &Semaphore) -> Result<(Bytes, SemaphorePerm
     if total <= LARGEST {
         return Ok((bytes.into(), held));
     }
-    let text = format!("a photo may have {} MiB at most; send a smaller copy", LARGEST >> 20);
+    let text = format!("a photo may have at most {} MiB; send a smaller copy", LARGEST >> 20);
     Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text))
 }

@@ -8,9 +8,9 @@ use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
 
-/// What a photo is called in errors, where `predict` has its path.
+/// The name of a photo in errors, where `predict` prints its path.
 const PHOTO: &str = "the photo";
-/// How many classes come with a map; with a thousand classes the maps would outweigh the photo.
+/// Number of classes with a map; a thousand maps would be larger than the photo.
 const MAPS: usize = 10;
 
 /// The network's result for a photo.
@@ -20,21 +20,21 @@ pub struct Answer {
     classes: Vec<Class>,
     /// The part of the photo (upright) that the network took, which the maps cover.
     seen: Frame,
-    /// Time for decoding the photo and for the network, waiting aside.
+    /// Time for decoding the photo and for the network, without waiting.
     ms: f64,
 }
 
-/// Its result for one class.
+/// The result for one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Class {
     name: String,
     probability: f64,
-    /// The class activation map, row by row: what each place adds to the class's logit.
+    /// The class activation map, row by row: what each position adds to the class's logit.
     #[serde(skip_serializing_if = "Option::is_none")]
     map: Option<Vec<Vec<f32>>>,
 }
 
-/// A model that answers about one photo at a time.
+/// A model that classifies one photo at a time.
 pub struct Viewer<'a> {
     activation: ClassActivation<'a>,
     preprocessing: &'a Preprocessing,
@@ -42,7 +42,7 @@ pub struct Viewer<'a> {
 }
 
 impl<'a> Viewer<'a> {
-    /// A viewer for the model `learner`, whose classes have these names.
+    /// A viewer for the model `learner` with these class names.
     ///
     /// # Errors
     /// As [`Learner::class_activation`].
@@ -50,7 +50,7 @@ impl<'a> Viewer<'a> {
         Ok(Self { activation: learner.class_activation()?, preprocessing: learner.preprocessing(), classes })
     }
 
-    /// Answers about the photo in these bytes, a PNG, JPEG or WebP, as `predict` does, to the bit.
+    /// The result for the photo in these bytes (PNG, JPEG or WebP), bit-identical to that of `predict`.
     ///
     /// # Errors
     /// For a photo that `predict` refuses too, with its reason; if the network's output is not a number, or

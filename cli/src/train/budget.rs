@@ -1,5 +1,5 @@
-//! A time budget: the probe first, which is already a model, and then as many steps as fit. A step is
-//! measured, and the schedule is made for that number of steps; a run that was merely cut off would end at a
+//! A time budget: first the probe, which is already a model, then as many steps as fit. A step is measured,
+//! and the schedule is made for the number of steps that fit. A run that was merely cut off would end at a
 //! high rate.
 
 use std::ops::ControlFlow;
@@ -15,14 +15,14 @@ use crate::train::job::{CAUTIOUS, Job, options};
 
 /// Steps of the measurement; the first is not counted.
 const MEASURED: u64 = 4;
-/// Part of what is left that steps are planned for: they do not all take the same time.
+/// Share of the remaining time that is planned for steps, because not all steps take the same time.
 const PLANNED: f64 = 0.9;
 /// For figures and the model card.
 const FIGURES: Duration = Duration::from_secs(2);
-/// A rate that moves no weight by more than it is rounded.
+/// A rate so small that no update exceeds the rounding of a weight.
 const STILL: f32 = 1e-30;
 
-/// What a job takes on this machine.
+/// Measured times of a job on this machine.
 struct Pace {
     step: Duration,
     /// Before the first step: outputs of frozen stages, buffers, kernels.
@@ -40,12 +40,17 @@ pub fn plan(job: &mut Job, minutes: f64, begun: Instant, output: &Output) -> Res
     let left = || budget.saturating_sub(begun.elapsed());
     if left() < measuring(job) {
         let seconds = begun.elapsed().as_secs_f64();
-        return set(job, 0, format!("{seconds:.0} s of {minutes} minutes are over with the probe"), output);
+        return set(
+            job,
+            0,
+            format!("{seconds:.0} s of {minutes} minutes have passed after the probe"),
+            output,
+        );
     }
     let Pace { step, preparation, evaluation } = timed("measuring a step", || measure(job))?;
     let test = preparation + step * LrRange::default().steps as u32;
     if job.recipe.lr.is_none() && job.recipe.slice.is_none() && test > left() / 4 {
-        let why = format!("a cautious one: a range test takes {:.0} s", test.as_secs_f64());
+        let why = format!("a cautious rate: a range test takes {:.0} s", test.as_secs_f64());
         job.set_rate(CAUTIOUS, why, output)?;
     } else {
         job.choose_rate(output)?;
@@ -54,7 +59,7 @@ pub fn plan(job: &mut Job, minutes: f64, begun: Instant, output: &Output) -> Res
     let images = job.data.train.len();
     let per_epoch = (images / job.chosen.batch).max(1);
     let options = options(&job.recipe, &job.chosen, &job.learner, &job.data.train)?;
-    // Cached outputs of frozen stages spare an evaluation what they spare a step.
+    // Cached outputs of frozen stages save as much in an evaluation as in a step.
     let cached = step.mul_f64(job.data.validation.len() as f64 / job.chosen.batch as f64);
     let validation = if options.cache_frozen { evaluation.min(cached) } else { evaluation };
     // The best weights are compared with the probe, if there is one, and the report evaluates once more.
@@ -81,12 +86,13 @@ pub fn plan(job: &mut Job, minutes: f64, begun: Instant, output: &Output) -> Res
     set(job, steps, why, output)
 }
 
-/// That there will be no model after `minutes`, and after how many there would be one.
+/// An error: there will be no model after `minutes`. It names the number of minutes that would be enough.
 fn no_step(minutes: f64, needs: Duration) -> Error {
-    // With a margin, as no two runs take the same time.
+    // With a margin, because no two runs take the same time.
     let enough = (1.5 * needs.as_secs_f64() / 6.0).ceil() / 10.0;
     Error::Flags(format!(
-        "--minutes {minutes}: not one step fits, and there is no linear probe to be the model; give --minutes {enough}"
+        "--minutes {minutes}: not even one step fits, and there is no linear probe to use as the model; \
+         give --minutes {enough}"
     ))
 }
 
@@ -104,14 +110,14 @@ fn forward(job: &Job) -> Option<Duration> {
     Some(job.probe_took? / photos as u32)
 }
 
-/// What the measurement takes, about: frozen stages once for the photos, and steps, of which frozen stages
-/// spare as much as the way back costs.
+/// Approximate time of the measurement: frozen stages once for the photos, and steps, in which frozen stages
+/// save as much as the backward pass costs.
 fn measuring(job: &Job) -> Duration {
     let photos = job.chosen.batch as u32 * (2 + MEASURED as u32);
     forward(job).map_or(Duration::ZERO, |each| each * photos)
 }
 
-/// Takes some steps that change nothing, on as many photos as two of them need.
+/// Takes some steps that change no weight, on as many photos as two steps need.
 fn measure(job: &mut Job) -> Result<Pace> {
     let before = job.learner.snapshot()?;
     let mut options = options(&job.recipe, &job.chosen, &job.learner, &job.data.train)?.lr(STILL);
@@ -126,7 +132,7 @@ fn measure(job: &mut Job) -> Result<Pace> {
             ControlFlow::Continue(())
         });
         let all = start.elapsed();
-        // Running statistics may have moved.
+        // Running statistics may have changed.
         job.learner.restore(&before)?;
         job.learner.reset_optimizer();
         fitted?;
@@ -138,7 +144,7 @@ fn measure(job: &mut Job) -> Result<Pace> {
         (Some(first), Some(last)) => last.saturating_sub(*first) / counted,
         _ => all,
     };
-    // Once more: the kernels of the first time are compiled by now, and are not compiled again.
+    // Evaluates again: the kernels are compiled now.
     let mut preparation = fit(1)?.0.saturating_sub(step);
     if options.cache_frozen && photos.activations().is_none() && job.learner.frozen_stage().is_some() {
         let photos = job.data.train.len() + job.data.validation.len();

@@ -1,4 +1,4 @@
-//! The model card: what a model was made from, how, and how far it can be trusted (Mitchell et al. 2019).
+//! The model card: what a model was made from, how, and its limits (Mitchell et al. 2019).
 
 use std::fmt::Write;
 
@@ -35,7 +35,7 @@ pub fn card(folder: &RunFolder, run: &Run, job: &Job, report: &Report) -> String
         let accuracy = share(class.right, class.validation as u64);
         line(format!("| {} | {} | {} | {accuracy} |", cell(&class.name), class.train, class.validation));
     }
-    line(format!("\n## Data\n\n`{}`; photos to validate with: {}.\n", recipe.dir.display(), data.split));
+    line(format!("\n## Data\n\n`{}`; validation photos: {}.\n", recipe.dir.display(), data.split));
     for warning in data.warnings() {
         line(format!("- {warning}"));
     }
@@ -56,19 +56,19 @@ pub fn card(folder: &RunFolder, run: &Run, job: &Job, report: &Report) -> String
 
 const FILES: &[(&str, &str)] = &[
     ("best.safetensors", "the weights to use, with class names and preprocessing"),
-    ("probe.safetensors", "the linear probe, its head trained on the photos to train on alone"),
+    ("probe.safetensors", "the linear probe, its head trained on the training photos only"),
     ("last.safetensors", "the run's last checkpoint, to resume from"),
-    ("metrics.jsonl", "a line a step and an evaluation"),
+    ("metrics.jsonl", "one line per step and per evaluation"),
     ("metrics.csv", "the same as a table"),
     ("curves.png", "loss and accuracy by step"),
-    ("confusion.png", "which class was taken for which"),
+    ("confusion.png", "which class was predicted as which"),
     ("mistakes.png", "the validation photos that it got most wrong"),
     ("review.html", "photos to look at: the worst mistakes, and labels that may be wrong"),
-    ("review.csv", "those labels as a table, where they were checked"),
+    ("review.csv", "those labels as a table, if they were checked"),
     ("plan.txt", "the kernels of a step, and the ledger of what they cost"),
     ("run.json", "the settings, for `frostline train --resume`"),
-    ("data.json", "the photos: which of them trained, and what is in each, for `--resume` as well"),
-    ("report.json", "the numbers above; a run that has it is finished"),
+    ("data.json", "the photos: the use of each, and a hash of its contents; also for `--resume`"),
+    ("report.json", "the numbers above; a run with this file is finished"),
 ];
 
 fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
@@ -78,7 +78,7 @@ fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
     let schedule = recipe.schedule.unwrap_or_default();
     let mut rate = format!("{:.2e}, {schedule:?}, warm-up {} steps", chosen.lr, recipe.warm_up);
     if let Some(decay) = recipe.layer_decay {
-        let _ = write!(rate, ", {decay} of it a stage down");
+        let _ = write!(rate, ", times {decay} per stage down");
     }
     if recipe.slice.is_some() {
         rate += ", lower below the head";
@@ -130,19 +130,23 @@ fn settings(recipe: &Recipe, job: &Job) -> Vec<(&'static str, String)> {
 
 fn limits(report: &Report, trained: bool) -> String {
     let chosen = match trained {
-        true => "- The photos above also decided which step is best, so expect a little less on new ones.\n",
+        true => {
+            "- The best step was chosen on the photos above, so expect a slightly lower accuracy on new \
+             ones.\n"
+        }
         false => "",
     };
     let least = report.classes.iter().map(|class| class.validation).min().unwrap_or(0);
     format!(
         "\n## Limits\n\n\
-        {chosen}- A class was validated with as few as {least} photos: its percentage can be far off.\n\
-        - Every photo is called one of these classes, whatever it shows.\n\
+        {chosen}- A class was validated with as few as {least} photos: its percentage can be far from the \
+        true one.\n\
+        - Every photo gets one of these classes, whatever it shows.\n\
         - Photos of other cameras, places or seasons than the trained ones may be recognised worse.\n"
     )
 }
 
-/// A cell of a table must not end it.
+/// A cell must not contain the separator of cells.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
 }

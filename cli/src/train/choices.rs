@@ -1,4 +1,4 @@
-//! What the flags leave open is chosen from the data; every choice has a reason.
+//! Settings that no flag sets are chosen from the data. Each choice comes with its reason.
 
 use std::fmt;
 
@@ -12,29 +12,29 @@ use crate::train::job::options;
 use crate::train::recipe::{Augmentation, Bn, Recipe, Storage};
 use crate::train::settle::LEAST_GAIN;
 
-/// Steps that a run takes if no flag sets them.
+/// Number of steps of a run if no flag sets it.
 const STEPS: usize = 200;
-/// Bytes that a step may take on any adapter: what small graphics cards have to spare.
+/// Bytes that a step may take on any adapter: the memory that small graphics cards can spare.
 const MEMORY: u64 = 2 << 30;
-/// Up to this many training images are few, and up to that many some.
+/// Up to the first number of training images counts as few, up to the second as some.
 const FEW: usize = 500;
 const SOME: usize = 5000;
-/// Up to so many images' outputs of frozen stages are kept in memory.
+/// Outputs of frozen stages are kept in memory for at most this many images.
 pub const CACHED: usize = 2000;
 
-/// What the run does, besides the recipe.
+/// The chosen settings of a run, besides the recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chosen {
     /// Images in a step.
     pub batch: usize,
-    /// Passes over all images, unless `steps` is less.
+    /// Passes over all images, unless `steps` is fewer.
     pub epochs: u64,
-    /// Steps in all, where a time budget sets them.
+    /// Total number of steps, if a time budget sets it.
     #[serde(default)]
     pub steps: Option<u64>,
     /// The lowest stage that trains.
     pub freeze_below: String,
-    /// What batch norms that train normalise with.
+    /// The statistics with which trained batch norms normalise.
     pub bn: Bn,
     /// Random changes of the training images.
     pub augment: Augmentation,
@@ -50,7 +50,7 @@ impl Chosen {
         self.steps.unwrap_or(self.epochs * (images / self.batch).max(1) as u64)
     }
 
-    /// How long the run is, for people.
+    /// The length of the run, for people.
     pub fn length(&self) -> String {
         self.steps.map_or(self.epochs.to_string(), |steps| format!("{steps} steps (a time budget)"))
     }
@@ -93,10 +93,10 @@ fn asked_or<T: ToString>(
     Ok((value, choice))
 }
 
-/// Chooses all but the rate, and sets the learner's freeze.
+/// Chooses everything except the rate, and sets the learner's freeze.
 ///
 /// # Errors
-/// For a stage that there is not.
+/// For an unknown stage.
 pub fn choose(
     recipe: &Recipe,
     learner: &mut Learner,
@@ -132,13 +132,13 @@ pub fn choose(
     if let Some(reason) = too_few(recipe, learner, data, &chosen)? {
         return Err(Error::SmallBatch { batch, reason });
     }
-    // What fits into a step fits into an evaluation.
+    // A batch that fits into a step fits into an evaluation.
     learner.set_evaluation_batch(batch);
     let per_epoch = (images / batch).max(1);
     let probe_alone = augment == Augmentation::None && probe_alone(recipe, &chosen.freeze_below, pretrained);
     let (epochs, epochs_choice) = asked_or("epochs", recipe.epochs, || {
         if probe_alone {
-            return Ok((0, "the head alone trains, and the linear probe is its optimum".to_owned()));
+            return Ok((0, "only the head trains, and the linear probe is its optimum".to_owned()));
         }
         let epochs = (STEPS / per_epoch).clamp(3, 30) as u64;
         Ok((epochs, format!("{per_epoch} steps each: about {STEPS} steps, 3 to 30 epochs")))
@@ -155,8 +155,8 @@ pub fn choose(
     choices.insert(0, Choice::new("size", format!("{size}×{size}"), size_why));
     let bn_why = match (recipe.bn, pretrained) {
         (Some(_), _) => "as asked",
-        (None, true) => "they came with the weights, and small batches would spoil them",
-        (None, false) => "there are no others yet",
+        (None, true) => "they came with the weights, and statistics of small batches are inaccurate",
+        (None, false) => "there are no running statistics yet",
     };
     let bn_value = if bn == Bn::Running { "running statistics" } else { "statistics of the batch" };
     choices.push(Choice::new("batch norm", bn_value, bn_why));
@@ -168,8 +168,8 @@ fn probe_alone(recipe: &Recipe, freeze_below: &str, pretrained: bool) -> bool {
     pretrained && !recipe.no_probe && freeze_below == "fc" && !by_steps(recipe)
 }
 
-/// Whether a flag is given that has an effect only in training by steps; without steps it would be ignored
-/// without a message. A flag that turns something off, such as `--augment none`, does not count.
+/// Whether a flag is given that only affects training by steps; without steps it would be ignored silently. A
+/// flag that turns something off, such as `--augment none`, does not count.
 fn by_steps(recipe: &Recipe) -> bool {
     recipe.epochs.is_some()
         || recipe.batch.is_some()
@@ -189,20 +189,20 @@ fn by_steps(recipe: &Recipe) -> bool {
 }
 
 /// Why fine-tuning from `probe` is left out, if no flag requests it and no fine-tuned model could be kept:
-/// with so few wrong photos not even one that recognises them all is better beyond chance.
+/// with so few wrong photos, even a model that recognises all of them is not significantly better.
 pub fn no_fine_tuning(recipe: &Recipe, epochs: u64, probe: &Evaluation) -> Option<Choice> {
     let asked = recipe.freeze_below.is_some() || by_steps(recipe);
     let images = probe.predictions.len();
     let wrong = images - probe.confusion.right() as usize;
     let why = format!(
         "the probe is wrong on {wrong} of {images} validation photos, and fine-tuning is kept only if it corrects \
-         {LEAST_GAIN} or more; --epochs {epochs}, or another flag on how to train, trains anyway"
+         {LEAST_GAIN} or more; --epochs {epochs}, or another training flag, trains anyway"
     );
     (!asked && wrong < LEAST_GAIN).then(|| Choice::new("steps", 0, why))
 }
 
-/// The grid of chapter 4: few images train the last stages, many train all. Its other side, how similar the
-/// images are to those of the pretraining, cannot be determined from the images.
+/// The grid of chapter 4: few images train the last stages, many train all. The grid's other axis, the
+/// similarity to the pretraining images, cannot be determined from the images.
 fn freeze_plan(learner: &Learner, images: usize, pretrained: bool) -> (String, String) {
     let stages = learner.model().stages();
     if !pretrained {
@@ -216,24 +216,22 @@ fn freeze_plan(learner: &Learner, images: usize, pretrained: bool) -> (String, S
     };
     let from = stages[body - open].clone();
     let why = format!(
-        "{images} training images are {size}, so {open} of {body} stages below the head train; likeness to the pretraining images is unknown"
+        "{images} training images are {size}, so {open} of {body} stages below the head train; similarity \
+         to the pretraining images is unknown"
     );
     (from, why)
 }
 
-/// Changed images must pass the frozen stages anew in every epoch: a processor takes minutes for what a
-/// graphics card does in seconds.
+/// Augmented images must pass the frozen stages again in every epoch. A processor takes minutes where a
+/// graphics card takes seconds.
 fn augmentation(learner: &Learner, probe_alone: bool) -> (Augmentation, String) {
     if probe_alone {
-        (Augmentation::None, "the head alone trains: changed photos gained nothing there".to_owned())
+        (Augmentation::None, "only the head trains, and augmented photos gained nothing there".to_owned())
     } else if learner.gpu().is_software() {
-        let why = "the processor is the adapter: this way the frozen stages run once per image";
+        let why = "the adapter is the processor: without augmentation, the frozen stages run once per image";
         (Augmentation::None, why.to_owned())
     } else {
-        (
-            Augmentation::Light,
-            "crops, mirror images and colours a little off are more to learn from".to_owned(),
-        )
+        (Augmentation::Light, "crops, mirror images and slightly changed colours add variety".to_owned())
     }
 }
 
@@ -263,7 +261,8 @@ fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Re
                 format!("{images} images; a step takes {mib:.0} MiB")
             } else {
                 format!(
-                    "a step takes {mib:.0} MiB; more would not fit into {} MiB or into what the adapter binds",
+                    "a step takes {mib:.0} MiB; a larger one would not fit into {} MiB or the adapter's \
+                     limit of a binding",
                     MEMORY >> 20
                 )
             };
@@ -273,8 +272,8 @@ fn batch(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Re
     }
 }
 
-/// Why batch norms that train with the batch's statistics cannot do so with the chosen batch, if they cannot:
-/// a single value per channel minus its mean is always 0.
+/// Why batch norms cannot train with the statistics of the chosen batch, if they cannot: a single value per
+/// channel minus its mean is always 0.
 fn too_few(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> Result<Option<String>> {
     match learner.training_plan(&options(recipe, chosen, learner, &data.train)?) {
         Err(TrainerError::Engine(EngineError::Shape { op: "batch_norm", layer, reason })) => {
@@ -285,8 +284,8 @@ fn too_few(recipe: &Recipe, learner: &Learner, data: &Data, chosen: &Chosen) -> 
     }
 }
 
-/// The range test: the curve, and the rate that it suggests. What a probe has fitted already has little
-/// left to fall, so that "valley" is noise there; the tenth of the rate at the lowest loss bounds it.
+/// The range test: the curve, and the rate that it suggests. After a linear probe the loss can fall only a
+/// little more, so that "valley" is noise. A tenth of the rate at the lowest loss bounds it.
 ///
 /// # Errors
 /// As [`Learner::find_lr`].
@@ -297,7 +296,7 @@ pub fn find_lr(
     chosen: &Chosen,
     range: LrRange,
 ) -> Result<(LrCurve, Option<f32>)> {
-    // As they are, photos need to pass the frozen stages only once.
+    // Without augmentation, photos need to pass the frozen stages only once.
     let plain = FitOptions { augment: None, mixup: None, ..options(recipe, chosen, learner, &data.train)? };
     let plain = plain.cache_frozen(data.train.len() <= CACHED);
     let curve = learner.find_lr(data.to_train_on(), &plain, range)?;
@@ -311,7 +310,7 @@ mod tests {
 
     use super::*;
 
-    /// Every flag on rates and on training, with a value that is not the default.
+    /// Every flag on rates and on training, with a value other than the default.
     const HOW_TO_TRAIN: [(&str, &str); 15] = [
         ("--epochs", "3"),
         ("--batch", "4"),
@@ -351,7 +350,7 @@ mod tests {
         ] {
             assert!(!by_steps(&parsed(flag, value)), "{flag} {value}");
         }
-        // A new flag under these headings belongs into the table.
+        // A new flag under these headings belongs in the table.
         let command = Recipe::augment_args(Command::new("recipe"));
         let of_training = |heading: Option<&str>| matches!(heading, Some("Rates" | "Training"));
         for flag in command.get_arguments().filter(|flag| of_training(flag.get_help_heading())) {

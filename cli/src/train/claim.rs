@@ -1,5 +1,5 @@
 //! One process at a time in a run's folder, by a lock on a file in it. The system releases the lock when the
-//! process ends, also by `kill -9`: no lock is left behind that must be removed by hand.
+//! process ends, even after `kill -9`, so no lock needs to be removed by hand.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -13,22 +13,22 @@ use crate::train::folder::{BEFORE_THE_FIRST, has_checkpoint};
 
 /// Name of the locked file. Its contents do not matter.
 const LOCK: &str = ".lock";
-/// Tries to lock a folder that other processes make and remove meanwhile.
+/// Number of attempts to lock a folder that other processes create and remove meanwhile.
 const TRIES: usize = 100;
 
-/// A folder that this process has to itself until the value is dropped.
+/// A folder that only this process uses until the value is dropped.
 #[derive(Debug)]
 pub struct Claim {
     _lock: File,
-    /// The folders that were made for it, the outermost first.
+    /// The folders that were created for it, the outermost first.
     made: Vec<PathBuf>,
 }
 
 impl Claim {
-    /// Makes `folder` if it is not there, and claims it; nothing if another process has it.
+    /// Creates `folder` if it does not exist, and claims it; `None` if another process has claimed it.
     ///
     /// # Errors
-    /// [`Error::Write`] if it cannot be made or locked.
+    /// [`Error::Write`] if it cannot be created or locked.
     pub fn new(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(LOCK);
         let failed = |source| Error::Write { path: path.clone(), source };
@@ -36,7 +36,7 @@ impl Claim {
             let made = missing(folder);
             match std::fs::create_dir_all(folder) {
                 Ok(()) => {}
-                // A run ended just now and took this folder, or the one above, with it.
+                // A run has just ended and removed this folder, or the one above.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && !folder.is_file() => continue,
                 Err(source) => return Err(Error::Write { path: folder.to_owned(), source }),
@@ -44,7 +44,7 @@ impl Claim {
             let file =
                 match OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path) {
                     Ok(file) => file,
-                    // Its run ended and took the folder with it.
+                    // Its run ended and removed the folder.
                     Err(error) if error.kind() == ErrorKind::NotFound => continue,
                     Err(error) => return Err(failed(error)),
                 };
@@ -53,7 +53,7 @@ impl Claim {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
                     warn(format_args!(
-                        "{}: this file system has no locks; see to it that no other training writes there",
+                        "{}: this file system has no locks; make sure that no other training writes there",
                         folder.display()
                     ));
                 }
@@ -69,7 +69,7 @@ impl Claim {
     }
 }
 
-/// `folder` and the folders above it that are not there, the outermost first.
+/// `folder` and those folders above it that do not exist, the outermost first.
 fn missing(folder: &Path) -> Vec<PathBuf> {
     let above = folder.ancestors().filter(|path| !path.as_os_str().is_empty());
     let mut missing: Vec<PathBuf> = above.take_while(|path| !path.exists()).map(Path::to_owned).collect();
@@ -77,24 +77,24 @@ fn missing(folder: &Path) -> Vec<PathBuf> {
     missing
 }
 
-/// What a run leaves that ends before its first checkpoint, and how to remove it. To be called while the
-/// folder is claimed.
+/// The files of a run that ends before its first checkpoint, and their removal. Used while the folder is
+/// claimed.
 #[derive(Clone, Debug)]
 pub struct Leftovers {
     folder: PathBuf,
-    /// The folders that were made for this run.
+    /// The folders that were created for this run.
     made: Vec<PathBuf>,
     /// Whether the run was begun by this process.
     new: bool,
 }
 
 impl Leftovers {
-    /// Of a run that this process begins.
+    /// For a run that this process begins.
     pub fn of_new(folder: &Path, claim: &Claim) -> Self {
         Self { folder: folder.to_owned(), made: claim.made.clone(), new: true }
     }
 
-    /// Of a run that is gone on with: nothing of it is ever removed but half-written files.
+    /// For a resumed run: only half-written files are ever removed.
     pub fn of_begun(folder: &Path) -> Self {
         let leftovers = Self { folder: folder.to_owned(), made: vec![], new: false };
         leftovers.remove_temporary();
@@ -106,19 +106,20 @@ impl Leftovers {
         &self.folder
     }
 
-    /// Whether there is nothing to go on from.
+    /// Whether there is no checkpoint to resume from.
     pub fn is_nothing(&self) -> bool {
         self.new && !has_checkpoint(&self.folder)
     }
 
-    /// Removes the run's files, unless one of them is a checkpoint, and the folders that were made for them.
+    /// Removes the run's files, unless one of them is a checkpoint, and the folders that were created for
+    /// them.
     pub fn remove(&self) {
         if !self.is_nothing() {
             return;
         }
         self.remove_files();
         let _ = std::fs::remove_file(self.folder.join(LOCK));
-        // The innermost first; one that holds anything else stays.
+        // The innermost first; a folder that contains other files stays.
         for folder in self.made.iter().rev() {
             let _ = std::fs::remove_dir(folder);
         }
@@ -184,7 +185,7 @@ mod tests {
         assert!(folder.join("run.json").exists(), "a run with a checkpoint stays");
     }
 
-    /// The lock of a folder that was removed is worth nothing.
+    /// The lock of a removed folder has no effect.
     #[cfg(unix)]
     #[test]
     fn many_claim_and_remove_and_never_two_at_once() {

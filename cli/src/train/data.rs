@@ -16,39 +16,39 @@ use crate::logging::timed;
 use crate::train::manifest::{Manifest, Part, below};
 use crate::train::recipe::Recipe;
 
-/// Classes that differ so many times in size are worth a hint.
+/// From this ratio of class sizes on, a hint is printed.
 const IMBALANCED: usize = 4;
 
-/// What the frozen stages make of all photos, computed once for the linear probe, the range test, training
-/// and evaluations.
+/// The outputs of the frozen stages for all photos, computed once for the linear probe, the range test,
+/// training and evaluations.
 pub struct Outputs {
     train: Activations,
     validation: Activations,
 }
 
-/// Photos to train on and photos to validate with.
+/// Training photos and validation photos.
 pub struct Data {
     /// To train on.
     pub train: ImageStream,
-    /// To validate with: no figure is measured of weights that were trained on them.
+    /// Validation photos: no reported figure is of weights that were trained on them.
     pub validation: ImageStream,
     /// How they were split, for people.
     pub split: String,
     /// Whether the validation photos came in a separate folder.
     pub apart: bool,
-    /// What is in the folder, and what to beware of.
+    /// The contents of the folder, and warnings about them.
     pub report: FolderReport,
-    /// Which photos these are.
+    /// The list of these photos.
     pub manifest: Manifest,
-    /// In place of the photos, where they are kept.
+    /// Outputs of the frozen stages in place of the photos, if they are kept.
     outputs: Option<Outputs>,
 }
 
 impl Data {
-    /// Opens the recipe's folder, and decodes every photo once to see whether it can be.
+    /// Opens the recipe's folder, and decodes every photo once to find unreadable ones.
     ///
     /// # Errors
-    /// What listing and reading give; [`Error::NoValidation`] if no photo can be kept for validation.
+    /// The errors of listing and reading; [`Error::NoValidation`] if no photo can be kept for validation.
     pub fn open(recipe: &Recipe, input: &Preprocessing) -> Result<Self> {
         let folder = TrainingFolder::open(&recipe.dir, OnCorrupt::SkipWithWarning)?;
         let listed = paths(&folder);
@@ -67,10 +67,10 @@ impl Data {
         Self::checked(recipe, Self { train, validation, split, apart, report, manifest, outputs: None })
     }
 
-    /// Opens the photos of the run in `run` again: those of its `manifest`, for what they were for.
+    /// Opens the photos of the run in `run` again: those of its `manifest`, for the same use as before.
     ///
     /// # Errors
-    /// [`Error::DataGone`] if there is no such folder; [`Error::OtherData`] if its photos are others;
+    /// [`Error::DataGone`] if there is no such folder; [`Error::OtherData`] if its photos have changed;
     /// otherwise as [`Data::open`].
     pub fn reopen(recipe: &Recipe, input: &Preprocessing, manifest: Manifest, run: &Path) -> Result<Self> {
         let root = &recipe.dir;
@@ -106,7 +106,7 @@ impl Data {
         Self::checked(recipe, Self { train, validation, split, apart, report, manifest, outputs: None })
     }
 
-    /// `data`, if there is something to validate with; with a hint where classes differ in size.
+    /// `data`, if it has validation photos; with a hint if classes differ in size.
     fn checked(recipe: &Recipe, mut data: Self) -> Result<Self> {
         if data.validation.is_empty() {
             return Err(Error::NoValidation { path: recipe.dir.clone() });
@@ -115,15 +115,16 @@ impl Data {
         let (least, most) = (sizes.iter().min().unwrap_or(&0), sizes.iter().max().unwrap_or(&0));
         if !recipe.class_weights && *most >= IMBALANCED * (*least).max(1) {
             let hint = format!(
-                "the largest class has {most} photos to train on, the smallest {least}: --class-weights makes them count alike"
+                "the largest class has {most} photos to train on, the smallest {least}: --class-weights \
+                 gives them equal weight"
             );
             data.report.warnings.push(hint);
         }
         Ok(data)
     }
 
-    /// Runs all photos through the stages of `learner` that are frozen now, and keeps what they give in the
-    /// photos' place.
+    /// Runs all photos through the stages of `learner` that are frozen now, and keeps the outputs in place of
+    /// the photos.
     ///
     /// # Errors
     /// As [`Learner::activations`].
@@ -136,20 +137,20 @@ impl Data {
         Ok(())
     }
 
-    /// What to train on: the photos, or what the frozen stages made of them.
+    /// The training set: the photos, or the outputs of the frozen stages.
     pub fn to_train_on(&self) -> &dyn Source {
         self.outputs.as_ref().map_or(&self.train, |outputs| &outputs.train)
     }
 
-    /// What to validate with, of the same kind.
+    /// The validation set, of the same kind.
     pub fn to_validate_with(&self) -> &dyn Source {
         self.outputs.as_ref().map_or(&self.validation, |outputs| &outputs.validation)
     }
 
-    /// The first `count` of what to train on.
+    /// The first `count` items of the training set.
     ///
     /// # Errors
-    /// If there are not so many.
+    /// If there are fewer.
     pub fn first_to_train_on(&self, count: usize) -> Result<Box<dyn Source>> {
         let first: Vec<usize> = (0..count).collect();
         Ok(match &self.outputs {
@@ -181,7 +182,7 @@ pub fn counts(photos: &ImageStream) -> Vec<usize> {
 
 fn split_text(recipe: &Recipe, apart: bool) -> String {
     match apart {
-        true => "in folders of their own".to_owned(),
+        true => "in separate folders".to_owned(),
         false => format!("{:.0}% of each class, seed {}", 100.0 * recipe.val_fraction, recipe.seed),
     }
 }
@@ -192,7 +193,7 @@ fn paths(folder: &TrainingFolder) -> Vec<PathBuf> {
     parts.into_iter().flatten().flat_map(|part| &part.paths).cloned().collect()
 }
 
-/// Which of the photos `listed` are to train on and to validate with.
+/// Which of the photos `listed` are training photos, and which are validation photos.
 fn manifest(
     recipe: &Recipe,
     listed: &[PathBuf],

@@ -1,4 +1,4 @@
-//! A run's folder: claimed by one process at a time; the places of its files, and the settings that a resumed
+//! A run's folder: claimed by one process at a time; the paths of its files, and the settings that a resumed
 //! run reads from it.
 
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ use crate::train::recipe::Recipe;
 use crate::train::report::Report;
 use crate::train::tensorboard::EVENTS;
 
-/// The folder of a run, which no other process writes to as long as this value exists. A new run that ends
-/// without a checkpoint takes its folder with it.
+/// The folder of a run. No other process writes to it as long as this value exists. If a new run ends without
+/// a checkpoint, its folder is removed.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -30,33 +30,33 @@ pub struct RunFolder {
     leftovers: Leftovers,
 }
 
-/// `run.json`: what was requested, and what was chosen.
+/// `run.json`: the requested settings and the chosen ones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
     /// The command that began it.
     pub command: String,
     /// What was requested.
     pub recipe: Recipe,
-    /// What was chosen; nothing before it was.
+    /// The chosen settings; `None` before the choice.
     pub chosen: Option<Chosen>,
-    /// Minutes that it may take; they count from its begin, not from when it is resumed.
+    /// Time budget in minutes, counted from the beginning of the run, not from when it is resumed.
     #[serde(default)]
     pub minutes: Option<f64>,
     /// Whether it writes an event file for TensorBoard.
     #[serde(default)]
     pub tensorboard: bool,
-    /// What its checkpoints are marked with; nothing before the choices were made.
+    /// The mark of its checkpoints; `None` before the choices were made.
     #[serde(default)]
     pub identity: Option<String>,
 }
 
 impl RunFolder {
     /// Claims the folder of a new run on the photos in `data`: `out`, or the first of `runs/<name>`,
-    /// `runs/<name>-2` … that holds no run and that no other process trains in.
+    /// `runs/<name>-2` … that contains no run and in which no other process trains.
     ///
     /// # Errors
-    /// [`Error::RunExists`] if `out` holds a run already, [`Error::Running`] if another process trains there;
-    /// [`Error::Write`] if it cannot be made.
+    /// [`Error::RunExists`] if `out` already contains a run, [`Error::Running`] if another process trains
+    /// there; [`Error::Write`] if it cannot be created.
     pub fn create(out: Option<&Path>, data: &Path) -> Result<Self> {
         if let Some(out) = out {
             let claim = Claim::new(out)?.ok_or_else(|| Error::Running { path: out.to_owned() })?;
@@ -70,7 +70,8 @@ impl RunFolder {
                 numbered.push(format!("-{number}"));
             }
             let path = Path::new("runs").join(numbered);
-            // A folder with a checkpoint is not even claimed: its run may be resumed just now.
+            // A folder with a checkpoint is not claimed, because another process may be about to resume its
+            // run.
             if !has_checkpoint(&path)
                 && let Some(claim) = Claim::new(&path)?
                 && let Some(folder) = Self::begin(&path, claim)?
@@ -81,8 +82,8 @@ impl RunFolder {
         }
     }
 
-    /// The claimed folder, emptied of what a run left that ended before its first checkpoint; nothing if it
-    /// holds a checkpoint.
+    /// The claimed folder, without the files of a run that ended before its first checkpoint; `None` if it
+    /// contains a checkpoint.
     fn begin(path: &Path, claim: Claim) -> Result<Option<Self>> {
         if has_checkpoint(path) {
             return Ok(None);
@@ -100,7 +101,7 @@ impl RunFolder {
     pub fn open(path: &Path) -> Result<(Self, Run)> {
         let settings = path.join(SETTINGS);
         if !settings.is_file() {
-            let reason = format!("it has no {SETTINGS}");
+            let reason = format!("it contains no {SETTINGS}");
             return Err(Error::NotARun { path: path.to_owned(), reason });
         }
         let claim = Claim::new(path)?.ok_or_else(|| Error::Running { path: path.to_owned() })?;
@@ -129,24 +130,24 @@ impl RunFolder {
     /// The photos that the run was begun with.
     ///
     /// # Errors
-    /// [`Error::NotARun`] if they are not known.
+    /// [`Error::NotARun`] if their list is missing.
     pub fn manifest(&self) -> Result<Manifest> {
         self.read(MANIFEST)
     }
 
-    /// Writes `report.json`, with which a run is finished.
+    /// Writes `report.json`, which marks the run as finished.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn finish(&self, report: &Report) -> Result<()> {
         self.write_json(REPORT, report)?;
-        // Nobody resumes the run any more.
+        // A finished run is not resumed.
         let _ = std::fs::remove_file(self.file(TUNED));
         Ok(())
     }
 
-    /// Puts the best fine-tuned weights aside, where others are the run's model: a run that ends before its report
-    /// is gone on with from there.
+    /// Renames the best fine-tuned weights, if the probe becomes the run's model: a run that ends before its
+    /// report is resumed from them.
     ///
     /// # Errors
     /// If the file cannot be renamed.
@@ -154,7 +155,7 @@ impl RunFolder {
         self.rename(&self.best(), &self.file(TUNED))
     }
 
-    /// Puts them back.
+    /// Renames them back.
     ///
     /// # Errors
     /// If the file cannot be renamed.
@@ -169,7 +170,7 @@ impl RunFolder {
     /// The report of a run that is finished.
     ///
     /// # Errors
-    /// [`Error::NotARun`] if it is there and cannot be read.
+    /// [`Error::NotARun`] if it exists and cannot be read.
     pub fn finished(&self) -> Result<Option<Report>> {
         self.file(REPORT).is_file().then(|| self.read(REPORT)).transpose()
     }
@@ -186,7 +187,7 @@ impl RunFolder {
         Ok(learner)
     }
 
-    /// The error of a last checkpoint that cannot be read, with what is left of the run.
+    /// The error of a last checkpoint that cannot be read, with the usable files of the run.
     pub fn without_last(&self, error: Error, run: &Run) -> Error {
         use frostline_trainer::Error::{Checkpoint, Loader};
         if !matches!(error, Error::Trainer(Checkpoint { .. } | Loader(_))) {
@@ -196,24 +197,28 @@ impl RunFolder {
         let (best, last, folder) = (path(self.best()), path(self.last()), path(self.path.clone()));
         let advice = match frostline_loader::Checkpoint::load(self.best()) {
             Ok(best_one) if best_one.step > 0 => format!(
-                "The best weights so far, those of step {}, are whole: `frostline predict {folder} PHOTO…` uses \
-                 them. Go on from there with\n\n    cp {best} {last}\n    frostline train --resume {folder}\n",
+                "The best weights so far, those of step {}, are intact: `frostline predict {folder} PHOTO…` \
+                 uses them. Resume from there with\n\n    cp {best} {last}\n    frostline train --resume \
+                 {folder}\n",
                 best_one.step
             ),
             Ok(_) => format!(
-                "What is whole is {best}, from before the first step: `frostline predict {folder} PHOTO…` uses it. \
-                 Begin again, in another folder, with\n\n    {}\n",
+                "{best}, from before the first step, is intact: `frostline predict {folder} PHOTO…` uses \
+                 it. Begin \
+                 again, in another folder, with\n\n    {}\n",
                 run.command
             ),
             Err(_) => format!(
-                "Nothing else of the run can be read. Begin again, in another folder, with\n\n    {}\n",
+                "No other checkpoint of the run can be read. Begin again, in another folder, \
+                 with\n\n    {}\n",
                 run.command
             ),
         };
         Error::BrokenCheckpoint { error: Box::new(error), advice }
     }
 
-    /// The error of a photo of `data` that was taken away or changed while the run needed it, with how to go on.
+    /// The error of a photo of `data` that was removed or changed while the run needed it, with how to
+    /// continue.
     pub fn without_photo(&self, error: Error, data: &Data) -> Error {
         use frostline_trainer::Error::Loader;
         let photo = match &error {
@@ -226,7 +231,7 @@ impl RunFolder {
         let advice = match self.leftovers.is_nothing() {
             true => "Put them back, and begin again: there is no checkpoint yet".to_owned(),
             false => format!(
-                "Put them back as they were, and go on from the last checkpoint with\n\n    frostline train \
+                "Put them back as they were, and resume from the last checkpoint with\n\n    frostline train \
                  --resume {}\n",
                 quoted(&self.path.display().to_string())
             ),
@@ -234,7 +239,7 @@ impl RunFolder {
         Error::PhotoGone { error: Box::new(error), advice }
     }
 
-    /// Writes the file `name`, all of it or nothing.
+    /// Writes the file `name` atomically: completely or not at all.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -265,12 +270,12 @@ impl RunFolder {
         self.path.join(name)
     }
 
-    /// The newest checkpoint: what a resumed run goes on from.
+    /// The newest checkpoint, from which a run is resumed.
     pub fn last(&self) -> PathBuf {
         self.file(LAST)
     }
 
-    /// The checkpoint that validation liked best.
+    /// The checkpoint with the best validation result.
     pub fn best(&self) -> PathBuf {
         self.file(BEST)
     }
@@ -280,7 +285,7 @@ impl RunFolder {
         self.file(PROBE)
     }
 
-    /// What is to be removed if the run ends before its first checkpoint.
+    /// The files to remove if the run ends before its first checkpoint.
     pub fn leftovers(&self) -> &Leftovers {
         &self.leftovers
     }
@@ -293,22 +298,22 @@ impl Drop for RunFolder {
 }
 
 const PROBE: &str = "probe.safetensors";
-/// The best fine-tuned weights, while the probe is in their place and the run has no report.
+/// The best fine-tuned weights, while the probe has their file name and the run has no report.
 const TUNED: &str = "tuned.safetensors";
 const SETTINGS: &str = "run.json";
 const MANIFEST: &str = "data.json";
 const REPORT: &str = "report.json";
 const LAST: &str = "last.safetensors";
 const BEST: &str = "best.safetensors";
-/// What a run writes before its first checkpoint.
+/// The files that a run writes before its first checkpoint.
 pub(crate) const BEFORE_THE_FIRST: [&str; 5] = [SETTINGS, MANIFEST, "plan.txt", METRICS, EVENTS];
 
-/// The report of a finished run in `folder`, if it can be read; the folder is not claimed.
+/// The report of a finished run in `folder`, if it can be read. The folder is not claimed.
 pub fn report_in(folder: &Path) -> Option<Report> {
     serde_json::from_slice(&std::fs::read(folder.join(REPORT)).ok()?).ok()
 }
 
-/// Whether a run got so far that something of it can be used.
+/// Whether a run has a usable result.
 pub(crate) fn has_checkpoint(folder: &Path) -> bool {
     [LAST, BEST].iter().any(|name| folder.join(name).exists())
 }

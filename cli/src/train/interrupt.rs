@@ -9,7 +9,7 @@ use crate::output::{note, tell_error};
 use crate::train::claim::Leftovers;
 use crate::train::folder::RunFolder;
 
-/// Whether Ctrl-C was pressed, and what is lost if the process ends now.
+/// Whether Ctrl-C was pressed, and what would be lost if the process ended now.
 #[derive(Clone, Debug)]
 pub struct Interrupt(Arc<State>);
 
@@ -19,19 +19,19 @@ struct State {
     phase: Mutex<Phase>,
 }
 
-/// What the run is at.
+/// The phase of the run.
 #[derive(Debug)]
 enum Phase {
-    /// Before the first step of this process. There is a folder once it is claimed.
+    /// Before the first step of this process. The folder is set when it is claimed.
     Preparing(Option<Leftovers>),
-    /// Steps were taken that no file holds yet.
+    /// Steps were taken that are not saved yet.
     Training,
-    /// All is saved but the report.
+    /// Everything is saved except the report.
     Reporting(Leftovers),
 }
 
 impl Interrupt {
-    /// Listens from now on.
+    /// Starts to listen for Ctrl-C.
     ///
     /// # Errors
     /// [`Error::Signal`] if the system does not let it.
@@ -42,12 +42,12 @@ impl Interrupt {
         Ok(Self(state))
     }
 
-    /// From now on the run has a folder.
+    /// Records that the run has a folder.
     pub fn preparing(&self, folder: &RunFolder) {
         *self.0.phase() = Phase::Preparing(Some(folder.leftovers().clone()));
     }
 
-    /// From now on there are steps to save. A Ctrl-C before this has ended the process.
+    /// Records that there are steps to save. A Ctrl-C before this call ends the process.
     pub fn training(&self) {
         let mut phase = self.0.phase();
         if !matches!(*phase, Phase::Training) {
@@ -55,7 +55,7 @@ impl Interrupt {
         }
     }
 
-    /// From now on all is saved but the report.
+    /// Records that everything is saved except the report.
     ///
     /// # Errors
     /// [`Error::NoReport`] if Ctrl-C was pressed while the last step was saved.
@@ -64,12 +64,12 @@ impl Interrupt {
         if self.asked() { Err(Error::NoReport { run: folder.path().to_owned() }) } else { Ok(()) }
     }
 
-    /// What is set when the run is to save and end.
+    /// Set when the run should save and end.
     pub fn flag(&self) -> Arc<AtomicBool> {
         self.0.asked.clone()
     }
 
-    /// Whether the run is to save and end.
+    /// Whether the run should save and end.
     pub fn asked(&self) -> bool {
         self.0.asked.load(Ordering::SeqCst)
     }
@@ -80,13 +80,13 @@ impl State {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What happens on Ctrl-C, on a separate thread, so that no part of the run has to check for it.
+    /// Handles Ctrl-C on a separate thread, so that no part of the run has to check for it.
     fn asked(&self) {
         let again = self.asked.swap(true, Ordering::SeqCst);
         let phase = self.phase();
         let error = match &*phase {
             Phase::Training if !again => {
-                note("\nsaving, then ending; Ctrl-C again ends at once, and loses what was not saved");
+                note("\nsaving, then ending; another Ctrl-C ends at once, and unsaved steps are lost");
                 return;
             }
             Phase::Training => None,

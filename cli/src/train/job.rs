@@ -42,23 +42,23 @@ pub struct Job {
     pub recipe: Recipe,
     /// What was chosen.
     pub chosen: Chosen,
-    /// The choices with their reasons; none for a resumed run.
+    /// The choices with their reasons; empty for a resumed run.
     pub choices: Vec<Choice>,
     /// The photos.
     pub data: Data,
     /// The network.
     pub learner: Learner,
-    /// How good a linear probe was, if there was one.
+    /// The accuracy of the linear probe, if there was one.
     pub probe: Option<Evaluation>,
-    /// How long that took, from the photos on.
+    /// The duration of the probe, including the features of the photos.
     pub probe_took: Option<Duration>,
-    /// What the frozen network made of all photos, those to train on first, if there was one.
+    /// The features of all photos from the frozen network, training photos first, if there was a probe.
     pub features: Option<Features>,
-    /// The inverse strength of the penalty that was last chosen for a head on them.
+    /// The inverse penalty strength that was last chosen for a head on these features.
     pub strength: Option<f64>,
-    /// How fine-tuning did beside it.
+    /// The comparison of fine-tuning with the probe.
     pub settled: Option<Settled>,
-    /// How many photos the probe's head was trained on in the end, if it was trained again.
+    /// Number of photos on which the probe's head was trained again, if it was.
     pub refitted: Option<usize>,
     /// When a time budget ends the training, even if the estimate was longer.
     pub deadline: Option<Instant>,
@@ -67,8 +67,8 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads photos and weights, chooses what the flags leave open except the rate, and gives the network its
-    /// head.
+    /// Reads photos and weights, chooses the settings that no flag sets, except the rate, and gives the
+    /// network its head.
     ///
     /// # Errors
     /// The errors of reading, choosing and probing.
@@ -99,7 +99,7 @@ impl Job {
         Ok(job)
     }
 
-    /// The run in `folder`, where its last checkpoint left it.
+    /// The run in `folder`, in the state of its last checkpoint.
     ///
     /// # Errors
     /// The errors of reading checkpoint and photos.
@@ -131,9 +131,9 @@ impl Job {
         }
     }
 
-    /// Marks the checkpoints of the run that begins here, and gives the mark: a hash of the settings, the
-    /// photos and the weights. What spells the same settings otherwise, such as the place of the photos, is
-    /// left out.
+    /// Marks the checkpoints of the run that begins here, and returns the mark: a hash of the settings, the
+    /// photos and the weights. Differences of spelling, such as the path of the photos, are left out.
+    ///
     ///
     /// # Errors
     /// If the weights cannot be read.
@@ -169,7 +169,7 @@ impl Job {
         {
             output.say(&choice)?;
             self.choices.push(choice);
-            // As with --freeze-below fc: the head alone was trained.
+            // As with --freeze-below fc: only the head was trained.
             (self.chosen.epochs, self.chosen.freeze_below) = (0, "fc".to_owned());
         }
         Ok(())
@@ -187,14 +187,14 @@ impl Job {
             (Some(lr), _) => (lr, "as asked".to_owned()),
             (None, Some(slice)) => {
                 let optim = self.learner.slice(Optim::sgd(1.0), slice)?;
-                (optim.lr, "the head's, as asked; lower stages have lower ones".to_owned())
+                (optim.lr, "the head's, as given; lower stages have lower rates".to_owned())
             }
             (None, None) => {
                 let range = LrRange::default();
                 let test = || find_lr(&self.recipe, &mut self.learner, &self.data, &self.chosen, range);
                 match timed("range test", test)?.1 {
                     Some(lr) => (lr, "the range test's suggestion".to_owned()),
-                    None => (CAUTIOUS, "the range test suggests none: a cautious one".to_owned()),
+                    None => (CAUTIOUS, "the range test suggests none: a cautious rate".to_owned()),
                 }
             }
         };
@@ -263,18 +263,18 @@ impl Job {
         watch.finish(&trained?)
     }
 
-    /// Steps of the run; none where the linear probe is all of it.
+    /// Number of steps of the run; 0 if it is a linear probe only.
     pub fn steps(&self) -> u64 {
         self.chosen.steps_on(self.data.train.len())
     }
 
-    /// How many phases there are, each of which needs a step.
+    /// Number of phases, each of which needs at least one step.
     pub fn phase_count(&self) -> usize {
         self.phases().len()
     }
 
-    /// The stages that training begins at, one after another: the lowest alone, or with gradual
-    /// unfreezing all from the head down to it.
+    /// The lowest trained stage of each phase: a single stage, or with gradual unfreezing all stages from the
+    /// head down to it.
     fn phases(&self) -> Vec<String> {
         let lowest = &self.chosen.freeze_below;
         let mut stages: Vec<String> =
@@ -284,10 +284,10 @@ impl Job {
     }
 }
 
-/// The settings of training on `photos`, but where to validate and to save.
+/// The settings of training on `photos`, without those of validating and saving.
 ///
 /// # Errors
-/// For rates that cannot be.
+/// For invalid rates.
 pub fn options(
     recipe: &Recipe,
     chosen: &Chosen,
@@ -325,7 +325,7 @@ fn cached(recipe: &Recipe, chosen: &Chosen, photos: &ImageStream) -> bool {
     !random && photos.len() <= CACHED
 }
 
-/// What looks at a run while it trains: metrics, the best weights, the bar, Ctrl-C.
+/// The observer of a run while it trains: metrics, the best weights, the progress bar, Ctrl-C.
 struct Watch<'a> {
     folder: &'a RunFolder,
     interrupt: &'a Interrupt,
@@ -333,7 +333,7 @@ struct Watch<'a> {
     bar: ProgressBar,
     stages: &'a [String],
     steps: u64,
-    /// The first thing that went wrong: the run ends at the next step.
+    /// The first error: the run ends at the next step.
     failed: Option<Error>,
     /// The step after which Ctrl-C ended the run.
     interrupted: Option<u64>,
@@ -385,8 +385,8 @@ impl<'a> Watch<'a> {
     }
 
     fn note(&mut self, from: &str, progress: &Progress<'_>, step: u64) -> Result<()> {
-        // A run that was killed goes on from its last checkpoint: what it noted after that is noted again.
-        // Of a step before whose evaluation it was stopped, only that is missing.
+        // A killed run resumes from its last checkpoint and repeats the later metrics. If it was stopped
+        // between a step and its evaluation, only the evaluation is missing.
         let evaluated_alone = progress.read.is_empty() && progress.evaluation.is_some();
         let known = if evaluated_alone { step } else { step - 1 };
         if self.metrics.lines().last().is_some_and(|line| line.step > known) {
@@ -414,7 +414,7 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// How metrics name the phase: not at all where there is one.
+    /// The name of the phase in metrics; `None` if there is only one.
     fn phase<'f>(&self, from: &'f str) -> Option<&'f str> {
         (self.stages.len() > 1).then_some(from)
     }
@@ -429,7 +429,7 @@ impl<'a> Watch<'a> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        // A run that was stopped between two readings has steps that were not reported to it.
+        // A run that was stopped between two reports has steps that were not reported.
         let noted =
             self.metrics.lines().iter().filter(|line| line.loss.is_some()).map(|line| line.step).max();
         if let Some(GradualPhase { from, history }) = phases.last() {

@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// Bytes at the beginning of a file, and at its end, that are looked at. A photo that was changed, turned or
-/// saved anew differs in its length, its header or its last bytes.
+/// Number of bytes that are read at the beginning and at the end of a file. A photo that was changed, rotated
+/// or saved again differs in its length, its header or its last bytes.
 const LOOKED_AT: u64 = 64 << 10;
-/// Files that a message names of each kind.
+/// Maximum number of files of each kind in a message.
 const NAMED: usize = 3;
 
 /// `data.json`.
@@ -23,23 +23,23 @@ const NAMED: usize = 3;
 pub struct Manifest {
     /// The classes, in the order of the last layer's outputs.
     pub classes: Vec<String>,
-    /// The photos, in the order that training counts them.
+    /// The photos, in the order of training.
     pub photos: Vec<Photo>,
 }
 
 /// A photo of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Photo {
-    /// Where it is below the folder of photos, with `/` between the parts.
+    /// Its path below the folder of photos, with `/` between the parts.
     pub path: String,
-    /// What it is for.
+    /// Its use.
     pub part: Part,
-    /// What is in it.
+    /// Its contents.
     #[serde(flatten)]
     pub content: Content,
 }
 
-/// What a photo is for.
+/// The use of a photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
@@ -47,7 +47,7 @@ pub enum Part {
     Train,
     /// To validate with.
     Validation,
-    /// Nothing: it could not be read.
+    /// No use: it could not be read.
     Skipped,
 }
 
@@ -56,14 +56,14 @@ pub enum Part {
 pub struct Content {
     /// Its size.
     pub bytes: u64,
-    /// 16 bytes of the SHA-256 of its first and its last 64 KiB, in hexadecimal: not the hash of the file. Runs of
-    /// earlier versions call it `sha256`.
+    /// 16 bytes of the SHA-256 of its first and its last 64 KiB, in hexadecimal: this is not the hash of the
+    /// file. Earlier versions named it `sha256`.
     #[serde(alias = "sha256")]
     pub fingerprint: String,
 }
 
 impl Manifest {
-    /// Looks at `photos`, all below `root`.
+    /// Reads the list of `photos`, all below `root`.
     ///
     /// # Errors
     /// [`Error::Read`] for a file that cannot be read.
@@ -84,8 +84,8 @@ impl Manifest {
         self.photos.iter().filter(move |photo| photo.part == part).map(|photo| photo.path.as_str())
     }
 
-    /// What differs between these photos and the files `paths` below `root` with `classes`, in words;
-    /// nothing if nothing does.
+    /// A description of the differences between these photos and the files `paths` below `root` with
+    /// `classes`; `None` if there are none.
     ///
     /// # Errors
     /// [`Error::Read`] for a file that cannot be read.
@@ -105,7 +105,7 @@ impl Manifest {
         }
         let mut new: BTreeSet<&str> =
             found.keys().map(String::as_str).filter(|path| !known.contains_key(path)).collect();
-        // What is gone here and new there with the same contents was renamed.
+        // A missing file and a new file with the same contents are a rename.
         let mut by_content: BTreeMap<&Content, Vec<&str>> = BTreeMap::new();
         new.iter().rev().for_each(|path| by_content.entry(&found[*path]).or_default().push(path));
         let mut renamed = vec![];
@@ -157,7 +157,7 @@ pub fn below(root: &Path, path: &Path) -> String {
     parts.map(text).collect::<Vec<_>>().join("/")
 }
 
-/// The contents of files, looked at on all cores.
+/// The contents of files, read on all cores.
 fn contents(paths: &[&Path]) -> Result<Vec<Content>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = paths.len().div_ceil(threads).max(1);

@@ -14,16 +14,16 @@ use crate::table::{Cell, Table};
 /// The file's name in a run's folder.
 pub const METRICS: &str = "metrics.jsonl";
 
-/// A line: Keras's names. Steps are counted from 1 over all phases; 0 is before the first.
+/// A line: Keras's names. Steps are counted from 1 over all phases; 0 is the state before the first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Line {
     /// Steps taken.
     pub step: u64,
-    /// What gradual unfreezing trains from.
+    /// The lowest trained stage, with gradual unfreezing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Rate of the step.
+    /// Learning rate of the step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f32>,
     /// Loss of the step's batch.
@@ -47,7 +47,7 @@ impl Line {
         Self { step, from: from.map(str::to_owned), lr, loss, accuracy, ..Self::default() }
     }
 
-    /// Of an evaluation after `step` steps.
+    /// The line of an evaluation after `step` steps.
     pub fn evaluation(step: u64, evaluation: &Evaluation) -> Self {
         Self {
             step,
@@ -58,7 +58,7 @@ impl Line {
     }
 }
 
-/// The file, which grows.
+/// The file, to which lines are appended.
 #[derive(Debug)]
 pub struct Metrics {
     path: PathBuf,
@@ -66,8 +66,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The file at `path` with what a run wrote up to `step`: later lines are of steps that a killed run
-    /// took after its last checkpoint, and takes again. A last line that was cut off is dropped.
+    /// The file at `path` with the lines of a run up to `step`. Later lines are of steps that a killed run
+    /// took after its last checkpoint and will repeat. A last line that was cut off is dropped.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -124,8 +124,8 @@ impl Metrics {
         &self.lines
     }
 
-    /// The best evaluation so far: its step, loss and accuracy. By accuracy; of equals that with the
-    /// lowest loss.
+    /// The best evaluation so far: its step, loss and accuracy. Compared by accuracy, and by loss if
+    /// accuracies are equal.
     pub fn best(&self) -> Option<(u64, f64, f64)> {
         let evaluations =
             self.lines.iter().filter_map(|line| Some((line.step, line.val_loss?, line.val_accuracy?)));
@@ -138,7 +138,7 @@ impl Metrics {
 }
 
 fn text_of(line: &Line) -> String {
-    // Numbers and names always have a JSON form.
+    // Numbers and strings always have a JSON form.
     serde_json::to_string(line).map_or_else(|_| String::new(), |text| text + "\n")
 }
 

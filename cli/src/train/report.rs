@@ -21,20 +21,20 @@ use crate::train::metrics::{Line, METRICS, Metrics};
 use crate::train::review::{self, Checked, PAGE};
 use crate::train::settle::Settled;
 
-/// Photos in a row of `mistakes.png`, and at most in all of it.
+/// Photos per row of `mistakes.png`, and the maximum number of photos in it.
 const COLUMNS: usize = 5;
 const MISTAKES: usize = 20;
-/// Longest name of a class below a photo, in characters.
+/// Maximum length of a class name below a photo, in characters.
 const NAME: usize = 10;
 
-/// How good the best weights are.
+/// The evaluation of the best weights.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The run's folder.
     pub run: String,
     /// The best weights.
     pub model: String,
-    /// The step that they are of.
+    /// The step of these weights.
     pub step: u64,
     /// Validation photos.
     pub images: usize,
@@ -46,28 +46,29 @@ pub struct Report {
     pub loss: f64,
     /// Class by class.
     pub classes: Vec<ClassReport>,
-    /// How fine-tuning did beside the linear probe; none without one of them.
+    /// The comparison of fine-tuning with the linear probe; `None` without one of them.
     #[serde(default)]
     pub settled: Option<Settled>,
-    /// How many photos the head of the model was trained on after these figures were measured.
+    /// Number of photos on which the head was trained after these figures were measured.
     #[serde(default)]
     pub refitted: Option<usize>,
-    /// Photos whose label may be wrong; none if labels were not checked.
+    /// Photos whose label may be wrong; `None` if labels were not checked.
     #[serde(default)]
     pub label_issues: Option<usize>,
 }
 
 impl Report {
-    /// That the model was trained on more photos than the one that was measured.
+    /// A note that the model was trained on more photos than the evaluated one.
     pub fn refitted(&self) -> Option<String> {
         let all = self.refitted?;
         Some(format!(
-            "The model's head was then trained on all {all} photos, those to validate with included; the figures are of \
-             the head before that."
+            "The model's head was then trained on all {all} photos, including the validation photos; the \
+             figures are \
+             those of the head before that."
         ))
     }
 
-    /// That labels may be wrong, and where to look, if there are any.
+    /// A note that labels may be wrong, with the file that lists them; `None` if there are none.
     pub fn doubts(&self) -> Option<String> {
         let page = Path::new(&self.run).join(PAGE);
         match self.label_issues? {
@@ -78,25 +79,25 @@ impl Report {
     }
 }
 
-/// How good they are at a class.
+/// The evaluation of one class.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClassReport {
     /// Its name.
     pub name: String,
     /// Photos trained on.
     pub train: usize,
-    /// Photos to validate with.
+    /// Number of validation photos.
     pub validation: usize,
     /// How many of these were recognised.
     pub right: u64,
-    /// Their share; none without photos.
+    /// Their share; `None` without photos.
     pub accuracy: Option<f64>,
     /// Its 95 % interval, Wilson's.
     pub interval: Option<[f64; 2]>,
 }
 
 /// Evaluates the best weights of the run, draws its figures and writes its model card and the page of photos to look
-/// at. `checked` is what was found of the labels.
+/// at. `checked` is the result of checking the labels.
 ///
 /// # Errors
 /// The errors of evaluating and writing.
@@ -108,7 +109,7 @@ pub fn report(
     checked: Option<&Checked>,
 ) -> Result<Report> {
     let metrics = Metrics::open(folder.file(METRICS), u64::MAX)?;
-    // A head that was trained again has seen the photos to validate with.
+    // A head that was trained again was also trained on the validation photos.
     let measured = if job.refitted.is_some() { folder.probe() } else { folder.best() };
     let mut learner = folder.learner(gpu, &measured, run)?;
     learner.set_evaluation_batch(job.chosen.batch);
@@ -192,7 +193,7 @@ fn curves(lines: &[Line], report: &Report) -> Vec<Panel> {
     ]
 }
 
-/// Each value averaged with those before it, 0.9 of the weight to them: batches are small and jump.
+/// An exponential moving average with weight 0.9 on earlier values, because values of small batches vary.
 fn smoothed(lines: &[Line], value: impl Fn(&Line) -> Option<f64>) -> Vec<(f64, f64)> {
     let (mut average, mut weight) = (0.0, 0.0);
     let mut point = |line: &Line| {

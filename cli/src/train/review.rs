@@ -19,26 +19,25 @@ use crate::train::manifest::below;
 /// Names of the files in a run's folder.
 pub const PAGE: &str = "review.html";
 const TABLE: &str = "review.csv";
-/// Photos with a label that may be wrong on the page, at most; the table has all of them.
+/// Maximum number of photos on the page whose label may be wrong; the table contains all of them.
 const ISSUES: usize = 36;
 const KIND: &str = "validation photos";
 const TITLE: &str = "Photos that may have a wrong label";
 
-/// What heads on the features of the frozen network predict for photos that they were not trained on,
-/// compared with the labels.
+/// Predictions of heads on the features of the frozen network for held-out photos, compared with the labels.
 pub struct Checked {
-    /// Labels that may be wrong, the worst first. Photos are counted over those to train on and then those to
-    /// validate with.
+    /// Labels that may be wrong, the worst first. Indices count the training photos first and then the
+    /// validation photos.
     pub issues: Vec<LabelIssue>,
-    /// Photos that there were.
+    /// Number of photos.
     photos: usize,
-    /// Photos that cannot be checked.
+    /// Number of photos that cannot be checked.
     alone: usize,
 }
 
 impl Job {
     /// Compares the label of every photo with the prediction of a head that was trained without the photo.
-    /// None for a run that began without a linear probe.
+    /// `None` for a run that began without a linear probe.
     ///
     /// # Errors
     /// The errors of reading photos and checkpoint and training heads.
@@ -101,12 +100,12 @@ pub fn write(
 }
 
 fn unchecked() -> Section {
-    let words = "Labels were not checked. That needs the features of a pretrained network, and this run began \
-                 without a linear probe on them.";
+    let words = "Labels were not checked. The check needs the features of a pretrained network, and this run \
+                 began without a linear probe on them.";
     Section::new(TITLE, vec![words.to_owned()])
 }
 
-/// A photo by its place among those to train on and those to validate with.
+/// A photo by its index among the training photos followed by the validation photos.
 fn place(data: &Data, image: usize) -> (&Path, &'static str) {
     let (photos, i, part) = match image.checked_sub(data.train.len()) {
         None => (&data.train, image, "training photo"),
@@ -123,7 +122,8 @@ fn suspects(checked: &Checked, data: &Data, root: &Path) -> Section {
          A photo is listed if the classifier is as sure of another class as it usually is of that class's own \
          photos (confident learning, Northcutt et al. 2021)."
             .to_owned(),
-        "Look at the photos before you change a label: some of them are right, and only hard to tell.".to_owned(),
+        "Look at the photos before you change a label: some labels are right, and the photo is only hard to \
+         classify.".to_owned(),
         match issues.len() {
             0 => format!("None of {photos} photos is listed."),
             1 => format!("1 of {photos} photos is listed."),

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::train::folder::{Run, RunFolder};
 use crate::train::job::Job;
 
-/// How likely a model that is no better may be kept.
+/// Highest probability with which a model that is not better may be kept.
 const LEVEL: f64 = 0.1;
 /// The fewest photos that a fine-tuned model has to correct: with fewer, no result of the test is below
 /// [`LEVEL`].
@@ -33,11 +33,11 @@ pub struct Settled {
     pub probe: usize,
     /// How many the fine-tuned model recognises.
     pub tuned: usize,
-    /// Photos that it recognises and the probe does not.
+    /// Photos that the fine-tuned model recognises and the probe does not.
     pub gained: usize,
-    /// Photos that the probe recognises and it does not.
+    /// Photos that the probe recognises and the fine-tuned model does not.
     pub lost: usize,
-    /// How likely so much is gained where nothing is better.
+    /// The probability of such a gain if neither model is better.
     pub p: f64,
     /// Whether the fine-tuned model is the run's.
     pub kept: bool,
@@ -67,7 +67,7 @@ impl Settled {
         }
     }
 
-    /// What was kept and why.
+    /// Which model was kept, and why.
     pub fn sentence(&self) -> String {
         let Self { step, images, probe, tuned, gained, lost, p, kept } = self;
         let (model, why) = match kept {
@@ -83,9 +83,10 @@ impl Settled {
 
 impl Job {
     /// Decides what the run's best weights are: the fine-tuned ones if they are better than the linear probe,
-    /// else the probe. The probe's head is then trained on all photos, those to validate with included: ten
-    /// photos a class are worth more than eight. Validation photos from a separate folder are not used for
-    /// training. What is reported are figures of the head before, on photos that it had not seen.
+    /// else the probe. The probe's head is then trained on all photos, including the validation photos,
+    /// because more training photos give a better head. Validation photos from a separate folder are not used
+    /// for training. The reported figures are those of the earlier head, on photos that it was not trained
+    /// on.
     ///
     /// # Errors
     /// The errors of reading, evaluating, training and writing the checkpoints.

@@ -1,4 +1,4 @@
-//! Where training starts: a network with weights, or without, and the preprocessing that goes with them.
+//! The start of training: a network, pretrained weights or none, and their preprocessing.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use crate::weights::Weights;
 pub struct Start {
     /// The network, with any head.
     pub model: Model,
-    /// How images become its inputs.
+    /// The preprocessing of its inputs.
     pub input: Preprocessing,
-    /// What the weights are, for people.
+    /// A description of the weights, for people.
     pub name: String,
-    /// None to start from random weights.
+    /// `None` to start from random weights.
     tensors: Option<StateDict>,
 }
 
@@ -28,7 +28,7 @@ impl Start {
     /// The weights that the recipe names; the embedded ones by default.
     ///
     /// # Errors
-    /// [`Error::Flags`] where model and weights do not go together; what opening the weights gives.
+    /// [`Error::Flags`] if the model and the weights do not fit together; the errors of opening the weights.
     pub fn find(recipe: &Recipe) -> Result<Self> {
         let model = recipe.model.as_deref();
         match recipe.weights.as_deref() {
@@ -74,7 +74,7 @@ impl Start {
         Ok(Self { model, input, name, tensors: Some(file.tensors) })
     }
 
-    /// Whether there is something to transfer.
+    /// Whether there are pretrained weights.
     pub fn pretrained(&self) -> bool {
         self.tensors.is_some()
     }
@@ -95,7 +95,7 @@ impl Start {
     }
 }
 
-/// The preset of the weights, or what the network's inventors did, at `size` if it is given.
+/// The preset of the weights, or that of the network's authors, at `size` if it is given.
 fn input(model: &Model, size: Option<u32>, preset: Option<Preprocessing>) -> Preprocessing {
     let side = model.default_size();
     let preset = preset.unwrap_or_else(|| match model.input_channels() {

@@ -15,7 +15,8 @@ use prost::Message;
 use crate::error::{Error, Result};
 use crate::train::metrics::Line;
 
-/// The file's name in a run's folder. TensorBoard looks for `tfevents` in names. A resumed run goes on in it.
+/// The file's name in a run's folder. TensorBoard looks for `tfevents` in names. A resumed run appends to the
+/// file.
 pub const EVENTS: &str = "events.out.tfevents.frostline";
 /// The contents of the first record.
 const VERSION: &str = "brain.Event:2";
@@ -45,7 +46,7 @@ struct Summary {
 struct Scalar {
     #[prost(string, tag = "1")]
     tag: String,
-    /// Optional, or a 0 would not be written.
+    /// Optional, because a plain 0 would not be written.
     #[prost(float, optional, tag = "2")]
     simple_value: Option<f32>,
 }
@@ -71,16 +72,16 @@ impl Event {
         Self { step: line.step as i64, summary: Some(Summary { value }), ..Self::default() }
     }
 
-    /// Whether a record that was written at any time has the same contents.
+    /// Whether a record has the same contents, whatever its time.
     fn is_in(&self, data: &[u8]) -> bool {
         let timeless = |event| Self { wall_time: 0.0, ..event };
-        // Bytes and not values: NaN is not equal to itself.
+        // Compares bytes, because NaN is not equal to itself.
         Self::decode(data).is_ok_and(|event| timeless(event).encode_to_vec() == self.encode_to_vec())
     }
 }
 
 /// Brings the event file at `path` up to `lines`. Records with the contents of `lines` stay, with their
-/// times; those of steps that a killed run takes again go, and so does one that was cut off. The rest is
+/// times; those of steps that a killed run repeats are removed, and so is one that was cut off. The rest is
 /// appended: TensorBoard follows a file that grows.
 ///
 /// # Errors
@@ -168,7 +169,7 @@ mod tests {
             assert!(GOLDEN.starts_with(&bytes()), "{count}");
         }
         assert!(bytes() == GOLDEN);
-        // What is there keeps its time.
+        // Existing records keep their time.
         write_at(&path, &lines, 2e9).unwrap();
         assert!(bytes() == GOLDEN);
         // A record that was cut off, and one with a wrong byte.

@@ -84,7 +84,7 @@ def photo(side, crop, filter):
 
 def main():
     golden = {}
-    # floor(64 / 0.95); the bare files say nothing of preprocessing, so torchvision's.
+    # floor(64 / 0.95); the bare files contain no preprocessing, so torchvision's is used.
     hub, bare = photo(67, 64, Image.BICUBIC), photo(256, 224, Image.BILINEAR)
     for name, x, first in [
         ("hub_resnet50", hub, False), ("hf_bottleneck_False", hub, False), ("hf_bottleneck_True", hub, True),

@@ -18,7 +18,7 @@ fn weights(file: &SafeFile) -> StateDict {
         .collect()
 }
 
-/// Told before the model is read, which is not there.
+/// Reported before the model, which does not exist, is read.
 #[test]
 fn a_file_in_a_folder_that_is_not_there_is_refused_before_any_work() {
     let folder = tempfile::tempdir().unwrap();
@@ -31,11 +31,11 @@ fn a_file_in_a_folder_that_is_not_there_is_refused_before_any_work() {
         &["convert", "absent", &out],
         &["export", "absent", &out],
     ] {
-        let said = frostline(arguments).error(&[&out, "there is no folder", "make it first"]);
+        let said = frostline(arguments).error(&[&out, "there is no folder", "create it first"]);
         assert!(!said.contains("os error"), "{said}");
     }
     fs::write(folder.path().join("none"), "").unwrap();
-    let said = frostline(["convert", &TRAINED.model(), &out]).error(&["is a file, and no folder"]);
+    let said = frostline(["convert", &TRAINED.model(), &out]).error(&["is a file, not a folder"]);
     assert!(!said.contains("os error"), "{said}");
 }
 
@@ -90,7 +90,7 @@ fn inspect_counts_what_is_not_finite() {
     assert!(text.contains("network: none"), "{text}");
 }
 
-/// A name in a file may hold what a terminal obeys.
+/// A name in a file may contain control sequences of a terminal.
 #[test]
 fn inspect_writes_no_control_characters_of_a_file() {
     let folder = tempdir().unwrap();
@@ -206,8 +206,8 @@ fn convert_says_why_not() {
     assert!(!out.exists());
 }
 
-/// No weight's shape tells the stride of the first convolution: a network without it would compute
-/// something else, and nobody would see why.
+/// The stride of the first convolution does not follow from shapes: a network without it would silently
+/// compute other values.
 #[test]
 fn a_converted_model_keeps_the_stride_of_its_stem() {
     use frostline_models::Model;

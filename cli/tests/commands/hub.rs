@@ -1,4 +1,4 @@
-//! `hf:owner/name`: from a cache as `huggingface_hub` lays it out, from a hub, and from neither.
+//! `hf:owner/name`: from a cache in `huggingface_hub`'s layout, from a hub, and from neither.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const CONFIG: &str = r#"{"architecture": "resnet18", "pretrained_cfg": {"input_size": [3, 32, 32], "interpolation": "bicubic", "crop_pct": 0.875,
     "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}, "label_names": ["bleu", "vert", "rouge"]}"#;
 
-/// The trained model as bare weights, which say nothing of preprocessing.
+/// The trained model as bare weights, which contain no preprocessing.
 fn bare() -> Vec<u8> {
     let folder = tempdir().unwrap();
     let path = folder.path().join("bare.safetensors");
@@ -33,7 +33,7 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `$HF_HOME` with one repository in its cache, and where that keeps the weights.
+/// `$HF_HOME` with one repository in its cache, and the path of its weights there.
 fn cache() -> (TempDir, PathBuf) {
     let home = tempdir().unwrap();
     let repository = home.path().join("hub/models--tiny--colours");
@@ -81,8 +81,8 @@ fn the_cache_is_enough() {
     assert!(found["network"].as_str().unwrap().starts_with("resnet18"), "{found}");
 }
 
-/// What the repository says is what the photos go through: the same weights in a folder with the
-/// same configuration predict the same, without it something else.
+/// The repository's preprocessing is applied: the same weights in a folder with the same configuration give
+/// the same predictions, and others without it.
 #[test]
 fn preprocessing_comes_with_the_weights() {
     let (home, blob) = cache();
@@ -96,7 +96,7 @@ fn preprocessing_comes_with_the_weights() {
     let hub = with_home(home.path(), &["predict", "hf:tiny/colours", &photo, "--json"], OFFLINE).json();
     assert_eq!(preset, hub);
     assert_ne!(plain[0]["predictions"][0]["probability"], preset[0]["predictions"][0]["probability"]);
-    // And it is what the file says.
+    // It is also that of the file.
     let expected = Preprocessing {
         interpolation: frostline_loader::Interpolation::Bicubic,
         ..Preprocessing::imagenet(32)
@@ -111,7 +111,7 @@ fn without_network_the_error_says_which_file_to_put_where() {
     let home = tempdir().unwrap();
     let cached = home.path().join("hub/models--timm--resnet18.tv_in1k").display().to_string();
     let url = "/timm/resnet18.tv_in1k/resolve/main/model.safetensors";
-    // Nobody listens on port 1.
+    // No server listens on port 1.
     for variables in [OFFLINE, &[("HF_ENDPOINT", "http://127.0.0.1:1")]] {
         with_home(home.path(), &["inspect", "hf:timm/resnet18.tv_in1k"], variables).error(&[
             &cached,
@@ -141,7 +141,7 @@ fn a_damaged_file_in_the_cache_is_found_out() {
         .error(&["SHA-256", blob.to_str().unwrap()]);
 }
 
-/// A hub with one repository on this machine; counts what it is asked for.
+/// A hub with one repository on this machine; counts its requests.
 struct Server {
     address: String,
     requests: Arc<AtomicUsize>,
@@ -218,7 +218,8 @@ fn what_is_downloaded_once_is_there_offline() {
     with_home(home.path(), &["inspect", "hf:tiny/absent"], &endpoint).error(&["tiny/absent", "no such file"]);
 }
 
-/// A proxy's error page, a broken disk: bytes that are not what the hub says must not stay in the cache.
+/// A proxy's error page, a broken disk: bytes that differ from the hub's description must not stay in the
+/// cache.
 #[cfg(unix)]
 #[test]
 fn a_download_that_is_not_what_the_hub_says_is_not_kept() {

@@ -75,11 +75,11 @@ fn doctor_tells_every_adapter() {
         frostline_with(["doctor", "--no-self-test", "--json"], &[("FROSTLINE_TUNING", "portable")]).json();
     assert_eq!(
         (portable[0]["kernels"].as_str(), portable[0]["reason"].as_str()),
-        (Some("portable"), Some("Portable kernels were asked for"))
+        (Some("portable"), Some("Portable kernels were requested"))
     );
 }
 
-/// The self-test takes its time, and it may be what a driver hangs in.
+/// The self-test is slow, and a driver may hang in it.
 #[test]
 fn doctor_tells_an_adapter_before_its_self_test() {
     let mut child = command(["doctor"], &[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -112,7 +112,7 @@ fn an_adapter_is_chosen_by_its_index_or_an_error_lists_them() {
         frostline(arguments).error(&["`no such`", "0: ", name, "software"]);
     }
     frostline_with(["bench"], &[("FROSTLINE_ADAPTER", "99")]).error(&["`99`", "0: ", name]);
-    // The flag comes before the variable.
+    // The flag has precedence over the variable.
     let chosen =
         frostline_with(["doctor", "--no-self-test", "--adapter", "0"], &[("FROSTLINE_ADAPTER", "99")]).text();
     assert!(chosen.starts_with(&format!("0: {name}")), "{chosen}");

@@ -1,4 +1,4 @@
-//! The command as people run it: its output, its errors and its exit codes.
+//! The command as users run it: its output, its errors and its exit codes.
 //!
 //! One binary for all tests: each links the whole engine.
 

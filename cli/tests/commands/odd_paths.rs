@@ -1,4 +1,4 @@
-//! Paths that are not UTF-8, in every command that takes one: an answer, and never a panic.
+//! Paths that are not UTF-8, in every command that takes one: a result or an error, and never a panic.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -125,7 +125,7 @@ fn no_command_panics_for_a_path_that_is_not_utf8() {
             ["--weights", "none", "--model", "resnet10", "--size", "8", "--epochs", "1", "--lr", "0.01"];
         let quick = quick.map(OsStr::new);
         if json {
-            // Once is enough of what takes longest.
+            // The slowest command runs only once.
             let out = file("-run");
             let train = [word("train"), photos, word("--out"), out.as_os_str()];
             go(&[&train[..], &quick].concat(), true);

@@ -88,7 +88,7 @@ fn test_time_augmentation_is_another_look_at_the_same_photo() {
     assert_ne!(top(&one[0]).1, top(&ten[0]).1);
 }
 
-/// What cannot be read is told, the rest is predicted, and the exit code says that not all went well.
+/// Unreadable photos are reported, the others are predicted, and the exit code is an error.
 #[test]
 fn predict_goes_on_after_a_photo_that_cannot_be_read() {
     let folder = tempdir().unwrap();
@@ -184,7 +184,7 @@ fn evaluate_counts_by_class() {
     assert!(text.starts_with("accuracy 100.0 % (82.4 to 100.0) of 18 photos; loss "), "{text}");
 }
 
-/// Folders are compared with the model's classes by name, whatever their order is.
+/// Folders are matched with the model's classes by name, in any order.
 #[test]
 fn evaluate_asks_for_classes_that_the_model_has() {
     let folder = tempdir().unwrap();
@@ -291,7 +291,14 @@ fn evaluate_takes_the_folder_that_train_took() {
     copied(&folder.path().join("train"), &CLASSES);
     copied(&folder.path().join("val"), &CLASSES[..2]);
     let ran = frostline(["evaluate", &TRAINED.model(), &dir, "--json"]);
-    assert!(ran.stderr.contains("validate with alone") && ran.stderr.contains("val"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(
+            "evaluating only the validation \
+                                 photos"
+        ) && ran.stderr.contains("val"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(ran.json()["photos"], 2 * PHOTOS);
 }
 

@@ -1,4 +1,4 @@
-//! A trained network leaves this program, and PyTorch computes the same with it.
+//! A trained network is exported, and gives the same results in PyTorch.
 //!
 //! `tests/golden/roundtrip.py` loads what `convert` wrote by `load_state_dict(strict=True)`; its
 //! logits are the golden, so that these tests need no Python.
@@ -52,14 +52,14 @@ fn a_trained_network_has_pytorchs_logits() {
     assert!(error < TOLERANCE, "off by {error:e} of the norm: {logits:?} {exact:?}");
 }
 
-/// (N, C, H, W) as decoders give it: (N, H, W, C).
+/// (N, C, H, W) in the order of decoders: (N, H, W, C).
 fn interleaved(x: &[f32]) -> Vec<f32> {
     let [n, channels, h, w] = SHAPE;
     let places = (0..n).flat_map(|n| (0..h * w).map(move |pixel| (n, pixel)));
     places.flat_map(|(n, pixel)| (0..channels).map(move |c| x[(n * channels + c) * h * w + pixel])).collect()
 }
 
-/// The names that `load_state_dict(strict=True)` took, and the bits that training left.
+/// The names that `load_state_dict(strict=True)` accepted, and the bits of the trained weights.
 #[test]
 fn convert_writes_names_that_torchvision_takes_and_the_trained_bits() {
     let folder = tempdir().unwrap();
@@ -77,7 +77,7 @@ fn convert_writes_names_that_torchvision_takes_and_the_trained_bits() {
     }
 }
 
-/// Writes what the golden is made from; then `python3 tests/golden/make.py roundtrip`.
+/// Writes the inputs of the golden; then `python3 tests/golden/make.py roundtrip`.
 #[test]
 #[ignore = "writes a file of the repository"]
 fn make_the_weights() {

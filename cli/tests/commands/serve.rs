@@ -1,4 +1,4 @@
-//! serve: the answers are those of `predict`, and nothing that is sent ends the server.
+//! serve: the answers are those of `predict`, and no request ends the server.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -37,7 +37,7 @@ impl Server {
         let mut child =
             command(arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        // The pipe closes here, and the server goes on.
+        // The pipe closes here, and the server continues.
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line:?}"));
         let port = said["port"].as_u64().unwrap();
@@ -68,7 +68,7 @@ impl Server {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port as u16)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut response = vec![];
-        // A server that refuses what it has not read may cut the connection after its answer.
+        // A server that refuses an unread body may close the connection after its answer.
         let _ = stream.read_to_end(&mut response);
         String::from_utf8(response).unwrap()
     }
@@ -127,7 +127,7 @@ fn a_photo_has_the_probabilities_that_predict_gives() {
     assert!(good > 10 && bad > 1, "{good} good photos and {bad} others");
 }
 
-/// Each request is refused in words, and the next photo is answered as if nothing had been.
+/// Each request is refused with a message, and the next photo is answered normally.
 #[test]
 fn what_cannot_be_answered_is_refused_and_ends_nothing() {
     let server = Server::start(&TRAINED.model());
@@ -157,7 +157,7 @@ fn what_cannot_be_answered_is_refused_and_ends_nothing() {
     refused(server.ask("/", "text/plain", Some(b"x")), 405, "GET");
     refused(server.ask("/photos", "", None), 404, "/predict");
 
-    // Half a photo, and then nobody.
+    // Half a photo, and then a closed connection.
     let mut gone = TcpStream::connect(("127.0.0.1", server.port as u16)).unwrap();
     gone.write_all(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\nx").unwrap();
     drop(gone);
@@ -175,7 +175,7 @@ fn photos_that_come_at_once_are_answered_each_for_itself() {
     let expected = predicted(&TRAINED.model(), &photos);
     let bytes: Vec<Vec<u8>> = photos.iter().map(|photo| fs::read(photo).unwrap()).collect();
     std::thread::scope(|scope| {
-        // More at once than the server takes in.
+        // More at once than the server accepts.
         for i in 0..24 {
             let (server, bytes, expected) = (&server, &bytes[i % 3], &expected[i % 3]);
             scope.spawn(move || assert_eq!(predictions(&server.predict(bytes).1), expected["predictions"]));
@@ -206,7 +206,7 @@ fn names_are_texts_and_maps_make_the_probabilities() {
     assert_eq!((&told["accuracy"]["right"], &told["accuracy"]["photos"]), (&json!(38), &json!(40)));
     assert_eq!(told["preprocessing"]["crop"], 32);
 
-    // 44 x 36 pixels, of which the square in the middle is seen.
+    // 44 x 36 pixels, of which the network gets the square in the middle.
     let (_, answer) = server.predict(&fs::read(&class_photos()[0]).unwrap());
     let seen = ["left", "top", "width", "height"].map(|side| answer["seen"][side].as_f64().unwrap());
     assert!(seen[0] > 0.09 && (seen[0] - (1.0 - seen[2]) / 2.0).abs() < 0.02, "{answer}");
@@ -245,7 +245,7 @@ fn an_output_that_is_not_a_number_is_told_as_such() {
     assert!(answer["error"].as_str().unwrap().contains("not a number"), "{answer}");
 }
 
-/// All of it comes from the server, and what comes from a folder's names is never read as HTML.
+/// All of it comes from the server, and folder names are never read as HTML.
 #[test]
 fn clients_that_send_nothing_more_keep_nobody_waiting() {
     let server = Server::start(&TRAINED.model());
@@ -289,7 +289,7 @@ fn a_port_that_is_taken_is_told_with_advice() {
     assert_eq!(frostline(["serve", &TRAINED.model(), "--port", "65536"]).code, Some(2));
 }
 
-/// The status with which the server answers to `GET /model` at `address`, asked for by this name.
+/// The status with which the server answers to `GET /model` at `address`, with this name in `Host`.
 fn status(address: &str, port: u64, name: &str) -> String {
     let mut stream = TcpStream::connect((address, port as u16)).unwrap();
     let request = format!("GET /model HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\n\r\n");
@@ -325,7 +325,7 @@ fn at_all_addresses_it_says_where_and_answers_to_the_machines_name() {
         let host = host.strip_suffix(&format!(":{port}/")).unwrap();
         assert_eq!(status("127.0.0.1", port, host), "200", "{url}");
     }
-    // Who listens on this machine alone is not asked for by its name.
+    // A server that listens on this machine only does not accept the machine's name.
     let server = Server::start(&TRAINED.model());
     assert_eq!(status("127.0.0.1", server.port, &format!("{own}.local")), "403");
 }
@@ -355,7 +355,7 @@ fn ctrl_c_ends_the_server_at_once() {
     assert!(said.ends_with("stopped\n"), "{said}");
 }
 
-/// A photo that is on its way when Ctrl-C is pressed is answered; one that stays on its way is given up.
+/// A photo that is on its way when Ctrl-C is pressed is answered; an incomplete one is given up.
 #[cfg(unix)]
 #[test]
 fn ctrl_c_lets_a_request_in_flight_finish() {
@@ -368,7 +368,7 @@ fn ctrl_c_lets_a_request_in_flight_finish() {
         );
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(&photo[..photo.len() / 2]).unwrap();
-        // The server has begun to read it once it has answered somebody else.
+        // The server has begun to read it when it has answered another request.
         assert_eq!(server.ask("/model", "", None).0, 200);
         stream
     };

@@ -12,7 +12,7 @@ use frostline_models::Model;
 use frostline_trainer::{FitOptions, Learner};
 use serde_json::Value;
 
-/// What a run of the binary left.
+/// The output of a run of the binary.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
@@ -21,14 +21,14 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// The output of a run that went well and had nothing to tell.
+    /// The output of a successful run without warnings.
     #[track_caller]
     pub fn text(self) -> String {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self.stdout
     }
 
-    /// The same, as JSON: standard output must hold nothing else.
+    /// The same, as JSON: standard output must contain nothing else.
     #[track_caller]
     pub fn json(self) -> Value {
         serde_json::from_str(&self.text()).unwrap()
@@ -75,7 +75,7 @@ pub fn frostline_with<S: AsRef<OsStr>>(
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// The binary, not yet started; without settings of whoever runs the tests.
+/// The binary, not yet started; without the environment settings of the user.
 pub fn command<S: AsRef<OsStr>>(
     arguments: impl IntoIterator<Item = S>,
     variables: &[(&str, &str)],
@@ -84,7 +84,7 @@ pub fn command<S: AsRef<OsStr>>(
     for name in ["HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE"] {
         command.env_remove(name);
     }
-    // Proxies do not know the servers of these tests.
+    // The servers of these tests are not reachable through proxies.
     command.env("NO_PROXY", "127.0.0.1").args(arguments).envs(variables.iter().copied()).stdin(Stdio::null());
     command
 }
@@ -109,7 +109,7 @@ pub const CLASSES: [&str; 3] = ["blue", "green", "red"];
 /// Photos of each class.
 pub const PHOTOS: usize = 6;
 
-/// Made once for all tests: a narrow ResNet-18 that knows three colours.
+/// Made once for all tests: a narrow ResNet-18 that recognises three colours.
 pub static TRAINED: LazyLock<Trained> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("frostline-commands");
     let _ = std::fs::remove_dir_all(&folder);
@@ -134,7 +134,7 @@ fn photo(class: usize, i: usize) -> ::image::RgbImage {
     })
 }
 
-/// A ResNet-18 of width 4 for images of 32 × 32, trained until it knows all photos.
+/// A ResNet-18 of width 4 for images of 32 × 32, trained until it recognises all photos.
 pub fn train(photos: &Path) -> Learner {
     let gpu = Arc::new(Gpu::new().unwrap());
     let model = Model::new("resnet18").unwrap().width(4).classes(CLASSES.len());
@@ -146,7 +146,7 @@ pub fn train(photos: &Path) -> Learner {
     learner
 }
 
-/// A folder of class folders as the learner sees it.
+/// A folder of class folders, prepared for the learner.
 pub fn images(photos: &Path, learner: &Learner) -> ImageSet {
     let found = ImageFolder::open(photos, OnCorrupt::Fail).unwrap();
     let input = learner.preprocessing();

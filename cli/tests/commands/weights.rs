@@ -1,4 +1,4 @@
-//! Weights as people have them (`../cases/README.md`): the right numbers, or an error that says what it is.
+//! Weights in common forms (`../cases/README.md`): the right numbers, or an error that names their kind.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,10 +42,10 @@ fn the_numbers_are_pytorchs_behind_every_prefix_head_and_switch() {
     for (name, expected) in &golden {
         assert_near(&probabilities(&case(name)), expected, name);
     }
-    // The switch is no small matter.
+    // The switch has a large effect.
     let (early, late) = (&golden["hf_bottleneck_True"], &golden["hf_bottleneck_False"]);
     assert!(early.iter().zip(late).any(|(a, b)| (a - b).abs() > 1e-3), "{early:?} {late:?}");
-    // The configuration beside the file counts for the file as well.
+    // The configuration beside the file is used for the file as well.
     assert_near(&probabilities(&case("hf_bottleneck_True/model.safetensors")), early, "the file itself");
 }
 
@@ -57,7 +57,7 @@ fn an_early_stride_stays_with_converted_and_trained_weights() {
         .text();
     let found = frostline(["inspect", &to("bare.safetensors"), "--json"]).json();
     assert_eq!(found["metadata"]["frostline.architecture"], Value::from("resnet50_v1"));
-    // Run at the network's own size: the folder's preprocessing does not go with bare weights.
+    // Run at the network's own size: the folder's preprocessing is not part of bare weights.
     let again = frostline(["predict", &to("bare.safetensors"), &case("ref.png"), "--json"]).json();
     assert!(again[0]["predictions"][0]["probability"].is_number(), "{again}");
     let quick =
@@ -73,7 +73,7 @@ fn an_early_stride_stays_with_converted_and_trained_weights() {
 fn a_network_of_a_resnets_names_is_refused_by_its_own() {
     for command in ["predict", "evaluate", "features"] {
         let ran = frostline([command, &case("hub_resnetblur50"), &TRAINED.photos()]);
-        ran.error(&["resnetblur50", "config.json", "not built here", "resnet50"]);
+        ran.error(&["resnetblur50", "config.json", "which this program does not support", "resnet50"]);
     }
     let file = case("hub_resnetblur50/model.safetensors");
     frostline(["predict", &file, &case("ref.png")]).error(&["resnetblur50"]);
@@ -87,8 +87,11 @@ fn other_networks_are_named_in_a_few_lines() {
     for (name, network) in
         [("resnext50.safetensors", "a ResNeXt-50"), ("seresnet18.safetensors", "an SE-ResNet-18")]
     {
-        let error =
-            frostline(["predict", &case(name), &case("ref.png")]).error(&[name, network, "not built here"]);
+        let error = frostline(["predict", &case(name), &case("ref.png")]).error(&[
+            name,
+            network,
+            "which this program does not support",
+        ]);
         assert!(error.lines().count() <= 3, "{error}");
         let found = frostline(["inspect", &case(name)]).text();
         assert!(found.contains(network), "{found}");
@@ -100,10 +103,10 @@ fn what_is_no_safetensors_file_is_called_by_its_name() {
     let photo = case("ref.png");
     for (given, words) in [
         (case("r18.pth"), &["r18.pth", "a PyTorch file", "save_file"][..]),
-        (case("lfs_pointer.safetensors"), &["pointer of Git LFS", "git lfs pull"]),
+        (case("lfs_pointer.safetensors"), &["Git LFS pointer", "git lfs pull"]),
         (case("html.safetensors"), &["a web page", "download link"]),
         (photo.clone(), &["ref.png: this is a photo", "predict MODEL PHOTO"]),
-        (TRAINED.photos(), &["a folder of photos, no model", "predict MODEL PHOTO"]),
+        (TRAINED.photos(), &["a folder of photos, not a model", "predict MODEL PHOTO"]),
         (case("hub_resnet50/config.json"), &["JSON", "model.safetensors beside it"]),
     ] {
         for arguments in [vec!["predict", &given, &photo], vec!["evaluate", &given, &photo]] {

@@ -1,4 +1,4 @@
-//! The command line itself: help, completions, and who reads the output.
+//! The command line itself: help, completions, and readers of the output.
 
 use std::fs;
 use std::io::Read;
@@ -35,7 +35,7 @@ fn every_command_has_a_help_that_explains_every_flag() {
     for name in commands.iter().filter(|name| *name != "help") {
         let help = frostline([name, "--help"]).text();
         assert!(help.contains("Usage: frostline"), "{help}");
-        // A flag without a text would have nothing behind it on its line, nor on the next.
+        // A flag without a text would have nothing after it on its line, nor on the next.
         let lines: Vec<&str> = help.lines().map(str::trim).collect();
         for (i, line) in lines
             .iter()
@@ -66,7 +66,7 @@ fn a_wrong_command_line_is_exit_code_2() {
     }
 }
 
-/// Every line of standard error is JSON then, and standard output holds results alone.
+/// Then every line of standard error is JSON, and standard output contains only results.
 #[test]
 fn errors_are_json_where_results_are() {
     for (code, arguments, word) in [
@@ -107,7 +107,7 @@ fn completions_know_the_commands() {
     assert_eq!(frostline(["completions", "cmd"]).code, Some(2));
 }
 
-/// `| head`: the reader has seen enough and closes the pipe.
+/// `| head`: the reader closes the pipe early.
 #[test]
 fn a_closed_pipe_is_no_error() {
     for arguments in [

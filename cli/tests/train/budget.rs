@@ -45,13 +45,13 @@ fn without_time_for_a_step_the_probe_is_the_model() {
     assert!(place.good("train --resume run").contains("nothing was changed"));
     assert!(crate::claims::contents(&place.path("run")) == before);
     let said = place.bad(2, &format!("train photos {SHORT} --no-probe --minutes 1e-6"));
-    assert!(said.contains("not one step fits") && said.contains("give --minutes 0."), "{said}");
+    assert!(said.contains("not even one step fits") && said.contains("give --minutes 0."), "{said}");
     let said = place.bad(2, "train photos --minutes 0");
     assert!(said.contains("above 0"), "{said}");
 }
 
-/// What is done once, as compiling kernels, was taken for the outputs of frozen stages, of which there are none,
-/// and multiplied by the number of photos.
+/// One-time work, such as compiling kernels, was attributed to the outputs of frozen stages, of which there
+/// are none, and multiplied by the number of photos.
 #[test]
 fn from_random_weights_a_short_time_is_enough_for_steps() {
     let place = Place::new(200);

@@ -1,4 +1,4 @@
-//! One process at a time in a run's folder, and nothing left of a run that never began.
+//! One process at a time in a run's folder, and no files of a run that never began.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// The best validation accuracy that a run noted, and that which it reports.
+/// The best validation accuracy in a run's metrics, and the one in its report.
 fn accuracies(run: &Path) -> (f64, f64) {
     let metrics = text(&bytes(&run.join("metrics.jsonl")));
     let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -71,15 +71,15 @@ fn a_folder_in_use_is_refused_in_words() {
     let mut first = start(&place, &format!("train photos {SHORT} --epochs 2000 --out run"));
     wait_until("lock", || place.path("run/.lock").exists());
     let said = place.bad(1, &format!("train photos {SHORT} --epochs 1 --out run"));
-    assert!(said.contains("another process trains here") && said.contains("--out"), "{said}");
+    assert!(said.contains("another process is training in this folder") && said.contains("--out"), "{said}");
     wait_until("checkpoint", || place.path("run/last.safetensors").exists());
     let said = place.bad(1, "train --resume run");
-    assert!(said.contains("another process trains here"), "{said}");
+    assert!(said.contains("another process is training in this folder"), "{said}");
     first.kill().unwrap();
     first.wait().unwrap();
-    // The lock of a killed process is gone with it.
+    // The lock of a killed process is released.
     let said = place.bad(1, &format!("train photos {SHORT} --out run"));
-    assert!(said.contains("holds a run already"), "{said}");
+    assert!(said.contains("already contains a run"), "{said}");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn another_runs_checkpoint_is_not_evaluated_as_ones_own() {
     place.good("train --resume run2");
 }
 
-/// `| head -1`: the run is what was asked for, and not its output.
+/// `| head -1`: the run matters, and not its output.
 #[test]
 fn a_training_goes_on_when_its_output_is_closed() {
     let place = Place::new(6);

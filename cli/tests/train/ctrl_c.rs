@@ -10,13 +10,14 @@ fn press(child: &Child) {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
 }
 
-/// Photos are read, features computed, a probe and a range test run: at whatever time it comes, the process
-/// ends, and its folder is gone.
+/// Photos are read, features computed, a probe and a range test run: whenever it comes, the process ends, and
+/// its folder is removed.
 #[test]
 fn before_the_first_step_the_process_ends_at_once_and_leaves_nothing() {
     let place = Place::new(60);
     for wait in [0, 100, 400, 1000, 1800] {
-        // Of the size of its network, so that each of these takes its time on a processor.
+        // Photos have the size of its network's input, so that each of these phases takes some time on a
+        // processor.
         let child = start(&place, "train photos");
         wait_until("lock", || place.path("runs/photos/.lock").exists());
         std::thread::sleep(Duration::from_millis(wait));

@@ -1,4 +1,4 @@
-//! What a resumed run does when its photos are others now, and when it is finished.
+//! The behaviour of a resumed run when its photos have changed, and when it is finished.
 
 use std::fs;
 use std::path::Path;

@@ -191,7 +191,7 @@ fn tensorboard_gets_every_line_of_the_metrics_once() {
     assert!(text(&bytes(&place.path("run/README.md"))).contains("events.out.tfevents.frostline"));
     let whole = records.len();
 
-    // Asked for when the run is finished, and when it is resumed.
+    // Requested when the run is finished, and when it is resumed.
     fs::remove_file(place.path(events)).unwrap();
     assert!(
         place.good("train --resume run --tensorboard").contains("was written, and nothing else was changed")

@@ -1,4 +1,4 @@
-//! Settings that cannot be, and checkpoints that were cut off.
+//! Invalid settings, and checkpoints that were cut off.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::claims::{start, wait_until};
 use crate::{Place, SHORT, bytes, text};
 
-/// Told before the photos are read: there are none.
+/// Reported before the photos are read: there are none.
 #[test]
 fn wrong_settings_are_refused_before_any_work() {
     let place = Place::new(1);

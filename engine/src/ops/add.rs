@@ -33,7 +33,7 @@ impl Op for Add {
         vec![]
     }
 
-    /// Either of two branches can take the other.
+    /// Either of two branches can have the other folded into its end.
     fn as_part(&self, inputs: &[TensorId]) -> Vec<(usize, Part)> {
         let [a, b] = [inputs[0], inputs[1]];
         if a == b { vec![] } else { vec![(0, Part::Residual(b)), (1, Part::Residual(a))] }

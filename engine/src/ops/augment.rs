@@ -1,7 +1,7 @@
-//! augment: images moved and coloured anew for every batch, and normalised.
+//! augment: images moved and coloured differently in every batch, and normalised.
 //!
-//! Random values are drawn on the host: the kernel gets a [`Transform`] for every image, and does what
-//! torchvision's functional transforms do to float tensors in 0..1, in this order:
+//! Random values are drawn on the host: the kernel gets a [`Transform`] for every image, and applies
+//! torchvision's functional transforms for float tensors in 0..1, in this order:
 //!
 //! | field of [`Transform`] | torchvision |
 //! |---|---|
@@ -23,12 +23,12 @@ use crate::shape::Shape;
 static GREY_SUMS: Kernel = Kernel { file: "augment", entry: "grey_sums" };
 static FORWARD: Kernel = Kernel { file: "augment", entry: "forward" };
 const WORKGROUP: usize = 64;
-/// Pixels of a part of an image that a lane computes at most.
+/// Maximum number of pixels of a part of an image that a lane computes.
 const PIXELS: usize = 16;
-/// Loop turns that a lane takes for its pixels at most, or those of one pixel.
+/// Maximum number of loop turns of a lane for its pixels, or those of one pixel.
 const TURNS: usize = 32_768;
 
-/// Numbers of a packed [`Transform`].
+/// Number of values in a packed [`Transform`].
 const PACKED: usize = 20;
 
 /// Inputs: x, grey or RGB images with values in 0..=1, and a packed [`Transform`] for each. No
@@ -37,17 +37,17 @@ const PACKED: usize = 20;
 pub struct Augment {
     /// Height and width of the output.
     pub size: [usize; 2],
-    /// What is subtracted from each channel.
+    /// The mean of each channel, which is subtracted.
     pub mean: Vec<f32>,
-    /// What each channel is divided by.
+    /// The deviation of each channel, by which values are divided.
     pub std: Vec<f32>,
-    /// How rotated images are read.
+    /// Interpolation of rotated images.
     pub interpolation: Interpolation,
     /// The value, in 0..=1, of what was outside the image before it was rotated or shifted.
     pub fill: f32,
 }
 
-/// How an image is read between its pixels.
+/// Interpolation between pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interpolation {
     /// The nearest pixel.
@@ -79,14 +79,14 @@ pub enum Jitter {
     Contrast(f32),
     /// Grey at 0, as it was at 1.
     Saturation(f32),
-    /// Hues turned by this part of a circle, −0.5 to 0.5.
+    /// Hues turned by this fraction of a circle, −0.5 to 0.5.
     Hue(f32),
 }
 
-/// What is done to one image.
+/// The changes of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transform {
-    /// What is cut out and resized to the output's size.
+    /// The crop, which is resized to the output's size.
     pub window: Window,
     /// Left and right exchanged.
     pub flip_horizontal: bool,
@@ -113,8 +113,7 @@ impl Transform {
         }
     }
 
-    /// Fails unless it can be done to an image of `height` × `width` pixels: the kernel checks
-    /// nothing.
+    /// Fails unless it is valid for an image of `height` × `width` pixels, because the kernel checks nothing.
     fn check(&self, [height, width]: [usize; 2]) -> std::result::Result<(), String> {
         let Window { top, left, height: rows, width: columns } = self.window;
         let fits = |start: usize, length: usize, whole: usize| {
@@ -141,7 +140,7 @@ impl Transform {
         Ok(())
     }
 
-    /// As the kernel reads it (`transform` in `augment.wgsl`).
+    /// In the format that the kernel reads (`transform` in `augment.wgsl`).
     fn packed(&self) -> [f32; PACKED] {
         let Window { top, left, height, width } = self.window;
         let (sin, cos) = f64::from(self.angle).to_radians().sin_cos();
@@ -180,7 +179,7 @@ pub(crate) fn transforms_shape(n: usize) -> Shape {
     Shape::Image { n, h: 1, w: 1, c: PACKED }
 }
 
-/// `transforms`, one for each of the `images`, as the kernel reads them.
+/// `transforms`, one for each of the `images`, in the format that the kernel reads.
 pub(crate) fn pack(transforms: &[Transform], images: Shape) -> Result<Vec<f32>> {
     let [n, h, w, _] = image("augment", "transforms", images)?;
     let wrong =
@@ -190,7 +189,13 @@ pub(crate) fn pack(transforms: &[Transform], images: Shape) -> Result<Vec<f32>> 
     }
     for (i, transform) in transforms.iter().enumerate() {
         transform.check([h, w]).map_err(|got| {
-            wrong(format!("what can be done to images of {h}x{w} pixels"), format!("for image {i} {got}"))
+            wrong(
+                format!("a transform that is valid for images of {h}x{w} pixels"),
+                format!(
+                    "for image {i} \
+                           {got}"
+                ),
+            )
         })?;
     }
     Ok(transforms.iter().flat_map(Transform::packed).collect())
@@ -199,7 +204,7 @@ pub(crate) fn pack(transforms: &[Transform], images: Shape) -> Result<Vec<f32>> 
 impl Augment {
     /// Loop turns for one pixel of the largest window of an image of this size.
     fn turns_per_pixel(&self, image: [usize; 2]) -> usize {
-        // A pixel is a mean over twice the scale, and one more where that begins between two.
+        // A pixel is a mean over twice the scale, and one more if that begins between two pixels.
         let [rows, columns] = [0, 1].map(|i| (2 * image[i]).div_ceil(self.size[i]).max(2) + 1);
         let resized = rows * (1 + columns);
         let moved = if self.interpolation == Interpolation::Bilinear { 4 * (1 + resized) } else { resized };
@@ -246,7 +251,7 @@ impl Op for Augment {
         false
     }
 
-    /// So that images are augmented as they were given.
+    /// f32, so that images are augmented without rounding to f16.
     fn reads_f32(&self, input: usize) -> bool {
         input == 0
     }
@@ -280,7 +285,7 @@ impl Op for Augment {
             request
         };
         let greys = f.scratch("sums of grey", 4 * (n * parts) as u64);
-        // Which of the four come before contrast; every lane adds up those of all.
+        // The changes before contrast; every lane sums those of all pixels.
         let turns = 4 + pixels_per_lane * turns_per_pixel + WORKGROUP;
         f.dispatch(request(GREY_SUMS).bind(&[("greys_out", greys)]).turns(turns))?;
         let turns = parts.div_ceil(WORKGROUP) + WORKGROUP + pixels_per_lane * turns_per_pixel;

@@ -28,14 +28,14 @@ static BACKWARD_FINISH: Kernel = kernel("backward_finish");
 static BACKWARD_INPUT: Kernel = kernel("backward_input");
 static BACKWARD_INPUT_RUNNING: Kernel = kernel("backward_input_running");
 
-/// Whose mean and variance a batch norm uses.
+/// The source of a batch norm's mean and variance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stats {
-    /// The batch's; the running statistics move towards them. A plan is refused if the input has one value
-    /// per channel: a single value minus its mean is always 0.
+    /// The batch's statistics; the running statistics move towards them. A plan is refused if the input has
+    /// one value per channel: a single value minus its mean is always 0.
     #[default]
     Batch,
-    /// The running statistics, which stay as they are.
+    /// The running statistics, which are not updated.
     Running,
 }
 
@@ -76,8 +76,8 @@ fn running(f: &mut Forward<'_, '_>, norm: FoldedNorm, stats: BufferId, affine: B
         .float("eps", norm.eps)
 }
 
-/// dy·γ·rstd where the activation is open: the backward pass of a batch norm with running
-/// statistics, whose `affine` forward saved.
+/// dy·γ·rstd where the activation's slope is one: the backward pass of a batch norm with running statistics,
+/// whose `affine` forward saved.
 pub(crate) fn backward_scaled(
     b: &mut Backward<'_, '_>,
     dy: BufferId,
@@ -100,7 +100,7 @@ fn backward_running_into(
     b.dispatch(mask.bind(request.bind_if("x", None).bind_if("affine", b.saved("affine"))))
 }
 
-/// y from x and its scale and shift, with what is fused.
+/// y from x and its scale and shift, with the fused parts.
 fn apply<Pass>(c: &mut Context<'_, '_, Pass>) -> Request {
     let Fused { residual, activation, .. } = *c.fused();
     per_row_block(FORWARD, c.output_shape())
@@ -110,9 +110,10 @@ fn apply<Pass>(c: &mut Context<'_, '_, Pass>) -> Request {
 
 /// The error for an input with one value per channel.
 fn single_value(layer: &str, shape: Shape) -> Error {
-    let advice = "use a larger batch or larger images, freeze this batch norm, or let it keep to its running statistics";
+    let advice = "use a larger batch or larger images, freeze this batch norm, or let it use its running \
+                  statistics";
     let reason =
-        format!("input {shape} has one value per channel, and statistics of a batch need more: {advice}");
+        format!("input {shape} has one value per channel, but statistics of a batch need more: {advice}");
     Error::shape("batch_norm", layer, reason)
 }
 
@@ -122,7 +123,7 @@ impl BatchNorm {
         wants[1] || (self.stats == Stats::Batch && (wants[0] || wants[2]))
     }
 
-    /// What the op is as a part of another, if it uses its running statistics.
+    /// The op as a part of another, if it uses its running statistics.
     fn folded(&self, inputs: &[TensorId]) -> FoldedNorm {
         FoldedNorm { eps: self.eps, tensors: [inputs[1], inputs[2], inputs[3], inputs[4]] }
     }
@@ -152,7 +153,7 @@ impl Op for BatchNorm {
             return Err(Error::shape(
                 "batch_norm",
                 layer,
-                format!("momentum {} must lie in 0..=1", self.momentum),
+                format!("momentum {} must be in 0..=1", self.momentum),
             ));
         }
         Ok(inputs[0])
@@ -214,7 +215,7 @@ impl Op for BatchNorm {
         }
         let request = apply(f).bind(&[("affine", affine)]).bind_if("residual", f.residual());
         f.dispatch(request)?;
-        // Of x, which is kept, backward computes where the activation is open.
+        // From x, which is kept, backward computes where the activation's slope is one.
         if self.recomputable(f.fused()) { Ok(()) } else { relu::keep_mask(f, f.fused().activation) }
     }
 
@@ -241,14 +242,15 @@ impl Op for BatchNorm {
         let reads_x = self.reads_x(&wants);
         let x = reads_x.then(|| b.input(0));
         let mask = Mask::of(b, activation, reads_x && self.stats == Stats::Batch);
-        // What the kernels that read the input and its statistics have in common.
+        // The common part of the requests of kernels that read the input and its statistics.
         let reading = |request: Request, x: Option<BufferId>| {
             mask.bind(request).bind_if("x", x).bind_if("stats", stats).bind_if("affine", affine)
         };
 
         let sums = b.scratch("gradient sums", two_vectors(shape));
         if reads_x || wants[2] {
-            // Without x (only β trains, running statistics) the sum with x̂ is not used: any buffer will do.
+            // Without x (only β trains, running statistics) the sum with x̂ is not used, so any buffer can be
+            // bound.
             let x = x.or(Some(dz));
             let chunks = Chunks::new(shape, b.tuning());
             let partial = b.scratch("partial gradient sums", two_vectors(shape) * chunks.chunks as u64);

@@ -1,4 +1,4 @@
-//! conv2d: two-dimensional convolution; with what the planner folded into it.
+//! conv2d: two-dimensional convolution, with the parts that the planner folded into it.
 
 use super::partials::backward_bias;
 use super::{Activation, Op, Padding, batch_norm, image, relu, windows};
@@ -32,10 +32,10 @@ pub struct Conv2d {
     pub bias: bool,
 }
 
-/// The gradient of a convolution's output, which its two gradients are computed from.
+/// The gradient of a convolution's output, from which its other two gradients are computed.
 pub(crate) struct GradOutput {
     dy: BufferId,
-    /// What Winograd's kernels made of it, and for which (M, tiles of a block).
+    /// Its transform by Winograd's kernels, and the (M, tiles of a block) of that transform.
     transformed: Option<((u32, usize), BufferId)>,
 }
 
@@ -157,7 +157,8 @@ impl Op for Conv2d {
         }
         let dy = match (norm, dz) {
             (None, Some(dz)) => dz,
-            // The folded batch norm's part: dy·γ·rstd, and the activation if that is still to do.
+            // The backward pass of the folded batch norm: dy·γ·rstd, and that of the activation if it is not
+            // done yet.
             (Some(_), Some(dz)) => batch_norm::backward_scaled(b, dz, Activation::None)?,
             (_, None) => {
                 let dy = b.grad_output()?;

@@ -17,7 +17,7 @@ static BACKWARD: Kernel = Kernel { file: "cross_entropy", entry: "backward" };
 /// A label that leaves its row out of loss and accuracy: padding of a last, short batch.
 pub const IGNORED: u32 = u32::MAX;
 
-/// How many steps' losses the plan keeps before the oldest is overwritten.
+/// Number of steps whose losses the plan keeps before the oldest is overwritten.
 pub const HISTORY: usize = 1024;
 
 /// Inputs: logits, labels and, if rows are mixed, [`crate::Graph::mixes`]: the loss is then
@@ -28,12 +28,12 @@ pub const HISTORY: usize = 1024;
 pub struct CrossEntropy {
     /// Share of the target spread over all classes.
     pub label_smoothing: f32,
-    /// One weight per class, 0 or more; none: all weigh the same.
+    /// One weight per class, 0 or more; `None` for equal weights.
     pub class_weights: Vec<f32>,
 }
 
 impl CrossEntropy {
-    /// A dispatch of one of the kernels that see logits and labels.
+    /// A dispatch of one of the kernels that read logits and labels.
     fn request(&self, kernel: Kernel, logits: Shape, items: usize, mixed: bool) -> Request {
         let weighted = !self.class_weights.is_empty();
         let mean = self.class_weights.iter().map(|&weight| f64::from(weight)).sum::<f64>()
@@ -56,10 +56,13 @@ impl CrossEntropy {
         if let Some((class, weight)) =
             weights.iter().enumerate().find(|(_, weight)| !(0.0..f32::INFINITY).contains(*weight))
         {
-            return wrong(format!("class {class} weighs {weight}; a weight is 0 or a positive number"));
+            return wrong(format!(
+                "class {class} has weight {weight}; a weight must be 0 or a positive \
+                                  number"
+            ));
         }
         if !weights.is_empty() && weights.iter().all(|weight| *weight == 0.0) {
-            return wrong("all classes weigh 0, so there is nothing to learn".to_owned());
+            return wrong("all classes have weight 0, so there is nothing to learn".to_owned());
         }
         Ok(())
     }
@@ -88,13 +91,13 @@ pub(crate) fn summary_shape(op: &'static str, layer: &str, inputs: &[Shape]) -> 
     Ok(Shape::Vector { c: 4 })
 }
 
-/// Terms that `cross_entropy.wgsl` adds up by themselves.
+/// Maximum number of terms in one running sum of `cross_entropy.wgsl`.
 pub(crate) const BLOCK: usize = 32;
 
-/// Sums up `rows`, (loss, hits, labelled, weight) of each, into the output and into the ring of past
-/// steps. Rows without label are zeros.
+/// Sums `rows`, with (loss, hits, labelled, weight) each, into the output and into the ring of past steps.
+/// Rows without label are zeros.
 pub(crate) fn summarise(f: &mut Forward<'_, '_>, rows: BufferId) -> Result<()> {
-    // A workgroup's invocations share the work on a GPU; elsewhere one does it all.
+    // On a GPU a workgroup's invocations share the work; elsewhere a single invocation does it.
     let (span, lanes) = if f.tuning().class == Class::Gpu { (64, 64) } else { (1024, 1) };
     let turns = |terms: usize| terms + terms.div_ceil(BLOCK);
     let (mut rows, mut count) = (rows, f.shape(0).rows());

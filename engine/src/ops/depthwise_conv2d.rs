@@ -1,4 +1,4 @@
-//! depthwise_conv2d: one filter per channel; with what the planner folded into it.
+//! depthwise_conv2d: one filter per channel, with the parts that the planner folded into it.
 
 use super::partials::in_splits;
 use super::{Op, Padding, batch_norm, channel_blocks, image, relu, windows};
@@ -14,8 +14,8 @@ static FORWARD: Kernel = Kernel { file: "depthwise_conv2d", entry: "forward" };
 static BACKWARD_INPUT: Kernel = Kernel { file: "depthwise_conv2d", entry: "backward_input" };
 static BACKWARD_WEIGHT: Kernel = Kernel { file: "depthwise_conv2d", entry: "backward_weight" };
 const PIXELS: usize = 4;
-/// Pixels that an invocation of `backward_weight` adds up, or one row if that is longer: it waits for
-/// every load, and only many invocations at a time hide that.
+/// Number of pixels that an invocation of `backward_weight` sums, or one row if that is longer. An invocation
+/// waits for every load, and only many parallel invocations hide this latency.
 const RUN: usize = 256;
 
 /// y = conv(x, w), channel by channel. Inputs: x, weight.

@@ -15,10 +15,10 @@ static BACKWARD: Kernel = Kernel { file: "global_avg_pool", entry: "backward" };
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalAvgPool;
 
-/// Pixels that an invocation adds up at least, before a large image is divided.
+/// Minimum number of pixels that an invocation sums, before a large image is divided.
 const PART: usize = 1024;
 
-/// Pixels that `global_avg_pool.wgsl` adds up by themselves.
+/// Maximum number of pixels in one running sum of `global_avg_pool.wgsl`.
 const BLOCK: usize = 32;
 
 fn pixels(x: Shape) -> usize {
@@ -58,7 +58,7 @@ impl Op for GlobalAvgPool {
         if pixels <= PART {
             return f.dispatch(sums(n, c4, pixels, pixels, pixels).bind(&[("x", x), ("y", y)]));
         }
-        // As many parts as a part has pixels, or fewer: both sums are short.
+        // At most as many parts as a part has pixels, so that both sums are short.
         let per_part = pixels.isqrt().next_multiple_of(BLOCK).max(PART);
         let parts = pixels.div_ceil(per_part);
         let partial = f.scratch("partial sums", 16 * (n * parts * c4) as u64);

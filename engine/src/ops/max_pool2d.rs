@@ -18,11 +18,11 @@ const WIDEST_CELL: usize = 3;
 /// Inputs: x.
 #[derive(Clone, Copy, Debug)]
 pub struct MaxPool2d {
-    /// Window height and width, at most 15: a place in the window is kept as one byte.
+    /// Window height and width, at most 15: a position in the window is stored as one byte.
     pub kernel: usize,
     /// Step between windows.
     pub stride: usize,
-    /// Ring around the image that never wins; at most half the window.
+    /// Padding around the image, which is never the maximum; at most half the window.
     pub padding: usize,
 }
 
@@ -60,7 +60,7 @@ impl Op for MaxPool2d {
             windows("max_pool2d", layer, inputs[0], kernel, self.stride, Padding::all(self.padding))?;
         if self.kernel > 15 || 2 * self.padding > self.kernel {
             let reason =
-                format!("{self:?}: a window has 15x15 pixels at most, and padding is at most half of it");
+                format!("{self:?}: a window may have at most 15x15 pixels, and padding at most half of that");
             return Err(Error::shape("max_pool2d", layer, reason));
         }
         Ok(Shape::Image { n, h, w, c })
@@ -84,7 +84,7 @@ impl Op for MaxPool2d {
         let (x, y, dy) = (b.shape(0), b.output_shape(), b.grad_output()?);
         let argmax = b.saved("argmax");
         b.accumulate(0, |b, dx| {
-            // Windows over a pixel, in one direction.
+            // Number of windows over a pixel, in one direction.
             let over = self.kernel.div_ceil(self.stride);
             let Shape::Image { n, h, w, .. } = x else { unreachable!("x was an image in forward") };
             let cell = if self.stride <= WIDEST_CELL { self.stride } else { 1 };

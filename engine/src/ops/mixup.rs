@@ -17,10 +17,10 @@ static FORWARD: Kernel = Kernel { file: "mixup", entry: "forward" };
 #[derive(Clone, Copy, Debug)]
 pub struct Mixup;
 
-/// What one image is mixed with: `share` of it, and the rest of its partner.
+/// The mixture of one image: `share` of it, and the rest of its partner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mix {
-    /// Another image, by its place in the batch; or the same.
+    /// The index of another image in the batch, or of the same.
     pub partner: usize,
     /// Share of the image itself, 0..=1: λ.
     pub share: f32,
@@ -31,7 +31,7 @@ pub(crate) fn mixes_shape(n: usize) -> Shape {
     Shape::Image { n, h: 1, w: 1, c: 2 }
 }
 
-/// `mixes`, one for each of `n` images, as the kernels read them (they check nothing).
+/// `mixes`, one for each of `n` images, in the format that the kernels read. The kernels check nothing.
 pub(crate) fn pack(mixes: &[Mix], n: usize) -> Result<Vec<f32>> {
     let wrong =
         |expected: String, got: String| Err(Error::Data { tensor: "mixes".to_owned(), expected, got });
@@ -56,7 +56,7 @@ impl Op for Mixup {
 
     fn output_shape(&self, layer: &str, inputs: &[Shape]) -> Result<Shape> {
         let [n, ..] = image("mixup", layer, inputs[0])?;
-        // A partner's place travels as a float.
+        // A partner's index is sent as a float.
         if inputs[1] != mixes_shape(n) || n > 1 << 24 {
             return Err(Error::shape(
                 "mixup",

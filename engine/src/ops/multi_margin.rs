@@ -14,7 +14,7 @@ static BACKWARD: Kernel = Kernel { file: "multi_margin", entry: "backward" };
 /// `MultiMarginLoss` with p = 1; a label may be [`super::cross_entropy::IGNORED`].
 #[derive(Clone, Copy, Debug)]
 pub struct MultiMargin {
-    /// By how much the label's logit is to exceed every other.
+    /// The amount by which the label's logit should exceed every other.
     pub margin: f32,
 }
 

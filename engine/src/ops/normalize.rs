@@ -1,8 +1,9 @@
 //! normalize: images of bytes to activations, torchvision's `ToTensor` and `Normalize` in one dispatch.
 //!
-//! Images go to the device as bytes, a quarter of what floats take (and for RGB less, because floats are
-//! padded to 4 channels). There each byte is looked up in a table of (byte/255 − mean) / std that the host
-//! computes in torchvision's order of f32 operations: PyTorch's bits, on every adapter.
+//! Images are sent to the device as bytes, a quarter of the size of floats (and for RGB less, because floats
+//! are padded to 4 channels). There each byte is looked up in a table of (byte/255 − mean) / std that the
+//! host computes in torchvision's order of f32 operations, so that results are bit-identical to PyTorch's on
+//! every adapter.
 
 use super::Op;
 use crate::context::{Backward, Forward};
@@ -17,9 +18,9 @@ static FORWARD: Kernel = Kernel { file: "normalize", entry: "forward" };
 /// Input: x, images of bytes ([`Shape::Pixels`]) with 1 to 4 channels. No gradient flows through it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalize {
-    /// What is subtracted from each channel's values in 0..=1.
+    /// The mean of each channel, which is subtracted from values in 0..=1.
     pub mean: Vec<f32>,
-    /// What each channel is divided by afterwards.
+    /// The deviation of each channel, by which values are then divided.
     pub std: Vec<f32>,
 }
 

@@ -1,8 +1,8 @@
 //! Long sums in parts: they bound the rounding error of a sum, and the loop turns of an invocation.
 //!
-//! A running sum of n terms has the error of up to n roundings at the size of the sum. So every kernel bounds
-//! the number of terms that it adds in one register. Longer sums are split, and the partial sums are added up
-//! as a tree whose nodes have at most [`FAN_IN`] branches, always in the same order.
+//! A running sum of n terms has the error of up to n roundings of the size of the sum. So every kernel bounds
+//! the number of terms that it adds in one register. Longer sums are split, and the partial sums are added as
+//! a tree whose nodes have at most [`FAN_IN`] branches, always in the same order.
 
 use super::channel_blocks;
 use crate::context::Backward;
@@ -18,7 +18,7 @@ static ROWS: Kernel = Kernel { file: "partials", entry: "rows" };
 const FAN_IN: usize = 64;
 
 /// Records `total`, of `bytes`, as the sum of `splits` partial sums. `compute` gets the buffer to
-/// write them to, one after the other; that is `total` itself if there is one split only.
+/// write them to, one after the other; that is `total` itself if there is only one split.
 pub(crate) fn in_splits(
     b: &mut Backward<'_, '_>,
     total: BufferId,
@@ -49,7 +49,7 @@ fn buffer(b: &mut Backward<'_, '_>, total: BufferId, splits: usize, bytes: u64) 
     if splits == 1 { total } else { b.scratch("partial sums", bytes * splits as u64) }
 }
 
-/// How many of `splits` to add at a time, so that there are as few levels as possible, of about equal size.
+/// Number of `splits` to add at a time, so that there are as few levels as possible, of about equal size.
 fn branches(splits: usize) -> usize {
     let levels = (1u32..).find(|&levels| FAN_IN.saturating_pow(levels) >= splits).unwrap_or(1);
     (1..=FAN_IN).find(|branches| branches.saturating_pow(levels) >= splits).unwrap_or(FAN_IN)

@@ -1,4 +1,4 @@
-//! relu and relu6, and the mask that replaces an activation that is not kept otherwise.
+//! relu and relu6, and the mask that replaces an activation that is not kept.
 
 use super::{Activation, Op, channel_blocks, image, row_blocks};
 use crate::context::{Backward, Forward};
@@ -17,7 +17,7 @@ static MASK: Kernel = Kernel { file: "relu", entry: "mask_bits" };
 /// y = max(x, 0), or relu6; inputs: x.
 #[derive(Clone, Copy, Debug)]
 pub struct Relu {
-    /// Which of them; [`super::Silu`] is another op.
+    /// Which activation; [`super::Silu`] is another op.
     pub activation: Activation,
 }
 
@@ -29,7 +29,8 @@ fn request(kernel: Kernel, shape: Shape, activation: Activation) -> Request {
         .turns(8)
 }
 
-/// How backward finds where the activation is open: from the output if it is kept, else from mask bits.
+/// How backward finds where the activation's slope is one: from the output if it is kept, else from mask
+/// bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Open {
     /// There is no activation.
@@ -51,7 +52,7 @@ pub(crate) fn keep_mask(f: &mut Forward<'_, '_>, activation: Activation) -> Resu
     f.dispatch(request(MASK, shape, activation).bind(&[("y", y), ("bits", bits)]))
 }
 
-/// How backward finds out where the activation was open.
+/// How backward finds where the activation's slope is one.
 pub(crate) fn open(b: &mut Backward<'_, '_>, activation: Activation) -> Open {
     match (activation, b.saved("mask")) {
         (Activation::None, _) => Open::Everywhere,
@@ -60,7 +61,7 @@ pub(crate) fn open(b: &mut Backward<'_, '_>, activation: Activation) -> Open {
     }
 }
 
-/// The gradient before an op's activation: the output's gradient where the activation is open.
+/// The gradient before an op's activation: the output's gradient where the activation's slope is one, else 0.
 pub(crate) fn gradient_before(b: &mut Backward<'_, '_>, activation: Activation) -> Result<BufferId> {
     let (mask, y, bits) = match open(b, activation) {
         Open::Everywhere => return b.grad_output(),

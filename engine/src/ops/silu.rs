@@ -16,8 +16,8 @@ static BACKWARD: Kernel = Kernel { file: "silu", entry: "backward" };
 /// y = x·σ(x), with σ(x) = 1/(1 + exp(−x)); inputs: x.
 ///
 /// Two values of x can have the same y, so backward cannot find the slope from y: it reads x. Therefore silu
-/// moves into the end of the op before it only where its output needs no gradient, and a frozen part keeps
-/// nothing. Elsewhere x is kept, and y is computed again from x for a later layer that needs it in backward.
+/// moves into the end of the op before it only if its output needs no gradient, and a frozen part keeps
+/// nothing. Otherwise x is kept, and y is computed again from x for a later layer that needs it in backward.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silu;
 

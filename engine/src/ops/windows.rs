@@ -24,7 +24,7 @@ impl Padding {
     }
 
     /// TensorFlow's "SAME" for an image of `h` × `w`: the output is the input divided by the
-    /// stride, rounded up; an odd row or column goes below or to the right.
+    /// stride, rounded up; an odd row or column is added below or to the right.
     pub fn same(h: usize, w: usize, kernel: usize, stride: usize) -> Self {
         let last = |size: usize| size.div_ceil(stride.max(1)).saturating_sub(1).saturating_mul(stride);
         let total = |size: usize| last(size).saturating_add(kernel).saturating_sub(size);
@@ -32,7 +32,7 @@ impl Padding {
         Self { top: rows / 2, left: columns / 2, bottom: rows - rows / 2, right: columns - columns / 2 }
     }
 
-    /// The output size for an image of `h` × `w`, or none if the kernel does not fit.
+    /// The output size for an image of `h` × `w`, or `None` if the kernel does not fit.
     pub(crate) fn output(
         &self,
         h: usize,
@@ -63,18 +63,19 @@ pub(crate) fn windows(
     let [_, h, w, _] = image(op, layer, input)?;
     let wrong = |reason| Err(Error::shape(op, layer, reason));
     if stride == 0 {
-        return wrong("stride 0: windows must move by a pixel or more".to_owned());
+        return wrong("stride 0: windows must move by at least one pixel".to_owned());
     }
     let (kh, kw) = kernel;
     if kh == 0 || kw == 0 {
-        return wrong(format!("kernel {kh}x{kw}: a window must have a pixel or more"));
+        return wrong(format!("kernel {kh}x{kw}: a window must have at least one pixel"));
     }
     let Padding { top, left, bottom, right } = padding;
     if let Some(size) =
         [kh, kw, stride, top, left, bottom, right].into_iter().find(|&size| size > LARGEST_WINDOW)
     {
         return wrong(format!(
-            "kernel {kh}x{kw}, stride {stride}, {padding:?}: {size} is too large, at most {LARGEST_WINDOW} will do"
+            "kernel {kh}x{kw}, stride {stride}, {padding:?}: {size} is too large, the maximum is \
+             {LARGEST_WINDOW}"
         ));
     }
     match padding.output(h, w, kernel, stride) {

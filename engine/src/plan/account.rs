@@ -1,4 +1,4 @@
-//! What a plan costs, added up from its list of dispatches.
+//! The cost of a plan, summed from its list of dispatches.
 
 use super::Plan;
 use crate::dispatch::{Binding, Dispatch, Home, Phase};
@@ -6,7 +6,7 @@ use crate::ledger::Ledger;
 use crate::tensor::InputKind;
 
 impl Plan {
-    /// Adds the ledger up from the list of dispatches.
+    /// Sums the ledger from the list of dispatches.
     pub(super) fn account(&self) -> Ledger {
         let mut ledger = Ledger {
             pool_bytes: self.pool.bytes(),
@@ -28,7 +28,7 @@ impl Plan {
         ledger
     }
 
-    /// Layer and bytes of everything computed (or given) before backward that backward reads.
+    /// Layer and bytes of every buffer that is computed (or given) before backward and that backward reads.
     fn kept(&self) -> Vec<(String, u64)> {
         let mut writer: Vec<Option<&Dispatch>> = vec![None; self.buffers.len()];
         let mut read = vec![false; self.buffers.len()];

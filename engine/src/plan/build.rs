@@ -1,4 +1,4 @@
-//! How a plan is made: fold, record, choose formats, assign memory, add up.
+//! The steps of planning: fold, record, choose formats, assign memory, sum the ledger.
 
 use super::record::{backward, forward};
 use super::{Input, Plan};
@@ -33,7 +33,7 @@ impl Plan {
         tuning: &Tuning,
     ) -> Result<Self> {
         tuning.storage.check()?;
-        // Sizes are computed freely from here on: nothing that passes can overflow.
+        // After this check no computation of sizes can overflow.
         if let Some(tensor) = graph.tensors.iter().find(|tensor| tensor.shape.bytes() > LARGEST_TENSOR) {
             let (tensor, bytes) = (tensor.name.clone(), tensor.shape.bytes());
             return Err(Error::TooLarge { tensor, bytes, limited: "kernels index", limit: LARGEST_TENSOR });
@@ -58,7 +58,8 @@ impl Plan {
         let mut grad_output = None;
         if purpose != Purpose::Inference {
             recorder.scale_gradients(optim.is_some());
-            // A loss is its own start; any other output needs a gradient from outside.
+            // The backward pass starts at a loss without a given gradient; any other output needs one from
+            // outside.
             let shape = graph.shape(output);
             let seed = optim.is_none().then(|| recorder.buffer("grad output", shape.bytes(), Home::Plan));
             grad_output = seed.map(|buffer| (buffer, shape));
@@ -94,7 +95,7 @@ impl Plan {
         let output_buffer = recorder.value(output);
         let history = recorder.saved.get(&(output, "history")).copied();
         let scaler = recorder.loss_scaler;
-        // What the host reads, or writes as it is.
+        // Buffers that the host reads, or writes directly.
         let labels = inputs.iter().filter(|input| input.kind == InputKind::Labels);
         let mut host: Vec<BufferId> = labels.map(|input| input.buffer).collect();
         host.push(output_buffer);

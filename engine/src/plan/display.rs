@@ -4,15 +4,15 @@ use super::Plan;
 use std::fmt;
 
 impl fmt::Display for Plan {
-    /// The lesson in one table: forward and backward kernels of every layer, and the missing ones.
+    /// The table of forward and backward kernels of every layer, including the skipped ones.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ledger = &self.ledger;
         let short = |kernels: &[String]| {
             kernels.iter().map(|name| name.replace("batch_norm", "bn")).collect::<Vec<_>>().join(" ")
         };
         writeln!(f, "{:<24} {:>9}  forward | backward (− = skipped, its layer is frozen)", "layer", "kept")?;
-        // A batch norm that was folded away has no row in the frozen plan; the unfrozen plan has
-        // one.
+        // A folded batch norm has no row in the frozen plan, but has one in the unfrozen plan.
+        //
         let full = self.unfrozen.as_deref().unwrap_or(ledger);
         let layers =
             full.layers.keys().chain(ledger.layers.keys().filter(|layer| !full.layers.contains_key(*layer)));

@@ -7,7 +7,7 @@ use crate::graph::{Graph, Node};
 use crate::recorder::Recorder;
 use crate::tensor::TensorId;
 
-/// What the op of `node` can use in `pass`.
+/// The context of the op of `node` in `pass`.
 fn context<'r, 'g, Pass>(
     recorder: &'r mut Recorder<'g>,
     node: &'g Node,
@@ -54,8 +54,8 @@ pub(super) fn backward<'g>(
     recorder.bring_gradients_home()
 }
 
-/// Records `id` once more, if it is computed and was not kept. From here on it is an ordinary value for all
-/// other readers too.
+/// Records `id` again, if it is computed and was not kept. All later readers use this value, too.
+///
 fn recompute<'g>(graph: &'g Graph, recorder: &mut Recorder<'g>, id: TensorId) -> Result<()> {
     let producer = graph.nodes.iter().find(|node| node.output == id && !recorder.used(id).kept);
     let Some(node) = producer else { return Ok(()) };

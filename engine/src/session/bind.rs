@@ -1,4 +1,4 @@
-//! Where each binding of a dispatch is on the device.
+//! The memory of each binding of a dispatch.
 
 use super::{Session, UNIFORM};
 use crate::dispatch::{BufferId, Home, Memory};
@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::store::Store;
 use frostline_shaders::Format;
 
-/// What a binding is bound to: the last number is the size in bytes.
+/// The memory of a binding: the last number is the size in bytes.
 pub(super) enum Place<'a> {
     Buffer(&'a wgpu::Buffer, u64, u64),
     Texture(&'a wgpu::TextureView, u64),
@@ -26,8 +26,8 @@ fn whole(store: &Store, bytes: u64, access: Access) -> Place<'_> {
     }
 }
 
-/// What unused bindings are bound to. WebGPU refuses a buffer that one dispatch binds for reading and
-/// for writing, or twice for writing with ranges that overlap.
+/// The buffers for unused bindings. WebGPU refuses a buffer that one dispatch binds for reading and for
+/// writing, or twice for writing with ranges that overlap.
 pub(super) struct Unused {
     read: Store,
     texture: Store,
@@ -69,7 +69,7 @@ pub(super) fn is_aliased(bound: &[(&wgpu::Buffer, std::ops::Range<u64>, bool)]) 
 }
 
 impl Session {
-    /// Where a virtual buffer is for a kernel that reads or writes it.
+    /// The memory of a virtual buffer for a kernel that reads or writes it.
     pub(super) fn resolve<'a>(
         &'a self,
         id: BufferId,
@@ -78,8 +78,13 @@ impl Session {
         optimizer: Option<&'a Optimizer>,
     ) -> Result<Place<'a>> {
         let buffer = &self.plan.buffers[id.index()];
-        let missing =
-            || Error::Graph(format!("`{}` is not among the parameters this session was given", buffer.label));
+        let missing = || {
+            Error::Graph(format!(
+                "`{}` is not among the parameters that this session was \
+                                     given",
+                buffer.label
+            ))
+        };
         let within = |layout: &Layout, name: &str| {
             let slice = layout.get(name).filter(|slice| slice.shape.bytes() == buffer.bytes);
             slice.map(|slice| slice.offset).ok_or_else(missing)

@@ -1,4 +1,4 @@
-//! How a plan is put on a device: buffers, pipelines, bind groups and uniforms.
+//! Puts a plan on a device: buffers, pipelines, bind groups and uniforms.
 
 use super::bind::{Place, Unused, is_aliased};
 use super::changing::Changing;
@@ -47,7 +47,9 @@ impl Session {
         if !gpu.tuning().aliased && plan.buffers.iter().any(|buffer| buffer.format == Format::Aliased) {
             return Err(Error::Refused {
                 what: "a plan with memory that is a texture and a buffer".to_owned(),
-                reason: "this adapter does not order writes to the one before reads of the other".to_owned(),
+                reason: "this adapter does not order writes to the buffer before reads of the \
+                         texture"
+                    .to_owned(),
             });
         }
         let limit = gpu.largest_binding();
@@ -67,7 +69,7 @@ impl Session {
             let (kernel, layer, limit) =
                 (dispatch.variant.kernel.name(), &dispatch.layer, gpu.largest_grid());
             let reason = format!(
-                "{kernel} of {layer} needs {:?} workgroups, this adapter runs {limit} at most",
+                "{kernel} of {layer} needs {:?} workgroups, this adapter runs at most {limit}",
                 dispatch.grid
             );
             return Err(Error::Graph(format!("{reason}: use a smaller batch or image")));
@@ -182,9 +184,9 @@ impl Session {
             let (resource, size) = match place {
                 Place::Texture(view, bytes) => (wgpu::BindingResource::TextureView(view), bytes),
                 Place::Buffer(buffer, offset, bytes) => {
-                    // With a guard, the tail is a part of what the kernel gets.
+                    // With a guard, the tail is a part of the binding.
                     let (buffer, offset, size) = match guarded {
-                        // What is unused holds no bytes, but a kernel may declare a structure there.
+                        // An unused binding has no bytes, but a kernel may declare a structure there.
                         None => (buffer, offset, if bytes == 0 { UNIFORM } else { bytes }),
                         Some(Some(Store::Buffer(copy))) => (copy, 0, bytes + TAIL),
                         Some(_) => (buffer, offset, bytes + TAIL),

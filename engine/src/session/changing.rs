@@ -1,4 +1,4 @@
-//! What changes in the uniforms from step to step.
+//! The fields of the uniforms that change from step to step.
 
 use super::UNIFORM;
 use crate::dispatch::Dispatch;
@@ -8,13 +8,13 @@ use crate::ops::cross_entropy::MEAN;
 use crate::plan::Plan;
 use crate::update::{ADAMW, MOVE_LOSS_SCALE, SGD};
 
-/// Byte offsets, in the uniforms, of what changes from step to step.
+/// Byte offsets, in the uniforms, of fields that change from step to step.
 pub(super) struct Changing {
     /// Group of each update, and its fields in the order of [`crate::Optim::step_fields`].
     pub updates: Vec<(Option<usize>, Vec<u64>)>,
-    /// Where the row of the history that the loss writes is stored.
+    /// The field with the row of the history that the loss writes.
     pub slot: Option<u64>,
-    /// Where the loss scale's kernel finds the number of the step.
+    /// The field with the number of the step for the loss scale's kernel.
     pub step: Option<u64>,
 }
 

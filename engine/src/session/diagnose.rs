@@ -1,4 +1,4 @@
-//! Looking for faults: guards, timestamps, values that are not finite.
+//! Diagnosis: guards, timestamps, values that are not finite.
 
 use super::Session;
 use super::bind::Place;
@@ -36,7 +36,7 @@ impl Session {
         Ok(())
     }
 
-    /// Errors if a kernel has written past the end of a buffer, or taken more loop turns than declared.
+    /// Fails if a kernel has written past the end of a buffer, or taken more loop turns than declared.
     pub(super) fn check_guard(&self) -> Result<()> {
         let Some(guard) = &self.guard else { return Ok(()) };
         let stores: Vec<_> = self.stores().chain(guard.parts()).collect();
@@ -44,14 +44,14 @@ impl Session {
         guard.check_turns(&self.gpu, &self.plan)
     }
 
-    /// Loop turns that one invocation of each dispatch took at most in the runs so far, in the plan's order;
-    /// waits for them. None unless [`GpuOptions::checked`](crate::GpuOptions::checked) is on.
+    /// The maximum number of loop turns of an invocation of each dispatch in the runs so far, in the plan's
+    /// order; waits for them. `None` unless [`GpuOptions::checked`](crate::GpuOptions::checked) is on.
     pub fn counted_turns(&self) -> Result<Option<Vec<u64>>> {
         self.guard.as_ref().map_or(Ok(None), |guard| guard.counted(&self.gpu, self.steps.len()))
     }
 
-    /// Runs the step once (twice if the prologue is due) and gives every dispatch's kernel, layer and
-    /// milliseconds; nothing where the adapter has no timestamps, or with a guard.
+    /// Runs the step once (twice if the prologue is due) and returns every dispatch's kernel, layer and
+    /// milliseconds; `None` if the adapter has no timestamps, or with a guard.
     pub fn profile(&mut self) -> Result<Vec<(String, f64)>> {
         let timed: Vec<String> =
             self.steps.iter().filter(|s| s.phase != Phase::Prologue).map(|s| s.label.clone()).collect();
@@ -94,8 +94,8 @@ impl Session {
         }
     }
 
-    /// The name of the first layer, in forward order, whose output is not finite, found by running
-    /// forward again on the present batch with every dispatch followed by a look at what it wrote.
+    /// The name of the first layer, in forward order, whose output is not finite, found by running forward
+    /// again on the present batch and checking the output of every dispatch.
     pub fn first_not_finite(&mut self) -> Result<Option<String>> {
         for at in 0..self.steps.len() {
             if self.steps[at].phase > Phase::Forward {

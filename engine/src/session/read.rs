@@ -1,4 +1,4 @@
-//! What the host reads of a session.
+//! The results that the host reads from a session.
 
 use super::{Session, Summary};
 use crate::blocking::block_on;
@@ -27,8 +27,8 @@ impl Session {
         Ok(Summary { loss: values[0], correct: values[1], rows: values[2] })
     }
 
-    /// The summaries of the `count` steps up to number `last` (counted from 1), oldest first, in
-    /// one transfer. At most [`HISTORY`] are remembered.
+    /// The summaries of the `count` steps up to number `last` (counted from 1), oldest first, in one
+    /// transfer. At most [`HISTORY`] are stored.
     pub fn read_history(&self, last: u64, count: usize) -> Result<Vec<Summary>> {
         block_on(self.read_history_async(last, count))
     }
@@ -92,7 +92,7 @@ impl Session {
         Ok(gradient)
     }
 
-    /// Takes the loss scale of the last run out of its gradients.
+    /// Removes the loss scale of the last run from its gradients.
     async fn unscale(&self, gradient: &mut [f32]) -> Result<()> {
         let Some((_, scaler)) = &self.loss_scaler else { return Ok(()) };
         let unscale = self.gpu.read_async(scaler, loss_scale::UNSCALE, 1).await?[0];

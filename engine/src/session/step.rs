@@ -31,9 +31,9 @@ impl Session {
         Ok(())
     }
 
-    /// Runs the step: one encoder, one pass, one submit; several of each where the step is longer
-    /// than [`crate::Tuning::submit_time`]. The prologue goes along the first time, and after parameters or
-    /// statistics were set, or moved by another session.
+    /// Runs the step: one encoder, one pass, one submit; several of each if the step is longer than
+    /// [`crate::Tuning::submit_time`]. The prologue is included the first time, and after parameters or
+    /// statistics were set, or changed by another session.
     ///
     /// Returns before the device is done, unless it is several steps behind: then it waits for the oldest.
     pub fn run(&mut self) -> Result<()> {
@@ -48,8 +48,8 @@ impl Session {
         if self.guard.is_some() { self.run_guarded() } else { self.run_steps(None).await }
     }
 
-    /// [`Session::run`] with a guard: every dispatch is a submission, and waited for in checked mode, so
-    /// that an error names it.
+    /// [`Session::run`] with a guard: every dispatch is a submission. In checked mode the host waits for
+    /// each, so that an error names it.
     fn run_guarded(&mut self) -> Result<()> {
         self.gpu.check()?;
         let version = self.version.get();
@@ -68,7 +68,7 @@ impl Session {
         self.check_guard()
     }
 
-    /// Submits one step alone.
+    /// Submits one step.
     pub(super) fn run_step(&self, at: usize) {
         let (step, dispatch) = (&self.steps[at], &self.plan.dispatches[at]);
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
@@ -140,7 +140,7 @@ impl Session {
         self.gpu.check()
     }
 
-    /// Notes a run that began at `version` of the parameters, without the prologue if it was `fresh`.
+    /// Records a run that began at `version` of the parameters, without the prologue if it was `fresh`.
     fn count_run(&mut self, version: u64, fresh: bool) {
         self.prologue_of = Some(version);
         self.prologues += u64::from(!fresh);

@@ -1,4 +1,4 @@
-//! What the host gives to a session.
+//! The values that the host gives to a session.
 
 use super::Session;
 use crate::dispatch::BufferId;
@@ -12,10 +12,10 @@ use crate::tensor::InputKind;
 use std::borrow::Cow;
 
 impl Session {
-    /// Gives the batch of a [`crate::Graph::input`]: floats in NHWC order without padding.
+    /// Writes the batch of a [`crate::Graph::input`]: floats in NHWC order without padding.
     ///
     /// # Errors
-    /// [`Error::Data`] for another number of values, or a graph whose input are bytes.
+    /// [`Error::Data`] for another number of values, or a graph whose inputs are bytes.
     pub fn write_input(&self, values: &[f32]) -> Result<()> {
         let Input { buffer, shape, .. } = self.images()?;
         if matches!(shape, Shape::Pixels { .. }) {
@@ -28,11 +28,11 @@ impl Session {
         self.write(buffer, bytemuck::cast_slice(&shape.pack_nhwc(values)))
     }
 
-    /// Gives the batch of a [`crate::Graph::pixels`]: images of bytes in NHWC order, as decoders and data
-    /// sets give them.
+    /// Writes the batch of a [`crate::Graph::pixels`]: images of bytes in NHWC order, the order of decoders
+    /// and data sets.
     ///
     /// # Errors
-    /// [`Error::Data`] for another number of bytes, or a graph whose input are floats.
+    /// [`Error::Data`] for another number of bytes, or a graph whose inputs are floats.
     pub fn write_pixels(&self, bytes: &[u8]) -> Result<()> {
         let Input { buffer, shape, .. } = self.images()?;
         if !matches!(shape, Shape::Pixels { .. }) {
@@ -50,11 +50,11 @@ impl Session {
         self.write(buffer, &words)
     }
 
-    /// Says what [`crate::ops::Augment`] does to each image of the batch.
+    /// Sets the changes of each image of the batch by [`crate::ops::Augment`].
     ///
     /// # Errors
-    /// [`Error::Graph`] for a graph that augments nothing, [`Error::Data`] unless there is one for each
-    /// image that can be done to it.
+    /// [`Error::Graph`] for a graph that augments nothing, [`Error::Data`] unless there is a valid one for
+    /// each image.
     pub fn write_transforms(&self, transforms: &[Transform]) -> Result<()> {
         let images = |kind| match kind {
             InputKind::Transforms { images } => Some(images),
@@ -64,8 +64,8 @@ impl Session {
         self.write(input.buffer, bytemuck::cast_slice(&augment::pack(transforms, images)?))
     }
 
-    /// Says what [`crate::ops::Mixup`] and [`crate::ops::CrossEntropy`] mix each image of the batch, and
-    /// its label, with.
+    /// Sets the partner and share of each image of the batch, and of its label, for [`crate::ops::Mixup`] and
+    /// [`crate::ops::CrossEntropy`].
     ///
     /// # Errors
     /// [`Error::Graph`] for a graph that mixes nothing, [`Error::Data`] unless there is one for each image,
@@ -75,7 +75,7 @@ impl Session {
         self.write(input.buffer, bytemuck::cast_slice(&mixup::pack(mixes, input.shape.rows())?))
     }
 
-    /// Gives the batch's labels; [`crate::ops::cross_entropy::IGNORED`] leaves a row out.
+    /// Writes the batch's labels; [`crate::ops::cross_entropy::IGNORED`] leaves a row out.
     pub fn write_labels(&self, labels: &[u32]) -> Result<()> {
         let (input, ()) = self.input(is(InputKind::Labels), "this graph has no labels")?;
         let (n, classes) = (input.shape.count(), self.plan.classes);
@@ -91,7 +91,7 @@ impl Session {
         self.write(input.buffer, bytemuck::cast_slice(labels))
     }
 
-    /// The first input that `of` finds something in, and what that is.
+    /// The first input for which `of` returns a value, and that value.
     fn input<T>(&self, of: impl Fn(InputKind) -> Option<T>, missing: &str) -> Result<(Input, T)> {
         let found = self.plan.inputs.iter().find_map(|input| Some((*input, of(input.kind)?)));
         found.ok_or_else(|| Error::Graph(missing.to_owned()))
@@ -106,8 +106,8 @@ impl Session {
         Ok(())
     }
 
-    /// Gives the gradient of the output of a [`crate::Plan::gradient`] or [`crate::Plan::input_gradient`], in PyTorch's
-    /// order.
+    /// Writes the gradient of the output of a [`crate::Plan::gradient`] or [`crate::Plan::input_gradient`],
+    /// in PyTorch's order.
     pub fn write_grad_output(&self, values: &[f32]) -> Result<()> {
         let missing = || Error::Graph("this plan takes no gradient from outside".to_owned());
         let (_, shape) = self.plan.grad_output.ok_or_else(missing)?;

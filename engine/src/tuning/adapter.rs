@@ -1,4 +1,4 @@
-//! Which tuning an adapter gets.
+//! The tuning for an adapter.
 
 use super::cards::Card;
 use super::{Class, Fragments, Tiles, Tuning};
@@ -41,7 +41,7 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
     let fragments = fragments(adapter)
         .filter(|_| device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
     let fits = |tiles| fits(tiles, &device.limits());
-    // Tables pass over what is too large here, as long as the smallest tile of each fits.
+    // Tables skip tiles that are too large here, as long as the smallest tile of each fits.
     let fits_gpu = Tiles::all().filter(|tiles| tiles.workgroup_bytes() <= 16_384).all(fits);
     let fits_fragments =
         |fragments: Fragments| Tiles::all_for_fragments().all(|tiles| fits(tiles.in_fragments(fragments)));
@@ -52,12 +52,12 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
             Kernels::Gpu => "gpu",
             _ => "subgroup",
         };
-        // Most people set the class by the variable.
+        // Most users set the class by the variable.
         Err(Error::Setting { name: "kernels (FROSTLINE_TUNING)", value: value.to_owned(), reason })
     };
     let tuning = match kernels {
         Kernels::Cooperative if fragments.is_none() => {
-            return cannot("this adapter multiplies no matrices that we use");
+            return cannot("this adapter multiplies no matrices of a supported kind");
         }
         Kernels::Cooperative | Kernels::Gpu if !fits_all => {
             return cannot("this adapter's workgroups are too small");
@@ -85,10 +85,10 @@ pub(crate) fn pick(adapter: &wgpu::Adapter, device: &wgpu::Device, kernels: Kern
     Ok(Card::new(&info).fitted(tuning))
 }
 
-/// Why [`pick`] gave a tuning of this class, for people.
+/// Why [`pick`] chose a tuning of this class, for people.
 pub(crate) fn reason(info: &wgpu::AdapterInfo, kernels: Kernels, class: Class) -> String {
     if kernels != Kernels::Fitting {
-        return format!("{kernels:?} kernels were asked for");
+        return format!("{kernels:?} kernels were requested");
     }
     match class {
         Class::Subgroup { size } => format!("a software adapter whose subgroups all have {size} lanes"),
@@ -102,8 +102,8 @@ pub(crate) fn reason(info: &wgpu::AdapterInfo, kernels: Kernels, class: Class) -
     }
 }
 
-/// A browser and GL do not report the kind of an adapter. A browser marks its own software adapter
-/// `Cpu`, so what is left is a GPU.
+/// A browser and GL do not report the kind of an adapter. A browser marks its own software adapter `Cpu`, so
+/// any other adapter is a GPU.
 fn is_hardware(info: &wgpu::AdapterInfo) -> bool {
     let unreported = matches!(info.backend, Backend::BrowserWebGpu | Backend::Gl);
     match info.device_type {
@@ -119,9 +119,9 @@ pub(crate) fn is_lavapipe(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == DeviceType::Cpu && info.vendor == 0x1_0005
 }
 
-/// How long one submission may take. Drivers reset a device that is busy with one for 2 s (Windows) to 10 s,
-/// browsers one that is busy for about half a second, on every device. A software adapter outside of a
-/// browser has no such limit.
+/// Time limit of one submission. Drivers reset a device that is busy with one for 2 s (Windows) to 10 s,
+/// browsers after about half a second, on every device. A software adapter outside of a browser has no such
+/// limit.
 fn submit_time(info: &wgpu::AdapterInfo) -> Option<Duration> {
     match (info.backend, info.device_type) {
         (Backend::BrowserWebGpu, _) => Some(Duration::from_millis(100)),
@@ -130,19 +130,19 @@ fn submit_time(info: &wgpu::AdapterInfo) -> Option<Duration> {
     }
 }
 
-/// Does a workgroup have enough memory and threads for `tiles`?
+/// Whether a workgroup has enough memory and threads for `tiles`.
 fn fits(tiles: Tiles, limits: &wgpu::Limits) -> bool {
     let threads = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
     tiles.workgroup_bytes() <= limits.max_compute_workgroup_storage_size && tiles.threads() <= threads
 }
 
 /// The matrices that subgroups of `adapter` multiply, if there are kernels for one of its kinds and it
-/// reports how many lanes a subgroup has.
+/// reports the number of lanes of a subgroup.
 fn fragments(adapter: &wgpu::Adapter) -> Option<Fragments> {
     use wgpu::CooperativeScalarType::{F16, F32};
     let info = adapter.get_info();
     let lanes = match info.backend {
-        // wgpu gives what any Metal device may have; those of Apple have 32.
+        // wgpu reports the range of all Metal devices; those of Apple have 32.
         wgpu::Backend::Metal if info.name.starts_with("Apple") => 32,
         _ if info.subgroup_min_size == info.subgroup_max_size => info.subgroup_min_size,
         _ => return None,

@@ -4,15 +4,15 @@
 use super::{Algorithm, Class, Conv, Filtering, Pass, Tile, Tiles, Tuning};
 use std::fmt;
 
-/// Multiples of 4 that a lane's channels are cut into.
+/// Numbers of channels that a lane may compute.
 const CHANNELS: [u32; 4] = [4, 8, 16, 32];
 
 impl Tuning {
-    /// Every algorithm and tile worth measuring for `conv`: the table's choice, what it would choose
-    /// of the other algorithms, and then their other tiles, those that resemble a choice first. Which
-    /// others there are depends on the class of `conv` only.
+    /// Every algorithm and tile worth measuring for `conv`: the table's choice, its choice for the other
+    /// algorithms, and then their other tiles, those that resemble a choice first. The other tiles depend
+    /// only on the class of `conv`.
     ///
-    /// All of them compute the same within the same bounds; `engine/tests/candidates.rs` runs them.
+    /// All of them compute the same result within the same bounds; `engine/tests/candidates.rs` runs them.
     pub fn candidates(&self, conv: &Conv) -> Vec<Algorithm> {
         let mut choices = vec![self.table(conv), Algorithm::Direct(self.direct(conv))];
         choices.extend(self.winograd(conv).map(Algorithm::Winograd));
@@ -39,14 +39,14 @@ impl Tuning {
         candidates
     }
 
-    /// Is `algorithm` a candidate for every convolution of the class of `conv`? Only then may it be a
+    /// Whether `algorithm` is a candidate for every convolution of the class of `conv`. Only then may it be a
     /// measured choice.
     pub fn suits_class(&self, conv: &Conv, algorithm: Algorithm) -> bool {
         [conv.class(), conv.smallest()].iter().all(|conv| self.candidates(conv).contains(&algorithm))
     }
 
-    /// vec4 sums that a lane may hold. A GPU slows down or spills with more; a processor spills
-    /// with fewer already, but its stack is fast, and what counts is how often a load is used.
+    /// Maximum number of vec4 sums of a lane. A GPU slows down or spills registers with more. A processor
+    /// spills with fewer, but its stack is fast, and the reuse of each load matters more.
     fn sums(&self, pass: Pass) -> u32 {
         match (self.class, pass) {
             (Class::Subgroup { .. }, Pass::BackwardWeight) => 96,
@@ -77,7 +77,7 @@ impl Tuning {
         })
     }
 
-    /// The other ways of Winograd's algorithm, of which the table's is `own`.
+    /// The variants of Winograd's algorithm other than the table's, which is `own`.
     fn filterings(&self, conv: &Conv, own: Filtering) -> impl Iterator<Item = Filtering> {
         let (sums, pass, widest) = (self.sums(conv.pass), conv.pass, result_channels(conv));
         let (tiles, blocks): (&[u32], [u32; 3]) = match pass {
@@ -99,9 +99,9 @@ impl Tuning {
         })
     }
 
-    /// The tiles of the GPU's table and others that GPUs are known to like, with several depths and with
-    /// two slices that take turns, as far as they fit into this adapter's workgroups; and in fragments,
-    /// where they are multiplied.
+    /// The tiles of the GPU's table and others that are known to be fast on GPUs, with several depths and
+    /// with two alternating slices, as far as they fit into this adapter's workgroups; and in fragments, if
+    /// the adapter multiplies them.
     fn tilings(&self) -> impl Iterator<Item = Tiles> {
         let depths = |tiles: Tiles| {
             [8, 16, 32].into_iter().flat_map(move |bk| [1, 2].map(|buffers| Tiles { bk, buffers, ..tiles }))
@@ -118,13 +118,13 @@ impl Tuning {
     }
 }
 
-/// Channels of what a pass adds up into tiles, padded.
+/// Padded channels of the operand that a pass sums in tiles.
 fn result_channels(conv: &Conv) -> u32 {
     let channels = if conv.pass == Pass::BackwardInput { conv.c_in } else { conv.c_out };
     channels.next_multiple_of(4) as u32
 }
 
-/// How often a number of one has to be doubled or halved to come to the other.
+/// How often the numbers of one must be doubled or halved to get those of the other.
 fn distance(a: Algorithm, b: Algorithm) -> f32 {
     let doublings =
         |pairs: &[(u32, u32)]| pairs.iter().map(|&(a, b)| (a as f32 / b as f32).log2().abs()).sum();

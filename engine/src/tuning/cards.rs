@@ -1,13 +1,13 @@
-//! GPUs by maker and size: which tiles suit them, and how many workgroups fill them.
+//! GPUs by maker and size: their best tiles, and the number of workgroups that fill them.
 //!
 //! NVIDIA's tables were measured on an H100 by `make tune` (ResNet-50, batches of 4, 8, 32 and 64). The
-//! tables for other makers follow what other engines use there, and have not been measured.
+//! tables for other makers follow those of other engines, and have not been measured.
 
 use super::tiled::{Rows, Tiles, tiles};
 use super::{Conv, Pass, Tuning};
 use serde::{Deserialize, Serialize};
 
-/// Whose GPU it is, as far as tables of tiles differ.
+/// The maker of a GPU, as far as tables of tiles differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Maker {
@@ -18,9 +18,9 @@ pub enum Maker {
     Amd,
     /// Arc and Xe. Not measured.
     Intel,
-    /// Apple's own. Not measured.
+    /// Apple's GPUs. Not measured.
     Apple,
-    /// Anything else, and what a browser does not name. Not measured.
+    /// Other GPUs, and those that a browser does not name. Not measured.
     Other,
 }
 
@@ -28,7 +28,7 @@ pub enum Maker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Card {
     pub maker: Maker,
-    /// Multiprocessors, compute units or cores: what runs one workgroup or a few at a time.
+    /// Multiprocessors, compute units or cores: each runs one or a few workgroups at a time.
     pub cores: u32,
 }
 
@@ -90,7 +90,7 @@ const CORES: [(&str, u32); 53] = [
 ];
 
 impl Card {
-    /// The card that `info` describes; of an unknown one, a size that is common for its kind.
+    /// The card that `info` describes; for an unknown one, a common size of its kind.
     pub fn new(info: &wgpu::AdapterInfo) -> Self {
         Self::named(&info.name, info.vendor, info.device_type)
     }
@@ -152,9 +152,9 @@ impl Maker {
     }
 }
 
-// Rows are (tile, percent of a full machine that it must give; below 100 with the depth in splits). A large tile reads the least from
-// memory; a small one leaves work for every core where C is small; a deep slice hides the latency of
-// memory where few workgroups do.
+// Rows are (tile, percentage of a full machine that its workgroups must make; below 100 with the depth in
+// splits). A large tile reads the least from memory; a small one gives work to every core if C is small; a
+// deep slice hides memory latency if there are few workgroups.
 const NVIDIA_FORWARD: Rows = &[
     (16, &[(tiles(128, 16, 8, 4), 100), (tiles(64, 16, 4, 4), 0)]),
     (32, &[(tiles(128, 32, 8, 4), 100), (tiles(64, 32, 8, 4), 100), (tiles(32, 32, 4, 4).deep(32), 0)]),
@@ -193,7 +193,7 @@ const NVIDIA_WIDE: &[(Tiles, u32)] = &[
 const NVIDIA_BACKWARD_WEIGHT: Rows = &[
     (16, &[(tiles(128, 16, 8, 4), 100), (tiles(64, 16, 4, 4), 0)]),
     (32, &[(tiles(128, 32, 8, 4), 100), (tiles(64, 32, 8, 4), 100), (tiles(32, 32, 4, 4), 0)]),
-    // Its depth is split in any case: a large tile is for large weights, 18 tiles of it or more.
+    // Its depth is always split: the large tile is for large weights, of 18 such tiles or more.
     (u32::MAX, &[(tiles(128, 64, 8, 4), 1800), (tiles(64, 64, 8, 4), 0), (tiles(32, 32, 4, 4), 0)]),
 ];
 

@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Goes up when the file's form changes, and when kernels change so that old figures mislead.
+/// Increased when the file's format changes, and when kernels change so that old figures are wrong.
 const VERSION: u32 = 1;
 
-/// What choices were measured on: they mean nothing anywhere else.
+/// The machine on which choices were measured; they are valid only there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// The adapter's name.
@@ -33,12 +33,12 @@ impl Machine {
         }
     }
 
-    /// The file that `place` stands for.
+    /// The file at `place`.
     pub fn file(&self, place: &CacheFile) -> Result<PathBuf> {
         let name = cache::file_name(&format!("tuning {} {:?}", self.adapter, self.class)) + ".json";
         let nowhere = || Error::CacheFile {
             path: PathBuf::from(&name),
-            reason: "there is no cache directory to keep it in".to_owned(),
+            reason: "there is no cache directory for it".to_owned(),
         };
         place.path(&name).ok_or_else(nowhere)
     }
@@ -61,7 +61,7 @@ struct Choice {
 }
 
 impl Measured {
-    /// Writes the choices to `path`, at once or not at all.
+    /// Writes the choices to `path` atomically.
     pub fn save(&self, path: &Path, machine: &Machine) -> Result<()> {
         let choices = self.iter().map(|(&conv, &algorithm)| Choice { conv, algorithm }).collect();
         let frostline = env!("CARGO_PKG_VERSION").to_owned();
@@ -73,7 +73,7 @@ impl Measured {
     /// Reads the choices at `path`, measured on `machine` among the candidates of `tuning`.
     pub fn load(path: &Path, machine: &Machine, tuning: &Tuning) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()))?;
-        // The version first: another one may have another form.
+        // The version is checked first, because another version may have another format.
         let version = serde_json::from_str::<serde_json::Value>(&text)
             .map_err(|error| wrong(path, error.to_string()))?;
         let (version, frostline) = (&version["version"], version["frostline"].as_str().unwrap_or("?"));
@@ -88,13 +88,13 @@ impl Measured {
         if file.machine != *machine {
             return Err(wrong(
                 path,
-                format!("it was measured on {:?}, and this is {machine:?}", file.machine),
+                format!("it was measured on {:?}, but this is {machine:?}", file.machine),
             ));
         }
         let mut measured = Measured::default();
         for Choice { conv, algorithm } in file.choices {
             if !is_plausible(&conv) || conv != conv.class() || !tuning.suits_class(&conv, algorithm) {
-                return Err(wrong(path, format!("{algorithm:?} is none of the candidates for {conv:?}")));
+                return Err(wrong(path, format!("{algorithm:?} is not a candidate for {conv:?}")));
             }
             measured.insert(&conv, algorithm);
         }
@@ -102,7 +102,7 @@ impl Measured {
     }
 }
 
-/// Small enough that no product of sizes overflows. The file may be written by anyone.
+/// Small enough that no product of sizes overflows, because the file may have any contents.
 fn is_plausible(conv: &Conv) -> bool {
     let &Conv { pass: _, kh, kw, stride, c_in, c_out, width, rows } = conv;
     let small = [kh, kw, stride].iter().all(|size| (1..=1 << 8).contains(size));

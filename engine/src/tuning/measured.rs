@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 /// The fastest algorithm per class of convolutions, as `examples/tune.rs` measures it with f32 activations;
 /// plans with other storage do not use it.
 ///
-/// All candidates are within the same bounds of error, but they add in different orders: a loss
-/// curve has the same bits only under the same choices.
+/// All candidates have the same error bounds, but they sum in different orders: a loss curve has the same
+/// bits only with the same choices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
     choices: IndexMap<Conv, Algorithm>,
@@ -24,7 +24,7 @@ impl Measured {
         self.choices.shift_remove(&conv.class());
     }
 
-    /// What was measured to be fastest for the class of `conv`, if it was measured.
+    /// The algorithm that was measured to be fastest for the class of `conv`, if it was measured.
     pub fn choice(&self, conv: &Conv) -> Option<Algorithm> {
         self.choices.get(&conv.class()).copied()
     }
@@ -34,7 +34,7 @@ impl Measured {
         self.choices.iter()
     }
 
-    /// How many classes were measured.
+    /// The number of measured classes.
     pub fn len(&self) -> usize {
         self.choices.len()
     }
@@ -46,9 +46,9 @@ impl Measured {
 }
 
 impl Conv {
-    /// The convolution that stands for all that are tuned together: rows (and the one long row of
-    /// a 1×1 convolution) are rounded up to a power of two, so that another batch of the same
-    /// network finds its choice. The width stays: strips fit a row or do not.
+    /// The convolution that represents all that are tuned together: rows (and the one long row of a 1×1
+    /// convolution) are rounded up to a power of two, so that another batch size of the same network has the
+    /// same choice. The width stays, because strips either fit a row or not.
     pub fn class(&self) -> Conv {
         self.rounded(usize::next_power_of_two)
     }

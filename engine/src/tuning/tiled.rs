@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// The constants of `conv2d_tiled.wgsl`: a product of matrices C[m, n] = Σ_k A[m, k]·B[k, n].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tiles {
-    /// Rows of C that a workgroup computes.
+    /// Number of rows of C that a workgroup computes.
     pub bm: u32,
-    /// Columns of C that a workgroup computes.
+    /// Number of columns of C that a workgroup computes.
     pub bn: u32,
     /// Depth of a slice in workgroup memory.
     pub bk: u32,
@@ -16,9 +16,9 @@ pub struct Tiles {
     pub rm: u32,
     /// Columns of C that a worker computes.
     pub rn: u32,
-    /// Slices in workgroup memory: one, or two that take turns.
+    /// Number of slices in workgroup memory: one, or two that alternate.
     pub buffers: u32,
-    /// What is multiplied at a time: matrices of this size, or values if it is 1.
+    /// Size of the matrices that are multiplied at a time, or 1 for single values.
     pub fragment: u32,
     /// Threads of a worker.
     pub lanes: u32,
@@ -34,19 +34,19 @@ pub struct Fragments {
 }
 
 impl Fragments {
-    /// Do their operands hold all digits of what is stored as `storage`?
+    /// Whether their operands represent all digits of values stored as `storage`.
     pub(super) fn hold(&self, storage: Storage) -> bool {
         self.size == 8 || storage != Storage::F32
     }
 }
 
-/// Splits of a depth that `conv2d_tiled.finish` adds up at most.
+/// Maximum number of splits of a depth that `conv2d_tiled.finish` sums.
 const MOST_SPLITS: usize = 8;
-/// Slices that a split adds up at least: fewer are not worth a partial sum.
+/// Minimum number of slices in a split: fewer do not justify a partial sum.
 pub(crate) const LEAST_SLICES: usize = 8;
 
-/// A table: for up to so many columns of C, the tiles to choose from, the first that fits first. With
-/// each comes the percentage of a full machine that its workgroups must make.
+/// A table: for up to this many columns of C, the tiles to choose from, of which the first that fits is used.
+/// Each has the percentage of a full machine that its workgroups must make.
 pub(super) type Rows = &'static [(u32, &'static [(Tiles, u32)])];
 
 /// The tiles that are multiplied in fragments.
@@ -68,7 +68,7 @@ pub(super) struct Product {
     pub m: usize,
     /// Columns of C.
     pub n: usize,
-    /// How often C is computed side by side: phases of a stride, or splits of the depth.
+    /// Number of parallel computations of C: phases of a stride, or splits of the depth.
     pub parts: usize,
     /// Terms of each sum, where the depth may be split.
     pub depth: usize,
@@ -88,7 +88,7 @@ impl Tiles {
             table.iter().find(|(columns, _)| n <= *columns as usize).unwrap_or(&table[table.len() - 1]);
         let suits = |(tiles, percent): &&(Tiles, u32)| {
             let low = tiles.bm as usize <= m.next_power_of_two();
-            // The smallest tile is for what is too shallow to be split.
+            // The smallest tile is for depths that are too small to be split.
             let splits = if *percent < 100 { tiles.splits(m, n, parts, depth, fill) } else { 1 };
             fits(tiles) && low && 100 * tiles.count(m, n) * parts * splits >= *percent as usize * fill
         };
@@ -152,14 +152,14 @@ impl Tiles {
         ]
     }
 
-    /// In how many splits, side by side, to add up a depth of `k` of an m × n matrix that is computed in
-    /// `parts`: as many as fill the machine, if the matrix alone fills no more than half of it.
+    /// The number of parallel splits of a depth of `k` of an m × n matrix that is computed in `parts`: enough
+    /// to fill the machine, if the matrix alone fills at most half of it.
     pub fn splits(&self, m: usize, n: usize, parts: usize, k: usize, fill: usize) -> usize {
         let worth = k / (LEAST_SLICES * self.bk as usize);
         (fill / (self.count(m, n) * parts).max(1)).min(worth).clamp(1, MOST_SPLITS)
     }
 
-    /// How many workgroups an m × n matrix is.
+    /// The number of workgroups of an m × n matrix.
     pub fn count(&self, m: usize, n: usize) -> usize {
         m.div_ceil(self.bm as usize) * n.div_ceil(self.bn as usize)
     }
@@ -201,9 +201,14 @@ mod tests {
             assert!((64..=256).contains(&tiles.threads()), "{tiles:?}: {} threads", tiles.threads());
             assert!(tiles.workgroup_bytes() <= 32_768, "{tiles:?}: {} bytes", tiles.workgroup_bytes());
             for size in [tiles.rm, tiles.rn, tiles.bk] {
-                assert_eq!((size % 4, size % tiles.fragment), (0, 0), "{tiles:?}: {size} leaves a rest");
+                assert_eq!((size % 4, size % tiles.fragment), (0, 0), "{tiles:?}: {size} leaves a remainder");
             }
-            assert_eq!((tiles.bm % tiles.rm, tiles.bn % tiles.rn), (0, 0), "{tiles:?}: workers leave a rest");
+            assert_eq!(
+                (tiles.bm % tiles.rm, tiles.bn % tiles.rn),
+                (0, 0),
+                "{tiles:?}: workers leave a \
+                                                                            remainder"
+            );
         }
     }
 

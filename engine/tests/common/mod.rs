@@ -1,12 +1,12 @@
 //! The harness of the op tests: one graph whose inputs are all parameters, run once on the GPU.
 //!
 //! Recording an op's inputs as parameters makes [`Plan::gradient`] compute the gradient of each of
-//! them, images included. The pool is poisoned before every run: a kernel that reads what nobody
-//! wrote, or adds to what it should overwrite, gives NaN and fails.
+//! them, images included. The pool is poisoned before every run: a kernel that reads unwritten memory, or
+//! adds to memory that it should overwrite, gives NaN and fails.
 //!
-//! Images go into the op and out of it through a 1×1 max pooling, which changes no bit. So the op
-//! itself sees activations of the pool, as in a network, and not the host's buffers: on adapters
-//! where activations are textures these are other kernels.
+//! Images go into the op and out of it through a 1×1 max pooling, which changes no bit. So the op itself
+//! reads activations of the pool, as in a network, and not the host's buffers: on adapters where activations
+//! are textures these are different kernels.
 
 // Every test binary compiles this file and uses the part it needs.
 #![allow(dead_code)]
@@ -22,8 +22,8 @@ use frostline_twin::{Array, Value, compare};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-/// One device for all tests of a binary, which run in parallel on it. A guard behind every buffer shows
-/// what a kernel reads or writes past its end.
+/// One device for all tests of a binary, which run in parallel on it. A guard after every buffer detects
+/// reads and writes past its end.
 pub static GPU: LazyLock<Arc<Gpu>> = LazyLock::new(|| {
     let options = GpuOptions::from_env().expect("settings that make sense");
     let gpu = Gpu::with(&GpuOptions { guard: true, ..options });
@@ -72,8 +72,8 @@ pub fn vector(array: &Array) -> Shape {
     Shape::Vector { c }
 }
 
-/// A product-summing twin applied to values that were computed, not given: to its own terms come
-/// those that `a` carries, times the other operand.
+/// A product-summing twin applied to computed values: to its own terms it adds those of `a`, times the other
+/// operand.
 pub fn chained(twin: impl Fn(&Array, &Array) -> Value, a: &Value, b: &Array) -> Value {
     let magnitude = Array { data: b.data.iter().map(|value| value.abs()).collect(), ..b.clone() };
     let (product, carried) = (twin(&a.value, b), twin(&a.terms, &magnitude));
@@ -92,7 +92,7 @@ pub fn padding([top, left, bottom, right]: [usize; 4]) -> Padding {
 pub fn mixed(x: &Array, mixes: &[(usize, f64)], tuning: &Tuning) -> Vec<f32> {
     let [n, c, h, w] = x.dims();
     let mut bench = Bench::default();
-    // Both sides in the pool, as after augmentation.
+    // Both tensors are in the pool, as after augmentation.
     let (images, mixes) = (bench.image("x", x), bench.mixes(mixes));
     let y = bench.graph.mixup(images, mixes).expect("one mix an image");
     let y = bench.graph.record(IDENTITY, "out of the pool", &[y]).expect("a 1×1 window fits");
@@ -130,7 +130,7 @@ const UNDECLARED: bool = false;
 /// y = x, by an op that nothing is folded into.
 const IDENTITY: MaxPool2d = MaxPool2d { kernel: 1, stride: 1, padding: 0 };
 
-/// A graph under construction, with the values its parameters and statistics are to have.
+/// A graph under construction, with the values of its parameters and statistics.
 #[derive(Clone, Debug, Default)]
 pub struct Bench {
     /// Where ops are recorded.
@@ -140,7 +140,7 @@ pub struct Bench {
     mixes: Vec<Mix>,
 }
 
-/// What a run left.
+/// The results of a run.
 #[derive(Clone, Debug)]
 pub struct Ran {
     /// The output, in PyTorch's order.
@@ -230,9 +230,9 @@ impl Bench {
         }
     }
 
-    /// Runs with every proper subset of `inputs` frozen besides `freeze`. A gradient that is still
-    /// wanted must not change by a bit; one that is not wanted must have no kernel. `inputs` holds
-    /// each parameter with the backward kernels that only it needs.
+    /// Runs with every proper subset of `inputs` frozen besides `freeze`. A gradient that is still needed
+    /// must keep every bit; one that is not needed must have no kernel. `inputs` contains each parameter with
+    /// the backward kernels that only it needs.
     pub fn check_subsets(
         &self,
         output: TensorId,
@@ -283,13 +283,13 @@ impl Ran {
         compare::assert_close(&format!("{what}: gradient of {name}"), &self.gradients[name], expected);
     }
 
-    /// The output as an array, to tell where an activation was open.
+    /// The output as an array, to find where an activation's slope is one.
     pub fn output_array(&self, shape: &[usize]) -> Array {
         Array::from_f32(shape, &self.output)
     }
 
-    /// How often a kernel was dispatched, in whichever of its forms: `conv2d.forward` is
-    /// `conv2d_tiled.forward` on a GPU.
+    /// How often a kernel was dispatched, in any of its forms: `conv2d.forward` is `conv2d_tiled.forward` on
+    /// a GPU.
     pub fn count(&self, kernel: &str) -> usize {
         let (file, entry) = kernel.split_once('.').expect("a kernel's name is file.entry");
         let is_form = |form: &str| form.is_empty() || form.starts_with('_');

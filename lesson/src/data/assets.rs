@@ -5,7 +5,7 @@ use frostline_loader::safetensors::SafeFile;
 use frostline_loader::{ImageFolder, ImageSet, OnCorrupt, Preprocessing, safetensors};
 use std::path::{Path, PathBuf};
 
-/// Mean of Fashion-MNIST's pixels in 0..=1, which ResNet-10 was pretrained with.
+/// Mean of Fashion-MNIST's pixels in 0..=1, which was used in ResNet-10's pretraining.
 pub const FASHION_MEAN: f32 = 0.2860;
 /// Their standard deviation.
 pub const FASHION_STD: f32 = 0.3530;

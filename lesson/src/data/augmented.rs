@@ -6,8 +6,8 @@ use frostline_engine::{Gpu, Graph, Params, Plan, Session};
 use frostline_loader::ImageSet;
 use std::sync::Arc;
 
-/// Leaves size and values of `images` as they are, reads rotated ones from four pixels, and puts
-/// black where there was nothing.
+/// Keeps size and values of `images`, interpolates rotated ones from four pixels, and fills the outside with
+/// black.
 pub fn plainly(images: &ImageSet) -> Augment {
     let channels = images.channels;
     Augment {
@@ -19,11 +19,11 @@ pub fn plainly(images: &ImageSet) -> Augment {
     }
 }
 
-/// Image `i` of `images` once for each of `transforms`, changed so. Values outside of 0..=1, which
-/// a normalisation may leave, are cut off.
+/// Image `i` of `images`, changed by each of `transforms`. Values outside of 0..=1, which can result from a
+/// normalisation, are clamped.
 ///
 /// # Errors
-/// The engine's errors for transforms that cannot be carried out; if there is no image `i`.
+/// The engine's errors for invalid transforms; if there is no image `i`.
 pub fn augmented(
     gpu: &Arc<Gpu>,
     images: &ImageSet,

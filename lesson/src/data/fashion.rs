@@ -10,10 +10,10 @@ pub const FASHION_CLASSES: [&str; 10] =
     ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
 /// The classes that the embedded ResNet-10 was pretrained on.
 pub const FASHION_SOURCE: [usize; 6] = [0, 1, 3, 5, 7, 8];
-/// The classes that it has not seen: the task `clothes`.
+/// The classes that were not used in its pretraining: the task `clothes`.
 pub const FASHION_TARGET: [usize; 4] = [2, 4, 6, 9];
 
-/// Where Debian's package puts the four files.
+/// The folder of the four files in Debian's package.
 pub const FASHION_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
 
 /// The images of `classes` in one `part` of Fashion-MNIST: `train` (60,000 images of all classes) or

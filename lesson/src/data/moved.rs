@@ -1,15 +1,15 @@
-//! Mirrored and shifted images: the usual augmentation of small pictures (He et al. 2016, section
-//! 4.2), drawn and done on the CPU.
+//! Mirrored and shifted images: the usual augmentation of small pictures (He et al. 2016, section 4.2),
+//! computed on the CPU.
 
 use frostline_loader::shuffle::{below, generator};
 use frostline_loader::{BatchState, Error, ImageSet};
 use frostline_trainer::{Batch, Source};
 
-/// Images that are mirrored and shifted at random whenever they are trained on. Pixels from outside are
-/// black. Evaluation uses unchanged images.
+/// Images that are mirrored and shifted at random in every training batch. Pixels from outside are black.
+/// Evaluation uses unchanged images.
 #[derive(Clone, Debug)]
 pub struct Moved {
-    /// The images as they are.
+    /// The unchanged images.
     pub images: ImageSet,
     /// Largest shift to each side, in pixels.
     pub shift: usize,
@@ -35,7 +35,7 @@ impl Source for Moved {
     fn gather(&self, indices: &[usize], state: Option<BatchState>, out: &mut Batch) -> Result<(), Error> {
         self.images.gather(indices, out.bytes())?;
         let Some(BatchState { seed, epoch, position }) = state else { return Ok(()) };
-        // The top bit keeps clear of the streams that the order of the images is drawn from.
+        // The top bit separates these streams from those of the order of the images.
         let mut random = generator(seed, 1 << 63 | epoch << 32 | position as u64);
         let mut draw = |bound: usize| below(bound as u64, &mut random) as usize;
         let ImageSet { height, width, channels, .. } = self.images;

@@ -2,8 +2,8 @@
 
 use frostline_loader::ImageSet;
 
-/// `images` moved by `pixels`: one to the right, one to the left, one down, one up, and so on. What
-/// moves in is black.
+/// `images` moved by `pixels`: one to the right, one to the left, one down, one up, and so on. Pixels from
+/// outside are black.
 pub fn shifted(images: &ImageSet, pixels: usize) -> ImageSet {
     let (height, width, channels) = (images.height, images.width, images.channels);
     let mut moved = vec![];

@@ -6,7 +6,7 @@
 //! | `resnet10_photo`, embedded | distilled from EfficientNet-Lite0 | six kinds of photos | none | none |
 //! | `resnet18` … with `--weights` | ImageNet | six kinds of photos | digits, in colour | none |
 //!
-//! `--data` puts a folder in place of the similar task, and of the photos.
+//! `--data` replaces the similar task, and the photos, by a folder.
 
 use crate::data::assets::{Assets, FASHION_MEAN, FASHION_STD};
 use crate::error::{Error, Result};
@@ -23,12 +23,12 @@ use frostline_trainer::{Features, Learner};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Pixels a side at which the networks for ImageNet see their tasks: a compromise between what they
-/// recognise and the time that a run takes without a GPU.
+/// Side in pixels of the input of ImageNet networks: a compromise between accuracy and the time of a run
+/// without a GPU.
 const PHOTO_SIDE: usize = 96;
 /// The embedded network for photos.
 const PHOTO_NETWORK: &str = "resnet10_photo";
-/// Share of a task's pool that is kept to choose by, if the task has a separate test set.
+/// Share of a task's pool that is held out for validation, if the task has a separate test set.
 const VALIDATION: f64 = 0.2;
 /// Names of the embedded tasks.
 const EMBEDDED: [&str; 3] = ["clothes", "digits", "photos"];
@@ -39,22 +39,22 @@ pub const PHOTOS: &str = "photos";
 /// A task to learn.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// What it is called: `clothes`.
+    /// Its name: `clothes`.
     pub name: String,
-    /// Images to draw training images from.
+    /// The pool from which training images are drawn.
     pub pool: ImageSet,
-    /// Images to choose by; empty where the tests are [`Tests::Rest`].
+    /// Validation images; empty if the tests are [`Tests::Rest`].
     pub validation: ImageSet,
-    /// What a run is tested on.
+    /// The test images of a run.
     pub tests: Tests,
 }
 
-/// What a run is tested on.
+/// The test images of a run.
 #[derive(Clone, Debug)]
 pub enum Tests {
     /// These images.
     Fixed(ImageSet),
-    /// All of the pool that the run did not draw: each seed tests on other images.
+    /// All images of the pool that the run did not draw: each seed has other test images.
     Rest,
 }
 
@@ -63,7 +63,7 @@ pub enum Tests {
 pub struct Draw {
     /// To train on.
     pub train: ImageSet,
-    /// To choose by, never to report; may be empty.
+    /// Validation images, for choices and never for reports; may be empty.
     pub validation: ImageSet,
     /// To test on.
     pub test: ImageSet,
@@ -88,25 +88,25 @@ pub struct Track {
     pub similar: Task,
     /// Unlike it.
     pub different: Option<Task>,
-    /// Images of the classes of the pretraining, to measure what the network forgets.
+    /// Images of the classes of the pretraining, to measure forgetting.
     pub source: Option<ImageSet>,
 }
 
 impl Task {
-    /// A task with a separate test set. A fifth of `images` is kept to choose by.
+    /// A task with a separate test set. A fifth of `images` is held out for validation.
     fn tested_on(name: &str, images: &ImageSet, test: ImageSet) -> Result<Self> {
         let split = stratified_split(&images.label_indices(), VALIDATION, 0)?;
         let [pool, validation] = [images.subset(&split.train)?, images.subset(&split.validation)?];
         Ok(Self { name: name.to_owned(), pool, validation, tests: Tests::Fixed(test) })
     }
 
-    /// A task whose runs are tested on all that they did not draw.
+    /// A task whose runs are tested on all images that they did not draw.
     fn tested_on_the_rest(name: &str, pool: ImageSet) -> Result<Self> {
         Ok(Self { name: name.to_owned(), validation: pool.subset(&[])?, pool, tests: Tests::Rest })
     }
 
-    /// The images that a run on `n` of them has, as `seed` draws them with all classes alike. A larger `n` only
-    /// adds to those of a smaller one.
+    /// The images of a run on `n` training images, drawn by `seed` with all classes alike. A larger `n` only
+    /// adds to the images of a smaller one.
     ///
     /// # Errors
     /// If the pool has fewer.
@@ -119,7 +119,7 @@ impl Task {
         Ok(Draw { train: self.pool.subset(&train)?, validation: self.validation.clone(), test })
     }
 
-    /// Which images of the pool a run on `n` of them trains on, and which are left.
+    /// The images of the pool that a run on `n` of them trains on, and the rest.
     ///
     /// # Errors
     /// If the pool has fewer.
@@ -137,7 +137,7 @@ impl Task {
         Ok(self.indices(n, seed)?.map(|indices| features.subset(&indices)))
     }
 
-    /// How many images a run can learn from at most: each class keeps one for the test where the tests are the
+    /// The maximum number of training images of a run: each class keeps one for the test if the tests are the
     /// rest.
     pub fn most(&self) -> usize {
         match self.tests {
@@ -151,7 +151,7 @@ impl Task {
         matches!(self.tests, Tests::Rest)
     }
 
-    /// The test images; where the tests are the rest, the pool.
+    /// The test images; if the tests are the rest, the pool.
     pub fn test(&self) -> &ImageSet {
         match &self.tests {
             Tests::Fixed(test) => test,
@@ -162,7 +162,7 @@ impl Task {
     /// At most `n` of the test images, the same at every call.
     ///
     /// # Errors
-    /// None that a whole task could cause.
+    /// None for a complete task.
     pub fn some_tests(&self, n: usize) -> Result<ImageSet> {
         let test = self.test();
         Ok(test.subset(&stratified_subset(
@@ -200,7 +200,7 @@ impl Track {
     /// The track that the chapter's flags select.
     ///
     /// # Errors
-    /// [`Error::Flags`] for a network without weights; what reading files gives.
+    /// [`Error::Flags`] for a network without weights; the errors of reading files.
     pub fn open(flags: &Flags, assets: &Assets) -> Result<Self> {
         let task = |name: &str, set: &str| -> Result<Task> {
             Task::tested_on(
@@ -258,9 +258,13 @@ impl Track {
     /// # Errors
     /// [`Error::Flags`] if the track has none.
     pub fn different(&self) -> Result<&Task> {
-        self.different
-            .as_ref()
-            .ok_or_else(|| Error::Flags("this network has no task that is unlike what it knows".to_owned()))
+        self.different.as_ref().ok_or_else(|| {
+            Error::Flags(
+                "this network has no task that differs from its \
+                                         pretraining"
+                    .to_owned(),
+            )
+        })
     }
 
     /// A learner for `task`.
@@ -275,7 +279,7 @@ impl Track {
             learner.load(&self.weights.tensors, &LoadOptions::skip_head())?;
         }
         if task.tests_vary() {
-            // Some tens of photos shall not be filled up to a batch of 64 or 128.
+            // A few dozen photos should not be padded to a batch of 64 or 128.
             learner.set_evaluation_batch(21);
         }
         Ok(learner)
@@ -293,12 +297,12 @@ impl Track {
         Ok(learner)
     }
 
-    /// How images become inputs.
+    /// The preprocessing of images.
     pub fn input(&self) -> &Preprocessing {
         &self.input
     }
 
-    /// The network, with a head for what it was pretrained on.
+    /// The network, with the head of its pretraining.
     pub fn model(&self) -> &Model {
         &self.model
     }
@@ -321,9 +325,9 @@ impl Track {
 }
 
 /// A body with ImageNet weights for images of `side` × `side` pixels, to compute features with:
-/// the flags' network if it is one for photos, else EfficientNet-Lite0. Its features are those of
-/// `avgpool`, its images those of [`Learner::preprocessing`]. With [`Start::Scratch`] the same network with weights
-/// that `seed` draws.
+/// the flags' network if it is one for photos, else EfficientNet-Lite0. Its features are those of `avgpool`,
+/// its input images those of [`Learner::preprocessing`]. With [`Start::Scratch`] the same network with
+/// weights that `seed` draws.
 ///
 /// # Errors
 /// If weights are missing or do not fit.
@@ -351,7 +355,7 @@ pub fn photo_body(lab: &Lab, side: usize, start: Start, seed: u64) -> Result<Lea
     Ok(learner)
 }
 
-/// The photos as a learner with this input takes them: those of `--data`, else the embedded ones.
+/// The photos, prepared for a learner with this input: those of `--data`, else the embedded ones.
 ///
 /// # Errors
 /// If a folder or one of its photos cannot be read.
@@ -379,12 +383,12 @@ fn own_images(folder: &Path, input: &Preprocessing) -> Result<Task> {
     let name = folder.file_name().map_or("images".into(), |name| name.to_string_lossy().into_owned());
     // A folder called `digits` is not the task called `digits`.
     let name = if EMBEDDED.contains(&name.as_str()) { format!("own {name}") } else { name };
-    // Seven parts of ten to learn from, three to test on.
+    // Seven tenths for training, three for the test.
     let split = stratified_split(&images.label_indices(), 0.3, 0)?;
     Task::tested_on(&name, &images.subset(&split.train)?, images.subset(&split.validation)?)
 }
 
-/// Grey images as a network for photos takes them: enlarged, with three equal channels.
+/// Grey images as input of a network for photos: enlarged, with three equal channels.
 pub fn in_colour(images: &ImageSet, side: usize) -> Result<ImageSet> {
     let mut large = vec![];
     for i in 0..images.len() {

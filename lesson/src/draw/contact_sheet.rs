@@ -13,8 +13,7 @@ use std::path::Path;
 /// A photo of many colours: the scarlet macaw.
 const PHOTO: usize = 22;
 
-/// Draws a photo as each transform makes it, and a six and a nine of `digits` that change
-/// their class.
+/// Draws a photo after each transform, and a six and a nine of `digits` that change their class.
 ///
 /// # Errors
 /// If photos cannot be read or the figure cannot be written.

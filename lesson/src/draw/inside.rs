@@ -1,5 +1,5 @@
-//! Pictures of a network's inside: its first filters, its activation maps, and what excites its
-//! channels.
+//! Pictures of a network's intermediate values: its first filters, its activation maps, and the photos that
+//! excite its channels.
 
 use crate::draw::picture::picture;
 use crate::error::Result;
@@ -67,7 +67,7 @@ pub fn draw(folder: &Path, learner: &mut Learner, set: &ImageSet, depth: &Depth,
 
     let mut rows = vec![];
     for (i, stage) in depth.stages.iter().enumerate() {
-        // Every other stage will do, or the picture would be long.
+        // Only every other stage, to limit the size of the picture.
         if i % 2 == 0 {
             rows.extend(patches(learner, set, stage, &peaks[i], [2, 4])?);
         }
@@ -89,7 +89,7 @@ pub fn draw(folder: &Path, learner: &mut Learner, set: &ImageSet, depth: &Depth,
 /// grey; each filter has its own scale.
 ///
 /// # Errors
-/// If the device does not give the weights.
+/// If the weights cannot be read from the device.
 fn filters(learner: &Learner) -> Result<Vec<Row>> {
     let first = learner.params().tensors().next().map(|(name, shape)| (name.to_owned(), shape.torch()));
     let Some((name, [_, channels, height, width])) =
@@ -189,8 +189,8 @@ fn patches(
     Ok(rows)
 }
 
-/// What one value of a hundred in the box `[columns, rows]` is above: a single bright pixel would leave
-/// the rest in the dark.
+/// The value that one percent of the values in the box `[columns, rows]` exceed. Scaled by the maximum, a
+/// single bright pixel would make all others dark.
 fn brightest(values: &[f32], width: usize, [columns, rows]: &[Range<usize>; 2]) -> f32 {
     let mut sorted: Vec<f32> =
         rows.clone().flat_map(|y| &values[y * width..][columns.clone()]).copied().collect();

@@ -11,7 +11,7 @@ use std::path::Path;
 /// Draws the range test of the flags' network on `n` images of its similar task.
 ///
 /// # Errors
-/// What training gives; if the figure cannot be written.
+/// The errors of training; if the figure cannot be written.
 pub fn draw_range_test(lab: &Lab, n: usize, path: &Path) -> Result<()> {
     let (track, options) = (lab.track()?, lab.flags.fit_options(n, 0));
     let mut learner = track.learner(lab.gpu()?, &track.similar, Start::Pretrained, 0)?;

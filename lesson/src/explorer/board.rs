@@ -8,24 +8,24 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
-/// Older runs than these are forgotten.
+/// Number of runs that are kept; older ones are dropped.
 pub const KEPT_RUNS: usize = 200;
-/// Changes that a slow page may fall behind before it is sent the whole board again.
+/// Number of changes that a slow page may miss before it is sent the whole board again.
 const CHANGES: usize = 64;
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// For the run before it to stop.
+    /// Waiting for the run before it to stop.
     Waiting,
     /// It trains.
     Running,
     /// It finished.
     Finished,
-    /// Another run was requested, or nothing more.
+    /// Stopped, because another run or none was requested.
     Cancelled,
-    /// It could not go on; [`Record::error`] contains the reason.
+    /// Failed; [`Record::error`] contains the reason.
     Failed,
 }
 
@@ -43,7 +43,7 @@ pub struct Loss {
 pub struct Point {
     /// Steps taken before it.
     pub step: u64,
-    /// Seconds of training before it, earlier evaluations left out.
+    /// Seconds of training before it, without earlier evaluations.
     pub seconds: f64,
     /// Share that was recognised, 0..=1.
     pub accuracy: f64,
@@ -51,7 +51,7 @@ pub struct Point {
     pub loss: f64,
 }
 
-/// A run, as far as it has come.
+/// A run and its results so far.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
     /// Its number, counted from 1.
@@ -60,13 +60,13 @@ pub struct Record {
     pub status: Status,
     /// What was requested.
     pub request: Request,
-    /// What its task is called.
+    /// Name of its task.
     pub task: String,
-    /// What it costs, once it is planned.
+    /// Its cost, once it is planned.
     pub cost: Option<RunCost>,
     /// Steps submitted.
     pub step: u64,
-    /// Seconds of training so far, evaluations left out.
+    /// Seconds of training so far, without evaluations.
     pub seconds: f64,
     /// Training loss.
     pub losses: Vec<Loss>,
@@ -95,9 +95,9 @@ pub(super) struct Board {
 
 #[derive(Debug, Default)]
 struct Runs {
-    /// The last [`KEPT_RUNS`]; all but the last two are over.
+    /// The last [`KEPT_RUNS`]; all except the last two have ended.
     last: VecDeque<Record>,
-    /// How many were requested.
+    /// Number of requested runs.
     count: u64,
     closed: bool,
 }
@@ -109,7 +109,7 @@ impl Default for Board {
 }
 
 impl Board {
-    /// Puts a run on the board, in place of the one that is running. Returns its number.
+    /// Puts a run on the board, replacing the one that is running. Returns its number.
     pub fn ask(&self, request: Request, task: &str) -> u64 {
         let mut runs = self.lock();
         self.stop(&mut runs);
@@ -136,12 +136,12 @@ impl Board {
         runs.count
     }
 
-    /// Stops what is running or waiting, and returns its number.
+    /// Stops the run that is running or waiting, and returns its number.
     pub fn cancel(&self) -> Option<u64> {
         self.stop(&mut self.lock())
     }
 
-    /// Stops everything: [`Board::next`] has no more.
+    /// Closes the board: [`Board::next`] returns no more runs.
     pub fn close(&self) {
         let mut runs = self.lock();
         runs.closed = true;
@@ -149,7 +149,7 @@ impl Board {
         self.wake.notify_one();
     }
 
-    /// Waits for a run to do, which is running from then on; none when the board is closed.
+    /// Waits for a requested run and marks it as running; `None` when the board is closed.
     pub fn next(&self) -> Option<(u64, Request)> {
         let mut runs = self.lock();
         loop {
@@ -204,14 +204,14 @@ impl Board {
         stopped
     }
 
-    /// Told under the lock, so that changes arrive in order.
+    /// Sent under the lock, so that changes arrive in order.
     fn tell(&self, record: &Record) {
         // An error only means that there is no receiver.
         let _ = self.changes.send(Arc::new(record.clone()));
     }
 
     fn lock(&self) -> MutexGuard<'_, Runs> {
-        // Every change is complete before anything could panic.
+        // Every change is complete before any code that could panic.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ use crate::outline::{Flags, NoFlags, Outline, Settings};
 use frostline_trainer::Length;
 use serde::Serialize;
 
-/// Rates that the slider stops at, besides the flags' own.
+/// Rates on the slider, besides those of the flags.
 const RATES: [f32; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 
 /// The choices of a page.
@@ -25,9 +25,9 @@ pub struct Menu {
     pub images: Vec<usize>,
     /// Learning rates, ascending.
     pub rates: Vec<f32>,
-    /// The rate to begin with.
+    /// The initial rate.
     pub lr: f32,
-    /// Seeds are the numbers below.
+    /// Seeds are the numbers below this.
     pub seeds: u64,
     /// Length of a run in words.
     pub length: String,
@@ -44,7 +44,7 @@ pub struct Menu {
 pub struct Domain {
     /// `similar` to the network's pretraining, or `different` from it.
     pub key: String,
-    /// What it is called: `clothes`.
+    /// Its name: `clothes`.
     pub task: String,
     /// How many classes it has.
     pub classes: usize,
@@ -54,7 +54,7 @@ pub struct Domain {
     pub chance: f64,
 }
 
-/// A case that the lesson gives advice for.
+/// A case for which the lesson gives advice.
 #[derive(Clone, Debug, Serialize)]
 pub struct Scenario {
     /// `small + similar`.
@@ -63,14 +63,14 @@ pub struct Scenario {
     pub domain: String,
     /// Its number of training images.
     pub images: usize,
-    /// The groups that train, as the advice has it.
+    /// The groups that train according to the advice.
     pub trainable: Vec<String>,
     /// The advice.
     pub advice: String,
 }
 
 impl Menu {
-    /// The choices on `track` that `flags` leave.
+    /// The choices on `track` that `flags` allow.
     ///
     /// # Errors
     /// [`Error::Flags`] for numbers of images that a task does not have.
@@ -90,7 +90,7 @@ impl Menu {
             if let Some(n) = images.iter().find(|n| !(domain.classes..=domain.most).contains(n)) {
                 let Domain { task, classes, most, .. } = domain;
                 return Err(Error::Flags(format!(
-                    "--images {n}: {task} has {most} training images, and {classes} are the fewest"
+                    "--images {n}: {task} has {most} training images, and needs at least {classes}"
                 )));
             }
         }
@@ -145,7 +145,7 @@ impl Menu {
     }
 }
 
-/// A stage each, but for a stem, which is small and goes with the stage above it.
+/// One stage each; only the stem, which is small, is grouped with the stage above it.
 fn groups(stages: Vec<String>) -> Vec<String> {
     match &stages[..] {
         [stem, first, rest @ ..] if stem == "stem" && !rest.is_empty() => {
@@ -173,21 +173,21 @@ fn scenarios(groups: &[String], images: &[usize]) -> Vec<Scenario> {
             "similar",
             small,
             1,
-            "The features fit, and few images would spoil them: train the head alone.",
+            "The features fit, and few images would damage them: train only the head.",
         ),
         scenario(
             "large + similar",
             "similar",
             large,
             all,
-            "There are images enough to train everything without overfitting.",
+            "There are enough images to train everything without overfitting.",
         ),
         scenario(
             "small + different",
             "different",
             small,
             3,
-            "The late features do not fit: keep the early ones, train from the middle on.",
+            "The late features do not fit: keep the early ones, and train from the middle on.",
         ),
         scenario(
             "large + different",

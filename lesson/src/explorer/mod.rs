@@ -1,12 +1,12 @@
-//! The explorer: a page on this machine, where every change of a control is a training run.
+//! The explorer: a page on this machine, where every change of a control starts a training run.
 //!
 //! ```text
 //! page ── POST /run ──► server ──► board ──► trainer thread, which owns the GPU
 //! page ◄─ GET /events ─ server ◄── board ◄── the run's losses, accuracies, cost
 //! ```
 //!
-//! The board is the only state: the last runs, of which at most one is running and one is waiting. There can
-//! be any number of pages; they show the board and store nothing.
+//! The board is the only state: the last runs, of which at most one is running and one is waiting. Any number
+//! of pages can show the board; they store nothing.
 
 mod board;
 mod menu;
@@ -40,12 +40,12 @@ pub struct Explorer {
 }
 
 impl Explorer {
-    /// Takes `port` of 127.0.0.1 (0: any that is free), for runs on `track` with the batch, length, images,
-    /// rates and seeds that `flags` set.
+    /// Opens `port` of 127.0.0.1 (0: a free one), for runs on `track` with the batch, length, images, rates
+    /// and seeds that `flags` set.
     ///
     /// # Errors
-    /// [`Error::Port`] if the port cannot be had; [`Error::Flags`] for numbers of images that a task
-    /// does not have.
+    /// [`Error::Port`] if the port cannot be opened; [`Error::Flags`] for numbers of images that a task does
+    /// not have.
     pub fn open(gpu: Arc<Gpu>, track: Track, flags: &Flags, port: u16) -> Result<Self> {
         let menu = Arc::new(Menu::new(gpu.describe(), &track, flags)?);
         let taken = |error: std::io::Error| Error::Port { port, reason: error.to_string() };
@@ -56,12 +56,12 @@ impl Explorer {
         Ok(Self { listener, address, menu, trainer })
     }
 
-    /// Where the page is.
+    /// The address of the page.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Serves the page until `until` is over, then stops the run that is running.
+    /// Serves the page until `until` resolves, then stops the running run.
     ///
     /// Returns the last [`KEPT_RUNS`] runs, in the order they were requested.
     ///
@@ -80,10 +80,10 @@ impl Explorer {
             });
             board.close();
             let trained =
-                training.join().map_err(|_| Error::Server("the training thread broke down".to_owned()));
+                training.join().map_err(|_| Error::Server("the training thread panicked".to_owned()));
             served.and(trained)
         })?;
-        // The streams of pages that still look end with the runtime.
+        // The streams of open pages end with the runtime.
         drop(runtime);
         Ok(board.records())
     }

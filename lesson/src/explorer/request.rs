@@ -1,9 +1,9 @@
-//! What a page may request, and the error if the request is wrong.
+//! A page's requests, and the errors of invalid ones.
 
 use super::menu::Menu;
 use serde::{Deserialize, Serialize};
 
-/// A wish for a run.
+/// A request for a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -16,15 +16,15 @@ pub struct Request {
     /// Learning rate.
     #[serde(serialize_with = "frostline_study::serialize_as_written")]
     pub lr: f32,
-    /// Which images, in which order, and the head's first weights.
+    /// Determines the images, their order, and the head's first weights.
     #[serde(default)]
     pub seed: u64,
 }
 
-/// What is wrong with a wish.
+/// An error of a request.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Problem {
-    /// A name that is no group of layers.
+    /// A name that is not a group of layers.
     #[error("there is no layer group named `{name}`; there are: {known}")]
     Group {
         /// The name.
@@ -35,7 +35,7 @@ pub enum Problem {
     /// Everything is frozen.
     #[error("everything is frozen, so nothing would be learned: let at least one layer group train")]
     NothingTrains,
-    /// A domain that is not there.
+    /// An unknown domain.
     #[error("there is no domain named `{name}`; there are: {known}")]
     Domain {
         /// The name.
@@ -44,11 +44,11 @@ pub enum Problem {
         known: String,
     },
     /// Too few or too many images.
-    #[error("{images} training images: {task} has {most}, and {least} are the fewest")]
+    #[error("{images} training images: {task} has {most}, and needs at least {least}")]
     Images {
         /// What was requested.
         images: usize,
-        /// One of each class.
+        /// One image of each class.
         least: usize,
         /// All.
         most: usize,
@@ -64,7 +64,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// The field that has it.
+    /// The field with the error.
     pub fn field(&self) -> &'static str {
         match self {
             Problem::Group { .. } | Problem::NothingTrains => "trainable",
@@ -77,7 +77,7 @@ impl Problem {
 }
 
 impl Request {
-    /// The same, with groups in the model's order and each once.
+    /// The same request, with groups in the model's order and without duplicates.
     ///
     /// # Errors
     /// The first [`Problem`] that it has.
@@ -107,7 +107,7 @@ impl Request {
         Ok(self)
     }
 
-    /// One that every menu of ResNets takes.
+    /// A request that is valid for every menu of ResNets.
     #[cfg(test)]
     pub(super) fn example() -> Self {
         Self {
@@ -143,7 +143,7 @@ mod tests {
             (Request { trainable: vec!["layer9".into()], ..example() }, "trainable", "layer9"),
             (Request { trainable: vec![], ..example() }, "trainable", "frozen"),
             (Request { domain: "cats".into(), ..example() }, "domain", "similar, different"),
-            (Request { images: 3, ..example() }, "images", "4 are the fewest"),
+            (Request { images: 3, ..example() }, "images", "needs at least 4"),
             (Request { images: 1501, ..example() }, "images", "clothes has 1500"),
             (Request { lr: 0.0, ..example() }, "lr", "0"),
             (Request { lr: f32::NAN, ..example() }, "lr", "NaN"),

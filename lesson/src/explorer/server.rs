@@ -28,7 +28,7 @@ const EXPLORER_STYLE: &str = include_str!("../../../web/explorer.css");
 const SCRIPT: &str = include_str!("../../../web/explorer.js");
 const SOURCE: &str = include_str!("../../../web/explorer-server.js");
 const CHARTS: &str = include_str!("../../../web/charts.js");
-/// A wish has no more bytes.
+/// Maximum size of a request in bytes.
 const LONGEST_BODY: usize = 4096;
 
 #[derive(Clone)]
@@ -37,7 +37,7 @@ struct Shared {
     board: Arc<Board>,
 }
 
-/// Answers until `until` is over.
+/// Serves until `until` resolves.
 pub(super) async fn serve(
     listener: tokio::net::TcpListener,
     menu: Arc<Menu>,
@@ -59,7 +59,7 @@ pub(super) async fn serve(
         .route("/cancel", post(cancel))
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing here; the page is at /"))
         .method_not_allowed_fallback(async || {
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address is not asked in that way")
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not accept this method")
         })
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(middleware::from_fn(guard))
@@ -70,7 +70,7 @@ pub(super) async fn serve(
     }
 }
 
-/// A sentence in place of the result.
+/// A message in place of the result.
 struct Refusal {
     status: StatusCode,
     field: Option<&'static str>,
@@ -92,7 +92,7 @@ impl From<Problem> for Refusal {
 impl From<JsonRejection> for Refusal {
     fn from(rejection: JsonRejection) -> Self {
         let status = match &rejection {
-            // JSON of another shape is wrong in the same way as what is no JSON.
+            // JSON of another shape gets the same error as text that is not JSON.
             JsonRejection::JsonDataError(_) | JsonRejection::JsonSyntaxError(_) => StatusCode::BAD_REQUEST,
             other => other.status(),
         };
@@ -106,8 +106,8 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Answers only requests for this machine by name. Another site's page could let its own name point here (DNS
-/// rebinding), but it cannot put another name into the header.
+/// Answers only requests for this machine by name. The name of another site could be made to point here (DNS
+/// rebinding), but its page cannot put another name into the header.
 async fn guard(request: HttpRequest, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host
@@ -163,7 +163,7 @@ async fn state(State(Shared { menu, board }): State<Shared>) -> Response {
     Json(Whole { menu: &menu, runs: &board.records() }).into_response()
 }
 
-/// First `state`, all there is; then a `run` for each change of one.
+/// First a `state` with all runs; then a `run` for each change of one.
 async fn events(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let changes = stream::unfold((shared, None), async |(shared, changes)| {
         let mut changes = changes;
@@ -171,7 +171,7 @@ async fn events(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<E
             match tokio::sync::broadcast::Receiver::<Arc<Record>>::recv(&mut receiver).await {
                 Ok(record) => return Some((event("run", &*record), (shared, Some(receiver)))),
                 Err(RecvError::Closed) => return None,
-                // A page that fell behind starts again.
+                // A page that missed changes starts again.
                 Err(RecvError::Lagged(_)) => {}
             }
         }

@@ -1,4 +1,4 @@
-//! The sweet spot: which part of the network to train, by what the runs gave and what they cost.
+//! The sweet spot: which part of the network to train, by the accuracy and the cost of the runs.
 
 use super::board::{Record, Status};
 use super::trainer::RunCost;
@@ -6,12 +6,12 @@ use frostline_charts::figure::{Curve, Panel};
 use frostline_charts::{Cell, Spread, Table};
 use frostline_study::MARGIN;
 
-/// Runs on the same task, images and rate, of which different parts train.
+/// Runs on the same task, images and rate, in which different parts train.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     /// `clothes, 50 images, rate 0.02`.
     pub name: String,
-    /// From the cheapest to the dearest.
+    /// In order of cost.
     pub mixes: Vec<Mix>,
 }
 
@@ -20,7 +20,7 @@ pub struct Comparison {
 pub struct Mix {
     /// Names of those groups.
     pub trainable: Vec<String>,
-    /// What each of them costs.
+    /// The cost of each run.
     pub cost: RunCost,
     /// Seed, accuracy in % and seconds of each run; by seed.
     pub runs: Vec<(u64, f64, f64)>,
@@ -54,7 +54,7 @@ pub fn compare(records: &[Record]) -> Vec<Comparison> {
     found
 }
 
-/// The item that `is` finds, or a new one.
+/// The item for which `is` returns true, or a new one.
 fn place<T>(items: &mut Vec<T>, is: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> &mut T {
     let at = items.iter().position(is).unwrap_or_else(|| {
         items.push(new());
@@ -95,12 +95,12 @@ impl Mix {
 }
 
 impl Comparison {
-    /// The cheapest that is near the best, as a sentence; nothing to choose from gives none.
+    /// A sentence about the cheapest part that is near the best; `None` if there is nothing to choose from.
     pub fn answer(&self) -> Option<String> {
         let best = self.best().filter(|_| self.mixes.len() > 1)?;
         let cheapest = self.mixes.iter().find(|mix| mix.is_near(best))?;
         let dearest = self.mixes.last()?;
-        Some(format!("{}: {}; the dearest here is {}.", self.name, cheapest.tell(), dearest.tell()))
+        Some(format!("{}: {}; the most expensive here is {}.", self.name, cheapest.tell(), dearest.tell()))
     }
 
     fn best(&self) -> Option<&Mix> {

@@ -1,4 +1,4 @@
-//! The trainer: one thread that owns the GPU and performs the requests of the board, one run at a time.
+//! The trainer: one thread that owns the GPU and executes the requests of the board, one run at a time.
 
 use super::board::{Board, Loss, Point, Record, Status};
 use super::menu::Menu;
@@ -15,20 +15,21 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Test images at the end of a run: they distinguish accuracies to 2 points.
+/// Number of test images at the end of a run: enough to distinguish accuracies to 2 points.
 const TESTED: usize = 600;
-/// Test images during a run: fewer, or a short run would be evaluated for longer than it trains.
+/// Number of test images during a run: fewer, because otherwise evaluations would take longer than the
+/// training of a short run.
 const WATCHED: usize = 100;
-/// How often a run is evaluated.
+/// Number of evaluations of a run.
 const EVALUATIONS: u64 = 5;
 /// How often the loss of a short run is reported; otherwise every [`SOON`] steps, so that a page shows
-/// progress and a run that is stopped has no more steps than that under way.
+/// progress, and a stopped run has at most this many submitted steps.
 const BUNCHES: u64 = 20;
 const SOON: u64 = 10;
-/// Points of a curve: from there on neighbours become one.
+/// Maximum number of points of a curve; beyond it, neighbours are merged.
 const MOST_POINTS: usize = 100;
 
-/// What a training step costs.
+/// The cost of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct StepCost {
     /// Kernels dispatched.
@@ -46,13 +47,13 @@ pub struct GroupCost {
     pub name: String,
     /// Forward and backward kernels dispatched.
     pub kernels: u64,
-    /// Kernels that are dispatched where nothing is frozen, and not here.
+    /// Kernels that are dispatched if nothing is frozen, but not here.
     pub skipped: u64,
     /// Bytes of its activations that are kept for the backward pass.
     pub kept_bytes: u64,
 }
 
-/// What a run costs, from its plan's ledger: known before it starts.
+/// The cost of a run, from its plan's ledger: known before it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunCost {
     /// Its steps.
@@ -106,14 +107,14 @@ impl RunCost {
     }
 }
 
-/// All that a run needs.
+/// Everything that a run needs.
 pub(super) struct Trainer {
     gpu: Arc<Gpu>,
     track: Track,
     flags: Flags,
     /// Groups of layers, with the parameter groups that each stands for.
     groups: Vec<(String, Vec<String>)>,
-    /// Tests of the similar and of the different task: all, and those to watch.
+    /// Test images of the similar and of the different task: all, and those used during a run.
     tests: [[ImageSet; 2]; 2],
     /// Plans that ran before, so that the driver has compiled their kernels.
     warm: HashSet<(String, Vec<String>, usize)>,
@@ -132,7 +133,7 @@ impl Trainer {
         Ok(Self { gpu, track, flags, groups, tests, warm: HashSet::new() })
     }
 
-    /// Performs the requests of `board` until it is closed.
+    /// Executes the requests of `board` until it is closed.
     pub fn work(&mut self, board: &Board) {
         while let Some((id, request)) = board.next() {
             let outcome = self.train(board, id, &request);
@@ -144,7 +145,7 @@ impl Trainer {
         }
     }
 
-    /// Does run `id`; its accuracy, if it was not stopped.
+    /// Executes run `id`; returns its accuracy, if it was not stopped.
     fn train(&mut self, board: &Board, id: u64, request: &Request) -> Result<Option<f64>> {
         let (task, [test, watched]) = match request.domain.as_str() {
             "similar" => (&self.track.similar, &self.tests[0]),
@@ -161,7 +162,7 @@ impl Trainer {
         if board.update(id, |record| record.cost = Some(cost)).is_break() {
             return Ok(None);
         }
-        // A driver compiles kernels when they first run, which is no part of what training costs.
+        // A driver compiles kernels when they first run, which is not counted as training.
         if !self.warm.contains(&(request.domain.clone(), request.trainable.clone(), options.batch)) {
             let one = FitOptions { length: Length::Steps(1), ..options.clone() };
             self.learner(task, request)?.fit(&train, &one, |_| ControlFlow::Continue(()))?;
@@ -177,7 +178,7 @@ impl Trainer {
         Ok(Some(learner.evaluate(test)?.accuracy))
     }
 
-    /// A pretrained learner for `task`, frozen as `request` has it.
+    /// A pretrained learner for `task`, frozen as in `request`.
     fn learner(&self, task: &Task, request: &Request) -> Result<Learner> {
         let mut learner = self.track.learner(&self.gpu, task, Start::Pretrained, request.seed)?;
         for group in self.groups.iter().map(|(name, _)| name).filter(|name| !request.trainable.contains(name))
@@ -188,7 +189,7 @@ impl Trainer {
     }
 }
 
-/// Tells the board what is new; stops if the run was stopped.
+/// Sends changes to the board; stops if the run was stopped.
 fn tell(board: &Board, id: u64, progress: &Progress<'_>) -> ControlFlow<()> {
     if progress.read.is_empty() && progress.evaluation.is_none() {
         return if board.is_running(id) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
@@ -213,7 +214,7 @@ fn tell(board: &Board, id: u64, progress: &Progress<'_>) -> ControlFlow<()> {
     })
 }
 
-/// Each two neighbours as one, at the place of the second.
+/// Merges each two neighbours into one, at the position of the second.
 fn halved(losses: &[Loss]) -> Vec<Loss> {
     let mean = |pair: &[Loss]| {
         Some(Loss { loss: pair.iter().map(|one| one.loss).sum::<f64>() / pair.len() as f64, ..*pair.last()? })

@@ -1,4 +1,4 @@
-//! Linear centred kernel alignment: how similar the features are that two networks compute for the same
+//! Linear centred kernel alignment: the similarity of the features that two networks compute for the same
 //! images.
 //!
 //! Kornblith, Norouzi, Lee and Hinton, *Similarity of Neural Network Representations Revisited* (2019): with
@@ -6,18 +6,18 @@
 //! HSIC(L, L)). It is 1 for features that differ by a rotation and a scale, and networks of different width can be
 //! compared.
 //!
-//! HSIC estimated from K and L as they are is too large where there are more features than images, and so early
-//! stages seem alike. Here it is the unbiased estimate of Song et al., *Feature Selection via Dependence
-//! Maximization* (2012), as Nguyen, Raghu and Kornblith (2021) use it:
-//! HSIC = (tr(K·L) + ΣK·ΣL / ((n − 1)·(n − 2)) − 2·1ᵀK·L·1 / (n − 2)) / (n·(n − 3)), with zeros on the diagonals
-//! of K and L. Of features that share nothing it is about 0, and may be below.
+//! HSIC estimated directly from K and L is too large if there are more features than images, and early stages
+//! then seem alike. Here it is the unbiased estimate of Song et al., *Feature Selection via Dependence
+//! Maximization* (2012), as Nguyen, Raghu and Kornblith (2021) use it: HSIC = (tr(K·L) + ΣK·ΣL / ((n − 1)·(n
+//! − 2)) − 2·1ᵀK·L·1 / (n − 2)) / (n·(n − 3)), with zeros on the diagonals of K and L. For unrelated features
+//! it is about 0, and may be negative.
 
 use crate::error::Result;
 use frostline_loader::ImageSet;
 use frostline_trainer::{Features, Learner};
 
-/// How alike every two images are in some features: X·Xᵀ, where every column of X has mean 0, with zeros on the
-/// diagonal.
+/// The similarity of every two images in some features: X·Xᵀ, where every column of X has mean 0, with zeros
+/// on the diagonal.
 #[derive(Clone, Debug)]
 pub struct Gram {
     /// (images, images).
@@ -47,7 +47,7 @@ impl Gram {
         Self { values }
     }
 
-    /// Of all that each of `stages` makes of the images of `sets`, one set after another.
+    /// For the outputs of each of `stages` for the images of `sets`, one set after another.
     ///
     /// # Errors
     /// As [`Learner::walk`].
@@ -84,7 +84,7 @@ impl Gram {
     }
 }
 
-/// Σ a·b as eight sums, which a processor adds up at once.
+/// Σ a·b as eight sums, which a processor computes in parallel.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
     let rest = a8.remainder().iter().zip(b8.remainder()).map(|(a, b)| a * b).sum::<f64>();
@@ -131,7 +131,7 @@ mod tests {
         };
         let turned = features(2, x.values.chunks(2).flat_map(turn).collect());
         assert!((cka(&x, &turned) - 1.0).abs() < 1e-5, "{}", cka(&x, &turned));
-        // Stretching one direction alone is another matter.
+        // Stretching only one direction changes the result.
         let stretched = features(2, x.values.chunks(2).flat_map(|row| [5.0 * row[0], row[1]]).collect());
         assert!((0.5..0.9).contains(&cka(&x, &stretched)), "{}", cka(&x, &stretched));
     }
@@ -142,7 +142,8 @@ mod tests {
         assert!(found.abs() < 0.05, "{found}");
     }
 
-    /// By another road in numpy: K and L centred as Székely and Rizzo (2014) do it, then their inner products.
+    /// By another method in numpy: K and L centred as Székely and Rizzo (2014) do it, then their inner
+    /// products.
     #[test]
     fn a_small_one_by_another_formula() {
         let x = features(2, vec![1.0, 2.0, 0.0, 1.0, 3.0, 1.0, 2.0, 5.0, 4.0, 0.0, 1.0, 1.0]);

@@ -1,4 +1,5 @@
-//! What kept features save: head steps on them beside head steps that run the frozen body on every batch.
+//! The time saved by kept features: head steps on them, compared with head steps that run the frozen body on
+//! every batch.
 
 use crate::error::Result;
 use crate::measure::transplant::new_head;
@@ -7,7 +8,7 @@ use frostline_loader::ImageSet;
 use frostline_trainer::{Features, FitOptions, Learner, Length, ProbeOptions};
 use std::time::Instant;
 
-/// What [`clock`] keeps of a run.
+/// The numbers that [`clock`] stores of a run.
 pub const RATES: [&str; 2] = ["images a second, body in every step", "images a second, features kept"];
 /// Steps with the body that are timed, after one that is not: a driver compiles kernels when they first run.
 const TIMED: u64 = 3;

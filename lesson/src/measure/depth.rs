@@ -4,8 +4,8 @@ use frostline_charts::Spread;
 use frostline_charts::figure::{Curve, Panel};
 use frostline_models::Model;
 
-/// Stages of a deep network that are measured, the stem being number 0. Of a network with at most as
-/// many stages all are.
+/// Stages of a deep network that are measured; the stem is number 0. Of a network with at most this many
+/// stages, all are measured.
 const OF_MANY: [usize; 9] = [1, 3, 5, 8, 11, 13, 15, 16, 17];
 
 /// Stages of a network, from the image on, and their depth.
@@ -15,12 +15,12 @@ pub struct Depth {
     pub network: String,
     /// Names of the stages.
     pub stages: Vec<String>,
-    /// How many stages come before each.
+    /// The number of stages before each.
     pub places: Vec<usize>,
 }
 
 impl Depth {
-    /// The stages of `model` that are worth measuring, without its last layer.
+    /// The stages of `model` that are measured, without its last layer.
     pub fn of(model: &Model) -> Self {
         let all: Vec<String> = model.stages().into_iter().filter(|stage| stage != "fc").collect();
         let deep = all.len() > OF_MANY.len();
@@ -34,7 +34,7 @@ impl Depth {
         self.stages.len().saturating_sub(1) * 2 / 3
     }
 
-    /// A curve of mean and deviation of what `values` gives for each stage.
+    /// A curve of mean and deviation of the `values` of each stage.
     pub fn curve(
         &self,
         name: impl Into<String>,

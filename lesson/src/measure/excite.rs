@@ -1,4 +1,4 @@
-//! What excites the channels of a network: in which images, where in them, and which pixels do it.
+//! What excites the channels of a network: which images, where in them, and which pixels.
 //!
 //! The question is Zeiler and Fergus's (2014, *Visualizing and Understanding Convolutional
 //! Networks*); the pixels are found by the gradient with respect to the image, as Simonyan, Vedaldi
@@ -9,10 +9,10 @@ use image::RgbImage;
 use image::imageops::crop_imm;
 use std::ops::Range;
 
-/// The largest value of every channel of a stage in every image, with its place.
+/// The largest value of every channel of a stage in every image, with its position.
 #[derive(Clone, Debug, Default)]
 pub struct Peaks {
-    /// For every image the channels in order.
+    /// For every image, the channels in order.
     pub images: Vec<Vec<(f32, Unit)>>,
 }
 
@@ -57,7 +57,7 @@ impl Peaks {
     }
 
     /// Of the best `few` of the images `among`, the share of pairs with the same label, averaged
-    /// over all channels: 1 if each channel answers to one kind of image only.
+    /// over all channels: 1 if each channel is excited by one kind of image only.
     pub fn purity(&self, labels: &[u32], among: &[usize], few: usize) -> f64 {
         let of = |channel: usize| {
             let best = self.best(channel, among, few);
@@ -69,7 +69,7 @@ impl Peaks {
     }
 }
 
-/// Purity of images taken at random: the chance that two of the images `among` have the same label.
+/// Purity of random images: the probability that two of the images `among` have the same label.
 pub fn chance_of_same(labels: &[u32], among: &[usize]) -> f64 {
     let pairs = among
         .iter()
@@ -79,15 +79,15 @@ pub fn chance_of_same(labels: &[u32], among: &[usize]) -> f64 {
     same as f64 / all.max(1) as f64
 }
 
-/// How much each pixel counts: the sum of |gradient| over its channels. `gradient` is (height,
-/// width, channels).
+/// The weight of each pixel: the sum of |gradient| over its channels. `gradient` is (height, width,
+/// channels).
 pub fn weight_of_pixels(gradient: &[f32], channels: usize) -> Vec<f32> {
     gradient.chunks_exact(channels.max(1)).map(|pixel| pixel.iter().map(|value| value.abs()).sum()).collect()
 }
 
-/// Columns and rows of the box that holds nine tenths of the pixels' weight along either axis: the
-/// effective receptive field of what the gradient is of (Luo et al. 2016). All of the image where
-/// there is no weight.
+/// Columns and rows of the box that holds nine tenths of the pixels' weight along either axis: the effective
+/// receptive field (Luo et al. 2016). The whole image if there is no weight.
+///
 pub fn frame(weights: &[f32], width: usize) -> [Range<usize>; 2] {
     let height = weights.len() / width.max(1);
     let columns = (0..width).map(|x| (0..height).map(|y| f64::from(weights[y * width + x])).sum()).collect();
@@ -122,7 +122,7 @@ pub fn crop(image: &RgbImage, [columns, rows]: &[Range<usize>; 2]) -> RgbImage {
 mod tests {
     use super::*;
 
-    /// Channel 0 likes images 2 and 3, channel 1 image 0 above all.
+    /// Images 2 and 3 excite channel 0 most, image 0 excites channel 1 most.
     fn peaks() -> Peaks {
         let unit = |channel| Unit { channel, y: 0, x: 0 };
         let values = [[0.0, 9.0], [1.0, 0.0], [5.0, 1.0], [4.0, 0.5]];

@@ -2,7 +2,7 @@
 
 use crate::data::track::Track;
 
-/// All from one stage on trains.
+/// Everything from one stage on trains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FreezeDepth {
     /// That stage.

@@ -1,4 +1,4 @@
-//! What chapter 1 measures on the stages of a network.
+//! The measurements of chapter 1 on the stages of a network.
 
 use crate::data::assets::{FASHION_MEAN, FASHION_STD};
 use crate::data::track::{Start, Task, in_colour, photo_body, photos};
@@ -14,11 +14,11 @@ use frostline_trainer::{Features, Learner, ProbeOptions};
 use std::path::Path;
 use std::rc::Rc;
 
-/// Pixels a side of the images that EfficientNet-Lite0 gets for probes, and for pictures.
+/// Side in pixels of EfficientNet-Lite0's input, for probes and for pictures.
 const SIDES: [usize; 2] = [96, 128];
-/// Photos that count as those which excite a channel most.
+/// Number of photos that count as exciting a channel most.
 const BEST: usize = 5;
-/// Share of the source's images on which networks are compared; they learn from the others.
+/// Share of the source's images on which networks are compared; they are trained on the others.
 const COMPARED: f64 = 0.2;
 
 /// The stages of EfficientNet-Lite0 and of ResNet-10 that are measured.
@@ -68,8 +68,9 @@ fn features(
     })
 }
 
-/// How many pairs of the five photos, among half of all, that excite a channel of EfficientNet-Lite0 most are of one
-/// kind: the mean over a stage's channels, as the number `pairs of one kind after STAGE, %`.
+/// Takes the five photos, among half of all, that excite a channel of EfficientNet-Lite0 most, and computes
+/// the share of pairs of one kind. Stores the mean over a stage's channels as the number `pairs of one kind
+/// after STAGE, %`.
 ///
 /// # Errors
 /// The errors of running the network.
@@ -86,8 +87,8 @@ pub fn purity(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Images that ResNet-10s from scratch learn from to be compared, and those on which they are compared: of the
-/// kinds of clothes that one of them learns, and of the others.
+/// The training images of ResNet-10s from scratch, and the images on which they are compared: of the kinds of
+/// clothes that one of them learns, and of the others.
 ///
 /// # Errors
 /// If images cannot be read.
@@ -120,8 +121,8 @@ pub fn compare(trial: &mut Trial<'_>, tasks: &[ImageSet; 2], trained: bool, seen
     Ok(())
 }
 
-/// Draws the inside of EfficientNet-Lite0 into `folder`: filters, what its stages make of photo number `photo`, and
-/// what excites its channels ([`inside::FIGURES`]).
+/// Draws figures of EfficientNet-Lite0 into `folder`: filters, the outputs of its stages for photo number
+/// `photo`, and what excites its channels ([`inside::FIGURES`]).
 ///
 /// # Errors
 /// If there is no such photo, or a figure cannot be written.

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::study::Trial;
 
 /// Trains a head on features of the frozen network. If `train` or `test` is true, those images are not
-/// normalised as the weights need it, but have values from 0 to 1.
+/// normalised, although the weights need it: their values are from 0 to 1.
 ///
 /// # Errors
 /// The errors of computing features and training.

@@ -1,4 +1,4 @@
-//! Rows of features on a plane, their principal components; and the nearest row.
+//! Principal components of features in two dimensions; and the nearest row.
 
 use frostline_charts::scatter::Scatter;
 use frostline_trainer::{Features, NO_CLASS, Standardization};
@@ -6,7 +6,7 @@ use frostline_trainer::{Features, NO_CLASS, Standardization};
 /// A map of features in two dimensions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
-    /// The place of each row: its two principal components, in the features' unit.
+    /// The position of each row: its two principal components, in the features' unit.
     pub points: Vec<(f64, f64)>,
     /// Share of all variance along each axis, 0..=1.
     pub shares: [f64; 2],
@@ -15,8 +15,9 @@ pub struct Map {
 /// The plane on which the rows of `features` are spread most (Pearson 1901).
 ///
 /// There are far fewer images than features, so the components come from the images' inner
-/// products: if G = X·Xᵀ of the centred rows X has the eigenvector u with eigenvalue λ, √λ·u are
-/// the images' places along that component. Each sign is that of its largest place.
+/// products: if G = X·Xᵀ of the centred rows X has the eigenvector u with eigenvalue λ, √λ·u are the images'
+/// positions along that component. The sign is chosen so that the position with the largest absolute value is
+/// positive.
 pub fn pca(features: &Features) -> Map {
     let rows = centred(features);
     let count = rows.len();
@@ -50,7 +51,7 @@ pub fn nearest(train: &Features, test: &Features) -> Vec<u32> {
     (0..test.labels.len()).map(|i| class(test.row(i))).collect()
 }
 
-/// A map of `features`, called `name`, each in units of its deviation, as a head gets it.
+/// A map of `features`, called `name`, each in units of its deviation, as in the input of a head.
 pub fn scatter(name: &str, features: &Features) -> Scatter {
     let map = pca(&Standardization::of(features, 1e-5).apply(features));
     let axis =
@@ -75,8 +76,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// By power iteration, from the longest row. Where two eigenvalues are nearly equal any direction
-/// between their vectors is as good, so it need not get to the end.
+/// By power iteration, from the longest row. If two eigenvalues are nearly equal, any direction between their
+/// vectors is as good, so full convergence is not needed.
 fn largest_eigenpair(matrix: &[Vec<f64>]) -> (f64, Vec<f64>) {
     let length = |vector: &[f64]| dot(vector, vector).sqrt();
     let longest = matrix.iter().max_by(|a, b| length(a).total_cmp(&length(b)));

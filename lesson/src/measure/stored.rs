@@ -1,4 +1,4 @@
-//! A task as it is stored: only what it changed in a base that many tasks share.
+//! The storage of a task: only the tensors that it changed in a base shared by many tasks.
 
 use crate::error::{Error, Result};
 use crate::study::Trial;
@@ -8,16 +8,16 @@ use frostline_trainer::Learner;
 const DELTA: &str = "bytes of what changed";
 const WHOLE: &str = "bytes of everything";
 const SAME: &str = "logits with the same bits, %";
-/// What [`measure`] keeps of a run.
+/// The numbers that [`measure`] stores of a run.
 pub const NUMBERS: [&str; 3] = [DELTA, WHOLE, SAME];
 /// Test images whose logits are compared.
 const COMPARED: usize = 50;
 
-/// Writes what `learner` changed of its pretrained weights to the chapter's folder, puts base and delta together
-/// again, and compares the logits of both networks, bit by bit.
+/// Writes the tensors of the pretrained weights that `learner` changed to the chapter's folder, combines base
+/// and delta again, and compares the logits of both networks, bit by bit.
 ///
 /// # Errors
-/// If the file cannot be written or read; what evaluating gives.
+/// If the file cannot be written or read; the errors of evaluating.
 pub fn measure(trial: &mut Trial<'_>, mut learner: Learner) -> Result<()> {
     let ((track, task), folder) = (trial.task()?, trial.lab.flags.out.join("deltas"));
     let fail = |error: std::io::Error| Error::Output { path: folder.clone(), reason: error.to_string() };
@@ -25,7 +25,7 @@ pub fn measure(trial: &mut Trial<'_>, mut learner: Learner) -> Result<()> {
     let name = format!("{} {}.safetensors", trial.setting.task, trial.condition());
     let path = folder.join(name.replace(' ', "_"));
     let base = &track.weights.tensors;
-    // Over an empty base everything changed. What stays in the folder is the delta.
+    // Compared with an empty base, every tensor changed. The folder keeps the delta.
     for (name, base) in [(WHOLE, &StateDict::new()), (DELTA, base)] {
         learner.save_delta(base, &path)?;
         trial.number(name, std::fs::metadata(&path).map_err(fail)?.len() as f64)?;

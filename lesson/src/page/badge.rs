@@ -5,7 +5,7 @@ use super::results::Claim;
 /// A word that the page shows as a badge.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Badge {
-    /// The word, as `results.json` has it.
+    /// The word in `results.json`.
     pub word: &'static str,
     /// Its class in the page's style.
     pub class: &'static str,

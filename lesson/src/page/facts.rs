@@ -35,13 +35,12 @@ impl Results {
         format!("{done}{of} runs{left}; {} of training{on}", duration(self.seconds.iter().sum()))
     }
 
-    /// Warnings that a reader needs before the verdicts.
+    /// Warnings that are shown before the verdicts.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = vec![];
         if self.rehearsal {
-            warnings.push(
-                "A rehearsal: its runs are too short to conclude from, and get no verdicts.".to_owned(),
-            );
+            warnings
+                .push("A rehearsal: its runs are too short for conclusions, and get no verdicts.".to_owned());
         }
         if self.missing_runs > 0 {
             let (missing, all) = (self.missing_runs, self.runs.len() + self.missing_runs);
@@ -51,7 +50,7 @@ impl Results {
         warnings
     }
 
-    /// What the star in `tables` means, if there is one.
+    /// The meaning of the star in `tables`, if there is one.
     pub(crate) fn star(tables: &[Table]) -> Option<String> {
         tables.iter().any(Table::is_starred).then(|| {
             format!(

@@ -1,8 +1,8 @@
 //! The lesson as one HTML page.
 //!
-//! A chapter leaves `results.json` and its figures in `out/chN`. The page contains both, so that it is one
-//! file to keep or to send. For a chapter that has not run, or whose files are damaged, the page contains a
-//! note in its place; the rest of the page does not depend on it.
+//! A chapter writes `results.json` and its figures to `out/chN`. The page contains both, so that it is a
+//! single file to keep or to send. For a chapter that has not run, or whose files are damaged, the page
+//! contains a note in its place; the rest of the page does not depend on it.
 
 use super::badge::{BADGES, class, counts};
 use super::results::{Claim, Figure, Quiz, Results, Row, Table, read, words};
@@ -15,8 +15,8 @@ use pulldown_cmark_escape::escape_html;
 use std::fmt::Write;
 use std::path::Path;
 
-/// The page, from what `out/ch0` to `out/ch8` hold. `notes[n]` is what went wrong with chapter n just
-/// now, if anything did.
+/// The page, from what `out/ch0` to `out/ch8` hold. `notes[n]` is the error of chapter n in this run, if
+/// there was one.
 pub fn page(out: &Path, notes: &[Option<String>]) -> String {
     let folder = |number: usize| out.join(format!("ch{number}"));
     let mut list = String::new();
@@ -46,7 +46,7 @@ pub fn page(out: &Path, notes: &[Option<String>]) -> String {
 <body>
 <header>
 <h1>Transfer Learning From Zero</h1>
-<p>Nine chapters. Each puts claims to the test by training for real.</p>
+<p>Nine chapters. Each tests its claims by training real networks.</p>
 {introduction}<p>The formulae are in <code>docs/statistics.md</code> of the repository.</p>
 <details><summary>All verdicts</summary>
 <dl>
@@ -174,7 +174,7 @@ pub(super) fn table(page: &mut String, Table { title, columns, rows }: &Table) {
     page.push_str("</tbody></table></div>\n");
 }
 
-/// How many claims have which verdict, as badges.
+/// The number of claims with each verdict, as badges.
 pub(super) fn summary(results: &Results) -> String {
     counts(&results.claims).into_iter().map(|(word, count)| badge(word, &format!("{count} {word}"))).collect()
 }

@@ -7,14 +7,14 @@ use super::{INTRODUCTION, figure_file};
 use std::fmt::Write;
 use std::path::Path;
 
-/// The text of `docs/lesson.md`. It depends on nothing but `docs/results`, `docs/figures` and the texts.
+/// The text of `docs/lesson.md`. It depends only on `docs/results`, `docs/figures` and the texts.
 pub fn lesson(docs: &Path) -> String {
     let mut page = format!(
         "# Transfer Learning From Zero
 
 <!-- Made by `cargo run --release --example lesson -- --publish docs`; changes by hand are lost. -->
 
-Nine chapters. Each puts claims to the test by training for real. {INTRODUCTION}
+Nine chapters. Each tests its claims by training real networks. {INTRODUCTION}
 The formulae are in [statistics.md](statistics.md). [studies.md](studies.md) says how to repeat a study or to
 run a larger one. All runs are in [results](results).\n\n"
     );
@@ -31,17 +31,18 @@ run a larger one. All runs are in [results](results).\n\n"
     page
 }
 
-/// The results of chapter `number` that `docs` has, or why there are none, to follow "This chapter …".
+/// The results of chapter `number` in `docs`, or why there are none, as the end of a sentence "This chapter
+/// …".
 pub(super) fn published(docs: &Path, number: usize) -> Result<Results, String> {
     let path = docs.join(format!("results/ch{number}.json"));
     if !path.exists() {
         return Err("has no published runs yet".to_owned());
     }
     // The path would differ from machine to machine.
-    read(&path).map_err(|_| format!("has results that cannot be understood (results/ch{number}.json)"))
+    read(&path).map_err(|_| format!("has invalid results (results/ch{number}.json)"))
 }
 
-/// How many claims have which verdict: `3 supported, 1 inconclusive`.
+/// The number of claims with each verdict: `3 supported, 1 inconclusive`.
 pub(super) fn summary(results: &Results) -> String {
     let counts = counts(&results.claims);
     counts.iter().map(|(word, count)| format!("{count} {}", text(word))).collect::<Vec<_>>().join(", ")
@@ -114,7 +115,7 @@ fn table(page: &mut String, Table { title, columns, rows }: &Table) {
     }
 }
 
-/// `words` as text of a paragraph or a cell, with special signs escaped.
+/// `words` as text of a paragraph or a cell, with special characters escaped.
 pub(super) fn text(words: &str) -> String {
     let mut escaped = String::new();
     for sign in words.chars() {

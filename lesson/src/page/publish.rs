@@ -1,11 +1,11 @@
-//! Publishing: what the repository keeps of the chapters' studies.
+//! Publishing: the parts of the chapters' studies that are stored in the repository.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `docs/results/chN.json` | the chapter's `results.json`, a line for each run |
+//! | `docs/results/chN.json` | the chapter's `results.json`, one line for each run |
 //! | `docs/results/chN.runs.jsonl` | the runs in it, copied from the chapter's `runs.jsonl` |
 //! | `docs/figures/chN-*.svg` | its figures |
-//! | `docs/lesson.md`, parts of `README.md` | made from those alone |
+//! | `docs/lesson.md`, parts of `README.md` | made only from these |
 
 use super::stations::STATIONS;
 use super::{figure_file, lesson, readme, results};
@@ -16,8 +16,8 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Copies results, runs and figures of all chapters from `out` into `docs`, and writes the documents. A
-/// chapter that `out` does not have, or that cannot be published, stays as it was published before. Says what
-/// was done, a line for each chapter; `Err` in a line is what stands in the way.
+/// chapter that is not in `out`, or that cannot be published, stays unchanged. Returns one line for each
+/// chapter; `Err` contains the reason why it was not published.
 ///
 /// # Errors
 /// If a document cannot be written.
@@ -31,7 +31,7 @@ pub fn publish(out: &Path, docs: &Path) -> Result<Vec<Result<String, String>>> {
 /// Writes `lesson.md` in `docs`, and the parts of the `README.md` beside it, if there is one.
 ///
 /// # Errors
-/// If a file cannot be written, or the README has no place for them.
+/// If a file cannot be written, or the README lacks the comments around them.
 pub fn write_documents(docs: &Path) -> Result<()> {
     write(&docs.join("lesson.md"), &lesson(docs))?;
     let path = docs.join("../README.md");
@@ -69,7 +69,7 @@ fn chapter(number: usize, folder: &Path, docs: &Path) -> Result<String, String> 
 
 /// The runs that the results at `path` report, from the `runs.jsonl` beside them, in their order.
 fn asked_for(folder: &Path, path: &Path) -> Result<Vec<Run>> {
-    let again = "make it anew with --report-only";
+    let again = "write it again with --report-only";
     let wrong = |words: String| Error::Output { path: path.to_owned(), reason: format!("{words}; {again}") };
     let results: Value = value(path)?;
     let all = read(&folder.join("runs.jsonl"))?;
@@ -82,7 +82,7 @@ fn asked_for(folder: &Path, path: &Path) -> Result<Vec<Run>> {
     results["runs"].as_array().into_iter().flatten().map(one).collect()
 }
 
-/// Writes figures, runs and results of a chapter, the results last: they name the others.
+/// Writes figures, runs and results of a chapter. The results come last, because they name the others.
 fn copy(number: usize, folder: &Path, docs: &Path, runs: &[Run]) -> Result<()> {
     let mut results = value(&folder.join("results.json"))?;
     let figures = docs.join("figures");
@@ -115,8 +115,8 @@ fn remove_others(folder: &Path, prefix: &str, current: &[String]) -> Result<()> 
     Ok(())
 }
 
-/// `value` with a line for each entry, and for each item of an entry that is a list of objects: short, and
-/// its changes can be read.
+/// `value` with one line for each entry, and for each item of an entry that is a list of objects, so that the
+/// file is short and its diffs are readable.
 fn by_lines(value: &Value) -> String {
     let entry = |(key, value): (&String, &Value)| match value {
         Value::Array(items) if items.iter().any(Value::is_object) => {

@@ -7,8 +7,8 @@ use super::stations::STATIONS;
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// `readme` with its parts made anew from `docs`: `figure`, a picture of the first chapter that has one, and
-/// `chapters`, a table.
+/// `readme` with its parts written again from `docs`: `figure`, a picture of the first chapter that has one,
+/// and `chapters`, a table.
 ///
 /// # Errors
 /// If the comments around a part are missing.

@@ -1,4 +1,4 @@
-//! What the page reads of a chapter's results.
+//! The parts of a chapter's results that the page reads.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -72,7 +72,7 @@ pub(crate) struct Quiz {
     pub answer: String,
 }
 
-/// What is read of a run here; `results.json` has more of it.
+/// The fields of a run that are read here; `results.json` has more.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Run {
@@ -86,13 +86,13 @@ pub(crate) struct RunSetting {
     pub steps: Option<u64>,
 }
 
-/// The results in the file at `path`, or why there are none, to follow "This chapter …".
+/// The results in the file at `path`, or why there are none, as the end of a sentence "This chapter …".
 pub(crate) fn read(path: &Path) -> Result<Results, String> {
     let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "has not been run".to_owned(),
         _ => format!("has results that cannot be read ({}: {error})", path.display()),
     })?;
-    let wrong = |error| format!("has results that cannot be understood ({}: {error})", path.display());
+    let wrong = |error| format!("has invalid results ({}: {error})", path.display());
     serde_json::from_str(&text).map_err(wrong)
 }
 
@@ -103,7 +103,7 @@ impl Table {
     }
 }
 
-/// What a cell shows.
+/// The text of a cell.
 pub(crate) fn words(cell: &Value) -> String {
     match cell.as_str().or(cell["text"].as_str()) {
         Some(text) => text.to_owned(),

@@ -5,9 +5,9 @@
 pub struct Station {
     /// Name of the example that runs it.
     pub binary: &'static str,
-    /// Its name in one line.
+    /// Its title.
     pub title: &'static str,
-    /// What it asks, in one sentence.
+    /// Its question, in one sentence.
     pub question: &'static str,
     /// Its text, in Markdown.
     pub text: &'static str,
@@ -24,13 +24,13 @@ pub const STATIONS: [Station; 9] = [
     Station {
         binary: "ch1_feature_hierarchy",
         title: "From general to specific",
-        question: "Do features depend more on the training classes, the deeper they lie?",
+        question: "Do deeper features depend more on the training classes?",
         text: include_str!("text/ch1.md"),
     },
     Station {
         binary: "ch2_feature_extraction",
         title: "Feature extraction",
-        question: "What does a linear head gain on frozen features in place of pixels?",
+        question: "What does a linear head gain on frozen features instead of pixels?",
         text: include_str!("text/ch2.md"),
     },
     Station {
@@ -48,7 +48,7 @@ pub const STATIONS: [Station; 9] = [
     Station {
         binary: "ch5_learning_rates",
         title: "Learning rates",
-        question: "Should all layers learn at one speed?",
+        question: "Should all layers have the same learning rate?",
         text: include_str!("text/ch5.md"),
     },
     Station {
@@ -60,7 +60,7 @@ pub const STATIONS: [Station; 9] = [
     Station {
         binary: "ch7_sweet_spot",
         title: "The sweet spot",
-        question: "Is a partial freeze as good as training everything, for less?",
+        question: "Is a partial freeze as good as training everything, at a lower cost?",
         text: include_str!("text/ch7.md"),
     },
     Station {

@@ -17,15 +17,15 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// A chapter. `E` holds the flags that only this chapter has.
+/// A chapter. `E` contains the flags that only this chapter has.
 pub struct Chapter<E = crate::outline::NoFlags> {
     /// Its subject, and its defaults.
     pub outline: Outline,
     /// The runs that it needs.
     pub plan: fn(&mut Plan<'_>, &E) -> Result<()>,
-    /// One run: trains once, and keeps what the trained network answers.
+    /// One run: trains once, and stores the answers of the trained network.
     pub train: fn(&mut Trial<'_>) -> Result<()>,
-    /// What is put to the test, before anything runs. A claim about a cell that the plan does not have is left out.
+    /// The claims, written before the runs. A claim about a cell that is not in the plan is left out.
     pub claims: fn(&Plan<'_>, &E) -> Result<Vec<Claim>>,
     /// Tables and figures from finished runs.
     pub report: fn(&mut Report<'_>, &E) -> Result<()>,
@@ -43,7 +43,8 @@ impl<E: Args> Chapter<E> {
         let (flags, own) = match self.outline.read::<E>(words) {
             Ok(read) => read,
             Err(error) => {
-                // Prints to the right stream: `--help` is one of these errors. The stream may be closed.
+                // Prints to the right stream, because `--help` is one of these errors. The stream may be
+                // closed.
                 let _ = error.print();
                 return u8::try_from(error.exit_code()).unwrap_or(2);
             }
@@ -57,7 +58,7 @@ impl<E: Args> Chapter<E> {
         }
     }
 
-    /// Does the runs that are missing, and reports.
+    /// Executes the missing runs, and reports.
     ///
     /// # Errors
     /// The errors of the chapter's functions, and of reading and writing runs.
@@ -102,7 +103,9 @@ impl<E: Args> Chapter<E> {
             ));
         }
         if missing > 0 && !only_reports {
-            say("This part is done. Join the parts with --merge FILE…; --report-only reports on what there is.".to_owned());
+            say("This part is done. Join the parts with --merge FILE…; --report-only reports on the \
+                 finished runs."
+                .to_owned());
             return Ok(());
         }
         if runs.all().is_empty() {
@@ -118,7 +121,7 @@ impl<E: Args> Chapter<E> {
         report.close()
     }
 
-    /// Does `missing`, one after the other, and keeps each as soon as it has finished.
+    /// Executes the runs in `missing`, one after the other, and stores each as soon as it has finished.
     fn perform(&self, lab: &Lab, plan: &Plan<'_>, missing: &[&Setting], store: &mut Store) -> Result<()> {
         let flags = &lab.flags;
         let adapter = lab.gpu()?.describe();
@@ -131,7 +134,7 @@ impl<E: Args> Chapter<E> {
         let seconds = self.estimate(lab, missing)?;
         words += &format!("; about {}", duration(seconds));
         if self.outline.is_rehearsal(flags) {
-            words += ". A rehearsal: its runs are too short to conclude from, and get no verdicts";
+            words += ". A rehearsal: its runs are too short for conclusions, and get no verdicts";
         }
         eprintln!("{words}.");
         let bar = runs_bar("", missing.len() as u64);
@@ -146,8 +149,8 @@ impl<E: Args> Chapter<E> {
         Ok(())
     }
 
-    /// Seconds that `missing` take, from a rehearsal of one of each kind. A kind is a task, a condition at any
-    /// rate, a batch and a number of steps.
+    /// Estimated seconds of the runs in `missing`, from a rehearsal of one run of each kind. A kind is a
+    /// task, a condition at any rate, a batch and a number of steps.
     fn estimate(&self, lab: &Lab, missing: &[&Setting]) -> Result<f64> {
         let mut known = HashMap::new();
         let mut seconds = 0.0;
@@ -180,7 +183,7 @@ fn open(flags: &Flags) -> Result<Store> {
     Ok(store)
 }
 
-/// Adds the runs of --merge to `store`, or of a broken file none of any.
+/// Adds the runs of --merge to `store`; if a file is broken, adds none of any file.
 fn merge(flags: &Flags, plan: &Plan<'_>, store: &mut Store, say: &impl Fn(String)) -> Result<()> {
     let files = flags.merge.iter().map(|path| Ok((path, read(path)?))).collect::<Result<Vec<_>>>()?;
     for (path, runs) in files {
@@ -188,7 +191,7 @@ fn merge(flags: &Flags, plan: &Plan<'_>, store: &mut Store, say: &impl Fn(String
         let others = runs.iter().filter(|run| !plan.settings().contains(&run.setting)).count();
         let merged = store.merge(runs)?;
         say(format!(
-            "{path}: {} runs added, {} were here before",
+            "{path}: {} runs added, {} were already here",
             merged.added,
             merged.known + merged.different
         ));
@@ -197,8 +200,7 @@ fn merge(flags: &Flags, plan: &Plan<'_>, store: &mut Store, say: &impl Fn(String
             say(format!("{path}: {others} {words}"));
         }
         if merged.different > 0 {
-            let words =
-                "settings have other answers here, as from another adapter; the runs that were here stay";
+            let words = "settings have other answers here, as from another adapter; the earlier runs stay";
             eprintln!("warning: {path}: {} {words}", merged.different);
         }
     }
@@ -214,7 +216,7 @@ struct Listed<'a> {
     finished: bool,
 }
 
-/// Prints `settings`, a line of JSON for each.
+/// Prints `settings`, one line of JSON for each.
 fn list(settings: &[&Setting], store: &Store) -> Result<()> {
     let fail = |reason: String| Error::Output { path: "the list".into(), reason };
     let mut text = String::new();
@@ -225,7 +227,7 @@ fn list(settings: &[&Setting], store: &Store) -> Result<()> {
         text.push('\n');
     }
     match std::io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads has seen enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(fail(error.to_string())),
         _ => Ok(()),
     }

@@ -1,4 +1,5 @@
-//! What all runs of a chapter share: flags, device, data and weights, each opened when it is first needed.
+//! The common parts of all runs of a chapter: flags, device, data and weights, each opened when it is first
+//! needed.
 
 use crate::data::assets::Assets;
 use crate::data::track::{Task, Track};
@@ -87,8 +88,8 @@ impl Lab {
         Ok((track, &track.similar))
     }
 
-    /// Identifies all that a run on the task called `name` reads: its images and its network's weights; on
-    /// photos also those of the feature extractor.
+    /// Identifies everything that a run on the task called `name` reads: its images and its network's
+    /// weights; on photos also those of the feature extractor.
     ///
     /// # Errors
     /// As [`Lab::task`].
@@ -101,8 +102,8 @@ impl Lab {
         Ok(digest(parts.iter().map(String::as_bytes)))
     }
 
-    /// The features called `name`, computed on first use: a body that is the same in many runs is run on each
-    /// image once.
+    /// The features called `name`, computed on first use: a body that many runs share is run only once on
+    /// each image.
     ///
     /// # Errors
     /// The errors of `compute`.
@@ -115,7 +116,7 @@ impl Lab {
         Ok(computed)
     }
 
-    /// Seconds that features took so far, of which no later run takes any again.
+    /// Seconds of computing features so far, which later runs do not need again.
     pub(super) fn shared_seconds(&self) -> f64 {
         self.shared.get()
     }
@@ -149,7 +150,7 @@ impl Lab {
     }
 }
 
-/// What `cell` holds, after `make` if it is empty.
+/// The content of `cell`; if it is empty, `make` fills it first.
 fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
     if let Some(found) = cell.get() {
         return Ok(found);

@@ -1,5 +1,5 @@
 //! The harness of all chapters. A chapter is a study: runs that are compared. It defines which runs it needs,
-//! what it claims, how one run is trained, and what to show of finished runs. The harness does the missing
+//! its claims, how one run is trained, and what to show of finished runs. The harness executes the missing
 //! runs, stores each as soon as it has finished, and judges the claims.
 
 mod chapter;

@@ -6,14 +6,14 @@ use crate::outline::{Flags, Outline, rounded};
 use frostline_study::{Cell, Setting, Side};
 use std::collections::HashMap;
 
-/// Labelled images from which on a run gets more steps.
+/// From this number of labelled images on, a run gets more steps.
 const MANY_IMAGES: usize = 1000;
 /// Rate of a network from scratch, in units of the flags' rate, which is that of a pretrained one.
 const SCRATCH_RATE: f32 = 2.5;
 /// Rate of a head on standardised features, in the same units. Of 1, 2.5, 5, 10 and 25 it was the best on
 /// validation images, over 50 to 1,000 images of clothes and digits.
 const HEAD_RATE: f32 = 5.0;
-/// Version of a rehearsal's runs, which no study takes for its own: they are tested on few images.
+/// Version of a rehearsal's runs. No study uses these runs, because they are tested on few images.
 pub(super) const REHEARSAL: u32 = 0;
 /// How much longer a run on many images is: 500 steps where others have 150.
 const LONGER: (u64, u64) = (10, 3);
@@ -46,7 +46,7 @@ impl<'a> Plan<'a> {
         Ok(self.lab.track()?.similar.name.clone())
     }
 
-    /// Name of the task that is unlike it; an error where the flags' network has none.
+    /// Name of the task that is different from it; an error if the flags' network has none.
     ///
     /// # Errors
     /// If weights or data are missing or broken.
@@ -102,7 +102,8 @@ impl<'a> Plan<'a> {
         let flags = self.flags();
         let batch = flags.batch.min(images);
         let steps = match flags.epochs {
-            // So many steps that every image is seen as often, though the last batch of a pass be cut.
+            // Number of steps with which every image is used equally often, even if the last batch of a pass
+            // is incomplete.
             Some(epochs) => epochs.saturating_mul(images as u64).div_ceil(batch as u64),
             None if images >= MANY_IMAGES && !flags.steps_given => flags.steps * LONGER.0 / LONGER.1,
             None => flags.steps,
@@ -126,28 +127,30 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Whether `images` of `task` are enough for its classes, and not more than there are.
+    /// Checks that `images` of `task` are enough for its classes, and at most the number available.
     fn check(&self, task: &str, images: usize) -> Result<()> {
         let task = self.lab.task(task)?.1;
         let (name, most, classes) = (&task.name, task.most(), task.pool.classes.len());
         let wanted = if self.flags().images.contains(&images) {
             format!("--images {images}")
         } else {
-            format!("this chapter learns from {images} images of {name}")
+            format!("this chapter trains on {images} images of {name}")
         };
         if images > most {
-            let words = format!("{wanted}: {name} has {most} to learn from, the others validate and test");
+            let words = format!(
+                "{wanted}: {name} has {most} for training, the others are for validation \
+                                 and test"
+            );
             return Err(Error::Flags(words));
         }
         if images < classes {
-            let words =
-                format!("{wanted}: {name} has {classes} classes, and each needs an image to learn from");
+            let words = format!("{wanted}: {name} has {classes} classes, and each needs a training image");
             return Err(Error::Flags(words));
         }
         Ok(())
     }
 
-    /// Adds a cell for each of `factors` times the flags' rate, called as [`Plan::at`] has it.
+    /// Adds a cell for each of `factors` times the flags' rate, named as by [`Plan::at`].
     ///
     /// # Errors
     /// As [`Plan::add_at`].
@@ -158,12 +161,12 @@ impl<'a> Plan<'a> {
             .try_for_each(|factor| self.add_at(task, self.at(condition, *factor), images, lr * factor))
     }
 
-    /// What `condition` is called at `factor` times the flags' rate: `full at 0.03`.
+    /// The name of `condition` at `factor` times the flags' rate: `full at 0.03`.
     pub fn at(&self, condition: &str, factor: f32) -> String {
         self.flags().at(condition, factor)
     }
 
-    /// That of the cells of [`Plan::add_rates`] that is best on validation images.
+    /// The cell of [`Plan::add_rates`] that is best on validation images.
     pub fn best(&self, task: &str, condition: &str, images: usize, factors: &[f32]) -> Side {
         Side::Best(
             factors.iter().map(|&factor| Cell::new(task, self.at(condition, factor), images)).collect(),
@@ -186,7 +189,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Each once, in order.
+/// Without duplicates, in order.
 pub(super) fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut found = vec![];
     for item in items {

@@ -1,4 +1,4 @@
-//! What a chapter reports: tables, figures, verdicts and a quiz, all from finished runs.
+//! The report of a chapter: tables, figures, verdicts and a quiz, all from finished runs.
 
 use super::lab::Lab;
 use super::plan::{Plan, sizes, unique};
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// Verdicts in the order of the colours that they have in figures.
 const VERDICTS: [&str; 4] = ["inconclusive", "contradicted", "supported", "equivalent"];
 
-/// What a chapter reports.
+/// The report of a chapter.
 pub struct Report<'a> {
     /// Flags, data and weights. A report from finished runs opens no device.
     pub lab: &'a Lab,
@@ -60,7 +60,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Prints a line, unless the terminal is for JSON.
+    /// Prints a line, unless the output is JSON.
     pub fn say(&self, line: impl std::fmt::Display) {
         if !self.lab.flags.json {
             println!("{line}");
@@ -110,8 +110,8 @@ impl<'a> Report<'a> {
         spread.map_or("not measured yet".to_owned(), |spread| format!("{:.1}%", spread.mean))
     }
 
-    /// Prints and keeps a table of the accuracies in `test` for each task: a row for each condition, a column for
-    /// each number of images, of those that were put to that test.
+    /// Prints and keeps a table of the accuracies in `test` for each task: one row for each condition and one
+    /// column for each number of images that have this test.
     pub fn accuracies(&mut self, test: &str) {
         for task in self.tasks() {
             let tested = |cell: &&Cell| cell.task == task && !self.runs.accuracies(cell, test).is_empty();
@@ -164,7 +164,7 @@ impl<'a> Report<'a> {
         self.table(table);
     }
 
-    /// Prints and keeps a table of what a training step of each cell costs, beside its accuracy. Prints the
+    /// Prints and keeps a table of the cost of a training step of each cell, with its accuracy. Prints the
     /// seconds of a run as well, but does not keep them: they are in the last entry of `results.json`.
     pub fn costs(&mut self) {
         let columns = ["accuracy", "million MACs", "dispatches", "kept, KiB"];
@@ -182,7 +182,8 @@ impl<'a> Report<'a> {
         self.say(&seconds);
     }
 
-    /// A panel of test accuracies by what a training step costs, a curve for each task and number of images.
+    /// A panel of test accuracies by the cost of a training step, one curve for each task and number of
+    /// images.
     pub fn by_cost(&self) -> Panel {
         let columns = unique(self.cells.iter().map(|cell| (cell.task.clone(), cell.images)));
         let curve = |(color, (task, n)): (usize, &(String, usize))| {
@@ -305,8 +306,8 @@ impl<'a> Report<'a> {
         percents(title, "step", "validation accuracy, %", false, curves)
     }
 
-    /// Draws the claims that were judged as means with their intervals; nothing where none was. Those about other
-    /// things than accuracy have other units, and are left to the text.
+    /// Draws the judged claims as means with their intervals; nothing if there are none. Claims that are not
+    /// about accuracy have other units, and are only in the text.
     ///
     /// # Errors
     /// If the figure cannot be written.
@@ -398,7 +399,7 @@ impl<'a> Report<'a> {
         self.lab.flags.out.join(file)
     }
 
-    /// A figure that is computed anew, and not from runs: `draw` gets its path. See [`Report::pictures`].
+    /// A figure that is computed each time, not from runs: `draw` gets its path. See [`Report::pictures`].
     ///
     /// # Errors
     /// The errors of `draw`.
@@ -411,8 +412,9 @@ impl<'a> Report<'a> {
         self.pictures(&[(file, caption)], |lab, folder| draw(lab, &folder.join(file)))
     }
 
-    /// Figures with their captions that are computed anew, and not from runs: `draw` gets the folder. A report from
-    /// finished runs alone keeps those that are there, and so does every report where there is no device.
+    /// Figures with their captions that are computed each time, not from runs: `draw` gets the folder. A
+    /// report from finished runs only, and every report without a device, keeps the existing figures.
+    ///
     ///
     /// # Errors
     /// The errors of `draw`.
@@ -448,8 +450,8 @@ impl<'a> Report<'a> {
         self.quiz = Some(json!({ "question": question.into(), "answer": answer.into() }));
     }
 
-    /// Prints verdicts and quiz, and writes `results.json`. Seconds, which no two runs share, are in its last
-    /// entry only: all before it is the same for the same runs.
+    /// Prints verdicts and quiz, and writes `results.json`. Seconds, which differ between executions, are
+    /// only in its last entry; everything before it is the same for the same runs.
     pub(super) fn close(self) -> Result<()> {
         let flags = &self.lab.flags;
         let mut adapters: Vec<&str> = self.runs.all().iter().map(|run| run.adapter.as_str()).collect();

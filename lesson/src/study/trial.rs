@@ -16,16 +16,16 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-/// Steps that a rehearsal times, after one that it does not.
+/// Number of steps that a rehearsal times, after one that is not timed.
 const REHEARSED_STEPS: u64 = 2;
 /// The last stage before the head.
 const POOLED: &str = "avgpool";
-/// How the names of accuracies on validation images during a run begin.
+/// The prefix of the names of accuracies on validation images during a run.
 pub(super) const VALIDATION_AFTER: &str = "validation after ";
-/// Test images that a rehearsal times.
+/// Number of test images that a rehearsal times.
 const REHEARSED_TESTS: usize = 64;
 
-/// A run under way. Training and testing through it keeps losses, answers and costs.
+/// A run in progress. Its methods train and test, and store losses, answers and costs.
 ///
 /// A *rehearsal* trains two steps and tests few images, to estimate how long the run itself will take.
 pub struct Trial<'a> {
@@ -38,9 +38,9 @@ pub struct Trial<'a> {
     losses: Vec<f32>,
     rehearsal: bool,
     own_tests: bool,
-    /// Seconds that the run takes beyond those that its rehearsal took.
+    /// Seconds of the run that its rehearsal does not have.
     beyond: f64,
-    /// Images that the run is validated on while it trains, which its rehearsal is not.
+    /// Number of images on which the run is validated while it trains; its rehearsal is not.
     watched: usize,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Trial<'a> {
         let mut trial = Self::new(lab, setting, ProgressBar::hidden(), true)?;
         let (start, shared) = (Instant::now(), lab.shared_seconds());
         experiment(&mut trial)?;
-        // What all runs share is over now.
+        // The common preparation of all runs is finished here.
         let own = start.elapsed().as_secs_f64() - (lab.shared_seconds() - shared);
         Ok((own + trial.beyond).max(0.0))
     }
@@ -136,13 +136,13 @@ impl<'a> Trial<'a> {
         track.learner(self.lab.gpu()?, task, start, self.setting.seed)
     }
 
-    /// A run as its setting has it: steps, batch and rate along a cosine, SGD as in [`sgd`].
+    /// A run with its setting's steps, batch and rate along a cosine, SGD as in [`sgd`].
     pub fn options(&self) -> FitOptions<'static> {
         let Setting { steps, batch, lr, seed, .. } = *self.setting;
         FitOptions::steps(steps).batch(batch).optim(sgd(lr)).seed(seed)
     }
 
-    /// A head on features as the setting has it: steps, batch and rate along a cosine, SGD as in [`sgd`], on
+    /// A head on features with the setting's steps, batch and rate along a cosine, SGD as in [`sgd`], on
     /// standardised features.
     pub fn probe_options(&self) -> ProbeOptions {
         let Setting { steps, batch, lr, seed, .. } = *self.setting;
@@ -152,7 +152,7 @@ impl<'a> Trial<'a> {
     /// Trains `learner` on `train`.
     ///
     /// # Errors
-    /// As [`Learner::fit`]; a loss that overflows is no error, but marks the run as diverged.
+    /// As [`Learner::fit`]; a loss that overflows is not an error; it marks the run as diverged.
     pub fn fit(
         &mut self,
         learner: &mut Learner,
@@ -291,7 +291,7 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Trains a head on `train` and keeps what it answers on `tests`, each under its name.
+    /// Trains a head on `train` and stores its answers on `tests`, each under its name.
     ///
     /// # Errors
     /// As [`linear_probe`].
@@ -319,8 +319,8 @@ impl<'a> Trial<'a> {
         Ok(probe)
     }
 
-    /// Trains a head on what `stage` of `learner` makes of the drawn images (means over a grid of `grid` ×
-    /// `grid`), and tests it on the validation and test images.
+    /// Trains a head on the output of `stage` of `learner` for the drawn images (means over a grid of `grid`
+    /// × `grid`), and tests it on the validation and test images.
     ///
     /// # Errors
     /// As [`Learner::features`] and [`linear_probe`].
@@ -333,7 +333,7 @@ impl<'a> Trial<'a> {
         options: &ProbeOptions,
     ) -> Result<trainer::Probe> {
         if stage == POOLED {
-            // What a step costs that runs the frozen body as well.
+            // The cost of a step that runs the frozen body as well.
             learner.freeze_below("fc")?;
             self.run.cost = cost(learner, &self.options())?;
         }
@@ -348,7 +348,8 @@ impl<'a> Trial<'a> {
 
     /// Keeps predictions for the images of the test `name` whose classes are `labels`.
     pub fn keep(&mut self, name: &str, labels: &[u32], predictions: &[u32]) {
-        // Where each seed is tested on what it did not draw, its images are those of no other seed or size.
+        // If each seed is tested on the images that it did not draw, no other seed or size has the same test
+        // images.
         let own = if self.own_tests {
             format!("{} {}", self.setting.images, self.setting.seed)
         } else {
@@ -359,10 +360,10 @@ impl<'a> Trial<'a> {
         self.run.answers.insert(name.to_owned(), Answers::new(set, labels, predictions));
     }
 
-    /// Keeps `value`, something measured, under `name`.
+    /// Stores `value`, a measurement, under `name`.
     ///
     /// # Errors
-    /// If it is not finite: such a number would break the comparison that it is for.
+    /// If it is not finite: such a number would make its comparison impossible.
     pub fn number(&mut self, name: impl Into<String>, value: f64) -> Result<()> {
         let name = name.into();
         if !value.is_finite() {

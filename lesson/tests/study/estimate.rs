@@ -1,4 +1,4 @@
-//! What a study says of its time.
+//! A study's estimate of its time.
 
 use crate::process::{command, whole};
 use std::io::{BufRead, BufReader};

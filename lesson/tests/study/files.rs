@@ -1,4 +1,4 @@
-//! Files of runs that are not what they should be: named with their line, and nothing is lost.
+//! Invalid files of runs: reported with their line, and nothing is lost.
 
 use crate::process::{blind, end, runs, whole};
 use std::path::Path;
@@ -27,7 +27,7 @@ fn broken_files_are_named_with_their_line_and_nothing_of_any_is_merged() {
     let all = std::fs::read_to_string(whole().0.join("runs.jsonl")).unwrap();
     let lines: Vec<&str> = all.split_inclusive('\n').collect();
     let broken = [lines[0], "{\"format\":1, nonsense\n", lines[1]].concat();
-    refused(broken.as_bytes(), &["bad.jsonl, line 2", "not a whole run"]);
+    refused(broken.as_bytes(), &["bad.jsonl, line 2", "not a complete run"]);
     let cut = &all[..lines[0].len() + lines[1].len() / 2];
     refused(cut.as_bytes(), &["bad.jsonl, line 2", "cut off"]);
     let newer = lines[0].replace("{\"format\":1,", "{\"format\":2,");
@@ -51,7 +51,7 @@ fn runs_of_other_settings_are_kept_and_left_alone() {
     let (expected, _) = whole();
     let folder = tempfile::tempdir().unwrap();
     let (out, theirs) = (folder.path(), expected.join("runs.jsonl"));
-    // Half of the runs are of this plan, and half are none of it.
+    // Half of the runs belong to this plan, and half do not.
     let words = ["--images", "8", "--merge", theirs.to_str().unwrap()];
     let ended = end(blind(out, &words)).well();
     assert!(ended.out.contains("8 runs added"), "{}", ended.out);

@@ -1,4 +1,4 @@
-//! Wrong flags: named, and nothing is written.
+//! Wrong flags are named, and nothing is written.
 
 use crate::process::{blind, command, end};
 use crate::tiny::images;
@@ -72,7 +72,7 @@ fn a_folder_that_cannot_be_written_is_told_before_any_run() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "text");
 }
 
-/// Nobody can write there, not even the system's administrator.
+/// No user can write there, not even the system's administrator.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_folder_that_cannot_be_made_is_told_before_any_run() {

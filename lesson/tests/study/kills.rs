@@ -1,4 +1,4 @@
-//! `kill -9`, Ctrl-C and power cuts: what has finished stays, and the study goes on after it.
+//! `kill -9`, Ctrl-C and power cuts: finished runs stay, and the study continues after them.
 
 use crate::process::{command, results, run, runs, whole};
 use rand::{Rng, SeedableRng};
@@ -60,7 +60,7 @@ fn ctrl_c_ends_a_study_at_once_and_keeps_what_has_finished() {
     use std::os::unix::process::ExitStatusExt;
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path();
-    // So many runs that they are not over before the signal comes. The first are those of the whole study.
+    // Enough runs that they have not ended before the signal comes. The first are those of the whole study.
     let mut child = command(out, &["--seeds", "30"]).spawn().unwrap();
     wait_for_runs(out, 2, &mut child);
     // A shell that puts a job into the background makes it ignore Ctrl-C, and all that it starts as well.

@@ -1,5 +1,5 @@
 //! Studies as people run them: processes that are killed, parts on several machines, reports without an
-//! adapter, wrong flags. A tiny chapter stands for the nine.
+//! adapter, wrong flags. A tiny chapter represents the nine.
 
 mod estimate;
 mod files;

@@ -21,7 +21,7 @@ fn child() {
     std::process::exit(tiny::chapter().run(words.map(str::to_owned)).into());
 }
 
-/// What a process came to.
+/// The result of a process.
 pub struct Ended {
     pub status: Option<i32>,
     pub out: String,
@@ -35,7 +35,7 @@ impl Ended {
         self
     }
 
-    /// What failed with `status`, named everything in `parts`, and did not panic.
+    /// The output of a process that failed with `status`, named everything in `parts`, and did not panic.
     pub fn badly(self, status: i32, parts: &[&str]) -> Self {
         assert_eq!(self.status, Some(status), "{}{}", self.out, self.err);
         parts.iter().for_each(|part| assert!(self.err.contains(part), "{part} is not in: {}", self.err));
@@ -58,7 +58,7 @@ pub fn command(out: &Path, words: &[&str]) -> Command {
     command
 }
 
-/// The same where no driver and no adapter is to be found.
+/// The same without any driver or adapter.
 pub fn blind(out: &Path, words: &[&str]) -> Command {
     let mut command = command(out, words);
     for name in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
@@ -92,7 +92,7 @@ pub fn data() -> &'static Path {
     })
 }
 
-/// All runs, by one process that nobody disturbed, and what it printed.
+/// All runs, by one undisturbed process, and its output.
 pub fn whole() -> &'static (PathBuf, Ended) {
     static WHOLE: OnceLock<(PathBuf, Ended)> = OnceLock::new();
     WHOLE.get_or_init(|| {

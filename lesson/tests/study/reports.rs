@@ -1,4 +1,4 @@
-//! Reports from the runs that there are, on machines that can do none.
+//! Reports from the finished runs, on machines that cannot run any.
 
 use crate::process::{blind, end, results, whole};
 use crate::tiny::RUNS;

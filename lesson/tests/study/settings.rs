@@ -1,4 +1,4 @@
-//! A run is what its setting says: the same in every process, and another where anything differs.
+//! A run is determined by its setting: the same in every process, and another if anything differs.
 
 use crate::process::{blind, data, end, results, run, runs, whole};
 use crate::tiny::{RUNS, usual_images};

@@ -25,13 +25,13 @@ fn three_parts_that_were_merged_equal_the_whole() {
     let files: Vec<String> = (1..=3).map(|i| part(i).join("runs.jsonl").display().to_string()).collect();
     let files: Vec<&str> = std::iter::once("--merge").chain(files.iter().map(String::as_str)).collect();
     let ended = end(blind(&merged, &files)).well();
-    assert!(ended.out.contains("3 runs added, 0 were here before"), "{}", ended.out);
+    assert!(ended.out.contains("3 runs added, 0 were already here"), "{}", ended.out);
     assert_eq!(sorted(&merged), sorted(expected));
     assert_eq!(results(&merged), results(expected));
 
     let before = std::fs::read(merged.join("runs.jsonl")).unwrap();
     let ended = end(blind(&merged, &files)).well();
-    assert!(ended.out.contains("0 runs added, 2 were here before"), "{}", ended.out);
+    assert!(ended.out.contains("0 runs added, 2 were already here"), "{}", ended.out);
     assert_eq!(std::fs::read(merged.join("runs.jsonl")).unwrap(), before);
 }
 
@@ -45,7 +45,7 @@ fn two_parts_at_once_may_share_a_folder() {
         let running = parts.map(|part| scope.spawn(|| end(part).well()));
         running.map(|one| one.join().unwrap())
     });
-    // The one that ended last saw all runs, and reported.
+    // The process that ended last found all runs, and reported.
     assert!(ended.iter().any(|one| one.out.contains("Figures and numbers are in")));
     assert_eq!(sorted(out), sorted(expected));
     assert_eq!(results(out), results(expected));

@@ -43,7 +43,7 @@ fn train(trial: &mut Trial<'_>) -> Result<()> {
     }
     let mut learner = trial.learner(Start::Scratch)?;
     let history = trial.fit(&mut learner, &draw.train, &trial.options())?;
-    // A number with many digits: it shall come back from the file with the same bits.
+    // A number with many digits: it must come back from the file with the same bits.
     let last = history.records.last().map_or(0.0, |record| f64::from(record.loss).sqrt());
     trial.number("root of the last loss", last)?;
     trial.test(&mut learner, &draw)

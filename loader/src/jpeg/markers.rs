@@ -1,10 +1,10 @@
-//! The markers of a JPEG file, between the bits of its pictures: its frame, its scans, its end.
+//! The markers of a JPEG file, between its picture data: the frame, the scans, the end.
 //!
-//! ITU T.81, annex B. The walk reads no picture data. It decides what the decoders cannot: whether the
-//! file ends where it should, and which of two decoders reads this kind rightly.
+//! ITU T.81, annex B. The parser reads no picture data. It determines what the decoders do not report:
+//! whether the file ends where it should, and which of the two decoders reads this kind correctly.
 
-/// Scans of one file, at most: what libjpeg-turbo's own tools advise against files that are made to
-/// take for ever. A camera's file has one, a progressive one about ten.
+/// Maximum number of scans in a file; libjpeg-turbo's tools recommend this limit against files that are made
+/// to take extremely long. A camera's file has one, a progressive one about ten.
 const MOST_SCANS: usize = 500;
 /// Coefficients of a block.
 const COEFFICIENTS: usize = 64;
@@ -47,17 +47,17 @@ pub(super) struct Frame {
 #[derive(Debug)]
 pub(super) struct Component {
     pub id: u8,
-    /// How finely it is sampled, across and down.
+    /// Its sampling factors, across and down.
     pub sampling: (u8, u8),
 }
 
-/// Which coefficients of which planes a scan brings.
+/// The coefficients and planes in a scan.
 #[derive(Debug)]
 pub(super) struct Scan {
     /// Places in [`Frame::components`].
     pub components: Vec<usize>,
     pub spectrum: (u8, u8),
-    /// Bits that are left for later scans.
+    /// Number of bits that are left for later scans.
     pub low_bits: u8,
 }
 
@@ -79,10 +79,10 @@ impl Frame {
 }
 
 impl<'a> Markers<'a> {
-    /// Walks over a file, up to its end marker or as far as it goes.
+    /// Parses a file, up to its end marker or as far as it goes.
     ///
     /// # Errors
-    /// With the reason, for a file whose frame or scans contradict themselves.
+    /// With the reason, for a file whose frame or scans are contradictory.
     pub fn read(bytes: &'a [u8]) -> Result<Self, String> {
         let mut markers = Self::default();
         let mut rest = bytes.get(2..).unwrap_or_default();
@@ -93,7 +93,7 @@ impl<'a> Markers<'a> {
                     markers.ended = true;
                     break;
                 }
-                // No content: a second beginning, restarts, and TEM.
+                // Markers without content: a second start marker, restarts, and TEM.
                 SOI | 0x01 | 0xd0..=0xd7 => {}
                 _ => {
                     let Some((segment, after)) = segment(rest) else { break };
@@ -129,8 +129,8 @@ impl<'a> Markers<'a> {
         Ok(())
     }
 
-    /// Whether the scans bring all that there is to the picture: of a sequential file every plane, of a
-    /// progressive one every bit of every coefficient.
+    /// Whether the scans contain the complete picture: every plane of a sequential file, every bit of every
+    /// coefficient of a progressive one.
     pub fn is_complete(&self) -> bool {
         let Some(frame) = &self.frame else { return false };
         if !frame.is_progressive() {
@@ -150,8 +150,8 @@ impl<'a> Markers<'a> {
     }
 }
 
-/// The next marker, and what comes after it. Between segments all else is passed over, as libjpeg does;
-/// in a scan's data, 0xff 0x00 is a byte of it.
+/// The next marker, and the data after it. Between segments all other bytes are skipped, as libjpeg does; in
+/// a scan's data, 0xff 0x00 is a byte of it.
 fn next_marker(mut bytes: &[u8]) -> Option<(u8, &[u8])> {
     loop {
         let at = bytes.iter().position(|&byte| byte == 0xff)?;
@@ -165,7 +165,7 @@ fn next_marker(mut bytes: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
-/// The content of a segment, and what comes after it; nothing if it was cut off.
+/// The content of a segment, and the data after it; `None` if it was cut off.
 fn segment(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&[high, low], _) = bytes.split_first_chunk()?;
     let (segment, rest) = bytes.split_at_checked(usize::from(u16::from_be_bytes([high, low])))?;

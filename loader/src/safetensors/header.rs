@@ -1,4 +1,4 @@
-//! The header of a safetensors file: parsed, then held against the length of the file.
+//! The header of a safetensors file: parsed, then checked against the length of the file.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -16,15 +16,15 @@ use crate::tensor::element_count;
 
 /// The limit of the reference implementation: 100 MB, thousands of times a real header.
 const MAX_HEADER: u64 = 100_000_000;
-/// Far above any network (ResNet-152 has 932), far below what would hurt: a parsed entry takes several times
-/// the memory of its text, so the header's length alone does not bound memory.
+/// Far more than any network has (ResNet-152 has 932), and far too few to exhaust memory. A parsed entry
+/// takes several times the memory of its text, so the header's length alone does not bound memory.
 const MAX_TENSORS: usize = 65_536;
 const MAX_DIMENSIONS: usize = 8;
-/// Names longer than this are noise that would drown an error message.
+/// Longer names would make error messages unreadable.
 const MAX_NAME: usize = 1024;
 
 pub(super) struct Header {
-    /// In the order of their bytes, which follow one another without hole or overlap.
+    /// In the order of their bytes, which follow each other without gap or overlap.
     pub entries: Vec<Entry>,
     pub metadata: BTreeMap<String, String>,
 }
@@ -78,7 +78,7 @@ pub(super) fn read(source: &mut impl Read, length: u64, path: &Path) -> Result<H
     Ok(Header { entries, metadata: raw.metadata })
 }
 
-/// One tensor by itself: inside the file, as many bytes as its shape needs, a type we can use.
+/// Checks one tensor: it is inside the file, has as many bytes as its shape needs, and has a supported type.
 fn check_entry(name: String, tensor: RawTensor, available: u64, path: &Path) -> Result<Entry, Error> {
     let path = path.to_owned();
     let [begin, end] = tensor.data_offsets;
@@ -109,8 +109,8 @@ fn check_entry(name: String, tensor: RawTensor, available: u64, path: &Path) -> 
     Ok(Entry { name, dtype, shape: tensor.shape.0, begin, end })
 }
 
-/// All tensors together: each begins where the one before ended, and the last ends the file.
-/// Overlaps would let a small file claim a large state dict; holes could hide anything.
+/// Checks all tensors together: each begins where the one before ended, and the last ends the file. With
+/// overlaps, a small file could give a large state dict; gaps could contain arbitrary data.
 fn check_contiguous(entries: &[Entry], available: u64, path: &Path) -> Result<(), Error> {
     let mut expected = 0;
     for entry in entries {
@@ -130,8 +130,8 @@ fn check_contiguous(entries: &[Entry], available: u64, path: &Path) -> Result<()
     Ok(())
 }
 
-/// The JSON as it stands. A hand-written visitor, because a derived one would swallow a name that
-/// comes twice and would build any number of entries before we could count them.
+/// The JSON before any check. The visitor is hand-written, because a derived one would accept a duplicate
+/// name silently and would build any number of entries before they could be counted.
 struct RawHeader {
     tensors: Vec<(String, RawTensor)>,
     metadata: BTreeMap<String, String>,

@@ -1,8 +1,9 @@
-//! What people give in place of a safetensors file, by its first bytes, and what to do then.
+//! Files that people give in place of a safetensors file, recognised by their first bytes, and what to do
+//! then.
 
 use crate::FileKind;
 
-/// What the file is, and what to do; nothing for bytes of no known kind.
+/// What the file is, and what to do; `None` for bytes of no known kind.
 pub(super) fn mistaken(first: &[u8; 8]) -> Option<(&'static str, &'static str)> {
     let starts = |signature: &[u8]| first.starts_with(signature);
     let text = first.trim_ascii_start();
@@ -18,14 +19,14 @@ pub(super) fn mistaken(first: &[u8; 8]) -> Option<(&'static str, &'static str)> 
         ))
     } else if starts(b"version ") {
         Some((
-            "the pointer of Git LFS to a file that was not downloaded",
+            "a Git LFS pointer to a file that was not downloaded",
             "run `git lfs pull` in its repository, or download the file itself",
         ))
     } else if text.starts_with(b"<") {
         Some((
             "a web page",
-            "the download gave a page in place of the file: use the download link of the file itself, or \
-             hf:owner/name",
+            "the download gave a web page instead of the file: use the download link of the file itself, \
+             or hf:owner/name",
         ))
     } else if FileKind::is_image(first) {
         Some(("a photo", PHOTOS))
@@ -40,6 +41,6 @@ pub(super) fn mistaken(first: &[u8; 8]) -> Option<(&'static str, &'static str)> 
     }
 }
 
-/// What to do with photos in place of weights.
+/// What to do with photos given instead of weights.
 pub const PHOTOS: &str = "the model comes first and the photos after it: frostline predict MODEL PHOTO…";
 const WEIGHTS: &str = "give weights of a ResNet or an EfficientNet-Lite0 in a safetensors file";

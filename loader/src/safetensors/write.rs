@@ -1,5 +1,5 @@
-//! Writing safetensors. Our own writer and not a library's, because a checkpoint of the same run
-//! should be the same bytes: tensors keep the order of the state dict, metadata is sorted.
+//! Writing safetensors. This writer is not a library's, because checkpoints of the same run should have the
+//! same bytes: tensors keep the order of the state dict, and metadata is sorted.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use super::{Dtype, check_finite, is_counter};
 use crate::atomic::write_atomically;
 use crate::{Error, HostTensor, StateDict};
 
-/// Writes a state dict as a safetensors file, all of it or nothing (see [`crate::atomic`]).
+/// Writes a state dict as a safetensors file, atomically (see [`crate::atomic`]).
 ///
 /// `dtype` is [`Dtype::F32`], [`Dtype::F16`] or [`Dtype::Bf16`], rounding to nearest even.
 /// `num_batches_tracked` counters are written as I64, as PyTorch does; they come first, so that
@@ -19,9 +19,9 @@ use crate::{Error, HostTensor, StateDict};
 ///
 /// # Errors
 /// [`Error::ElementCount`], [`Error::NonFinite`], [`Error::TooLargeForHalf`],
-/// [`Error::ReservedName`] or [`Error::UnsupportedDtype`] before anything is written, so that no
-/// file can be saved which [`super::read`] would refuse; [`Error::Io`] while writing. What was at
-/// `path` before is then untouched.
+/// [`Error::ReservedName`] or [`Error::UnsupportedDtype`] before anything is written, so that no saved file
+/// is one that [`super::read`] would refuse; [`Error::Io`] while writing. An earlier file at `path` is then
+/// unchanged.
 pub fn write(
     path: impl AsRef<Path>,
     tensors: &StateDict,
@@ -33,7 +33,7 @@ pub fn write(
     write_atomically(path, |file| content.write(file))
 }
 
-/// The bytes that [`write()`] writes. `label` stands for the path in errors.
+/// The bytes that [`write()`] writes. `label` replaces the path in errors.
 ///
 /// # Errors
 /// As [`write()`]; [`Error::Io`] never.
@@ -48,14 +48,14 @@ pub fn to_bytes(
     Ok(bytes)
 }
 
-/// What a file consists of.
+/// The parts of a file.
 struct Content<'a> {
     header: Vec<u8>,
     tensors: Vec<(&'a HostTensor, Dtype)>,
 }
 
 impl<'a> Content<'a> {
-    /// Fails for what [`super::read`] would refuse.
+    /// Fails for a file that [`super::read`] would refuse.
     fn new(
         path: &Path,
         tensors: &'a StateDict,
@@ -86,7 +86,7 @@ impl<'a> Content<'a> {
             begin = end;
         }
         let mut header = serde_json::Value::Object(header).to_string().into_bytes();
-        // Spaces up to a multiple of 8, so that the data begins aligned.
+        // Pads with spaces to a multiple of 8, so that the data begins aligned.
         header.resize(header.len().next_multiple_of(8), b' ');
 
         let tensors = entries.into_iter().map(|(_, tensor, dtype)| (tensor, dtype)).collect();
@@ -108,7 +108,7 @@ fn check(path: &Path, name: &str, tensor: &HostTensor, stored: Dtype) -> Result<
         return Err(Error::ReservedName {
             path: path.to_owned(),
             tensor: name.to_owned(),
-            reason: "the safetensors format keeps this name for its metadata",
+            reason: "the safetensors format reserves this name for its metadata",
         });
     }
     tensor.check(name)?;

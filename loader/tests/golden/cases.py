@@ -26,7 +26,7 @@ def main():
     grey = np.asarray(Image.open(CASES / "g12in16.png")).astype(np.float64)
     assert grey.max() < 4096
     Image.fromarray(np.round(grey * 255 / 4095).astype(np.uint8)).save(HERE / "case_g12in16.png", optimize=True)
-    # libjpeg shows all of a file whose end marker is missing.
+    # libjpeg shows the complete picture of a file whose end marker is missing.
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     for name in ["no_eoi", "noninterleaved", "ni_y_then_c", "ni1x2", "arith"]:
         image = Image.open(CASES / f"{name}.jpg").convert("RGB")

@@ -32,7 +32,7 @@ SCANS = {
     "yc_c": "0 1;\n2;\n",
     "progressive-apart": "0: 0-0, 0, 0;\n1: 0-0, 0, 0;\n2: 0-0, 0, 0;\n"
     "0: 1-63, 0, 0;\n1: 1-63, 0, 0;\n2: 1-63, 0, 0;\n",
-    # Valid, and coarse: scans that never come.
+    # Valid but coarse: its last scans are missing.
     "means-only": "0,1,2: 0-0, 0, 1;\n",
     "colours-coarse": "0,1,2: 0-0, 0, 0;\n0: 1-63, 0, 0;\n",
 }

@@ -116,7 +116,7 @@ opaque.convert("L").save("decode_grey.jpg", quality=95)
 rgba.convert("LA").save("decode_grey_alpha.png")
 opaque.convert("L").point(lambda v: 255 * (v > 140), "1").save("decode_1bit.png")
 Image.fromarray(np.asarray(opaque.convert("L")).astype(np.uint16) * 257).save("decode_grey16.png")
-# Orientation 6: stored lying on its left side, to be shown turned a quarter clockwise.
+# Orientation 6: stored rotated; it must be rotated a quarter clockwise for display.
 exif = Image.Exif()
 exif[0x0112] = 6
 opaque.transpose(Image.ROTATE_90).save("decode_exif6.jpg", quality=95, subsampling=0, exif=exif)

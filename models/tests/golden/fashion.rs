@@ -1,4 +1,4 @@
-//! The shipped ResNet-10 scores what PyTorch scores with it.
+//! The shipped ResNet-10 has the same accuracy as in PyTorch.
 
 use crate::support::{GPU, file};
 use frostline_engine::{Graph, Params, Plan, Session};
@@ -45,6 +45,7 @@ fn resnet10_classifies_the_clothes_that_it_has_seen() {
         correct += hits.count();
     }
     println!("{correct} of 600 right");
-    // PyTorch: 589 (assets/scripts/check_resnet10.py). An image whose two best logits differ in the last bit may fall either way.
+    // PyTorch: 589 (assets/scripts/check_resnet10.py). The result of an image whose two best logits differ
+    // only in the last bit may differ.
     assert!((587..=591).contains(&correct), "{correct} of 600 right, PyTorch gets 589");
 }

@@ -1,4 +1,4 @@
-//! Logits and features in evaluation mode, where everything that can be is folded.
+//! Logits and features in evaluation mode, with everything folded that can be.
 
 use crate::support::{GPU, file, filled, golden, input, recorded, relative};
 use frostline_engine::{Graph, Params, Plan, Session, TensorId};
@@ -9,7 +9,7 @@ use frostline_twin::filler::{self, Block};
 use std::collections::BTreeMap;
 
 /// ‖error‖ / ‖value‖ that a network's output may have. PyTorch's own f32 has 3e-7 to 2e-6 against
-/// its f64 here; every sum in another order errs as much again, a wrong padding or eps far more.
+/// its f64 here; a sum in another order has a similar error, a wrong padding or eps a far larger one.
 const TOLERANCE: f64 = 1e-5;
 
 fn run(graph: &Graph, output: TensorId, params: &Params, images: &[f32]) -> Vec<f32> {
@@ -29,7 +29,7 @@ fn assert_output(name: &str, got: &[f32], file: &SafeFile, key: &str) {
     assert!(error < TOLERANCE, "{name}: off by {error:e} of its norm");
 }
 
-/// Every stage's mean of absolute values: tells where a wrong network first goes wrong.
+/// Every stage's mean of absolute values: shows the first wrong stage of a wrong network.
 fn assert_stages(
     graph: &Graph,
     recorded: &Recorded,
@@ -104,7 +104,7 @@ fn lite0_gives_pytorchs_features_of_a_photo() {
     assert_output("lite0 of the panda", &features, &file, "photo.features");
 }
 
-/// timm's names are those of its own class, and weights that come under them compute what it computes.
+/// timm's names are those of its class, and weights with these names give the same outputs.
 #[test]
 fn lite0_under_timms_names_gives_timms_logits() {
     let golden = golden("timm_lite0");

@@ -1,4 +1,4 @@
-//! Whole networks against what PyTorch computes in f64 (`tests/golden/README.md`).
+//! Whole networks, compared with PyTorch in f64 (`tests/golden/README.md`).
 
 mod fashion;
 mod inference;

@@ -1,4 +1,4 @@
-//! What the golden tests share.
+//! Common code of the golden tests.
 
 use frostline_engine::{Gpu, Graph, Params};
 use frostline_loader::safetensors::{self, SafeFile};

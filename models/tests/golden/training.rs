@@ -1,5 +1,5 @@
 //! ResNet-18 at 64 × 64 under six freezes: loss, logits, every gradient, ten steps of SGD, running
-//! statistics, and what is frozen left bit-identical.
+//! statistics, and frozen tensors that stay bit-identical.
 
 use crate::support::{GPU, distance, filled, golden, input, norm, recorded, relative};
 use frostline_engine::{Freeze, Graph, Optim, Optimizer, Plan, Session, TensorId};
@@ -17,15 +17,15 @@ const STEPS: usize = 10;
 /// f32 likewise.
 const TOLERANCE: f32 = 1e-5;
 
-/// A gradient may be this many times as far off as PyTorch's own in f32, which is 6e-7 to 3e-6 of
-/// its norm: the same rounding in another order of summation. Measured: 1.6 at most. A missing
-/// term, or statistics over the wrong pixels, is 1,000 times and more.
+/// A gradient's error may be this many times that of PyTorch in f32, which is 6e-7 to 3e-6 of its norm: the
+/// same rounding in another order of summation. Measured: 1.6 at most. A missing term, or statistics over the
+/// wrong pixels, is 1,000 times and more.
 const TIMES_TORCH: f64 = 10.0;
 
-/// How far ten steps may carry rounding, beside what PyTorch's own f32 strays in the same run.
-/// Rounding turns a ReLU here and there, and what follows differs by more than rounding: with the
-/// input moved by two units in the last place, five of six runs of `conv1_only` stray by 1.8e-5 in
-/// the eighth loss, on the plain kernels too; PyTorch in f32 does by 2.7e-5 in `frozen_bn`.
+/// The allowed effect of rounding over ten steps, in addition to the deviation of PyTorch's f32 in the same
+/// run. Rounding switches a few ReLUs, and the following values then differ by more than rounding: with the
+/// input moved by two units in the last place, five of six runs of `conv1_only` deviate by 1.8e-5 in the
+/// eighth loss, also on the plain kernels; PyTorch in f32 deviates by 2.7e-5 in `frozen_bn`.
 const STRAY: f32 = 3e-5;
 
 struct Case {
@@ -60,8 +60,8 @@ impl Case {
         serde_json::from_value(self.said(key)).unwrap()
     }
 
-    /// The logits as training computes them, which with batch statistics are others than those of
-    /// inference. On weights of its own: the running statistics move.
+    /// The logits in training, which with batch statistics differ from those of inference. They use their own
+    /// copy of the weights, because the running statistics change.
     fn check_logits(&self) {
         let params = filled(&self.graph, Block::Basic);
         let plan = Plan::gradient(&self.graph, self.logits, &self.freeze, GPU.tuning()).unwrap();
@@ -108,12 +108,12 @@ impl Case {
         let (exact, torch) = (self.values("losses"), self.values("losses_f32"));
         assert_eq!(losses.len(), exact.len());
         assert_eq!(self.values("loss")[0], exact[0]);
-        // As far as PyTorch's f32 strays from its f64 in any of the ten, so may ours.
+        // The largest deviation of PyTorch's f32 from its f64 in the ten steps is allowed here as well.
         let worst_of_torch =
             exact.iter().zip(torch).map(|(exact, torch)| (exact - torch).abs()).fold(0.0, f32::max);
         for (step, ((&loss, &exact), &torch)) in losses.iter().zip(exact).zip(torch).enumerate() {
             println!("loss {step}: off by {:+.1e}, PyTorch in f32 by {:+.1e}", loss - exact, torch - exact);
-            // The second term is for 1 - p, which is all that is left once the batch is learnt.
+            // The second term is for 1 - p, which dominates once the batch is learned.
             let allowed = TOLERANCE * exact + 2e-6 + STRAY.max(4.0 * worst_of_torch);
             assert!((loss - exact).abs() < allowed, "loss {step}: {loss}, should be {exact} ± {allowed:e}");
         }
@@ -148,7 +148,7 @@ impl Case {
                 let samples = self.values(&format!("grad.{name}.samples"));
                 let stride = gradient.len() / samples.len();
                 let ours: Vec<f32> = gradient.iter().step_by(stride).take(samples.len()).copied().collect();
-                // Scaled up to what the whole would be, were all of it like the samples.
+                // Scaled from the samples to the whole gradient.
                 distance(&ours, samples) * (count / samples.len() as f64).sqrt() / exact_norm
             }
         };
@@ -161,7 +161,7 @@ impl Case {
         [shown, (norm(gradient) / exact_norm - 1.0).abs(), whole[0], whole[1]].into_iter().fold(0.0, f64::max)
     }
 
-    /// Running statistics after ten steps; every frozen tensor as it was, to the last bit.
+    /// Running statistics after ten steps; every frozen tensor unchanged, to the last bit.
     fn check_state(&self, before: &StateDict, after: &StateDict, trainable: &[String]) {
         let batch_statistics = self.listed("batch_statistics");
         for (name, tensor) in after {
@@ -175,7 +175,7 @@ impl Case {
                 same,
                 !moves,
                 "{name}: {}",
-                if moves { "did not move" } else { "is frozen and moved" }
+                if moves { "did not move" } else { "is frozen but changed" }
             );
         }
         for layer in ["bn1", "layer4.1.bn2"] {
@@ -183,7 +183,7 @@ impl Case {
                 let name = format!("{layer}.{statistic}");
                 let error = relative(&after[&name].data, self.values(&format!("after.{name}")));
                 println!("{name} after {STEPS} steps: off by {error:.1e} of its norm");
-                // A mean is small beside what it is the mean of.
+                // A mean is small compared with the values that it averages.
                 assert!(
                     error < f64::from(TOLERANCE + 3.0 * STRAY),
                     "{name} after {STEPS} steps: off by {error:e} of its norm"

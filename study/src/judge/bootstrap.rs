@@ -4,15 +4,15 @@ use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 impl Parts {
-    /// Draws seeds and test images again, each with replacement and independently of the other, and takes
-    /// the spread of the mean apart.
+    /// Draws seeds and test images again, each with replacement and independently of the other, and separates
+    /// the variance of the mean into its parts.
     ///
-    /// The pigeonhole bootstrap (Owen 2007) looks only at means with both drawn. Their variance has R/(n·m)
-    /// three times: once from the seeds, once from the images, once from both. Here each resample also gives
-    /// the mean with its seeds alone and with its images alone, so that each part is known and counted once.
+    /// The pigeonhole bootstrap (Owen 2007) uses only means with both drawn. Their variance has R/(n·m) three
+    /// times: once from the seeds, once from the images, once from both. Here each resample also gives the
+    /// mean with only its seeds and with only its images, so that each part is known and counted once.
     ///
-    /// Seeds that have their own images are drawn whole. Their means differ by the luck of their images
-    /// already, and images drawn again within them would count it twice (Davison and Hinkley 1997, section
+    /// Seeds that have their own images are drawn whole. Their means already contain the sampling noise of
+    /// their images; images drawn again within them would count it twice (Davison and Hinkley 1997, section
     /// 3.8).
     pub fn resampled(paired: &Paired, resamples: usize, seed: u64) -> Self {
         let rows = in_order(&paired.rows);
@@ -43,8 +43,8 @@ impl Parts {
             }
         }
 
-        // Draws from n values have a spread that is (n − 1)/n of what it should be: a fifth less for five
-        // seeds (Hesterberg 2015; Efron and Tibshirani 1993).
+        // The variance of draws from n values is too small by the factor (n − 1)/n: by a fifth for five seeds
+        // (Hesterberg 2015; Efron and Tibshirani 1993).
         let count = resamples as f64;
         let up = |n: usize| n as f64 / (n as f64 - 1.0);
         let seeds = seeds / count * up(n);
@@ -56,8 +56,8 @@ impl Parts {
     }
 }
 
-/// The rows in a fixed order and with a mean that is not negative. Then the same draws select the same rows
-/// for any order of the seeds and either direction of the claim.
+/// The rows in a fixed order and with a mean that is not negative, so that the same draws select the same
+/// rows for any order of the seeds and either direction of the claim.
 fn in_order(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let total: f64 = rows.iter().map(|row| mean(row)).sum();
     let sign = if total < 0.0 { -1.0 } else { 1.0 };
@@ -78,7 +78,7 @@ impl Draws {
         Draws { rng: ChaCha8Rng::seed_from_u64(seed), bytes: Vec::new() }
     }
 
-    /// Draws as many of `counts` as there are, with replacement, and counts how often each was drawn.
+    /// Draws as many items as `counts` has, with replacement, and counts how often each was drawn.
     fn tally(&mut self, counts: &mut [f64]) {
         counts.fill(0.0);
         self.bytes.resize(4 * counts.len(), 0);
@@ -86,13 +86,13 @@ impl Draws {
         let len = counts.len() as u64;
         for bytes in self.bytes.chunks_exact(4) {
             let word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-            // No index is likelier than another by more than len / 2³².
+            // Probabilities of indices differ by at most len / 2³².
             counts[((u64::from(word) * len) >> 32) as usize] += 1.0;
         }
     }
 }
 
-/// With four sums at once: one alone waits for each addition before the next.
+/// Four sums in parallel, because additions to a single sum wait for each other.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 4];
     let (a_whole, b_whole) = (a.chunks_exact(4), b.chunks_exact(4));

@@ -5,11 +5,11 @@ use super::{Fault, Question, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// The fewest seeds that can decide a claim. Two have one degree of freedom: an interval from them is too
-/// wide to be useful, and depends on the assumption that seeds are normally distributed, which two cannot
-/// show to be wrong.
+/// wide to be useful, and depends on the assumption that seeds are normally distributed, which two seeds
+/// cannot refute.
 pub const FEWEST_SEEDS: usize = 3;
 
-/// The fewest resamples: with 100, chance moves a standard error by 7%.
+/// The fewest resamples: with 100, a standard error has a random error of 7%.
 const FEWEST_RESAMPLES: usize = 100;
 
 /// How to judge.
@@ -20,7 +20,7 @@ pub struct Options {
     /// Draws of seeds and images per claim: 10,000. `None` takes the limit of infinitely many, in closed
     /// form.
     pub resamples: Option<usize>,
-    /// For the draws. Equal seeds give equal bits.
+    /// Seed of the draws. Equal seeds give equal bits.
     pub seed: u64,
 }
 
@@ -35,17 +35,16 @@ impl Default for Options {
 pub struct Tested {
     /// The standard error of the mean difference, in its units.
     pub error: f64,
-    /// The part of its square, 0 to 1, that only more seeds make smaller. More test images make the
-    /// others so.
+    /// The fraction of its square, 0 to 1, that only more seeds reduce. More test images reduce the rest.
     pub share: f64,
-    /// The interval of the mean difference, in its units. The verdict can be read from it: it is supported
-    /// where the whole interval is, equivalent where the whole interval is within the margin.
+    /// The interval of the mean difference, in its units. The verdict can be read from it: supported if the
+    /// whole interval supports the claim, equivalent if the whole interval is within the margin.
     pub interval: (f64, f64),
     /// How often such intervals contain the true mean: 0.9 for one claim, more where several share the 5%.
     pub level: f64,
-    /// The p-value of the test that decided; of the claim's own test where none did.
+    /// The p-value of the deciding test; if none decided, that of the claim's own test.
     pub p: f64,
-    /// The same with the number of claims counted in: it decides where it is at most alpha.
+    /// The same, corrected for the number of claims: the test decides if this is at most alpha.
     pub adjusted: f64,
 }
 
@@ -63,11 +62,11 @@ pub struct Judgement {
 }
 
 /// Judges all claims of a chapter; [the module](super) describes the method. Claims without enough seeds
-/// count as well: a chapter has the claims that it makes, not those that its runs are enough for.
+/// count as well: the correction is for all claims of a chapter.
 ///
 /// # Errors
-/// A [`Fault`] where values are missing, not finite, or of different number though images are shared; where
-/// a margin is not above 0; and where the options are out of range.
+/// A [`Fault`] if values are missing or not finite, if seeds that share images have different numbers of
+/// values, if a margin is not above 0, or if the options are out of range.
 pub fn judge(questions: &[Question], options: &Options) -> Result<Vec<Judgement>, Fault> {
     if !(options.alpha > 0.0 && options.alpha < 0.5) {
         return Err(Fault::Alpha(options.alpha));
@@ -97,7 +96,7 @@ pub fn judge(questions: &[Question], options: &Options) -> Result<Vec<Judgement>
 fn decide(question: &Question, estimate: &Estimate, tests: &[Test], alpha: f64) -> Judgement {
     let decisive = tests.iter().find(|test| test.adjusted <= alpha);
     let shown = decisive.or_else(|| tests.iter().find(|test| test.answer == question.kind.claims()));
-    // Without a verdict, the widest interval: it contains everything that was not ruled out.
+    // Without a verdict, the widest interval: it contains every value that was not ruled out.
     let tail = decisive.map_or_else(|| tests.iter().map(Test::tail).fold(alpha, f64::min), Test::tail);
     let tested = shown.zip(estimate.spread.as_ref()).map(|(test, spread)| Tested {
         error: spread.error,

@@ -2,17 +2,17 @@ use super::parts::mean;
 use super::student::Student;
 use super::{FEWEST_SEEDS, Images, Options, Paired, Parts};
 
-/// A mean difference and how far to trust it.
+/// A mean difference and its standard error.
 pub(super) struct Estimate {
     pub mean: f64,
-    /// Nothing is known of it with fewer seeds than [`FEWEST_SEEDS`].
+    /// `None` with fewer seeds than [`FEWEST_SEEDS`].
     pub spread: Option<Spread>,
 }
 
 pub(super) struct Spread {
     /// The standard error of the mean.
     pub error: f64,
-    /// The part of its square that only more seeds would make smaller.
+    /// The fraction of its square that only more seeds would reduce.
     pub share: f64,
     student: Student,
 }
@@ -24,7 +24,7 @@ impl Estimate {
         Estimate { mean: mean(&rows), spread }
     }
 
-    /// The p-value of "the mean is above `bound`": the chance of such a mean, or a higher one, at the bound.
+    /// The p-value of "the mean is above `bound`": the probability of this or a higher mean at the bound.
     pub fn above(&self, bound: f64) -> f64 {
         self.spread.as_ref().map_or(1.0, |spread| spread.beyond(self.mean - bound))
     }
@@ -60,7 +60,7 @@ impl Spread {
         }
     }
 
-    /// The interval around a mean with a chance of `tail` outside each end.
+    /// The interval around a mean with a probability of `tail` outside each end.
     pub fn interval(&self, mean: f64, tail: f64) -> (f64, f64) {
         let half = self.student.quantile_above(tail) * self.error;
         (mean - half, mean + half)

@@ -4,7 +4,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// A question has no seed at all.
+    /// A question has no seeds.
     NoSeeds {
         /// Which question, from 0.
         question: usize,
@@ -36,7 +36,7 @@ pub enum Fault {
         /// How many values the first seed has.
         expected: usize,
     },
-    /// A margin is not a positive number. Without one, no difference is too small to matter.
+    /// A margin is not a positive number.
     Margin {
         /// Which question, from 0.
         question: usize,
@@ -48,7 +48,7 @@ pub enum Fault {
         /// The rate.
         f64,
     ),
-    /// Fewer than two resamples, which have no spread.
+    /// Fewer than two resamples, which have no variance.
     Resamples(
         /// How many.
         usize,

@@ -1,14 +1,14 @@
 /// The result of Holm's procedure for one test among several.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Step {
-    /// The p-value with the number of tests counted in: the test rejects where it is at most alpha.
+    /// The p-value, corrected for the number of tests: the test rejects if this is at most alpha.
     pub adjusted: f64,
-    /// The level that the plain p-value is compared with: the test rejects where it is at most this.
+    /// The level for the uncorrected p-value: the test rejects if the p-value is at most this.
     pub level: f64,
 }
 
 /// Holm's correction (1979): the smallest of k p-values is compared with alpha/k, the next with
-/// alpha/(k − 1) and so on. The first that is too large stops all after it, which get its level.
+/// alpha/(k − 1) and so on. The first that is too large stops the procedure; all later ones get its level.
 /// The chance of one false rejection or more is at most alpha, however the tests depend on each other.
 pub(super) fn holm(p: &[f64], alpha: f64) -> Vec<Step> {
     let mut order: Vec<usize> = (0..p.len()).collect();
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn after_the_first_that_is_kept_all_are() {
-        // Alone, 0.04 would do for the last step, but the one before it fails.
+        // 0.04 alone would pass the last step, but the step before it fails.
         let steps = holm(&[0.04, 0.03], 0.05);
         assert!(steps.iter().all(|step| step.adjusted > 0.05));
         assert_eq!(holm(&[0.04], 0.05), [Step { adjusted: 0.04, level: 0.05 }]);

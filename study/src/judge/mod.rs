@@ -1,27 +1,27 @@
 //! From differences between runs to a verdict.
 //!
 //! Two conditions are run with the same seeds and tested on the same images. A [`Question`] has the
-//! differences, what is claimed of their mean ([`Kind`]) and the margin below which a difference does not
-//! matter. [`judge()`] takes all questions of a chapter, since several claims are several chances to be
-//! wrong, and gives each a [`Verdict`].
+//! differences, the claim about their mean ([`Kind`]) and the margin below which a difference does not
+//! matter. [`judge()`] takes all questions of a chapter, because each further claim is another chance of
+//! error, and gives each a [`Verdict`].
 //!
 //! # Standard error
 //! Seeds and test images are drawn again, with replacement, 10,000 times ([`Options::resamples`]). Where
 //! seeds share their images, the variance of the mean has a part from seeds, one from images and a rest
-//! from both. The pigeonhole bootstrap (Owen 2007) counts the rest three times; the draws are taken apart
-//! here so that it counts once. The spread among n seeds is multiplied by n/(n − 1), without which five
-//! seeds give a variance that is a fifth too small (Hesterberg 2015). Where each seed has its own images,
-//! seeds are drawn whole, because their means differ by the luck of their images already (Davison and
+//! from both. The pigeonhole bootstrap (Owen 2007) counts the rest three times; here the parts are separated,
+//! so that the rest counts once. The spread among n seeds is multiplied by n/(n − 1), otherwise five seeds
+//! would give a variance that is a fifth too small (Hesterberg 2015). Where each seed has its own images,
+//! seeds are drawn whole, because their means already contain the sampling noise of their images (Davison and
 //! Hinkley 1997).
 //!
 //! # Quantiles
 //! Percentiles of resamples of five seeds are too narrow for any number of resamples, so the quantiles are
-//! Student's. The part of the variance that seeds show has n − 1 degrees of freedom, that of m images m − 1;
+//! Student's. The part of the variance from seeds has n − 1 degrees of freedom, that from m images has m − 1;
 //! the quantile is the average of the two with the parts as weights (Cochran and Cox 1950). Degrees of
 //! freedom after Satterthwaite (1946) were tried in a simulation that is not kept: eight claims without
 //! effect had one supported in up to 7.4% of the chapters. n − 1 throughout was safe, but decided 46% of
-//! claims where this decides 97%. All of it takes the seeds' means to be roughly normal. tests/simulations.rs
-//! measures the rates, and docs/statistics.md has them.
+//! claims where this method decides 97%. All of these methods assume that the seeds' means are roughly
+//! normal. tests/simulations.rs measures the rates, and docs/statistics.md lists them.
 //!
 //! # Verdicts
 //! | kind | equivalent | supported | contradicted |
@@ -38,12 +38,12 @@
 //!
 //! # Several claims
 //! A claim can be wrongly supported, wrongly contradicted or wrongly called equivalent. These are three
-//! errors, and each is kept to `alpha` (5%) for the chapter as a whole: all tests for "supported" are one
-//! family under Holm's correction (1979), all for "contradicted" another, all for "equivalent" the third.
-//! Holm keeps the chance of any false rejection in a family to alpha, whichever of its claims are true
-//! and however they depend on each other, as claims from the same runs do. The order of the tests only
-//! takes rejections away, never adds one, and so keeps that. The three can add up: a chapter has a wrong
-//! verdict of any sort in at most 3·alpha.
+//! errors. Each is limited to `alpha` (5%) for the whole chapter: all tests for "supported" are one family
+//! under Holm's correction (1979), all for "contradicted" another, all for "equivalent" the third. Holm's
+//! procedure limits the probability of any false rejection in a family to alpha, whichever of its claims are
+//! true. It holds for any dependence between the claims, such as that of claims from the same runs. The order
+//! of the tests can only remove rejections, so the limit still holds. The three errors can add up: the
+//! probability of a wrong verdict of any sort in a chapter is at most 3·alpha.
 //!
 //! # Sources
 //! - Cochran, Cox (1950), *Experimental Designs*.

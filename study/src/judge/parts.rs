@@ -1,19 +1,19 @@
 use super::{Images, Paired};
 
-/// What the variance of a mean difference is made of. Every part is an unbiased estimate in itself.
+/// The parts of the variance of a mean difference. Every part is an unbiased estimate in itself.
 ///
 /// With y the values, n seeds and m shared images, a value is modelled as
 /// `y[i][j] = mean + seed[i] + image[j] + rest[i][j]` with independent parts of variance S, I and R. The
-/// variance of the mean of all is then `S/n + I/m + R/(n·m)`, but neither the spread of the seeds' means nor
-/// that of the images' means shows it: the former lacks I, the latter S, and both have R.
+/// variance of the mean of all is then `S/n + I/m + R/(n·m)`, but it is neither the variance of the seeds'
+/// means nor that of the images' means: the former lacks I, the latter S, and both have R.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Parts {
-    /// Seeds drawn, images as they are: `S/n + R/(n·m)`.
+    /// Seeds drawn, images fixed: `S/n + R/(n·m)`.
     pub seeds: f64,
-    /// Images drawn, seeds as they are: `I/m + R/(n·m)`. 0 where seeds do not share images.
+    /// Images drawn, seeds fixed: `I/m + R/(n·m)`. 0 if seeds do not share images.
     pub images: f64,
-    /// What is left of both drawn together: `R/(n·m)`. Where each seed has its own images, the variance that
-    /// comes from images within seeds.
+    /// The rest when both are drawn together: `R/(n·m)`. Where each seed has its own images, the variance
+    /// that comes from images within seeds.
     pub rest: f64,
 }
 
@@ -27,7 +27,7 @@ impl Parts {
         let seeds = squares(&means, grand) / (n - 1.0) / n;
         let m = rows[0].len();
         match paired.images {
-            // A row of one value has no spread.
+            // A row of one value has no variance.
             Images::Own => Parts { seeds, images: 0.0, rest: within(rows, &means) },
             Images::Shared if m == 1 => Parts { seeds, images: 0.0, rest: 0.0 },
             Images::Shared => {
@@ -51,14 +51,14 @@ impl Parts {
         }
     }
 
-    /// The variance of the mean. No part of the model is negative, so an image part below the rest (by
-    /// chance) adds nothing.
+    /// The variance of the mean. No part of the model is negative, so an image part that is smaller than the
+    /// rest by chance adds nothing.
     pub fn variance(&self) -> f64 {
         self.by_seeds() + (self.images - self.rest).max(0.0)
     }
 
-    /// What the seeds show of it. They cannot truly differ less than the rest makes them differ: less is
-    /// chance.
+    /// The part of it from seeds. It is at least the rest: a smaller value is chance.
+    ///
     pub fn by_seeds(&self) -> f64 {
         self.seeds.max(self.rest)
     }

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Images {
-    /// Column j is the same test image in every row. Seeds then share the luck of the test set.
+    /// Column j is the same test image in every row. Seeds then share the sampling noise of the test set.
     Shared,
     /// Each seed has its own test images, such as the images of another split.
     Own,
 }
 
-/// Differences between two conditions, positive where the claim is right. Both conditions have the same
-/// seeds and test images, so that what is common to them cancels.
+/// Differences between two conditions, positive if the claim is right. Both conditions have the same seeds
+/// and test images, so that common effects cancel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
     /// A row per seed. A row has one value per test image (right minus right: −1, 0 or 1), or a single value
@@ -22,7 +22,7 @@ pub struct Paired {
     pub images: Images,
 }
 
-/// What is claimed of the mean difference.
+/// The claim about the mean difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -57,7 +57,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// Values that are missing or not finite cannot be judged. `index` is for the fault.
+    /// Fails for values that are missing or not finite. `index` is for the fault.
     pub(super) fn check(&self, index: usize) -> Result<(), Fault> {
         let question = index;
         if !(self.margin.is_finite() && self.margin > 0.0) {

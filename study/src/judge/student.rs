@@ -3,7 +3,8 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 /// Student's t for a variance with a part known from few seeds and another known from many images.
 ///
 /// Its quantiles are those of the two parts, averaged with the parts as weights (Cochran and Cox 1950).
-/// One distribution with Satterthwaite's degrees of freedom (1946) is too narrow here: where the seeds differ little by chance, it trusts the images alone.
+/// One distribution with Satterthwaite's degrees of freedom (1946) is too narrow here: if the seeds differ
+/// little by chance, it depends on the images alone.
 pub(super) struct Student {
     seeds: StudentsT,
     images: Option<StudentsT>,
@@ -17,7 +18,7 @@ impl Student {
         Student { seeds: student(seeds), images: None, share: 1.0 }
     }
 
-    /// With a part of the variance, `share`, that the seeds show; the images show the others.
+    /// With a part of the variance, `share`, from the seeds; the rest is from the images.
     pub fn of_both(seeds: usize, images: usize, share: f64) -> Self {
         if share >= 1.0 {
             Student::of_seeds(seeds)
@@ -28,7 +29,7 @@ impl Student {
         }
     }
 
-    /// The value with a chance of `p` to be above it, where `p` is at most 0.5.
+    /// The value that is exceeded with probability `p`, where `p` is at most 0.5.
     pub fn quantile_above(&self, p: f64) -> f64 {
         let seeds = -self.seeds.inverse_cdf(p);
         self.images
@@ -36,7 +37,7 @@ impl Student {
             .map_or(seeds, |images| self.share * seeds - (1.0 - self.share) * images.inverse_cdf(p))
     }
 
-    /// The chance of a value above `t`: the p whose quantile is `t`.
+    /// The probability of a value above `t`: the p whose quantile is `t`.
     pub fn above(&self, t: f64) -> f64 {
         let Some(images) = &self.images else { return self.seeds.sf(t) };
         if t <= 0.0 {

@@ -1,17 +1,17 @@
 use super::estimate::Estimate;
 use super::{Kind, Question, Verdict};
 
-/// One of the answers that a claim can get, and how well it is backed.
+/// A possible verdict on a claim, and its test.
 pub(super) struct Test {
     /// The verdict if the test rejects.
     pub answer: Verdict,
     /// The p-value of its opposite.
     pub p: f64,
-    /// How many tails of Student's t the test looks at.
+    /// Number of tails of Student's t in the test.
     pub sides: f64,
     /// p after Holm's correction.
     pub adjusted: f64,
-    /// What p is compared with.
+    /// The level that p is compared with.
     pub level: f64,
 }
 
@@ -20,7 +20,7 @@ impl Test {
         Test { answer, p, sides: 1.0, adjusted: 1.0, level: 0.0 }
     }
 
-    /// The chance outside one end of the interval from which the test can be read.
+    /// The probability outside one end of the interval from which the test can be read.
     pub fn tail(&self) -> f64 {
         self.level / self.sides
     }
@@ -29,10 +29,10 @@ impl Test {
 /// The tests of a claim: the first of them that rejects gives the verdict.
 pub(super) fn tests(question: &Question, estimate: &Estimate) -> Vec<Test> {
     let margin = question.margin;
-    // Both ends have to be ruled out, so no correction for two tests is needed (Schuirmann 1987).
+    // Both ends must be ruled out, so no correction for two tests is needed (Schuirmann 1987).
     let within = Test::new(Verdict::Equivalent, estimate.below(margin).max(estimate.above(-margin)));
     match question.kind {
-        // A difference that is surely below the margin is too small to matter, even where it is surely not 0.
+        // A difference that is surely below the margin is too small to matter, even if it is surely not 0.
         Kind::Better => vec![
             within,
             Test::new(Verdict::Supported, estimate.above(0.0)),
@@ -43,7 +43,7 @@ pub(super) fn tests(question: &Question, estimate: &Estimate) -> Vec<Test> {
             Test::new(Verdict::Contradicted, estimate.below(-margin)),
         ],
         Kind::Same => {
-            // Either end will do, so both count.
+            // Either end suffices, so both tests count.
             let beyond = estimate.above(margin).min(estimate.below(-margin));
             let beyond = Test::new(Verdict::Contradicted, (2.0 * beyond).min(1.0));
             vec![within, Test { sides: 2.0, ..beyond }]

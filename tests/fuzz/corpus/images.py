@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the images in images/ (needs Pillow; made with 9.4): what the loader's golden images lack.
+"""Makes the images in images/ (needs Pillow; made with 9.4): kinds that the loader's golden images lack.
 
     cd tests/fuzz/corpus && python3 images.py
 """

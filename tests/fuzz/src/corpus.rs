@@ -1,4 +1,4 @@
-//! The sound files that cases begin from, in `corpus/`, one folder a target.
+//! The valid files from which cases are made, in `corpus/`, one folder per target.
 //!
 //! Weights and checkpoints are made by [`make`] (`frostline-fuzz --make-corpus`), images by
 //! `corpus/images.py`; the loader's golden images are used as well.
@@ -22,7 +22,7 @@ pub struct Sample {
     pub bytes: Vec<u8>,
 }
 
-/// Everything that can go wrong while a corpus is made.
+/// The errors of making a corpus.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages are those of the parts")]
 pub enum Error {
@@ -30,7 +30,7 @@ pub enum Error {
     Io { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Loader(#[from] frostline_loader::Error),
-    #[error("{}: no sound files to begin from", path.display())]
+    #[error("{}: no valid files to begin from", path.display())]
     Empty { path: PathBuf },
 }
 
@@ -38,7 +38,7 @@ fn folder(target: Target) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name())
 }
 
-/// The sound files of `target`, by name.
+/// The valid files of `target`, by name.
 ///
 /// # Errors
 /// If they cannot be read, or there are none.
@@ -52,7 +52,7 @@ pub fn load(target: Target) -> Result<Vec<Sample>, Error> {
     if samples.is_empty() { Err(Error::Empty { path: folder }) } else { Ok(samples) }
 }
 
-/// Damaged files of `target` that a reader once did wrong with, by name.
+/// Damaged files of `target` on which a reader once failed, by name.
 ///
 /// # Errors
 /// If they cannot be read.

@@ -13,13 +13,13 @@ use frostline_fuzz::target::Target;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Damages sound files and holds the readers to their word: no panic, no hang, no flood of memory
+/// Damages valid files and checks the readers: no panic, no hang, no excessive memory
 #[derive(Parser)]
 struct Flags {
     /// What is read
     #[arg(required_unless_present = "make_corpus")]
     target: Option<Target>,
-    /// How many damaged files
+    /// Number of damaged files
     #[arg(long, default_value_t = 1_000_000)]
     cases: u64,
     /// Seed of all of them
@@ -34,7 +34,7 @@ struct Flags {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
-    /// Write the sound files anew (not the images)
+    /// Write the valid files again (not the images)
     #[arg(long)]
     make_corpus: bool,
 }

@@ -1,7 +1,6 @@
-//! Counts what a case allocates.
+//! Counts the allocations of a case.
 //!
-//! A thread's counts are its own, so that tests can run side by side: what the readers do, they do on
-//! the thread that calls them.
+//! Each thread has its own counts, so that tests can run in parallel: the readers run on the calling thread.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -21,7 +20,7 @@ thread_local! {
 }
 
 fn count(bytes: isize) {
-    // A thread that is ending has no locals any more, and nothing to measure either.
+    // A thread that is ending no longer has locals, and needs no measurement.
     let _ = LIVE.try_with(|live| {
         live.set(live.get() + bytes);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
@@ -57,8 +56,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `work` gives, and the most bytes it held at one time on this thread. 0 bytes in a binary
-/// without [`Counting`].
+/// The result of `work`, and the maximum number of bytes that it held at one time on this thread. 0 bytes in
+/// a binary without [`Counting`].
 pub fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.get();
     PEAK.set(before);

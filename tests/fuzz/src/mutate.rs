@@ -1,11 +1,11 @@
-//! Damage. One generator decides all of it, so that a case can be had again from its number.
+//! Damage. One generator determines all of it, so that a case can be repeated from its number.
 
 use std::ops::Range;
 
 use frostline_loader::shuffle::below;
 use rand_chacha::ChaCha8Rng;
 
-/// What a mutation writes over numbers: the edges of arithmetic.
+/// Values that a mutation writes over numbers: the limits of arithmetic.
 const EDGES: [u64; 12] = [
     0,
     1,
@@ -23,8 +23,8 @@ const EDGES: [u64; 12] = [
 /// A file does not grow beyond this, so that a million cases take minutes.
 const LONGEST: usize = 64 << 10;
 
-/// Damages `bytes` in one to seven places. `words` are pieces of text that mean something in the
-/// format; `donor` is another sound file, to cross over with.
+/// Damages `bytes` in one to seven places. `words` are pieces of text with a meaning in the format; `donor`
+/// is another valid file, for crossover.
 pub fn damage(bytes: &mut Vec<u8>, words: &[&str], donor: &[u8], rng: &mut ChaCha8Rng) {
     let count = 1 + below(4, rng) * below(3, rng);
     for _ in 0..count {
@@ -100,7 +100,7 @@ fn insert_word(bytes: &mut Vec<u8>, at: usize, words: &[&str], rng: &mut ChaCha8
         return;
     }
     let word = words[below(words.len() as u64, rng) as usize].as_bytes();
-    // Deep nesting is what breaks parsers that call themselves.
+    // Deep nesting overflows the stack of recursive parsers.
     let times = if below(16, rng) == 0 { 1 + below(5000, rng) as usize } else { 1 };
     insert(bytes, at, &word.repeat(times));
 }
@@ -122,8 +122,8 @@ fn replace_number(bytes: &mut Vec<u8>, at: usize, rng: &mut ChaCha8Rng) {
     bytes.splice(begin..end, new.to_string().into_bytes());
 }
 
-/// Writes a text, number or list in place of another, so that the rest stays JSON: what is said must
-/// be refused then, not how.
+/// Writes a text, number or list in place of another, so that the rest stays JSON: then the contents must be
+/// refused, not the syntax.
 fn replace_token(json: &mut Vec<u8>, words: &[&str], donor: &[u8], rng: &mut ChaCha8Rng) {
     let (places, others) = (tokens(json), tokens(donor));
     if places.is_empty() || others.is_empty() || words.is_empty() {
@@ -173,8 +173,8 @@ fn tokens(json: &[u8]) -> Vec<Range<usize>> {
     tokens
 }
 
-/// Damages the header of a safetensors file, or its data, and mends the length at its front: else
-/// hardly any damaged header would be looked at.
+/// Damages the header of a safetensors file, or its data, and corrects the length at its start: otherwise
+/// hardly any damaged header would be parsed.
 pub fn damage_safetensors(bytes: &mut Vec<u8>, words: &[&str], donor: &[u8], rng: &mut ChaCha8Rng) {
     let header = |bytes: &[u8]| -> Option<usize> {
         let length = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
@@ -197,8 +197,8 @@ pub fn damage_safetensors(bytes: &mut Vec<u8>, words: &[&str], donor: &[u8], rng
     *bytes = [&(json.len() as u64).to_le_bytes(), json.as_slice(), &data].concat();
 }
 
-/// Makes the checksums of a PNG's chunks right, as far as its chunks can be followed: else no
-/// damaged chunk would be looked at.
+/// Makes the checksums of a PNG's chunks right, as far as its chunks can be followed: otherwise no damaged
+/// chunk would be parsed.
 pub fn mend_png(bytes: &mut [u8]) {
     let mut at = 8;
     while let Some(length) =
@@ -239,7 +239,7 @@ mod tests {
         assert!(all.len() > 900, "{} of 1000 are different", all.len());
         assert!((0..1000).all(|case| mutated(case) == mutated(case)));
         assert!(all.iter().all(|bytes| bytes.len() <= LONGEST));
-        // Nothing to damage is no reason to panic.
+        // A file without anything to damage must not cause a panic.
         for case in 0..1000 {
             damage(&mut vec![], &[], &[], &mut item_generator(7, 1, case));
         }

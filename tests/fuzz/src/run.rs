@@ -1,4 +1,4 @@
-//! Case after case, and what to remember of them.
+//! Runs cases, and records their results.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,10 +14,11 @@ use crate::memory::peak_of;
 use crate::target::{Target, Verdict};
 use crate::watchdog::Watchdog;
 
-/// What a reader is allowed.
+/// The limits of a reader.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Time for a case. A case beyond it ends the process: there is no other way out of a hang.
+    /// Time limit of a case. A case that exceeds it ends the process, because a hang cannot be interrupted
+    /// otherwise.
     pub seconds: f64,
     /// Bytes to allocate, besides twice the file's.
     pub allocation: usize,
@@ -41,7 +42,7 @@ pub struct Cases {
     pub count: u64,
 }
 
-/// What came of them.
+/// Their results.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Outcome {
     /// Cases run.
@@ -58,7 +59,7 @@ pub struct Outcome {
     pub slowest_seconds: f64,
     /// Time of all.
     pub seconds: f64,
-    /// What went wrong, in which case.
+    /// The failures, with their cases.
     pub failures: Vec<(u64, String)>,
 }
 
@@ -67,7 +68,7 @@ pub fn case(target: Target, corpus: &[Sample], seed: u64, number: u64) -> Vec<u8
     target.damaged(corpus, &mut item_generator(seed, target as u64, number))
 }
 
-/// Runs cases of `target`. `seen` is told after every case how many are done.
+/// Runs cases of `target`. `seen` is called after every case with the number of finished cases.
 pub fn run(
     target: Target,
     corpus: &[Sample],
@@ -84,7 +85,7 @@ pub fn run(
     drive(cases, limits, make, |bytes| target.read(bytes), on_hang, seen)
 }
 
-/// Reads these files as they are. A hang ends the process.
+/// Reads these files unchanged. A hang ends the process.
 pub fn replay(target: Target, files: &[Sample], limits: Limits) -> Outcome {
     let on_hang = |number| {
         eprintln!("file {number} takes too long");
@@ -211,7 +212,7 @@ mod tests {
     fn floods_are_failures_and_little_is_not() {
         let outcome = read_as(|bytes| {
             let size = if bytes.len() == 3 { 2 << 20 } else { 1 << 19 };
-            // An allocation that nobody looks at is compiled away.
+            // An unused allocation would be optimised away.
             Verdict::Refused(format!("{}", std::hint::black_box(vec![1u8; size]).len()))
         });
         assert_eq!(outcome.failures.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [3]);

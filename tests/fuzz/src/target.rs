@@ -1,4 +1,4 @@
-//! What is read, and what may come of it.
+//! The readers, and their possible results.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::corpus::Sample;
 use crate::mutate::{damage, damage_safetensors, mend_png};
 
-/// A reader and its files. Its number is part of what decides a case: it stays.
+/// A reader and its files. Its number is a part of the seed of a case, so it must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Target {
     /// Weights: `safetensors::parse`
@@ -23,14 +23,14 @@ pub enum Target {
     Images = 3,
 }
 
-/// What a reader made of a case.
+/// A reader's result for a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It read something sound.
+    /// It read valid contents.
     Accepted,
-    /// It gave an error, of this kind.
+    /// It returned an error of this kind.
     Refused(String),
-    /// It broke its word.
+    /// It failed.
     Broken(String),
 }
 
@@ -112,7 +112,7 @@ impl Target {
 }
 
 fn safetensors(bytes: &[u8]) -> Verdict {
-    // Whoever inspects a diverged run accepts more.
+    // To inspect a diverged run, more is accepted.
     let options = ReadOptions { allow_non_finite: bytes.len().is_multiple_of(2) };
     let file = match parse_with(bytes, Path::new("case"), options) {
         Ok(file) => file,
@@ -124,7 +124,7 @@ fn safetensors(bytes: &[u8]) -> Verdict {
             return broken;
         }
         if !options.allow_non_finite && tensor.data.iter().any(|value| !value.is_finite()) {
-            return Verdict::Broken(format!("tensor {name:?} holds a value that is not finite"));
+            return Verdict::Broken(format!("tensor {name:?} contains a value that is not finite"));
         }
         data += tensor.data.len() * file.dtypes[name].size();
     }
@@ -158,7 +158,7 @@ fn checkpoint(bytes: &[u8]) -> Verdict {
 fn images(bytes: &[u8]) -> Verdict {
     let image = match image::decode_with(bytes, Path::new("case"), LIMITS) {
         Ok(image) => image,
-        // The reader catches it, which keeps a run alive and is no answer.
+        // The reader catches the panic, so that a run continues; it still counts as a failure.
         Err(Error::CorruptImage { reason, .. }) if reason == image::PANICKED => {
             return Verdict::Broken(reason);
         }
@@ -189,15 +189,15 @@ fn inconsistent(name: &str, tensor: &HostTensor) -> Option<Verdict> {
     })
 }
 
-/// An error must be one that can be shown.
+/// An error must be printable.
 fn refused(error: &(impl std::error::Error + 'static)) -> Verdict {
     let kind =
         format!("{error:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
     plain(&error.to_string()).unwrap_or(Verdict::Refused(kind))
 }
 
-/// Text that is shown must be text: a file could otherwise write to the terminal.
+/// Printed text must not contain control characters, because a file could otherwise control the terminal.
 fn plain(text: &str) -> Option<Verdict> {
     let control = text.chars().find(|&c| c.is_control() && c != '\n')?;
-    Some(Verdict::Broken(format!("its text holds the control character {control:?}: {text:?}")))
+    Some(Verdict::Broken(format!("its text contains the control character {control:?}: {text:?}")))
 }

@@ -1,4 +1,4 @@
-//! Notices a case that does not end.
+//! Detects a case that does not end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,8 +21,8 @@ struct Shared {
 impl Watchdog {
     /// Calls `on_hang` with the number of a case that takes longer than `seconds`.
     ///
-    /// It counts its own short sleeps and not the clock: while a process is suspended, or the machine
-    /// is, the clock goes on and the case cannot.
+    /// It counts its own short sleeps and not the clock: while the process or the machine is suspended, the
+    /// clock advances and the case cannot.
     pub fn new(seconds: f64, on_hang: impl Fn(u64) + Send + 'static) -> Self {
         let shared = Arc::new(Shared { case: AtomicU64::new(u64::MAX), done: AtomicBool::new(false) });
         let limit = (seconds / TICK.as_secs_f64()).ceil() as u64;
@@ -42,7 +42,7 @@ impl Watchdog {
                 }
             }
         };
-        // Without a thread nothing is watched; a machine that cannot start one has other troubles.
+        // If the thread cannot be started, cases are not watched.
         let thread = thread::Builder::new().name("watchdog".to_owned()).spawn(watch).ok();
         Self { shared, thread }
     }

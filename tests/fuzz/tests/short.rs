@@ -8,8 +8,8 @@ use frostline_fuzz::target::{Target, Verdict};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Most cases must get behind the first check, or they test little: `kinds` is how many different
-/// errors there should be at least.
+/// Most cases must pass the first check, or they test little: `kinds` is the minimum number of different
+/// errors.
 #[track_caller]
 fn holds(target: Target, count: u64, kinds: usize) {
     let corpus = corpus::load(target).unwrap();
@@ -36,7 +36,7 @@ fn images() {
     holds(Target::Images, 2000, 2);
 }
 
-/// What was found and mended stays mended.
+/// Errors that were found and corrected stay corrected.
 #[test]
 fn earlier_findings() {
     let files = corpus::findings(Target::Images).unwrap();

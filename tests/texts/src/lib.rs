@@ -1,9 +1,9 @@
 //! The text of every kernel of every network's plans.
 //!
-//! Most compilers that our kernels meet run on machines that are not at hand: a browser's, DirectX's,
-//! Metal's. But which texts they are given is decided without an adapter, so that what can be checked
-//! here is checked for all of them: `tests/writers.rs` has naga translate every text, and
-//! `make test-tint` has Chromium compile it.
+//! Most compilers of our kernels run on machines that are not available here: a browser's, DirectX's,
+//! Metal's. But the texts that they get can be determined without an adapter, so all of them are checked here
+//! as far as possible: in `tests/writers.rs` naga translates every text, and in `make test-tint` Chromium
+//! compiles it.
 
 mod plans;
 
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A text that plans give to a driver.
+/// A text that plans pass to a driver.
 #[derive(Clone, Debug, Serialize)]
 pub struct Text {
     /// Its file, and the constants that differ from the file's.
@@ -83,7 +83,7 @@ pub fn texts(tunings: &[(&'static str, Tuning)]) -> Vec<Text> {
     texts.into_inner().expect("all threads ended").into_values().collect()
 }
 
-/// What the plans for `tuning` dispatch.
+/// The variants that the plans for `tuning` dispatch.
 fn variants(tuning: &Tuning) -> HashSet<Variant> {
     let mut seen: HashSet<Variant> = HashSet::new();
     plans::for_each(tuning, &mut |plan| {
@@ -99,7 +99,7 @@ fn variants(tuning: &Tuning) -> HashSet<Variant> {
     seen
 }
 
-/// `variant` with every tile of the table: which of them a plan picks depends on how large its images are.
+/// `variant` with every tile of the table: which of them a plan uses depends on the size of its images.
 fn in_every_tile(variant: &Variant, tuning: &Tuning) -> impl Iterator<Item = Variant> {
     let fragments =
         tuning.fragments.filter(|fragments| variant.constants.contains(&("FRAGMENT", fragments.size)));

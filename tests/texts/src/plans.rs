@@ -4,7 +4,7 @@ use frostline_engine::ops::{Augment, CrossEntropy};
 use frostline_engine::{BatchNormMode, Freeze, Graph, Optim, Plan, TensorId, Tuning};
 use frostline_models::{Model, NAMES};
 
-/// Images of a batch: few and many, because tiles depend on how many pixels there are.
+/// Images of a batch: few and many, because tiles depend on the number of pixels.
 const BATCHES: [usize; 2] = [1, 32];
 
 /// Calls `visit` with every plan for `tuning`: of all networks.

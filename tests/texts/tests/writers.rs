@@ -1,4 +1,4 @@
-//! naga, which translates WGSL for native drivers, takes every text in every language.
+//! naga, which translates WGSL for native drivers, accepts every text in every language.
 //!
 //! | language | version | for |
 //! |---|---|---|
@@ -6,9 +6,8 @@
 //! | HLSL | 5.1 (FXC), 6.0 (DXC) | DirectX 12 |
 //! | MSL | 2.0, 2.3, 3.0 | Metal |
 //!
-//! Each with naga's checks of bounds, loops and divisions and, as the engine asks for it, without.
-//! What a language cannot say is expected to be refused: DirectX and old versions of Metal have no
-//! matrices of subgroups.
+//! Each with naga's checks of bounds, loops and divisions and without them, as in the engine. A feature that
+//! a language lacks must be refused: DirectX and old versions of Metal have no matrices of subgroups.
 
 use frostline_texts::{Text, texts, tunings};
 use naga::back::{hlsl, msl, spv};
@@ -38,7 +37,7 @@ const LANGUAGES: [Language; 7] = [
 ];
 
 impl Language {
-    /// Whether drivers of this language are given such texts at all.
+    /// Whether drivers of this language get such texts at all.
     fn concerns(self, text: &Text) -> bool {
         match self {
             Spirv(1, 3) => !text.cooperative,
@@ -48,7 +47,7 @@ impl Language {
         }
     }
 
-    /// The start of the refusal that is right for `text`.
+    /// The start of the expected refusal of `text`.
     fn refusal(self, text: &Text) -> Option<&'static str> {
         match self {
             Hlsl(_) if text.cooperative => Some("write_value_type CooperativeMatrix"),
@@ -59,7 +58,7 @@ impl Language {
         }
     }
 
-    /// How many bytes `module` is in this language, or why it cannot be written.
+    /// The size of `module` in this language in bytes, or why it cannot be written.
     fn write(self, module: &naga::Module, info: &ModuleInfo, checked: bool) -> Result<usize, String> {
         let policy = if checked { BoundsCheckPolicy::Restrict } else { BoundsCheckPolicy::Unchecked };
         let policies = BoundsCheckPolicies {
@@ -89,7 +88,7 @@ impl Language {
                     restrict_indexing: checked,
                     force_loop_bounding: checked,
                     zero_initialize_workgroup_memory: false,
-                    // Where a kernel asks how many workgroups there are, wgpu gives it these constants.
+                    // If a kernel reads the number of workgroups, wgpu gives it these constants.
                     special_constants_binding: Some(hlsl::BindTarget::default()),
                     ..Default::default()
                 };
@@ -142,8 +141,8 @@ fn parse(text: &Text) -> Result<(naga::Module, ModuleInfo), String> {
     Ok((module, info))
 }
 
-/// What `text` came to: for every language whether it was written, or was refused as it should be; else
-/// what is wrong.
+/// The result for `text`: for every language whether it was written, or was refused as expected; else the
+/// error.
 fn translate(text: &Text) -> Result<Vec<(Language, bool)>, String> {
     let (module, info) = parse(text)?;
     let mut outcomes = vec![];

@@ -1,8 +1,8 @@
-//! The disk is full while saving: an error, and the old checkpoint as it was.
+//! The disk is full while saving: an error, and the old checkpoint is unchanged.
 //!
-//! Two ways to fill a disk. A limit on the size of files (`ulimit -f`) works for anybody and fails at a
-//! place of our choice; a small file system that is really full is the real thing, and may need rights
-//! that a test does not have.
+//! Two ways to fill a disk. A limit on the size of files (`ulimit -f`) works for every user and fails at a
+//! chosen place. A small file system that is really full is the real case, but may need rights that a test
+//! does not have.
 
 use crate::run::{Settings, checkpoint, ends_as, temporary_files, train, uninterrupted};
 use crate::{Result, ensure};
@@ -34,8 +34,8 @@ fn is_untouched(folder: &Path, old: &[u8]) -> Result<()> {
     ensure(left.is_empty(), || format!("{left:?} were left behind"))
 }
 
-/// Lets saves fail after each of `limits` sizes, and a run in the midst of it go on once there is room.
-/// `program resave FOLDER` and `program child FOLDER` are what fails. Gives the last message.
+/// Makes saves fail after each of `limits` sizes, and then continues the run when there is space. `program
+/// resave FOLDER` and `program child FOLDER` are the failing programs. Returns the last message.
 ///
 /// # Errors
 /// A save that did not fail, failed without naming the file, or left another file than was there.
@@ -74,7 +74,7 @@ fn with_limit(program: &Path, command: &str, folder: &Path, blocks: u64) -> Resu
     Ok(shell.stdin(Stdio::null()).stdout(Stdio::null()).output()?)
 }
 
-/// What the child process does: writes the checkpoint that it read.
+/// The work of the child process: it writes the checkpoint that it read.
 ///
 /// # Errors
 /// As reading and writing.
@@ -85,7 +85,7 @@ pub fn resave(folder: &Path) -> Result<()> {
     Ok(read.save(&path)?)
 }
 
-/// What the other child process does: the second half of the run.
+/// The work of the other child process: the second half of the run.
 ///
 /// # Errors
 /// As training.
@@ -93,8 +93,8 @@ pub fn second_half(folder: &Path) -> Result<()> {
     Ok(train(&Arc::new(Gpu::new()?), folder, SETTINGS, crate::run::go_on)?)
 }
 
-/// Fills the file system that `folder` is on, lets a run fail to save there, makes room, and lets the
-/// run go on. Give it a small one of its own. Gives the message.
+/// Fills the file system that `folder` is on, lets a run fail to save there, frees space, and continues the
+/// run. Give it a separate small file system. Returns the message.
 ///
 /// # Errors
 /// As [`limited`].
@@ -129,8 +129,8 @@ pub fn fill(folder: &Path) -> Result<String> {
     Ok(message)
 }
 
-/// [`fill`] on a file system of 1 MiB in memory, which Linux lets a user make in a namespace of their
-/// own; nothing where it does not. `program fill FOLDER` runs in there.
+/// [`fill`] on a file system of 1 MiB in memory, which Linux lets a user create in a separate namespace;
+/// `None` if it does not. `program fill FOLDER` runs in there.
 ///
 /// # Errors
 /// As [`fill`].

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-/// All that can happen, and where.
+/// All failures, and their places.
 pub const CASES: [(Fault, Place); 6] = [
     (Fault::OutOfMemory, Place::Allocation),
     (Fault::DeviceLost, Place::Allocation),
@@ -20,10 +20,10 @@ pub const CASES: [(Fault, Place); 6] = [
     (Fault::DeviceLost, Place::Write),
 ];
 
-/// A run that has not answered by now hangs. It takes two seconds on a processor.
+/// A run that takes longer than this hangs. It takes two seconds on a processor.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What a case gave.
+/// The result of a case.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// How often the place is reached in a whole run.
@@ -36,7 +36,7 @@ pub struct Report {
     pub message: String,
 }
 
-/// The run that things happen to, and what it gives if nothing does.
+/// The run in which failures occur, and its result without failures.
 pub struct Subject {
     gpu: Arc<Gpu>,
     settings: Settings,
@@ -57,13 +57,12 @@ impl Subject {
         Ok(Self { expected: uninterrupted(&gpu, settings)?, gpu, settings, reached })
     }
 
-    /// Lets `fault` happen at the first time that the run reaches `place`, at every `stride`-th after
-    /// that, and at the last.
+    /// Makes `fault` occur the first time that the run reaches `place`, at every `stride`-th time after that,
+    /// and at the last.
     ///
     /// # Errors
-    /// The first promise that does not hold: an error of another kind or none, a panic, a hang, or a
-    /// checkpoint that is broken, older than the last that was written, or does not lead to the end of
-    /// the uninterrupted run.
+    /// The first violation: an error of another kind or none, a panic, a hang, or a checkpoint that is
+    /// broken, older than the last that was written, or does not lead to the end of the uninterrupted run.
     pub fn inject(
         &self,
         fault: Fault,
@@ -92,12 +91,13 @@ impl Subject {
         Ok(report)
     }
 
-    /// The error of a run that fails, and the last step that it had saved. In a thread, so that a panic
-    /// or a hang is told as such.
+    /// The error of a run that fails, and the last step that it had saved. In a thread, so that a panic or a
+    /// hang is reported as such.
     fn fail(&self, fault: Fault, place: Place, nth: u64, folder: &Path) -> Result<(Error, Option<u64>)> {
         let (sender, receiver) = mpsc::channel();
         let (settings, folder) = (self.settings, folder.to_owned());
-        // wgpu survives a buffer that it cannot have: so does the device, and so must what uses it.
+        // wgpu survives a failed allocation of a buffer, and so does the device; code that uses it must
+        // survive, too.
         let survives = (fault, place) == (Fault::OutOfMemory, Place::Allocation);
         let gpu = if survives { self.gpu.clone() } else { Arc::new(Gpu::new()?) };
         gpu.fail(fault, place, nth);
@@ -120,24 +120,24 @@ impl Subject {
     }
 }
 
-/// Fails unless `error` is what a person should be told.
+/// Fails unless `error` is the message that a person should get.
 fn check(fault: Fault, place: Place, error: &Error) -> Result<()> {
     let text = error.to_string();
-    let says = |part: &str| ensure(text.contains(part), || format!("{text:?} does not say {part:?}"));
+    let says = |part: &str| ensure(text.contains(part), || format!("{text:?} does not contain {part:?}"));
     match (fault, place, error) {
         (
             Fault::OutOfMemory,
             Place::Allocation,
             Error::Engine(EngineError::OutOfMemory { bytes, purpose, in_use }),
         ) => {
-            says(&format!("{bytes} bytes were asked for {purpose}"))?;
+            says(&format!("{bytes} bytes were requested for {purpose}"))?;
             says("smaller batch")?;
             in_use.map_or(Ok(()), |bytes| says(&format!("{bytes} bytes in use")))
         }
         (Fault::OutOfMemory, Place::Allocation, _) => Err(format!("another error: {text}").into()),
         (_, _, Error::Engine(EngineError::DeviceLost { reason })) => {
             let memory = fault != Fault::OutOfMemory || reason.to_lowercase().contains("memory");
-            ensure(memory, || format!("{text:?} does not say that memory was the reason"))?;
+            ensure(memory, || format!("{text:?} does not state that memory was the reason"))?;
             says("last checkpoint")
         }
         _ => Err(format!("another error: {text}").into()),

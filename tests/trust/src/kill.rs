@@ -1,7 +1,7 @@
-//! `kill -9` at random moments, while saving included.
+//! `kill -9` at random moments, including during saves.
 //!
-//! A child process trains and saves after every step; this process kills it, looks at what lies in the
-//! folder, and goes on with the run. SIGKILL cannot be caught: what holds here holds for a crash.
+//! A child process trains and saves after every step; this process kills it, checks the files in the folder,
+//! and continues the run. SIGKILL cannot be caught, so the result also holds for a crash.
 
 use crate::run::{Settings, checkpoint, ends_as, saved_step, temporary_files, train, uninterrupted};
 use crate::{Result, ensure};
@@ -21,38 +21,38 @@ pub const SETTINGS: Settings = Settings { steps: 30, save: 1, evaluate: 10 };
 /// When a child is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moment {
-    /// At any time since it was started, so mostly while it opens the device.
+    /// At any time after its start, so mostly while it opens the device.
     SinceStart,
-    /// At any time since its first step.
+    /// At any time after its first step.
     SinceFirstStep,
-    /// When the temporary file of a save is there.
+    /// When the temporary file of a save exists.
     WhileSaving,
 }
 
-/// What the runs were like.
+/// Counts of the runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Runs in all.
     pub runs: u64,
-    /// Those that were over before the kill.
+    /// Runs that ended before the kill.
     pub finished: u64,
     /// Killed without a checkpoint.
     pub before_the_first: u64,
     /// Killed with a checkpoint that was not the last.
     pub resumed: u64,
-    /// Killed while a save was under way: its temporary file was left.
+    /// Killed during a save: its temporary file was left.
     pub while_saving: u64,
 }
 
-/// What the child process does.
+/// The work of the child process.
 ///
 /// # Errors
-/// What training says.
+/// The errors of training.
 pub fn child(folder: &Path) -> Result<()> {
     let gpu = Arc::new(Gpu::new()?);
     let mut begun = false;
     train(&gpu, folder, SETTINGS, |_| {
-        // The parent waits for this line. It may be gone; then there is nobody to tell.
+        // The parent waits for this line. The parent may have ended; then nothing reads the line.
         if !std::mem::replace(&mut begun, true) {
             let _ = writeln!(std::io::stdout(), "begun");
         }
@@ -64,8 +64,8 @@ pub fn child(folder: &Path) -> Result<()> {
 /// Kills `runs` children, which `program child FOLDER` starts, at moments drawn from `seed`.
 ///
 /// # Errors
-/// The first promise that does not hold: a checkpoint that is there and does not load, or a resumed run
-/// that ends otherwise than the uninterrupted one.
+/// The first violation: a checkpoint that exists and does not load, or a resumed run that ends differently
+/// from the uninterrupted one.
 pub fn kill(program: &Path, runs: u64, seed: u64, mut told: impl FnMut(u64, &Report)) -> Result<Report> {
     let gpu = Arc::new(Gpu::new()?);
     let expected = uninterrupted(&gpu, SETTINGS)?;
@@ -105,7 +105,7 @@ pub fn kill(program: &Path, runs: u64, seed: u64, mut told: impl FnMut(u64, &Rep
     Ok(report)
 }
 
-/// Lets a child run to its end: how long it takes to its first step, and from there.
+/// Runs a child to its end, and returns the times to its first step and from there.
 fn undisturbed(program: &Path, expected: &[u8]) -> Result<(Duration, Duration)> {
     let folder = tempfile::tempdir()?;
     let start_time = Instant::now();
@@ -113,7 +113,7 @@ fn undisturbed(program: &Path, expected: &[u8]) -> Result<(Duration, Duration)> 
     wait_for_first_step(&mut child)?;
     let opening = start_time.elapsed();
     let status = child.wait()?;
-    ensure(status.success(), || format!("a child that nobody killed ended with {status}"))?;
+    ensure(status.success(), || format!("a child that was not killed ended with {status}"))?;
     let same = std::fs::read(checkpoint(folder.path()))? == expected;
     ensure(same, || "another process on the same adapter got other bits".to_owned())?;
     Ok((opening, start_time.elapsed().saturating_sub(opening)))
@@ -128,7 +128,7 @@ fn wait_for_first_step(child: &mut Child) -> Result<()> {
     if let Some(output) = child.stdout.as_mut() {
         BufReader::new(output).read_line(&mut line)?;
     }
-    ensure(line.trim() == "begun", || format!("the child said {line:?}"))
+    ensure(line.trim() == "begun", || format!("the child wrote {line:?}"))
 }
 
 /// Waits until the `nth` temporary file is seen, or the child is over.

@@ -1,8 +1,8 @@
-//! What is left of a training run after a kill, a lost device, a full disk or 10,000 steps.
+//! The state of a training run after a kill, a lost device, a full disk or 10,000 steps.
 //!
-//! Each module does one of these to the small run of [`run`] and fails unless what is promised holds:
-//! there is a whole checkpoint or none, and going on from it gives the uninterrupted run, bit for bit.
-//! The tests have short forms; `cargo run --release -p frostline-trust -- --help` lists the long ones.
+//! Each module does one of these to the small run of [`run`] and fails unless the guarantee holds: there is a
+//! complete checkpoint or none, and continuing from it gives the uninterrupted run, bit for bit. The tests
+//! have short forms; `cargo run --release -p frostline-trust -- --help` lists the long ones.
 
 pub mod disk;
 pub mod faults;
@@ -10,10 +10,10 @@ pub mod kill;
 pub mod run;
 pub mod steady;
 
-/// A promise that does not hold, in words.
+/// A violated guarantee, in words.
 pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// `Ok` if `holds`, else what is wrong.
+/// `Ok` if `holds`, else the error.
 ///
 /// # Errors
 /// The text of `otherwise`.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// What is left of a training run after a kill, a lost device, a full disk or 10,000 steps
+/// Test the state of a training run after a kill, a lost device, a full disk or 10,000 steps
 #[derive(Parser)]
 #[command(name = "frostline-trust")]
 struct CommandLine {
@@ -18,7 +18,7 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Kills a training process at random moments: always a whole checkpoint, and the same bits in the end
+    /// Kills a training process at random moments: always a complete checkpoint, and the same bits in the end
     Kill {
         /// How often.
         #[arg(long, default_value_t = 200)]
@@ -29,17 +29,17 @@ enum Command {
     },
     /// Loses the device, or its memory, at every allocation, submission and write of a run
     Faults {
-        /// Only at every so many writes; of the others all are tried.
+        /// Stride of the writes that are tried; of the other places, all are tried.
         #[arg(long, default_value_t = 1)]
         stride: usize,
     },
     /// Fills the disk while a checkpoint is saved
     Disk {
-        /// How many sizes to stop at.
+        /// Number of sizes to stop at.
         #[arg(long, default_value_t = 100)]
         limits: u64,
     },
-    /// Trains for long: memory stays where it was
+    /// Trains for a long time: memory does not grow
     Steps {
         /// How long.
         #[arg(long, default_value_t = 10_000)]
@@ -51,7 +51,7 @@ enum Command {
     /// Loads and saves a checkpoint
     #[command(hide = true)]
     Resave { folder: PathBuf },
-    /// Goes on with a run
+    /// Continues a run
     #[command(hide = true)]
     Half { folder: PathBuf },
     /// Fills the file system of a folder

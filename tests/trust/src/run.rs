@@ -1,6 +1,6 @@
-//! The run that everything happens to: a narrow ResNet-10 on 8×8 images, half of it frozen, with
-//! momentum, random augmentation, evaluations and frequent checkpoints. All that a resumed run must
-//! take up again is in it.
+//! The run of all tests: a narrow ResNet-10 on 8×8 images, half of it frozen, with momentum, random
+//! augmentation, evaluations and frequent checkpoints. It contains everything that a resumed run must
+//! restore.
 
 use crate::{Result, ensure};
 use frostline_engine::{Gpu, Optim};
@@ -16,18 +16,18 @@ use std::sync::Arc;
 /// Side of the images.
 pub const SIZE: usize = 8;
 
-/// A run's length, and after how many steps it saves and evaluates.
+/// A run's length, and its intervals of saving and evaluating.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Steps in all.
     pub steps: u64,
-    /// A checkpoint every so many.
+    /// Steps between checkpoints.
     pub save: u64,
-    /// An evaluation every so many.
+    /// Steps between evaluations.
     pub evaluate: u64,
 }
 
-/// Three classes of noise: nothing to learn, but numbers to get right.
+/// Three classes of noise: there is nothing to learn, but all numbers must be right.
 pub fn images() -> ImageSet {
     let count = 18;
     let mut pixels = vec![0; count * SIZE * SIZE];
@@ -51,7 +51,7 @@ pub fn checkpoint(folder: &Path) -> PathBuf {
 /// step saves as well.
 ///
 /// # Errors
-/// What training says.
+/// The errors of training.
 pub fn train(
     gpu: &Arc<Gpu>,
     folder: &Path,
@@ -78,13 +78,13 @@ pub fn train(
     Ok(())
 }
 
-/// Lets a run go on.
+/// Continues a run.
 pub fn go_on(_: &Progress<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// The bytes of the last checkpoint of a run that nothing happened to: weights, moments and where it
-/// stands.
+/// The bytes of the last checkpoint of an uninterrupted run: weights, moments and its position.
+///
 ///
 /// # Errors
 /// If it cannot be trained or read.
@@ -94,7 +94,7 @@ pub fn uninterrupted(gpu: &Arc<Gpu>, settings: Settings) -> Result<Vec<u8>> {
     Ok(std::fs::read(checkpoint(folder.path()))?)
 }
 
-/// The step that the checkpoint in `folder` was written after; nothing if there is none.
+/// The step after which the checkpoint in `folder` was written; `None` if there is none.
 ///
 /// # Errors
 /// If there is one that does not load.
@@ -108,10 +108,10 @@ pub fn saved_step(folder: &Path) -> Result<Option<u64>> {
     }
 }
 
-/// Fails unless going on in `folder` ends with the checkpoint `expected`.
+/// Fails unless the run in `folder`, when continued, ends with the checkpoint `expected`.
 ///
 /// # Errors
-/// If it does not, or if there is no going on.
+/// If it does not, or if it cannot be continued.
 pub fn ends_as(gpu: &Arc<Gpu>, folder: &Path, settings: Settings, expected: &[u8]) -> Result<()> {
     let from = saved_step(folder)?;
     train(gpu, folder, settings, go_on)?;

@@ -1,4 +1,4 @@
-//! Memory in the long run: what a run takes after its first steps is what it takes after 10,000.
+//! Memory in the long run: a run takes as much after 10,000 steps as after its first steps.
 
 use crate::run::{Settings, train};
 use crate::{Result, ensure};
@@ -6,7 +6,7 @@ use frostline_engine::Gpu;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Steps before the first look: enough for an evaluation and a checkpoint or two.
+/// Steps before the first measurement: enough for an evaluation and a checkpoint or two.
 const WARM_UP: u64 = 200;
 
 /// Memory in bytes.
@@ -14,9 +14,9 @@ const WARM_UP: u64 = 200;
 pub struct Report {
     /// Steps in all.
     pub steps: u64,
-    /// The most that the device held up to the end of the warm-up.
+    /// The maximum memory of the device up to the end of the warm-up.
     pub device_at_first: u64,
-    /// The most that it held after that.
+    /// Its maximum memory after that.
     pub device_later: u64,
     /// The process's resident memory at the end of the warm-up; on a software adapter the device's
     /// memory is part of it.
@@ -26,7 +26,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// What the most that the device held grew by, in parts of what it was.
+    /// The relative growth of the device's maximum memory.
     pub fn device_growth(&self) -> f64 {
         if self.device_at_first == 0 {
             0.0
@@ -35,7 +35,7 @@ impl Report {
         }
     }
 
-    /// What resident memory grew by, in parts of what it was.
+    /// The relative growth of resident memory.
     pub fn growth(&self) -> f64 {
         self.resident_at_last as f64 / self.resident_at_first as f64 - 1.0
     }
@@ -44,7 +44,7 @@ impl Report {
 /// Trains for `steps` steps, with an evaluation and a checkpoint after every hundredth.
 ///
 /// # Errors
-/// If the device came to hold 1% more than in the first 200 steps, or resident memory grew by as much.
+/// If the device's memory grew by 1% over that of the first 200 steps, or resident memory did.
 pub fn steady(steps: u64) -> Result<Report> {
     let gpu = Arc::new(Gpu::new()?);
     let folder = tempfile::tempdir()?;
@@ -53,7 +53,8 @@ pub fn steady(steps: u64) -> Result<Report> {
         let warm = progress.step > WARM_UP;
         let most = if warm { &mut report.device_later } else { &mut report.device_at_first };
         *most = gpu.memory_in_use().unwrap_or(0).max(*most);
-        // The last look is from within the run too: what it gives back at its end would hide a leak.
+        // The last measurement is also within the run, because memory that is freed at its end would hide a
+        // leak.
         match progress.step {
             WARM_UP => report.resident_at_first = resident(),
             step if step == steps => report.resident_at_last = resident(),
@@ -63,16 +64,15 @@ pub fn steady(steps: u64) -> Result<Report> {
     })?;
     ensure(steps > WARM_UP, || format!("more than {WARM_UP} steps are needed"))?;
     ensure(report.device_later > 0 || gpu.memory_in_use().is_none(), || "no memory was counted".to_owned())?;
-    // All buffers of a plan are made before its first step. What varies is what wgpu is writing just then: a
-    // staging buffer more or less.
-    ensure(report.device_growth() < 0.01, || format!("the device came to hold more: {report:?}"))?;
+    // All buffers of a plan are made before its first step. Only the number of wgpu's staging buffers varies.
+    ensure(report.device_growth() < 0.01, || format!("the device's memory grew: {report:?}"))?;
     ensure(report.resident_at_first == 0 || report.growth() < 0.01, || {
         format!("resident memory grew by {:.2}%: {report:?}", 100.0 * report.growth())
     })?;
     Ok(report)
 }
 
-/// Resident memory of this process, in bytes; 0 where the system does not say.
+/// Resident memory of this process, in bytes; 0 if the system does not report it.
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096

@@ -21,7 +21,8 @@ fn a_killed_run_has_a_whole_checkpoint_or_none_and_goes_on_to_the_same_bits() {
 fn whatever_fails_on_the_device_is_told_and_the_checkpoint_stays() {
     let subject = Subject::new(Settings { steps: 3, save: 1, evaluate: 3 }).unwrap();
     for (fault, place) in CASES {
-        // A few places each; all of them in the long form. Buffers need no new device, so all of those.
+        // A few places of each failure; the long form has all of them. Buffers need no new device, so all of
+        // those are tried.
         let stride = match (fault, place) {
             (Fault::OutOfMemory, Place::Allocation) => 1,
             (_, Place::Allocation | Place::Submit) => 25,

@@ -57,7 +57,7 @@ impl Activation {
 
     /// `activation.backward`: dx from dy and either x or y (silu: x), all of one shape.
     ///
-    /// Except for silu nothing is computed, only selected: a kernel has to match exactly where it passes
+    /// Except for silu, values are only selected, not computed: a kernel must match exactly where it passes
     /// nothing.
     pub fn backward(self, dy: &Array, x_or_y: &Array) -> Value {
         dy.expect_shape("grad_output", &x_or_y.shape);

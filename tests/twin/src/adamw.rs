@@ -24,7 +24,7 @@ pub struct AdamW {
     pub weight_decay: f64,
 }
 
-/// What a step leaves.
+/// The result of a step.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// w after the step.

@@ -10,7 +10,7 @@ use std::ops::{Index, IndexMut};
 pub struct Array {
     /// Sizes, outermost first.
     pub shape: Vec<usize>,
-    /// Elements; as many as the product of `shape`.
+    /// The elements, as many as the product of `shape`.
     pub data: Vec<f64>,
 }
 
@@ -18,7 +18,7 @@ impl Array {
     /// An array of these elements.
     ///
     /// # Panics
-    /// If `data` does not have as many elements as `shape` asks for.
+    /// If `data` does not have as many elements as `shape` requires.
     pub fn new(shape: &[usize], data: Vec<f64>) -> Array {
         let expected: usize = shape.iter().product();
         assert_eq!(data.len(), expected, "an array of shape {shape:?} has {expected} elements");
@@ -33,7 +33,7 @@ impl Array {
     /// Widens f32 elements, which is exact.
     ///
     /// # Panics
-    /// If `data` does not have as many elements as `shape` asks for.
+    /// If `data` does not have as many elements as `shape` requires.
     pub fn from_f32(shape: &[usize], data: &[f32]) -> Array {
         Array::new(shape, data.iter().map(|&v| f64::from(v)).collect())
     }
@@ -84,7 +84,7 @@ impl<const R: usize> IndexMut<[usize; R]> for Array {
     }
 }
 
-/// What a twin computes: a result, and how far an f32 kernel may be from it.
+/// A twin's result, and the allowed difference of an f32 kernel from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Value {
     /// The result.
@@ -99,7 +99,7 @@ impl Value {
         Value { value: Array::zeros(shape), terms: Array::zeros(shape) }
     }
 
-    /// An input as it is: each element is its own only term.
+    /// An unchanged input: each element is its only term.
     pub fn exact(array: &Array) -> Value {
         Value::build(&array.shape, |i| crate::exact(array.data[i]))
     }

@@ -1,7 +1,7 @@
 //! augment: y = (jitter(rotate(flip(crop(x)))) − mean) / std, image by image, step by step: every step
-//! makes a whole image, where the kernel makes one pixel from end to end.
+//! computes a whole image, while the kernel computes each pixel in one pass.
 //!
-//! There is no backward: nothing below wants a gradient.
+//! There is no backward, because nothing below needs a gradient.
 
 use crate::{Array, Tracked, Value, exact};
 
@@ -18,10 +18,10 @@ pub enum Jitter {
     Hue(f64),
 }
 
-/// What is done to one image.
+/// The changes of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transform {
-    /// Top, left, height and width of what is cut out.
+    /// Top, left, height and width of the crop.
     pub window: [usize; 4],
     /// Columns in reverse order.
     pub flip_horizontal: bool,
@@ -35,12 +35,12 @@ pub struct Transform {
     pub jitter: Vec<Jitter>,
 }
 
-/// What is the same for all images.
+/// The settings of all images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Height and width of the output.
     pub size: [usize; 2],
-    /// Read rotated images from four pixels, not from the nearest.
+    /// Interpolate rotated images from four pixels, not from the nearest.
     pub bilinear: bool,
     /// Value outside of a rotated image.
     pub fill: f64,
@@ -50,13 +50,13 @@ pub struct Settings {
     pub std: Vec<f64>,
 }
 
-/// Pixels in rows, each a value a channel.
+/// Pixels in rows, each with one value per channel.
 type Image = Vec<Vec<Vec<Tracked>>>;
 
-/// `augment.forward`: x (N, C, H, W) in 0..=1, and a transform an image -> (N, C, H', W').
+/// `augment.forward`: x (N, C, H, W) in 0..=1, and one transform per image -> (N, C, H', W').
 ///
 /// # Panics
-/// If there is not one transform an image, or a window leaves it.
+/// If there is not one transform per image, or a window exceeds it.
 pub fn forward(x: &Array, transforms: &[Transform], settings: &Settings) -> Value {
     let [n, c, _, _] = x.dims();
     assert_eq!(n, transforms.len(), "a transform for every image");
@@ -88,7 +88,7 @@ pub fn forward(x: &Array, transforms: &[Transform], settings: &Settings) -> Valu
     y
 }
 
-/// A value that f32 rounds before anything is done with it.
+/// A value that is rounded to f32 before it is used.
 fn rounded(value: f64) -> Tracked {
     Tracked { value, terms: 2.0 * value.abs() }
 }
@@ -97,8 +97,8 @@ fn absolute(a: Tracked) -> Tracked {
     Tracked { value: a.value.abs(), ..a }
 }
 
-/// Which of `from` pixels make pixel `at` of `to`, with weights that add up to one: a triangle as wide
-/// as an output pixel where the image shrinks, as an input pixel where it grows.
+/// The pixels of `from` that contribute to pixel `at` of `to`, with weights that add up to one: a triangle as
+/// wide as an output pixel if the image shrinks, or as an input pixel if it grows.
 fn taps(at: usize, from: usize, to: usize) -> Vec<(usize, Tracked)> {
     let scale = exact(from as f64) / exact(to as f64);
     let center = exact(at as f64 + 0.5) * scale;
@@ -188,8 +188,8 @@ fn change_colours(image: &mut Image, jitter: Jitter) {
     }
 }
 
-/// RGB to hue, saturation and value, the hue turned, and back. Continuous everywhere: where two
-/// channels are equal, or all, either way of telling the largest gives the same colour.
+/// RGB to hue, saturation and value, the hue turned, and back. Continuous everywhere: if two channels are
+/// equal, or all, either choice of the largest gives the same colour.
 fn turned(pixel: &[Tracked], turns: f64) -> Vec<Tracked> {
     let [r, g, b] = [pixel[0], pixel[1], pixel[2]];
     let by = |a: &&Tracked, b: &&Tracked| a.value.total_cmp(&b.value);

@@ -21,7 +21,7 @@ use crate::activation::Activation;
 use crate::{Array, Value, exact};
 use moments::{channel, sum_per_channel};
 
-/// What a layer learns, and its constant.
+/// A layer's parameters, and its constant.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters<'a> {
     /// γ, (C): PyTorch's `weight`.
@@ -46,7 +46,7 @@ pub struct Gradients {
 /// `batch_norm.forward`: x (N, C, H, W) -> y of the same shape; for training, with the
 /// [`statistics`] of x; frozen or in evaluation, with running ones.
 ///
-/// Optionally fused with what follows in a residual block: `y = activation(y + residual)`.
+/// Optionally fused with the next operations of a residual block: `y = activation(y + residual)`.
 pub fn forward(
     x: &Array,
     parameters: &Parameters<'_>,
@@ -80,7 +80,7 @@ fn normalised(x: &Array, statistics: &Statistics, eps: f64) -> Value {
     })
 }
 
-/// dβ and dγ, which do not depend on where the statistics come from.
+/// dβ and dγ, which do not depend on the source of the statistics.
 fn backward_parameters(normalised: &Value, dy: &Array) -> (Value, Value) {
     dy.expect_shape("grad_output", &normalised.value.shape);
     let dbeta = sum_per_channel(dy.dims(), |i| exact(dy.data[i]));
@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    /// No kinks; linear in x, γ and β, each for itself: any eps will do, here 0.5.
+    /// No kinks; linear in x, γ and β, each for itself: any eps is exact, here 0.5.
     #[test]
     fn gradients_with_running_statistics() {
         let mut rng = cases::rng(7);

@@ -1,7 +1,7 @@
-//! Random cases for kernel tests: shapes that are odd on purpose, and arrays to fill them.
+//! Random cases for kernel tests: deliberately odd shapes, and arrays for them.
 //!
-//! Everything follows from a seed, and a case prints itself: put it in the test's message and a
-//! failure can be run again alone.
+//! Everything follows from a seed, and a case can be printed: with it in the test's message, a failure can be
+//! repeated alone.
 
 use crate::window::{Padding, output_size};
 use crate::{Array, softmax_cross_entropy};
@@ -29,7 +29,7 @@ pub struct ConvCase {
     pub kernel: [usize; 2],
     /// 1 to 3.
     pub stride: usize,
-    /// Each side for itself, below the kernel size, so that every window touches the image.
+    /// Each side separately, below the kernel size, so that every window touches the image.
     pub padding: Padding,
 }
 
@@ -64,7 +64,7 @@ pub struct WindowCase {
     pub kernel: [usize; 2],
     /// 1 to 3.
     pub stride: usize,
-    /// Each side for itself, below the kernel size.
+    /// Each side separately, below the kernel size.
     pub padding: Padding,
 }
 
@@ -86,7 +86,7 @@ impl WindowCase {
     }
 }
 
-/// As many random cases as asked for, all valid.
+/// The requested number of random cases, all valid.
 pub fn window_cases(seed: u64, count: usize) -> Vec<WindowCase> {
     let mut rng = rng(seed);
     std::iter::repeat_with(|| any_window(&mut rng))
@@ -98,7 +98,7 @@ pub fn window_cases(seed: u64, count: usize) -> Vec<WindowCase> {
         .collect()
 }
 
-/// As many random cases as asked for, all valid.
+/// The requested number of random cases, all valid.
 pub fn conv_cases(seed: u64, count: usize) -> Vec<ConvCase> {
     let mut rng = rng(seed ^ 0xC0_47);
     let windows = window_cases(seed, count).into_iter();
@@ -119,13 +119,13 @@ fn any_window(rng: &mut ChaCha8Rng) -> WindowCase {
     let kernel_h = 1 + 2 * rng.random_range(0..4);
     let square = rng.random_bool(0.7);
     let kernel_w = if square { kernel_h } else { 1 + 2 * rng.random_range(0..4) };
-    // As networks pad, by half the kernel all around; anyhow; or not at all.
+    // Padding as in networks, by half the kernel on all sides; random padding; or none.
     let padding = match rng.random_range(0..5) {
         0 | 1 => [kernel_h / 2, kernel_w / 2, kernel_h / 2, kernel_w / 2],
         2 | 3 => [kernel_h, kernel_w, kernel_h, kernel_w].map(|k| rng.random_range(0..k)),
         _ => [0; 4],
     };
-    // Sizes of 1 are where borders overlap: make them more than one in thirteen.
+    // Borders overlap at size 1, so its probability is more than one in thirteen.
     let mut side = || {
         if rng.random_bool(0.15) { 1 } else { rng.random_range(1..=13) }
     };

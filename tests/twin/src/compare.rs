@@ -24,12 +24,12 @@ pub struct Worst {
     pub expected: f64,
     /// How far apart they may be.
     pub bound: f64,
-    /// |gpu − expected| / bound: up to 1 is right. Infinite if either is no finite number.
+    /// |gpu − expected| / bound: up to 1 is right. Infinite if either is not finite.
     pub ratio: f64,
 }
 
-/// Finds the worst element, without judging it. `factor` is [`FACTOR`], or more for an algorithm
-/// that is known to round worse than a sum of products, as Winograd's convolution.
+/// Finds the worst element, without judging it. `factor` is [`FACTOR`], or more for an algorithm with a
+/// larger rounding error than a sum of products, such as Winograd's convolution.
 ///
 /// # Panics
 /// If the lengths differ, or there is nothing to compare: a test of nothing must not pass.
@@ -66,7 +66,7 @@ pub fn assert_close(name: &str, gpu: &[f32], expected: &Value) -> f64 {
     assert_close_by(name, gpu, expected, FACTOR)
 }
 
-/// As [`assert_close`], with another factor than [`FACTOR`]; say why where you call it.
+/// As [`assert_close`], with another factor than [`FACTOR`]; state the reason at the call.
 pub fn assert_close_by(name: &str, gpu: &[f32], expected: &Value, factor: f64) -> f64 {
     let worst = worst(name, gpu, expected, factor);
     if worst.ratio <= 1.0 {

@@ -121,7 +121,7 @@ mod tests {
         }
     }
 
-    /// No kinks, linear in each input: any eps will do, here 0.5.
+    /// No kinks, linear in each input: any eps is exact, here 0.5.
     #[test]
     fn gradients() {
         let chosen = [

@@ -1,5 +1,5 @@
-//! What a fused convolution does to each sum before storing it:
-//! `y = activation(sum · scale[c] + shift[c] + residual)`.
+//! The operations of a fused convolution on each sum before storing it: `y = activation(sum · scale[c] +
+//! shift[c] + residual)`.
 //!
 //! Scale and shift are a folded batch norm, or shift alone a bias.
 

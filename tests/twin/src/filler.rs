@@ -1,8 +1,8 @@
-//! The filler: numbers that PyTorch and frostline both make from a tensor's name.
+//! The filler: numbers that PyTorch and frostline both compute from a tensor's name.
 //!
-//! The goldens of `tests/golden` hold answers only. Weights and inputs are made on both sides by
-//! this rule, whose Python half is `tests/golden/filler.py`; `tests/golden/README.md` states it in
-//! words. Every step is exact or a single IEEE rounding, so the two sides agree to the last bit.
+//! The goldens of `tests/golden` contain only results. Weights and inputs are computed on both sides by this
+//! rule, whose Python version is `tests/golden/filler.py`; `tests/golden/README.md` describes it. Every step
+//! is exact or a single IEEE rounding, so the two sides agree to the last bit.
 
 /// 2^64 / phi, the increment of splitmix64.
 const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -58,14 +58,14 @@ pub enum Block {
 /// 50-layer random net near one.
 ///
 /// # Panics
-/// If the name is none that a ResNet has.
+/// If a ResNet has no tensor of this name.
 pub fn parameter_range(name: &str, shape: &[usize], block: Block) -> (f32, f32) {
     let (module, leaf) = name.rsplit_once('.').unwrap_or(("", name));
     let last_bn = match block {
         Block::Basic => ".bn2",
         Block::Bottleneck => ".bn3",
     };
-    // Bounds are worked out in f64 and rounded once, as Python does.
+    // Bounds are computed in f64 and rounded once, as in Python.
     let symmetric = |bound: f64| (-(bound as f32), bound as f32);
     match (name, leaf) {
         ("fc.weight", _) => symmetric(1.0 / (shape[1] as f64).sqrt()),
@@ -84,7 +84,7 @@ pub fn parameter_range(name: &str, shape: &[usize], block: Block) -> (f32, f32) 
 /// One ResNet parameter or running statistic, ready for a state dict.
 ///
 /// # Panics
-/// If the name is none that a ResNet has.
+/// If a ResNet has no tensor of this name.
 pub fn parameter(name: &str, shape: &[usize], block: Block) -> Vec<f32> {
     let (low, high) = parameter_range(name, shape, block);
     fill(name, shape.iter().product(), low, high)

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
     use crate::{cases, gradcheck};
 
-    /// No kinks, linear: any eps will do, here 0.5.
+    /// No kinks, linear: any eps is exact, here 0.5.
     #[test]
     fn gradients() {
         let mut rng = cases::rng(10);

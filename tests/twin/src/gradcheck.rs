@@ -1,12 +1,11 @@
-//! Central differences: (L(x + eps) − L(x − eps)) / 2·eps against what a backward claims.
+//! Central differences, (L(x + eps) − L(x − eps)) / 2·eps, compared with the gradient of a backward pass.
 //!
 //! L = Σ output · fixed weights, so that one number depends on every output, each differently;
 //! the weights are the `grad_output` to call the backward with.
 
 use crate::{Array, Value};
 
-/// The fixed weights of the loss: irregular numbers in −1..1 that sum to nothing simple, so that
-/// no gradient cancels by symmetry.
+/// The fixed weights of the loss: irregular numbers in −1..1, so that no gradient cancels by symmetry.
 pub fn grad_output(shape: &[usize]) -> Array {
     let len = shape.iter().product();
     Array::new(shape, (0..len).map(|i| (1.0 + 1.7 * i as f64).sin()).collect())
@@ -54,8 +53,9 @@ pub fn check(
             let error = (measured - claimed).abs() / claimed.abs().max(1.0);
             assert!(
                 error <= tolerance,
-                "{name}: gradient of input {which}, element {i}: the backward says {claimed:e}, \
-                 central differences (eps {eps:e}) say {measured:e}; error {error:e} > {tolerance:e}"
+                "{name}: gradient of input {which}, element {i}: the backward gives \
+                 {claimed:e}, central differences (eps {eps:e}) give {measured:e}; error {error:e} > \
+                 {tolerance:e}"
             );
             worst = worst.max(error);
         }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "the backward says NaN")]
+    #[should_panic(expected = "the backward gives NaN")]
     fn nan_is_caught() {
         let x = Array::new(&[1], vec![0.5]);
         check("cube", cube, from_ref(&x), &[gradient_of_cube(&x, f64::NAN)], 1e-4, 1e9);

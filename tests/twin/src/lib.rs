@@ -1,9 +1,9 @@
-//! f64 twins: every kernel of frostline once more, in plain loops and double precision.
+//! f64 twins: every kernel of frostline again, in plain loops and double precision.
 //!
-//! A kernel is fast and therefore hard to believe; a twin is slow and easy to believe. Twins are
-//! checked three ways: against central differences (each op's own tests, through [`gradcheck`]),
-//! against PyTorch in f64 (`tests/golden.rs`), and against their own tolerance (`tests/bounds`:
-//! straightforward f32 code must pass, the same code with one wrong coefficient must fail).
+//! A kernel is fast and hard to verify; a twin is slow and easy to verify. Twins are checked in three ways:
+//! against central differences (each op's own tests, through [`gradcheck`]), against PyTorch in f64
+//! (`tests/golden.rs`), and against their own tolerance (`tests/bounds`: straightforward f32 code must pass,
+//! the same code with one wrong coefficient must fail).
 //!
 //! # What a twin returns
 //!

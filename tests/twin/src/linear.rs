@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use crate::{cases, gradcheck};
 
-    /// No kinks, linear in each input: any eps will do, here 0.5.
+    /// No kinks, linear in each input: any eps is exact, here 0.5.
     #[test]
     fn gradients() {
         let mut rng = cases::rng(11);

@@ -9,21 +9,21 @@ use crate::{Array, Value, exact};
 pub struct Pooled {
     /// The maxima, (N, C, H', W').
     pub y: Value,
-    /// Where in its image plane each maximum lies, `h·W + w`, as PyTorch's `return_indices`; in
-    /// the order of `y`.
+    /// The position of each maximum in its image plane, `h·W + w`, as PyTorch's `return_indices`; in the
+    /// order of `y`.
     pub pixel: Vec<usize>,
-    /// Where in its window each maximum lies, `kh·KW + kw`, counting padding; in the order of `y`.
+    /// The position of each maximum in its window, `kh·KW + kw`, counting padding; in the order of `y`.
     pub tap: Vec<usize>,
 }
 
 /// `max_pool2d.forward`: x (N, C, H, W) -> (N, C, H', W').
 ///
-/// Among equal maxima the first in row-major order wins, as in PyTorch. Padding never wins: it
+/// Among equal maxima the first in row-major order wins, as in PyTorch. Padding is never the maximum: it
 /// counts as −∞, not as 0. Inputs are finite.
 ///
 /// # Panics
-/// If a window lies in the padding altogether: it has no maximum. Padding smaller than the kernel
-/// (PyTorch asks for half of it) prevents that.
+/// If a window is completely in the padding, because it has no maximum. Padding smaller than the kernel
+/// (PyTorch requires at most half of it) prevents that.
 pub fn forward(x: &Array, kernel: [usize; 2], stride: usize, padding: Padding) -> Pooled {
     let [n, c, h, w] = x.dims();
     let [h_out, w_out] = output_size([h, w], kernel, stride, padding);

@@ -1,4 +1,4 @@
-//! normalize: y = (x/255 − mean) / std, a mean and a deviation a channel.
+//! normalize: y = (x/255 − mean) / std, with a mean and a deviation per channel.
 
 use crate::{Array, Value, exact};
 

@@ -18,7 +18,7 @@ pub struct Sgd {
     pub nesterov: bool,
 }
 
-/// What a step leaves.
+/// The result of a step.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// w after the step.

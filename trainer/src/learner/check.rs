@@ -1,4 +1,4 @@
-//! Whether data go with a learner's model.
+//! Checks that data fit a learner's model.
 
 use super::Learner;
 use crate::error::{Error, Result};

@@ -1,4 +1,4 @@
-//! Inference: what a part of the network computes of every image of a source.
+//! Inference: the output of a part of the network for every image of a source.
 
 use std::sync::atomic::Ordering;
 
@@ -20,8 +20,8 @@ pub(crate) enum Cut {
     Pooled(String),
 }
 
-/// The part of the network that an inference plan computes: what comes after a stage (all of it, if
-/// there is none), up to a place.
+/// The part of the network that an inference plan computes: from after a stage (from the beginning, if there
+/// is none) to a cut.
 pub(crate) type Span = (Option<String>, Cut);
 
 impl Learner {
@@ -60,8 +60,8 @@ impl Learner {
         Ok(values)
     }
 
-    /// Inference of `span` in batches of `batch` images, or of fewer where the adapter cannot bind what so
-    /// many take.
+    /// Inference of `span` in batches of `batch` images, or of fewer if the buffers of so many exceed the
+    /// adapter's limit of a binding.
     pub(crate) async fn prepare(&self, span: &Span, mut batch: usize) -> Result<Inference> {
         loop {
             let (graph, output) = self.record_span(span, batch)?;

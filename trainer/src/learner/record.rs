@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::options::FitOptions;
 
 impl Learner {
-    /// The plan that [`Learner::fit`] would run with these options: what it costs, and what the
-    /// freeze saves, before anything runs.
+    /// The plan that [`Learner::fit`] would run with these options: its cost, and what the freeze saves,
+    /// before anything runs.
     ///
     /// # Errors
     /// [`Error::Engine`] if everything is frozen, [`Error::NoClasses`] without a last layer.
@@ -42,13 +42,13 @@ impl Learner {
     }
 
     /// The whole model, on images of bytes that are augmented and mixed first, as the options specify; and
-    /// the input that contains how they are mixed.
+    /// the input that contains the shares and partners of the mixture.
     fn record_changed(&self, options: &FitOptions<'_>) -> Result<(Graph, Recorded, Option<TensorId>)> {
         let mut graph = Graph::new();
         let mut x = match &options.augment {
             None => self.record_images(&mut graph, options.batch)?,
             Some(augment) => {
-                // Augmentation takes values in 0..=1, and normalises last of all.
+                // Augmentation takes values in 0..=1, and normalises at its end.
                 let channels = self.model.input_channels();
                 let pixels = graph.pixels(options.batch, self.size(), self.size(), channels);
                 let x = graph.normalize(pixels, &vec![0.0; channels], &vec![1.0; channels])?;
@@ -76,7 +76,7 @@ impl Learner {
         Ok(graph.normalize(pixels, mean, std)?)
     }
 
-    /// Where a plan of what was recorded is to end.
+    /// The end of a plan of the recorded graph.
     pub(crate) fn output_at(&self, graph: &mut Graph, recorded: &Recorded, cut: &Cut) -> Result<TensorId> {
         let stage = |name: &String| {
             recorded.stages.get(name).copied().ok_or_else(|| Error::UnknownGroup {

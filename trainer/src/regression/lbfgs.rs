@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 
-/// Pairs of steps and changes of the gradient that stand for the curvature.
+/// Number of pairs of steps and gradient changes that represent the curvature.
 const MEMORY: usize = 10;
 /// Sufficient decrease and curvature of Wolfe's conditions.
 const DECREASE: f64 = 1e-4;
 const CURVATURE: f64 = 0.9;
-/// Evaluations of one line search. Rounding ends a search near the optimum, not this number.
+/// Evaluations of one line search. Near the optimum, rounding ends a search before this limit.
 const SEARCH: usize = 40;
 
 /// A function with its gradient.
@@ -16,8 +16,8 @@ pub trait Function {
     /// The value at `x`; writes the gradient there.
     fn value(&self, x: &[f64], gradient: &mut [f64]) -> f64;
 
-    /// About how large the second derivative by each variable is, up to a common factor; all above 0. Where
-    /// they differ much, the search needs far fewer iterations for it.
+    /// Estimates of the second derivative by each variable, up to a common factor; all above 0. If they
+    /// differ much, this scaling saves many iterations.
     fn curvature(&self, variables: usize) -> Vec<f64> {
         vec![1.0; variables]
     }
@@ -41,7 +41,8 @@ pub fn minimise(function: &impl Function, x: &mut [f64], tolerance: f64, limit: 
     while largest(&gradient) > tolerance && iterations < limit {
         let direction = direction(&gradient, &pairs, &inverse);
         let Some((step, found)) = search(function, x, value, &gradient, &direction, pairs.is_empty()) else {
-            // A direction that rounding has spoiled: once more along the gradient, then this is the minimum.
+            // Rounding made this direction useless: try once more along the gradient; if that fails, this is
+            // the minimum.
             if pairs.is_empty() {
                 break;
             }
@@ -70,8 +71,8 @@ struct Pair {
     curvature: f64,
 }
 
-/// −H·gradient, where H is the inverse of the curvature that the pairs stand for, and in directions that they
-/// do not have a multiple of `inverse`.
+/// −H·gradient, where H is the inverse of the curvature that the pairs represent, and a multiple of `inverse`
+/// in other directions.
 fn direction(gradient: &[f64], pairs: &VecDeque<Pair>, inverse: &[f64]) -> Vec<f64> {
     let mut q = gradient.to_vec();
     let mut alphas = vec![];
@@ -106,10 +107,10 @@ fn search(
     if slope >= 0.0 {
         return None;
     }
-    // Near the optimum a decrease is smaller than what the value is rounded by.
+    // Near the optimum a decrease is smaller than the rounding error of the value.
     let rounding = 4.0 * f64::EPSILON * value.abs();
     let (mut low, mut high) = (0.0, f64::INFINITY);
-    // The length of the first direction means nothing.
+    // The length of the first direction is arbitrary.
     let mut step = if first { 1.0 / slope.abs().sqrt().max(1.0) } else { 1.0 };
     let mut there = vec![0.0; x.len()];
     let mut new = vec![0.0; x.len()];

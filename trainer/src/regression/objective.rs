@@ -1,13 +1,14 @@
-//! The objective of a regression and its gradient, in 64 bits: in 32, rounding hides the last decreases
-//! and a search ends before the optimum. Rows are widened block by block, so features take no more memory.
+//! The objective of a regression and its gradient, in 64 bits: with 32 bits, rounding hides the last
+//! decreases and a search ends before the optimum. Rows are widened block by block, so features take no more
+//! memory.
 
 use super::HeadLoss;
 use super::lbfgs::Function;
 use crate::side_by_side::side_by_side;
 
-/// Rows of a block, which stays in the cache.
+/// Rows per block; a block fits into the cache.
 const BLOCK: usize = 128;
-/// Parts of the rows that are summed side by side.
+/// Number of parts of the rows that are summed in parallel.
 const PARTS: usize = 4;
 
 /// Mean loss + ½·penalty·‖W‖², a function of W (classes, width) and b (classes).
@@ -27,7 +28,7 @@ impl Function for Objective<'_> {
     fn value(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
         let rows = self.labels.len();
         let (weight, _) = theta.split_at(self.classes * self.width);
-        // Parts and their order depend on the number of rows alone, so sums have the same bits on any machine.
+        // Parts and their order depend only on the number of rows, so sums have the same bits on any machine.
         let rows_of_part = rows.div_ceil(PARTS).next_multiple_of(BLOCK);
         let parts = self.values.chunks(rows_of_part * self.width).zip(self.labels.chunks(rows_of_part));
         let part = |(values, labels)| self.part(values, labels, theta);
@@ -44,7 +45,7 @@ impl Function for Objective<'_> {
     }
 
     fn curvature(&self, variables: usize) -> Vec<f64> {
-        // With equal probabilities: p(1 − p) for softmax, about as much for margins.
+        // With equal probabilities: p(1 − p) for softmax, and about the same for margins.
         let share = 1.0 / self.classes as f64;
         let of_logit = share * (1.0 - share).max(0.1);
         let weights = self.squares.iter().cycle().take(self.classes * self.width);

@@ -40,7 +40,7 @@ fn an_augmented_run_repeats_bit_for_bit_and_another_seed_is_another_run() {
     assert_ne!(first.0, run(4).0);
 }
 
-/// Evaluation sees the images as they are: in a run of rate ~0 it says the same with augmentation as
+/// Evaluation uses unchanged images: in a run of rate ~0 its results are the same with augmentation as
 /// without.
 #[test]
 fn evaluation_is_not_augmented() {

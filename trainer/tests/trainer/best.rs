@@ -57,7 +57,7 @@ fn the_best_weights_are_in_the_file_and_can_be_restored() {
     assert_ne!(bits(&learner), last);
     assert!(matches!(learner.continue_fit(&set, &rising(&test, &path), go_on), Err(Error::NoRun)));
 
-    // The file is a checkpoint as all others: the same run goes on from it.
+    // The file is a normal checkpoint: the same run continues from it.
     let rest = saved.continue_fit(&set, &rising(&test, &path), go_on).unwrap();
     assert_eq!((rest.best, bits(&saved)), (Some(best), last));
 
@@ -66,8 +66,7 @@ fn the_best_weights_are_in_the_file_and_can_be_restored() {
     assert!(matches!(learner.restore_best(), Err(Error::NoBest)));
 }
 
-/// Nothing changes, so nothing gets better: the first validation is the best, and two more are one
-/// too many.
+/// Nothing changes, so nothing improves: the first validation is the best, and the run ends after two more.
 #[test]
 fn what_a_run_must_beat_may_be_of_no_run_yet() {
     let (set, test) = (images(18), doubtful());
@@ -158,7 +157,7 @@ fn a_best_file_may_be_ahead_of_the_checkpoint_but_not_behind() {
     assert_eq!(resumed.continue_fit(&set, &options, go_on).unwrap().best, history.best);
     assert!(std::fs::read(&path).unwrap() == held);
 
-    // The other way round the best weights are lost, and that is said before anything runs.
+    // In the opposite case the best weights are lost, which is reported before anything runs.
     let mut late = learner(1);
     late.fit(&set, &options, stop_at(23)).unwrap();
     late.save(&early).unwrap();
@@ -195,7 +194,7 @@ fn what_decides_which_weights_are_best_belongs_to_the_run() {
     assert_eq!(refused(kept.clone().stop_early(8)), "early stopping");
     assert_eq!(refused(kept.clone().validate(&set, 2)), "validation");
     assert_eq!(refused(kept.clone().validate(&test, 3)), "validation");
-    // Where the file lies is no part of it.
+    // The path of the file is not a part of it.
     assert!(learner.continue_fit(&set, &kept.keep_best(folder.path().join("elsewhere")), go_on).is_ok());
 }
 
@@ -225,7 +224,7 @@ fn a_run_that_goes_wrong_leaves_its_best_weights() {
     assert_eq!(bits(&Learner::resume(gpu(), &path).unwrap()), bits(&learner));
 }
 
-/// The second phase has nothing but rates that ruin what the first one learned.
+/// The second phase has only rates that ruin the result of the first.
 #[test]
 fn phases_keep_the_best_of_all() {
     let (set, folder) = (images(18), tempfile::tempdir().unwrap());

@@ -1,4 +1,4 @@
-//! Class activation maps: what they add up to, and whose answer they stand beside.
+//! Class activation maps: their sums, and the answers that they belong to.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use frostline_trainer::{Error, Learner};
 
 use crate::setup::{go_on, gpu, images, learner, model, options};
 
-/// For every image: the answer is that of `predict`, to the bit; each place of a map is the sum over the
+/// For every image: the answer is that of `predict`, to the bit; each position of a map is the sum over the
 /// channels there; and the map's mean plus the bias is the device's logit, within the bound of every kernel.
 #[track_caller]
 fn check(learner: &mut Learner, set: &ImageSet, last_stage: &str) {
@@ -85,7 +85,7 @@ fn a_map_and_the_bias_make_the_logit_of_the_embedded_efficientnet() {
     check(&mut learner, &set, &last);
 }
 
-/// A learner's plans see new weights, but a map needs those that made the answer.
+/// A learner's plans use new weights, but a map needs those that gave the answer.
 #[test]
 fn maps_are_of_the_weights_of_now() {
     let set = images(3);

@@ -65,7 +65,7 @@ fn another_base_is_refused() {
     let mut lacking = base.clone();
     lacking.shift_remove("layer2.0.bn1.running_mean");
     refused(&lacking, &path, "layer2.0.bn1.running_mean");
-    // What the delta brings itself may be anything in the base.
+    // Tensors that are in the delta may have any value in the base.
     let mut other_head = base.clone();
     other_head["fc.bias"].data[0] += 1.0;
     assert_eq!(bits(&Learner::load_delta(gpu(), &other_head, &path).unwrap()), bits(&tuned));
@@ -87,7 +87,7 @@ fn a_file_that_is_no_delta_is_refused() {
     let mut twice = good.tensors.clone();
     twice.insert("conv1.weight".to_owned(), base["conv1.weight"].clone());
     write(&twice, &same);
-    refused(&base, &path, "which it says is the base's");
+    refused(&base, &path, "its description says that this tensor is the base's");
     let mut short = good.tensors.clone();
     short.shift_remove("fc.weight");
     write(&short, &same);
@@ -101,5 +101,5 @@ fn a_file_that_is_no_delta_is_refused() {
     write(&good.tensors, &|text| text.replace("\"shared\"", "\"shraed\""));
     refused(&base, &path, "cannot be read");
     safetensors::write(&path, &base, &Default::default(), safetensors::Dtype::F32).unwrap();
-    refused(&base, &path, "no delta");
+    refused(&base, &path, "not a delta");
 }

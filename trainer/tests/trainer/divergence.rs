@@ -90,7 +90,7 @@ fn a_rate_that_is_too_high_stops_the_run_and_the_checkpoint_before_it_goes_on() 
     let mut learner = learner(1);
     learner.fit(&set, &options(4).checkpoint(&path, 4), go_on).unwrap();
     let (good, before) = (std::fs::read(&path).unwrap(), bits(&learner));
-    // A checkpoint is due at step 8 only; the weights are beyond all measure long before.
+    // A checkpoint is due at step 8 only; the weights overflow long before that.
     let error =
         learner.fit(&set, &options(8).lr(1e30).read_every(3).checkpoint(&path, 8), go_on).unwrap_err();
     let Error::Diverged { step, layer, checkpoint, .. } = &error else {
@@ -108,7 +108,7 @@ fn a_rate_that_is_too_high_stops_the_run_and_the_checkpoint_before_it_goes_on() 
 #[test]
 fn a_weight_that_is_no_number_is_named_wherever_it_is() {
     let set = images(18);
-    // Behind a ReLU that would hide it, in what is folded, in what is frozen and in what is not.
+    // After a ReLU that would hide it, in folded, frozen and trained layers.
     for (name, layer) in [
         ("conv1.weight", "conv1"),
         ("bn1.bias", "bn1"),

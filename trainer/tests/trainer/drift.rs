@@ -14,7 +14,7 @@ fn a_frozen_batch_norm_that_keeps_its_statistics_is_no_alarm() {
     learner.freeze_below("layer3").unwrap();
     let history = learner.fit(&set, &options(4).validate(&set, 2), go_on).unwrap();
     assert!(history.evaluations.iter().all(|(_, evaluation)| evaluation.drift.is_none()));
-    // What trains moves, and that is no drift.
+    // Trained layers change, which is not drift.
     learner.unfreeze_all();
     let history = learner.fit(&set, &options(4).validate(&set, 2), go_on).unwrap();
     assert!(history.evaluations.iter().all(|(_, evaluation)| evaluation.drift.is_none()));
@@ -24,7 +24,7 @@ fn a_frozen_batch_norm_that_keeps_its_statistics_is_no_alarm() {
 fn statistics_of_a_frozen_group_that_follow_the_batches_are_told_at_every_evaluation() {
     let (set, mut learner) = (images(18), learner(1));
     learner.freeze_below("layer1").unwrap();
-    // What other frameworks do: the parameters are frozen, the statistics are not.
+    // As in other frameworks: the parameters are frozen, the statistics are not.
     learner.set_batch_norm(BatchNormMode::Batch);
     let before = learner.params().get("bn1.running_var").unwrap();
     let history = learner.fit(&set, &options(4).validate(&set, 2), go_on).unwrap();
@@ -71,7 +71,7 @@ fn the_alarm_survives_a_checkpoint_and_an_edited_checkpoint_rings_it() {
     let mut resumed = Learner::resume(gpu(), &path).unwrap();
     assert_eq!(resumed.evaluate(&set).unwrap().drift, None);
 
-    // Another program went on training, in a framework whose frozen batch norms drift.
+    // Another program continued the training, in a framework whose frozen batch norms drift.
     let mut edited = Checkpoint::load(&path).unwrap();
     edited.weights.get_mut("layer1.0.bn1.running_var").unwrap().data[0] *= 1.5;
     edited.weights.get_mut("layer2.0.bn1.running_var").unwrap().data[0] *= 1.5;
@@ -84,11 +84,11 @@ fn the_alarm_survives_a_checkpoint_and_an_edited_checkpoint_rings_it() {
         "layer2 trains"
     );
     assert!(drift.to_string().contains("differs from what the checkpoint recorded"), "{drift}");
-    // It goes on ringing: neither another fit nor another checkpoint makes the new values the right ones.
+    // The alarm persists: neither another fit nor another checkpoint makes the new values the right ones.
     resumed.fit(&set, &options(2).checkpoint(&path, 2), go_on).unwrap();
     let mut again = Learner::resume(gpu(), &path).unwrap();
     assert_eq!(again.evaluate(&set).unwrap().drift.map(|drift| drift.layers), Some(drift.layers));
-    // Weights that were loaded on purpose begin anew.
+    // Weights that were loaded explicitly reset the alarm.
     let tensors = Checkpoint::load(&path).unwrap().weights;
     again.load(&tensors, &frostline_models::LoadOptions::strict()).unwrap();
     assert_eq!(again.evaluate(&set).unwrap().drift, None);

@@ -48,8 +48,8 @@ fn it_learns_and_says_where_it_is() {
     assert_eq!(learner.classes(), ["row", "column", "neither"]);
 }
 
-/// The first loss is that of the same weights, rounded on the way. Later ones wander off: batch norms
-/// over four images make much of little.
+/// The first loss is that of the same weights, rounded on the way. Later ones deviate: batch norms over four
+/// images amplify small differences.
 #[test]
 fn steps_with_16_bit_floats() {
     let set = images(18);

@@ -18,7 +18,7 @@ fn frozen_weights_and_running_statistics_keep_their_bits() {
     let moved = moved(&mut learner);
     let all = bits(&learner).into_iter().map(|(name, _)| name);
     let open = |name: &String| name.starts_with("layer4.") || name.starts_with("fc.");
-    // Everything above the frostline moves, statistics included, and nothing below it.
+    // Everything above the frostline changes, including statistics, and nothing below it.
     assert_eq!(moved, all.filter(open).collect::<Vec<_>>());
 }
 

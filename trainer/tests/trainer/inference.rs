@@ -20,7 +20,7 @@ fn a_short_last_batch_counts_like_any_other() {
     assert_eq!(together.confusion, one_by_one.confusion);
     assert!(close(together.loss, one_by_one.loss), "{} {}", together.loss, one_by_one.loss);
 
-    // Against a sum by hand: mean −ln p and share of hits.
+    // Compared with a direct computation: mean −ln p and share of hits.
     let predictions = learner.predict(&set).unwrap();
     let p = |i: usize| predictions[i].probabilities[set.labels[i] as usize];
     let loss = (0..7).map(|i| -p(i).ln()).sum::<f64>() / 7.0;
@@ -98,7 +98,7 @@ fn another_normalization_counts_from_the_next_image_on() {
     assert_ne!(after, before);
 }
 
-/// Shifts images by a random number of pixels, or says that it does.
+/// Shifts images by a random number of pixels, or only reports that it does.
 struct Shifted(ImageSet);
 
 impl Source for Shifted {

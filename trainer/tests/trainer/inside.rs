@@ -54,7 +54,7 @@ fn a_pixel_out_of_a_units_reach_has_no_gradient() {
     let set = images(6);
     let mut learner = learner(1);
     learner.set_evaluation_batch(2);
-    // The brightest place of an image opens its ReLU.
+    // At the brightest position of an image its ReLU has slope one.
     let mut peaks = vec![];
     learner
         .walk(&set, &["stem"], |map| {

@@ -16,7 +16,7 @@ fn the_issues_and_their_order_are_cleanlabs() {
     let order: Vec<usize> = issues.iter().map(|issue| issue.image).collect();
     assert_eq!(order, whole("order"));
     assert!(order.len() > 10, "{}", order.len());
-    // Another class than the most probable is never suggested here: the script says why.
+    // Only the most probable class is suggested here; the script states the reason.
     assert!(issues.iter().all(|issue| issue.margin == issue.p_label - issue.p_suggested));
 }
 
@@ -37,7 +37,7 @@ fn an_image_is_judged_by_a_head_that_was_trained_without_it() {
     let rows: Vec<&Vec<f64>> = found.iter().flatten().collect();
     assert_eq!(rows.len(), 40);
     assert!(rows.iter().all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-12));
-    // A head on all images has seen the wrong label.
+    // A head on all images was trained on the wrong label.
     let head = regression(&features, 1.0).unwrap().head;
     let logits = head.logits(&features).unwrap();
     let p_seen = 1.0 / (1.0 + f64::from(logits[2] - logits[3]).exp());

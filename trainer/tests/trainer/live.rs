@@ -41,7 +41,7 @@ fn steps_are_those_of_fit_to_the_bit() {
     }
 }
 
-/// As a fit, a change of freeze and another fit that goes on where the first ended.
+/// As a fit, a change of freeze and another fit that continues from the end of the first.
 #[test]
 fn the_frostline_moves_while_it_trains() {
     let mut live = block_on(Live::start(frozen("fc"), images(18), constant(9))).unwrap();
@@ -59,7 +59,7 @@ fn the_frostline_moves_while_it_trains() {
     assert!(!moved.is_empty() && moved.iter().all(|name| !name.starts_with("layer2")), "{moved:?}");
     assert!(moved.iter().any(|name| name.starts_with("layer3")), "{moved:?}");
 
-    // One run of fits that is stopped and goes on with another freeze.
+    // One run of fits that is stopped and continues with another freeze.
     let mut fitted = frozen("fc");
     let mut stop = |progress: &frostline_trainer::Progress<'_>| match progress.step {
         4 => std::ops::ControlFlow::Break(()),

@@ -80,7 +80,7 @@ fn outputs_that_would_change_are_refused() {
     learner.set_batch_norm(BatchNormMode::FollowFreeze);
     learner.fit(&outputs, &options(2), go_on).unwrap();
 
-    // Weights above the outputs may move; those below, and the normalisation, may not.
+    // Weights above the outputs may change; those below, and the normalisation, may not.
     learner.evaluate(&outputs).unwrap();
     learner.set_normalization(&[0.1], &[0.2]).unwrap();
     assert!(matches!(learner.evaluate(&outputs), Err(Error::StaleActivations { .. })));
@@ -91,7 +91,7 @@ fn outputs_that_would_change_are_refused() {
     assert!(matches!(&error, Error::StaleActivations { stage } if stage == "layer2"), "{error}");
 }
 
-/// Random images cannot be cached, and say so.
+/// Images that change at random cannot be cached, which is an error.
 struct Noisy(ImageSet);
 
 impl Source for Noisy {

@@ -2,8 +2,7 @@ use frostline_trainer::{Error, Features, ProbeLoss, ProbeOptions, Standardizatio
 
 use crate::setup::{go_on, gpu, images, learner, options};
 
-/// Two features that tell three classes apart, one of them a thousand times larger; a third that
-/// never changes.
+/// Two features that separate three classes, one of them a thousand times larger; a third that never changes.
 fn features(count: usize) -> Features {
     let noise = |i: usize| ((i * 37 % 11) as f32 - 5.0) / 20.0;
     let row = |i: usize| {
@@ -52,7 +51,7 @@ fn a_probe_separates_what_is_separable() {
 #[test]
 fn a_support_vector_machine_separates_them_too_and_then_rests() {
     let (train, test) = (features(30), features(300));
-    // Without decay nothing pulls at weights that keep every margin: the hinge loss is exactly 0.
+    // Without decay, weights that keep every margin do not change: the hinge loss is exactly 0.
     let optim = frostline_engine::Optim::adamw(0.05).weight_decay(0.0);
     let options = ProbeOptions { loss: ProbeLoss::Hinge, optim, ..ProbeOptions::default() };
     let probe = linear_probe(gpu(), &train, &test, &options).unwrap();

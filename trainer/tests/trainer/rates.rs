@@ -1,4 +1,4 @@
-//! Rates: found, given to stages, and stages that wait for theirs.
+//! Rates: the range test, rates per stage, and gradual unfreezing.
 
 use std::ops::ControlFlow;
 
@@ -68,7 +68,7 @@ fn stages_get_their_rates() {
     near(&rates(&learner, &learner.slice(sgd(), 0.1).unwrap()), &[0.01, 0.01, 0.01, 0.01, 0.01, 0.1]);
     let sliced = learner.slice(sgd(), 1e-6..1e-1).unwrap();
     near(&rates(&learner, &sliced), &[1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]);
-    // The base rate cascades.
+    // The base rate scales all groups.
     near(&rates(&learner, &Optim { lr: 0.2, ..sliced }), &[2e-6, 2e-5, 2e-4, 2e-3, 2e-2, 2e-1]);
     for wrong in [0.0, -1.0, f32::NAN] {
         assert!(matches!(learner.slice(sgd(), wrong), Err(Error::Setting { .. })));

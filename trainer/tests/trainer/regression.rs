@@ -36,9 +36,10 @@ fn the_optimum_is_scikit_learns() {
         let of = |name: &str| file.tensors[&format!("{i}.{name}")].data.clone();
         let found = regression(&train, f64::from(of("c")[0])).unwrap();
         assert!(found.converged && found.gradient <= 1e-6, "{}", found.gradient);
-        // A derivative of 1e-6 at a penalty of 1/(60·c) leaves a weight a tenth so far from its optimum.
+        // With a derivative of 1e-6 at a penalty of 1/(60·c), a weight is a tenth so far from its optimum.
         let weight_tolerance = 1e-5 * 60.0 * found.c + 1e-5;
-        // No penalty holds the biases: the loss's curvature there is about a tenth, and they follow the weights.
+        // The biases have no penalty: the loss's curvature there is about a tenth, and they follow the
+        // weights.
         let weight = ("weight", &found.head.weight.data, weight_tolerance);
         for (name, ours, tolerance) in [weight, ("bias", &found.head.bias.data, weight_tolerance + 1e-4)] {
             for (ours, theirs) in ours.iter().zip(of(name)) {
@@ -99,7 +100,7 @@ fn a_strength_is_chosen_on_images_that_were_held_out() {
     let head = regression(&train, chosen.c).unwrap().head;
     let (ours, alone) = (found.regression.head.evaluate(&new).unwrap(), head.evaluate(&new).unwrap());
     assert_eq!(ours.predictions, alone.predictions);
-    // A training image that is held out is as hard as a new one; a head that had seen it would know it.
+    // A held-out training image is as hard as a new one; a head that was trained on it would recognise it.
     let held_out = chosen.right as f64 / 60.0;
     assert!((held_out - ours.accuracy).abs() < 0.25 && held_out < 1.0, "{held_out} {}", ours.accuracy);
 }

@@ -15,7 +15,7 @@ fn stop_at(step: u64) -> impl FnMut(&Progress<'_>) -> ControlFlow<()> {
     }
 }
 
-/// Stops after 5 of 9 steps, in the middle of an epoch, and goes on from the file alone.
+/// Stops after 5 of 9 steps, in the middle of an epoch, and continues from the file alone.
 fn resumed_run_is_the_uninterrupted_one(options: &FitOptions<'_>) {
     let set = images(18);
     let mut whole = learner(1);
@@ -71,7 +71,7 @@ fn resuming_a_run_with_a_moving_loss_scale_is_bit_identical() {
     for optim in [Optim::sgd(0.01).momentum(0.9), Optim::adamw(0.003)] {
         resumed_run_is_the_uninterrupted_one(&options(9).storage(storage).optim(optim).read_every(1));
     }
-    // That there was something to keep: the state of the file is another than that of the start.
+    // Checks that there was a state to keep: the state of the file differs from that of the start.
     let (folder, mut learner) = (tempfile::tempdir().unwrap(), learner(1));
     learner.freeze_below("layer3").unwrap();
     let first = learner.fit(&images(18), &options(9).storage(storage), stop_at(5)).unwrap();
@@ -84,7 +84,7 @@ fn resuming_a_run_with_a_moving_loss_scale_is_bit_identical() {
     assert_eq!(extra["loss_scale"]["skipped_steps"], first.skipped);
 }
 
-/// A file from before there were loss scales, or of f32, has none; one that cannot be is refused.
+/// A file without loss scale (an older one, or one of f32) is accepted; an invalid loss scale is refused.
 #[test]
 fn the_loss_scale_of_a_file_is_checked() {
     let folder = tempfile::tempdir().unwrap();
@@ -184,7 +184,7 @@ fn checkpoints_are_written_on_the_way_and_tell_all() {
     assert_eq!(learner.continue_fit(&set, &options, go_on).unwrap(), rest);
 }
 
-/// Images that ask for a stop after some batches were taken of them outside training.
+/// Images that request a stop after some batches were taken outside training.
 struct Impatient {
     images: ImageSet,
     flag: Arc<AtomicBool>,
@@ -233,7 +233,7 @@ fn a_run_that_is_stopped_in_a_validation_makes_up_for_it() {
     };
     let mut whole = narrow();
     let history = whole.fit(&set, &with("whole").validate(&calm, 3), go_on).unwrap();
-    // Three batches a validation; the next one is gathered before the flag is looked at.
+    // Three batches a validation; the next one is gathered before the flag is checked.
     for (batches, step) in [(4, 6), (5, 6), (7, 9)] {
         let flag = Arc::new(AtomicBool::new(false));
         let impatient = Impatient { images: images(12), flag: flag.clone(), left: AtomicUsize::new(batches) };

@@ -8,7 +8,7 @@ use frostline_loader::ImageSet;
 use frostline_models::Model;
 use frostline_trainer::{FitOptions, Learner, Progress};
 
-/// One device for all tests: it remembers its compiled kernels.
+/// One device for all tests, so that kernels are compiled once.
 pub fn gpu() -> &'static Arc<Gpu> {
     static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
     GPU.get_or_init(|| Arc::new(Gpu::new().expect("an adapter")))

@@ -24,7 +24,7 @@ fn and_one_that_mixes() {
 }
 
 fn is_steady(options: &FitOptions<'_>) {
-    // A device of its own, whose counters no other test moves.
+    // A separate device, whose counters no other test changes.
     let gpu = Arc::new(Gpu::new().expect("an adapter"));
     let mut learner = Learner::new(&gpu, model(), 8, 1).unwrap();
     let mut requests = vec![];

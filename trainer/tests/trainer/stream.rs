@@ -1,4 +1,4 @@
-//! Photos that are decoded while the device computes train what photos in memory train.
+//! Photos that are decoded during the computation give the same training as photos in memory.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -50,7 +50,7 @@ fn a_stream_trains_to_the_same_bits_as_a_set_in_memory() {
     }
 }
 
-/// Compares what is wanted with what was announced.
+/// Compares the requested images with the announced ones.
 struct Watched {
     set: ImageSet,
     announced: RefCell<Option<Vec<usize>>>,
@@ -72,7 +72,7 @@ impl Source for Watched {
 
     fn gather(&self, indices: &[usize], _: Option<BatchState>, out: &mut Batch) -> Result<(), LoaderError> {
         if let Some(announced) = self.announced.take() {
-            // The last batch of an evaluation is filled up.
+            // The last batch of an evaluation is padded.
             let mut distinct = indices.to_vec();
             distinct.dedup();
             assert!(announced.starts_with(&distinct), "announced {announced:?}, wanted {indices:?}");
@@ -94,7 +94,7 @@ fn every_batch_is_announced_before_it_is_wanted() {
     learner(1).fit(&source, &options(11), go_on).unwrap();
     assert_eq!(*source.checked.borrow(), 10);
 
-    // The batch after the losses that are read was handed over before: the device has work meanwhile.
+    // The next batch was submitted before the losses are read, so the device has work meanwhile.
     let source = watched();
     let mut given = vec![];
     learner(1)

@@ -1,4 +1,4 @@
-// Chapter 1: the maps that each stage computes from a photo, and the pixels that a channel answers to.
+// Chapter 1: the maps that each stage computes from a photo, and the pixels that affect a channel.
 
 import { get, set } from '../state.js';
 import { Part, button, h, milliseconds, picture, shown } from './common.js';
@@ -29,7 +29,7 @@ export async function begin(place) {
     h(
       'p',
       { className: 'soft' },
-      'Each map has its own scale: white is its largest value, black its smallest. The network for photos is a ResNet-10 on 96×96 pixels. Choose a map to see which pixels its channel answers to.',
+      'Each map has its own scale: white is its largest value, black its smallest. The network for photos is a ResNet-10 on 96×96 pixels. Choose a map to see which pixels affect its channel.',
     ),
   );
 
@@ -39,7 +39,7 @@ export async function begin(place) {
       const engine = await part.engine();
       found = await engine.activations(blob, { network: 'photos' });
       part.say(`The photo went through the network in ${milliseconds(found.milliseconds)}.`);
-      input.replaceChildren(shown(found.input, 'The photo as the network takes it'));
+      input.replaceChildren(shown(found.input, 'The photo as input of the network'));
       excited.replaceChildren();
       tabs.replaceChildren(
         ...found.stages
@@ -91,11 +91,11 @@ export async function begin(place) {
         h(
           'figure',
           {},
-          picture(width, height, pixel, `Pixels that channel ${channel} of ${stage} answers to`),
+          picture(width, height, pixel, `Pixels that affect channel ${channel} of ${stage}`),
           h(
             'figcaption',
             {},
-            `The gradient of channel ${channel} of ${stage}, at its largest value (row ${at.y}, column ${at.x}), with respect to the pixels. Grey is no influence.`,
+            `The gradient of channel ${channel} of ${stage}, at its largest value (row ${at.y}, column ${at.x}), with respect to the pixels. Grey means no influence.`,
           ),
         ),
       );

@@ -1,5 +1,5 @@
-// Chapter 2: photos go through the frozen network once; a head is fitted to their features; a new photo is answered
-// stage by stage.
+// Chapter 2: photos go through the frozen network once; a head is fitted to their features; a new photo is
+// shown stage by stage.
 
 import { Part, button, h, milliseconds, percent, picture, shown } from './common.js';
 import { drop, examples, small } from './photos.js';
@@ -14,7 +14,7 @@ export async function begin(place) {
     fitted = h('div');
   let probe = null,
     rest = [],
-    fitting = ''; // What the status line says about the head, between questions too.
+    fitting = ''; // The status line's text about the head, also between predictions.
   const say = (words) => part.say((fitting = words));
   const fit = button(
     'Compute features and fit a head',
@@ -39,7 +39,7 @@ export async function begin(place) {
     part.trouble,
     fitted,
     drop(
-      'Ask about a photo of your own',
+      'Try a photo of your own',
       ([file]) => file && look(() => file),
       false,
     ),
@@ -131,20 +131,20 @@ export async function begin(place) {
       h(
         'figure',
         {},
-        shown(inside.input, 'The photo as the network takes it'),
+        shown(inside.input, 'The photo as input of the network'),
         h('figcaption', {}, 'pixels'),
       ),
       ...steps,
     );
     if (!probe) {
-      answer.textContent = 'Fit a head first: it gives the features a meaning.';
+      answer.textContent = 'Fit a head first: it maps the features to classes.';
       return;
     }
     const found = await engine.predict(blob, { network: 'photos', probe: probe.id });
     const order = [...found.probabilities.keys()]
       .sort((a, b) => found.probabilities[b] - found.probabilities[a])
       .slice(0, 3);
-    answer.textContent = `The head says: ${order.map((i) => `${found.classes[i]} ${percent(found.probabilities[i])}`).join(', ')}.${truth ? ` It is: ${truth}.` : ''} ${milliseconds(found.milliseconds)}.`;
+    answer.textContent = `Prediction of the head: ${order.map((i) => `${found.classes[i]} ${percent(found.probabilities[i])}`).join(', ')}.${truth ? ` True class: ${truth}.` : ''} ${milliseconds(found.milliseconds)}.`;
   }
 }
 

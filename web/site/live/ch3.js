@@ -1,4 +1,4 @@
-// Chapter 3: what trains and how fast, with the accuracy on the old classes beside that on the new ones.
+// Chapter 3: what trains and at which rate, with the accuracy on the old classes beside that on the new ones.
 
 import { among, set } from '../state.js';
 import { Part, Single, button, chart, choice, h, milliseconds, slider } from './common.js';
@@ -23,7 +23,7 @@ export async function begin(place) {
     rate: RATES.indexOf(among('rate', RATES, 0.03)),
   };
   let series = [],
-    live = [], // The curves of the run, which stay while it draws them.
+    live = [], // The curves of the current run, which are not removed.
     count = 0;
   const go = button('Train', () => (single.run ? single.stop() : start()), {
     className: 'primary',
@@ -53,7 +53,7 @@ export async function begin(place) {
     h(
       'p',
       { className: 'soft' },
-      'Solid: the four new kinds of clothes. With squares: the six old kinds, with the old head on the body as it is now. Try 0.3 on the full network.',
+      'Solid: the four new kinds of clothes. With squares: the six old kinds, with the old head on the present body. Try 0.3 on the full network.',
     ),
   );
   paint();

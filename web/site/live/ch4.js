@@ -1,5 +1,6 @@
-// Chapter 4: a line is moved through the network. What is before it is frozen: its gradient kernels are in no plan.
-// The plans come with the page, so that the line moves without a GPU; with one, the network trains meanwhile.
+// Chapter 4: a line is moved through the network. Stages before it are frozen: their gradient kernels are in
+// no plan. The plans are part of the page, so that the line moves without a GPU; with a GPU, the network
+// trains meanwhile.
 
 import { among, set } from '../state.js';
 import { open } from '../kernel.js';
@@ -19,7 +20,7 @@ const TASKS = [
 const COUNTS = [5, 10, 20, 50],
   RATES = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
 
-/** What a dispatch computes. Winograd's parts are named in shaders/winograd.wgsl. */
+/** The computation of a dispatch. Winograd's parts are named in shaders/winograd.wgsl. */
 function kind({ phase, kernel }) {
   if (phase !== 'backward') return phase;
   if (/backward_weight|^partials|multiply_weight|transform_(grad|weight)/.test(kernel)) return 'weight';
@@ -74,7 +75,7 @@ export async function begin(place) {
     h(
       'p',
       { className: 'soft' },
-      'Drag the line, or use the arrow keys. The network is a ResNet-10 on 16 images of 28×28 pixels. The bars are the kernels for GPUs; while it trains, they are those that this device runs.',
+      'Drag the line, or use the arrow keys. The network is a ResNet-10 on 16 images of 28×28 pixels. The bars are the kernels for GPUs; during training, they are those that this device runs.',
     ),
     table,
     legend,
@@ -96,7 +97,7 @@ export async function begin(place) {
     follow();
   }
 
-  /** Tells the run where the line is now; several moves while it is told become one. */
+  /** Sends the line's position to the run; several moves during a transfer become one. */
   async function follow() {
     if (!run || busy) return;
     busy = true;
@@ -105,7 +106,7 @@ export async function begin(place) {
         const mine = run,
           to = stages[at];
         const found = await part.attempt(() => mine.setFreezeBelow(to));
-        // Meanwhile it may have ended, and another one may have begun.
+        // Meanwhile this run may have ended, and another one may have begun.
         if (run !== mine || mine.stopping) continue;
         part.say(held || document.hidden ? 'Paused.' : 'Training.');
         if (!found) break;

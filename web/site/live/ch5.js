@@ -17,7 +17,7 @@ export async function begin(place) {
     factor: FACTORS.indexOf(among('factor', FACTORS, 1)),
     data: 'fashion',
   };
-  let began = '', // The rates it began with, in words.
+  let began = '', // The rates at the start of the run, in words.
     updates = [],
     series = [];
   const go = button('Train', () => (single.run ? single.stop() : start()), {
@@ -90,7 +90,7 @@ export async function begin(place) {
   }
   const words = () =>
     `${BASES[chosen.base]}${chosen.factor ? ` × ${FACTORS[chosen.factor]} a stage` : ', one rate'}`;
-  /** Tells the run the rates as they are now, and names its curve after them. */
+  /** Sends the present rates to the run, and names its curve after them. */
   function follow() {
     series.at(-1).name = `${began}, then ${words()}`;
     part.attempt(() => single.run.setRate(rates()));
@@ -162,7 +162,7 @@ export async function begin(place) {
         show();
       },
       () => {
-        if (words() !== began) follow(); // They were changed while it was compiled.
+        if (words() !== began) follow(); // The rates were changed during compilation.
       },
     );
     if (end === undefined) return;

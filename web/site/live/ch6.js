@@ -1,5 +1,5 @@
-// Chapter 6: variants of a photo by the kernel that training uses; a 6 that is turned upside down; a prediction
-// whose images were not normalised.
+// Chapter 6: variants of a photo by the kernel that training uses; a 6 that is turned upside down;
+// predictions for images that were not normalised.
 
 import { Part, button, choice, h, percent, shown } from './common.js';
 import { chooser } from './photos.js';
@@ -69,7 +69,7 @@ export async function begin(place) {
     h(
       'p',
       {},
-      'The network for clothes predicts test images as it should, and again from pixels that were not normalised.',
+      'The network for clothes predicts the classes of test images twice: with normalisation, and from pixels that were not normalised.',
     ),
     button('Compare', () => part.attempt(forget)),
     clothes,

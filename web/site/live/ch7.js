@@ -23,7 +23,7 @@ export async function begin(place) {
     h(
       'p',
       { className: 'soft' },
-      'A run here has one seed. The published figure has five, and says which differences are more than chance.',
+      'A run here has one seed. The published figure has five, and shows which differences are more than chance.',
     ),
   );
   explore(box, new Board(part, menu));

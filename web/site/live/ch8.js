@@ -1,4 +1,4 @@
-// Chapter 8: one base computes features; each task is a head on them. What a task adds is a few kilobytes.
+// Chapter 8: one base computes features; each task is a head on them. A task adds only a few kilobytes.
 
 import { Part, button, bytes, h, milliseconds, percent, shown } from './common.js';
 
@@ -15,7 +15,7 @@ export async function begin(place) {
     asked = h('div', { className: 'answer', role: 'status' });
   const heads = [];
   const fit = button('Fit a head for each task', () => part.attempt(train), { className: 'primary' });
-  const next = button('Ask both heads about one image', () => part.attempt(ask), { disabled: true });
+  const next = button('Classify one image with both heads', () => part.attempt(ask), { disabled: true });
   place.append(
     h('div', { className: 'row' }, fit, next),
     part.status,

@@ -1,11 +1,11 @@
-// What the live parts share: elements, the engine of the page, one line that says what it does, and runs that
-// pause while the page is hidden.
+// The common code of the live parts: elements, the engine of the page, its status line, and runs that pause
+// while the page is hidden.
 
 import { draw } from '../charts.js';
 
 const NO_ADAPTER =
   'Switch on graphics acceleration in the settings of the browser and start it again; in Chrome and Edge, ' +
-  'chrome://gpu says why WebGPU is off.';
+  'chrome://gpu shows why WebGPU is off.';
 
 /** An element with properties and children. Those whose name has a dash are attributes. */
 export function h(name, properties = {}, ...children) {
@@ -68,7 +68,7 @@ export const milliseconds = (count) =>
       ? `${count.toFixed(0)} ms`
       : `${count.toFixed(1)} ms`;
 
-/** A chart in a box, drawn again when the box changes its width. */
+/** A chart in a box, drawn again when the width of the box changes. */
 export function chart() {
   const box = h('div', { className: 'chart' });
   let last = null,
@@ -113,11 +113,11 @@ export class Part {
     });
   }
 
-  /** What a part forgets with the device, such as heads; parts replace it. */
+  /** Clears the state that is lost with the device, such as heads; parts override it. */
   onLost() {}
 
   say(words) {
-    // A screen reader is told what happens, and not each step of it.
+    // A screen reader gets the events, and not every step.
     this.status.setAttribute('aria-live', /\bstep \d|\d of \d/.test(words) ? 'off' : 'polite');
     this.status.textContent = words;
   }
@@ -156,7 +156,7 @@ export class Part {
       opened = import('../engine.js').catch(offline).then(({ openEngine }) =>
         openEngine({
           assets: new URL('../assets/', import.meta.url).href,
-          // A single kernel is compiled in an instant, in the midst of other work that the line is about.
+          // A single kernel is compiled almost at once, during other work that the line describes.
           onCompile: ({ done, total, kernel, milliseconds: time }) =>
             total > 1 &&
             this.say(`Compiling kernels: ${done} of ${total} in ${milliseconds(time)}, now ${kernel}.`),
@@ -170,7 +170,7 @@ export class Part {
           this.onLost();
           this.fail(
             Object.assign(
-              new Error(`${error.message} What you see stays. Start again to open the device again.`),
+              new Error(`${error.message} The results stay. Start again to open the device again.`),
               { kind: error.kind },
             ),
           );
@@ -190,7 +190,7 @@ export class Part {
     this.say('Making the plan and compiling its kernels …');
     const run = await engine.train(settings, told);
     this.runs.add(run);
-    // Compiling is over, and the first step waits for an evaluation.
+    // Compiling is over, and an evaluation precedes the first step.
     if (/^(Compiling|Making)/.test(this.status.textContent))
       this.say(
         settings.evaluateEvery === null
@@ -219,8 +219,8 @@ export class Single {
     await this.part.attempt(() => this.run.stop());
   }
 
-  /** Runs `settings` to the end. `told` gets the events, and `begun` is called when compiling is over. Gives how
-   * the run ended, null if it failed, and undefined if it did not begin. */
+  /** Runs `settings` to the end. `told` gets the events, and `begun` is called when compiling is over.
+   * Returns how the run ended, null if it failed, and undefined if it did not begin. */
   async train(settings, told, begun = () => {}) {
     this.go.disabled = true;
     const run = await this.part.attempt(() => this.part.train(settings, told));
@@ -232,7 +232,7 @@ export class Single {
     const end = await run.finished.catch(() => null);
     run.close?.().catch(() => {});
     this.run = null;
-    this.go.disabled = false; // A stop disabled it.
+    this.go.disabled = false; // A stop has disabled the button.
     return end;
   }
 }

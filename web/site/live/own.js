@@ -204,7 +204,7 @@ export async function begin(place) {
     return one;
   }
 
-  /** Reads files of a class. A file that is no image is named and left out; the others stay. */
+  /** Reads files of a class. A file that is not an image is named and left out; the others stay. */
   async function read(label, files) {
     const room = Math.max(0, MOST - classes.reduce((sum, one) => sum + one.photos.length, 0));
     const wrong = [];

@@ -2,9 +2,9 @@
 
 import { button, h } from './common.js';
 
-export const MOST = 600; // Photos of all classes together: more would fill the memory of a tab.
+export const MOST = 600; // Maximum number of photos of all classes: more would fill the memory of a tab.
 export const SIDE = 320; // Photos are kept at this size: the network takes 96×96, and the picture is shown small.
-const LARGEST = 120; // Million pixels of a photo: above, a phone runs out of memory.
+const LARGEST = 120; // Maximum millions of pixels of a photo: above, a phone runs out of memory.
 
 /** Classes and addresses of the example photos. */
 export async function examples() {
@@ -30,14 +30,14 @@ export async function small(file) {
     );
   let bitmap;
   try {
-    // A large photo is never there at its full size: the browser makes it smaller while it decodes.
+    // A large photo is never in memory at its full size: the browser reduces it during decoding.
     const scale = size ? SIDE / Math.min(size.width, size.height) : 1;
     bitmap = await createImageBitmap(
       file,
       scale < 1 ? { resizeWidth: Math.max(1, Math.round(size.width * scale)), resizeQuality: 'high' } : {},
     );
   } catch {
-    throw new Error(`${name} is no image that this browser can read. JPEG, PNG and WebP work.`);
+    throw new Error(`${name} is not an image that this browser can read. JPEG, PNG and WebP work.`);
   }
   const scale = Math.min(1, SIDE / Math.min(bitmap.width, bitmap.height));
   const canvas = h('canvas', {
@@ -68,13 +68,13 @@ async function dimensions(file) {
   return null;
 }
 
-// A file that is dropped beside a place for it would open in the tab, and what the page holds would be gone.
+// A file that is dropped outside a drop area would open in the tab, and the state of the page would be lost.
 for (const kind of ['dragover', 'drop'])
   window.addEventListener(kind, (event) => {
     if (event.dataTransfer?.types.includes('Files')) event.preventDefault();
   });
 
-/** A place to drop or choose files; `take` gets a list of them. */
+/** An area to drop or choose files; `take` gets a list of them. */
 export function drop(words, take, several = true) {
   const input = h('input', { type: 'file', accept: 'image/*', multiple: several, hidden: true });
   const label = button(words, () => input.click());
@@ -144,7 +144,7 @@ export function camera(take, trouble, changed = () => {}) {
     [stream, video.hidden, shot.hidden, toggle.textContent] = [null, true, true, 'Open the camera'];
     changed(false);
   }
-  // A page that is hidden does not film.
+  // The camera is closed on a hidden page.
   document.addEventListener('visibilitychange', () => {
     if (document.hidden && stream) close();
   });

@@ -5,7 +5,7 @@ import { Part, button, h, milliseconds } from './common.js';
 import { recall, remember } from './store.js';
 
 const SOLVED = 'puzzles-solved'; // In localStorage, with the text of each puzzle.
-const PATIENCE = 60; // Seconds until a marking can be given up.
+const PATIENCE = 60; // Seconds after which a marking can be cancelled.
 
 export async function begin(place) {
   const part = new Part(place);
@@ -63,7 +63,7 @@ export async function begin(place) {
     event.preventDefault();
     if (event.ctrlKey || event.metaKey) run();
     else {
-      // The next line begins where this one does.
+      // The next line has the same indentation.
       const from = editor.value.lastIndexOf('\n', editor.selectionStart - 1) + 1;
       const indent = editor.value.slice(from, editor.selectionStart).match(/^ */)[0];
       editor.setRangeText(`\n${indent}`, editor.selectionStart, editor.selectionEnd, 'end');
@@ -82,7 +82,7 @@ export async function begin(place) {
     }
   }
 
-  /** Asks the worker, and begins another one if there is none. */
+  /** Sends a request to the worker, and starts one if there is none. */
   function ask(call, args = {}) {
     if (!worker) {
       worker = new Worker(new URL('../puzzles-worker.js', import.meta.url), { type: 'module' });
@@ -119,7 +119,7 @@ export async function begin(place) {
     puzzle = puzzles.find((one) => one.name === name);
     list.value = name;
     set({ puzzle: name });
-    about.textContent = `Fill in ${puzzle.entry}: ${puzzle.about}. The first lines of the file say what it computes.`;
+    about.textContent = `Fill in ${puzzle.entry}: ${puzzle.about}. The first lines of the file describe its computation.`;
     editor.value = recall(`puzzle-${name}`) ?? puzzle.template;
     hints = 0;
     shown.replaceChildren();
@@ -152,7 +152,7 @@ export async function begin(place) {
     part.say('Compiling your kernel and running it …');
     const name = puzzle.name,
       start = performance.now();
-    const late = setTimeout(() => end(`Nothing came back in ${PATIENCE} s.`), 1000 * PATIENCE);
+    const late = setTimeout(() => end(`No result within ${PATIENCE} s.`), 1000 * PATIENCE);
     const found = await part.attempt(() =>
       ask('mark', { name, text: editor.value, seed: Math.floor(Math.random() * 2 ** 31) }),
     );
@@ -183,7 +183,7 @@ export async function begin(place) {
   /** Selects a line of the editor. */
   function choose(line) {
     const lines = editor.value.split('\n');
-    if (line > lines.length) return; // The text became shorter while it was marked.
+    if (line > lines.length) return; // The text was shortened during the marking.
     const from = lines.slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
     editor.focus();
     editor.setSelectionRange(from, from + lines[line - 1].length);

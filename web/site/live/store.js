@@ -1,16 +1,16 @@
 // Photos of the reader's classes and the network that was tuned on them in IndexedDB, so that they survive a reload,
 // and a few words in localStorage. They stay in this browser.
 
-/** Keeps `value` for the next visit, where the browser allows it. */
+/** Stores `value` for the next visit, if the browser allows it. */
 export function remember(key, value) {
   try {
     localStorage.setItem(key, value);
   } catch {
-    // Storage is blocked or full: the page works without it.
+    // Storage is blocked or full; the page works without it.
   }
 }
 
-/** What was kept as `key`, or null. */
+/** The value stored under `key`, or null. */
 export function recall(key) {
   try {
     return localStorage.getItem(key);

@@ -1,11 +1,12 @@
-//! `frostline plan --roofline CARD`: a step's kernels on a card that is not needed for it.
+//! `frostline plan --roofline CARD`: the kernels of a step on a graphics card, which need not be in this
+//! machine.
 
 use frostline_engine::roofline::{KernelBound, PublishedCard};
 
-/// The card of a flag's value.
+/// The card that a flag's value names.
 pub fn card(name: &str) -> Result<PublishedCard, String> {
     let all = PublishedCard::ALL.map(|card| card.name).join(", ");
-    PublishedCard::named(name).ok_or(format!("no such card; there are {all}"))
+    PublishedCard::named(name).ok_or(format!("no such card; known cards: {all}"))
 }
 
 /// One line per kernel, and their sum.
@@ -30,8 +31,7 @@ pub fn table(card: &PublishedCard, bounds: &[KernelBound]) -> String {
     lines.push(String::new());
     lines
         .push("least ms: every core busy to the end. whole ms: a core computes whole workgroups.".to_owned());
-    lines
-        .push("Both leave out launching dispatches, and what a kernel computes or moves besides.".to_owned());
+    lines.push("Both leave out the launch of dispatches, and the other work of a kernel.".to_owned());
     lines.join("\n")
 }
 

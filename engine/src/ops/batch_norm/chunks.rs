@@ -7,7 +7,7 @@ use crate::request::Request;
 use crate::shape::Shape;
 use crate::tuning::{Class, Tuning};
 
-/// Rows that `batch_norm.wgsl` adds up by themselves.
+/// Maximum number of rows in one running sum of `batch_norm.wgsl`.
 const BLOCK: usize = 32;
 
 /// How the sums over the rows are divided.
@@ -15,7 +15,7 @@ const BLOCK: usize = 32;
 pub(super) struct Chunks {
     rows_per_chunk: usize,
     pub chunks: usize,
-    /// Invocations of a finishing kernel for the same channels.
+    /// Number of invocations of a finishing kernel for the same channels.
     lanes: usize,
 }
 
@@ -30,7 +30,7 @@ impl Chunks {
         let (invocations, most, lanes) = if gpu { (65_536, 4096, 64) } else { (2048, 64, 1) };
         let (rows, c4) = (shape.rows(), channel_blocks(shape));
         let wanted = rows.div_ceil(invocations / c4.clamp(1, invocations)).max(rows.div_ceil(most));
-        // An invocation's loop must not become too long, however many rows there are.
+        // An invocation's loop must not become too long for any number of rows.
         let whole_blocks = wanted.next_multiple_of(BLOCK).min(1 << 15);
         let parts = [8, 16, BLOCK].into_iter().filter(|&part| gpu && part >= wanted);
         let rows_per_chunk =

@@ -1,4 +1,4 @@
-//! Where the activation at the end of a batch norm was open.
+//! Where the activation at the end of a batch norm had slope one.
 
 use crate::context::Backward;
 use crate::dispatch::BufferId;
@@ -6,7 +6,7 @@ use crate::ops::Activation;
 use crate::ops::relu::{self, Open};
 use crate::request::Request;
 
-/// How the kernels find where the activation was open.
+/// How the kernels find where the activation's slope is one.
 #[derive(Clone, Copy)]
 pub(super) struct Mask {
     activation: Activation,
@@ -17,7 +17,7 @@ pub(super) struct Mask {
 }
 
 impl Mask {
-    /// From the input, which the kernels read then; or from the output, or the mask that forward kept.
+    /// From the input, if the kernels read it; otherwise from the output, or from the mask that forward kept.
     pub fn of(b: &mut Backward<'_, '_>, activation: Activation, from_x: bool) -> Self {
         let (kind, y, bits) = match (activation, from_x) {
             (Activation::None, _) => (0, None, None),

@@ -14,25 +14,25 @@ static FORWARD: Kernel = Kernel { file: "conv2d", entry: "forward" };
 static BACKWARD_INPUT: Kernel = Kernel { file: "conv2d", entry: "backward_input" };
 static BACKWARD_WEIGHT: Kernel = Kernel { file: "conv2d", entry: "backward_weight" };
 
-/// The constants of windows of `taps` taps of a row; successive ones overlap.
+/// The constants of windows of `taps` taps of a row; successive windows overlap.
 fn window(taps: usize, stride: usize) -> [(&'static str, u32); 3] {
     [("KW", taps as u32), ("STRIDE", stride as u32), ("OVERLAP", taps.saturating_sub(stride) as u32)]
 }
 
-/// How many channels of a vec4 are not padding: an image has one vec4 of 1 or 3.
+/// The number of channels of a vec4 that are not padding: an image has one vec4 of 1 or 3.
 fn filled(channels: usize) -> u32 {
     channels.min(4) as u32
 }
 
-/// Pixels of a row that the one long row of a 1×1 convolution is cut into by `backward_weight`.
+/// Length in pixels of the pieces into which `backward_weight` cuts the one long row of a 1×1 convolution.
 const CUT: usize = 64;
-/// Pixels that one running sum of `backward_weight` takes in, or one row if that is longer.
+/// Number of pixels in one running sum of `backward_weight`, or one row if that is longer.
 const RUN: usize = 512;
-/// Loop turns that an invocation of `backward_weight` takes at most, or those of one row.
+/// Maximum number of loop turns of an invocation of `backward_weight`, or those of one row.
 const TURNS: usize = 32_768;
 
-/// A request over strips of pixels and tiles of `channels`, in `phases`, that adds up `range` of the
-/// channel blocks of a depth of `depth` channels.
+/// A request over strips of pixels and tiles of `channels`, in `phases`, that sums `range` of the channel
+/// blocks of a depth of `depth` channels.
 fn request(
     kernel: Kernel,
     sizes: &Sizes,

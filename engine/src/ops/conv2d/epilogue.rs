@@ -1,4 +1,4 @@
-//! What a convolution's kernels do with their sums, and sums that are too long for one dispatch.
+//! The epilogue of a convolution's kernels, and sums that are too long for one dispatch.
 
 use crate::dispatch::BufferId;
 use crate::ops::Activation;
@@ -6,7 +6,7 @@ use crate::request::Request;
 use crate::tuning::LONGEST_RUN;
 use std::ops::Range;
 
-/// What `forward` does to the sums: nothing, + shift, · scale + shift, or · scale; and the buffer of
+/// The operation of `forward` on the sums: none, + shift, · scale + shift, or · scale; and the buffer of
 /// these.
 #[derive(Clone, Copy)]
 pub(crate) enum Affine {
@@ -35,7 +35,7 @@ impl Affine {
     }
 }
 
-/// What happens to the sums before they are stored: act(sum · scale + shift + residual).
+/// The operations on the sums before they are stored: act(sum · scale + shift + residual).
 #[derive(Clone, Copy)]
 pub(crate) struct Epilogue {
     pub affine: Affine,
@@ -44,14 +44,14 @@ pub(crate) struct Epilogue {
 }
 
 impl Epilogue {
-    /// Nothing but an addition.
+    /// Only an addition.
     pub fn adding(residual: Option<BufferId>) -> Self {
         Self { affine: Affine::None, residual, activation: Activation::None }
     }
 
-    /// The epilogue of dispatch `i` of a chain that writes to `outputs` one after the other, each a
-    /// range of the sum: the first adds shift and residual, the others what the one before wrote, and
-    /// the last ends with the activation.
+    /// The epilogue of dispatch `i` of a chain that writes to `outputs` one after the other, each a range of
+    /// the sum: the first adds shift and residual, the others add the output of the previous one, and the
+    /// last applies the activation.
     pub fn link(&self, i: usize, outputs: &[BufferId]) -> Self {
         let (first, last) = (i == 0, i + 1 == outputs.len());
         Self {
@@ -72,12 +72,11 @@ impl Epilogue {
     }
 }
 
-/// Terms that one dispatch of a chain adds up at most.
+/// Maximum number of terms that one dispatch of a chain sums.
 pub(super) const LINK: usize = 1_024;
 
-/// The ranges in which a sum is added up over a depth of `depth` places with `terms` each: one, or if
-/// that is more than [`LONGEST_RUN`], as many as keep each to [`LINK`] terms. All start at multiples
-/// of `step`.
+/// The ranges of a sum over a depth of `depth` places with `terms` each: one range, or if that has more than
+/// [`LONGEST_RUN`] terms, ranges of at most [`LINK`] terms. All start at multiples of `step`.
 pub(super) fn ranges(depth: usize, terms: usize, step: usize) -> Vec<Range<usize>> {
     let length = if depth * terms <= LONGEST_RUN { depth } else { (LINK / terms / step).max(1) * step };
     (0..depth).step_by(length).map(|first| first..(first + length).min(depth)).collect()

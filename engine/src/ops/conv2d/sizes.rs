@@ -35,32 +35,32 @@ impl Sizes {
         };
         let mut sizes = Self { n, h_in: h, w_in, c_in, h_out, w_out, c_out, kh, kw, stride, padding };
         if sizes.is_pointwise() {
-            // A 1×1 convolution does not depend on where rows end: one long row wastes no strip.
+            // A 1×1 convolution does not depend on the ends of rows, and one long row wastes no strip.
             (sizes.n, sizes.h_in, sizes.h_out) = (1, 1, 1);
             (sizes.w_in, sizes.w_out) = (n * h * w_in, n * h * w_in);
         }
         sizes
     }
 
-    /// Does every pixel of the output depend on the one pixel at its place?
+    /// Whether every pixel of the output depends only on the pixel at the same place.
     fn is_pointwise(&self) -> bool {
         self.kh == 1 && self.kw == 1 && self.stride == 1 && self.padding == Padding::default()
     }
 
-    /// Is the whole batch one row of pixels, as [`Sizes::new`] makes it for a pointwise convolution?
-    /// A 3×3 window can leave a single row too, but the rows under it cannot be cut.
+    /// Whether the whole batch is one row of pixels, as in [`Sizes::new`] for a pointwise convolution. A 3×3
+    /// window can also give a single row, but the rows under it cannot be cut.
     pub fn is_one_long_row(&self) -> bool {
         self.is_pointwise() && self.n * self.h_out == 1
     }
 
-    /// What the tuning table is asked about.
+    /// The key in the tuning table.
     pub fn conv(&self, pass: Pass) -> Conv {
         let width = if pass == Pass::BackwardInput { self.w_in.div_ceil(self.stride) } else { self.w_out };
         let &Self { kh, kw, stride, c_in, c_out, .. } = self;
         Conv { pass, kh, kw, stride, c_in, c_out, width, rows: self.n * self.h_out }
     }
 
-    /// Multiply-accumulates: 64 bits, which a `usize` has not in a browser.
+    /// Multiply-accumulates, in 64 bits, because a `usize` in a browser has only 32.
     pub fn macs(&self) -> u64 {
         let per_pixel = (self.c_out * self.c_in * self.kh * self.kw) as u64;
         (self.n * self.h_out * self.w_out) as u64 * per_pixel

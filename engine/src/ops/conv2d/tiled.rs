@@ -1,4 +1,4 @@
-//! The kernels of `conv2d_tiled.wgsl`: the same sums as products of matrices, for GPUs.
+//! The kernels of `conv2d_tiled.wgsl`: the same sums as matrix products, for GPUs.
 
 use super::{Epilogue, LINK, Sizes, ranges};
 use crate::context::{Backward, Forward};
@@ -15,30 +15,30 @@ static BACKWARD_INPUT: Kernel = Kernel { file: "conv2d_tiled", entry: "backward_
 static BACKWARD_WEIGHT: Kernel = Kernel { file: "conv2d_tiled", entry: "backward_weight" };
 static FINISH: Kernel = Kernel { file: "conv2d_tiled", entry: "finish" };
 
-/// Pixels that one split of `backward_weight` adds up at most.
+/// Maximum number of pixels that one split of `backward_weight` sums.
 const RUN: usize = 2_048;
 
-/// Loop turns of an invocation that adds up slices of `k` in all.
+/// Loop turns of an invocation that sums a total depth of `k` in slices.
 fn turns(k: usize, tiles: Tiles) -> usize {
     k.div_ceil(tiles.bk as usize) * (1 + (tiles.bk / tiles.fragment) as usize)
 }
 
-/// What share of `macs` falls to `range` of `0..depth`.
+/// The share of `macs` in `range` of `0..depth`.
 fn share(macs: u64, range: &Range<usize>, depth: usize) -> u64 {
     let [start, end, depth] = [range.start, range.end, depth].map(|blocks| blocks as u64);
     macs / depth * (end - start) + (macs % depth * end) / depth - (macs % depth * start) / depth
 }
 
-/// A result of `bytes`, m × n, whose depth of `depth4` blocks is added up in `phases` side by side.
+/// A result of `bytes`, m × n, whose depth of `depth4` blocks is summed in `phases` in parallel.
 struct Deep {
     bytes: u64,
     c4: usize,
     depth4: usize,
-    /// Splits of the depth that run side by side, since the result alone does not fill the machine.
+    /// Splits of the depth that run in parallel, because the result alone does not fill the machine.
     splits: usize,
     /// Blocks of the depth in a split.
     split4: usize,
-    /// The ranges of the depth that one dispatch after the other adds up; one if there are splits.
+    /// The ranges of the depth that are summed by successive dispatches; a single range if there are splits.
     chain: Vec<Range<usize>>,
 }
 
@@ -50,7 +50,7 @@ impl Deep {
             let chain = ranges(depth4, 4, bk4);
             return Self { bytes, c4, depth4, splits, split4: depth4.next_multiple_of(bk4), chain };
         }
-        // What one running sum would be too long for is split further, into short ones.
+        // A split that is too long for one running sum is split further, into short ones.
         let parts = if 4 * depth4 > LONGEST_RUN { splits.max((4 * depth4).div_ceil(LINK)) } else { splits };
         let split4 = depth4.div_ceil(parts).next_multiple_of(bk4);
         Self {
@@ -68,7 +68,7 @@ impl Deep {
         self.bytes * self.splits as u64
     }
 
-    /// `request`, which adds up `range` of `macs` multiply-accumulates.
+    /// `request`, which sums `range` of `macs` multiply-accumulates.
     fn link(&self, request: Request, range: &Range<usize>, macs: u64, tiles: Tiles) -> Request {
         request
             .params(&[("k_first4", range.start), ("k_end4", range.end), ("k_split4", self.split4)])
@@ -76,7 +76,7 @@ impl Deep {
             .macs(share(macs, range, self.depth4))
     }
 
-    /// The dispatch that adds up the splits in `partial` and writes the result to `y`.
+    /// The dispatch that sums the splits in `partial` and writes the result to `y`.
     fn finish(&self, partial: BufferId, y: BufferId, epilogue: Epilogue) -> Request {
         let size4 = (self.bytes / 16) as usize;
         let request = Request::new(FINISH, grid(size4, 64))
@@ -122,7 +122,7 @@ pub(super) fn backward_input(
     let stride = sizes.stride;
     let phases = stride * stride;
     let matrix = [sizes.n * sizes.h_in.div_ceil(stride) * sizes.w_in.div_ceil(stride), padded(sizes.c_in)];
-    // Of the phase with the most taps.
+    // The number for the phase with the most taps.
     let depth4 = sizes.kh.div_ceil(stride) * sizes.kw.div_ceil(stride) * sizes.c_out.div_ceil(4);
     let busy = phases.min(sizes.kh * sizes.kw);
     let deep = Deep::new(matrix, busy, depth4, tiles, b.tuning().fill, b.shape(0).bytes());
@@ -175,7 +175,7 @@ fn padded(channels: usize) -> usize {
     channels.next_multiple_of(4)
 }
 
-/// What the three have in common: an m × n matrix in tiles, computed in `parts`.
+/// The common part of the three passes: an m × n matrix in tiles, computed in `parts`.
 fn request(kernel: Kernel, sizes: Sizes, tiles: Tiles, [m, n]: [usize; 2], parts: usize) -> Request {
     let [x, y, _] = grid(tiles.count(m, n), 1);
     sizes.request(kernel, [x, y, parts as u32]).constants(&tiles.constants()).params(&[

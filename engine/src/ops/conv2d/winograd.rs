@@ -21,12 +21,12 @@ static TRANSFORM_WEIGHT: Kernel = Kernel { file: "winograd", entry: "transform_w
 
 /// Invocations of a workgroup of the transforms.
 const WORKGROUP: u32 = 64;
-/// Tiles that one running sum of `multiply_weight` takes in.
+/// Number of tiles in one running sum of `multiply_weight`.
 const RUN: usize = 512;
-/// Tiles that one split of it takes in at most.
+/// Maximum number of tiles in one of its splits.
 const TILES_PER_SPLIT: usize = 32 * RUN;
 
-/// What all kernels of one convolution agree on.
+/// The common sizes of all kernels of one convolution.
 struct Tiling {
     sizes: Sizes,
     filtering: Filtering,
@@ -55,7 +55,7 @@ impl Tiling {
         (self.filtering.p * self.lanes.1) as usize
     }
 
-    /// Blocks of tiles; the last is filled up.
+    /// Number of blocks of tiles; the last is padded.
     fn blocks(&self) -> usize {
         self.tiles().div_ceil(self.block())
     }
@@ -92,7 +92,7 @@ impl Tiling {
     }
 
     /// A product over a grid of (`groups`, blocks of TM of 4·`c4` channels, places in `splits`). Its
-    /// multiply-accumulates are those of the convolution it stands for.
+    /// multiply-accumulates are those of the convolution that it replaces.
     fn product(&self, kernel: Kernel, groups: usize, c4: usize, splits: usize) -> Request {
         let (s, wg) = self.lanes;
         let blocks = (4 * c4).div_ceil(self.filtering.tm as usize);

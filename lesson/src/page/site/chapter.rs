@@ -46,7 +46,7 @@ pub(super) fn page(
     Ok(shell.page(Place::Chapter(number), &title, station.question, &main))
 }
 
-/// The verdicts in numbers and the first claim with its difference, for readers who scroll on.
+/// The verdicts in numbers and the first claim with its difference, in short form.
 pub(super) fn short(results: &Results) -> String {
     let mut short = format!("<div class=\"short\"><p class=\"badges\">{}</p>\n", summary(results));
     if let Some(first) = results.claims.first() {
@@ -63,7 +63,7 @@ pub(super) fn short(results: &Results) -> String {
     short + "</div>\n"
 }
 
-/// A published figure. One that is `first` is loaded at once, others when the reader comes near.
+/// A published figure. The `first` one is loaded at once, others when the reader scrolls near them.
 pub(super) fn figure(Figure { file, caption }: &Figure, files: &Files<'_>, first: bool) -> Result<String> {
     let caption = text(caption);
     let Some(found) = files.figure(file)? else {

@@ -1,4 +1,4 @@
-//! The site's files: what is read of the repository, and what is copied.
+//! The site's files: those that are read from the repository, and those that are copied.
 
 use super::live::{self, ASSETS, Live};
 use super::{Result, failed};
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A file by which a folder is recognised as a site, so that no other folder is emptied.
+/// The file by which a folder is recognised as a site, so that no other folder is emptied.
 const MARK: &str = ".frostline-site";
 
 /// The repository, and the folder of the site.
@@ -21,19 +21,23 @@ pub(super) struct Files<'a> {
 pub(super) struct Found {
     /// Its file in `figures/`.
     pub name: String,
-    /// Whether it has photos, whose colours must stay as they are on a dark page.
+    /// Whether it contains photos, whose colours must not change on a dark page.
     pub photos: bool,
     /// Width and height in pixels.
     pub size: Option<(u32, u32)>,
 }
 
 impl<'a> Files<'a> {
-    /// Empties the site in `out`, or begins one in a new or empty folder.
+    /// Empties the site in `out`, or creates one in a new or empty folder.
     pub(super) fn new(root: &'a Path, out: &'a Path) -> Result<Self> {
         let is_site = out.join(MARK).is_file();
         let is_empty = fs::read_dir(out).map_or(true, |mut entries| entries.next().is_none());
         if !is_site && !is_empty {
-            return Err(failed(out, &"it has files and is no site; give an empty folder, or a new one"));
+            return Err(failed(
+                out,
+                &"it contains files and is not a site; give an empty folder, or a new \
+                                     one",
+            ));
         }
         if is_site {
             fs::remove_dir_all(out).map_err(|error| failed(out, &error))?;
@@ -97,7 +101,7 @@ impl<'a> Files<'a> {
             .collect()
     }
 
-    /// Copies style and scripts, and where the engine is there, weights, data and example photos.
+    /// Copies style and scripts and, if the engine was built, weights, data and example photos.
     pub(super) fn copy_site(&self, live: &Live) -> Result<()> {
         let site = self.root.join("web/site");
         for path in below(&site, Path::new(""))? {

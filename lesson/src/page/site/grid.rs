@@ -4,8 +4,8 @@
 use crate::page::html::{add, badge, text};
 use crate::page::results::{Results, Row, Table, words};
 
-/// A situation: its name in the page's address, in words, as claims begin, the task, and which column of the
-/// task's table.
+/// A situation: its name in the page's address, its title, the beginning of its claims, the task, and the
+/// column in the task's table.
 const SITUATIONS: [(&str, &str, &str, &str, usize); 4] = [
     ("few-similar", "Few images, similar task", "few and similar", "clothes", 0),
     ("few-different", "Few images, different task", "few and different", "digits", 0),
@@ -13,7 +13,7 @@ const SITUATIONS: [(&str, &str, &str, &str, usize); 4] = [
     ("many-different", "Many images, different task", "many and different", "digits", 1),
 ];
 
-/// All four panels. A script shows one at a time; without it all are shown.
+/// All four panels. A script shows one at a time; without scripts all are shown.
 pub(super) fn panels(results: &Results) -> String {
     let mut html = "<section aria-labelledby=\"situations\" data-grid><h2 id=\"situations\">Four \
         situations, measured</h2>\n\

@@ -1,4 +1,4 @@
-//! WGSL and Rust as HTML with numbered lines and a few kinds of words in colour.
+//! WGSL and Rust as HTML with numbered lines and simple syntax highlighting.
 
 use crate::page::html::{add, text};
 
@@ -9,13 +9,13 @@ const KEYWORDS: &[&str] = &[
     "static", "struct", "switch", "true", "type", "use", "var", "where", "while",
 ];
 
-/// A line and what it ends within.
+/// A line, and whether it ends within a string.
 #[derive(Clone, Copy)]
 struct State {
     in_string: bool,
 }
 
-/// All lines of `code`, each with the number as its anchor: `#L12`. Where `name` gives a name for a line, the
+/// All lines of `code`, each with the number as its anchor: `#L12`. If `name` returns a name for a line, the
 /// line has that name as an anchor as well.
 pub(super) fn listing(code: &str, name: impl Fn(&str) -> Option<String>) -> String {
     let mut html = "<pre class=\"listing\" tabindex=\"0\"><code>".to_owned();

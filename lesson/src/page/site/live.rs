@@ -1,5 +1,5 @@
 //! The parts that compute in the page: a module in `web/site/live` for each. A part that is not built is
-//! absent, and so are all that train where the engine was not built for browsers.
+//! absent. Without the engine for browsers, all parts that train are absent.
 
 use super::Result;
 use super::files::Files;
@@ -16,7 +16,7 @@ pub(super) struct Part {
     title: &'static str,
     /// What the reader can do there.
     words: &'static str,
-    /// Whether there is nothing to see without the engine.
+    /// Whether the part needs the engine.
     trains: bool,
 }
 
@@ -72,7 +72,7 @@ const PARTS: [Part; 9] = [
         module: "ch7",
         title: "Try it: the explorer",
         words: "Choose what trains. Every change is a training run in this page, and each run becomes a \
-            point: what it cost, and what it reached.",
+            point: its cost and its accuracy.",
         trains: true,
     },
     Part {
@@ -99,7 +99,7 @@ const PAGES: [Page; 2] = [
         module: "own",
         name: "Your photos",
         title: "Your photos",
-        lead: "Teach the network classes of your own. Nothing leaves your machine: the page has no server \
+        lead: "Train the network on your own classes. Nothing leaves your machine: the page has no server \
             to send photos to.",
     },
     Page {
@@ -115,7 +115,7 @@ const PAGES: [Page; 2] = [
 const FALLBACK: &str = "This part computes in your browser. It needs JavaScript and WebGPU. The text and the \
                         measured results need neither.";
 
-/// Which parts a site has.
+/// The parts of a site.
 pub(super) struct Live {
     modules: PathBuf,
     /// Whether the engine was built for browsers.
@@ -133,7 +133,7 @@ impl Live {
         (self.engine || !trains) && self.modules.join(format!("{module}.js")).is_file()
     }
 
-    /// The part of a page, or nothing.
+    /// The part of a page, or an empty text.
     pub(super) fn part(&self, module: &str) -> String {
         let found = PARTS.iter().find(|part| part.module == module && self.has(module, part.trains));
         found.map_or(String::new(), |part| {
@@ -147,12 +147,12 @@ impl Live {
         })
     }
 
-    /// The pages that it has.
+    /// The pages of the site.
     pub(super) fn pages(&self) -> impl Iterator<Item = &'static Page> {
         PAGES.iter().filter(|page| self.has(page.module, true))
     }
 
-    /// Where a script puts a part.
+    /// The element into which a script puts a part.
     fn place(&self, module: &str, trains: bool) -> String {
         let word = |is: bool| if is { "yes" } else { "no" };
         let (engine, trains) = (word(self.engine), word(trains));

@@ -2,13 +2,13 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `shell.rs` | what all pages share |
+//! | `shell.rs` | the common parts of all pages |
 //! | `start.rs`, `chapter.rs` | the start page, and a chapter's page |
 //! | `grid.rs` | chapter 4's measured results, a panel for each of the four situations |
 //! | `quiz.rs` | questions whose answers are claims that the runs decided |
 //! | `source.rs`, `highlight.rs` | kernels and programs as pages with numbered lines |
-//! | `plans.rs` | what a training step dispatches for each freeze, so that the page shows it without a GPU |
-//! | `live.rs` | the parts that train in the page, where the engine was built for the browser |
+//! | `plans.rs` | the dispatches of a training step for each freeze, so that the page shows them without a GPU |
+//! | `live.rs` | the parts that train in the page, if the engine was built for browsers |
 //! | `files.rs` | style, scripts, figures, weights and photos, copied |
 //!
 //! The pages are complete without scripts. Scripts and the engine are only added to them.
@@ -33,11 +33,11 @@ use shell::Shell;
 use std::path::Path;
 
 /// Writes the site into the folder `out`, from the repository at `root`: its published results, its shaders
-/// and programs, and `web/site`. If `web/site/pkg` has the engine for browsers, the site has the parts that
-/// train. Returns sentences about what it contains.
+/// and programs, and `web/site`. If `web/site/pkg` contains the engine for browsers, the site has the parts
+/// that train. Returns sentences about its contents.
 ///
 /// # Errors
-/// If a file cannot be read or written, or a folder `out` exists that is no site.
+/// If a file cannot be read or written, or if the folder `out` exists and is not a site.
 pub fn site(root: &Path, out: &Path) -> Result<Vec<String>> {
     let files = Files::new(root, out)?;
     let live = Live::new(root);

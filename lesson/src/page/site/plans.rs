@@ -1,4 +1,4 @@
-//! What a training step of the embedded ResNet-10 dispatches, for every freeze: the same plan that a run
+//! The dispatches of a training step of the embedded ResNet-10 for every freeze: the same plan that a run
 //! executes. Planning needs no GPU, so every reader can move the freeze and see which kernels disappear.
 
 use crate::error::Result;
@@ -15,7 +15,7 @@ const SIDE: usize = 28;
 /// Digits.
 const CLASSES: usize = 10;
 
-/// A plan for each stage below which all is frozen, in the form that `engine.js` gives plans in.
+/// A plan for each stage below which everything is frozen, in the format of `engine.js`.
 pub(super) fn plans() -> Result<Value> {
     let model = Model::new("resnet10")?.classes(CLASSES);
     let mut graph = Graph::new();
@@ -90,8 +90,8 @@ fn ledger(ledger: &Ledger) -> Value {
     })
 }
 
-/// The dispatches of `mine` in order, and between them those that only `all` has, where it would run them:
-/// the longest common subsequence of the two lists.
+/// The dispatches of `mine` in order, and between them those that are only in `all`, at their positions
+/// there: the longest common subsequence of the two lists.
 fn merged<'a>(mine: &'a [Dispatch], all: &'a [Dispatch]) -> Vec<(&'a Dispatch, bool)> {
     let same = |a: &Dispatch, b: &Dispatch| {
         a.layer == b.layer && a.phase == b.phase && a.variant.kernel == b.variant.kernel
@@ -127,8 +127,8 @@ fn merged<'a>(mine: &'a [Dispatch], all: &'a [Dispatch]) -> Vec<(&'a Dispatch, b
 mod tests {
     use super::*;
 
-    /// What the page counts as present is what the plan dispatches; present and absent together are at least
-    /// the unfrozen step.
+    /// The kernels that the page counts as present are those that the plan dispatches; present and absent
+    /// kernels together are at least those of the unfrozen step.
     #[test]
     fn bars_are_the_ledger() {
         let found = plans().unwrap();

@@ -1,5 +1,6 @@
 //! Questions with choices. Each rests on a claim that the published runs decided: the answer is explained by
-//! the numbers of that claim. A question whose claim has another verdict than its answer needs is left out.
+//! the numbers of that claim. A question is left out if its claim does not have the verdict that the answer
+//! needs.
 
 use crate::page::html::{add, badge, text};
 use crate::page::results::{Claim, Results};
@@ -14,7 +15,7 @@ struct Question {
     /// The claim that decides, and the verdict on it for which the choice is right.
     claim: &'static str,
     verdict: &'static str,
-    /// Why, in one or two sentences. The claim's numbers follow.
+    /// The reason, in one or two sentences. The claim's numbers follow.
     why: &'static str,
 }
 
@@ -42,8 +43,8 @@ const QUESTIONS: [Question; 18] = [
     },
     Question {
         chapter: 1,
-        question: "A network was trained on photos. A linear probe reads digits from one of its stages. \
-            Which stage serves it best?",
+        question: "A network was trained on photos. A linear probe classifies digits by the features of \
+            one of its stages. Which stage gives the highest accuracy?",
         choices: ["The first", "One in the middle", "The last"],
         right: 1,
         claim: "digits: the middle beats the end",
@@ -59,7 +60,7 @@ const QUESTIONS: [Question; 18] = [
         right: 2,
         claim: "the ends of networks for the same clothes are more alike than untrained ones",
         verdict: "inconclusive",
-        why: "Untrained networks have the same architecture and see the same images, so they are alike as \
+        why: "Untrained networks have the same architecture and get the same images, so they are alike as \
             well. The interval contains zero.",
     },
     Question {
@@ -75,7 +76,7 @@ const QUESTIONS: [Question; 18] = [
     },
     Question {
         chapter: 2,
-        question: "Which head profits from features: softmax, a linear support vector machine, or the \
+        question: "Which head gains from features: softmax, a linear support vector machine, or the \
             nearest photo?",
         choices: ["Only softmax", "All three", "Only those that train"],
         right: 1,
@@ -97,8 +98,8 @@ const QUESTIONS: [Question; 18] = [
         right: 1,
         claim: "too large a rate destroys what was pretrained",
         verdict: "supported",
-        why: "Large steps overwrite the pretrained features. The new classes lose much less, so one does \
-            not notice it from their accuracy alone.",
+        why: "Large steps overwrite the pretrained features. The new classes lose much less, so their \
+            accuracy alone does not show the damage.",
     },
     Question {
         chapter: 3,
@@ -157,7 +158,7 @@ const QUESTIONS: [Question; 18] = [
         right: 0,
         claim: "at too large a rate a tenth a stage beats one rate",
         verdict: "supported",
-        why: "The small rates protect the early stages from a base rate that is badly chosen. At the best \
+        why: "The small rates protect the early stages from a badly chosen base rate. At the best \
             rates the runs do not decide.",
     },
     Question {
@@ -172,8 +173,8 @@ const QUESTIONS: [Question; 18] = [
     },
     Question {
         chapter: 6,
-        question: "A head was trained on normalised images. Somebody forgets to normalise when predicting. \
-            What is left?",
+        question: "A head was trained on normalised images. The images for prediction are not normalised \
+            by mistake. Which accuracy remains?",
         choices: [
             "Almost the same accuracy",
             "About the accuracy of guessing one of four",
@@ -198,8 +199,8 @@ const QUESTIONS: [Question; 18] = [
     },
     Question {
         chapter: 7,
-        question: "90 photos, and only layer3, layer4 and the head train. What did the test say beside \
-            training everything?",
+        question: "90 photos, and only layer3, layer4 and the head train. What did the test show, \
+            compared with training everything?",
         choices: ["Clearly worse", "As good, at a lower cost", "Not tested"],
         right: 1,
         claim: "photos, 90 images: a partial freeze is as good as training everything",
@@ -215,7 +216,7 @@ const QUESTIONS: [Question; 18] = [
         right: 0,
         claim: "digits, 500 images: scratch is as good as full fine-tuning",
         verdict: "supported",
-        why: "With enough images of something else, a network needs the old weights no more.",
+        why: "With enough images of another task, a network no longer needs the old weights.",
     },
     Question {
         chapter: 8,
@@ -229,7 +230,7 @@ const QUESTIONS: [Question; 18] = [
     },
 ];
 
-/// The questions of a chapter, each a form that works with the keyboard. The answer is in the page for
+/// The questions of a chapter, each a form that works with the keyboard. The answer is on the page, for
 /// readers without scripts.
 pub(super) fn questions(number: usize, results: &Results) -> String {
     let of_chapter = QUESTIONS.iter().filter(|question| question.chapter == number);

@@ -1,16 +1,16 @@
-//! What all pages of the site share: head, navigation and foot, from `web/site/shell.html`.
+//! The common parts of all pages of the site: head, navigation and footer, from `web/site/shell.html`.
 
 use crate::page::html::{add, text};
 use crate::page::stations::STATIONS;
 
-/// The shell, with places for a page's parts.
+/// The shell, with placeholders for a page's parts.
 pub(super) struct Shell {
     text: String,
-    /// Files and names of the pages that are no chapters.
+    /// Files and names of the pages that are not chapters.
     pages: Vec<(&'static str, &'static str)>,
 }
 
-/// Where a page is in the navigation.
+/// The position of a page in the navigation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// The start page.
@@ -53,7 +53,7 @@ impl Shell {
             ("{{pages}}", pages),
             ("{{main}}", main.to_owned()),
         ];
-        // `main` is last: nothing in it is taken for a place.
+        // `main` is replaced last, so that nothing in it is taken for a placeholder.
         parts.iter().fold(self.text.clone(), |page, (place, part)| page.replace(place, part))
     }
 }

@@ -25,9 +25,10 @@ pub(super) fn program(shell: &Shell, number: usize, station: &Station, files: &F
 pub(super) fn kernels(shell: &Shell, files: &Files<'_>) -> Result<Vec<(String, String)>> {
     let mut list = "<h1>The kernels</h1>\n<p class=\"lead\">Every number of the lesson was computed by \
         these WGSL \
-                    files. A browser runs the same texts on WebGPU. The head of each file has its \
-                    formulae, the \
-                    shapes of its arrays, and what one invocation computes.</p>\n<ul class=\"kernels\">\n"
+                    files. A browser runs the same texts on WebGPU. The header of each file \
+                    contains its \
+                    formulae, the shapes of its arrays, and what one invocation computes.</p>\n<ul \
+                    class=\"kernels\">\n"
         .to_owned();
     let mut shared = String::new();
     let mut pages = vec![];
@@ -88,7 +89,7 @@ fn page_name(path: &str) -> String {
     format!("kernel-{}.html", path.trim_end_matches(".wgsl").replace('/', "-"))
 }
 
-/// What the head of a file says first.
+/// The first sentence of a file's header.
 fn first_line(code: &str) -> String {
     let line = code.lines().next().unwrap_or_default();
     line.trim_start_matches(['/', '!', ' ']).to_owned()
@@ -101,7 +102,7 @@ fn entries(code: &str) -> Vec<String> {
     compute.filter_map(|(at, _)| lines[at..].iter().find_map(|line| entry(line))).collect()
 }
 
-/// The name of the function that a line begins.
+/// The name of the function that begins on a line.
 fn entry(line: &str) -> Option<String> {
     let rest = line.split_once("fn ").filter(|(before, _)| before.is_empty() || before.starts_with('@'))?.1;
     let name: String = rest.chars().take_while(|sign| sign.is_alphanumeric() || *sign == '_').collect();

@@ -1,4 +1,4 @@
-//! The start page: what the lesson is, and its chapters with what their runs say.
+//! The start page: a description of the lesson, and its chapters with their results.
 
 use super::files::Files;
 use super::live::Live;
@@ -10,9 +10,9 @@ use crate::page::results::Results;
 use crate::page::stations::STATIONS;
 
 const TITLE: &str = "Transfer Learning From Zero";
-const WHAT: &str = "Nine chapters about using a pretrained network for a new task. Each chapter trained \
-                    networks for real, with several seeds, and reports what the runs \
-                    show and what they do not.";
+const WHAT: &str = "Nine chapters about using a pretrained network for a new task. For each chapter, \
+                    networks were trained with several seeds. The chapter reports \
+                    what the runs show and what they do not show.";
 
 pub(super) fn page(
     shell: &Shell,
