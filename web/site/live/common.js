@@ -127,7 +127,8 @@ export class Part {
     if (error) {
       const words = error.message.replace(/[.]?$/, '.');
       const where = error.kind === 'no-adapter' ? ` ${NO_ADAPTER}` : '';
-      this.trouble.textContent = words[0].toUpperCase() + words.slice(1) + where;
+      // The name of a file stays as it is.
+      this.trouble.textContent = words.replace(/^[a-z]+(?= )/, (word) => word[0].toUpperCase() + word.slice(1)) + where;
       this.say('');
     }
   }
@@ -170,7 +171,7 @@ export class Part {
           this.onLost();
           this.fail(
             Object.assign(
-              new Error(`${error.message} The results stay. Start again to open the device again.`),
+              new Error(`${error.message.replace(/[.]?$/, '.')} The results stay. Start again to open the device again.`),
               { kind: error.kind },
             ),
           );
