@@ -24,6 +24,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> greys: array<f32>;         // (N, parts), 0 without contrast
 @group(0) @binding(4) var<storage, read_write> greys_out: array<f32>;   // (N, parts)
 @group(0) @binding(5) var<storage, read_write> y: array<vec4f>;     // (N, H_out, W_out, 1)
+fn load_x(i: u32) -> vec4f { return x[i]; }
+fn load_transforms(i: u32) -> vec4f { return transforms[i]; }
+fn store_y(i: u32, value: vec4f) { y[i] = value; }
 
 var<workgroup> sums: array<f32, WG>;
 
@@ -39,11 +42,11 @@ struct Transform {
 }
 
 fn transform(image: u32) -> Transform {
-    let a = transforms[5u * image];
-    let b = transforms[5u * image + 1u];
-    let c = transforms[5u * image + 2u];
-    let codes = transforms[5u * image + 3u];
-    let factors = transforms[5u * image + 4u];
+    let a = load_transforms(5u * image);
+    let b = load_transforms(5u * image + 1u);
+    let c = load_transforms(5u * image + 2u);
+    let codes = load_transforms(5u * image + 3u);
+    let factors = load_transforms(5u * image + 4u);
     return Transform(image, a.xy, a.zw, b.xyz, c.xyz, vec2f(c.w, b.w), codes, factors);
 }
 
@@ -61,7 +64,7 @@ fn resized(t: Transform, at: vec2f) -> vec4f {
         let row = (t.image * p.h_in + u32(t.corner.x) + u32(i)) * p.w_in + u32(t.corner.y);
         for (var j = first.y; j < last.y; j++) {
             let w = wy * max(0.0, 1.0 - abs(f32(j) + 0.5 - center.y) / support.y);
-            sum = fma(x[row + u32(j)], vec4f(w), sum);
+            sum = fma(load_x(row + u32(j)), vec4f(w), sum);
             total += w;
         }
     }
@@ -198,6 +201,6 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
     for (var k = range.x + lane; k < range.y; k += WG) {
         var v = moved(t, k);
         for (var i = 0u; i < 4u; i++) { v = jittered(v, t.codes[i], t.factors[i], mean); }
-        y[n * p.h_out * p.w_out + k] = select(vec4f(), (v - shift) / spread, real);
+        store_y(n * p.h_out * p.w_out + k, select(vec4f(), (v - shift) / spread, real));
     }
 }

@@ -66,6 +66,19 @@ struct Params { rows: u32, c4: u32, items: u32, rows_per_chunk: u32, chunks: u32
 @group(0) @binding(18) var<storage, read_write> sums_out: array<vec4f>;      // (2, C/4)
 @group(0) @binding(19) var<storage, read_write> dweight: array<vec4f>;       // (C/4)
 @group(0) @binding(20) var<storage, read_write> dbias: array<vec4f>;         // (C/4)
+fn load_x(i: u32) -> vec4f { return x[i]; }
+fn load_partial_in(i: u32) -> vec4f { return partial_in[i]; }
+fn load_stats(i: u32) -> vec4f { return stats[i]; }
+fn load_affine(i: u32) -> vec4f { return affine[i]; }
+fn load_residual(i: u32) -> vec4f { return residual[i]; }
+fn load_y(i: u32) -> vec4f { return y[i]; }
+fn load_dy(i: u32) -> vec4f { return dy[i]; }
+fn load_sums(i: u32) -> vec4f { return sums[i]; }
+fn store_partial_out(i: u32, value: vec4f) { partial_out[i] = value; }
+fn store_stats_out(i: u32, value: vec4f) { stats_out[i] = value; }
+fn store_affine_out(i: u32, value: vec4f) { affine_out[i] = value; }
+fn store_out(i: u32, value: vec4f) { out[i] = value; }
+fn store_sums_out(i: u32, value: vec4f) { sums_out[i] = value; }
 
 const BLOCK = 32u;        // rows added up by themselves
 const UNIT = 0.00390625;  // 2⁻⁸: deviations are multiplied by it before they are squared
@@ -94,15 +107,15 @@ fn statistics(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups)
     let chunk = i / p.c4;
     let first = chunk * p.rows_per_chunk;
     let last = min(first + p.rows_per_chunk, p.rows);
-    let origin = x[c];
+    let origin = load_x(c);
     var all = Moments(0.0, vec4f(), vec4f());
     for (var start = first; start < last; start += BLOCK) {
         let end = min(start + BLOCK, last);
-        let shift = x[start * p.c4 + c];
+        let shift = load_x(start * p.c4 + c);
         var sum = vec4f();
         var squares = vec4f();
         for (var row = start; row < end; row++) {
-            let d = x[row * p.c4 + c] - shift;
+            let d = load_x(row * p.c4 + c) - shift;
             sum += d;
             squares = fma(d * UNIT, d * UNIT, squares);
         }
@@ -111,9 +124,9 @@ fn statistics(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups)
         let variance = max(squares / count - mean * UNIT * (mean * UNIT), vec4f());
         all = joined(all, Moments(count, (shift - origin) + mean, variance));
     }
-    partial_out[2u * chunk * p.c4 + c] = all.mean;
-    partial_out[(2u * chunk + 1u) * p.c4 + c] = all.variance;
-    if chunk == 0u { partial_out[2u * p.chunks * p.c4 + c] = origin; }
+    store_partial_out(2u * chunk * p.c4 + c, all.mean);
+    store_partial_out((2u * chunk + 1u) * p.c4 + c, all.variance);
+    if chunk == 0u { store_partial_out(2u * p.chunks * p.c4 + c, origin); }
 }
 
 var<workgroup> counts: array<f32, WORKERS>;
@@ -132,7 +145,7 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
     for (var chunk = local.y; chunk < p.chunks; chunk += LANES) {
         let count = f32(min(p.rows_per_chunk, p.rows - chunk * p.rows_per_chunk));
         let at = 2u * chunk * p.c4 + c;
-        all = joined(all, Moments(count, partial_in[at], partial_in[at + p.c4]));
+        all = joined(all, Moments(count, load_partial_in(at), load_partial_in(at + p.c4)));
     }
     if LANES > 1u {
         for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
@@ -146,7 +159,7 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
         }
     }
     if block >= p.c4 || local.y > 0u { return; }
-    let mean = partial_in[2u * p.chunks * p.c4 + c] + all.mean;
+    let mean = load_partial_in(2u * p.chunks * p.c4 + c) + all.mean;
     let variance = all.variance / (UNIT * UNIT);
     write_statistics(c, mean, variance);
     // A batch that is not finite is left out: it would stay in the running statistics for ever.
@@ -168,10 +181,10 @@ fn running(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
 fn write_statistics(c: u32, mean: vec4f, variance: vec4f) {
     let rstd = 1.0 / sqrt(infinite_to_nan(variance) + p.eps);
     let scale = weight[c] * rstd;
-    stats_out[c] = mean;
-    stats_out[p.c4 + c] = rstd;
-    affine_out[c] = scale;
-    affine_out[p.c4 + c] = fma(-mean, scale, bias[c]);
+    store_stats_out(c, mean);
+    store_stats_out(p.c4 + c, rstd);
+    store_affine_out(c, scale);
+    store_affine_out(p.c4 + c, fma(-mean, scale, bias[c]));
 }
 
 // y = act(x·scale + shift + r)
@@ -182,15 +195,15 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     let i = id.y * groups.x * WG + id.x;
     if i >= p.items { return; }
     let c = i % p.c4;
-    let scale = affine[c];
-    let shift = affine[p.c4 + c];
+    let scale = load_affine(c);
+    let shift = load_affine(p.c4 + c);
     for (var r = 0u; r < 8u; r++) {
         let row = i / p.c4 * 8u + r;
         let at = row * p.c4 + c;
         if row < p.rows {
-            var z = fma(x[at], scale, shift);
-            if RESIDUAL == 1u { z += residual[at]; }
-            out[at] = activate(ACT, z);
+            var z = fma(load_x(at), scale, shift);
+            if RESIDUAL == 1u { z += load_residual(at); }
+            store_out(at, activate(ACT, z));
         }
     }
 }
@@ -198,10 +211,14 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
 // dz, the gradient before the activation, for row r of 8. `word` holds the mask bits of these rows. MASK =
 // 1 computes y again from x.
 fn gradient_before_activation(at: u32, c: u32, word: u32, r: u32) -> vec4f {
-    if MASK == 1u { return select(vec4f(), dy[at], slope_is_one(ACT, fma(x[at], affine[c], affine[p.c4 + c]))); }
-    if MASK == 2u { return select(vec4f(), dy[at], slope_is_one(ACT, y[at])); }
-    if MASK == 3u { return select(vec4f(), dy[at], unpack_bits(word, r)); }
-    return dy[at];
+    let d = load_dy(at);
+    if MASK == 1u {
+        let z = fma(load_x(at), load_affine(c), load_affine(p.c4 + c));
+        return select(vec4f(), d, slope_is_one(ACT, z));
+    }
+    if MASK == 2u { return select(vec4f(), d, slope_is_one(ACT, load_y(at))); }
+    if MASK == 3u { return select(vec4f(), d, unpack_bits(word, r)); }
+    return d;
 }
 
 fn mask_word(row: u32, c: u32) -> u32 {
@@ -218,8 +235,8 @@ fn backward_reduce(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgr
     if i >= p.chunks * p.c4 { return; }
     let c = i % p.c4;
     let chunk = i / p.c4;
-    let mean = stats[c];
-    let rstd = stats[p.c4 + c];
+    let mean = load_stats(c);
+    let rstd = load_stats(p.c4 + c);
     var sum = vec4f();
     var sum_x = vec4f();
     let first = chunk * p.rows_per_chunk;
@@ -231,13 +248,13 @@ fn backward_reduce(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgr
             let at = row * p.c4 + c;
             let dz = gradient_before_activation(at, c, mask_word(row, c), row % 8u);
             block += dz;
-            block_x = fma(dz, (x[at] - mean) * rstd, block_x);
+            block_x = fma(dz, (load_x(at) - mean) * rstd, block_x);
         }
         sum += block;
         sum_x += block_x;
     }
-    partial_out[2u * chunk * p.c4 + c] = sum;
-    partial_out[(2u * chunk + 1u) * p.c4 + c] = sum_x;
+    store_partial_out(2u * chunk * p.c4 + c, sum);
+    store_partial_out((2u * chunk + 1u) * p.c4 + c, sum_x);
 }
 
 // Adds up the chunks.
@@ -251,8 +268,8 @@ fn backward_finish(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups)
     var sum = vec4f();
     var sum_x = vec4f();
     for (var chunk = local.y; chunk < p.chunks; chunk += LANES) {
-        sum += partial_in[2u * chunk * p.c4 + c];
-        sum_x += partial_in[(2u * chunk + 1u) * p.c4 + c];
+        sum += load_partial_in(2u * chunk * p.c4 + c);
+        sum_x += load_partial_in((2u * chunk + 1u) * p.c4 + c);
     }
     if LANES > 1u {
         for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
@@ -267,8 +284,8 @@ fn backward_finish(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups)
         }
     }
     if block >= p.c4 || local.y > 0u { return; }
-    sums_out[c] = sum;
-    sums_out[p.c4 + c] = sum_x;
+    store_sums_out(c, sum);
+    store_sums_out(p.c4 + c, sum_x);
     if WEIGHT == 1u { dweight[c] = sum_x; }
     if BIAS == 1u { dbias[c] = sum; }
 }
@@ -283,18 +300,18 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
     let c = i % p.c4;
     let first = i / p.c4 * 8u;
     let word = mask_word(first, c);
-    let mean = stats[c];
-    let rstd = stats[p.c4 + c];
-    let scale = affine[c];
+    let mean = load_stats(c);
+    let rstd = load_stats(p.c4 + c);
+    let scale = load_affine(c);
     let per_row = 1.0 / f32(p.rows);
-    let shared_part = sums[c] * per_row;
-    let slope_part = sums[p.c4 + c] * per_row * rstd;
+    let shared_part = load_sums(c) * per_row;
+    let slope_part = load_sums(p.c4 + c) * per_row * rstd;
     for (var r = 0u; r < 8u; r++) {
         let row = first + r;
         let at = row * p.c4 + c;
         if row < p.rows {
             let dz = gradient_before_activation(at, c, word, r);
-            out[at] = scale * (dz - shared_part - (x[at] - mean) * slope_part);
+            store_out(at, scale * (dz - shared_part - (load_x(at) - mean) * slope_part));
         }
     }
 }
@@ -309,10 +326,10 @@ fn backward_input_running(@builtin(global_invocation_id) id: vec3u, @builtin(num
     let c = i % p.c4;
     let first = i / p.c4 * 8u;
     let word = mask_word(first, c);
-    let scale = affine[c];
+    let scale = load_affine(c);
     for (var r = 0u; r < 8u; r++) {
         let row = first + r;
         let at = row * p.c4 + c;
-        if row < p.rows { out[at] = scale * gradient_before_activation(at, c, word, r); }
+        if row < p.rows { store_out(at, scale * gradient_before_activation(at, c, word, r)); }
     }
 }

@@ -74,6 +74,14 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;    // (N, H_out, W_out, C_out/4)
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;   // (N, H_in, W_in, C_in/4)
 @group(0) @binding(8) var<storage, read_write> dw: array<vec4f>;   // (splits, KH, KW, C_in, C_out/4)
+fn load_x(i: u32) -> vec4f { return x[i]; }
+fn load_w(i: u32) -> vec4f { return w[i]; }
+fn load_dy(i: u32) -> vec4f { return dy[i]; }
+fn load_affine(i: u32) -> vec4f { return affine[i]; }
+fn load_residual(i: u32) -> vec4f { return residual[i]; }
+fn store_y(i: u32, value: vec4f) { y[i] = value; }
+fn store_dx(i: u32, value: vec4f) { dx[i] = value; }
+fn store_dw(i: u32, value: vec4f) { dw[i] = value; }
 
 @compute @workgroup_size(WG)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, thread: Thread) {
@@ -99,7 +107,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
             for (var i = 0u; i < SPAN; i++) { //!unroll
                 let at = iw + i32(i);
                 let inside = row_inside & (at >= 0) & (at < i32(p.w_in));
-                if i % STRIDE < KW { xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c_in4 + c], inside); }
+                let pixel = row + u32(clamp(at, 0, i32(p.w_in) - 1));
+                if i % STRIDE < KW { xs[i] = select(vec4f(), load_x(pixel * p.c_in4 + c), inside); }
             }
             for (var kw = 0u; kw < KW; kw++) { //!unroll
                 // This lane's part of the block of weights: e counts its vec4f, TM4 for each input channel.
@@ -107,7 +116,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
                 var v: array<vec4f, X_LOADS>;
                 for (var r = 0u; r < X_LOADS; r++) { //!unroll
                     let e = min(lane + r * S, CI * TM4 - 1u);
-                    v[r] = w[(block + e / TM4) * p.c_out4 + min(co + e % TM4, p.c_out4 - 1u)];
+                    v[r] = load_w((block + e / TM4) * p.c_out4 + min(co + e % TM4, p.c_out4 - 1u));
                 }
                 // Vec4f e of the block is v[e / S] of lane e % S.
                 for (var m = 0u; m < TM4; m++) { //!unroll
@@ -131,7 +140,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
         for (var q = 0u; q < PW; q++) { //!unroll
             if c < p.c_out4 && ow + q < p.w_out {
                 let at = (out + q) * p.c_out4 + c;
-                y[at] = epilogue(acc[m][q], at, c);
+                store_y(at, epilogue(acc[m][q], at, c));
             }
         }
     }
@@ -169,7 +178,8 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
                 for (var i = 0u; i < BACK_SPAN; i++) { //!unroll
                     let at = ow + i32(i);
                     let inside = row_inside & (at >= 0) & (at < i32(p.w_out));
-                    ds[i] = select(vec4f(), dy[(row + u32(clamp(at, 0, i32(p.w_out) - 1))) * p.c_out4 + c], inside);
+                    let pixel = row + u32(clamp(at, 0, i32(p.w_out) - 1));
+                    ds[i] = select(vec4f(), load_dy(pixel * p.c_out4 + c), inside);
                 }
                 for (var j = 0u; j < KW; j++) { //!unroll
                     // TM rows of w (input channels) of 4 output channels each. This lane loads LOADS of them.
@@ -177,7 +187,7 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
                     var v: array<vec4f, LOADS>;
                     for (var r = 0u; r < LOADS; r++) { //!unroll
                         let e = min(lane + r * S, min(TM, (p.c_in4 - ci) * 4u) - 1u);
-                        v[r] = w[(block + e) * p.c_out4 + c];
+                        v[r] = load_w((block + e) * p.c_out4 + c);
                     }
                     // w0 to w3: 4 input channels. Component k of them all belongs to component k of dy.
                     for (var m = 0u; m < TM4; m++) { //!unroll
@@ -204,8 +214,8 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
             if c < p.c_in4 && iw < p.w_in {
                 let at = ((n * p.h_in + ih) * p.w_in + iw) * p.c_in4 + c;
                 var value = acc[m][q];
-                if p.residual == 1u { value += residual[at]; }
-                dx[at] = value;
+                if p.residual == 1u { value += load_residual(at); }
+                store_dx(at, value);
             }
         }
     }
@@ -244,7 +254,8 @@ fn backward_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
             for (var i = 0u; i < OVERLAP; i++) { //!unroll
                 let at = i32(i) - i32(p.left);
                 let inside = row_inside & (at >= 0) & (at < w_in);
-                xs[U * STRIDE + i] = select(vec4f(), x[(row + u32(clamp(at, 0, w_in - 1))) * p.c_in4 + c], inside);
+                let pixel = row + u32(clamp(at, 0, w_in - 1));
+                xs[U * STRIDE + i] = select(vec4f(), load_x(pixel * p.c_in4 + c), inside);
             }
             for (var ow = 0u; ow < w_out; ow += U) {
                 for (var i = 0u; i < OVERLAP; i++) { //!unroll
@@ -253,7 +264,8 @@ fn backward_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
                 for (var i = OVERLAP; i < STEP_SPAN; i++) { //!unroll
                     let at = i32(ow * STRIDE + i) - i32(p.left);
                     let inside = row_inside & (at >= 0) & (at < w_in);
-                    xs[i] = select(vec4f(), x[(row + u32(clamp(at, 0, w_in - 1))) * p.c_in4 + c], inside);
+                    let pixel = row + u32(clamp(at, 0, w_in - 1));
+                    xs[i] = select(vec4f(), load_x(pixel * p.c_in4 + c), inside);
                 }
                 // This lane's part of U pixels of dy × TM output channels.
                 var v: array<vec4f, STEP_LOADS>;
@@ -262,7 +274,7 @@ fn backward_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
                     let at = ow + e / TM4;
                     let channel = co + e % TM4;
                     let source = (out_row * p.w_out + min(at, w_out - 1u)) * p.c_out4 + min(channel, p.c_out4 - 1u);
-                    v[r] = select(vec4f(), dy[source], at < w_out);
+                    v[r] = select(vec4f(), load_dy(source), at < w_out);
                 }
                 for (var u = 0u; u < U; u++) { //!unroll
                     for (var m = 0u; m < TM4; m++) { //!unroll
@@ -289,7 +301,8 @@ fn backward_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
         let out = ((group.z * p.kh + kh) * KW + kw) * p.c_in4 + c;
         for (var i = 0u; i < 4u; i++) { //!unroll
             for (var m = 0u; m < TM4; m++) { //!unroll
-                if co + m < p.c_out4 { dw[(out * 4u + i) * p.c_out4 + co + m] = total[kw][i][m]; }
+                let at = (out * 4u + i) * p.c_out4 + co + m;
+                if co + m < p.c_out4 { store_dw(at, total[kw][i][m]); }
             }
         }
     }

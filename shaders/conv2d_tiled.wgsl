@@ -75,6 +75,14 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;    // (N, H_out, W_out, C_out/4)
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;   // (N, H_in, W_in, C_in/4)
 @group(0) @binding(8) var<storage, read_write> dw: array<vec4f>;   // (splits, KH, KW, C_in, C_out/4)
+fn load_x(i: u32) -> vec4f { return x[i]; }
+fn load_w(i: u32) -> vec4f { return w[i]; }
+fn load_dy(i: u32) -> vec4f { return dy[i]; }
+fn load_affine(i: u32) -> vec4f { return affine[i]; }
+fn load_residual(i: u32) -> vec4f { return residual[i]; }
+fn store_y(i: u32, value: vec4f) { y[i] = value; }
+fn store_dx(i: u32, value: vec4f) { dx[i] = value; }
+fn store_dw(i: u32, value: vec4f) { dw[i] = value; }
 
 // What a thread holds between the functions below:
 var<private> next: array<mat4x4f, LOADS>;            // its blocks of the next slice, a column for each k
@@ -109,7 +117,7 @@ fn x_under(pixel: vec3u, tap: vec3u, wanted: bool) -> vec4f {
     let iw = pixel.z * p.stride + tap.y - p.left;
     let inside = wanted & (ih < p.h_in) & (iw < p.w_in);
     let at = select(0u, ((pixel.x * p.h_in + ih) * p.w_in + iw) * p.c_in4 + tap.z, inside);
-    return select(vec4f(), x[at], inside);
+    return select(vec4f(), load_x(at), inside);
 }
 
 // Copies `next` to buffer `half` of the slices.
@@ -167,7 +175,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
         let c = co + sum_at(i, local).y;
         if pixel < p.pixels && c < p.c_out4 {
             let at = (group.z * p.pixels + pixel) * p.c_out4 + c;
-            y[at] = epilogue(sums[i], at, c);
+            store_y(at, epilogue(sums[i], at, c));
         }
     }
 }
@@ -181,8 +189,8 @@ fn finish(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gro
     let i = id.y * groups.x * 64u + id.x;
     if i >= p.size4 { return; }
     var total = vec4f();
-    for (var z = 0u; z < p.splits; z++) { total += x[z * p.size4 + i]; }
-    y[i] = epilogue(total, i, i % p.c_out4);
+    for (var z = 0u; z < p.splits; z++) { total += load_x(z * p.size4 + i); }
+    store_y(i, epilogue(total, i, i % p.c_out4));
 }
 
 // Loads this thread's blocks of the slice that starts at depth 4·first4, and moves `taps` on by a slice.
@@ -200,7 +208,8 @@ fn load_forward(first4: u32, co: u32, step: vec3u, local: u32) {
             let k = 4u * (first4 + at.x);
             let inside = k < 4u * p.kh * p.kw * p.c_in4;
             for (var i = 0u; i < 4u; i++) { //!unroll
-                next[l][i] = select(vec4f(), w[select(0u, (k + i) * p.c_out4 + min(co + at.y, p.c_out4 - 1u), inside)], inside);
+                let index = select(0u, (k + i) * p.c_out4 + min(co + at.y, p.c_out4 - 1u), inside);
+                next[l][i] = select(vec4f(), load_w(index), inside);
             }
         }
     }
@@ -265,8 +274,8 @@ fn backward_input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
         if pixel < p.pixels && ih < p.h_in && iw < p.w_in && c < p.c_in4 {
             let at = ((cell.x * p.h_in + ih) * p.w_in + iw) * p.c_in4 + c;
             var value = sums[i];
-            if p.residual == 1u { value += residual[at]; }
-            dx[split * p.size4 + at] = value;
+            if p.residual == 1u { value += load_residual(at); }
+            store_dx(split * p.size4 + at, value);
         }
     }
 }
@@ -283,14 +292,15 @@ fn load_backward_input(phase: Phase, ci: u32, step: vec3u, local: u32) {
                 let ow = under[l][i].z + phase.meets.y - tap.y;
                 let inside = wanted & (oh < p.h_out) & (ow < p.w_out);
                 let at = select(0u, ((under[l][i].x * p.h_out + oh) * p.w_out + ow) * p.c_out4 + tap.z, inside);
-                next[l][i] = select(vec4f(), dy[at], inside);
+                next[l][i] = select(vec4f(), load_dy(at), inside);
             }
         } else if e < BLOCKS {
             let at = place(e - BLOCKS_A, BN4, true);
             let kernel = phase.first + tap.xy * p.stride;
             let c = ((kernel.x * p.kw + kernel.y) * p.c_in4 + min(ci + at.y, p.c_in4 - 1u)) * 4u;
             for (var i = 0u; i < 4u; i++) { //!unroll
-                next[l][i] = select(vec4f(), w[select(0u, (c + i) * p.c_out4 + tap.z, wanted)], wanted);
+                let index = select(0u, (c + i) * p.c_out4 + tap.z, wanted);
+                next[l][i] = select(vec4f(), load_w(index), wanted);
             }
         }
         next[l] = transpose(next[l]);
@@ -331,7 +341,8 @@ fn backward_weight(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups)
     for (var i = 0u; i < SUMS; i++) { //!unroll
         let m = 4u * first4 + sum_at(i, local).x;
         let c = co + sum_at(i, local).y;
-        if m < 4u * rows4 && c < p.c_out4 { dw[(group.z * 4u * rows4 + m) * p.c_out4 + c] = sums[i]; }
+        let at = (group.z * 4u * rows4 + m) * p.c_out4 + c;
+        if m < 4u * rows4 && c < p.c_out4 { store_dw(at, sums[i]); }
     }
 }
 
@@ -350,7 +361,8 @@ fn load_backward_weight(first: u32, end: u32, co: u32, step: vec3u, local: u32) 
             let pixel = first + 4u * at.x;
             for (var i = 0u; i < 4u; i++) { //!unroll
                 let inside = pixel + i < end;
-                next[l][i] = select(vec4f(), dy[select(0u, (pixel + i) * p.c_out4 + min(co + at.y, p.c_out4 - 1u), inside)], inside);
+                let index = select(0u, (pixel + i) * p.c_out4 + min(co + at.y, p.c_out4 - 1u), inside);
+                next[l][i] = select(vec4f(), load_dy(index), inside);
             }
         }
     }

@@ -36,6 +36,12 @@ struct Params { rows: u32, classes: u32, c4: u32, slot: u32, smoothing: f32, mea
 @group(0) @binding(11) var<storage, read_write> history: array<vec4f>;     // the summaries of past steps, a ring
 @group(0) @binding(12) var<storage, read_write> dlogits: array<vec4f>;     // (N, K/4)
 @group(0) @binding(13) var<storage, read> scaler: LossScaler;              // (1)
+fn load_logits(i: u32) -> vec4f { return logits[i]; }
+fn load_class_weights(i: u32) -> vec4f { return class_weights[i]; }
+fn load_mixes(i: u32) -> vec4f { return mixes[i]; }
+fn load_rows_in(i: u32) -> vec4f { return rows_in[i]; }
+fn store_rows_out(i: u32, value: vec4f) { rows_out[i] = value; }
+fn store_dlogits(i: u32, value: vec4f) { dlogits[i] = value; }
 
 const IGNORED = 0xffffffffu;
 const BLOCK = 32u;   // terms added up by themselves
@@ -51,13 +57,13 @@ fn is_class(k: u32) -> vec4<bool> {
 }
 
 fn weights(k: u32) -> vec4f {
-    if WEIGHTED == 1u { return class_weights[k]; }
+    if WEIGHTED == 1u { return load_class_weights(k); }
     return vec4f(1.0);
 }
 
 fn weight(label: u32) -> f32 {
     if WEIGHTED == 1u && label != IGNORED {
-        let block = class_weights[label / 4u];
+        let block = load_class_weights(label / 4u);
         return block[label % 4u];
     }
     return 1.0;
@@ -70,7 +76,7 @@ fn target_of(row: u32) -> Target {
     var both = vec2u(labels[row], IGNORED);
     var share = 1.0;
     if MIXED == 1u {
-        let own = mixes[row];
+        let own = load_mixes(row);
         both.y = labels[u32(own.x)];
         share = own.y;
     }
@@ -86,7 +92,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     var best = 0u;
     var at_label = vec2f();
     for (var k = 0u; k < p.c4; k++) {
-        let z = logits[row * p.c4 + k];
+        let z = load_logits(row * p.c4 + k);
         let real = is_class(k);
         for (var j = 0u; j < 4u; j++) { //!unroll
             if real[j] {
@@ -100,7 +106,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     for (var first = 0u; first < p.c4; first += BLOCK) {
         var part = vec2f();
         for (var k = first; k < min(first + BLOCK, p.c4); k++) {
-            let z = logits[row * p.c4 + k] - top;
+            let z = load_logits(row * p.c4 + k) - top;
             let real = is_class(k);
             part.x += dot(select(vec4f(), exp(z), real), vec4f(1.0));
             if p.smoothing > 0.0 {
@@ -125,7 +131,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     let hits = dot(t.shares, select(vec2f(), vec2f(1.0), right));
     let labelled = any(t.labels != vec2u(IGNORED));
     norms_out[row] = vec2f(top, log_sum);
-    rows_out[row] = select(vec4f(), vec4f(loss, hits, 1.0, u.x + u.y), labelled);
+    store_rows_out(row, select(vec4f(), vec4f(loss, hits, 1.0, u.x + u.y), labelled));
 }
 
 // Every stride-th of rows_in from `first` on and before `end`.
@@ -133,7 +139,9 @@ fn sum_of(first: u32, end: u32, stride: u32) -> vec4f {
     var total = vec4f();
     for (var block = first; block < end; block += stride * BLOCK) {
         var part = vec4f();
-        for (var row = block; row < min(block + stride * BLOCK, end); row += stride) { part += rows_in[row]; }
+        for (var row = block; row < min(block + stride * BLOCK, end); row += stride) {
+            part += load_rows_in(row);
+        }
         total += part;
     }
     return total;
@@ -142,7 +150,7 @@ fn sum_of(first: u32, end: u32, stride: u32) -> vec4f {
 @compute @workgroup_size(WG)
 fn sum(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = id.y * groups.x * WG + id.x;
-    if i * SPAN < p.rows { rows_out[i] = sum_of(i * SPAN, min(i * SPAN + SPAN, p.rows), 1u); }
+    if i * SPAN < p.rows { store_rows_out(i, sum_of(i * SPAN, min(i * SPAN + SPAN, p.rows), 1u)); }
 }
 
 var<workgroup> totals: array<vec4f, LANES>;
@@ -182,6 +190,6 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
     var scale = 1.0;
     if SCALED == 1u { scale = scaler.scale; }
     let norm = norms[row];
-    let d = scale * (total * exp((logits[i] - norm.x) - norm.y) - target_) / divisor;
-    dlogits[i] = select(vec4f(), d, is_class(k) & vec4<bool>(labelled > 0.0));
+    let d = scale * (total * exp((load_logits(i) - norm.x) - norm.y) - target_) / divisor;
+    store_dlogits(i, select(vec4f(), d, is_class(k) & vec4<bool>(labelled > 0.0)));
 }

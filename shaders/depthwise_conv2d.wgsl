@@ -28,6 +28,13 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> y: array<vec4f>;   // (N, H_out, W_out, C/4)
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4f>;  // (N, H_in, W_in, C/4)
 @group(0) @binding(7) var<storage, read_write> dw: array<vec4f>;  // (splits, KH, KW, C/4)
+fn load_x(i: u32) -> vec4f { return x[i]; }
+fn load_w(i: u32) -> vec4f { return w[i]; }
+fn load_dy(i: u32) -> vec4f { return dy[i]; }
+fn load_affine(i: u32) -> vec4f { return affine[i]; }
+fn store_y(i: u32, value: vec4f) { y[i] = value; }
+fn store_dx(i: u32, value: vec4f) { dx[i] = value; }
+fn store_dw(i: u32, value: vec4f) { dw[i] = value; }
 
 // One invocation per (n, oh, strip of PW pixels, 4 channels).
 @compute @workgroup_size(WG)
@@ -49,10 +56,11 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
             var xs: array<vec4f, SPAN>;
             for (var k = 0u; k < SPAN; k++) { //!unroll
                 let at = iw + i32(k);
-                xs[k] = select(vec4f(), x[(row + u32(clamp(at, 0, i32(p.w_in) - 1))) * p.c4 + c], (at >= 0) & (at < i32(p.w_in)));
+                let pixel = row + u32(clamp(at, 0, i32(p.w_in) - 1));
+                xs[k] = select(vec4f(), load_x(pixel * p.c4 + c), (at >= 0) & (at < i32(p.w_in)));
             }
             for (var kw = 0u; kw < KW; kw++) { //!unroll
-                let weight = w[(kh * KW + kw) * p.c4 + c];
+                let weight = load_w((kh * KW + kw) * p.c4 + c);
                 for (var q = 0u; q < PW; q++) { //!unroll
                     acc[q] = fma(weight, xs[q * STRIDE + kw], acc[q]);
                 }
@@ -62,8 +70,8 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     for (var q = 0u; q < PW; q++) { //!unroll
         if ow + q < p.w_out {
             var value = acc[q];
-            if p.affine == 2u { value = fma(value, affine[c], affine[p.c4 + c]); }
-            y[((n * p.h_out + oh) * p.w_out + ow + q) * p.c4 + c] = activate(p.act, value);
+            if p.affine == 2u { value = fma(value, load_affine(c), load_affine(p.c4 + c)); }
+            store_y(((n * p.h_out + oh) * p.w_out + ow + q) * p.c4 + c, activate(p.act, value));
         }
     }
 }
@@ -85,12 +93,13 @@ fn backward_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
             for (var kw = (iw + p.left) % STRIDE; kw < KW; kw += STRIDE) {
                 let ow = (i32(iw + p.left) - i32(kw)) / i32(STRIDE);
                 if iw + p.left >= kw && ow < i32(p.w_out) {
-                    sum = fma(dy[((n * p.h_out + u32(oh)) * p.w_out + u32(ow)) * p.c4 + c], w[(kh * KW + kw) * p.c4 + c], sum);
+                    let pixel = (n * p.h_out + u32(oh)) * p.w_out + u32(ow);
+                    sum = fma(load_dy(pixel * p.c4 + c), load_w((kh * KW + kw) * p.c4 + c), sum);
                 }
             }
         }
     }
-    dx[i] = sum;
+    store_dx(i, sum);
 }
 
 // One invocation per (split, kh, kw, 4 channels); `partials.sum` adds the splits up.
@@ -110,10 +119,11 @@ fn backward_weight(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgr
             for (var ow = 0u; ow < p.w_out; ow++) {
                 let iw = i32(ow * STRIDE + kw) - i32(p.left);
                 if iw >= 0 && iw < i32(p.w_in) {
-                    sum = fma(x[((row / p.h_out * p.h_in + u32(ih)) * p.w_in + u32(iw)) * p.c4 + c], dy[(row * p.w_out + ow) * p.c4 + c], sum);
+                    let pixel = (row / p.h_out * p.h_in + u32(ih)) * p.w_in + u32(iw);
+                    sum = fma(load_x(pixel * p.c4 + c), load_dy((row * p.w_out + ow) * p.c4 + c), sum);
                 }
             }
         }
     }
-    dw[i] = sum;
+    store_dw(i, sum);
 }

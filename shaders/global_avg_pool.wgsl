@@ -13,6 +13,10 @@ struct Params { pixels: u32, c4: u32, items: u32, per_part: u32, parts: u32, div
 @group(0) @binding(2) var<storage, read> dy: array<vec4f>;        // (N, C/4)
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;   // (N, parts, C/4)
 @group(0) @binding(4) var<storage, read_write> dx: array<vec4f>;  // (N, pixels, C/4)
+fn load_x(i: u32) -> vec4f { return x[i]; }
+fn load_dy(i: u32) -> vec4f { return dy[i]; }
+fn store_y(i: u32, value: vec4f) { y[i] = value; }
+fn store_dx(i: u32, value: vec4f) { dx[i] = value; }
 
 @compute @workgroup_size(WG)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -25,15 +29,17 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     var sum = vec4f();
     for (var first = part * p.per_part; first < end; first += BLOCK) {
         var block = vec4f();
-        for (var k = first; k < min(first + BLOCK, end); k++) { block += x[(image + k) * p.c4 + c]; }
+        for (var k = first; k < min(first + BLOCK, end); k++) {
+            block += load_x((image + k) * p.c4 + c);
+        }
         sum += block;
     }
-    y[i] = sum / p.divisor;
+    store_y(i, sum / p.divisor);
 }
 
 @compute @workgroup_size(WG)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = id.y * groups.x * WG + id.x;
     if i >= p.items { return; }
-    dx[i] = dy[i / (p.c4 * p.pixels) * p.c4 + i % p.c4] / p.divisor;
+    store_dx(i, load_dy(i / (p.c4 * p.pixels) * p.c4 + i % p.c4) / p.divisor);
 }

@@ -23,6 +23,10 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;          // (N, H_out, W_out, C/4)
 @group(0) @binding(5) var<storage, read_write> argmax_out: array<u32>;   // (N, H_out, W_out, C/4)
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4f>;         // (N, H_in, W_in, C/4)
+fn load_x(i: u32) -> vec4f { return x[i]; }
+fn load_dy(i: u32) -> vec4f { return dy[i]; }
+fn store_y(i: u32, value: vec4f) { y[i] = value; }
+fn store_dx(i: u32, value: vec4f) { dx[i] = value; }
 
 @compute @workgroup_size(WG)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -40,7 +44,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
             let ih = i32(oh * p.stride + kh) - i32(p.padding);
             let iw = i32(ow * p.stride + kw) - i32(p.padding);
             if ih >= 0 && ih < i32(p.h_in) && iw >= 0 && iw < i32(p.w_in) {
-                let value = x[((n * p.h_in + u32(ih)) * p.w_in + u32(iw)) * p.c4 + c];
+                let value = load_x(((n * p.h_in + u32(ih)) * p.w_in + u32(iw)) * p.c4 + c);
                 // A NaN must come through, or a run that diverges would look healthy.
                 let wins = ((value > best) & !is_nan(best)) | is_nan(value) | (place == vec4u(255u));
                 best = select(best, value, wins);
@@ -48,7 +52,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
             }
         }
     }
-    y[i] = best;
+    store_y(i, best);
     if ARGMAX == 1u { argmax_out[i] = place.x | (place.y << 8u) | (place.z << 16u) | (place.w << 24u); }
 }
 
@@ -74,7 +78,7 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
                 if ow >= 0 && ow < i32(p.w_out) {
                     let at = ((n * p.h_out + u32(oh)) * p.w_out + u32(ow)) * p.c4 + c;
                     let place = (vec4u(argmax[at]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u);
-                    let d = dy[at];
+                    let d = load_dy(at);
                     for (var a = 0u; a < CELL; a++) { //!unroll
                         for (var b = 0u; b < CELL; b++) { //!unroll
                             let kh = row + a - u32(oh) * p.stride;
@@ -92,7 +96,7 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
             let ih = i32(row + a) - i32(p.padding);
             let iw = i32(column + b) - i32(p.padding);
             if ih >= 0 && ih < i32(p.h_in) && iw >= 0 && iw < i32(p.w_in) {
-                dx[((n * p.h_in + u32(ih)) * p.w_in + u32(iw)) * p.c4 + c] = sums[a][b];
+                store_dx(((n * p.h_in + u32(ih)) * p.w_in + u32(iw)) * p.c4 + c, sums[a][b]);
             }
         }
     }

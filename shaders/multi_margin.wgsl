@@ -16,6 +16,9 @@ struct Params { rows: u32, classes: u32, c4: u32, margin: f32 }
 @group(0) @binding(4) var<storage, read_write> rows_out: array<vec4f>;  // (N) loss, hits, labelled, labelled
 @group(0) @binding(5) var<storage, read_write> dlogits: array<vec4f>;   // (N, K/4)
 @group(0) @binding(6) var<storage, read> scaler: LossScaler;               // (1)
+fn load_logits(i: u32) -> vec4f { return logits[i]; }
+fn store_rows_out(i: u32, value: vec4f) { rows_out[i] = value; }
+fn store_dlogits(i: u32, value: vec4f) { dlogits[i] = value; }
 
 const IGNORED = 0xffffffffu;
 
@@ -36,22 +39,23 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     if row >= p.rows { return; }
     let label = labels[row];
     if label == IGNORED {
-        rows_out[row] = vec4f();
+        store_rows_out(row, vec4f());
         return;
     }
-    let block = logits[row * p.c4 + label / 4u];
+    let block = load_logits(row * p.c4 + label / 4u);
     let at_label = block[label % 4u];
     var top = -3.4028234e38;
     var best = 0u;
     var loss = 0.0;
     for (var k = 0u; k < p.c4; k++) {
-        let z = logits[row * p.c4 + k];
+        let z = load_logits(row * p.c4 + k);
         for (var j = 0u; j < 4u; j++) { //!unroll
             if 4u * k + j < p.classes && z[j] > top { top = z[j]; best = 4u * k + j; }
         }
         loss += dot(activate(1u, excess(z, k, at_label, label)), vec4f(1.0));
     }
-    rows_out[row] = vec4f(loss / f32(p.classes), f32(best == label && is_finite(loss)), 1.0, 1.0);
+    let hit = f32(best == label && is_finite(loss));
+    store_rows_out(row, vec4f(loss / f32(p.classes), hit, 1.0, 1.0));
 }
 
 @compute @workgroup_size(WG)
@@ -63,19 +67,19 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
     var violations = 0.0;
     var unit = 0.0;
     if label != IGNORED {
-        let block = logits[row * p.c4 + label / 4u];
+        let block = load_logits(row * p.c4 + label / 4u);
         at_label = block[label % 4u];
         var scale = 1.0;
         if SCALED == 1u { scale = scaler.scale; }
         unit = scale / (f32(p.classes) * max(summary[0].z, 1.0));
         for (var k = 0u; k < p.c4; k++) {
-            let violated = excess(logits[row * p.c4 + k], k, at_label, label) > vec4f();
+            let violated = excess(load_logits(row * p.c4 + k), k, at_label, label) > vec4f();
             violations += dot(select(vec4f(), vec4f(1.0), violated), vec4f(1.0));
         }
     }
     for (var k = 0u; k < p.c4; k++) {
-        let violated = excess(logits[row * p.c4 + k], k, at_label, label) > vec4f();
+        let violated = excess(load_logits(row * p.c4 + k), k, at_label, label) > vec4f();
         let d = select(select(vec4f(), vec4f(1.0), violated), vec4f(-violations), classes_of(k) == vec4u(label));
-        dlogits[row * p.c4 + k] = unit * d;
+        store_dlogits(row * p.c4 + k, unit * d);
     }
 }

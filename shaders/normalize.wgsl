@@ -10,6 +10,7 @@ struct Params { pixels: u32 }
 @group(0) @binding(1) var<storage, read> x: array<u32>;          // (N·H·W, C) bytes, 4 a word, the first one lowest
 @group(0) @binding(2) var<storage, read> table: array<f32>;      // (C, 256)
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;  // (N·H·W, 1)
+fn store_y(i: u32, value: vec4f) { y[i] = value; }
 
 fn byte(i: u32) -> u32 {
     return (x[i / 4u] >> (8u * (i % 4u))) & 255u;
@@ -23,5 +24,5 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     for (var c = 0u; c < C; c++) { //!unroll
         v[c] = table[256u * c + byte(C * i + c)];
     }
-    y[i] = v;
+    store_y(i, v);
 }

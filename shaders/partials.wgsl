@@ -12,6 +12,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;        // (splits, size/4) or (rows, C/4)
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;  // (parts, size/4) or (chunks, C/4)
+fn load_x(i: u32) -> vec4f { return x[i]; }
+fn store_y(i: u32, value: vec4f) { y[i] = value; }
 
 @compute @workgroup_size(WG)
 fn sum(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -19,8 +21,10 @@ fn sum(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups
     if i >= p.items { return; }
     let first = i / p.size4 * p.splits_per_part;
     var total = vec4f();
-    for (var z = first; z < min(first + p.splits_per_part, p.splits); z++) { total += x[z * p.size4 + i % p.size4]; }
-    y[i] = total;
+    for (var z = first; z < min(first + p.splits_per_part, p.splits); z++) {
+        total += load_x(z * p.size4 + i % p.size4);
+    }
+    store_y(i, total);
 }
 
 @compute @workgroup_size(WG)
@@ -29,6 +33,8 @@ fn rows(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     if i >= p.items { return; }
     let first = i / p.c4 * p.rows_per_chunk;
     var total = vec4f();
-    for (var row = first; row < min(first + p.rows_per_chunk, p.rows); row++) { total += x[row * p.c4 + i % p.c4]; }
-    y[i] = total;
+    for (var row = first; row < min(first + p.rows_per_chunk, p.rows); row++) {
+        total += load_x(row * p.c4 + i % p.c4);
+    }
+    store_y(i, total);
 }

@@ -16,6 +16,10 @@ struct Params { rows: u32, c4: u32, items: u32 }
 @group(0) @binding(4) var<storage, read> mask: array<u32>;          // (rows/8, C/4)
 @group(0) @binding(5) var<storage, read_write> out: array<vec4f>;   // (rows, C/4) y or dx
 @group(0) @binding(6) var<storage, read_write> bits: array<u32>;    // (rows/8, C/4)
+fn load_x(i: u32) -> vec4f { return x[i]; }
+fn load_y(i: u32) -> vec4f { return y[i]; }
+fn load_dy(i: u32) -> vec4f { return dy[i]; }
+fn store_out(i: u32, value: vec4f) { out[i] = value; }
 
 @compute @workgroup_size(WG)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -23,7 +27,8 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     if i >= p.items { return; }
     for (var r = 0u; r < 8u; r++) {
         let row = i / p.c4 * 8u + r;
-        if row < p.rows { out[row * p.c4 + i % p.c4] = activate(ACT, x[row * p.c4 + i % p.c4]); }
+        let at = row * p.c4 + i % p.c4;
+        if row < p.rows { store_out(at, activate(ACT, load_x(at))); }
     }
 }
 
@@ -38,8 +43,8 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
         let at = row * p.c4 + i % p.c4;
         if row < p.rows {
             var open = unpack_bits(word, r);
-            if BITS == 0u { open = slope_is_one(ACT, y[at]); }
-            out[at] = select(vec4f(), dy[at], open);
+            if BITS == 0u { open = slope_is_one(ACT, load_y(at)); }
+            store_out(at, select(vec4f(), load_dy(at), open));
         }
     }
 }
@@ -51,7 +56,7 @@ fn mask_bits(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) 
     var word = 0u;
     for (var r = 0u; r < 8u; r++) {
         let row = i / p.c4 * 8u + r;
-        if row < p.rows { word |= pack_bits(slope_is_one(ACT, y[row * p.c4 + i % p.c4]), r); }
+        if row < p.rows { word |= pack_bits(slope_is_one(ACT, load_y(row * p.c4 + i % p.c4)), r); }
     }
     bits[i] = word;
 }

@@ -88,6 +88,22 @@ struct Params {
 @group(0) @binding(14) var<storage, read_write> y: array<vec4f>;   // (N, H_out, W_out, C_out/4)
 @group(0) @binding(15) var<storage, read_write> dw: array<vec4f>;  // (3, 3, C_in, C_out/4)
 @group(0) @binding(16) var<storage, read_write> dx: array<vec4f>;  // the shape of x
+fn load_x(i: u32) -> vec4f { return x[i]; }
+fn load_w(i: u32) -> vec4f { return w[i]; }
+fn load_dy(i: u32) -> vec4f { return dy[i]; }
+fn load_affine(i: u32) -> vec4f { return affine[i]; }
+fn load_residual(i: u32) -> vec4f { return residual[i]; }
+fn load_u(i: u32) -> vec4f { return u[i]; }
+fn load_v(i: u32) -> vec4f { return v[i]; }
+fn load_m(i: u32) -> vec4f { return m[i]; }
+fn load_s(i: u32) -> vec4f { return s[i]; }
+fn store_u_out(i: u32, value: vec4f) { u_out[i] = value; }
+fn store_v_out(i: u32, value: vec4f) { v_out[i] = value; }
+fn store_m_out(i: u32, value: vec4f) { m_out[i] = value; }
+fn store_s_out(i: u32, value: vec4f) { s_out[i] = value; }
+fn store_y(i: u32, value: vec4f) { y[i] = value; }
+fn store_dw(i: u32, value: vec4f) { dw[i] = value; }
+fn store_dx(i: u32, value: vec4f) { dx[i] = value; }
 
 // Indices of the transformed arrays. The planes of two places z are 4 vec4f further apart than they are
 // large: a distance that is a power of two would put all of them into the same few lines of a cache.
@@ -116,7 +132,7 @@ fn transform_filter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     for (var kw = 0u; kw < 3u; kw++) { //!unroll
         var g: array<vec4f, 3>;
         for (var kh = 0u; kh < 3u; kh++) { //!unroll
-            g[kh] = w[((kh * 3u + kw) * depth + k) * p.c_out4 + c];
+            g[kh] = load_w(((kh * 3u + kw) * depth + k) * p.c_out4 + c);
         }
         let column = transform_filter_1d(g);
         for (var a = 0u; a < A; a++) { //!unroll
@@ -126,7 +142,7 @@ fn transform_filter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     for (var a = 0u; a < A; a++) { //!unroll
         let row = transform_filter_1d(t[a]);
         for (var b = 0u; b < A; b++) { //!unroll
-            u_out[in_u(a * A + b, k, c)] = row[b];
+            store_u_out(in_u(a * A + b, k, c), row[b]);
         }
     }
 }
@@ -151,7 +167,8 @@ fn transform_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgr
             let h = ih + i32(a);
             let at = iw + i32(b);
             let inside = (tile < p.tiles) & (h >= 0) & (h < i32(p.h_in)) & (at >= 0) & (at < i32(p.w_in));
-            d[a] = select(vec4f(), x[select(0u, ((n * p.h_in + u32(h)) * p.w_in + u32(at)) * p.c_in4 + c, inside)], inside);
+            let pixel = (n * p.h_in + u32(h)) * p.w_in + u32(at);
+            d[a] = select(vec4f(), load_x(select(0u, pixel * p.c_in4 + c, inside)), inside);
         }
         let column = transform_input_1d(d);
         for (var a = 0u; a < A; a++) { //!unroll
@@ -161,7 +178,7 @@ fn transform_input(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgr
     for (var a = 0u; a < A; a++) { //!unroll
         let row = transform_input_1d(t[a]);
         for (var b = 0u; b < A; b++) { //!unroll
-            v_out[in_tiles(a * A + b, tile / B, c, p.c_in4) + tile % B] = row[b];
+            store_v_out(in_tiles(a * A + b, tile / B, c, p.c_in4) + tile % B, row[b]);
         }
     }
 }
@@ -181,11 +198,11 @@ fn multiply(@builtin(workgroup_id) group: vec3u, thread: Thread) {
     for (var k4 = 0u; k4 < p.c_in4; k4++) {
         var values: array<vec4f, P>;
         for (var q = 0u; q < P; q++) { //!unroll
-            values[q] = v[from_v + k4 * B + q * WG];
+            values[q] = load_v(from_v + k4 * B + q * WG);
         }
         var part: array<vec4f, LOADS>;
         for (var r = 0u; r < LOADS; r++) { //!unroll
-            part[r] = u[from_u + k4 * TM + min(lane + r * S, TM - 1u)];
+            part[r] = load_u(from_u + k4 * TM + min(lane + r * S, TM - 1u));
         }
         // u0 to u3: 4 input channels, each for 4 output channels.
         for (var j = 0u; j < TM4; j++) { //!unroll
@@ -201,7 +218,7 @@ fn multiply(@builtin(workgroup_id) group: vec3u, thread: Thread) {
     }
     for (var j = 0u; j < TM4; j++) { //!unroll
         for (var q = 0u; q < P; q++) { //!unroll
-            if c + j < p.c_out4 { m_out[to_m + j * B + q * WG] = acc[j][q]; }
+            if c + j < p.c_out4 { store_m_out(to_m + j * B + q * WG, acc[j][q]); }
         }
     }
 }
@@ -222,7 +239,7 @@ fn transform_output(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     for (var b = 0u; b < A; b++) { //!unroll
         var column: array<vec4f, A>;
         for (var a = 0u; a < A; a++) { //!unroll
-            column[a] = m[in_tiles(a * A + b, tile / B, c, p.c_out4) + tile % B];
+            column[a] = load_m(in_tiles(a * A + b, tile / B, c, p.c_out4) + tile % B);
         }
         let sums = transform_output_1d(column);
         for (var a = 0u; a < M; a++) { //!unroll
@@ -233,7 +250,7 @@ fn transform_output(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
         let row = transform_output_1d(t[a]);
         for (var b = 0u; b < M; b++) { //!unroll
             let at = ((n * p.h_out + oh + a) * p.w_out + ow + b) * p.c_out4 + c;
-            if oh + a < p.h_out && ow + b < p.w_out { y[at] = epilogue(row[b], at, c); }
+            if oh + a < p.h_out && ow + b < p.w_out { store_y(at, epilogue(row[b], at, c)); }
         }
     }
 }
@@ -255,7 +272,8 @@ fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
         var d: array<vec4f, M>;
         for (var a = 0u; a < M; a++) { //!unroll
             let inside = (tile < p.tiles) & (oh + a < p.h_out) & (ow + b < p.w_out);
-            d[a] = select(vec4f(), dy[select(0u, ((n * p.h_out + oh + a) * p.w_out + ow + b) * p.c_out4 + c, inside)], inside);
+            let pixel = (n * p.h_out + oh + a) * p.w_out + ow + b;
+            d[a] = select(vec4f(), load_dy(select(0u, pixel * p.c_out4 + c, inside)), inside);
         }
         let column = transform_grad_1d(d);
         for (var a = 0u; a < A; a++) { //!unroll
@@ -265,7 +283,7 @@ fn transform_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
     for (var a = 0u; a < A; a++) { //!unroll
         let row = transform_grad_1d(t[a]);
         for (var b = 0u; b < A; b++) { //!unroll
-            s_out[in_tiles(a * A + b, tile / B, c, p.c_out4) + tile % B] = row[b];
+            store_s_out(in_tiles(a * A + b, tile / B, c, p.c_out4) + tile % B, row[b]);
         }
     }
 }
@@ -283,12 +301,12 @@ fn multiply_input(@builtin(workgroup_id) group: vec3u, thread: Thread) {
     for (var n4 = 0u; n4 < p.c_out4; n4++) {
         var values: array<vec4f, P>;
         for (var q = 0u; q < P; q++) { //!unroll
-            values[q] = s[from_s + n4 * B + q * WG];
+            values[q] = load_s(from_s + n4 * B + q * WG);
         }
         var part: array<vec4f, LOADS>;
         for (var r = 0u; r < LOADS; r++) { //!unroll
             let k = min(4u * k4 + min(lane + r * S, TM - 1u), 4u * p.c_in4 - 1u);
-            part[r] = u[in_u(group.z, k, n4)];
+            part[r] = load_u(in_u(group.z, k, n4));
         }
         // u0 to u3: 4 input channels. Component i of them all belongs to component i of s.
         for (var j = 0u; j < TM4; j++) { //!unroll
@@ -307,7 +325,7 @@ fn multiply_input(@builtin(workgroup_id) group: vec3u, thread: Thread) {
     }
     for (var j = 0u; j < TM4; j++) { //!unroll
         for (var q = 0u; q < P; q++) { //!unroll
-            if k4 + j < p.c_in4 { v_out[to_v + j * B + q * WG] = acc[j][q]; }
+            if k4 + j < p.c_in4 { store_v_out(to_v + j * B + q * WG, acc[j][q]); }
         }
     }
 }
@@ -349,8 +367,8 @@ fn transform_overlap(@builtin(global_invocation_id) id: vec3u, @builtin(num_work
             if h >= 0 && h < i32(p.h_in) && at >= 0 && at < i32(p.w_in) {
                 let pixel = ((n * p.h_in + u32(h)) * p.w_in + u32(at)) * p.c_in4 + c;
                 var value = sums[b];
-                if p.residual == 1u { value += residual[pixel]; }
-                dx[pixel] = value;
+                if p.residual == 1u { value += load_residual(pixel); }
+                store_dx(pixel, value);
             }
         }
     }
@@ -365,7 +383,7 @@ fn overlapping(n: u32, row: i32, column: i32, a: u32, b: u32, c: u32) -> vec4f {
     let z = (a + A - 1u) % A * A + (b + A - 1u) % A;
     let inside = (h >= 0) & (h < i32(p.tiles_h)) & (at >= 0) & (at < i32(p.tiles_w));
     let tile = select(0u, (n * p.tiles_h + u32(h)) * p.tiles_w + u32(at), inside);
-    return select(vec4f(), v[in_tiles(z, tile / B, c, p.c_in4) + tile % B], inside);
+    return select(vec4f(), load_v(in_tiles(z, tile / B, c, p.c_in4) + tile % B), inside);
 }
 
 // u[z,k,n] = Σ_t v[z,k,t]·s[z,n,t], 4 tiles at a time. A split adds up runs of tiles, and the runs to the
@@ -391,14 +409,15 @@ fn multiply_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
             var part: array<vec4f, LOADS>;
             for (var r = 0u; r < LOADS; r++) { //!unroll
                 let e = min(lane + r * S, TM - 1u);
-                part[r] = s[in_tiles(place, block, min(c + e / 4u, p.c_out4 - 1u), p.c_out4) + tile + e % 4u];
+                let n4 = min(c + e / 4u, p.c_out4 - 1u);
+                part[r] = load_s(in_tiles(place, block, n4, p.c_out4) + tile + e % 4u);
             }
             for (var q = 0u; q < Q; q++) { //!unroll
                 let base = in_tiles(place, block, min(first + q * WG, p.c_in4 - 1u), p.c_in4) + tile;
-                let v0 = v[base];
-                let v1 = v[base + 1u];
-                let v2 = v[base + 2u];
-                let v3 = v[base + 3u];
+                let v0 = load_v(base);
+                let v1 = load_v(base + 1u);
+                let v2 = load_v(base + 2u);
+                let v3 = load_v(base + 3u);
                 // v0 to v3 and s0 to s3: 4 tiles. A component of v is an input channel.
                 for (var j = 0u; j < TM4; j++) { //!unroll
                     let s0 = share(part[4u * j / S], 4u * j % S);
@@ -424,7 +443,8 @@ fn multiply_weight(@builtin(workgroup_id) group: vec3u, thread: Thread) {
         let k4 = first + q * WG;
         for (var j = 0u; j < TM4; j++) { //!unroll
             for (var i = 0u; i < 4u; i++) { //!unroll
-                if k4 < p.c_in4 && c + j < p.c_out4 { u_out[in_u(group.z, 4u * k4 + i, c + j)] = total[j][q][i]; }
+                let at = in_u(group.z, 4u * k4 + i, c + j);
+                if k4 < p.c_in4 && c + j < p.c_out4 { store_u_out(at, total[j][q][i]); }
             }
         }
     }
@@ -444,7 +464,7 @@ fn transform_weight(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     for (var b = 0u; b < A; b++) { //!unroll
         var column: array<vec4f, A>;
         for (var a = 0u; a < A; a++) { //!unroll
-            column[a] = u[in_u(a * A + b, k, c)];
+            column[a] = load_u(in_u(a * A + b, k, c));
         }
         let taps = transform_weight_1d(column);
         for (var kh = 0u; kh < 3u; kh++) { //!unroll
@@ -454,7 +474,7 @@ fn transform_weight(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
     for (var kh = 0u; kh < 3u; kh++) { //!unroll
         let row = transform_weight_1d(t[kh]);
         for (var kw = 0u; kw < 3u; kw++) { //!unroll
-            dw[((kh * 3u + kw) * depth + k) * p.c_out4 + c] = row[kw];
+            store_dw(((kh * 3u + kw) * depth + k) * p.c_out4 + c, row[kw]);
         }
     }
 }

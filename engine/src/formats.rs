@@ -12,8 +12,7 @@ use crate::tuning::Tuning;
 use frostline_shaders::{Format, TEXELS_PER_ROW};
 
 /// Gives each buffer of `buffers` its format and size, and each of `dispatches` the formats of its
-/// bindings. Only what kernels alone touch, and only as arrays of `vec4f`, has a choice; `host` does
-/// not.
+/// bindings. Only what kernels alone touch, and only through accessors, has a choice; `host` does not.
 pub(crate) fn choose(
     buffers: &mut [Buffer],
     dispatches: &mut [Dispatch],

@@ -85,7 +85,7 @@ impl Scalar {
 pub struct Reflection {
     /// Binding index and access by name.
     pub bindings: BTreeMap<String, (u32, Access)>,
-    /// Bindings that may have another format: arrays of `vec4f` that are only read or only written.
+    /// Bindings that may have another format: those with an accessor, such as `load_x` or `store_y`.
     pub texels: BTreeSet<String>,
     /// Bindings that this entry point stores to. One that is writable for the sake of another entry
     /// point of the file may only be read here.
@@ -157,8 +157,9 @@ fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflecti
         if info[handle].contains(naga::valid::GlobalUse::WRITE) {
             reflection.written.insert(name.clone());
         }
-        let both = info[handle].contains(naga::valid::GlobalUse::READ | naga::valid::GlobalUse::WRITE);
-        if is_array_of_vec4f(module, variable.ty) && !both {
+        let accessors = [format!("load_{name}"), format!("store_{name}")];
+        let mut functions = module.functions.iter().filter_map(|(_, function)| function.name.as_ref());
+        if functions.any(|function| accessors.contains(function)) {
             reflection.texels.insert(name.clone());
         }
         if let (Access::Params, naga::TypeInner::Struct { members, span }) =
@@ -172,13 +173,4 @@ fn declared(module: &naga::Module, info: &naga::valid::FunctionInfo) -> Reflecti
         }
     }
     reflection
-}
-
-#[cfg(not(target_family = "wasm"))]
-fn is_array_of_vec4f(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
-    let naga::TypeInner::Array { base, .. } = module.types[ty].inner else { return false };
-    let naga::TypeInner::Vector { size: naga::VectorSize::Quad, scalar } = module.types[base].inner else {
-        return false;
-    };
-    scalar.kind == naga::ScalarKind::Float
 }

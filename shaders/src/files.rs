@@ -37,8 +37,6 @@ files![
     "shared/product.8.wgsl",
     "shared/share.portable.wgsl",
     "shared/share.subgroup.wgsl",
-    "shared/texel.wgsl",
-    "shared/words.wgsl",
     "shared/winograd.2.wgsl",
     "shared/winograd.4.wgsl",
     "silu.wgsl",

@@ -8,20 +8,19 @@
 //! - **Halves.** If the user requests it, activations are stored as 16-bit floats: half the memory and half
 //!   the traffic. A value is widened as it is loaded and rounded as it is stored; all arithmetic stays f32.
 //!
-//! For such a binding the declaration and its uses are rewritten:
+//! A binding that may have another format has two lines in its file, its declaration and an accessor. Kernels
+//! call the accessor. [`exchange`] replaces these two lines and nothing else:
 //!
 //! ```wgsl
-//! // the file                                 texture                                              half
-//! var<storage, read> x: array<vec4f>;         var x: texture_storage_2d<rgba32float, read>;        … x: array<vec4<f16>>;
-//! var<storage, read_write> y: array<vec4f>;   var y: texture_storage_2d<rgba32float, write>;       … y: array<vec4<f16>>;
-//! x[i]                                        textureLoad(x, texel(i))                             vec4f(x[i])
-//! y[i] = v;                                   textureStore(y, texel(i), v);                        y[i] = vec4<f16>(v);
+//! @group(0) @binding(1) var<storage, read> x: array<vec4f>;        // (N, H·W, C/4)
+//! @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;  // (N, H·W, C/4)
+//! fn load_x(i: u32) -> vec4f { return x[i]; }
+//! fn store_y(i: u32, value: vec4f) { y[i] = value; }
 //! ```
-//!
-//! Memory that is both is read as a texture. It is written as an array of `vec2<u64>`, two words in place of four
-//! components: `y[i] = words(v);`.
 
-/// Texels of a row; `shared/texel.wgsl` has the same number.
+use crate::Error;
+
+/// Texels of a row; the accessors of textures have the same number.
 pub const TEXELS_PER_ROW: u32 = 1024;
 
 /// How the device keeps an array of `vec4f`.
@@ -38,145 +37,157 @@ pub enum Format {
     Aliased,
 }
 
-/// Rewrites `text` so that each binding of `formats` has its format.
-pub(crate) fn rewrite(text: &str, formats: &[(&str, Format)]) -> String {
-    let lines = text.lines().map(|line| {
-        let (code, comment) =
-            line.split_once("//").map_or((line, None), |(code, comment)| (code, Some(comment)));
-        let mut code = code.to_owned();
-        for &(name, format) in formats.iter().filter(|(_, format)| *format != Format::Single) {
-            code = declaration(&code, name, format).unwrap_or_else(|| uses(&code, name, format));
-        }
-        comment.map_or(code.clone(), |comment| format!("{code}//{comment}"))
-    });
-    let text = lines.collect::<Vec<_>>().join("\n");
-    // An `enable` must come first, and a separate line for it would change the numbers of the other lines.
-    if formats.iter().any(|(_, format)| *format == Format::Half) {
-        format!("enable f16; {text}")
-    } else {
-        text
+/// What a kernel does with a binding that may have another format.
+#[derive(Clone, Copy)]
+enum Access {
+    Load,
+    Store,
+}
+
+impl Format {
+    /// The declaration, without its `@group` and `@binding`, and the accessor of the binding `name`.
+    fn lines(self, access: Access, name: &str) -> [String; 2] {
+        let (declaration, accessor) = match (access, self) {
+            (Access::Load, Format::Single) => (
+                "var<storage, read> NAME: array<vec4f>;",
+                "fn load_NAME(i: u32) -> vec4f { return NAME[i]; }",
+            ),
+            (Access::Load, Format::Half) => (
+                "var<storage, read> NAME: array<vec4<f16>>;",
+                "fn load_NAME(i: u32) -> vec4f { return vec4f(NAME[i]); }",
+            ),
+            (Access::Load, Format::Texture | Format::Aliased) => (
+                "var NAME: texture_storage_2d<rgba32float, read>;",
+                "fn load_NAME(i: u32) -> vec4f { return textureLoad(NAME, vec2u(i & 1023u, i >> 10u)); }",
+            ),
+            (Access::Store, Format::Single) => (
+                "var<storage, read_write> NAME: array<vec4f>;",
+                "fn store_NAME(i: u32, value: vec4f) { NAME[i] = value; }",
+            ),
+            (Access::Store, Format::Half) => (
+                "var<storage, read_write> NAME: array<vec4<f16>>;",
+                "fn store_NAME(i: u32, value: vec4f) { NAME[i] = vec4<f16>(value); }",
+            ),
+            (Access::Store, Format::Texture) => (
+                "var NAME: texture_storage_2d<rgba32float, write>;",
+                "fn store_NAME(i: u32, value: vec4f) \
+                 { textureStore(NAME, vec2u(i & 1023u, i >> 10u), value); }",
+            ),
+            // A driver that stores one word at a time stores two of 64 bits instead of four of 32.
+            (Access::Store, Format::Aliased) => (
+                "var<storage, read_write> NAME: array<vec2<u64>>;",
+                "fn store_NAME(i: u32, value: vec4f) { let word = vec4<u64>(bitcast<vec4u>(value)); \
+                 NAME[i] = vec2<u64>(word.x | (word.y << 32u), word.z | (word.w << 32u)); }",
+            ),
+        };
+        [declaration, accessor].map(|line| line.replace("NAME", name))
     }
 }
 
-fn declaration(code: &str, name: &str, format: Format) -> Option<String> {
-    let read = format!("var<storage, read> {name}: array<vec4f>");
-    let write = format!("var<storage, read_write> {name}: array<vec4f>");
-    let declared = [&read, &write].into_iter().find(|declared| code.contains(*declared))?;
-    let rewritten = match (format, *declared == read) {
-        (Format::Single, _) => return None,
-        (Format::Half, _) => declared.replace("array<vec4f>", "array<vec4<f16>>"),
-        (Format::Texture | Format::Aliased, true) => {
-            format!("var {name}: texture_storage_2d<rgba32float, read>")
-        }
-        (Format::Texture, false) => format!("var {name}: texture_storage_2d<rgba32float, write>"),
-        (Format::Aliased, false) => declared.replace("array<vec4f>", "array<vec2<u64>>"),
-    };
-    Some(code.replace(declared, &rewritten))
+/// `text`, the text of `file`, with the declaration and the accessor of each binding of `formats` in its
+/// format. Lines stay where they are.
+///
+/// # Errors
+/// [`Error::NoAccessor`] if one of the two lines is not in `text`.
+pub(crate) fn exchange(file: &str, text: &str, formats: &[(&str, Format)]) -> Result<String, Error> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for &(name, format) in formats {
+        let found = [Access::Load, Access::Store].into_iter().find_map(|access| {
+            let [declaration, accessor] = Format::Single.lines(access, name);
+            let declared = lines.iter().position(|line| declares(line, &declaration))?;
+            let accessed = lines.iter().position(|line| *line == accessor)?;
+            Some((access, declaration, declared, accessed))
+        });
+        let missing = || Error::NoAccessor { file: file.to_owned(), name: name.to_owned() };
+        let (access, old, declared, accessed) = found.ok_or_else(missing)?;
+        let [declaration, accessor] = format.lines(access, name);
+        lines[declared] = lines[declared].replacen(&old, &declaration, 1);
+        lines[accessed] = accessor;
+    }
+    Ok(lines.join("\n"))
 }
 
-/// Every `name[index]` of a line, nested ones included; a statement ends on its line.
-fn uses(code: &str, name: &str, format: Format) -> String {
-    let Some(at) = find(code, name) else { return code.to_owned() };
-    let open = at + name.len();
-    let Some(close) = matching(&code[open..]).map(|offset| open + offset) else { return code.to_owned() };
-    let before = &code[..at];
-    let index = uses(&code[open + 1..close], name, format);
-    let rest = &code[close + 1..];
-    let stored = rest.trim_start().strip_prefix("= ").and_then(|value| value.split_once(';'));
-    match stored {
-        Some((value, after)) => {
-            let (value, after) = (uses(value, name, format), uses(after, name, format));
-            match format {
-                Format::Texture => format!("{before}textureStore({name}, texel({index}), {value});{after}"),
-                Format::Aliased => format!("{before}{name}[{index}] = words({value});{after}"),
-                Format::Single => format!("{before}{name}[{index}] = {value};{after}"),
-                Format::Half => format!("{before}{name}[{index}] = vec4<f16>({value});{after}"),
-            }
-        }
-        None => {
-            let rest = uses(rest, name, format);
-            match format {
-                Format::Texture | Format::Aliased => {
-                    format!("{before}textureLoad({name}, texel({index})){rest}")
-                }
-                Format::Single => format!("{before}{name}[{index}]{rest}"),
-                Format::Half => format!("{before}vec4f({name}[{index}]){rest}"),
-            }
-        }
-    }
-}
-
-/// Where `name[` is a separate word.
-fn find(code: &str, name: &str) -> Option<usize> {
-    let mut from = 0;
-    while let Some(at) = code[from..].find(name).map(|at| from + at) {
-        let before = code[..at].chars().next_back();
-        let word = before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '.');
-        if !word && code[at + name.len()..].starts_with('[') {
-            return Some(at);
-        }
-        from = at + name.len();
-    }
-    None
-}
-
-/// Offset of the bracket that closes the one `text` starts with.
-fn matching(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    for (at, c) in text.char_indices() {
-        match c {
-            '[' => depth += 1,
-            ']' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(at);
-        }
-    }
-    None
+/// Whether `line` is `@group(…) @binding(…) <declaration>` with or without a comment.
+fn declares(line: &str, declaration: &str) -> bool {
+    let attributes = line.strip_prefix("@group(").and_then(|rest| rest.split_once(") @binding("));
+    let rest = attributes.and_then(|(_, rest)| rest.split_once(") "));
+    let after = rest.and_then(|(_, rest)| rest.strip_prefix(declaration));
+    after.is_some_and(|after| after.trim().is_empty() || after.trim_start().starts_with("//"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TEXT: &str = "@group(0) @binding(1) var<storage, read> x: array<vec4f>;  // (N)\n    if i < n { y[i] = dx[i] + x[x[i].y]; } // y[i] stays";
+    const TEXT: &str = "\
+        @group(0) @binding(1) var<storage, read> x: array<vec4f>;  // (N)\n\
+        @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;\n\
+        fn load_x(i: u32) -> vec4f { return x[i]; }\n\
+        fn store_y(i: u32, value: vec4f) { y[i] = value; }\n\
+        store_y(i, load_x(i));";
+
+    /// The lines of `TEXT` that the formats change.
+    fn exchanged(x: Format, y: Format) -> Vec<String> {
+        let text = exchange("file", TEXT, &[("x", x), ("y", y)]).unwrap();
+        assert_eq!(text.lines().count(), TEXT.lines().count());
+        let pairs = text.lines().zip(TEXT.lines());
+        pairs.filter(|(line, original)| line != original).map(|(line, _)| line.to_owned()).collect()
+    }
 
     #[test]
-    fn reads_and_writes_of_textures_become_loads_and_stores() {
+    fn single_changes_nothing() {
+        assert_eq!(exchanged(Format::Single, Format::Single), Vec::<String>::new());
+    }
+
+    #[test]
+    fn textures_are_loaded_from_and_stored_to() {
         assert_eq!(
-            rewrite(TEXT, &[("x", Format::Texture), ("y", Format::Texture), ("dx", Format::Single)]),
-            "@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;  // (N)\n    if i < n { \
-             textureStore(y, texel(i), dx[i] + textureLoad(x, texel(textureLoad(x, texel(i)).y))); } // y[i] stays"
+            exchanged(Format::Texture, Format::Texture),
+            [
+                "@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;  // (N)",
+                "@group(0) @binding(2) var y: texture_storage_2d<rgba32float, write>;",
+                "fn load_x(i: u32) -> vec4f { return textureLoad(x, vec2u(i & 1023u, i >> 10u)); }",
+                "fn store_y(i: u32, value: vec4f) { textureStore(y, vec2u(i & 1023u, i >> 10u), value); }",
+            ]
         );
+        assert_eq!((TEXELS_PER_ROW - 1, TEXELS_PER_ROW.trailing_zeros()), (1023, 10));
     }
 
     #[test]
     fn aliased_memory_is_read_as_a_texture_and_written_as_a_buffer() {
-        assert_eq!(
-            rewrite(
-                "var<storage, read> x: array<vec4f>;\nvar<storage, read_write> y: array<vec4f>;\ny[i] = x[x[i].y];",
-                &[("x", Format::Aliased), ("y", Format::Aliased)]
-            ),
-            "var x: texture_storage_2d<rgba32float, read>;\nvar<storage, read_write> y: array<vec2<u64>>;\ny[i] = \
-             words(textureLoad(x, texel(textureLoad(x, texel(i)).y)));"
-        );
+        let lines = exchanged(Format::Aliased, Format::Aliased);
+        assert_eq!(lines[0], "@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;  // (N)");
+        assert_eq!(lines[1], "@group(0) @binding(2) var<storage, read_write> y: array<vec2<u64>>;");
+        assert!(lines[2].contains("textureLoad(x, ") && lines[3].contains("y[i] = vec2<u64>("), "{lines:?}");
     }
 
     #[test]
     fn halves_are_widened_when_read_and_rounded_when_written() {
         assert_eq!(
-            rewrite(TEXT, &[("x", Format::Half), ("y", Format::Half)]),
-            "enable f16; @group(0) @binding(1) var<storage, read> x: array<vec4<f16>>;  // (N)\n    if i < n { y[i] = \
-             vec4<f16>(dx[i] + vec4f(x[vec4f(x[i]).y])); } // y[i] stays"
+            exchanged(Format::Half, Format::Half),
+            [
+                "@group(0) @binding(1) var<storage, read> x: array<vec4<f16>>;  // (N)",
+                "@group(0) @binding(2) var<storage, read_write> y: array<vec4<f16>>;",
+                "fn load_x(i: u32) -> vec4f { return vec4f(x[i]); }",
+                "fn store_y(i: u32, value: vec4f) { y[i] = vec4<f16>(value); }",
+            ]
         );
     }
 
     #[test]
-    fn formats_mix_within_a_statement() {
-        assert_eq!(
-            rewrite("y[i] = x[i];", &[("x", Format::Half), ("y", Format::Texture)]),
-            "enable f16; textureStore(y, texel(i), vec4f(x[i]));"
-        );
+    fn a_binding_without_both_lines_is_an_error() {
+        let missing = |text: &str, name: &str| {
+            let error = Error::NoAccessor { file: "file".to_owned(), name: name.to_owned() };
+            assert_eq!(exchange("file", text, &[(name, Format::Half)]), Err(error));
+        };
+        missing(TEXT, "z");
+        for (line, _) in TEXT.lines().zip(0..4) {
+            let name = if line.contains("x: ") || line.contains("_x(") { "x" } else { "y" };
+            missing(&TEXT.replace(line, ""), name);
+            missing(&TEXT.replace(line, &format!("// {line}")), name);
+        }
+        missing(&TEXT.replace("load_x(i: u32)", "load_x(at: u32)"), "x");
+        missing(&TEXT.replace("return x[i];", "return 2.0 * x[i];"), "x");
+        missing(&TEXT.replace("read> x: array<vec4f>", "read_write> x: array<vec4f>"), "x");
     }
 }

@@ -10,10 +10,14 @@
 //! - a line `const NAME: u32 = 8;` may get another value from the host. Register-tile sizes must
 //!   be constants (WGSL has no run-time sized private arrays), so this is the one way to tune.
 //! - a loop marked `//!unroll` is written out (see the module of that name for why).
-//! - bindings that the host keeps in textures or as 16-bit floats are rewritten ([`Format`]).
+//! - a binding that the host keeps in a texture or as 16-bit floats gets another declaration and another
+//!   accessor, such as `load_x(i)` ([`Format`]).
 //! - for Mesa's software driver, `Params` is read from storage (the reason is at [`stored_params()`]).
 //!
 //! Checked mode adds one more: loops count their turns ([`count_turns()`]).
+//!
+//! An expansion that is asked for and that the file has no place for is an error, and so is every other `//!`
+//! within the code.
 #![forbid(unsafe_code)]
 
 mod constants;
@@ -52,7 +56,7 @@ impl Share {
 }
 
 /// What can be wrong with a request for a shader's text.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     /// No such file in `shaders/`.
     #[error("shaders: there is no file `{0}`")]
@@ -64,6 +68,30 @@ pub enum Error {
         file: String,
         /// The constant that was to be set.
         name: String,
+    },
+    /// A binding was to have another format, and the file lacks one of the lines that formats exchange.
+    #[error(
+        "shaders: to store `{name}` in another format, `{file}` needs its declaration as an array of vec4f and \
+         the line `fn load_{name}(i: u32) -> vec4f {{ return {name}[i]; }}` or \
+         `fn store_{name}(i: u32, value: vec4f) {{ {name}[i] = value; }}`"
+    )]
+    NoAccessor {
+        /// The shader file.
+        file: String,
+        /// The binding.
+        name: String,
+    },
+    /// A marker that is unknown, or that cannot be expanded.
+    #[error(
+        "shaders: `{file}`: the marker of `{line}` cannot be expanded. `//!use` and `//!enable` begin a line. \
+         `//!unroll` ends a line `for (var i = START; i < END; i++) {{` with constant START and END; the loop \
+         has no `break` and no `continue`, and its `}}` has its own line"
+    )]
+    Marker {
+        /// The shader file.
+        file: String,
+        /// The line with the marker.
+        line: String,
     },
     /// The turns of a loop cannot be counted.
     #[error(
@@ -102,8 +130,11 @@ fn fill_in(path: &str, share: Share, constants: &std::collections::HashMap<&str,
         .fold(path, |path, (name, value)| path.replace(&format!("{{{name}}}"), &value.to_string()))
 }
 
-/// The text of `shaders/<file>.wgsl` as the driver gets it: constants set, snippets appended, the bindings of
-/// `formats` rewritten, marked loops written out.
+/// The text of `shaders/<file>.wgsl` as the driver gets it: constants set, snippets appended, the lines of
+/// the bindings of `formats` exchanged, marked loops written out.
+///
+/// # Errors
+/// [`Error::NoFile`], [`Error::NoConstant`], [`Error::NoAccessor`] and [`Error::Marker`].
 pub fn source(
     file: &str,
     constants: &[(&str, u32)],
@@ -124,19 +155,12 @@ pub fn source(
     let joined = lines.join("\n");
     let values = constants::evaluate(&joined);
     let mut text = with_snippets(&joined, &|path| fill_in(path, share, &values))?;
-    text = format::rewrite(&text, formats);
-    if formats.iter().any(|(_, format)| matches!(format, Format::Texture | Format::Aliased)) {
-        text = text + "\n" + raw("shared/texel.wgsl")?;
-    }
-    if formats.iter().any(|(_, format)| *format == Format::Aliased) {
-        text = text + "\n" + raw("shared/words.wgsl")?;
-    }
-    let enables: String = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("//!enable "))
-        .map(|name| format!("enable {name}; "))
-        .collect();
-    Ok(enables + &unroll::unroll(&text))
+    text = unroll::unroll(file, &format::exchange(file, &text, formats)?)?;
+    // An `enable` must come first, and a separate line for it would change the numbers of the other lines.
+    let f16 = formats.iter().any(|(_, format)| *format == Format::Half).then_some("f16");
+    let marked = text.lines().filter_map(|line| line.strip_prefix("//!enable "));
+    let enables: String = f16.into_iter().chain(marked).map(|name| format!("enable {name}; ")).collect();
+    Ok(enables + &text)
 }
 
 /// `text` and after it the snippets that it uses, and those that they use.

@@ -27,11 +27,11 @@ files![
 /// The text of `shaders/workbench/<name>.wgsl` as the driver gets it: marked loops written out.
 ///
 /// # Errors
-/// [`Error::NoFile`].
+/// [`Error::NoFile`] and [`Error::Marker`].
 pub fn workbench(name: &str) -> Result<String, Error> {
     let (_, text) = WORKBENCH
         .iter()
         .find(|(known, _)| *known == name)
         .ok_or_else(|| Error::NoFile(format!("workbench/{name}.wgsl")))?;
-    Ok(unroll::unroll(text))
+    unroll::unroll(name, text)
 }

@@ -1,6 +1,6 @@
 //! Every shader passes naga's validation, in every shape that the host gives it. No GPU needed.
 
-use frostline_shaders::{FILES, Format, Share, kernels, raw, source, stored_params};
+use frostline_shaders::{Error, FILES, Format, Share, kernels, raw, source, stored_params};
 use naga::valid::{Capabilities, SubgroupOperationSet, ValidationFlags, Validator};
 
 /// Parses and validates one text; panics with naga's own message, which names line and column.
@@ -160,16 +160,70 @@ fn winograd_is_valid_for_every_tile() {
     }
 }
 
-/// Bindings of a file that can have another format: arrays of vec4f that are only read or only written.
+/// Arrays of `vec4f` that are plain buffers in every plan: what the host reads, parameters with their
+/// gradients and moments, and running statistics.
+const PLAIN: [&str; 14] = [
+    "bias",
+    "dbias",
+    "dweight",
+    "exp_avg",
+    "exp_avg_sq",
+    "gradient",
+    "history",
+    "momentum_buffer",
+    "parameter",
+    "running_mean",
+    "running_var",
+    "summary",
+    "summary_out",
+    "weight",
+];
+
+/// The arrays of `vec4f` that may have another format: all of the file but plain buffers.
 fn arrays(file: &str) -> Vec<&'static str> {
     let text = raw(&format!("{file}.wgsl")).expect("the file");
-    let both =
-        ["running_mean", "running_var", "parameter", "momentum_buffer", "exp_avg", "exp_avg_sq", "history"];
     let names = text.lines().filter(|line| line.contains(": array<vec4f>;")).filter_map(|line| {
         let name = line.split_once("> ")?.1.split_once(':')?.0;
-        (!both.contains(&name)).then_some(name)
+        (!PLAIN.contains(&name)).then_some(name)
     });
     names.collect()
+}
+
+/// Else another format would be an error of the compiler, or of `source`, on the adapters that use it.
+#[test]
+fn an_array_that_may_have_another_format_is_used_by_its_accessor_alone() {
+    for file in kernel_files() {
+        let module = validate(file, &[], Share::Subgroup);
+        let entries = module.entry_points.iter().map(|entry| (&entry.name, &entry.function));
+        let functions = module.functions.iter().filter_map(|(_, f)| Some((f.name.as_ref()?, f)));
+        let all: Vec<(&String, &naga::Function)> = functions.chain(entries).collect();
+        let arrays = arrays(file);
+        for (handle, variable) in module.global_variables.iter() {
+            let name = variable.name.as_deref().unwrap_or_default();
+            let uses = |function: &naga::Function| {
+                let mut expressions = function.expressions.iter();
+                expressions
+                    .any(|(_, e)| matches!(e, naga::Expression::GlobalVariable(used) if *used == handle))
+            };
+            let users: Vec<&str> =
+                all.iter().filter(|(_, f)| uses(f)).map(|(user, _)| user.as_str()).collect();
+            if arrays.contains(&name) {
+                let accessors = [format!("load_{name}"), format!("store_{name}")];
+                assert!(
+                    users.len() == 1 && accessors.contains(&users[0].to_owned()),
+                    "{file}, {name}: {users:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_format_that_the_file_has_no_lines_for_is_an_error() {
+    for (file, name) in [("sgd", "parameter"), ("add", "c"), ("relu", "mask")] {
+        let error = Error::NoAccessor { file: file.to_owned(), name: name.to_owned() };
+        assert_eq!(source(file, &[], Share::Portable, &[(name, Format::Half)]), Err(error));
+    }
 }
 
 /// Validates `file` with its arrays as textures, as halves, and with both by turns.

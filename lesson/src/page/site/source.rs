@@ -119,6 +119,6 @@ mod tests {
             @workgroup_size(1) fn mean() {}";
         assert_eq!(entries(code), ["forward", "mean"]);
         assert_eq!(first_line(code), "x: y");
-        assert_eq!(page_name("shared/words.wgsl"), "kernel-shared-words.html");
+        assert_eq!(page_name("shared/finite.wgsl"), "kernel-shared-finite.html");
     }
 }
