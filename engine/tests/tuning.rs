@@ -73,11 +73,11 @@ fn a_file_for_something_else_is_refused_with_the_reason() {
     }
     assert!(replaced("\"version\": 1", "\"version\": 2").contains("version 2"));
     assert!(replaced("\"frostline\": \"", "\"frostline\": \"9.").contains("frostline 9."));
-    assert!(replaced("\"tm\": 4", "\"tm\": 5").contains("candidates"), "a tile that nobody offers");
-    assert!(replaced("\"rows\": 8", "\"rows\": 7").contains("candidates"), "not the class's name");
+    assert!(replaced("\"tm\": 4", "\"tm\": 5").contains("not a candidate"), "a tile that nobody offers");
+    assert!(replaced("\"rows\": 8", "\"rows\": 7").contains("not a candidate"), "not the class's name");
     for size in ["0", "9223372036854775809", "18446744073709551615"] {
         let rows = format!("\"rows\": {size}");
-        assert!(refusal(|text| text.replacen("\"rows\": 8", &rows, 1)).contains("candidates"), "{rows}");
+        assert!(refusal(|text| text.replacen("\"rows\": 8", &rows, 1)).contains("not a candidate"), "{rows}");
     }
     // A tile of no pixels would be divided by.
     let (_, _, conv) = convolution();
@@ -89,9 +89,8 @@ fn a_file_for_something_else_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none.json");
     none.save(&path, &machine).unwrap();
-    assert!(
-        Measured::load(&path, &machine, &Tuning::portable()).unwrap_err().to_string().contains("candidates")
-    );
+    let error = Measured::load(&path, &machine, &Tuning::portable()).unwrap_err().to_string();
+    assert!(error.contains("not a candidate"), "{error}");
 }
 
 #[test]
