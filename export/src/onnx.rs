@@ -56,7 +56,6 @@ pub fn model(trained: &Trained<'_>) -> Result<Vec<u8>> {
         ),
         graph: Some(writer.graph(model.name())),
         metadata_props: metadata(trained),
-        ..ModelProto::default()
     };
     Ok(proto.encode_to_vec())
 }

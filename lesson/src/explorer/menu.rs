@@ -123,7 +123,7 @@ impl Menu {
     /// The choices of the explorer whose engine is in the page: runs that a browser finishes soon.
     ///
     /// # Errors
-    /// [`Error::Io`] and others for data that are not there.
+    /// As [`Track::open`].
     pub fn for_page(assets: &Assets) -> Result<Self> {
         const SETTINGS: Settings =
             Settings { images: &[20, 50, 200], seeds: 3, steps: 60, batch: 16, lr: 0.02 };

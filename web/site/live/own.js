@@ -371,8 +371,13 @@ export async function begin(place) {
   async function retrieve() {
     const there = () => !tuned && kept && kept === photosOf();
     if (!there()) return;
-    const { checkpoint } = await store.tuned();
-    const network = await (await part.engine()).load(checkpoint);
+    const found = await store.tuned();
+    if (!found) return;
+    const engine = await part.engine();
+    const network = await engine.load(found.checkpoint).catch((error) => {
+      kept = ''; // It is not tried again with every photo.
+      throw error;
+    });
     if (!there()) {
       network.close().catch(() => {});
       return;
