@@ -32,9 +32,9 @@ const page = (h) => `
     <div class="row">
       <label>Training images <select id="images"></select></label>
       <label>Seed <select id="seed"></select></label>
-      <label class="wide">Learning rate <output id="rate"></output>
+      <div class="wide"><label for="lr">Learning rate</label> <output id="rate" for="lr"></output>
         <input id="lr" type="range" min="0" step="1">
-      </label>
+      </div>
     </div>
     <div class="row">
       <button type="button" id="again">Run</button>

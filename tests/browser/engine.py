@@ -395,7 +395,7 @@ def test_a_lack_of_memory_is_told_and_nothing_is_lost(tab):
         }
         return { scopes, outcomes, last: await attempt() };
     """)
-    print(f"    {found['scopes']} questions; {found['outcomes']}")
+    print(f"    {len(found['outcomes'])} of {found['scopes']} allocations; first: {found['outcomes'][0][1]}")
     check(found["scopes"] >= 12 and found["last"]["steps"] == 3, found)
     for kind, message, same in found["outcomes"]:
         check(kind == "out-of-memory" and same, (kind, message, same))
