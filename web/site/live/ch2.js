@@ -38,11 +38,7 @@ export async function begin(place) {
     part.status,
     part.trouble,
     fitted,
-    drop(
-      'Try a photo of your own',
-      ([file]) => file && look(() => file),
-      false,
-    ),
+    drop('Try a photo of your own', ([file]) => file && look(() => file), false),
     way,
     answer,
   );

@@ -281,12 +281,7 @@ export async function begin(place) {
       h(
         'div',
         { className: 'row' },
-        choice(
-          'Task',
-          TASKS,
-          chosen.data,
-          (data) => changed({ data }),
-        ),
+        choice('Task', TASKS, chosen.data, (data) => changed({ data })),
         choice(
           'Images of each class',
           COUNTS.map((n) => [n, n]),

@@ -51,7 +51,19 @@ class Board {
     this.cancel();
     const { task } = this.menu.domains.find(({ key }) => key === request.domain);
     const id = (this.runs.at(-1)?.id ?? 0) + 1;
-    const run = { id, status: 'waiting', request, task, cost: null, step: 0, seconds: 0, losses: [], validation: [], accuracy: null, error: null };
+    const run = {
+      id,
+      status: 'waiting',
+      request,
+      task,
+      cost: null,
+      step: 0,
+      seconds: 0,
+      losses: [],
+      validation: [],
+      accuracy: null,
+      error: null,
+    };
     this.runs.push(run);
     this.page.run(run);
     this.turn = this.turn.then(() => this.train(run));
@@ -109,7 +121,8 @@ class Board {
       this.change(run, training ? { status: 'running' } : { status: 'failed', error: 'it could not begin' });
     if (!training) return;
     this.training = training;
-    if (!going()) training.stop().catch(() => {}); // Cancelled while it was compiled.
+    if (!going())
+      training.stop().catch(() => {}); // Cancelled while it was compiled.
     else this.part.say('');
     const end = await training.finished.catch((error) => ({ error }));
     this.training = null;

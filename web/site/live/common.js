@@ -128,7 +128,8 @@ export class Part {
       const words = error.message.replace(/[.]?$/, '.');
       const where = error.kind === 'no-adapter' ? ` ${NO_ADAPTER}` : '';
       // The name of a file stays as it is.
-      this.trouble.textContent = words.replace(/^[a-z]+(?= )/, (word) => word[0].toUpperCase() + word.slice(1)) + where;
+      this.trouble.textContent =
+        words.replace(/^[a-z]+(?= )/, (word) => word[0].toUpperCase() + word.slice(1)) + where;
       this.say('');
     }
   }
@@ -171,7 +172,9 @@ export class Part {
           this.onLost();
           this.fail(
             Object.assign(
-              new Error(`${error.message.replace(/[.]?$/, '.')} The results stay. Start again to open the device again.`),
+              new Error(
+                `${error.message.replace(/[.]?$/, '.')} The results stay. Start again to open the device again.`,
+              ),
               { kind: error.kind },
             ),
           );

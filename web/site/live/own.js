@@ -562,7 +562,9 @@ export async function begin(place) {
     part.say(`Opening ${file.name} …`);
     const network = await engine.load(file);
     replace(network);
-    part.say(`“${file.name}” answers: ${network.name}, ${network.classes.length} classes. New photos above change that.`);
+    part.say(
+      `“${file.name}” answers: ${network.name}, ${network.classes.length} classes. New photos above change that.`,
+    );
     showTake();
     if (asked.blob) await answerNow();
   }

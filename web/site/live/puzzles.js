@@ -166,7 +166,9 @@ export async function begin(place) {
       fill();
     }
     if (puzzle.name !== name) {
-      part.say(`Meanwhile ${name} was marked: ${found.complaint === null ? 'it is solved' : 'not yet'} (${time}).`);
+      part.say(
+        `Meanwhile ${name} was marked: ${found.complaint === null ? 'it is solved' : 'not yet'} (${time}).`,
+      );
       return;
     }
     if (found.complaint === null) {
