@@ -22,8 +22,10 @@ demo-own: setup  ## trains on photos that are not among the embedded ones (fetch
 	$(FROSTLINE) evaluate out/own/run out/own/new
 	$(FROSTLINE) predict out/own/run out/own/new/bird
 
-# Where cargo puts the command.
-FROSTLINE = $(or $(CARGO_TARGET_DIR),target)/release/frostline
+# Where cargo puts programs.
+RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
+DEBUG = $(or $(CARGO_TARGET_DIR),target)/debug
+FROSTLINE = $(RELEASE)/frostline
 
 site:        ## the published lesson as a static site: out/site; with the engine for browsers where it can be built
 	@scripts/build-web.sh web/site/pkg || echo "The engine for browsers was not built. Nothing trains on the site, unless web/site/pkg has an earlier one; the rest is complete."
@@ -44,7 +46,7 @@ test: setup  ## all tests that CI runs
 
 test-lesson: setup  ## the short form of all nine chapters, from the examples that `make test` builds
 	$(CARGO) build --workspace --examples
-	$(or $(CARGO_TARGET_DIR),target)/debug/examples/lesson --quick --out out/quick
+	$(DEBUG)/examples/lesson --quick --out out/quick
 
 test-all: test  ## the same, and again with the portable kernels and with those for GPUs
 	FROSTLINE_TUNING=portable $(CARGO) test --workspace --no-fail-fast
@@ -65,7 +67,7 @@ test-swiftshader: setup  ## kernels and `doctor` on a second driver, SwiftShader
 	VK_DRIVER_FILES=$(SWIFTSHADER) $(KERNEL_TESTS)
 	VK_DRIVER_FILES=$(SWIFTSHADER) FROSTLINE_TUNING=gpu $(CARGO) test --workspace --test conv2d_tiled
 	$(CARGO) build --workspace --bins
-	VK_DRIVER_FILES=$(SWIFTSHADER) $(or $(CARGO_TARGET_DIR),target)/debug/frostline doctor
+	VK_DRIVER_FILES=$(SWIFTSHADER) $(DEBUG)/frostline doctor
 
 test-tint:   ## every kernel text in headless Chromium's compiler (apt-get install chromium chromium-driver)
 	$(CARGO) run --release -p frostline-texts -- out/texts.json
@@ -77,9 +79,6 @@ test-checked: setup  ## the op tests in checked mode: bounds checks on, loop tur
 test-halves: setup  ## gradients of a batch against those of its halves, all networks at their size (FROSTLINE_HALVES, FROSTLINE_TUNING)
 	$(CARGO) test --release -p frostline-models --test halves -- --ignored --nocapture
 
-# Where cargo puts the example.
-EXPLORER = $(or $(CARGO_TARGET_DIR),target)/release/examples/explorer
-
 web:  ## the engine for browsers, in web/site/pkg (rustup target add wasm32-unknown-unknown, or on Debian apt-get install rustc-web rust-web-src)
 	scripts/build-web.sh web/site/pkg
 
@@ -89,8 +88,6 @@ test-site: site  ## the site and its engine in headless Chromium (apt-get instal
 	python3 tests/browser/site.py out/site out/site-shots $(FROSTLINE)
 
 # `--workspace` compiles nothing that `make test` has not.
-DEBUG = $(or $(CARGO_TARGET_DIR),target)/debug
-
 test-tab: setup  ## the same with the programs that `make test` builds, and what is missing installed: what CI runs
 	@./scripts/setup.sh browser
 	scripts/build-web.sh web/site/pkg
@@ -102,12 +99,12 @@ test-tab: setup  ## the same with the programs that `make test` builds, and what
 test-browser: setup  ## the explorer's page and that of `frostline serve` in headless Chromium (apt-get install chromium chromium-driver)
 	$(CARGO) build --release --example explorer
 	$(CARGO) build --release -p frostline-cli
-	python3 tests/browser/explorer.py $(EXPLORER)
-	python3 tests/browser/serve.py $(or $(CARGO_TARGET_DIR),target)/release/frostline
+	python3 tests/browser/explorer.py $(RELEASE)/examples/explorer
+	python3 tests/browser/serve.py $(FROSTLINE)
 
 test-export: setup  ## exported models in onnxruntime (a virtual environment from PyPI) and in Debian's PyTorch, on 150 odd photos
 	$(CARGO) test --workspace --test commands --no-run
-	./scripts/test-export.sh $(or $(CARGO_TARGET_DIR),target)/debug/frostline out/test-export
+	./scripts/test-export.sh $(DEBUG)/frostline out/test-export
 
 lint:        ## formatting, clippy, documentation, and the matrices printed in the shaders, without warnings
 	$(CARGO) fmt --all --check

@@ -26,7 +26,7 @@ impl PipelineCache {
         // SAFETY: the bytes must come from `get_data`. Only `save` writes this file, and it replaces it
         // atomically. wgpu checks its own header (adapter, driver, length) and the driver another one, and
         // both then start empty (`fallback`). A forged file in the user's cache directory remains possible,
-        // but whoever can write it could as well replace the programs that the user starts.
+        // but a process that can write it can also replace the programs that the user starts.
         let cache = unsafe {
             device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
                 label: Some("frostline"),

@@ -1,9 +1,9 @@
 //! Winograd's algorithm against the twin of conv2d, which does not use it.
 //!
-//! A tile's outputs are computed from all its inputs, so the error of each is a share of the largest
-//! Σ|terms| in its tile: with this sum instead of its own, F(2×2, 3×3) and F(4×4, 3×3) keep the bound of
-//! every other kernel, 4·ε·Σ|terms|, from 32 channels and 128 pixels on; with fewer the table does not choose
-//! them.
+//! A tile's outputs are computed from all its inputs, so the error of each output is a share of the tile's
+//! largest Σ|terms|. The bound of every other kernel is 4·ε·Σ|terms| of the output. With the tile's largest sum
+//! in its place, F(2×2, 3×3) and F(4×4, 3×3) keep this bound from 32 channels and 128 pixels on. With fewer the
+//! table does not choose them.
 
 mod common;
 

@@ -2,8 +2,8 @@
 //!
 //! [`onnx::model`] writes one ONNX graph from a decoded photo to probabilities: the preprocessing is part of
 //! it, because a model with other preprocessing than in training gives wrong predictions without an error.
-//! `Runner`, of the feature `runner`, runs such a graph with tract, an ONNX runtime in Rust
-//! that shares no code with this program's kernels, so that an export can be compared with what it was made from. [`pytorch`] writes weights under
+//! `Runner`, of the feature `runner`, runs such a graph with tract, an ONNX runtime in Rust that shares no code
+//! with this program's kernels, so that an export can be compared with its model. [`pytorch`] writes weights under
 //! torchvision's or timm's names, and a Python file that uses them.
 
 mod error;

@@ -5,21 +5,26 @@
 //! | a model on a device, frozen in parts, trained, evaluated | [`Learner`] |
 //! | length, batch, rate and other settings of a run | [`FitOptions`], [`Schedule`] |
 //! | training images changed at random, on the device | [`Augment`] |
-//! | images mixed in pairs; weights for classes with few images | [`FitOptions::mixup`]; [`FitOptions::class_weights`], [`balanced_class_weights()`] |
-//! | the best weights of a run; a run that ends when it no longer improves | [`FitOptions::keep_best`], [`FitOptions::stop_early`], [`Best`] |
+//! | images mixed in pairs | [`FitOptions::mixup`] |
+//! | weights for classes with few images | [`FitOptions::class_weights`], [`balanced_class_weights()`] |
+//! | the best weights of a run | [`FitOptions::keep_best`], [`Best`] |
+//! | a run that ends when it no longer improves | [`FitOptions::stop_early`] |
 //! | a run in a file, resumed bit for bit | [`Learner::save`], [`Learner::resume`], [`Learner::continue_fit`] |
-//! | the tensors that a task changed in a base shared by many tasks | [`Learner::save_delta`], [`Learner::load_delta`] |
+//! | the tensors that a task changed in a shared base | [`Learner::save_delta`], [`Learner::load_delta`] |
 //! | the output of a stage for images, computed once | [`Learner::features`], [`Features`] |
-//! | a linear head on such features at its optimum, its strength by cross-validation | [`regression()`], [`Fitter`], [`cross_validate()`] |
+//! | a linear head on such features at its optimum | [`regression()`], [`Fitter`] |
+//! | its strength by cross-validation | [`cross_validate()`] |
 //! | images whose label may be wrong | [`held_out_probabilities()`], [`label_issues()`] |
 //! | a softmax head or a support vector machine trained by steps | [`linear_probe()`] |
-//! | the outputs of frozen stages, computed once and trained on | [`FitOptions::cache_frozen`], [`Learner::activations`] |
-//! | a rate to begin with; a rate for each stage | [`Learner::find_lr`]; [`Learner::slice`], [`Learner::layer_decay`] |
+//! | outputs of frozen stages, computed once | [`FitOptions::cache_frozen`], [`Learner::activations`] |
+//! | a rate to begin with | [`Learner::find_lr`] |
+//! | a rate for each stage | [`Learner::slice`], [`Learner::layer_decay`] |
 //! | a run whose freeze, rates and images can change while it trains | [`Live`] |
 //! | gradual unfreezing, one more stage at a time | [`Learner::fit_gradually`] |
 //! | whether a frozen batch norm kept its statistics | [`Evaluation::drift`], [`Learner::drift`] |
 //! | how far each stage has moved | [`Learner::snapshot`], [`Learner::updates_since`] |
-//! | the outputs of all stages for every image, and the pixels on which a value in them depends | [`Learner::walk`], [`Learner::input_gradients`] |
+//! | the outputs of all stages for every image | [`Learner::walk`] |
+//! | the pixels on which a value in them depends | [`Learner::input_gradients`] |
 //! | how much each part of an image adds to a class's logit | [`Learner::class_activation`] |
 //! | the cost of every freeze depth, before anything runs | [`what_if()`] |
 //! | metrics | [`Evaluation`], [`Confusion`], [`wilson`] |

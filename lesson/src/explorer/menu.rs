@@ -31,6 +31,8 @@ pub struct Menu {
     pub seeds: u64,
     /// Length of a run in words.
     pub length: String,
+    /// Steps of a run; `None` if its length is in epochs.
+    pub steps: Option<u64>,
     /// Images in a step.
     pub batch: usize,
     /// The lesson's four cases.
@@ -100,9 +102,9 @@ impl Menu {
             rates.sort_by(f32::total_cmp);
         }
         let groups = groups(track.model().stages());
-        let length = match flags.length() {
-            Length::Steps(steps) => format!("{steps} steps"),
-            Length::Epochs(epochs) => format!("{epochs} passes over the images"),
+        let (length, steps) = match flags.length() {
+            Length::Steps(steps) => (format!("{steps} steps"), Some(steps)),
+            Length::Epochs(epochs) => (format!("{epochs} passes over the images"), None),
         };
         Ok(Self {
             adapter,
@@ -115,6 +117,7 @@ impl Menu {
             lr: flags.lr,
             seeds: flags.seeds,
             length,
+            steps,
             batch: flags.batch,
             kept_runs: super::KEPT_RUNS,
         })
@@ -223,6 +226,7 @@ impl Menu {
             lr: 0.02,
             seeds: 3,
             length: "60 steps".to_owned(),
+            steps: Some(60),
             batch: 32,
             kept_runs: super::KEPT_RUNS,
         }

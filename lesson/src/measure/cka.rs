@@ -3,8 +3,8 @@
 //!
 //! Kornblith, Norouzi, Lee and Hinton, *Similarity of Neural Network Representations Revisited* (2019): with
 //! K = X·Xᵀ of one network's features X, and L the same of the other's, CKA = HSIC(K, L) / √(HSIC(K, K) ·
-//! HSIC(L, L)). It is 1 for features that differ by a rotation and a scale, and networks of different width can be
-//! compared.
+//! HSIC(L, L)). It is 1 for features that differ by a rotation and a scale. Networks of different width can
+//! be compared.
 //!
 //! HSIC estimated directly from K and L is too large if there are more features than images, and early stages
 //! then seem alike. Here it is the unbiased estimate of Song et al., *Feature Selection via Dependence

@@ -86,7 +86,7 @@ class Board {
     if (run.status !== 'waiting') return;
     const { request } = run;
     const stages = request.trainable.flatMap((group) => group.split('+'));
-    const steps = parseInt(this.menu.length);
+    const { steps } = this.menu;
     const settings = {
       data: request.domain === 'similar' ? 'fashion' : 'digits',
       network: 'fashion',
